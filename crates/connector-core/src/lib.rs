@@ -1,1 +1,43 @@
-//! x
+//! The contract and the ground floor of the connectors workspace.
+//!
+//! A service connects its customers' accounts at other companies. This crate names the parts of
+//! that and what must hold between them:
+//!
+//! * who and what: [`TenantId`], [`ProviderId`], [`AppKey`], [`AccountKey`], [`ConnectionKey`];
+//! * [`Connection`], its [`Status`], and the [`Credential`] behind it;
+//! * what a database must offer ([`store`]) and a store in memory, [`store::MemoryStore`];
+//! * what seals secrets ([`cipher`]): [`cipher::CredentialCipher`] and our [`cipher::Keyring`];
+//! * time as a dependency ([`clock`]) and the one door to the network ([`http`]);
+//! * the one [`Error`] type.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod account;
+mod app;
+pub mod cipher;
+pub mod clock;
+mod connection;
+mod context;
+mod credential;
+mod error;
+mod event;
+pub mod http;
+mod metadata;
+mod name;
+mod provider;
+pub mod store;
+
+pub use self::account::{Account, AccountKey, AccountRef, TenantId};
+pub use self::app::{App, AppKey, AppSource, FixedApps};
+pub use self::connection::{
+    Check, Connection, ConnectionId, ConnectionKey, DegradedReason, Fence, Generation, GrantNumber,
+    ReauthorizationReason, Status, TimeLeft, Version,
+};
+pub use self::context::{Actor, CorrelationId, RequestContext};
+pub use self::credential::{Credential, CredentialKind};
+pub use self::error::{Error, ErrorKind, Result, Retry};
+pub use self::event::{AuditClass, AuditEntry, Event};
+pub use self::metadata::Metadata;
+pub use self::name::InvalidName;
+pub use self::provider::ProviderId;

@@ -1,0 +1,207 @@
+//! The application's registrations at the providers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use url::Url;
+
+use crate::account::TenantId;
+use crate::error::{Error, ErrorKind, Result};
+use crate::name::name;
+use crate::provider::ProviderId;
+
+name! {
+    /// Which of several registrations at one provider is meant: per-merchant apps, bring-your-own
+    /// apps, staging and production.
+    AppKey, "app key"
+}
+
+impl Default for AppKey {
+    /// The registration of a service that has only one: `default`.
+    fn default() -> Self {
+        Self("default".into())
+    }
+}
+
+/// One registration at a provider: the client id, its secrets and what was agreed with it.
+///
+/// Secrets can be replaced while the service runs: an [`AppSource`] hands out the new `App`.
+#[derive(Clone)]
+pub struct App {
+    client_id: String,
+    client_secrets: Vec<SecretString>,
+    redirect_uri: Option<Url>,
+    scopes: Vec<String>,
+    webhook_secrets: Vec<SecretString>,
+    extra: BTreeMap<String, SecretString>,
+}
+
+impl App {
+    /// A registration with its client id (RFC 6749 section 2.2).
+    #[must_use]
+    pub fn new(client_id: impl Into<String>) -> Self {
+        Self {
+            client_id: client_id.into(),
+            client_secrets: Vec::new(),
+            redirect_uri: None,
+            scopes: Vec::new(),
+            webhook_secrets: Vec::new(),
+            extra: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a client secret. The first one is sent; the others still verify what was signed with
+    /// them, which is what a rotation needs.
+    #[must_use]
+    pub fn with_client_secret(mut self, secret: impl Into<SecretString>) -> Self {
+        self.client_secrets.push(secret.into());
+        self
+    }
+
+    /// Sets where the provider sends the browser back to (RFC 6749 section 3.1.2).
+    #[must_use]
+    pub fn with_redirect_uri(mut self, redirect_uri: Url) -> Self {
+        self.redirect_uri = Some(redirect_uri);
+        self
+    }
+
+    /// Sets the scopes to ask for. Without them the connector's own defaults are asked for.
+    #[must_use]
+    pub fn with_scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
+        self.scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Adds a secret that signs webhooks, for providers where it is not the client secret.
+    #[must_use]
+    pub fn with_webhook_secret(mut self, secret: impl Into<SecretString>) -> Self {
+        self.webhook_secrets.push(secret.into());
+        self
+    }
+
+    /// Sets a further value that one provider's connector asks for by name.
+    #[must_use]
+    pub fn with_extra(mut self, name: impl Into<String>, value: impl Into<SecretString>) -> Self {
+        self.extra.insert(name.into(), value.into());
+        self
+    }
+
+    /// The client id. A credential remembers the one that obtained it.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// The client secret to send, if the registration has one.
+    #[must_use]
+    pub fn client_secret(&self) -> Option<&SecretString> {
+        self.client_secrets.first()
+    }
+
+    /// Every client secret that may have signed something, the current one first.
+    #[must_use]
+    pub fn client_secrets(&self) -> &[SecretString] {
+        &self.client_secrets
+    }
+
+    /// Where the provider sends the browser back to.
+    #[must_use]
+    pub fn redirect_uri(&self) -> Option<&Url> {
+        self.redirect_uri.as_ref()
+    }
+
+    /// The scopes to ask for; empty for the connector's defaults.
+    #[must_use]
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+
+    /// Every secret that may have signed a webhook, the current one first.
+    #[must_use]
+    pub fn webhook_secrets(&self) -> &[SecretString] {
+        &self.webhook_secrets
+    }
+
+    /// A further value by its name.
+    #[must_use]
+    pub fn extra(&self, name: &str) -> Option<&SecretString> {
+        self.extra.get(name)
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("client_id", &self.client_id)
+            .field("client_secrets", &self.client_secrets.len())
+            .field("redirect_uri", &self.redirect_uri.as_ref().map(Url::as_str))
+            .field("scopes", &self.scopes)
+            .field("webhook_secrets", &self.webhook_secrets.len())
+            .field("extra", &self.extra.keys())
+            .finish()
+    }
+}
+
+/// Where a connector takes its registration from.
+///
+/// What must hold: the answer is the current registration, because secrets are replaced while the
+/// service runs. It may be called often and at once from many tasks, so an implementation that reads
+/// a database keeps what it read for some seconds.
+#[async_trait]
+pub trait AppSource: fmt::Debug + Send + Sync + 'static {
+    /// The registration that `tenant` uses at `provider` under the name `app`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] if there is none; [`ErrorKind::StoreUnavailable`] if it cannot
+    /// be read now. Nothing is sent to the provider in either case.
+    async fn app(&self, provider: &ProviderId, tenant: &TenantId, app: &AppKey)
+    -> Result<Arc<App>>;
+}
+
+/// Registrations that do not change while the service runs: one for everybody, by app key.
+#[derive(Debug, Clone, Default)]
+pub struct FixedApps {
+    apps: BTreeMap<(ProviderId, AppKey), Arc<App>>,
+}
+
+impl FixedApps {
+    /// No registration yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds or replaces a registration.
+    #[must_use]
+    pub fn with(mut self, provider: ProviderId, app_key: AppKey, app: App) -> Self {
+        self.apps.insert((provider, app_key), Arc::new(app));
+        self
+    }
+}
+
+#[async_trait]
+impl AppSource for FixedApps {
+    async fn app(
+        &self,
+        provider: &ProviderId,
+        _tenant: &TenantId,
+        app: &AppKey,
+    ) -> Result<Arc<App>> {
+        self.apps
+            .get(&(provider.clone(), app.clone()))
+            .cloned()
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Configuration,
+                    "app_source.app",
+                    format!(
+                        "no registration named {app:?} is configured; add it or name another app"
+                    ),
+                )
+                .with_provider(provider.as_str().to_owned())
+            })
+    }
+}

@@ -1,0 +1,474 @@
+//! Connections: their keys, numbers, states and records.
+
+use std::fmt;
+use std::time::Duration;
+
+use ring::rand::SecureRandom;
+use serde::{Deserialize, Serialize};
+
+use crate::account::{Account, AccountRef, TenantId};
+use crate::app::AppKey;
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::metadata::Metadata;
+use crate::name::InvalidName;
+use crate::provider::ProviderId;
+
+/// The id of a connection: 128 random bits, shown in the form of a UUID. It survives reconnects.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ConnectionId([u8; 16]);
+
+impl ConnectionId {
+    /// A new id from `random`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Bug`] if the random source fails.
+    pub fn generate(random: &dyn SecureRandom) -> Result<Self> {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes).map_err(|_| {
+            Error::new(
+                ErrorKind::Bug,
+                "connection_id.generate",
+                "the random source failed",
+            )
+        })?;
+        Ok(Self(bytes))
+    }
+
+    /// The id with these bits.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The id's bits.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, byte) in self.0.iter().enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConnectionId({self})")
+    }
+}
+
+impl std::str::FromStr for ConnectionId {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = InvalidName::Form {
+            what: "connection id",
+            form: "32 hexadecimal digits in groups of 8, 4, 4, 4 and 12, joined by hyphens",
+        };
+        let mut bytes = [0; 16];
+        let mut digits = 0;
+        for (at, character) in text.char_indices() {
+            if matches!(at, 8 | 13 | 18 | 23) {
+                if character != '-' {
+                    return Err(invalid);
+                }
+                continue;
+            }
+            let (Some(value), true) = (character.to_digit(16), digits < 32) else {
+                return Err(invalid);
+            };
+            bytes[digits / 2] = bytes[digits / 2] << 4 | u8::try_from(value).unwrap_or(0);
+            digits += 1;
+        }
+        if digits == 32 {
+            Ok(Self(bytes))
+        } else {
+            Err(invalid)
+        }
+    }
+}
+
+impl From<ConnectionId> for String {
+    fn from(id: ConnectionId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for ConnectionId {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+/// A connection's id together with its tenant, so that a bare id can never cross tenants.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ConnectionKey {
+    /// The tenant that the connection belongs to.
+    pub tenant: TenantId,
+    /// The connection's id.
+    pub id: ConnectionId,
+}
+
+impl ConnectionKey {
+    /// The key of connection `id` of `tenant`.
+    #[must_use]
+    pub const fn new(tenant: TenantId, id: ConnectionId) -> Self {
+        Self { tenant, id }
+    }
+}
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize,
+            Deserialize,
+        )]
+        #[serde(transparent)]
+        pub struct $name(u64);
+
+        impl $name {
+            /// The value `number`.
+            #[must_use]
+            pub const fn new(number: u64) -> Self {
+                Self(number)
+            }
+
+            /// The value as a number.
+            #[must_use]
+            pub const fn get(self) -> u64 {
+                self.0
+            }
+
+            /// The value that follows this one; saturates.
+            #[must_use]
+            pub const fn next(self) -> Self {
+                Self(self.0.saturating_add(1))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number! {
+    /// Grows by one each time a connection's credential changes, from 1.
+    Generation
+}
+number! {
+    /// Grows by one each time the owner authorizes anew or the connection ends, from 1. What an
+    /// older grant left behind (claims, pending pairs) can no longer touch the connection.
+    GrantNumber
+}
+number! {
+    /// Grows by one with every claim on a connection. It names the exchange that a credential came
+    /// from.
+    Fence
+}
+number! {
+    /// Grows by one with every write to a connection's record.
+    Version
+}
+
+/// How a connection is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "status", content = "reason", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Status {
+    /// It works as far as is known.
+    Connected,
+    /// Its credential is not as fresh as it should be; calls may still work. Nothing to do yet.
+    Degraded(DegradedReason),
+    /// Its owner has to authorize again.
+    NeedsReauthorization(ReauthorizationReason),
+    /// The application's registration is refused; the account itself is not to blame.
+    AppMisconfigured,
+    /// It was disconnected. It holds no credential; its history stays.
+    Disconnected,
+}
+
+impl Status {
+    /// The stable name of the state, without its reason.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Degraded(_) => "degraded",
+            Self::NeedsReauthorization(_) => "needs_reauthorization",
+            Self::AppMisconfigured => "app_misconfigured",
+            Self::Disconnected => "disconnected",
+        }
+    }
+
+    /// The stable name of the reason, for states that have one.
+    #[must_use]
+    pub const fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Degraded(reason) => Some(reason.as_str()),
+            Self::NeedsReauthorization(reason) => Some(reason.as_str()),
+            _ => None,
+        }
+    }
+
+    /// Reads what [`Status::as_str`] and [`Status::reason`] gave.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StoreIncompatible`] if a newer version wrote a state that this one does not
+    /// know: update this node.
+    pub fn from_parts(status: &str, reason: Option<&str>) -> Result<Self> {
+        let parsed = match (status, reason) {
+            ("connected", None) => Some(Self::Connected),
+            ("app_misconfigured", None) => Some(Self::AppMisconfigured),
+            ("disconnected", None) => Some(Self::Disconnected),
+            ("degraded", Some(reason)) => DegradedReason::parse(reason).map(Self::Degraded),
+            ("needs_reauthorization", Some(reason)) => {
+                ReauthorizationReason::parse(reason).map(Self::NeedsReauthorization)
+            }
+            _ => None,
+        };
+        parsed.ok_or_else(|| {
+            Error::new(
+                ErrorKind::StoreIncompatible,
+                "status.from_parts",
+                "the store holds a state that this version does not know; update this node",
+            )
+        })
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason() {
+            Some(reason) => write!(f, "{}({reason})", self.as_str()),
+            None => f.write_str(self.as_str()),
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$variant_doc])* #[serde(rename = $text)] $variant,)*
+        }
+
+        impl $name {
+            /// The stable name of the reason.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// Reads a stable name; `None` if this version does not know it.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why a connection is degraded.
+    DegradedReason {
+        /// Refreshing fails for now (network, provider trouble); it is retried.
+        RefreshFailing = "refresh_failing",
+        /// A refresh was sent and its outcome is not known yet.
+        RefreshUnresolved = "refresh_unresolved",
+        /// The provider refuses the access token although it should be valid.
+        Unauthorized = "unauthorized",
+        /// The owner granted less than the connector needs for everything it offers.
+        ScopesReduced = "scopes_reduced",
+    }
+}
+
+reasons! {
+    /// Why an owner has to authorize again.
+    ReauthorizationReason {
+        /// The provider says that the grant is revoked or expired.
+        GrantRevoked = "grant_revoked",
+        /// The refresh token ran out before it was used.
+        RefreshTokenExpired = "refresh_token_expired",
+        /// The answer to a refresh was lost at a provider that accepts no repetition.
+        LostInFlight = "lost_in_flight",
+        /// The application is no longer installed in the account.
+        AppNotInstalled = "app_not_installed",
+        /// The provider refuses fresh tokens of this grant.
+        Rejected = "rejected",
+        /// The provider no longer accepts tokens that do not expire.
+        NonExpiringToken = "non_expiring_token",
+        /// The credential expired and came without a way to refresh it.
+        NotRefreshable = "not_refreshable",
+        /// Scopes that the connector cannot work without are no longer granted.
+        ScopesMissing = "scopes_missing",
+    }
+}
+
+/// How an account was last found when it was tested on demand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// When it was tested, on the store's clock.
+    pub at: Timestamp,
+    /// Nothing when it worked, else what went wrong.
+    pub error: Option<String>,
+}
+
+/// A connection as it is known to its tenant: everything but its secrets.
+///
+/// Plain and exhaustive on purpose: a store that forgets a field must not compile.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Connection {
+    /// Its key.
+    pub key: ConnectionKey,
+    /// The provider.
+    pub provider: ProviderId,
+    /// The registration it was made with.
+    pub app: AppKey,
+    /// The account it leads to.
+    pub account: Account,
+    /// How it is doing.
+    pub status: Status,
+    /// Since when it is doing so, on the store's clock.
+    pub status_since: Timestamp,
+    /// Refreshes that failed in a row.
+    pub failures: u32,
+    /// The last test on demand.
+    pub check: Option<Check>,
+    /// True once the provider handed out another refresh token than the one that was sent. A
+    /// provider described as not rotating is then treated as strict for this connection.
+    pub rotates: bool,
+    /// What is known about the account.
+    pub metadata: Metadata,
+    /// The number of its grant.
+    pub grant: GrantNumber,
+    /// The generation of its credential.
+    pub generation: Generation,
+    /// The newest generation that the provider has accepted in a call.
+    pub confirmed: Option<Generation>,
+    /// The last fence that a claim was given.
+    pub fence: Fence,
+    /// The version of this record.
+    pub version: Version,
+    /// When it was made, on the store's clock.
+    pub created_at: Timestamp,
+    /// When its record was last written, on the store's clock.
+    pub updated_at: Timestamp,
+    /// When its credential last changed, on the store's clock.
+    pub refreshed_at: Timestamp,
+}
+
+impl Connection {
+    /// Its key.
+    #[must_use]
+    pub const fn key(&self) -> &ConnectionKey {
+        &self.key
+    }
+
+    /// The account as its tenant sees it.
+    #[must_use]
+    pub fn account_ref(&self) -> AccountRef {
+        AccountRef {
+            tenant: self.key.tenant.clone(),
+            provider: self.provider.clone(),
+            app: self.app.clone(),
+            account: self.account.key.clone(),
+        }
+    }
+
+    /// False once it was disconnected.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.status != Status::Disconnected
+    }
+}
+
+/// How far an instant on the store's clock is away. Nodes whose own clocks disagree still agree on
+/// this, because the store computed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimeLeft(i64);
+
+impl TimeLeft {
+    /// The distance from `now` to `instant`, both on the store's clock.
+    #[must_use]
+    pub const fn between(now: Timestamp, instant: Timestamp) -> Self {
+        Self(
+            instant
+                .as_unix_millis()
+                .saturating_sub(now.as_unix_millis()),
+        )
+    }
+
+    /// The time that is left; zero once the instant has passed.
+    #[must_use]
+    pub fn remaining(self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0).unwrap_or(0))
+    }
+
+    /// True once the instant has come.
+    #[must_use]
+    pub const fn has_passed(self) -> bool {
+        self.0 <= 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_id_reads_what_it_shows_and_nothing_else() {
+        let text = "0192f0c1-0000-7000-8000-000000000001";
+        let id: ConnectionId = text.parse().unwrap();
+        assert_eq!(id.to_string(), text);
+        for bad in [
+            "",
+            "0192f0c1-0000-7000-8000-00000000000",
+            "0192f0c1-0000-7000-8000-0000000000011",
+            "0192f0c10000-7000-8000-0000000000011",
+            "0192f0c1-0000-7000-8000-00000000000g",
+            "0192f0c1-0000-7000-8000-0000000000é1",
+            "{192f0c1-0000-7000-8000-000000000001}",
+        ] {
+            assert!(bad.parse::<ConnectionId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_status_reads_what_it_writes() {
+        let all = [
+            Status::Connected,
+            Status::AppMisconfigured,
+            Status::Disconnected,
+            Status::Degraded(DegradedReason::Unauthorized),
+            Status::NeedsReauthorization(ReauthorizationReason::LostInFlight),
+        ];
+        for status in all {
+            assert_eq!(
+                Status::from_parts(status.as_str(), status.reason()).unwrap(),
+                status
+            );
+            let json = serde_json::to_string(&status).unwrap();
+            assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), status);
+        }
+        assert!(Status::from_parts("degraded", None).is_err());
+        assert!(Status::from_parts("degraded", Some("of the future")).is_err());
+    }
+}

@@ -1,0 +1,397 @@
+//! Credentials: what proves the right to call, open in memory.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::cipher::Plaintext;
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::Origin;
+
+/// What a credential is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CredentialKind {
+    /// An OAuth 2.0 access token with what is needed to renew it (RFC 6749 section 5.1).
+    #[serde(rename = "oauth")]
+    OAuth,
+    /// A key that the account's owner made at the provider.
+    ApiKey,
+    /// A URL that is itself the secret.
+    SecretUrl,
+}
+
+/// An opened credential. It names the origin that it may be sent to and the client id that obtained
+/// it, so that nothing readable beside it in a database can steer it elsewhere.
+///
+/// It has no readable `Debug`, no `Display`, and is written only by [`Credential::to_plaintext`],
+/// for sealing.
+#[derive(Clone)]
+pub struct Credential {
+    kind: CredentialKind,
+    origin: Origin,
+    client_id: Option<String>,
+    secret: SecretString,
+    refresh_token: Option<SecretString>,
+    scopes: Vec<String>,
+    obtained_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    refresh_expires_at: Option<Timestamp>,
+    extra: BTreeMap<String, SecretString>,
+}
+
+impl Credential {
+    /// A credential of `kind` whose `secret` may be sent to `origin` only: the access token, the
+    /// key, or the secret URL.
+    #[must_use]
+    pub fn new(
+        kind: CredentialKind,
+        origin: Origin,
+        secret: impl Into<SecretString>,
+        obtained_at: Timestamp,
+    ) -> Self {
+        Self {
+            kind,
+            origin,
+            client_id: None,
+            secret: secret.into(),
+            refresh_token: None,
+            scopes: Vec::new(),
+            obtained_at,
+            expires_at: None,
+            refresh_expires_at: None,
+            extra: BTreeMap::new(),
+        }
+    }
+
+    /// Sets the client id that obtained it.
+    #[must_use]
+    pub fn with_client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = Some(client_id.into());
+        self
+    }
+
+    /// Sets the refresh token (RFC 6749 section 1.5).
+    #[must_use]
+    pub fn with_refresh_token(mut self, refresh_token: impl Into<SecretString>) -> Self {
+        self.refresh_token = Some(refresh_token.into());
+        self
+    }
+
+    /// Sets the scopes that were granted.
+    #[must_use]
+    pub fn with_scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
+        self.scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets when the access token expires.
+    #[must_use]
+    pub fn with_expiry(mut self, expires_at: Timestamp) -> Self {
+        self.expires_at = Some(expires_at);
+        self
+    }
+
+    /// Sets when the refresh token expires.
+    #[must_use]
+    pub fn with_refresh_expiry(mut self, refresh_expires_at: Timestamp) -> Self {
+        self.refresh_expires_at = Some(refresh_expires_at);
+        self
+    }
+
+    /// Sets a further secret that came with it, by the provider's name for it.
+    #[must_use]
+    pub fn with_extra(mut self, name: impl Into<String>, value: impl Into<SecretString>) -> Self {
+        self.extra.insert(name.into(), value.into());
+        self
+    }
+
+    /// What it is.
+    #[must_use]
+    pub const fn kind(&self) -> CredentialKind {
+        self.kind
+    }
+
+    /// The only origin that it may be sent to.
+    #[must_use]
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The client id that obtained it.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.client_id.as_deref()
+    }
+
+    /// The access token, the key, or the secret URL.
+    #[must_use]
+    pub const fn secret(&self) -> &SecretString {
+        &self.secret
+    }
+
+    /// The refresh token.
+    #[must_use]
+    pub const fn refresh_token(&self) -> Option<&SecretString> {
+        self.refresh_token.as_ref()
+    }
+
+    /// The scopes that were granted; empty if the provider did not say.
+    #[must_use]
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+
+    /// When it was obtained, on the clock of the node that obtained it.
+    #[must_use]
+    pub const fn obtained_at(&self) -> Timestamp {
+        self.obtained_at
+    }
+
+    /// When the access token expires, on the clock of the node that obtained it. Nodes decide by
+    /// the store's clock, not by this.
+    #[must_use]
+    pub const fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at
+    }
+
+    /// When the refresh token expires, on the clock of the node that obtained it.
+    #[must_use]
+    pub const fn refresh_expires_at(&self) -> Option<Timestamp> {
+        self.refresh_expires_at
+    }
+
+    /// A further secret by the provider's name for it.
+    #[must_use]
+    pub fn extra(&self, name: &str) -> Option<&SecretString> {
+        self.extra.get(name)
+    }
+
+    /// The bytes to seal: version 1 of the payload, a JSON object whose form is fixed (see
+    /// `docs/adr/0002-contract-review.md`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the credential is larger than a seal may hold.
+    pub fn to_plaintext(&self) -> Result<Plaintext> {
+        let payload = PayloadRef {
+            v: 1,
+            kind: self.kind,
+            origin: &self.origin,
+            client_id: self.client_id.as_deref(),
+            secret: self.secret.expose_secret(),
+            refresh_token: self.refresh_token.as_ref().map(ExposeSecret::expose_secret),
+            scopes: &self.scopes,
+            obtained_at: self.obtained_at,
+            expires_at: self.expires_at,
+            refresh_expires_at: self.refresh_expires_at,
+            extra: self
+                .extra
+                .iter()
+                .map(|(k, v)| (k.as_str(), v.expose_secret()))
+                .collect(),
+        };
+        // Reserved at once: a buffer that grows leaves copies of the secret behind. JSON escapes
+        // lengthen a byte to six at most.
+        let mut bytes = Vec::with_capacity(512 + 6 * payload.text_length());
+        serde_json::to_writer(&mut bytes, &payload).map_err(|_| {
+            Error::new(
+                ErrorKind::Bug,
+                "credential.to_plaintext",
+                "the credential has no JSON form",
+            )
+        })?;
+        let plaintext = Plaintext::new(bytes);
+        if plaintext.expose().len() > crate::cipher::LONGEST_PLAINTEXT {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "credential.to_plaintext",
+                "the credential is larger than 65,536 bytes; the provider sent more than a token",
+            ));
+        }
+        Ok(plaintext)
+    }
+
+    /// Reads what [`Credential::to_plaintext`] wrote.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StoreIncompatible`] if it is of a newer version or not a credential. The error
+    /// never repeats what it read.
+    pub fn from_plaintext(plaintext: &Plaintext) -> Result<Self> {
+        // The parser's own error may quote the text, so it is dropped.
+        let payload: Payload = serde_json::from_slice(plaintext.expose()).map_err(|_| {
+            Error::new(
+                ErrorKind::StoreIncompatible,
+                "credential.from_plaintext",
+                "the sealed record is not a credential of a known version; update this node",
+            )
+        })?;
+        if payload.v != 1 {
+            return Err(Error::new(
+                ErrorKind::StoreIncompatible,
+                "credential.from_plaintext",
+                "the sealed credential was written by a newer version; update this node",
+            ));
+        }
+        Ok(Self {
+            kind: payload.kind,
+            origin: payload.origin,
+            client_id: payload.client_id,
+            secret: payload.secret,
+            refresh_token: payload.refresh_token,
+            scopes: payload.scopes,
+            obtained_at: payload.obtained_at,
+            expires_at: payload.expires_at,
+            refresh_expires_at: payload.refresh_expires_at,
+            extra: payload.extra,
+        })
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential")
+            .field("kind", &self.kind)
+            .field("origin", &self.origin)
+            .field("client_id", &self.client_id)
+            .field("has_refresh_token", &self.refresh_token.is_some())
+            .field("scopes", &self.scopes)
+            .field("obtained_at", &self.obtained_at)
+            .field("expires_at", &self.expires_at)
+            .field("refresh_expires_at", &self.refresh_expires_at)
+            .field("extra", &self.extra.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct PayloadRef<'a> {
+    v: u8,
+    kind: CredentialKind,
+    origin: &'a Origin,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<&'a str>,
+    secret: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    scopes: &'a [String],
+    obtained_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_expires_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    extra: BTreeMap<&'a str, &'a str>,
+}
+
+impl PayloadRef<'_> {
+    fn text_length(&self) -> usize {
+        self.secret.len()
+            + self.client_id.map_or(0, str::len)
+            + self.refresh_token.map_or(0, str::len)
+            + self
+                .scopes
+                .iter()
+                .map(|scope| scope.len() + 1)
+                .sum::<usize>()
+            + self
+                .extra
+                .iter()
+                .map(|(name, value)| name.len() + value.len() + 2)
+                .sum::<usize>()
+    }
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    v: u8,
+    kind: CredentialKind,
+    origin: Origin,
+    #[serde(default)]
+    client_id: Option<String>,
+    secret: SecretString,
+    #[serde(default)]
+    refresh_token: Option<SecretString>,
+    #[serde(default)]
+    scopes: Vec<String>,
+    obtained_at: Timestamp,
+    #[serde(default)]
+    expires_at: Option<Timestamp>,
+    #[serde(default)]
+    refresh_expires_at: Option<Timestamp>,
+    #[serde(default)]
+    extra: BTreeMap<String, SecretString>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credential() -> Credential {
+        Credential::new(
+            CredentialKind::OAuth,
+            Origin::parse("https://acme.myshopify.com").unwrap(),
+            "access-example",
+            Timestamp::from_unix_seconds(1_700_000_000),
+        )
+        .with_client_id("client-example")
+        .with_refresh_token("refresh-example")
+        .with_scopes(["read_products"])
+        .with_expiry(Timestamp::from_unix_seconds(1_700_003_600))
+        .with_extra("id_token", "identity-example")
+    }
+
+    #[test]
+    fn the_payload_has_its_fixed_form() {
+        let plaintext = credential().to_plaintext().unwrap();
+        assert_eq!(
+            std::str::from_utf8(plaintext.expose()).unwrap(),
+            concat!(
+                r#"{"v":1,"kind":"oauth","origin":"https://acme.myshopify.com","#,
+                r#""client_id":"client-example","secret":"access-example","#,
+                r#""refresh_token":"refresh-example","scopes":["read_products"],"#,
+                r#""obtained_at":1700000000000,"expires_at":1700003600000,"#,
+                r#""extra":{"id_token":"identity-example"}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_credential_reads_what_it_writes() {
+        let read = Credential::from_plaintext(&credential().to_plaintext().unwrap()).unwrap();
+        assert_eq!(read.secret().expose_secret(), "access-example");
+        assert_eq!(
+            read.refresh_token().unwrap().expose_secret(),
+            "refresh-example"
+        );
+        assert_eq!(
+            read.extra("id_token").unwrap().expose_secret(),
+            "identity-example"
+        );
+        assert_eq!(read.scopes(), ["read_products"]);
+        assert_eq!(read.expires_at(), credential().expires_at());
+    }
+
+    #[test]
+    fn debug_and_errors_do_not_show_secrets() {
+        let shown = format!("{:?}", credential());
+        assert!(!shown.contains("access-example"), "{shown}");
+        assert!(!shown.contains("refresh-example") && !shown.contains("identity-example"));
+        let broken = Plaintext::new(br#"{"v":1,"kind":"leaked-secret"}"#.to_vec());
+        let error = Credential::from_plaintext(&broken).unwrap_err();
+        assert!(!error.report().contains("leaked-secret"));
+    }
+
+    #[test]
+    fn a_newer_payload_is_refused_with_advice() {
+        let newer = String::from_utf8(credential().to_plaintext().unwrap().expose().to_vec())
+            .unwrap()
+            .replace(r#""v":1"#, r#""v":2"#);
+        let error = Credential::from_plaintext(&Plaintext::new(newer.into_bytes())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StoreIncompatible);
+    }
+}

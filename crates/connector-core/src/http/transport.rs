@@ -1,0 +1,147 @@
+//! The one door to the network.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+/// A request with the bounds it must stay inside.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct OutboundRequest {
+    /// The request. Its URL is absolute.
+    pub request: http::Request<Bytes>,
+    /// How long it may take from the first look-up to the last byte of the answer.
+    pub timeout: Duration,
+    /// The longest answer to read, in bytes after decompression. A longer one is an error.
+    pub longest_answer: usize,
+}
+
+impl OutboundRequest {
+    /// A request with the bounds of an ordinary call: 30 seconds, 8 MiB.
+    #[must_use]
+    pub fn new(request: http::Request<Bytes>) -> Self {
+        Self {
+            request,
+            timeout: Duration::from_secs(30),
+            longest_answer: 8 * 1024 * 1024,
+        }
+    }
+
+    /// Sets how long it may take altogether.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets the longest answer to read, in bytes after decompression.
+    #[must_use]
+    pub fn with_longest_answer(mut self, bytes: usize) -> Self {
+        self.longest_answer = bytes;
+        self
+    }
+}
+
+/// Whether the provider may have seen a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sent {
+    /// No byte of it left this machine: it may be sent again.
+    No,
+    /// Some of it may have arrived: the provider may act on it.
+    Maybe,
+    /// The provider answered it completely.
+    Answered,
+}
+
+/// What kept a transport from bringing an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TransportErrorKind {
+    /// The address is not allowed: not public, not https, or not a name.
+    AddressRefused,
+    /// No connection could be made.
+    Connect,
+    /// The deadline passed.
+    Timeout,
+    /// The connection broke.
+    Broken,
+    /// The answer is longer than allowed, or not HTTP.
+    Answer,
+}
+
+/// A request that brought no answer. Shows no URL.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", describe(self.kind))]
+pub struct TransportError {
+    kind: TransportErrorKind,
+    sent: Sent,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+fn describe(kind: TransportErrorKind) -> &'static str {
+    match kind {
+        TransportErrorKind::AddressRefused => "the address may not be reached from here",
+        TransportErrorKind::Connect => "no connection could be made",
+        TransportErrorKind::Timeout => "the deadline passed",
+        TransportErrorKind::Broken => "the connection broke",
+        TransportErrorKind::Answer => "the answer is too long or not HTTP",
+    }
+}
+
+impl TransportError {
+    /// A failure of `kind`; `sent` says whether the provider may have seen the request.
+    #[must_use]
+    pub fn new(kind: TransportErrorKind, sent: Sent) -> Self {
+        Self {
+            kind,
+            sent,
+            source: None,
+        }
+    }
+
+    /// Adds the cause. Strip its URL first.
+    #[must_use]
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub const fn kind(&self) -> TransportErrorKind {
+        self.kind
+    }
+
+    /// Whether the provider may have seen the request.
+    #[must_use]
+    pub const fn sent(&self) -> Sent {
+        self.sent
+    }
+}
+
+/// The only way that this library reaches the network.
+///
+/// What must hold for every implementation:
+/// * Nothing but https to public addresses, and exactly the host of the request: no redirect is
+///   followed.
+/// * The request's timeout covers everything, and the answer's length is bounded while it is read.
+/// * A request is sent at most once: no retry of its own.
+/// * [`Sent::No`] is claimed only when no byte of the request can have left; in doubt it is
+///   [`Sent::Maybe`].
+///
+/// Any number of requests may run at once. A dropped future abandons its request.
+#[async_trait]
+pub trait HttpTransport: fmt::Debug + Send + Sync + 'static {
+    /// Sends the request and reads the whole answer, whatever its status.
+    ///
+    /// # Errors
+    /// [`TransportError`] when there is no complete answer; [`TransportError::sent`] tells whether
+    /// the provider may have seen the request.
+    async fn send(&self, request: OutboundRequest)
+    -> Result<http::Response<Bytes>, TransportError>;
+}
