@@ -18,13 +18,16 @@ mod app;
 pub mod cipher;
 pub mod clock;
 mod connection;
+mod connector;
 mod context;
 mod credential;
+pub mod description;
 mod error;
 mod event;
 pub mod http;
 mod metadata;
 mod name;
+pub mod oauth;
 mod provider;
 pub mod store;
 
@@ -34,8 +37,10 @@ pub use self::connection::{
     Check, Connection, ConnectionId, ConnectionKey, DegradedReason, Fence, Generation, GrantNumber,
     ReauthorizationReason, Status, TimeLeft, Version,
 };
+pub use self::connector::{Connector, Context};
 pub use self::context::{Actor, CorrelationId, RequestContext};
 pub use self::credential::{Credential, CredentialKind};
+pub use self::description::Description;
 pub use self::error::{Error, ErrorKind, Result, Retry};
 pub use self::event::{AuditClass, AuditEntry, Event};
 pub use self::metadata::Metadata;
