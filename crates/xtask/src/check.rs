@@ -135,7 +135,7 @@ pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Result<ExitCode> {
 
 fn format(workspace: &Workspace) -> Result<Outcome> {
     command(
-        cargo(workspace.root(), &["fmt", "--all", "--check"]),
+        cargo(workspace.root(), &["fmt", "--all", "--check", "--", "--color=never"]),
         "all members",
     )
 }
