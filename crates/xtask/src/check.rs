@@ -135,7 +135,10 @@ pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Result<ExitCode> {
 
 fn format(workspace: &Workspace) -> Result<Outcome> {
     command(
-        cargo(workspace.root(), &["fmt", "--all", "--check", "--", "--color=never"]),
+        cargo(
+            workspace.root(),
+            &["fmt", "--all", "--check", "--", "--color=never"],
+        ),
         "all members",
     )
 }
