@@ -23,4 +23,4 @@ pub use self::identity::{Identity, identify};
 pub use self::pkce::{CodeVerifier, random_token};
 pub use self::request::{CodeExchange, client_credentials, exchange_code, refresh};
 pub use self::revocation::revoke;
-pub use self::rotation::RotationClass;
+pub use self::rotation::{Grace, RotationClass};

@@ -214,6 +214,8 @@ pub struct Patch {
     pub status: Option<Status>,
     /// The account's name for people.
     pub label: Option<String>,
+    /// The account's own host.
+    pub host: Option<String>,
     /// What is known about the account; replaces what was known.
     pub metadata: Option<Metadata>,
     /// The result of a test on demand, at the store's present time: nothing, or what went wrong.
@@ -574,6 +576,22 @@ pub trait TokenStore: Upkeep {
         provider: &ProviderId,
         app: &AppKey,
         account: &AccountKey,
+        after: Option<&Cursor>,
+        n: u16,
+    ) -> Result<Slice<ConnectionKey>>;
+
+    /// The connections of every tenant whose account has this host, at most `n`, in a stable order.
+    ///
+    /// * As for [`TokenStore::find_by_account`], by the host instead of the key
+    ///   (`routing_finds_connections_by_account_host`).
+    ///
+    /// # Errors
+    /// As for [`TokenStore::load`].
+    async fn find_by_host(
+        &self,
+        provider: &ProviderId,
+        app: &AppKey,
+        host: &str,
         after: Option<&Cursor>,
         n: u16,
     ) -> Result<Slice<ConnectionKey>>;
