@@ -5,25 +5,19 @@ use std::fmt;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
-use ring::rand::SecureRandom;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::random::Random;
 
 /// 32 random bytes as 43 characters of base64url: a `state`, a binding, a code verifier.
 ///
 /// # Errors
 /// [`ErrorKind::Bug`] if the random source fails.
-pub fn random_token(random: &dyn SecureRandom) -> Result<SecretString> {
+pub fn random_token(random: &dyn Random) -> Result<SecretString> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
-    random.fill(bytes.as_mut()).map_err(|_| {
-        Error::new(
-            ErrorKind::Bug,
-            "oauth.random_token",
-            "the random source failed",
-        )
-    })?;
+    random.fill(bytes.as_mut())?;
     Ok(SecretString::from(
         BASE64_URL_SAFE_NO_PAD.encode(bytes.as_ref()),
     ))
@@ -38,7 +32,7 @@ impl CodeVerifier {
     ///
     /// # Errors
     /// [`ErrorKind::Bug`] if the random source fails.
-    pub fn generate(random: &dyn SecureRandom) -> Result<Self> {
+    pub fn generate(random: &dyn Random) -> Result<Self> {
         random_token(random).map(Self)
     }
 
@@ -112,7 +106,7 @@ mod tests {
 
     #[test]
     fn random_tokens_have_43_characters_and_differ() {
-        let random = ring::rand::SystemRandom::new();
+        let random = crate::random::SystemRandom::new();
         let [a, b] = [
             random_token(&random).unwrap(),
             random_token(&random).unwrap(),
