@@ -7,6 +7,7 @@
 //! * [`Connection`], its [`Status`], and the [`Credential`] behind it;
 //! * what a database must offer ([`store`]) and a store in memory, [`store::MemoryStore`];
 //! * what seals secrets ([`cipher`]): [`cipher::CredentialCipher`] and our [`cipher::Keyring`];
+//! * what an OAuth 2.0 provider does ([`oauth`]);
 //! * time as a dependency ([`clock`]) and the one door to the network ([`http`]);
 //! * the one [`Error`] type.
 
@@ -25,6 +26,7 @@ mod event;
 pub mod http;
 mod metadata;
 mod name;
+pub mod oauth;
 mod provider;
 pub mod store;
 
