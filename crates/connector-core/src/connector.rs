@@ -1,12 +1,13 @@
 //! The trait that every provider's code implements, and what its hooks are given.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use url::Url;
 
-use crate::app::App;
+use crate::app::{App, AppSource};
 use crate::clock::Clock;
 use crate::credential::Credential;
 use crate::description::Description;
@@ -60,6 +61,12 @@ impl<'a> Context<'a> {
 pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// What is true of the provider.
     fn description(&self) -> &Description;
+
+    /// The registrations that the connector was configured with; `None` if the application supplies
+    /// an [`AppSource`] of its own.
+    fn app_source(&self) -> Option<Arc<dyn AppSource>> {
+        None
+    }
 
     /// The account host that a person or a program asked for, in its one accepted form; `None` where
     /// accounts have no hosts of their own. Nothing is ever sent to a host that did not pass here.
@@ -136,5 +143,43 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// else as its answer says.
     async fn identify(&self, cx: &Context<'_>, credential: &Credential) -> Result<Identity> {
         oauth::identify(self.description(), cx, credential).await
+    }
+}
+
+/// A provider that needs no code of its own: everything about it is in its description.
+#[derive(Debug, Clone)]
+pub struct GenericConnector {
+    description: Description,
+    apps: Option<Arc<dyn AppSource>>,
+}
+
+impl GenericConnector {
+    /// A connector for the provider that `description` describes.
+    ///
+    /// # Errors
+    /// As for [`Description::validate`].
+    pub fn new(description: Description) -> Result<Self> {
+        description.validate()?;
+        Ok(Self {
+            description,
+            apps: None,
+        })
+    }
+
+    /// Sets the registrations to use.
+    #[must_use]
+    pub fn with_apps(mut self, apps: Arc<dyn AppSource>) -> Self {
+        self.apps = Some(apps);
+        self
+    }
+}
+
+impl Connector for GenericConnector {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn app_source(&self) -> Option<Arc<dyn AppSource>> {
+        self.apps.clone()
     }
 }

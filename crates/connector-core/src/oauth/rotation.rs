@@ -61,7 +61,10 @@ mod tests {
     #[test]
     fn a_class_is_read_from_a_description() {
         let read = |text: &str| serde_json::from_str::<RotationClass>(text).unwrap();
-        assert_eq!(read(r#""old_tokens_live_on""#), RotationClass::OldTokensLiveOn);
+        assert_eq!(
+            read(r#""old_tokens_live_on""#),
+            RotationClass::OldTokensLiveOn
+        );
         assert_eq!(
             read(r#"{"grace":{"until_successor_used":{"max_seconds":3600}}}"#),
             RotationClass::Grace(Grace::UntilSuccessorUsed { max_seconds: 3600 })

@@ -352,7 +352,7 @@ pub enum CommitOutcome {
 }
 
 /// What to make of an exchange that brought no credential.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// It will be tried again. A state, if given, is set.
     Later {
