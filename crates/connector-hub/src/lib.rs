@@ -4,9 +4,11 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-#[cfg(feature = "machine")]
+mod hub;
 mod token;
+mod vault;
 
+pub use crate::hub::{Hub, HubBuilder, Tenant};
 #[cfg(feature = "machine")]
 #[doc(hidden)]
 pub use crate::token::machine;
