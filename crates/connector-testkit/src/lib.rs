@@ -1,1 +1,6 @@
 //! x
+pub mod artefacts;
+mod config;
+pub mod kill;
+pub mod leak;
+pub mod trace;
