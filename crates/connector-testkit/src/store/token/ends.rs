@@ -57,7 +57,9 @@ pub(in crate::store) async fn an_end_removes_secrets_claims_and_work<F: StoreFix
             .collect();
         let queued = RowRef::Revocation(key.clone(), Fence::new(3));
         assert_eq!(left, [(queued, "to be revoked".to_owned())], "{how:?}");
-        assert_eq!(due(&reader).await, [(key.clone(), WorkKind::Revocation)]);
+        let mut due = due(&reader).await;
+        due.retain(|(of, _)| *of == key);
+        assert_eq!(due, [(key.clone(), WorkKind::Revocation)], "{how:?}");
 
         if how == End::Deactivate {
             let stored = loaded(&reader, &key).await;
