@@ -7,37 +7,47 @@
 //! * [`Connection`], its [`Status`], and the [`Credential`] behind it;
 //! * what a database must offer ([`store`]) and a store in memory, [`store::MemoryStore`];
 //! * what seals secrets ([`cipher`]): [`cipher::CredentialCipher`] and our [`cipher::Keyring`];
-//! * time as a dependency ([`clock`]) and the one door to the network ([`http`]);
+//! * time and randomness as dependencies ([`clock`], [`Random`]) and the one door to the network
+//!   ([`http`]);
 //! * the one [`Error`] type.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod access_token;
 mod account;
 mod app;
 pub mod cipher;
 pub mod clock;
 mod connection;
+mod connector;
 mod context;
 mod credential;
+pub mod description;
 mod error;
 mod event;
 pub mod http;
 mod metadata;
 mod name;
+pub mod oauth;
 mod provider;
+mod random;
 pub mod store;
 
+pub use self::access_token::{AccessToken, Deadlines, IssuedToken, Phase, TokenSlot};
 pub use self::account::{Account, AccountKey, AccountRef, TenantId};
 pub use self::app::{App, AppKey, AppSource, FixedApps};
 pub use self::connection::{
     Check, Connection, ConnectionId, ConnectionKey, DegradedReason, Fence, Generation, GrantNumber,
     ReauthorizationReason, Status, TimeLeft, Version,
 };
+pub use self::connector::{Connector, Context, GenericConnector};
 pub use self::context::{Actor, CorrelationId, RequestContext};
 pub use self::credential::{Credential, CredentialKind};
+pub use self::description::Description;
 pub use self::error::{Error, ErrorKind, Result, Retry};
 pub use self::event::{AuditClass, AuditEntry, Event};
 pub use self::metadata::Metadata;
 pub use self::name::InvalidName;
 pub use self::provider::ProviderId;
+pub use self::random::{Random, SystemRandom};

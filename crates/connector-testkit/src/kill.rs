@@ -284,6 +284,7 @@ counted! {
         fn generation(key: &ConnectionKey) -> Result<Option<Generation>>;
         fn find(account: &AccountRef) -> Result<Option<ConnectionKey>>;
         fn find_by_account(provider: &ProviderId, app: &AppKey, account: &AccountKey, after: Option<&Cursor>, n: u16) -> Result<Slice<ConnectionKey>>;
+        fn find_by_host(provider: &ProviderId, app: &AppKey, host: &str, after: Option<&Cursor>, n: u16) -> Result<Slice<ConnectionKey>>;
         fn list(filter: &Filter, after: Option<&Cursor>, n: u16) -> Result<Slice<Connection>>;
         fn put_grant(grant: PutGrant, effects: Effects) -> Result<PutOutcome>;
         fn update(key: &ConnectionKey, at: Version, patch: Patch, effects: Effects) -> Result<UpdateOutcome>;
