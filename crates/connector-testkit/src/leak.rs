@@ -26,7 +26,7 @@ use crate::config;
 
 /// How long the beginning of the secrets of a run may be, in bytes: long enough to stand nowhere
 /// by chance, short enough to leave room for randomness in a key.
-const PREFIX_BYTES: std::ops::RangeInclusive<usize> = 12..=20;
+const PREFIX_BYTES: std::ops::RangeInclusive<usize> = 12..=24;
 
 /// The most findings that are kept for one file.
 const FINDINGS_PER_FILE: usize = 100;
@@ -49,7 +49,7 @@ pub fn random_prefix() -> String {
 /// whether there was anything to find. The secret itself is not written there.
 ///
 /// # Panics
-/// When `CONNECTORS_TEST_CANARY` is not 12 to 20 ASCII letters and digits, or the count cannot be
+/// When `CONNECTORS_TEST_CANARY` is not 12 to 24 ASCII letters and digits, or the count cannot be
 /// written.
 #[must_use]
 pub fn canary(what: &str) -> String {
@@ -96,7 +96,7 @@ fn check(prefix: &str) {
     // The text is not shown: it may be the one in use.
     assert!(
         PREFIX_BYTES.contains(&prefix.len()) && prefix.bytes().all(|b| b.is_ascii_alphanumeric()),
-        "the canary ({}) must be 12 to 20 ASCII letters and digits",
+        "the canary ({}) must be 12 to 24 ASCII letters and digits",
         config::CANARY
     );
 }
@@ -217,7 +217,7 @@ impl Probe {
     /// Searches for `prefix` in every [`Encoding`].
     ///
     /// # Panics
-    /// When `prefix` is not 12 to 20 ASCII letters and digits: with less it finds what is none, and
+    /// When `prefix` is not 12 to 24 ASCII letters and digits: with less it finds what is none, and
     /// with other characters it misses forms.
     #[must_use]
     #[expect(
@@ -574,7 +574,12 @@ mod tests {
 
     #[test]
     fn a_prefix_that_would_find_too_much_or_too_little_is_refused() {
-        for bad in ["", "short", "with-a-hyphen-in", "longer0than0a0key0allows"] {
+        for bad in [
+            "",
+            "short",
+            "with-a-hyphen-in",
+            "longer0than0any0key0allows",
+        ] {
             let made = std::panic::catch_unwind(|| Probe::new(bad));
             assert!(made.is_err(), "{bad}");
         }
