@@ -18,6 +18,7 @@ mod account;
 mod app;
 pub mod cipher;
 pub mod clock;
+mod config;
 mod connection;
 mod context;
 mod credential;
