@@ -11,11 +11,13 @@
 //! connector_testkit::upkeep_suite!(Fixture);
 //! ```
 //!
+//! [`history`] records what concurrent callers of a store saw, and judges it afterwards.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 mod fixture;
+pub mod history;
 pub mod store;
 
 pub use self::fixture::{Case, StoreFixture};
