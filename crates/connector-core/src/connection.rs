@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use ring::rand::SecureRandom;
 use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, AccountRef, TenantId};
@@ -13,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::Metadata;
 use crate::name::InvalidName;
 use crate::provider::ProviderId;
+use crate::random::Random;
 
 /// The id of a connection: 128 random bits, shown in the form of a UUID. It survives reconnects.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,15 +24,9 @@ impl ConnectionId {
     ///
     /// # Errors
     /// [`ErrorKind::Bug`] if the random source fails.
-    pub fn generate(random: &dyn SecureRandom) -> Result<Self> {
+    pub fn generate(random: &dyn Random) -> Result<Self> {
         let mut bytes = [0; 16];
-        random.fill(&mut bytes).map_err(|_| {
-            Error::new(
-                ErrorKind::Bug,
-                "connection_id.generate",
-                "the random source failed",
-            )
-        })?;
+        random.fill(&mut bytes)?;
         Ok(Self(bytes))
     }
 

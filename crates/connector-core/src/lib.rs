@@ -7,7 +7,8 @@
 //! * [`Connection`], its [`Status`], and the [`Credential`] behind it;
 //! * what a database must offer ([`store`]) and a store in memory, [`store::MemoryStore`];
 //! * what seals secrets ([`cipher`]): [`cipher::CredentialCipher`] and our [`cipher::Keyring`];
-//! * time as a dependency ([`clock`]) and the one door to the network ([`http`]);
+//! * time and randomness as dependencies ([`clock`], [`Random`]) and the one door to the network
+//!   ([`http`]);
 //! * the one [`Error`] type.
 
 #![forbid(unsafe_code)]
@@ -26,6 +27,7 @@ pub mod http;
 mod metadata;
 mod name;
 mod provider;
+mod random;
 pub mod store;
 
 pub use self::account::{Account, AccountKey, AccountRef, TenantId};
@@ -41,3 +43,4 @@ pub use self::event::{AuditClass, AuditEntry, Event};
 pub use self::metadata::Metadata;
 pub use self::name::InvalidName;
 pub use self::provider::ProviderId;
+pub use self::random::{Random, SystemRandom};

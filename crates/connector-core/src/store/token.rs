@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
-use ring::rand::SecureRandom;
 
 use crate::account::{Account, AccountKey, AccountRef, TenantId};
 use crate::app::AppKey;
@@ -13,9 +12,10 @@ use crate::connection::{
     Connection, ConnectionKey, Fence, Generation, GrantNumber, ReauthorizationReason, Status,
     TimeLeft, Version,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::metadata::Metadata;
 use crate::provider::ProviderId;
+use crate::random::Random;
 use crate::store::{Cursor, Effects, Slice, StateKey, Upkeep, WorkKind};
 
 /// How long the tokens of a credential are still good, from now.
@@ -71,15 +71,9 @@ impl ClaimId {
     ///
     /// # Errors
     /// [`ErrorKind::Bug`] if the random source fails.
-    pub fn generate(random: &dyn SecureRandom) -> Result<Self> {
+    pub fn generate(random: &dyn Random) -> Result<Self> {
         let mut bytes = [0; 16];
-        random.fill(&mut bytes).map_err(|_| {
-            Error::new(
-                ErrorKind::Bug,
-                "claim_id.generate",
-                "the random source failed",
-            )
-        })?;
+        random.fill(&mut bytes)?;
         Ok(Self(bytes))
     }
 

@@ -1,0 +1,44 @@
+//! Randomness as a dependency: [`Random`] and the [`SystemRandom`] behind it.
+
+use std::fmt;
+
+use ring::rand::SecureRandom as _;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Where the library takes random bytes from.
+///
+/// Everything that draws takes one of these, so that a test or a simulation can replay a run. In a
+/// service it is [`SystemRandom`]: ids, states, salts and keys are only as hard to guess as what
+/// this gives.
+pub trait Random: fmt::Debug + Send + Sync + 'static {
+    /// Fills `bytes`; any number of calls may run at once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Bug`] if the source fails. `bytes` must not be used then.
+    fn fill(&self, bytes: &mut [u8]) -> Result<()>;
+}
+
+/// The operating system's generator for cryptographic use.
+#[derive(Debug, Clone, Default)]
+pub struct SystemRandom(());
+
+impl SystemRandom {
+    /// The generator of this machine.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Random for SystemRandom {
+    fn fill(&self, bytes: &mut [u8]) -> Result<()> {
+        ring::rand::SystemRandom::new().fill(bytes).map_err(|_| {
+            Error::new(
+                ErrorKind::Bug,
+                "random.fill",
+                "the operating system gave no random bytes",
+            )
+        })
+    }
+}
