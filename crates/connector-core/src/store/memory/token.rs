@@ -303,6 +303,28 @@ impl TokenStore for MemoryStore {
         )
     }
 
+    async fn find_by_host(
+        &self,
+        provider: &ProviderId,
+        app: &AppKey,
+        host: &str,
+        after: Option<&Cursor>,
+        n: u16,
+    ) -> Result<Slice<ConnectionKey>> {
+        let after = number_after(after, "store.find_by_host")?;
+        let (data, _) = self.open();
+        let later = data.tokens.order.range((Excluded(after), Unbounded));
+        slice(
+            later
+                .filter_map(|(number, key)| Some((number, &data.tokens.rows.get(key)?.connection)))
+                .filter(|(_, it)| (&it.provider, &it.app) == (provider, app))
+                .filter(|(_, it)| it.is_live() && !it.account.asserted)
+                .filter(|(_, it)| it.account.host.as_deref() == Some(host))
+                .map(|(number, it)| (number, it.key.clone())),
+            n,
+        )
+    }
+
     async fn list(
         &self,
         filter: &Filter,
@@ -363,6 +385,9 @@ impl TokenStore for MemoryStore {
         }
         if let Some(label) = patch.label {
             row.connection.account.label = Some(label);
+        }
+        if let Some(host) = patch.host {
+            row.connection.account.host = Some(host);
         }
         if let Some(metadata) = patch.metadata {
             row.connection.metadata = metadata;
