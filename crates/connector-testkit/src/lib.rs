@@ -16,6 +16,7 @@
 #![deny(missing_docs)]
 
 pub mod artefacts;
+pub mod cipher;
 mod config;
 mod fixture;
 pub mod kill;
