@@ -29,6 +29,9 @@ name! {
 pub struct Account {
     /// The provider's stable key.
     pub key: AccountKey,
+    /// The account's own host, where accounts have one. Deliveries that name only a host are routed
+    /// by it, and a second authorization for the same host is recognised before it begins.
+    pub host: Option<String>,
     /// True when the key stood only in a callback and no authenticated answer confirmed it. Such a
     /// key is for display and for uniqueness inside its own tenant; deliveries are never routed by
     /// it.
@@ -43,6 +46,7 @@ impl Account {
     pub fn identified(key: AccountKey) -> Self {
         Self {
             key,
+            host: None,
             asserted: false,
             label: None,
         }
@@ -53,9 +57,17 @@ impl Account {
     pub fn asserted(key: AccountKey) -> Self {
         Self {
             key,
+            host: None,
             asserted: true,
             label: None,
         }
+    }
+
+    /// Adds the account's own host.
+    #[must_use]
+    pub fn with_host(mut self, host: impl Into<String>) -> Self {
+        self.host = Some(host.into());
+        self
     }
 
     /// Adds the name that people know the account by.

@@ -34,6 +34,7 @@ pub enum CredentialKind {
 pub struct Credential {
     kind: CredentialKind,
     origin: Origin,
+    account_host: Option<String>,
     client_id: Option<String>,
     secret: SecretString,
     refresh_token: Option<SecretString>,
@@ -57,6 +58,7 @@ impl Credential {
         Self {
             kind,
             origin,
+            account_host: None,
             client_id: None,
             secret: secret.into(),
             refresh_token: None,
@@ -66,6 +68,14 @@ impl Credential {
             refresh_expires_at: None,
             extra: BTreeMap::new(),
         }
+    }
+
+    /// Sets the account's own host, for providers whose accounts have one. Its token and revocation
+    /// endpoints are reached there.
+    #[must_use]
+    pub fn with_account_host(mut self, account_host: impl Into<String>) -> Self {
+        self.account_host = Some(account_host.into());
+        self
     }
 
     /// Sets the client id that obtained it.
@@ -120,6 +130,12 @@ impl Credential {
     #[must_use]
     pub const fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// The account's own host.
+    #[must_use]
+    pub fn account_host(&self) -> Option<&str> {
+        self.account_host.as_deref()
     }
 
     /// The client id that obtained it.
@@ -181,6 +197,7 @@ impl Credential {
             v: 1,
             kind: self.kind,
             origin: &self.origin,
+            account_host: self.account_host.as_deref(),
             client_id: self.client_id.as_deref(),
             secret: self.secret.expose_secret(),
             refresh_token: self.refresh_token.as_ref().map(ExposeSecret::expose_secret),
@@ -239,6 +256,7 @@ impl Credential {
         Ok(Self {
             kind: payload.kind,
             origin: payload.origin,
+            account_host: payload.account_host,
             client_id: payload.client_id,
             secret: payload.secret,
             refresh_token: payload.refresh_token,
@@ -256,6 +274,7 @@ impl fmt::Debug for Credential {
         f.debug_struct("Credential")
             .field("kind", &self.kind)
             .field("origin", &self.origin)
+            .field("account_host", &self.account_host)
             .field("client_id", &self.client_id)
             .field("has_refresh_token", &self.refresh_token.is_some())
             .field("scopes", &self.scopes)
@@ -272,6 +291,8 @@ struct PayloadRef<'a> {
     v: u8,
     kind: CredentialKind,
     origin: &'a Origin,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_host: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<&'a str>,
     secret: &'a str,
@@ -292,6 +313,7 @@ impl PayloadRef<'_> {
     fn text_length(&self) -> usize {
         self.secret.len()
             + self.client_id.map_or(0, str::len)
+            + self.account_host.map_or(0, str::len)
             + self.refresh_token.map_or(0, str::len)
             + self
                 .scopes
@@ -311,6 +333,8 @@ struct Payload {
     v: u8,
     kind: CredentialKind,
     origin: Origin,
+    #[serde(default)]
+    account_host: Option<String>,
     #[serde(default)]
     client_id: Option<String>,
     secret: SecretString,
@@ -338,6 +362,7 @@ mod tests {
             "access-example",
             Timestamp::from_unix_seconds(1_700_000_000),
         )
+        .with_account_host("acme.myshopify.com")
         .with_client_id("client-example")
         .with_refresh_token("refresh-example")
         .with_scopes(["read_products"])
@@ -352,7 +377,8 @@ mod tests {
             std::str::from_utf8(plaintext.expose()).unwrap(),
             concat!(
                 r#"{"v":1,"kind":"oauth","origin":"https://acme.myshopify.com","#,
-                r#""client_id":"client-example","secret":"access-example","#,
+                r#""account_host":"acme.myshopify.com","client_id":"client-example","#,
+                r#""secret":"access-example","#,
                 r#""refresh_token":"refresh-example","scopes":["read_products"],"#,
                 r#""obtained_at":1700000000000,"expires_at":1700003600000,"#,
                 r#""extra":{"id_token":"identity-example"}}"#

@@ -14,31 +14,38 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod access_token;
 mod account;
 mod app;
 pub mod cipher;
 pub mod clock;
 mod config;
 mod connection;
+mod connector;
 mod context;
 mod credential;
+pub mod description;
 mod error;
 mod event;
 pub mod http;
 mod metadata;
 mod name;
+pub mod oauth;
 mod provider;
 mod random;
 pub mod store;
 
+pub use self::access_token::{AccessToken, Deadlines, IssuedToken, Phase, TokenSlot};
 pub use self::account::{Account, AccountKey, AccountRef, TenantId};
 pub use self::app::{App, AppKey, AppSource, FixedApps};
 pub use self::connection::{
     Check, Connection, ConnectionId, ConnectionKey, DegradedReason, Fence, Generation, GrantNumber,
     ReauthorizationReason, Status, TimeLeft, Version,
 };
+pub use self::connector::{Connector, Context, GenericConnector};
 pub use self::context::{Actor, CorrelationId, RequestContext};
 pub use self::credential::{Credential, CredentialKind};
+pub use self::description::Description;
 pub use self::error::{Error, ErrorKind, Result, Retry};
 pub use self::event::{AuditClass, AuditEntry, Event};
 pub use self::metadata::Metadata;

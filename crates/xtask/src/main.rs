@@ -1,2 +1,66 @@
-//! The workspace's own commands.
-fn main() {}
+//! The workspace's own commands: `cargo xtask check`, `cargo xtask test`, `cargo xtask api`.
+//!
+//! `check` runs every gate that needs no test, `test` runs all tests and then searches what they
+//! left behind for planted secrets, `api` rewrites the listings of the public API under
+//! `docs/api/`.
+#![expect(
+    clippy::print_stdout,
+    reason = "a command line program reports on standard output"
+)]
+
+mod api;
+mod check;
+mod dependencies;
+mod features;
+mod process;
+mod test;
+mod text;
+mod toolchains;
+mod workspace;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use crate::workspace::Workspace;
+
+/// Errors end the program with their text, so they need no type of their own.
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  check [gate…]             run the gates that need no test, or only the named ones
+  test [--short | --full]   run all tests, then search what they left behind for secrets;
+       [--keep]             --full sets CONNECTORS_SOAK=full, --short clears it,
+                            --keep leaves the artefacts directory after a passing run
+  api                       rewrite docs/api/, the listing of the public API
+";
+
+fn main() -> ExitCode {
+    if api::is_rustdoc_call() {
+        return report(api::run_rustdoc());
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    report(run(&arguments))
+}
+
+fn run(arguments: &[&str]) -> Result<ExitCode> {
+    match arguments {
+        ["check", gates @ ..] => check::run(&Workspace::load()?, gates),
+        ["test", options @ ..] => test::run(&Workspace::load()?, &test::Options::parse(options)?),
+        ["api"] => api::rewrite(&Workspace::load()?),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => Err(format!("unknown command `{}`\n\n{USAGE}", arguments.join(" ")).into()),
+    }
+}
+
+fn report(outcome: Result<ExitCode>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}

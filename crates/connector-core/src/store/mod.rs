@@ -8,13 +8,17 @@
 //! One type usually implements all of them; [`Store`] names such a type. [`Upkeep`] is what they
 //! share. Stores see sealed bytes only.
 //!
-//! Three rules hold for every method:
+//! Four rules hold for every method:
 //! * **One commit.** What a call writes is written completely or not at all, and is durable when
 //!   the call returns `Ok`.
 //! * **One clock.** Durations are resolved on the store's clock: that of the database server where
 //!   there is one, else the injected [`Clock`](crate::clock::Clock).
 //! * **Unknown outcomes.** When a call returns an error, it may or may not have been carried out.
 //!   Each method says what repeating it does.
+//! * **Bounds.** A list that is asked for at most 0 items takes that for 1, so that following its
+//!   cursors comes to an end. Taking or purging at most 0 does nothing. A cursor that the list did
+//!   not return is refused with [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where
+//!   that can be seen.
 //!
 //! The rules in the methods' documentation end with the name of the testkit's case that shows
 //! them. A store of your own passes the same suites.

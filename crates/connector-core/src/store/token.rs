@@ -215,6 +215,8 @@ pub struct Patch {
     pub status: Option<Status>,
     /// The account's name for people.
     pub label: Option<String>,
+    /// The account's own host.
+    pub host: Option<String>,
     /// What is known about the account; replaces what was known.
     pub metadata: Option<Metadata>,
     /// The result of a test on demand, at the store's present time: nothing, or what went wrong.
@@ -357,7 +359,7 @@ pub enum CommitOutcome {
 }
 
 /// What to make of an exchange that brought no credential.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// It will be tried again. A state, if given, is set.
     Later {
@@ -579,6 +581,22 @@ pub trait TokenStore: Upkeep {
         n: u16,
     ) -> Result<Slice<ConnectionKey>>;
 
+    /// The connections of every tenant whose account has this host, at most `n`, in a stable order.
+    ///
+    /// * As for [`TokenStore::find_by_account`], by the host instead of the key
+    ///   (`routing_finds_connections_by_account_host`).
+    ///
+    /// # Errors
+    /// As for [`TokenStore::load`].
+    async fn find_by_host(
+        &self,
+        provider: &ProviderId,
+        app: &AppKey,
+        host: &str,
+        after: Option<&Cursor>,
+        n: u16,
+    ) -> Result<Slice<ConnectionKey>>;
+
     /// Connections that match, at most `n`, in a stable order.
     ///
     /// * Following the cursors meets every connection that matches and stays exactly once
@@ -750,7 +768,8 @@ pub trait TokenStore: Upkeep {
     /// Hands out at most `n` pieces of due work of these kinds, the longest due first, each to one
     /// caller until `lease` has passed.
     ///
-    /// * Work is handed out once it is due, not before (`work_is_handed_out_when_due`).
+    /// * Work is handed out once it is due, not before (`work_is_handed_out_when_due`), and what
+    ///   has been due longest first (`the_longest_due_work_comes_first`).
     /// * It is not handed to a second caller during a lease
     ///   (`leased_work_is_not_handed_out_again`), of many at once one gets it
     ///   (`of_many_workers_one_gets_the_work`), and again when the lease has passed

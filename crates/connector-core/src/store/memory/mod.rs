@@ -1,15 +1,272 @@
 //! A store in memory.
-use crate::clock::Clock;
-use std::sync::Arc;
-/// A store in memory.
-#[derive(Debug, Clone)]
+
+mod audit;
+mod delivery;
+mod state;
+mod token;
+mod upkeep;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::clock::{Clock, Timestamp};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::{Cursor, Slice};
+
+/// A store that keeps everything in the memory of this process, for tests and for programs that
+/// run once and may forget.
+///
+/// It keeps every rule of the store traits but one: what it acknowledged is gone when the process
+/// ends, and with it every refresh token. At providers that rotate, accounts must then be connected
+/// again. Nothing is removed but by [`Upkeep::purge`](crate::store::Upkeep::purge), the audit log
+/// never, so the memory it takes grows with its use.
+///
+/// Clones share the data, as two programs on one database do. Every call takes one lock for a
+/// moment and never waits for anything else. No call ever fails with
+/// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable).
+///
+/// ```
+/// use std::sync::Arc;
+/// use connector_core::clock::SystemClock;
+/// use connector_core::store::MemoryStore;
+///
+/// let store = MemoryStore::new(Arc::new(SystemClock::new()));
+/// let same_data = store.clone();
+/// ```
+#[derive(Clone)]
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
+    data: Arc<Mutex<Data>>,
 }
+
+/// Everything that the store keeps.
+#[derive(Default)]
+struct Data {
+    numbers: Numbers,
+    tokens: token::Tokens,
+    states: state::States,
+    deliveries: delivery::Deliveries,
+    audit: audit::Audit,
+}
+
+/// Numbers that are given once each, in growing order.
+#[derive(Default)]
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+}
+
 impl MemoryStore {
     /// An empty store on `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock }
+        Self {
+            clock,
+            data: Arc::default(),
+        }
+    }
+
+    /// The data, and what time it is for the whole call.
+    fn open(&self) -> (MutexGuard<'_, Data>, Timestamp) {
+        // A panic elsewhere leaves the data whole: every call checks first and writes last.
+        let data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        (data, self.clock.now())
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The number that a cursor stands for; zero without one.
+fn number_after(after: Option<&Cursor>, operation: &'static str) -> Result<u64> {
+    after.map_or(Ok(0), |cursor| {
+        cursor
+            .as_str()
+            .parse()
+            .map_err(|_| foreign_cursor(operation))
+    })
+}
+
+fn foreign_cursor(operation: &'static str) -> Error {
+    Error::new(
+        ErrorKind::InvalidInput,
+        operation,
+        "the cursor is not one of this list; pass what the slice before returned",
+    )
+}
+
+/// The first `n` of `matches`, at least one, and where the list goes on.
+fn slice<P: fmt::Display, T>(
+    matches: impl IntoIterator<Item = (P, T)>,
+    n: u16,
+) -> Result<Slice<T>> {
+    let n = usize::from(n.max(1));
+    let mut items = Vec::new();
+    let mut last = None;
+    for (position, item) in matches {
+        if let (true, Some(last)) = (items.len() == n, &last) {
+            let next = Some(Cursor::new(format!("{last}"))?);
+            return Ok(Slice { items, next });
+        }
+        items.push(item);
+        last = Some(position);
+    }
+    Ok(Slice { items, next: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::account::{Account, AccountKey, TenantId};
+    use crate::app::AppKey;
+    use crate::cipher::{KeyId, Sealed};
+    use crate::clock::ManualClock;
+    use crate::connection::{ConnectionId, ConnectionKey, Fence, Generation, GrantNumber, Status};
+    use crate::metadata::Metadata;
+    use crate::provider::ProviderId;
+    use crate::store::{
+        ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, Expect,
+        Expiries, Filter, PutGrant, PutOutcome, TokenStore, Upkeep,
+    };
+
+    fn store() -> MemoryStore {
+        MemoryStore::new(Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)))
+    }
+
+    fn sealed(content: &'static str) -> Sealed {
+        Sealed::new(KeyId::from_bytes([1; 8]), content)
+    }
+
+    fn key(id: u8) -> ConnectionKey {
+        let tenant = TenantId::new("t".repeat(255)).unwrap();
+        ConnectionKey::new(tenant, ConnectionId::from_bytes([id; 16]))
+    }
+
+    fn grant(id: u8) -> PutGrant {
+        PutGrant {
+            key: key(id),
+            provider: ProviderId::from_static("acme"),
+            app: AppKey::default(),
+            account: Account::identified(AccountKey::new(format!("account {id}")).unwrap()),
+            expect: Expect::Absent,
+            grant: GrantNumber::new(1),
+            generation: Generation::new(1),
+            fence: Fence::new(1),
+            credential: sealed("first"),
+            expiries: Expiries::default(),
+            status: Status::Connected,
+            metadata: Metadata::new(),
+            takes: None,
+        }
+    }
+
+    async fn refresh(store: &MemoryStore, seen: u64) -> Commit {
+        let claim_id = ClaimId::from_bytes([u8::try_from(seen).unwrap(); 16]);
+        let request = ClaimRequest {
+            claim_id,
+            grant: GrantNumber::new(1),
+            seen: Generation::new(seen),
+            kind: ClaimKind::Refresh,
+            hold: Duration::from_secs(60),
+            confirmed: None,
+        };
+        let ClaimOutcome::Granted { fence, .. } = store.claim(&key(1), request).await.unwrap()
+        else {
+            panic!("the claim was not granted");
+        };
+        let commit = Commit {
+            claim_id,
+            grant: GrantNumber::new(1),
+            base: Generation::new(seen),
+            fence,
+            credential: sealed("refreshed"),
+            expiries: Expiries::default(),
+            status: Status::Connected,
+            rotates: false,
+            takes_pending: None,
+        };
+        let outcome = store.commit(&key(1), commit.clone(), Effects::none()).await;
+        assert_eq!(outcome.unwrap(), CommitOutcome::Stored);
+        commit
+    }
+
+    #[tokio::test]
+    async fn clones_share_the_data() {
+        let store = store();
+        let put = store.clone().put_grant(grant(1), Effects::none()).await;
+        assert_eq!(put.unwrap(), PutOutcome::Stored);
+        assert!(store.load(&key(1)).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn seven_later_commits_do_not_hide_the_first_outcome() {
+        let store = store();
+        let put = store.put_grant(grant(1), Effects::none()).await;
+        assert_eq!(put.unwrap(), PutOutcome::Stored);
+        let first = refresh(&store, 1).await;
+        for seen in 2..=8 {
+            refresh(&store, seen).await;
+        }
+        let before = store.load(&key(1)).await.unwrap();
+        let again = store.commit(&key(1), first.clone(), Effects::none()).await;
+        assert_eq!(again.unwrap(), CommitOutcome::Stored);
+        assert_eq!(store.load(&key(1)).await.unwrap(), before);
+    }
+
+    #[tokio::test]
+    async fn lists_go_on_for_the_longest_names_and_a_length_of_zero() {
+        let store = store();
+        for id in 1..=3 {
+            let put = store.put_grant(grant(id), Effects::none()).await;
+            assert_eq!(put.unwrap(), PutOutcome::Stored);
+        }
+        let other_key = KeyId::from_bytes([2; 8]);
+        let (mut listed, mut rows) = (Vec::new(), Vec::new());
+        let mut after = None;
+        loop {
+            let slice = store.list(&Filter::everyone(), after.as_ref(), 0).await;
+            let slice = slice.unwrap();
+            listed.extend(slice.items.into_iter().map(|connection| connection.key));
+            after = slice.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        loop {
+            let slice = store.sealed_rows(&other_key, after.as_ref(), 0).await;
+            let slice = slice.unwrap();
+            rows.extend(slice.items);
+            after = slice.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(listed, [key(1), key(2), key(3)]);
+        assert_eq!(rows.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_cursor_of_another_list_is_refused() {
+        let store = store();
+        for text in ["x", "-1", "1.2", "1.2.3.4"] {
+            let cursor = Cursor::new(text).unwrap();
+            let list = store.list(&Filter::everyone(), Some(&cursor), 1).await;
+            assert_eq!(list.unwrap_err().kind(), ErrorKind::InvalidInput, "{text}");
+            let rows = store
+                .sealed_rows(&KeyId::from_bytes([2; 8]), Some(&cursor), 1)
+                .await;
+            assert_eq!(rows.unwrap_err().kind(), ErrorKind::InvalidInput, "{text}");
+        }
     }
 }

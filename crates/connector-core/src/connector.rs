@@ -1,0 +1,185 @@
+//! The trait that every provider's code implements, and what its hooks are given.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use url::Url;
+
+use crate::app::{App, AppSource};
+use crate::clock::Clock;
+use crate::credential::Credential;
+use crate::description::Description;
+use crate::error::Result;
+use crate::http::{HttpTransport, OutboundRequest, TransportError};
+use crate::oauth::{
+    self, AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeError, Identity,
+    TokenAnswer,
+};
+
+/// What a hook may use: the registration of the moment, the network, and the time.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Context<'a> {
+    /// The registration. Its secrets may differ from one call to the next.
+    pub app: &'a App,
+    /// The one door to the network.
+    pub transport: &'a dyn HttpTransport,
+    /// The time.
+    pub clock: &'a dyn Clock,
+}
+
+impl<'a> Context<'a> {
+    /// A context of these parts.
+    #[must_use]
+    pub fn new(app: &'a App, transport: &'a dyn HttpTransport, clock: &'a dyn Clock) -> Self {
+        Self {
+            app,
+            transport,
+            clock,
+        }
+    }
+
+    /// Sends a request, once.
+    ///
+    /// # Errors
+    /// [`TransportError`] when there is no complete answer.
+    pub async fn send(
+        &self,
+        request: OutboundRequest,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        self.transport.send(request).await
+    }
+}
+
+/// The code for one provider: its description as data, and hooks for what data cannot say.
+///
+/// Every hook has a default that follows the RFCs and is a function of [`crate::oauth`], so that an
+/// override can call it. Hooks are called from many tasks at once and keep no state.
+#[async_trait]
+pub trait Connector: fmt::Debug + Send + Sync + 'static {
+    /// What is true of the provider.
+    fn description(&self) -> &Description;
+
+    /// The registrations that the connector was configured with; `None` if the application supplies
+    /// an [`AppSource`] of its own.
+    fn app_source(&self) -> Option<Arc<dyn AppSource>> {
+        None
+    }
+
+    /// The account host that a person or a program asked for, in its one accepted form; `None` where
+    /// accounts have no hosts of their own. Nothing is ever sent to a host that did not pass here.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the text names no such host.
+    fn account_host(&self, text: &str) -> Result<Option<String>> {
+        self.description()
+            .account_host
+            .as_ref()
+            .map(|rule| rule.accept(text))
+            .transpose()
+    }
+
+    /// The URL to send the browser to.
+    ///
+    /// # Errors
+    /// As for [`oauth::authorization_url`].
+    fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Result<Url> {
+        oauth::authorization_url(self.description(), request)
+    }
+
+    /// Checks a callback that belongs to a flow for `account_host`, before its code is exchanged.
+    ///
+    /// # Errors
+    /// The problem, if there is one.
+    fn check_callback(
+        &self,
+        cx: &Context<'_>,
+        account_host: Option<&str>,
+        callback: &Callback,
+    ) -> Result<(), CallbackProblem> {
+        let _ = (cx, account_host);
+        oauth::check_callback(self.description(), callback)
+    }
+
+    /// Exchanges an authorization code, once.
+    ///
+    /// # Errors
+    /// [`ExchangeError`] says whether the provider may have acted.
+    async fn exchange_code(
+        &self,
+        cx: &Context<'_>,
+        exchange: &CodeExchange<'_>,
+    ) -> Result<TokenAnswer, ExchangeError> {
+        oauth::exchange_code(self.description(), cx, exchange).await
+    }
+
+    /// Spends a credential's refresh token, once.
+    ///
+    /// # Errors
+    /// [`ExchangeError`] says whether the provider may have acted.
+    async fn refresh(
+        &self,
+        cx: &Context<'_>,
+        credential: &Credential,
+    ) -> Result<TokenAnswer, ExchangeError> {
+        oauth::refresh(self.description(), cx, credential).await
+    }
+
+    /// Revokes a credential at the provider. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// [`ExchangeError`]; [`ExchangeClass::DeadGrant`](oauth::ExchangeClass::DeadGrant) means that
+    /// there is nothing left to revoke.
+    async fn revoke(&self, cx: &Context<'_>, credential: &Credential) -> Result<(), ExchangeError> {
+        oauth::revoke(self.description(), cx, credential).await
+    }
+
+    /// Reads which account a credential leads to, from an authenticated answer of the provider.
+    ///
+    /// # Errors
+    /// [`Unauthorized`](crate::ErrorKind::Unauthorized) if the provider refuses the credential;
+    /// else as its answer says.
+    async fn identify(&self, cx: &Context<'_>, credential: &Credential) -> Result<Identity> {
+        oauth::identify(self.description(), cx, credential).await
+    }
+}
+
+/// A provider that needs no code of its own: everything about it is in its description.
+#[derive(Debug, Clone)]
+pub struct GenericConnector {
+    description: Description,
+    apps: Option<Arc<dyn AppSource>>,
+}
+
+impl GenericConnector {
+    /// A connector for the provider that `description` describes.
+    ///
+    /// # Errors
+    /// As for [`Description::validate`].
+    pub fn new(description: Description) -> Result<Self> {
+        description.validate()?;
+        Ok(Self {
+            description,
+            apps: None,
+        })
+    }
+
+    /// Sets the registrations to use.
+    #[must_use]
+    pub fn with_apps(mut self, apps: Arc<dyn AppSource>) -> Self {
+        self.apps = Some(apps);
+        self
+    }
+}
+
+impl Connector for GenericConnector {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn app_source(&self) -> Option<Arc<dyn AppSource>> {
+        self.apps.clone()
+    }
+}

@@ -1,0 +1,281 @@
+//! The authorization response (RFC 6749 section 4.1.2, RFC 9207).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use secrecy::SecretString;
+use url::form_urlencoded;
+
+use crate::description::Description;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The longest callback query that is read, in bytes.
+const LONGEST_QUERY: usize = 8 * 1024;
+
+/// Parameters that decide something and must therefore not stand there twice.
+const SINGLE: [&str; 5] = ["state", "code", "error", "error_description", "iss"];
+
+/// The query of a callback, taken apart once. It holds the authorization code, so it shows names
+/// only.
+pub struct Callback {
+    raw: String,
+    pairs: Vec<(String, String)>,
+}
+
+impl Callback {
+    /// Takes the raw query apart, with or without its question mark.
+    ///
+    /// # Errors
+    /// [`ErrorKind::CallbackRefused`] if it is longer than 8 KiB, or names `state`, `code`, `error`,
+    /// `error_description` or `iss` twice.
+    pub fn parse(query: &str) -> Result<Self> {
+        let query = query.strip_prefix('?').unwrap_or(query);
+        if query.len() > LONGEST_QUERY {
+            return Err(refused(
+                "the callback's query is longer than 8 KiB; connect again",
+            ));
+        }
+        let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
+            .map(|(name, value)| (Cow::into_owned(name), Cow::into_owned(value)))
+            .collect();
+        let callback = Self {
+            raw: query.to_owned(),
+            pairs,
+        };
+        match SINGLE
+            .into_iter()
+            .find(|name| callback.all(name).count() > 1)
+        {
+            None => Ok(callback),
+            Some(_) => Err(refused(
+                "the callback names a parameter twice; connect again",
+            )),
+        }
+    }
+
+    /// The query as it came, for signatures over it.
+    #[must_use]
+    pub fn raw(&self) -> &str {
+        &self.raw
+    }
+
+    /// Every parameter in its order, decoded.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The values of the parameter `name`, in their order.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.pairs()
+            .filter(move |(its_name, _)| *its_name == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The first value of the parameter `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.pairs()
+            .find(|(its_name, _)| *its_name == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The `state` parameter.
+    #[must_use]
+    pub fn state(&self) -> Option<&str> {
+        self.get("state").filter(|state| !state.is_empty())
+    }
+
+    /// The authorization code.
+    #[must_use]
+    pub fn code(&self) -> Option<SecretString> {
+        self.get("code")
+            .filter(|code| !code.is_empty())
+            .map(SecretString::from)
+    }
+
+    /// The error code that came instead (RFC 6749 section 4.1.2.1).
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        self.get("error").filter(|error| !error.is_empty())
+    }
+
+    /// SHA-256 of the code, or of the error that came instead: what a state is begun with.
+    #[must_use]
+    pub fn code_digest(&self) -> [u8; 32] {
+        let (label, value) = match (self.get("code"), self.error()) {
+            (Some(code), _) => ("code", code),
+            (None, error) => ("error", error.unwrap_or_default()),
+        };
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        context.update(label.as_bytes());
+        context.update(&[0]);
+        context.update(value.as_bytes());
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.finish().as_ref());
+        digest
+    }
+}
+
+impl fmt::Debug for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.pairs().map(|(name, _)| name).collect();
+        f.debug_struct("Callback")
+            .field("parameters", &names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a callback that belongs to a flow is not followed by an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallbackProblem {
+    /// The account's owner said no (`access_denied`).
+    ConsentDenied,
+    /// The provider reported another error.
+    ProviderError,
+    /// `iss` is missing although the server always sends it.
+    IssuerMissing,
+    /// `iss` names another issuer: a mix-up attack (RFC 9207).
+    IssuerMismatch,
+    /// The provider's own signature over the callback does not fit.
+    SignatureMismatch,
+    /// The callback is too old or from the future.
+    Stale,
+    /// The callback is about another account than the one that was asked for.
+    OtherAccount,
+    /// There is neither a code nor an error.
+    Incomplete,
+}
+
+impl CallbackProblem {
+    /// The stable name of the reason, for outcomes and audit entries.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConsentDenied => "consent_denied",
+            Self::ProviderError => "provider_error",
+            Self::IssuerMissing => "issuer_missing",
+            Self::IssuerMismatch => "issuer_mismatch",
+            Self::SignatureMismatch => "signature_mismatch",
+            Self::Stale => "callback_stale",
+            Self::OtherAccount => "other_account",
+            Self::Incomplete => "callback_incomplete",
+        }
+    }
+}
+
+/// Checks what RFC 6749 and RFC 9207 say about a callback, for error callbacks too: `iss` is
+/// compared when it is there and required when the description says so.
+///
+/// # Errors
+/// The problem, if there is one. The state is consumed all the same.
+pub fn check_callback(
+    description: &Description,
+    callback: &Callback,
+) -> Result<(), CallbackProblem> {
+    if let Some(endpoint) = &description.authorization {
+        match (callback.get("iss"), endpoint.issuer.as_deref()) {
+            (Some(sent), Some(known)) if sent != known => {
+                return Err(CallbackProblem::IssuerMismatch);
+            }
+            (None, Some(_)) if endpoint.issuer_required => {
+                return Err(CallbackProblem::IssuerMissing);
+            }
+            _ => {}
+        }
+    }
+    match (callback.error(), callback.code()) {
+        (Some("access_denied"), _) => Err(CallbackProblem::ConsentDenied),
+        (Some(_), _) => Err(CallbackProblem::ProviderError),
+        (None, Some(_)) => Ok(()),
+        (None, None) => Err(CallbackProblem::Incomplete),
+    }
+}
+
+fn refused(message: &'static str) -> Error {
+    Error::new(ErrorKind::CallbackRefused, "oauth.callback", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+    use crate::description::{AuthorizationEndpoint, EndpointTemplate};
+    use crate::provider::ProviderId;
+
+    fn description(issuer: Option<&str>, required: bool) -> Description {
+        let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
+        let mut endpoint =
+            AuthorizationEndpoint::new(EndpointTemplate::new("https://acme.example/authorize"));
+        endpoint.issuer = issuer.map(str::to_owned);
+        endpoint.issuer_required = required;
+        description.authorization = Some(endpoint);
+        description
+    }
+
+    #[test]
+    fn a_callback_is_read_once_and_shows_no_values() {
+        let callback = Callback::parse("?code=secret-code&state=s%20t&x=1&x=2").unwrap();
+        assert_eq!(callback.code().unwrap().expose_secret(), "secret-code");
+        assert_eq!(callback.state(), Some("s t"));
+        assert_eq!(callback.all("x").collect::<Vec<_>>(), ["1", "2"]);
+        assert!(!format!("{callback:?}").contains("secret-code"));
+    }
+
+    #[test]
+    fn doubled_or_endless_parameters_are_refused() {
+        for query in [
+            "code=a&code=b",
+            "state=a&state=a",
+            "iss=a&iss=b",
+            "error=a&error=a",
+        ] {
+            assert!(Callback::parse(query).is_err(), "{query}");
+        }
+        assert!(Callback::parse(&"a".repeat(LONGEST_QUERY + 1)).is_err());
+    }
+
+    #[test]
+    fn the_issuer_is_compared_when_sent_and_required_when_promised() {
+        let check = |query: &str, issuer, required| {
+            check_callback(
+                &description(issuer, required),
+                &Callback::parse(query).unwrap(),
+            )
+        };
+        let known = Some("https://acme.example");
+        assert_eq!(check("code=c", None, false), Ok(()));
+        assert_eq!(check("code=c", known, false), Ok(()));
+        assert_eq!(
+            check("code=c&iss=https://acme.example", known, true),
+            Ok(())
+        );
+        assert_eq!(
+            check("code=c", known, true),
+            Err(CallbackProblem::IssuerMissing)
+        );
+        assert_eq!(
+            check("code=c&iss=https://evil.example", known, false),
+            Err(CallbackProblem::IssuerMismatch)
+        );
+        assert_eq!(
+            check("error=access_denied&iss=https://evil.example", known, false),
+            Err(CallbackProblem::IssuerMismatch)
+        );
+        assert_eq!(
+            check("error=access_denied", None, false),
+            Err(CallbackProblem::ConsentDenied)
+        );
+        assert_eq!(
+            check("error=server_error", None, false),
+            Err(CallbackProblem::ProviderError)
+        );
+        assert_eq!(
+            check("state=s", None, false),
+            Err(CallbackProblem::Incomplete)
+        );
+    }
+}

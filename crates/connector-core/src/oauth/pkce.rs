@@ -1,0 +1,117 @@
+//! Proof Key for Code Exchange (RFC 7636), method S256, and the random texts of a flow.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::random::Random;
+
+/// 32 random bytes as 43 characters of base64url: a `state`, a binding, a code verifier.
+///
+/// # Errors
+/// [`ErrorKind::Bug`] if the random source fails.
+pub fn random_token(random: &dyn Random) -> Result<SecretString> {
+    let mut bytes = Zeroizing::new([0_u8; 32]);
+    random.fill(bytes.as_mut())?;
+    Ok(SecretString::from(
+        BASE64_URL_SAFE_NO_PAD.encode(bytes.as_ref()),
+    ))
+}
+
+/// A code verifier (RFC 7636 section 4.1).
+#[derive(Clone)]
+pub struct CodeVerifier(SecretString);
+
+impl CodeVerifier {
+    /// A new verifier from `random`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Bug`] if the random source fails.
+    pub fn generate(random: &dyn Random) -> Result<Self> {
+        random_token(random).map(Self)
+    }
+
+    /// A verifier that was kept: 43 to 128 unreserved characters.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the text is not a verifier; it is not repeated.
+    pub fn from_secret(secret: SecretString) -> Result<Self> {
+        let text = secret.expose_secret();
+        let unreserved =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        if (43..=128).contains(&text.len()) && text.bytes().all(unreserved) {
+            Ok(Self(secret))
+        } else {
+            Err(Error::new(
+                ErrorKind::InvalidInput,
+                "oauth.code_verifier",
+                "a code verifier has 43 to 128 unreserved characters (RFC 7636 section 4.1)",
+            ))
+        }
+    }
+
+    /// The verifier as it is sent with the code.
+    #[must_use]
+    pub const fn secret(&self) -> &SecretString {
+        &self.0
+    }
+
+    /// The challenge as it is sent with the authorization request (RFC 7636 section 4.2).
+    #[must_use]
+    pub fn challenge(&self) -> String {
+        self.pkce_challenge().as_str().to_owned()
+    }
+
+    pub(crate) fn pkce_challenge(&self) -> PkceCodeChallenge {
+        PkceCodeChallenge::from_code_verifier_sha256(&self.pkce_verifier())
+    }
+
+    pub(crate) fn pkce_verifier(&self) -> PkceCodeVerifier {
+        PkceCodeVerifier::new(self.0.expose_secret().to_owned())
+    }
+}
+
+impl fmt::Debug for CodeVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CodeVerifier(secret)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_challenge_is_that_of_rfc_7636_appendix_b() {
+        let verifier =
+            CodeVerifier::from_secret("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".into())
+                .unwrap();
+        assert_eq!(
+            verifier.challenge(),
+            "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+        );
+    }
+
+    #[test]
+    fn a_text_that_is_no_verifier_is_refused() {
+        for bad in ["short", &"a".repeat(129), &format!("{}+", "a".repeat(43))] {
+            assert!(CodeVerifier::from_secret(bad.to_owned().into()).is_err());
+        }
+    }
+
+    #[test]
+    fn random_tokens_have_43_characters_and_differ() {
+        let random = crate::random::SystemRandom::new();
+        let [a, b] = [
+            random_token(&random).unwrap(),
+            random_token(&random).unwrap(),
+        ];
+        assert_eq!(a.expose_secret().len(), 43);
+        assert_ne!(a.expose_secret(), b.expose_secret());
+    }
+}

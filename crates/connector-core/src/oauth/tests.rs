@@ -1,0 +1,293 @@
+//! The messages as they go over the wire, and what their answers lead to.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use secrecy::{ExposeSecret, SecretString};
+use url::form_urlencoded;
+
+use crate::app::App;
+use crate::clock::{ManualClock, Timestamp};
+use crate::connector::Context;
+use crate::credential::{Credential, CredentialKind};
+use crate::description::{
+    AccountHost, BodyEncoding, ClientAuthentication, Description, EndpointTemplate,
+    IdentityEndpoint, RevocationEndpoint, TokenEndpoint,
+};
+use crate::error::ErrorKind;
+use crate::http::{
+    HttpTransport, Origin, OutboundRequest, Sent, TransportError, TransportErrorKind,
+};
+use crate::oauth::{self, CodeExchange, CodeVerifier, ExchangeClass};
+use crate::provider::ProviderId;
+
+/// Answers every request alike and remembers the last one.
+#[derive(Debug)]
+struct Wire {
+    status: u16,
+    body: &'static str,
+    fails: Option<(TransportErrorKind, Sent)>,
+    last: Mutex<Option<http::Request<Bytes>>>,
+}
+
+impl Wire {
+    fn answering(status: u16, body: &'static str) -> Self {
+        Self {
+            status,
+            body,
+            fails: None,
+            last: Mutex::new(None),
+        }
+    }
+
+    fn failing(kind: TransportErrorKind, sent: Sent) -> Self {
+        Self {
+            fails: Some((kind, sent)),
+            ..Self::answering(500, "")
+        }
+    }
+
+    fn last(&self) -> http::Request<Bytes> {
+        self.last
+            .lock()
+            .unwrap()
+            .take()
+            .expect("a request was sent")
+    }
+
+    fn sent_nothing(&self) -> bool {
+        self.last.lock().unwrap().is_none()
+    }
+}
+
+#[async_trait]
+impl HttpTransport for Wire {
+    async fn send(
+        &self,
+        request: OutboundRequest,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        *self.last.lock().unwrap() = Some(request.request);
+        match self.fails {
+            Some((kind, sent)) => Err(TransportError::new(kind, sent)),
+            None => Ok(http::Response::builder()
+                .status(self.status)
+                .body(Bytes::from_static(self.body.as_bytes()))
+                .unwrap()),
+        }
+    }
+}
+
+fn description() -> Description {
+    let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
+    description.api = vec![EndpointTemplate::new("https://{account}")];
+    description.account_host = Some(AccountHost::new(".acme.example"));
+    description.token = Some(TokenEndpoint::new(EndpointTemplate::new(
+        "https://{account}/token",
+    )));
+    let revocation = EndpointTemplate::new("https://{account}/revoke");
+    description.revocation = Some(RevocationEndpoint::new(revocation));
+    let mut identity = IdentityEndpoint::new(EndpointTemplate::new("https://{account}/me"), "/id");
+    identity.label = Some("/name".into());
+    description.identity = Some(identity);
+    description
+}
+
+fn app() -> App {
+    App::new("client id")
+        .with_client_secret("s:e cret")
+        .with_redirect_uri("https://app.example/callback".parse().unwrap())
+}
+
+fn credential() -> Credential {
+    Credential::new(
+        CredentialKind::OAuth,
+        Origin::parse("https://shop.acme.example").unwrap(),
+        "access-1",
+        Timestamp::UNIX_EPOCH,
+    )
+    .with_account_host("shop.acme.example")
+    .with_refresh_token("refresh-1")
+}
+
+fn form(request: &http::Request<Bytes>) -> BTreeMap<String, String> {
+    form_urlencoded::parse(request.body())
+        .into_owned()
+        .collect()
+}
+
+fn verifier() -> CodeVerifier {
+    CodeVerifier::from_secret("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".into()).unwrap()
+}
+
+#[tokio::test]
+async fn a_code_is_exchanged_as_rfc_6749_section_4_1_3_says() {
+    let (wire, clock) = (
+        Wire::answering(200, r#"{"access_token":"a"}"#),
+        ManualClock::new(Timestamp::UNIX_EPOCH),
+    );
+    let app = app();
+    let cx = Context::new(&app, &wire, &clock);
+    let (code, verifier) = (SecretString::from("code-1"), verifier());
+    let exchange = CodeExchange::new(&code, &verifier).with_account_host(Some("shop.acme.example"));
+    let mut description = description();
+    description.authorization = Some(crate::description::AuthorizationEndpoint::new(
+        EndpointTemplate::new("https://{account}/authorize"),
+    ));
+    oauth::exchange_code(&description, &cx, &exchange)
+        .await
+        .unwrap();
+    let request = wire.last();
+    assert_eq!(request.uri(), "https://shop.acme.example/token");
+    // Section 2.3.1: id and secret are form-encoded before they are joined.
+    assert_eq!(
+        request.headers()["authorization"],
+        "Basic Y2xpZW50K2lkOnMlM0FlK2NyZXQ="
+    );
+    assert!(request.headers()["authorization"].is_sensitive());
+    let sent = form(&request);
+    assert_eq!(sent["grant_type"], "authorization_code");
+    assert_eq!(sent["code"], "code-1");
+    assert_eq!(sent["redirect_uri"], "https://app.example/callback");
+    assert_eq!(sent["code_verifier"], verifier.secret().expose_secret());
+    assert_eq!(sent.len(), 4);
+}
+
+#[tokio::test]
+async fn a_refresh_follows_the_description() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let app = app();
+    let wire = Wire::answering(200, r#"{"access_token":"a"}"#);
+    let cx = Context::new(&app, &wire, &clock);
+    let mut description = description();
+    let token = description.token.as_mut().unwrap();
+    token.client_authentication = ClientAuthentication::Body;
+    token.encoding = BodyEncoding::Json;
+    oauth::refresh(&description, &cx, &credential())
+        .await
+        .unwrap();
+    let request = wire.last();
+    assert_eq!(request.headers()["content-type"], "application/json");
+    assert!(!request.headers().contains_key("authorization"));
+    let sent: BTreeMap<String, String> = serde_json::from_slice(request.body()).unwrap();
+    assert_eq!(sent["grant_type"], "refresh_token");
+    assert_eq!(sent["refresh_token"], "refresh-1");
+    assert_eq!(sent["client_id"], "client id");
+    assert_eq!(sent["client_secret"], "s:e cret");
+    assert_eq!(sent.len(), 4);
+}
+
+#[tokio::test]
+async fn without_a_refresh_token_nothing_is_sent() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let app = app();
+    let wire = Wire::answering(200, r#"{"access_token":"a"}"#);
+    let cx = Context::new(&app, &wire, &clock);
+    let bare = Credential::new(
+        CredentialKind::OAuth,
+        Origin::parse("https://shop.acme.example").unwrap(),
+        "access-1",
+        Timestamp::UNIX_EPOCH,
+    );
+    let error = oauth::refresh(&description(), &cx, &bare)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.class(), error.sent()),
+        (ExchangeClass::DeadGrant, Sent::No)
+    );
+    assert!(wire.sent_nothing());
+}
+
+#[tokio::test]
+async fn a_lost_answer_says_whether_it_may_have_been_acted_on() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let app = app();
+    for (kind, sent) in [
+        (TransportErrorKind::Connect, Sent::No),
+        (TransportErrorKind::Timeout, Sent::Maybe),
+        (TransportErrorKind::Broken, Sent::Maybe),
+        (TransportErrorKind::Answer, Sent::Maybe),
+    ] {
+        let wire = Wire::failing(kind, sent);
+        let cx = Context::new(&app, &wire, &clock);
+        let error = oauth::refresh(&description(), &cx, &credential())
+            .await
+            .unwrap_err();
+        assert_eq!(error.sent(), sent, "{kind:?}");
+        assert!(!error.error().report().contains("refresh-1"));
+    }
+}
+
+#[tokio::test]
+async fn the_app_asks_for_a_token_of_its_own() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let app = app();
+    let wire = Wire::answering(200, r#"{"access_token":"a"}"#);
+    let cx = Context::new(&app, &wire, &clock);
+    let scopes = ["read".to_owned(), "write".to_owned()];
+    oauth::client_credentials(&description(), &cx, Some("shop.acme.example"), &scopes)
+        .await
+        .unwrap();
+    let sent = form(&wire.last());
+    assert_eq!(
+        (sent["grant_type"].as_str(), sent["scope"].as_str()),
+        ("client_credentials", "read write")
+    );
+}
+
+#[tokio::test]
+async fn revoking_sends_the_refresh_token_and_takes_unknown_tokens_for_revoked() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let app = app();
+    for (status, body, revoked) in [
+        (200, "", true),
+        (204, "", true),
+        (400, r#"{"error":"invalid_token"}"#, true),
+        (400, r#"{"error":"invalid_grant"}"#, true),
+        (404, "", true),
+        (503, "", false),
+        (401, r#"{"error":"invalid_client"}"#, false),
+    ] {
+        let wire = Wire::answering(status, body);
+        let cx = Context::new(&app, &wire, &clock);
+        let outcome = oauth::revoke(&description(), &cx, &credential()).await;
+        assert_eq!(outcome.is_ok(), revoked, "{status} {body}");
+        let sent = form(&wire.last());
+        assert_eq!(sent["token"], "refresh-1");
+        assert_eq!(sent["token_type_hint"], "refresh_token");
+    }
+}
+
+#[tokio::test]
+async fn the_account_is_read_from_an_authenticated_answer() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let app = app();
+    for (status, body, outcome) in [
+        (200, r#"{"id":"acc-1","name":"Shop"}"#, Ok("acc-1")),
+        (
+            200,
+            r#"{"id":18446744073709551615}"#,
+            Ok("18446744073709551615"),
+        ),
+        (200, r#"{"id":1.5}"#, Err(ErrorKind::UnexpectedAnswer)),
+        (200, r#"{"id":""}"#, Err(ErrorKind::UnexpectedAnswer)),
+        (200, "<html>", Err(ErrorKind::UnexpectedAnswer)),
+        (401, "", Err(ErrorKind::Unauthorized)),
+        (403, "", Err(ErrorKind::Forbidden)),
+        (429, "", Err(ErrorKind::RateLimited)),
+        (500, "", Err(ErrorKind::ProviderUnavailable)),
+    ] {
+        let wire = Wire::answering(status, body);
+        let cx = Context::new(&app, &wire, &clock);
+        let read = oauth::identify(&description(), &cx, &credential()).await;
+        let read = read
+            .map(|it| it.account.key.to_string())
+            .map_err(|error| error.kind());
+        assert_eq!(read, outcome.map(str::to_owned), "{status} {body}");
+        let request = wire.last();
+        assert_eq!(request.headers()["authorization"], "Bearer access-1");
+        assert!(request.headers()["authorization"].is_sensitive());
+    }
+}

@@ -1,0 +1,138 @@
+//! Connect flows in memory.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::MemoryStore;
+use crate::account::TenantId;
+use crate::app::AppKey;
+use crate::cipher::Sealed;
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::provider::ProviderId;
+use crate::store::{BeginOutcome, ConnectOutcome, NewState, PutStateOutcome, StateKey, StateStore};
+
+#[derive(Default)]
+pub(super) struct States(pub(super) BTreeMap<StateKey, State>);
+
+pub(super) struct State {
+    pub(super) number: u64,
+    pub(super) tenant: TenantId,
+    pub(super) provider: ProviderId,
+    pub(super) app: AppKey,
+    pub(super) sealed: Sealed,
+    binding: [u8; 32],
+    /// How long it is kept from its callback on.
+    keep_for: Duration,
+    /// The end of its time: for the callback first, of its keeping once that came.
+    until: Timestamp,
+    begun: Option<Begun>,
+}
+
+struct Begun {
+    code: [u8; 32],
+    outcome: Option<ConnectOutcome>,
+}
+
+impl State {
+    pub(super) fn has_expired(&self, now: Timestamp) -> bool {
+        self.until <= now
+    }
+
+    fn is_open(&self, now: Timestamp) -> bool {
+        self.begun.is_none() && !self.has_expired(now)
+    }
+
+    fn is_flow_of(&self, new: &NewState) -> bool {
+        self.tenant == new.tenant
+            && self.provider == new.provider
+            && self.app == new.app
+            && self.binding == new.binding
+    }
+}
+
+#[async_trait]
+impl StateStore for MemoryStore {
+    async fn put_state(&self, state: NewState) -> Result<PutStateOutcome> {
+        let (mut data, now) = self.open();
+        let data = &mut *data;
+        let states = &mut data.states.0;
+        if let Some(known) = states.get(&state.key) {
+            return if known.is_flow_of(&state) {
+                Ok(PutStateOutcome::Stored)
+            } else {
+                Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    "store.put_state",
+                    "another flow has this key; draw the state parameter anew",
+                ))
+            };
+        }
+        let open = states
+            .values()
+            .filter(|other| other.tenant == state.tenant && other.is_open(now))
+            .count();
+        if open >= StateKey::OPEN_PER_TENANT {
+            return Ok(PutStateOutcome::TooMany);
+        }
+        let row = State {
+            number: data.numbers.next(),
+            tenant: state.tenant,
+            provider: state.provider,
+            app: state.app,
+            sealed: state.sealed,
+            binding: state.binding,
+            keep_for: state.keep_for,
+            until: now.after(state.open_for),
+            begun: None,
+        };
+        states.insert(state.key, row);
+        Ok(PutStateOutcome::Stored)
+    }
+
+    async fn begin(
+        &self,
+        key: &StateKey,
+        binding: &[u8; 32],
+        code: &[u8; 32],
+    ) -> Result<BeginOutcome> {
+        let (mut data, now) = self.open();
+        let Some(state) = data.states.0.get_mut(key) else {
+            return Ok(BeginOutcome::Unknown);
+        };
+        // Both are digests of secrets, so what the time of this comparison tells is of no use.
+        if state.binding != *binding || state.has_expired(now) {
+            return Ok(BeginOutcome::Unknown);
+        }
+        Ok(match &state.begun {
+            None => {
+                state.begun = Some(Begun {
+                    code: *code,
+                    outcome: None,
+                });
+                state.until = now.after(state.keep_for);
+                BeginOutcome::First(state.sealed.clone())
+            }
+            Some(begun) if begun.code != *code => BeginOutcome::Conflict,
+            Some(Begun {
+                outcome: Some(outcome),
+                ..
+            }) => BeginOutcome::Done(outcome.clone()),
+            Some(_) => BeginOutcome::InProgress(state.sealed.clone()),
+        })
+    }
+
+    async fn finish_state(&self, key: &StateKey, outcome: ConnectOutcome) -> Result<bool> {
+        let (mut data, now) = self.open();
+        let state = data.states.0.get_mut(key);
+        let Some(begun) = state
+            .filter(|state| !state.has_expired(now))
+            .and_then(|state| state.begun.as_mut())
+        else {
+            return Ok(false);
+        };
+        Ok(*begun.outcome.get_or_insert_with(|| outcome.clone()) == outcome)
+    }
+}

@@ -1,0 +1,3 @@
+//! Credentials: kept fresh, never lost.
+
+pub mod machine;

@@ -1,0 +1,289 @@
+//! The public API of each published crate, listed in `docs/api/` and compared by a gate.
+//!
+//! The listing comes from rustdoc's JSON, which stable toolchains write only for a caller that
+//! asks for unstable features. Asking in the environment of the whole build would also reach
+//! build scripts and rebuild every dependency, so this program stands in for rustdoc and asks
+//! for rustdoc alone.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use public_api::{Builder, MINIMUM_NIGHTLY_RUST_VERSION};
+use serde::Deserialize;
+
+use crate::Result;
+use crate::check::Outcome;
+use crate::process::{cargo, finish};
+use crate::workspace::{Package, Workspace};
+
+/// Tells this program that cargo called it in place of rustdoc, and where the JSON goes.
+const STAND_IN: &str = "CONNECTORS_XTASK_RUSTDOC_OUTPUT";
+
+/// The rustdoc format that the `public-api` version in use reads.
+const FORMAT: u32 = 57;
+
+pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
+    let mut complaints = Vec::new();
+    let mut items = 0;
+    let mut expected_files = BTreeSet::new();
+    for package in workspace
+        .published()
+        .filter(|package| package.library().is_some())
+    {
+        let listing = match list(workspace, package)? {
+            Listing::Items(listing) => listing,
+            Listing::Unreadable(why) => return Ok(Outcome::Skipped(why)),
+        };
+        items += listing.lines().count();
+        let path = listing_path(workspace, &package.name);
+        let recorded = fs::read_to_string(&path).unwrap_or_default();
+        let difference = difference(&recorded, &listing);
+        if !difference.is_empty() {
+            complaints.push(format!("{}:\n{}", package.name, difference.join("\n")));
+        }
+        expected_files.insert(path);
+    }
+    for path in recorded_files(workspace)? {
+        if !expected_files.contains(&path) {
+            complaints.push(format!(
+                "{}: no published library has this name",
+                path.display()
+            ));
+        }
+    }
+    if !complaints.is_empty() {
+        complaints.push("run `cargo xtask api` if the change is meant".into());
+    }
+    Ok(Outcome::of_complaints(
+        format!("{items} items in {} crates", expected_files.len()),
+        &complaints,
+    ))
+}
+
+pub(crate) fn rewrite(workspace: &Workspace) -> Result<ExitCode> {
+    fs::create_dir_all(directory(workspace))?;
+    let mut written = BTreeSet::new();
+    for package in workspace
+        .published()
+        .filter(|package| package.library().is_some())
+    {
+        match list(workspace, package)? {
+            Listing::Unreadable(why) => return Err(why.into()),
+            Listing::Items(listing) => {
+                let path = listing_path(workspace, &package.name);
+                fs::write(&path, &listing)?;
+                println!("{}: {} items", package.name, listing.lines().count());
+                written.insert(path);
+            }
+        }
+    }
+    for path in recorded_files(workspace)? {
+        if !written.contains(&path) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn directory(workspace: &Workspace) -> PathBuf {
+    workspace.root().join("docs").join("api")
+}
+
+fn listing_path(workspace: &Workspace, name: &str) -> PathBuf {
+    directory(workspace).join(format!("{name}.txt"))
+}
+
+fn recorded_files(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+    let directory = directory(workspace);
+    if !directory.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "txt") {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+enum Listing {
+    /// One public item per line.
+    Items(String),
+    /// This toolchain writes a format that we cannot read.
+    Unreadable(String),
+}
+
+fn list(workspace: &Workspace, package: &Package) -> Result<Listing> {
+    let library = package
+        .library()
+        .ok_or("a crate without a library has no API")?;
+    let directory = workspace
+        .target_directory()
+        .join("api")
+        .join(std::process::id().to_string());
+    let listing = list_into(workspace, package, &library, &directory);
+    fs::remove_dir_all(&directory)?;
+    listing
+}
+
+fn list_into(
+    workspace: &Workspace,
+    package: &Package,
+    library: &str,
+    directory: &Path,
+) -> Result<Listing> {
+    fs::create_dir_all(directory)?;
+    let mut rustdoc = cargo(
+        workspace.root(),
+        &[
+            "rustdoc",
+            "--quiet",
+            "--package",
+            &package.name,
+            "--lib",
+            "--all-features",
+            "--",
+        ],
+    );
+    // An argument that is new each time, and dropped by the stand-in: else cargo would believe
+    // that the output of an earlier run still lies in the directory.
+    rustdoc.arg(format!("{RUN}{}", std::process::id()));
+    rustdoc
+        .env("RUSTDOC", std::env::current_exe()?)
+        .env(STAND_IN, directory);
+    let finished = finish(rustdoc)?;
+    if !finished.success {
+        return Err(format!("rustdoc of {} failed:\n{}", package.name, finished.output()).into());
+    }
+    let json = directory.join(format!("{library}.json"));
+    let Format { format_version } = serde_json::from_str(&fs::read_to_string(&json)?)?;
+    if format_version != FORMAT {
+        return Ok(Listing::Unreadable(format!(
+            "this toolchain's rustdoc writes format {format_version}, the listing reads {FORMAT} \
+             (as of {MINIMUM_NIGHTLY_RUST_VERSION})"
+        )));
+    }
+    let api = Builder::from_rustdoc_json(json)
+        .sorted(true)
+        .omit_blanket_impls(true)
+        .omit_auto_trait_impls(true)
+        .build()?;
+    let mut lines = String::new();
+    for item in api.items() {
+        writeln!(lines, "{item}")?;
+    }
+    Ok(Listing::Items(lines))
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format_version: u32,
+}
+
+const RUN: &str = "--connectors-run=";
+
+/// Whether cargo started this program as rustdoc.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "set by this program for its own child"
+)]
+pub(crate) fn is_rustdoc_call() -> bool {
+    std::env::var_os(STAND_IN).is_some()
+}
+
+/// Calls the real rustdoc so that it writes JSON to the place the parent chose.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "set by this program for its own child"
+)]
+pub(crate) fn run_rustdoc() -> Result<ExitCode> {
+    let output = std::env::var_os(STAND_IN).ok_or("not called in place of rustdoc")?;
+    let status = Command::new("rustdoc")
+        .args(redirected(std::env::args_os().skip(1), &output))
+        .args(["-Z", "unstable-options", "--output-format", "json"])
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env_remove(STAND_IN)
+        .status()?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The arguments with another output directory and without our own marker.
+fn redirected(mut arguments: impl Iterator<Item = OsString>, output: &OsString) -> Vec<OsString> {
+    let mut result = Vec::new();
+    while let Some(argument) = arguments.next() {
+        if argument == "-o" {
+            arguments.next();
+            result.extend([argument, output.clone()]);
+        } else if !argument.to_str().is_some_and(|text| text.starts_with(RUN)) {
+            result.push(argument);
+        }
+    }
+    result
+}
+
+/// Lines that were removed (`-`) and added (`+`), in the order of the listings.
+fn difference(recorded: &str, current: &str) -> Vec<String> {
+    let old: BTreeSet<&str> = recorded.lines().collect();
+    let new: BTreeSet<&str> = current.lines().collect();
+    let removed = old.difference(&new).map(|line| format!("- {line}"));
+    let added = new.difference(&old).map(|line| format!("+ {line}"));
+    removed.chain(added).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::{RUN, difference, redirected};
+
+    #[test]
+    fn the_same_listing_has_no_difference() {
+        assert!(difference("pub fn a::b()\npub mod a\n", "pub fn a::b()\npub mod a\n").is_empty());
+    }
+
+    #[test]
+    fn removed_added_and_changed_items_are_shown() {
+        assert_eq!(
+            difference(
+                "pub fn a::b()\npub fn a::c()\npub mod a\n",
+                "pub fn a::b(u8)\npub fn a::d()\npub mod a\n",
+            ),
+            [
+                "- pub fn a::b()",
+                "- pub fn a::c()",
+                "+ pub fn a::b(u8)",
+                "+ pub fn a::d()"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_missing_listing_shows_every_item() {
+        assert_eq!(difference("", "pub mod a\n"), ["+ pub mod a"]);
+    }
+
+    #[test]
+    fn rustdoc_writes_where_the_parent_chose() {
+        let arguments = [
+            "--crate-name",
+            "a",
+            "-o",
+            "target/doc",
+            &format!("{RUN}7"),
+            "--cfg",
+            "x",
+        ];
+        let result = redirected(arguments.into_iter().map(OsString::from), &"here".into());
+        assert_eq!(result, ["--crate-name", "a", "-o", "here", "--cfg", "x"]);
+    }
+}
