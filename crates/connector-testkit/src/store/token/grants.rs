@@ -328,6 +328,11 @@ pub(in crate::store) async fn refused_changes_have_no_effects<F: StoreFixture>(f
 
     let commit = store.commit(&absent, late.commit("absent"), effects("commit, ended"));
     assert_eq!(done(commit.await), CommitOutcome::Ended);
+    let (older, younger) = overtaken(fixture, &store, &key, (6, 7)).await;
+    let commit = store.commit(&key, younger.commit("in time"), Effects::none());
+    assert_eq!(done(commit.await), CommitOutcome::Stored);
+    let commit = store.commit(&key, older.commit("late"), effects("commit, pending"));
+    assert_eq!(done(commit.await), CommitOutcome::Pending);
 
     let failure = store.fail(&key, late.failure(true, LATER), effects("fail, moved"));
     outcome!(done(failure.await), FailOutcome::Moved(_) => ());
