@@ -1,5 +1,7 @@
 //! The suites and the documentation of the store traits name the same rules.
 
+#![expect(clippy::print_stdout, reason = "the test prints its counts")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;

@@ -70,10 +70,10 @@ pub(in crate::store) async fn of_many_first_grants_one_is_stored<F: StoreFixture
             })
         })
         .collect();
-    let (mut stored, mut moved) = (0, Vec::new());
+    let (mut kept, mut moved) = (0, Vec::new());
     for task in tasks {
         match joined(task.await) {
-            PutOutcome::Stored => stored += 1,
+            PutOutcome::Stored => kept += 1,
             PutOutcome::Moved(winner) => moved.push(winner.connection.key),
             PutOutcome::Missing => panic!("nothing was expected to be there"),
         }
@@ -83,7 +83,7 @@ pub(in crate::store) async fn of_many_first_grants_one_is_stored<F: StoreFixture
         .into_iter()
         .map(|connection| connection.key)
         .collect();
-    assert_eq!((stored, keys.len()), (1, 1));
+    assert_eq!((kept, keys.len()), (1, 1));
     assert!(moved.iter().all(|key| *key == keys[0]), "{moved:?}");
 }
 
