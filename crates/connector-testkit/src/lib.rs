@@ -16,8 +16,14 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod artefacts;
+pub mod cipher;
+mod config;
 mod fixture;
+pub mod kill;
+pub mod leak;
 pub mod history;
 pub mod store;
+pub mod trace;
 
 pub use self::fixture::{Case, StoreFixture};
