@@ -20,9 +20,9 @@ pub mod artefacts;
 pub mod cipher;
 mod config;
 mod fixture;
+pub mod history;
 pub mod kill;
 pub mod leak;
-pub mod history;
 pub mod store;
 pub mod trace;
 

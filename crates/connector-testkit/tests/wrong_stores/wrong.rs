@@ -12,7 +12,7 @@ use connector_core::store::{
     DeliveryQueue, DeliveryRecord, Direction, Due, Effects, EndOutcome, EndRequest, FailOutcome,
     Failure, Filter, LeasedDelivery, NewDelivery, NewQuarantine, NewState, Patch, PutGrant,
     PutOutcome, PutStateOutcome, Quarantined, Revocation, RowRef, SealedRow, Slice, StateKey,
-    StateStore, Store, Stored, TokenStore, UpdateOutcome, Upkeep, Verdict, WorkKind,
+    StateStore, Store, Stored, StoredState, TokenStore, UpdateOutcome, Upkeep, Verdict, WorkKind,
 };
 use connector_core::{
     AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Fence, Generation,
@@ -475,6 +475,10 @@ impl<S: Store> StateStore for Wrong<S> {
         let (key, binding) = (state.key, state.binding);
         self.bindings.lock().unwrap().insert(key, binding);
         self.right.put_state(state).await
+    }
+
+    async fn state(&self, key: &StateKey) -> Result<Option<StoredState>> {
+        self.right.state(key).await
     }
 
     async fn begin(
