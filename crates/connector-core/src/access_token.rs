@@ -158,6 +158,7 @@ impl fmt::Debug for TokenSlot {
 }
 
 /// An access token on loan. It can be attached to a request; it cannot be shown, cloned or written.
+#[expect(missing_debug_implementations, reason = "it is never to be shown")]
 pub struct AccessToken(Guard<Arc<IssuedToken>>);
 
 impl AccessToken {

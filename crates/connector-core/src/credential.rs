@@ -187,6 +187,13 @@ impl Credential {
         self.extra.get(name)
     }
 
+    /// The further secrets, in the order of their names.
+    pub fn extras(&self) -> impl Iterator<Item = (&str, &SecretString)> {
+        self.extra
+            .iter()
+            .map(|(name, value)| (name.as_str(), value))
+    }
+
     /// The bytes to seal: version 1 of the payload, a JSON object whose form is fixed (see
     /// `docs/adr/0002-contract-review.md`).
     ///

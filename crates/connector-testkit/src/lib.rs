@@ -11,6 +11,7 @@
 //! connector_testkit::upkeep_suite!(Fixture);
 //! ```
 //!
+//! [`history`] records what concurrent callers of a store saw, and judges it afterwards.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -19,6 +20,7 @@ pub mod artefacts;
 pub mod cipher;
 mod config;
 mod fixture;
+pub mod history;
 pub mod kill;
 pub mod leak;
 pub mod store;

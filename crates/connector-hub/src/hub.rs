@@ -1,0 +1,252 @@
+//! What applications hold.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use connector_core::cipher::CredentialCipher;
+use connector_core::clock::{Clock, SystemClock};
+use connector_core::http::HttpTransport;
+use connector_core::store::{Cursor, Filter, Slice, Store};
+use connector_core::{
+    App, AppKey, AppSource, Connection, ConnectionId, ConnectionKey, Connector, Error, ErrorKind,
+    ProviderId, Random, Result, SystemRandom, TenantId,
+};
+
+use crate::breaker::Breakers;
+use crate::token::{Cache, Flights};
+
+/// Connects accounts, keeps their credentials fresh, hands out access tokens, disconnects.
+///
+/// A hub is cheap to clone; clones share everything. Any number of hubs in any number of processes
+/// may work on one store.
+#[derive(Clone)]
+pub struct Hub {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) cipher: Arc<dyn CredentialCipher>,
+    pub(crate) transport: Arc<dyn HttpTransport>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) cache: Cache,
+    pub(crate) flights: Arc<Flights>,
+    pub(crate) breakers: Breakers,
+    apps: Option<Arc<dyn AppSource>>,
+    connectors: BTreeMap<ProviderId, Arc<dyn Connector>>,
+}
+
+impl Hub {
+    /// A hub needs a store, a cipher, a transport and at least one connector.
+    #[must_use]
+    pub fn builder() -> HubBuilder {
+        HubBuilder::default()
+    }
+
+    /// The connections of one tenant.
+    #[must_use]
+    pub fn tenant(&self, tenant: &TenantId) -> Tenant<'_> {
+        Tenant {
+            hub: self,
+            tenant: tenant.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let connectors: Vec<&str> = self
+            .inner
+            .connectors
+            .keys()
+            .map(ProviderId::as_str)
+            .collect();
+        f.debug_struct("Hub")
+            .field("connectors", &connectors)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// The connector of a provider.
+    pub(crate) fn connector(&self, provider: &ProviderId) -> Result<&Arc<dyn Connector>> {
+        self.connectors.get(provider).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Configuration,
+                "hub.connector",
+                "the hub has no connector for this provider; add it to the builder",
+            )
+            .with_provider(provider.as_str().to_owned())
+        })
+    }
+
+    pub(crate) fn connectors(&self) -> impl Iterator<Item = &Arc<dyn Connector>> {
+        self.connectors.values()
+    }
+
+    /// The registration of the moment: the connector's own, else that of the hub's source.
+    pub(crate) async fn app(
+        &self,
+        provider: &ProviderId,
+        tenant: &TenantId,
+        app: &AppKey,
+    ) -> Result<Arc<App>> {
+        let own = self.connector(provider)?.app_source();
+        match own.as_ref().or(self.apps.as_ref()) {
+            Some(source) => source.app(provider, tenant, app).await,
+            None => Err(Error::new(
+                ErrorKind::Configuration,
+                "hub.app",
+                "neither the connector nor the hub has a source of registrations; give one of them \
+                 the client id",
+            )
+            .with_provider(provider.as_str().to_owned())),
+        }
+    }
+}
+
+/// The connections of one tenant, so that a bare id never reaches another tenant's.
+#[derive(Debug)]
+pub struct Tenant<'a> {
+    hub: &'a Hub,
+    tenant: TenantId,
+}
+
+impl Tenant<'_> {
+    /// The key of the connection `id` of this tenant, whether there is one or not.
+    #[must_use]
+    pub fn key(&self, id: ConnectionId) -> ConnectionKey {
+        ConnectionKey::new(self.tenant.clone(), id)
+    }
+
+    /// The connection `id` of this tenant.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if this tenant has no such connection, whoever else may have one;
+    /// [`ErrorKind::StoreUnavailable`]: repeat it.
+    pub async fn get(&self, id: ConnectionId) -> Result<Connection> {
+        let stored = self.hub.inner.store.load(&self.key(id)).await?;
+        stored.map(|stored| stored.connection).ok_or_else(not_found)
+    }
+
+    /// The connections of this tenant, at most `n`, from `after` on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StoreUnavailable`]: repeat it.
+    pub async fn list(&self, after: Option<&Cursor>, n: u16) -> Result<Slice<Connection>> {
+        self.hub
+            .inner
+            .store
+            .list(&Filter::tenant(self.tenant.clone()), after, n)
+            .await
+    }
+}
+
+pub(crate) fn not_found() -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        "hub.get",
+        "this tenant has no such connection; list its connections for their ids",
+    )
+}
+
+/// Collects what a [`Hub`] is made of.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct HubBuilder {
+    store: Option<StoreHandle>,
+    cipher: Option<Arc<dyn CredentialCipher>>,
+    transport: Option<Arc<dyn HttpTransport>>,
+    clock: Option<Arc<dyn Clock>>,
+    random: Option<Arc<dyn Random>>,
+    apps: Option<Arc<dyn AppSource>>,
+    connectors: Vec<Arc<dyn Connector>>,
+}
+
+struct StoreHandle(Arc<dyn Store>);
+
+impl fmt::Debug for StoreHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreHandle")
+    }
+}
+
+impl HubBuilder {
+    /// Sets the store that keeps connections, flows, deliveries and the audit log.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(StoreHandle(Arc::new(store)));
+        self
+    }
+
+    /// Sets what seals secrets.
+    pub fn cipher(mut self, cipher: impl CredentialCipher) -> Self {
+        self.cipher = Some(Arc::new(cipher));
+        self
+    }
+
+    /// Sets the door to the network.
+    pub fn transport(mut self, transport: impl HttpTransport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Sets the clock; without it, the machine's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Sets the source of randomness; without it, the operating system's.
+    pub fn random(mut self, random: impl Random) -> Self {
+        self.random = Some(Arc::new(random));
+        self
+    }
+
+    /// Sets where registrations come from, for connectors that have none of their own.
+    pub fn apps(mut self, apps: impl AppSource) -> Self {
+        self.apps = Some(Arc::new(apps));
+        self
+    }
+
+    /// Adds a connector. A later one for the same provider takes the place of an earlier one.
+    pub fn connector(mut self, connector: impl Connector) -> Self {
+        self.connectors.push(Arc::new(connector));
+        self
+    }
+
+    /// Checks the parts and puts them together.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] names the part that is missing or the description that is wrong.
+    pub fn build(self) -> Result<Hub> {
+        let missing = |part: &'static str| {
+            Error::new(
+                ErrorKind::Configuration,
+                "hub.build",
+                format!("the hub has no {part}; give it one with HubBuilder::{part}"),
+            )
+        };
+        let mut connectors = BTreeMap::new();
+        for connector in self.connectors {
+            connector.description().validate()?;
+            connectors.insert(connector.description().provider.clone(), connector);
+        }
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        Ok(Hub {
+            inner: Arc::new(Inner {
+                store: self.store.ok_or_else(|| missing("store"))?.0,
+                cipher: self.cipher.ok_or_else(|| missing("cipher"))?,
+                transport: self.transport.ok_or_else(|| missing("transport"))?,
+                clock,
+                random: self.random.unwrap_or_else(|| Arc::new(SystemRandom::new())),
+                cache: Cache::new(),
+                flights: Arc::new(Flights::new()),
+                breakers: Breakers::new(),
+                apps: self.apps,
+                connectors,
+            }),
+        })
+    }
+}
