@@ -759,13 +759,14 @@ impl Machine {
             State::Pausing(state) => state,
             state => state,
         };
-        matches!(
-            state,
-            State::Committing(Commitment::Pair { .. })
-                | State::Loading(Next::Bury)
-                | State::Revoking(_)
-                | State::Restoring
-        )
+        self.restoring
+            || matches!(
+                state,
+                State::Committing(Commitment::Pair { .. })
+                    | State::Loading(Next::Bury)
+                    | State::Revoking(_)
+                    | State::Restoring
+            )
     }
 
     /// Takes what happened and says what to do next. An empty answer means: go on with what was
@@ -937,11 +938,11 @@ impl Machine {
         {
             return self.finish(Outcome::NeedsReauthorization { reason });
         }
-        if let Some(left) = row.claim
+        if (row.claim.is_some() || row.unresolved)
             && self.class == RotationClass::Strict
             && self.start.reason.can_wait()
         {
-            let outcome = self.keep(Cause::Unresolved, left);
+            let outcome = self.keep(Cause::Unresolved, row.claim.unwrap_or_default());
             return self.finish(outcome);
         }
         self.claim(row, ClaimKind::Refresh)
@@ -1046,15 +1047,11 @@ impl Machine {
             );
         }
         if self.behind(row).is_some() {
-            return self.fail(Failing::StartOver, true, Verdict::Later { status: None });
+            return self.fail(Failing::StartOver, true, self.later(None));
         }
         if superseded && self.class == RotationClass::Strict && self.start.reason.can_wait() {
             let outcome = self.keep(Cause::Unresolved, left);
-            return self.fail(
-                Failing::Finish(outcome),
-                false,
-                Verdict::Later { status: None },
-            );
+            return self.fail(Failing::Finish(outcome), false, self.later(None));
         }
         let successor = row.pending.iter().find(|pair| pair.base == row.generation);
         if let Some(pair) = successor
@@ -1096,7 +1093,7 @@ impl Machine {
         } else {
             Failing::Finish(self.keep(Cause::TooSlow, Duration::ZERO))
         };
-        actions.extend(self.fail(what, true, Verdict::Later { status: None }));
+        actions.extend(self.fail(what, true, self.later(None)));
         actions
     }
 
@@ -1122,9 +1119,6 @@ impl Machine {
     ) -> Result<Vec<Action>, Unexpected> {
         let ticket = self.ticket.ok_or(Unexpected)?;
         let left = ticket.left.saturating_sub(elapsed);
-        let later = |reason| Verdict::Later {
-            status: Some(Status::Degraded(reason)),
-        };
         Ok(match answer {
             Exchanged::Pair {
                 rotated: false,
@@ -1134,7 +1128,7 @@ impl Machine {
                 self.fail(
                     Failing::Finish(outcome),
                     true,
-                    later(DegradedReason::RefreshFailing),
+                    self.later(Some(DegradedReason::RefreshFailing)),
                 )
             }
             Exchanged::Pair {
@@ -1144,11 +1138,7 @@ impl Machine {
             Exchanged::Failed {
                 sent: Sent::No | Sent::Answered,
                 fault: Fault::AppFault,
-            } => self.fail(
-                Failing::Finish(Outcome::AppFault),
-                true,
-                Verdict::Later { status: None },
-            ),
+            } => self.fail(Failing::Finish(Outcome::AppFault), true, self.later(None)),
             Exchanged::Failed {
                 sent: Sent::Answered,
                 fault: Fault::DeadGrant { reason },
@@ -1156,11 +1146,7 @@ impl Machine {
             Exchanged::Failed {
                 sent: Sent::Answered,
                 fault: Fault::SiblingWon,
-            } => self.fail(
-                Failing::Sibling { left },
-                false,
-                Verdict::Later { status: None },
-            ),
+            } => self.fail(Failing::Sibling { left }, false, self.later(None)),
             Exchanged::Failed {
                 sent: Sent::Answered,
                 fault: Fault::Transient { after },
@@ -1169,7 +1155,7 @@ impl Machine {
                 self.fail(
                     Failing::Finish(outcome),
                     true,
-                    later(DegradedReason::RefreshFailing),
+                    self.later(Some(DegradedReason::RefreshFailing)),
                 )
             }
             Exchanged::Failed { sent: Sent::No, .. } => {
@@ -1177,7 +1163,7 @@ impl Machine {
                 self.fail(
                     Failing::Finish(outcome),
                     true,
-                    later(DegradedReason::RefreshFailing),
+                    self.later(Some(DegradedReason::RefreshFailing)),
                 )
             }
             Exchanged::Failed {
@@ -1193,7 +1179,7 @@ impl Machine {
                 actions.extend(self.fail(
                     Failing::Unresolved { left },
                     false,
-                    later(DegradedReason::RefreshUnresolved),
+                    self.later(Some(DegradedReason::RefreshUnresolved)),
                 ));
                 actions
             }
@@ -1244,6 +1230,19 @@ impl Machine {
             self.give_up(reason)
         } else {
             self.load(Next::Patience(reason))
+        }
+    }
+
+    /// A failure that will be tried again. That an answer was lost is remembered until the token
+    /// has been sent once more and answered with a pair or a refusal.
+    fn later(&self, reason: Option<DegradedReason>) -> Verdict {
+        let reason = if self.lost {
+            Some(DegradedReason::RefreshUnresolved)
+        } else {
+            reason
+        };
+        Verdict::Later {
+            status: reason.map(Status::Degraded),
         }
     }
 
@@ -1316,13 +1315,14 @@ impl Machine {
         };
         let next = match row.filter(|row| row.live) {
             Some(row) if row.generation <= ticket.base || row.grant < ticket.grant => {
-                let seen = ticket.base.next();
+                // It stays behind the pair in hand until it has reached the same generation.
                 let mark = Mark {
-                    grant: ticket.grant,
-                    generation: seen,
-                    fence: ticket.fence,
+                    grant: row.grant,
+                    generation: ticket.base.next(),
+                    fence: row.fence,
                     in_hand: true,
                 };
+                self.start.mark = Some(mark);
                 return self.restore(mark, row);
             }
             Some(row) => Next::Finish(Outcome::Newer {
@@ -1405,7 +1405,12 @@ impl Machine {
 
     /// Waits for somebody's hold to end, as long as callers can be kept waiting.
     fn wait(&mut self, left: Duration, then: Next) -> Vec<Action> {
-        let limit = left.min(self.patience);
+        // A pair that is to be written back is not given up because callers are.
+        let limit = if self.restoring {
+            left
+        } else {
+            left.min(self.patience)
+        };
         self.wait_for(limit, left.saturating_sub(limit), then)
     }
 
@@ -1483,8 +1488,13 @@ impl Machine {
             }
             _ => Some(Outcome::StoreUnavailable),
         };
+        if self.restoring && !self.answered {
+            self.answered = true;
+            actions.push(Action::Answer(Outcome::StoreUnavailable));
+        }
         if let Some(outcome) = last
             && self.repeats >= REPEATS
+            && !self.restoring
         {
             return self.finish(outcome);
         }
