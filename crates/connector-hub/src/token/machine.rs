@@ -949,7 +949,10 @@ impl Machine {
     }
 
     fn claim(&mut self, row: &Row, kind: ClaimKind) -> Vec<Action> {
-        self.number = self.number.saturating_add(1);
+        // A claim that was not granted left nothing behind that its name could be mistaken for.
+        if self.ticket.take().is_some() {
+            self.number = self.number.saturating_add(1);
+        }
         let seen = match self.start.seen {
             Some(seen) if !self.settings.rules.recheck => seen,
             _ => row.generation,

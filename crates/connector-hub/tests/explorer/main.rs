@@ -4,6 +4,8 @@
 mod search;
 mod world;
 
+use std::time::Duration;
+
 use connector_hub::machine::Rules;
 
 use crate::search::{Finding, Report, search};
@@ -48,6 +50,7 @@ const DESIGN: Setting = Setting {
         hold: true,
         quarantine: true,
     },
+    left: Duration::from_secs(30),
     every_reason: false,
 };
 

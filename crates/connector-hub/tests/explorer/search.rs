@@ -84,8 +84,6 @@ pub(crate) enum Finding {
     Dropped,
     /// A connection was found dead for another reason than the true one.
     ToldWrong,
-    /// A connection that had ended came back to life.
-    Revived,
 }
 
 /// One way on.

@@ -19,9 +19,6 @@ use connector_hub::machine::{
 
 use crate::search::{Finding, Space, Step};
 
-/// What is left of a hold that has not ended: short enough to wait for it once.
-const LEFT: Duration = Duration::from_secs(15);
-
 /// How the provider treats refresh tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Provider {
@@ -110,6 +107,8 @@ pub(crate) struct Setting {
     pub reconnect: Reconnect,
     pub rules: Rules,
     pub outside: Outside,
+    /// What is left of a hold that has not ended. Above 20 s a flight does not outlast it.
+    pub left: Duration,
     /// Callers of every kind, or only those with a dead access token.
     pub every_reason: bool,
 }
@@ -243,6 +242,17 @@ fn number(n: u64) -> u8 {
     u8::try_from(n).expect("the bounds keep numbers small")
 }
 
+impl Store {
+    fn seen(&self) -> Cache {
+        Cache {
+            grant: self.grant,
+            generation: self.generation,
+            token: self.token,
+            fence: self.fence,
+        }
+    }
+}
+
 impl World {
     fn mint(&mut self, family: usize) -> u8 {
         self.minted += 1;
@@ -332,7 +342,7 @@ impl World {
             || self.callback.is_some_and(|callback| known(callback.token))
     }
 
-    fn row(&self) -> Row {
+    fn row(&self, left: Duration) -> Row {
         let store = &self.store;
         Row {
             grant: GrantNumber::new(store.grant.into()),
@@ -354,7 +364,7 @@ impl World {
                 .collect(),
             claim: store.claim.as_ref().map(|claim| {
                 if self.stands(claim, None) {
-                    LEFT
+                    left
                 } else {
                     Duration::ZERO
                 }
@@ -443,7 +453,7 @@ impl Setting {
                 Action::Load => {
                     world.flight_mut(node).asked = Action::Load;
                     let input = if world.store.up {
-                        Input::Loaded(Some(world.row()))
+                        Input::Loaded(Some(world.row(self.left)))
                     } else {
                         Input::StoreUnavailable
                     };
@@ -487,21 +497,19 @@ impl Setting {
             claim.owner = None;
         }
         match outcome {
-            Outcome::Fresh { grant, generation } => {
-                world.nodes[node].cache = Cache {
+            Outcome::Fresh { grant, generation } => self.remember(
+                world,
+                node,
+                Cache {
                     grant: number(grant.get()),
                     generation: number(generation.get()),
                     token: flight.hand,
-                    fence: self.mark_fence(flight.fence),
-                };
-            }
+                    fence: flight.fence,
+                },
+            ),
             Outcome::Newer { .. } if world.store.up && world.store.live => {
-                world.nodes[node].cache = Cache {
-                    grant: world.store.grant,
-                    generation: world.store.generation,
-                    token: world.store.token,
-                    fence: self.mark_fence(world.store.fence),
-                };
+                let cache = world.store.seen();
+                self.remember(world, node, cache);
             }
             Outcome::NeedsReauthorization { reason } => {
                 return Some(self.given_up(world, &flight, reason));
@@ -511,9 +519,21 @@ impl Setting {
         (flight.hand != 0 && !flight.safe).then_some(Finding::Dropped)
     }
 
-    /// Fences matter to a process only where a backup may be restored.
-    fn mark_fence(&self, fence: u8) -> u8 {
-        if self.bounds.restores > 0 { fence } else { 0 }
+    /// What a process has seen matters where a backup may be restored, and where it is not looked
+    /// at again; elsewhere a flight that starts from something older ends with its first read.
+    fn remembers(&self) -> bool {
+        self.bounds.restores > 0 || !self.rules.recheck
+    }
+
+    fn remember(&self, world: &mut World, node: usize, cache: Cache) {
+        if self.remembers() {
+            let fence = if self.bounds.restores > 0 {
+                cache.fence
+            } else {
+                0
+            };
+            world.nodes[node].cache = Cache { fence, ..cache };
+        }
     }
 
     fn given_up(
@@ -546,7 +566,13 @@ impl Setting {
     }
 
     fn start(&self, world: &mut World, node: usize, reason: Reason) -> Option<Finding> {
-        let cache = world.nodes[node].cache;
+        let mut cache = world.nodes[node].cache;
+        if !self.remembers() {
+            cache = Cache {
+                fence: 0,
+                ..world.store.seen()
+            };
+        }
         let known = cache.generation > 0;
         let start = Start {
             reason,
@@ -602,18 +628,18 @@ impl Setting {
         {
             return Claimed::Granted {
                 fence: Fence::new(claim.fence.into()),
-                left: LEFT,
-                row: world.row(),
+                left: self.left,
+                row: world.row(self.left),
                 superseded: claim.superseded,
             };
         }
         let seen = (number(grant.get()), number(seen.get()));
         if self.outside.recheck && seen != (world.store.grant, world.store.generation) {
-            return Claimed::Moved(world.row());
+            return Claimed::Moved(world.row(self.left));
         }
         let standing = world.store.claim.filter(|claim| world.stands(claim, None));
         if standing.is_some() && self.outside.settle && !frozen {
-            return Claimed::Held { left: LEFT };
+            return Claimed::Held { left: self.left };
         }
         let before = world.store.claim;
         if let Some(before) = before {
@@ -646,8 +672,8 @@ impl Setting {
         flight.memo = None;
         Claimed::Granted {
             fence: Fence::new(fence.into()),
-            left: LEFT,
-            row: world.row(),
+            left: self.left,
+            row: world.row(self.left),
             superseded: before.is_some(),
         }
     }
@@ -736,7 +762,7 @@ impl Setting {
             Self::clear_claim(world, fence);
         }
         if world.store.generation != base || world.store.grant != number(grant.get()) {
-            return Recorded::Moved(world.row());
+            return Recorded::Moved(world.row(self.left));
         }
         match verdict {
             Verdict::Later { status } => {
@@ -749,9 +775,9 @@ impl Setting {
             Verdict::GiveUp { .. } => {
                 let other = world.store.claim.filter(|claim| claim.fence != fence);
                 if !world.store.pending.is_empty() {
-                    Recorded::PendingLeft(world.row())
+                    Recorded::PendingLeft(world.row(self.left))
                 } else if other.is_some_and(|claim| world.stands(&claim, Some(node))) {
-                    Recorded::Held { left: LEFT }
+                    Recorded::Held { left: self.left }
                 } else {
                     Recorded::Applied
                 }
@@ -1279,18 +1305,16 @@ impl Setting {
             to.store = self.first().store;
             step(out, Label(None, "backup restored", 0), to, None);
         }
-        for (at, node) in world.nodes.iter().enumerate() {
-            let token = node.cache.token;
-            let ends_grace = self.provider == Provider::GraceUntilUsed
-                && world
-                    .families
-                    .iter()
-                    .any(|family| family.live == token && family.previous != 0);
-            if ends_grace {
-                let mut to = world.clone();
-                self.used(&mut to, token);
-                step(out, Label(Some(number(at as u64)), "uses", token), to, None);
-            }
+        let token = world.store.token;
+        let ends_grace = self.provider == Provider::GraceUntilUsed
+            && world
+                .families
+                .iter()
+                .any(|family| family.live == token && family.previous != 0);
+        if ends_grace {
+            let mut to = world.clone();
+            self.used(&mut to, token);
+            step(out, Label(None, "a call uses", token), to, None);
         }
     }
 }
@@ -1316,11 +1340,15 @@ impl Space for Setting {
             },
             nodes: vec![
                 Node {
-                    cache: Cache {
-                        grant: 1,
-                        generation: 1,
-                        token: 1,
-                        fence: 0,
+                    cache: if self.remembers() {
+                        Cache {
+                            grant: 1,
+                            generation: 1,
+                            token: 1,
+                            fence: 0,
+                        }
+                    } else {
+                        Cache::default()
                     },
                     flight: None,
                 };
