@@ -1062,11 +1062,7 @@ impl Machine {
         {
             return self.take_pending(*pair, ticket);
         }
-        if self.settings.rules.clock {
-            self.ask(State::Checking, Action::CheckClocks)
-        } else {
-            self.exchange(Duration::ZERO)
-        }
+        self.ask(State::Checking, Action::CheckClocks)
     }
 
     fn take_pending(&mut self, pair: PendingPair, ticket: Ticket) -> Vec<Action> {
@@ -1086,7 +1082,7 @@ impl Machine {
     }
 
     fn checked(&mut self, elapsed: Duration) -> Vec<Action> {
-        if elapsed <= Timings::of(self.class).start {
+        if elapsed <= Timings::of(self.class).start || !self.settings.rules.clock {
             return self.exchange(elapsed);
         }
         let mut actions = vec![Action::Report(Report::TooSlow)];

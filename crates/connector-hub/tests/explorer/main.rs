@@ -75,25 +75,75 @@ fn run(name: &str, setting: &Setting) -> Report {
     report
 }
 
+
+fn without(rule: &str) -> Setting {
+    let mut setting = DESIGN;
+    match rule {
+        "design" => {}
+        "settle" => setting.outside.settle = false,
+        "recheck" => {
+            setting.outside.recheck = false;
+            setting.rules.recheck = false;
+        }
+        "clock" => setting.rules.clock = false,
+        "cas" => setting.outside.cas = false,
+        "pending" => {
+            setting.outside.pending = false;
+            setting.rules.pending = false;
+        }
+        "reread" => setting.rules.reread = false,
+        "patience" => setting.rules.patience = false,
+        "resolve" => setting.rules.resolve = false,
+        "claim" => {
+            setting.outside.claim = false;
+            setting.rules.clock = false;
+        }
+        "restraint" => setting.rules.restraint = false,
+        "hold" => setting.outside.hold = false,
+        "quarantine" => setting.outside.quarantine = false,
+        _ => panic!("no rule {rule}"),
+    }
+    setting
+}
+
 #[test]
 fn scratch() {
-    for freezes in [0, 1] {
-        for provider in [
-            Provider::Stable,
-            Provider::OldTokensLiveOn,
-            Provider::GraceTime,
-            Provider::GraceUntilUsed,
-            Provider::Strict,
-            Provider::Refusing,
-        ] {
-            run(
-                "design",
-                &Setting {
-                    provider,
-                    bounds: Bounds { freezes, ..LOSSES },
-                    ..DESIGN
-                },
-            );
+    for rule in ["design", "recheck", "clock", "claim"] {
+        for freezes in [0, 1] {
+            for provider in [Provider::GraceTime, Provider::Strict] {
+                let bounds = Bounds { freezes, ..LOSSES };
+                run(rule, &Setting { provider, bounds, ..without(rule) });
+            }
+        }
+    }
+    for freeze in [Freeze::Holder, Freeze::Request] {
+    for rule in ["design", "cas", "pending", "reread", "patience"] {
+        for provider in [Provider::Stable, Provider::GraceTime, Provider::GraceUntilUsed, Provider::Strict, Provider::Refusing] {
+            let bounds = Bounds { freezes: 1, ..NONE };
+            run(&format!("{freeze:?} {rule}"), &Setting { provider, bounds, freeze, ..without(rule) });
+        }
+    }
+    }
+    for kind in [Reconnect::SamePair, Reconnect::Chain, Reconnect::Independent] {
+    for rule in ["design", "hold"] {
+        for crashes in [0,1] {
+        for provider in [Provider::GraceTime, Provider::GraceUntilUsed, Provider::Strict, Provider::Refusing] {
+            let bounds = Bounds { reconnects: 1, crashes, drops: crashes, timeouts: u8::MAX, ..NONE };
+            run(&format!("{kind:?} {crashes} {rule}"), &Setting { provider, bounds, reconnect: kind, ..without(rule) });
+        }
+        }
+    }
+    for rule in ["design", "quarantine"] {
+        for provider in [Provider::GraceTime, Provider::GraceUntilUsed, Provider::Strict] {
+            let bounds = Bounds { reconnects: 1, identify_failures: 1, ..NONE };
+            run(&format!("{kind:?} identify {rule}"), &Setting { provider, bounds, reconnect: kind, ..without(rule) });
+        }
+    }
+    }
+    for rule in ["design", "restraint"] {
+        for provider in [Provider::Stable, Provider::GraceTime, Provider::GraceUntilUsed, Provider::Strict] {
+            let bounds = Bounds { outages: 1, starts: 3, ..LOSSES };
+            run(&format!("outage {rule}"), &Setting { provider, bounds, ..without(rule) });
         }
     }
     let _ = Finding::Stuck;

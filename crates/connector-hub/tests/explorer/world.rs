@@ -917,10 +917,11 @@ impl Setting {
                 let sent = to.nodes[at]
                     .flight
                     .as_ref()
-                    .is_some_and(|flight| flight.phase == Phase::Sent);
-                if sent {
-                    let finding = finding.or(self.sent(world, flight.spent));
-                    step(out, Label(Some(node), "sends", flight.spent), to, finding);
+                    .filter(|flight| flight.phase == Phase::Sent)
+                    .map(|flight| flight.spent);
+                if let Some(token) = sent {
+                    let finding = finding.or(self.sent(world, token));
+                    step(out, Label(Some(node), "sends", token), to, finding);
                 } else {
                     step(out, Label(Some(node), "is too slow", 0), to, finding);
                 }
@@ -984,10 +985,8 @@ impl Setting {
         }
         let mut to = world.clone();
         let input = self.call(&mut to, at, false);
-        // Without the look at the clocks the bytes go out with the claim.
         let held = matches!(input, Input::Claimed(Claimed::Held { .. }));
         let finding = self.drive(&mut to, at, input);
-        let finding = finding.or_else(|| self.sent_at_once(world, &to, at));
         step(out, label(""), to, finding);
         if world.left.unknowns > 0 {
             let mut to = world.clone();
@@ -1001,16 +1000,8 @@ impl Setting {
             to.left.freezes -= 1;
             let input = self.call(&mut to, at, true);
             let finding = self.drive(&mut to, at, input);
-            let finding = finding.or_else(|| self.sent_at_once(world, &to, at));
             step(out, label("claims over a frozen holder"), to, finding);
         }
-    }
-
-    fn sent_at_once(&self, world: &World, to: &World, at: usize) -> Option<Finding> {
-        let flight = to.nodes[at].flight.as_ref()?;
-        (flight.phase == Phase::Sent)
-            .then(|| self.sent(world, flight.spent))
-            .flatten()
     }
 
     /// True if what keeps the claim standing is only what may freeze.
