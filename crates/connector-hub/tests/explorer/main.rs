@@ -75,7 +75,6 @@ fn run(name: &str, setting: &Setting) -> Report {
     report
 }
 
-
 fn without(rule: &str) -> Setting {
     let mut setting = DESIGN;
     match rule {
@@ -108,43 +107,133 @@ fn without(rule: &str) -> Setting {
 
 #[test]
 fn scratch() {
-    for rule in ["design", "recheck", "clock", "claim"] {
-        for freezes in [0, 1] {
-            for provider in [Provider::GraceTime, Provider::Strict] {
-                let bounds = Bounds { freezes, ..LOSSES };
-                run(rule, &Setting { provider, bounds, ..without(rule) });
+    const A: [Provider; 5] = [
+        Provider::Stable,
+        Provider::OldTokensLiveOn,
+        Provider::GraceTime,
+        Provider::GraceUntilUsed,
+        Provider::Strict,
+    ];
+    for rule in ["design", "patience"] {
+        for provider in [Provider::GraceTime, Provider::Strict] {
+            for kind in [
+                Reconnect::SamePair,
+                Reconnect::Chain,
+                Reconnect::Independent,
+            ] {
+                let bounds = Bounds {
+                    freezes: 1,
+                    reconnects: 1,
+                    starts: 3,
+                    timeouts: u8::MAX,
+                    ..NONE
+                };
+                run(
+                    &format!("frozen reconnect {kind:?} {rule}"),
+                    &Setting {
+                        provider,
+                        bounds,
+                        reconnect: kind,
+                        ..without(rule)
+                    },
+                );
             }
         }
     }
-    for freeze in [Freeze::Holder, Freeze::Request] {
-    for rule in ["design", "cas", "pending", "reread", "patience"] {
-        for provider in [Provider::Stable, Provider::GraceTime, Provider::GraceUntilUsed, Provider::Strict, Provider::Refusing] {
-            let bounds = Bounds { freezes: 1, ..NONE };
-            run(&format!("{freeze:?} {rule}"), &Setting { provider, bounds, freeze, ..without(rule) });
-        }
-    }
-    }
-    for kind in [Reconnect::SamePair, Reconnect::Chain, Reconnect::Independent] {
-    for rule in ["design", "hold"] {
-        for crashes in [0,1] {
-        for provider in [Provider::GraceTime, Provider::GraceUntilUsed, Provider::Strict, Provider::Refusing] {
-            let bounds = Bounds { reconnects: 1, crashes, drops: crashes, timeouts: u8::MAX, ..NONE };
-            run(&format!("{kind:?} {crashes} {rule}"), &Setting { provider, bounds, reconnect: kind, ..without(rule) });
-        }
-        }
-    }
-    for rule in ["design", "quarantine"] {
-        for provider in [Provider::GraceTime, Provider::GraceUntilUsed, Provider::Strict] {
-            let bounds = Bounds { reconnects: 1, identify_failures: 1, ..NONE };
-            run(&format!("{kind:?} identify {rule}"), &Setting { provider, bounds, reconnect: kind, ..without(rule) });
-        }
-    }
-    }
-    for rule in ["design", "restraint"] {
-        for provider in [Provider::Stable, Provider::GraceTime, Provider::GraceUntilUsed, Provider::Strict] {
-            let bounds = Bounds { outages: 1, starts: 3, ..LOSSES };
-            run(&format!("outage {rule}"), &Setting { provider, bounds, ..without(rule) });
-        }
+    for provider in A {
+        let setting = Setting { provider, ..DESIGN };
+        run(
+            "reasons",
+            &Setting {
+                every_reason: true,
+                bounds: Bounds {
+                    starts: 3,
+                    ..LOSSES
+                },
+                ..setting
+            },
+        );
+        run(
+            "in flight",
+            &Setting {
+                left: Duration::from_secs(15),
+                bounds: Bounds {
+                    starts: 2,
+                    timeouts: 3,
+                    ..LOSSES
+                },
+                ..setting
+            },
+        );
+        run(
+            "refusals",
+            &Setting {
+                bounds: Bounds {
+                    starts: 3,
+                    refusals: 2,
+                    ..LOSSES
+                },
+                ..setting
+            },
+        );
+        run(
+            "unknowns",
+            &Setting {
+                bounds: Bounds {
+                    starts: 3,
+                    unknowns: 1,
+                    ..LOSSES
+                },
+                ..setting
+            },
+        );
+        run(
+            "disconnect",
+            &Setting {
+                bounds: Bounds {
+                    starts: 3,
+                    disconnects: 1,
+                    ..LOSSES
+                },
+                ..setting
+            },
+        );
+        run(
+            "three",
+            &Setting {
+                nodes: 3,
+                bounds: Bounds {
+                    starts: 3,
+                    timeouts: u8::MAX,
+                    ..NONE
+                },
+                ..setting
+            },
+        );
+        run(
+            "restore 1",
+            &Setting {
+                nodes: 1,
+                bounds: Bounds {
+                    starts: 4,
+                    restores: 1,
+                    ..NONE
+                },
+                ..setting
+            },
+        );
+        run(
+            "restore 2",
+            &Setting {
+                nodes: 2,
+                bounds: Bounds {
+                    starts: 4,
+                    restores: 1,
+                    ..NONE
+                },
+                ..setting
+            },
+        );
     }
     let _ = Finding::Stuck;
 }

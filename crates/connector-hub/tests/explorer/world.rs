@@ -140,6 +140,7 @@ struct Store {
     token: u8,
     fence: u8,
     unresolved: bool,
+    dead: Option<ReauthorizationReason>,
     claim: Option<Claim>,
     /// Fence, token, base; the newest fence first.
     pending: Vec<(u8, u8, u8)>,
@@ -349,7 +350,7 @@ impl World {
             generation: Generation::new(store.generation.into()),
             fence: Fence::new(store.fence.into()),
             live: store.live,
-            dead: None,
+            dead: store.dead,
             unresolved: store.unresolved,
             rotates: false,
             failures: 0,
@@ -711,6 +712,7 @@ impl Setting {
                     world.store.token = world.store.pending.remove(at).1;
                     world.store.generation += 1;
                     world.store.unresolved = false;
+                    world.store.dead = None;
                     Self::clear_claim(world, fence);
                     Committed::Stored
                 }
@@ -728,6 +730,7 @@ impl Setting {
                 world.store.token = hand;
                 world.store.generation += 1;
                 world.store.unresolved = false;
+                world.store.dead = None;
                 Committed::Stored
             }
         };
@@ -772,13 +775,14 @@ impl Setting {
                 }
                 Recorded::Applied
             }
-            Verdict::GiveUp { .. } => {
+            Verdict::GiveUp { reason } => {
                 let other = world.store.claim.filter(|claim| claim.fence != fence);
                 if !world.store.pending.is_empty() {
                     Recorded::PendingLeft(world.row(self.left))
                 } else if other.is_some_and(|claim| world.stands(&claim, Some(node))) {
                     Recorded::Held { left: self.left }
                 } else {
+                    world.store.dead = Some(reason);
                     Recorded::Applied
                 }
             }
@@ -816,6 +820,7 @@ impl Setting {
             store.generation = generation;
             store.token = token;
             store.unresolved = false;
+            store.dead = None;
             store.claim = None;
             store.pending.clear();
         }
@@ -1028,19 +1033,28 @@ impl Setting {
             elapsed: Duration::ZERO,
         };
         let transient = Fault::Transient { after: None };
-        if world.left.timeouts > 0 {
+        let fence = world.flight(at).fence;
+        let of_this = |message: &Message| match message {
+            Message::Request {
+                node: n, fence: f, ..
+            }
+            | Message::Answer {
+                node: n, fence: f, ..
+            } => (*n, *f) == (node, fence),
+        };
+        if world.left.timeouts > 0 || !world.messages.iter().any(of_this) {
             let mut to = world.clone();
-            if to.left.timeouts != u8::MAX {
+            if !matches!(to.left.timeouts, 0 | u8::MAX) {
                 to.left.timeouts -= 1;
             }
             to.flight_mut(at).phase = Phase::Free;
             let finding = self.drive(&mut to, at, failed(transient, Sent::Maybe));
             step(out, Label(Some(node), "times out", 0), to, finding);
         }
-        let fence = world.flight(at).fence;
-        let unserved = world.messages.iter().position(
-            |message| matches!(message, Message::Request { node: n, fence: f, .. } if (*n, *f) == (node, fence)),
-        );
+        let unserved = world
+            .messages
+            .iter()
+            .position(|message| of_this(message) && matches!(message, Message::Request { .. }));
         if let Some(request) = unserved
             && world.left.refusals > 0
         {
@@ -1164,6 +1178,7 @@ impl Setting {
             to.store.grant += 1;
             to.store.generation += 1;
             to.store.unresolved = false;
+            to.store.dead = None;
             to.store.claim = None;
             to.store.pending.clear();
             step(
@@ -1213,7 +1228,15 @@ impl Setting {
                 .filter_map(|node| node.flight.as_ref())
                 .any(|flight| flight.phase != Phase::Free);
             if held || busy {
-                return;
+                if to.left.freezes == 0 || !self.frozen_only(world) {
+                    return;
+                }
+                to.left.freezes -= 1;
+                for node in &mut to.nodes {
+                    if let Some(flight) = &mut node.flight {
+                        flight.frozen |= flight.phase != Phase::Free;
+                    }
+                }
             }
             to.store.fence += 1;
             to.store.claim = Some(Claim {
@@ -1289,7 +1312,7 @@ impl Setting {
         if world.left.restores > 0
             && world.store.up
             && world.store.live
-            && (remembered || world.nodes.len() == 1)
+            && (remembered && self.is_quiet(world) || world.nodes.len() == 1)
         {
             let mut to = world.clone();
             to.left.restores -= 1;
@@ -1326,6 +1349,7 @@ impl Space for Setting {
                 token: 1,
                 fence: 0,
                 unresolved: false,
+                dead: None,
                 claim: None,
                 pending: Vec::new(),
             },
