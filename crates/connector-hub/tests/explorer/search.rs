@@ -111,12 +111,6 @@ pub(crate) struct Report {
     pub found: BTreeMap<Finding, String>,
 }
 
-impl Report {
-    pub fn findings(&self) -> Vec<Finding> {
-        self.found.keys().copied().collect()
-    }
-}
-
 /// The way to a state, from the first.
 fn path<S: Space>(parents: &[Option<(u32, S::Label)>], mut at: usize) -> String {
     let mut labels = Vec::new();

@@ -59,15 +59,6 @@ pub(crate) enum Reconnect {
     Independent,
 }
 
-/// Which holders a freeze may hit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Freeze {
-    /// One that has not sent yet, or has the answer in hand.
-    Holder,
-    /// One whose request the provider serves later than anybody thought.
-    Request,
-}
-
 /// The rules outside the machine.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outside {
@@ -103,7 +94,6 @@ pub(crate) struct Setting {
     pub provider: Provider,
     pub nodes: usize,
     pub bounds: Bounds,
-    pub freeze: Freeze,
     pub reconnect: Reconnect,
     pub rules: Rules,
     pub outside: Outside,
@@ -1000,7 +990,7 @@ impl Setting {
             let finding = self.drive(&mut to, at, Input::StoreUnavailable);
             step(out, label("does not hear the store"), to, finding);
         }
-        if held && world.left.freezes > 0 && self.frozen_only(world) {
+        if held && world.left.freezes > 0 && Self::frozen_only(world) {
             let mut to = world.clone();
             to.left.freezes -= 1;
             let input = self.call(&mut to, at, true);
@@ -1009,21 +999,13 @@ impl Setting {
         }
     }
 
-    /// True if what keeps the claim standing is only what may freeze.
-    fn frozen_only(&self, world: &World) -> bool {
+    /// True if what keeps the claim standing is only what may freeze: a holder that has not sent
+    /// yet, or has the answer in hand.
+    fn frozen_only(world: &World) -> bool {
         let Some(claim) = world.store.claim.filter(|claim| !claim.exchange) else {
             return false;
         };
-        match self.freeze {
-            Freeze::Holder => {
-                !world.in_phase(claim.token, Phase::Sent) && !world.requested(claim.token)
-            }
-            Freeze::Request => {
-                world.requested(claim.token)
-                    && !world.in_phase(claim.token, Phase::Claimed)
-                    && !world.in_phase(claim.token, Phase::Answered)
-            }
-        }
+        !world.in_phase(claim.token, Phase::Sent) && !world.requested(claim.token)
     }
 
     fn exchange_steps(&self, world: &World, at: usize, out: Out<'_>) {
@@ -1228,7 +1210,7 @@ impl Setting {
                 .filter_map(|node| node.flight.as_ref())
                 .any(|flight| flight.phase != Phase::Free);
             if held || busy {
-                if to.left.freezes == 0 || !self.frozen_only(world) {
+                if to.left.freezes == 0 || !Self::frozen_only(world) {
                     return;
                 }
                 to.left.freezes -= 1;
