@@ -560,7 +560,7 @@ fn larger_bounds_change_nothing() {
     #[expect(clippy::disallowed_methods, reason = "the switch of the long mode")]
     let full = std::env::var("CONNECTORS_SOAK").is_ok_and(|mode| mode == "full");
     let twice = Bounds {
-        starts: if full { 5 } else { 3 },
+        starts: if full { 5 } else { 4 },
         crashes: 2,
         drops: 2,
         ..LOSSES
