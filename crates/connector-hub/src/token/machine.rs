@@ -709,6 +709,8 @@ pub struct Machine {
     patience: Duration,
     /// The claim that was granted last.
     ticket: Option<Ticket>,
+    /// The claim under which the pair in hand was obtained, until the pair is dealt with.
+    hand: Option<Ticket>,
     /// What is known of the row.
     class: RotationClass,
     failures: u32,
@@ -736,6 +738,7 @@ impl Machine {
             restarts: 0,
             patience: PATIENCE,
             ticket: None,
+            hand: None,
             class: settings.class,
             failures: 0,
             lost: false,
@@ -755,17 +758,7 @@ impl Machine {
     /// True while a pair is in hand that the store is not known to hold: a shutdown waits for it.
     #[must_use]
     pub fn holds_a_pair(&self) -> bool {
-        let state = match &self.state {
-            State::Pausing(state) => state,
-            state => state,
-        };
-        matches!(
-            state,
-            State::Committing(Commitment::Pair { .. })
-                | State::Loading(Next::Bury)
-                | State::Revoking(_)
-                | State::Restoring
-        )
+        self.hand.is_some()
     }
 
     /// Takes what happened and says what to do next. An empty answer means: go on with what was
@@ -819,6 +812,7 @@ impl Machine {
             }
             (State::Revoking(next), Input::Revoked) => {
                 self.repeats = 0;
+                self.hand = None;
                 Ok(match next {
                     Next::Finish(outcome) => self.finish(outcome),
                     next => self.load(next),
@@ -932,23 +926,32 @@ impl Machine {
             }
             _ => {}
         }
-        if let Some(reason) = row.dead
-            && !matches!(self.start.reason, Reason::Forced { .. })
-        {
+        if let Some(reason) = self.found_dead(row) {
             return self.finish(Outcome::NeedsReauthorization { reason });
         }
-        if let Some(left) = row.claim
+        if (row.claim.is_some() || row.unresolved)
             && self.class == RotationClass::Strict
             && self.start.reason.can_wait()
         {
-            let outcome = self.keep(Cause::Unresolved, left);
+            let outcome = self.keep(Cause::Unresolved, row.claim.unwrap_or_default());
             return self.finish(outcome);
         }
         self.claim(row, ClaimKind::Refresh)
     }
 
+    /// A grant that was found dead is tried again only when somebody asks for it.
+    fn found_dead(&self, row: &Row) -> Option<ReauthorizationReason> {
+        match self.start.reason {
+            Reason::Forced { .. } => None,
+            _ => row.dead,
+        }
+    }
+
     fn claim(&mut self, row: &Row, kind: ClaimKind) -> Vec<Action> {
-        self.number = self.number.saturating_add(1);
+        // A claim that was not granted left nothing behind that its name could be mistaken for.
+        if self.ticket.take().is_some() {
+            self.number = self.number.saturating_add(1);
+        }
         let seen = match self.start.seen {
             Some(seen) if !self.settings.rules.recheck => seen,
             _ => row.generation,
@@ -990,11 +993,10 @@ impl Machine {
             } => self.granted(fence, left, &row, superseded),
             Claimed::Moved(row) => {
                 self.learn(&row);
-                if !row.live {
+                if !row.live && self.hand.is_none() {
                     self.finish(Outcome::Ended)
                 } else if self.restoring || self.behind(&row).is_some() {
-                    self.restoring = false;
-                    self.load(Next::Claim)
+                    self.again()
                 } else {
                     self.newer(&row)
                 }
@@ -1007,9 +1009,14 @@ impl Machine {
                     };
                     self.finish(outcome)
                 } else {
-                    self.wait(left, Next::Claim)
+                    let then = match self.hand {
+                        Some(_) => Next::Bury,
+                        None => Next::Claim,
+                    };
+                    self.wait(left, then)
                 }
             }
+            Claimed::Ended if self.hand.is_some() => self.again(),
             Claimed::Ended => self.finish(Outcome::Ended),
         }
     }
@@ -1046,15 +1053,14 @@ impl Machine {
             );
         }
         if self.behind(row).is_some() {
-            return self.fail(Failing::StartOver, true, Verdict::Later { status: None });
+            return self.fail(Failing::StartOver, true, self.later(None));
+        }
+        if let Some(reason) = self.found_dead(row) {
+            return self.give_up(reason);
         }
         if superseded && self.class == RotationClass::Strict && self.start.reason.can_wait() {
             let outcome = self.keep(Cause::Unresolved, left);
-            return self.fail(
-                Failing::Finish(outcome),
-                false,
-                Verdict::Later { status: None },
-            );
+            return self.fail(Failing::Finish(outcome), false, self.later(None));
         }
         let successor = row.pending.iter().find(|pair| pair.base == row.generation);
         if let Some(pair) = successor
@@ -1062,11 +1068,7 @@ impl Machine {
         {
             return self.take_pending(*pair, ticket);
         }
-        if self.settings.rules.clock {
-            self.ask(State::Checking, Action::CheckClocks)
-        } else {
-            self.exchange(Duration::ZERO)
-        }
+        self.ask(State::Checking, Action::CheckClocks)
     }
 
     fn take_pending(&mut self, pair: PendingPair, ticket: Ticket) -> Vec<Action> {
@@ -1086,7 +1088,7 @@ impl Machine {
     }
 
     fn checked(&mut self, elapsed: Duration) -> Vec<Action> {
-        if elapsed <= Timings::of(self.class).start {
+        if elapsed <= Timings::of(self.class).start || !self.settings.rules.clock {
             return self.exchange(elapsed);
         }
         let mut actions = vec![Action::Report(Report::TooSlow)];
@@ -1096,7 +1098,7 @@ impl Machine {
         } else {
             Failing::Finish(self.keep(Cause::TooSlow, Duration::ZERO))
         };
-        actions.extend(self.fail(what, true, Verdict::Later { status: None }));
+        actions.extend(self.fail(what, true, self.later(None)));
         actions
     }
 
@@ -1122,9 +1124,6 @@ impl Machine {
     ) -> Result<Vec<Action>, Unexpected> {
         let ticket = self.ticket.ok_or(Unexpected)?;
         let left = ticket.left.saturating_sub(elapsed);
-        let later = |reason| Verdict::Later {
-            status: Some(Status::Degraded(reason)),
-        };
         Ok(match answer {
             Exchanged::Pair {
                 rotated: false,
@@ -1134,7 +1133,7 @@ impl Machine {
                 self.fail(
                     Failing::Finish(outcome),
                     true,
-                    later(DegradedReason::RefreshFailing),
+                    self.later(Some(DegradedReason::RefreshFailing)),
                 )
             }
             Exchanged::Pair {
@@ -1144,11 +1143,7 @@ impl Machine {
             Exchanged::Failed {
                 sent: Sent::No | Sent::Answered,
                 fault: Fault::AppFault,
-            } => self.fail(
-                Failing::Finish(Outcome::AppFault),
-                true,
-                Verdict::Later { status: None },
-            ),
+            } => self.fail(Failing::Finish(Outcome::AppFault), true, self.later(None)),
             Exchanged::Failed {
                 sent: Sent::Answered,
                 fault: Fault::DeadGrant { reason },
@@ -1156,11 +1151,7 @@ impl Machine {
             Exchanged::Failed {
                 sent: Sent::Answered,
                 fault: Fault::SiblingWon,
-            } => self.fail(
-                Failing::Sibling { left },
-                false,
-                Verdict::Later { status: None },
-            ),
+            } => self.fail(Failing::Sibling { left }, false, self.later(None)),
             Exchanged::Failed {
                 sent: Sent::Answered,
                 fault: Fault::Transient { after },
@@ -1169,7 +1160,7 @@ impl Machine {
                 self.fail(
                     Failing::Finish(outcome),
                     true,
-                    later(DegradedReason::RefreshFailing),
+                    self.later(Some(DegradedReason::RefreshFailing)),
                 )
             }
             Exchanged::Failed { sent: Sent::No, .. } => {
@@ -1177,7 +1168,7 @@ impl Machine {
                 self.fail(
                     Failing::Finish(outcome),
                     true,
-                    later(DegradedReason::RefreshFailing),
+                    self.later(Some(DegradedReason::RefreshFailing)),
                 )
             }
             Exchanged::Failed {
@@ -1193,7 +1184,7 @@ impl Machine {
                 actions.extend(self.fail(
                     Failing::Unresolved { left },
                     false,
-                    later(DegradedReason::RefreshUnresolved),
+                    self.later(Some(DegradedReason::RefreshUnresolved)),
                 ));
                 actions
             }
@@ -1206,6 +1197,7 @@ impl Machine {
             self.class = RotationClass::Strict;
             actions.push(Action::Report(Report::Rotates));
         }
+        self.hand = Some(ticket);
         // From now on the pair in hand is the newest that this process knows.
         let mark = Mark {
             grant: ticket.grant,
@@ -1247,6 +1239,19 @@ impl Machine {
         }
     }
 
+    /// A failure that will be tried again. That an answer was lost is remembered until the token
+    /// has been sent once more and answered with a pair or a refusal.
+    fn later(&self, reason: Option<DegradedReason>) -> Verdict {
+        let reason = if self.lost {
+            Some(DegradedReason::RefreshUnresolved)
+        } else {
+            reason
+        };
+        Verdict::Later {
+            status: reason.map(Status::Degraded),
+        }
+    }
+
     fn give_up(&mut self, reason: ReauthorizationReason) -> Vec<Action> {
         self.fail(Failing::GiveUp(reason), true, Verdict::GiveUp { reason })
     }
@@ -1283,6 +1288,9 @@ impl Machine {
         outcome: Committed,
     ) -> Result<Vec<Action>, Unexpected> {
         let ticket = self.ticket.ok_or(Unexpected)?;
+        if outcome == Committed::Stored {
+            self.hand = None;
+        }
         Ok(match (what, outcome) {
             (Commitment::Pair { same_access: true }, Committed::Stored) => {
                 let outcome = self.keep(Cause::SameAccessToken, Duration::ZERO);
@@ -1300,7 +1308,7 @@ impl Machine {
             }),
             (Commitment::Pair { .. }, Committed::Pending) => {
                 let mut actions = vec![Action::Report(Report::SuccessorKept { base: ticket.base })];
-                actions.extend(self.load(Next::Adopt));
+                actions.extend(self.load(Next::Bury));
                 actions
             }
             (Commitment::Pair { .. }, Committed::Ended) => self.load(Next::Bury),
@@ -1308,23 +1316,23 @@ impl Machine {
         })
     }
 
-    /// The grant of the pair in hand is said to have ended. A new grant has a higher generation
-    /// than everything before it; one that has not was written over a restored backup.
+    /// The row does not go with the pair in hand. A new grant has a higher generation than
+    /// everything before it; a row that has not belongs to a restored backup.
     fn bury(&mut self, row: Option<&Row>) -> Vec<Action> {
-        let Some(ticket) = self.ticket else {
-            return self.finish(Outcome::Ended);
+        let Some(hand) = self.hand else {
+            return self.load(Next::Claim);
         };
         let next = match row.filter(|row| row.live) {
-            Some(row) if row.generation <= ticket.base || row.grant < ticket.grant => {
-                let seen = ticket.base.next();
+            Some(row) if row.generation <= hand.base || row.grant < hand.grant => {
                 let mark = Mark {
-                    grant: ticket.grant,
-                    generation: seen,
-                    fence: ticket.fence,
+                    grant: hand.grant,
+                    generation: hand.base.next(),
+                    fence: hand.fence,
                     in_hand: true,
                 };
                 return self.restore(mark, row);
             }
+            Some(row) if row.grant == hand.grant => return self.newer(row),
             Some(row) => Next::Finish(Outcome::Newer {
                 grant: row.grant,
                 generation: row.generation,
@@ -1334,10 +1342,20 @@ impl Machine {
         self.ask(
             State::Revoking(next),
             Action::Revoke {
-                grant: ticket.grant,
-                fence: ticket.fence,
+                grant: hand.grant,
+                fence: hand.fence,
             },
         )
+    }
+
+    /// Where a flight goes that may have a pair to write back.
+    fn again(&mut self) -> Vec<Action> {
+        self.restoring = false;
+        self.load(if self.hand.is_some() {
+            Next::Bury
+        } else {
+            Next::Claim
+        })
     }
 
     fn recorded(&mut self, what: Failing, outcome: Recorded) -> Result<Vec<Action>, Unexpected> {
@@ -1405,7 +1423,12 @@ impl Machine {
 
     /// Waits for somebody's hold to end, as long as callers can be kept waiting.
     fn wait(&mut self, left: Duration, then: Next) -> Vec<Action> {
-        let limit = left.min(self.patience);
+        // A pair that is to be written back is not given up because callers are.
+        let limit = if self.restoring {
+            left
+        } else {
+            left.min(self.patience)
+        };
         self.wait_for(limit, left.saturating_sub(limit), then)
     }
 
@@ -1422,6 +1445,7 @@ impl Machine {
         self.patience = self.patience.saturating_sub(waiting.limit);
         match waiting.then {
             Next::Sibling(rest) => self.load(Next::Sibling(rest)),
+            Next::Bury => self.again(),
             _ if !waiting.rest.is_zero() => self.finish(Outcome::Unresolved {
                 retry_after: waiting.rest,
             }),
@@ -1432,6 +1456,7 @@ impl Machine {
     fn woken(&mut self, waiting: Waiting) -> Vec<Action> {
         match waiting.then {
             Next::Patience(_) => self.resume(waiting.then),
+            Next::Bury => self.again(),
             next => self.load(next),
         }
     }
@@ -1445,14 +1470,15 @@ impl Machine {
     }
 
     fn written_back(&mut self, outcome: WrittenBack) -> Vec<Action> {
-        self.restoring = false;
         match (outcome, self.ticket) {
-            (WrittenBack::Stored, Some(ticket)) => self.finish(Outcome::Newer {
-                grant: ticket.grant.next(),
-                generation: ticket.base.next(),
-            }),
-            (WrittenBack::Missing, _) => self.finish(Outcome::Ended),
-            (WrittenBack::Stored | WrittenBack::Moved, _) => self.load(Next::Claim),
+            (WrittenBack::Stored, Some(ticket)) => {
+                self.hand = None;
+                self.finish(Outcome::Newer {
+                    grant: ticket.grant.next(),
+                    generation: ticket.base.next(),
+                })
+            }
+            _ => self.again(),
         }
     }
 
@@ -1474,15 +1500,17 @@ impl Machine {
                 None
             }
             // The pair in hand would be lost.
-            State::Loading(Next::Bury | Next::Adopt) | State::Revoking(_) | State::Restoring => {
-                None
-            }
+            _ if self.hand.is_some() || self.restoring => None,
             State::Failing(Failing::Finish(outcome)) => Some(*outcome),
             State::Failing(Failing::Unresolved { left } | Failing::Sibling { left }) => {
                 Some(Outcome::Unresolved { retry_after: *left })
             }
             _ => Some(Outcome::StoreUnavailable),
         };
+        if self.restoring && !self.answered {
+            self.answered = true;
+            actions.push(Action::Answer(Outcome::StoreUnavailable));
+        }
         if let Some(outcome) = last
             && self.repeats >= REPEATS
         {
@@ -1501,7 +1529,9 @@ impl Machine {
     /// is over.
     fn grant_ended(&mut self, state: &State) -> Vec<Action> {
         match state {
-            State::Waiting(_) | State::Checking => self.finish(Outcome::Ended),
+            State::Waiting(_) | State::Checking if self.hand.is_none() => {
+                self.finish(Outcome::Ended)
+            }
             _ => Vec::new(),
         }
     }
