@@ -12,7 +12,7 @@ use crate::connection::{
     Connection, ConnectionKey, Fence, Generation, GrantNumber, ReauthorizationReason, Status,
     TimeLeft, Version,
 };
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::Metadata;
 use crate::provider::ProviderId;
 use crate::random::Random;
@@ -73,7 +73,14 @@ impl ClaimId {
     /// [`ErrorKind::Bug`] if the random source fails.
     pub fn generate(random: &dyn Random) -> Result<Self> {
         let mut bytes = [0; 16];
-        random.fill(&mut bytes)?;
+        random.fill(&mut bytes).map_err(|error| {
+            Error::new(
+                ErrorKind::Bug,
+                "claim_id.generate",
+                "the random source failed",
+            )
+            .with_source(error)
+        })?;
         Ok(Self(bytes))
     }
 
