@@ -768,7 +768,8 @@ pub trait TokenStore: Upkeep {
     /// Hands out at most `n` pieces of due work of these kinds, the longest due first, each to one
     /// caller until `lease` has passed.
     ///
-    /// * Work is handed out once it is due, not before (`work_is_handed_out_when_due`).
+    /// * Work is handed out once it is due, not before (`work_is_handed_out_when_due`), and what
+    ///   has been due longest first (`the_longest_due_work_comes_first`).
     /// * It is not handed to a second caller during a lease
     ///   (`leased_work_is_not_handed_out_again`), of many at once one gets it
     ///   (`of_many_workers_one_gets_the_work`), and again when the lease has passed
