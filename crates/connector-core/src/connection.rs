@@ -26,7 +26,14 @@ impl ConnectionId {
     /// [`ErrorKind::Bug`] if the random source fails.
     pub fn generate(random: &dyn Random) -> Result<Self> {
         let mut bytes = [0; 16];
-        random.fill(&mut bytes)?;
+        random.fill(&mut bytes).map_err(|error| {
+            Error::new(
+                ErrorKind::Bug,
+                "connection_id.generate",
+                "the random source failed",
+            )
+            .with_source(error)
+        })?;
         Ok(Self(bytes))
     }
 

@@ -38,6 +38,13 @@ name! {
     CorrelationId, "correlation id"
 }
 
+impl Default for CorrelationId {
+    /// What belongs to no request: `none`.
+    fn default() -> Self {
+        Self("none".into())
+    }
+}
+
 /// What every call that changes something carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -189,7 +189,9 @@ impl Credential {
 
     /// The further secrets, in the order of their names.
     pub fn extras(&self) -> impl Iterator<Item = (&str, &SecretString)> {
-        self.extra.iter().map(|(name, value)| (name.as_str(), value))
+        self.extra
+            .iter()
+            .map(|(name, value)| (name.as_str(), value))
     }
 
     /// The bytes to seal: version 1 of the payload, a JSON object whose form is fixed (see

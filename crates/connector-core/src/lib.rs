@@ -19,6 +19,7 @@ mod account;
 mod app;
 pub mod cipher;
 pub mod clock;
+mod config;
 mod connection;
 mod connector;
 mod context;

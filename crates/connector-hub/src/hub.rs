@@ -13,6 +13,7 @@ use connector_core::{
     ProviderId, Random, Result, SystemRandom, TenantId,
 };
 
+use crate::breaker::Breakers;
 use crate::token::{Cache, Flights};
 
 /// Connects accounts, keeps their credentials fresh, hands out access tokens, disconnects.
@@ -31,7 +32,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) cache: Cache,
-    pub(crate) flights: Flights,
+    pub(crate) flights: Arc<Flights>,
+    pub(crate) breakers: Breakers,
     apps: Option<Arc<dyn AppSource>>,
     connectors: BTreeMap<ProviderId, Arc<dyn Connector>>,
 }
@@ -46,14 +48,24 @@ impl Hub {
     /// The connections of one tenant.
     #[must_use]
     pub fn tenant(&self, tenant: &TenantId) -> Tenant<'_> {
-        Tenant { hub: self, tenant: tenant.clone() }
+        Tenant {
+            hub: self,
+            tenant: tenant.clone(),
+        }
     }
 }
 
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let connectors: Vec<&str> = self.inner.connectors.keys().map(ProviderId::as_str).collect();
-        f.debug_struct("Hub").field("connectors", &connectors).finish_non_exhaustive()
+        let connectors: Vec<&str> = self
+            .inner
+            .connectors
+            .keys()
+            .map(ProviderId::as_str)
+            .collect();
+        f.debug_struct("Hub")
+            .field("connectors", &connectors)
+            .finish_non_exhaustive()
     }
 }
 
@@ -124,7 +136,11 @@ impl Tenant<'_> {
     /// # Errors
     /// [`ErrorKind::StoreUnavailable`]: repeat it.
     pub async fn list(&self, after: Option<&Cursor>, n: u16) -> Result<Slice<Connection>> {
-        self.hub.inner.store.list(&Filter::tenant(self.tenant.clone()), after, n).await
+        self.hub
+            .inner
+            .store
+            .list(&Filter::tenant(self.tenant.clone()), after, n)
+            .await
     }
 }
 
@@ -226,7 +242,8 @@ impl HubBuilder {
                 clock,
                 random: self.random.unwrap_or_else(|| Arc::new(SystemRandom::new())),
                 cache: Cache::new(),
-                flights: Flights::new(),
+                flights: Arc::new(Flights::new()),
+                breakers: Breakers::new(),
                 apps: self.apps,
                 connectors,
             }),

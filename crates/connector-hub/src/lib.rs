@@ -4,11 +4,13 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod breaker;
 mod hub;
 mod token;
 mod vault;
 
 pub use crate::hub::{Hub, HubBuilder, Tenant};
+pub use crate::token::Token;
 #[cfg(feature = "machine")]
 #[doc(hidden)]
 pub use crate::token::machine;

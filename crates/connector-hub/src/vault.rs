@@ -20,12 +20,21 @@ pub(crate) struct Home {
 impl Home {
     pub(crate) fn new(key: ConnectionKey, provider: ProviderId, app: AppKey) -> Self {
         let row = key.id.to_string();
-        Self { key, provider, app, row }
+        Self {
+            key,
+            provider,
+            app,
+            row,
+        }
     }
 
     pub(crate) fn of(stored: &Stored) -> Self {
         let connection = &stored.connection;
-        Self::new(connection.key.clone(), connection.provider.clone(), connection.app.clone())
+        Self::new(
+            connection.key.clone(),
+            connection.provider.clone(),
+            connection.app.clone(),
+        )
     }
 
     fn place(&self, kind: SealedKind, grant: GrantNumber, fence: Fence) -> Place<'_> {
@@ -52,7 +61,9 @@ impl Inner {
         credential: &Credential,
     ) -> Result<Sealed> {
         let plaintext = credential.to_plaintext()?;
-        self.cipher.seal(&home.place(kind, grant, fence), plaintext.expose()).await
+        self.cipher
+            .seal(&home.place(kind, grant, fence), plaintext.expose())
+            .await
     }
 
     /// Opens a credential of a connection.
@@ -64,7 +75,10 @@ impl Inner {
         fence: Fence,
         sealed: &Sealed,
     ) -> Result<Credential> {
-        let plaintext = self.cipher.open(&home.place(kind, grant, fence), sealed).await?;
+        let plaintext = self
+            .cipher
+            .open(&home.place(kind, grant, fence), sealed)
+            .await?;
         Credential::from_plaintext(&plaintext)
     }
 
@@ -73,7 +87,14 @@ impl Inner {
         home: &Home,
         stored: &StoredCredential,
     ) -> Result<Credential> {
-        self.open(home, SealedKind::Credential, stored.grant, stored.fence, &stored.sealed).await
+        self.open(
+            home,
+            SealedKind::Credential,
+            stored.grant,
+            stored.fence,
+            &stored.sealed,
+        )
+        .await
     }
 
     pub(crate) async fn open_pending(
@@ -81,7 +102,14 @@ impl Inner {
         home: &Home,
         pending: &PendingCredential,
     ) -> Result<Credential> {
-        self.open(home, SealedKind::Credential, pending.grant, pending.fence, &pending.sealed).await
+        self.open(
+            home,
+            SealedKind::Credential,
+            pending.grant,
+            pending.fence,
+            &pending.sealed,
+        )
+        .await
     }
 
     /// Seals what a connect flow keeps under the flow's own key: its memory, or a token answer.

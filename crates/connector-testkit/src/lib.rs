@@ -1,1 +1,27 @@
-//! x
+//! What shows that a store, a cipher or a provider does what the contract of `connector-core` says.
+//!
+//! Suites are macros that expand to one `#[test]` per rule of a trait's documentation, named after
+//! the rule. A store's own tests apply them to a [`StoreFixture`], from its `tests/` folder:
+//!
+//! ```ignore
+//! connector_testkit::token_store_suite!(Fixture);
+//! connector_testkit::state_store_suite!(Fixture);
+//! connector_testkit::delivery_queue_suite!(Fixture);
+//! connector_testkit::audit_log_suite!(Fixture);
+//! connector_testkit::upkeep_suite!(Fixture);
+//! ```
+//!
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod artefacts;
+pub mod cipher;
+mod config;
+mod fixture;
+pub mod kill;
+pub mod leak;
+pub mod store;
+pub mod trace;
+
+pub use self::fixture::{Case, StoreFixture};

@@ -12,6 +12,7 @@ mod api;
 mod check;
 mod dependencies;
 mod features;
+mod leak;
 mod process;
 mod test;
 mod text;

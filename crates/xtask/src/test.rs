@@ -15,6 +15,7 @@ use std::time::Instant;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::Result;
+use crate::leak::Search;
 use crate::process::cargo;
 use crate::workspace::Workspace;
 
@@ -100,7 +101,19 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         tally.programs,
         started.elapsed().as_secs()
     );
-    let mut complaints = Vec::new();
+    let search = Search::run(&artefacts.canary, &artefacts.directory)?;
+    for hit in &search.hits {
+        println!("leak: {hit}");
+    }
+    println!(
+        "leaks: {} hits in {} files, {} bytes; {} secrets planted",
+        search.hits.len(),
+        search.files,
+        search.bytes,
+        search.planted
+    );
+
+    let mut complaints = search.complaints();
     if !tests_passed {
         complaints.push("cargo test failed".to_owned());
     }

@@ -1,10 +1,487 @@
-//! x
-/// x
-#[derive(Debug)]
-pub struct KeyMaterial;
-/// x
-#[derive(Debug)]
-pub struct Keyring;
-/// x
-#[derive(Debug)]
-pub struct KeyringError;
+//! The keys of a service, and the envelope that they seal records in.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use ring::hkdf;
+use secrecy::{ExposeSecret, SecretBox, SecretString};
+use smallvec::SmallVec;
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{CredentialCipher, KeyId, LONGEST_PLAINTEXT, Place, Plaintext, Sealed};
+use crate::config::{self, SecretVariable};
+use crate::error::{Error, ErrorKind, Result};
+use crate::random::{Random, SystemRandom};
+
+const VARIABLE: &str = "CONNECTORS_KEYS";
+
+/// Magic, version 1, suite 1 (HKDF-SHA-256 and AES-256-GCM), no flags.
+const PREAMBLE: [u8; 5] = *b"CX\x01\x01\x00";
+const KEY_ID_INFO: &[u8] = b"connectors/v1/key-id";
+const SEAL_INFO: &[u8] = b"connectors/v1/seal\x00";
+
+const KEY: usize = 32;
+const KEY_ID: usize = 8;
+const HEAD: usize = PREAMBLE.len() + KEY_ID;
+const SALT: usize = 32;
+const NONCE: usize = 12;
+const COMMITMENT: usize = 32;
+const PREFIX: usize = HEAD + SALT + NONCE + COMMITMENT;
+const TAG: usize = 16;
+const OVERHEAD: usize = PREFIX + TAG;
+
+/// Room for the associated data of usual names, so that it needs no allocation. It is not secret.
+type AssociatedData = SmallVec<[u8; 512]>;
+
+/// Why a text does not hold usable keys. The text itself is never repeated.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum KeyringError {
+    /// The environment variable is not set.
+    #[error("CONNECTORS_KEYS is not set; set it to what `openssl rand -base64 32` prints")]
+    NotSet,
+    /// The environment variable is not text.
+    #[error("CONNECTORS_KEYS is not UTF-8; set it to what `openssl rand -base64 32` prints")]
+    NotText,
+    /// There is no key at all.
+    #[error("there is no key; give at least one, made by `openssl rand -base64 32`")]
+    Empty,
+    /// Nothing stands at a position of the list.
+    #[error("key {position} is empty; remove the comma that does not separate two keys")]
+    EmptyKey {
+        /// Which key of the list, counted from 1.
+        position: usize,
+    },
+    /// A key is not base64.
+    #[error(
+        "key {position} is not base64; write it in the standard alphabet with padding, as \
+         `openssl rand -base64 32` does"
+    )]
+    NotBase64 {
+        /// Which key of the list, counted from 1.
+        position: usize,
+    },
+    /// A key has not 32 bytes.
+    #[error("key {position} has {bytes} bytes where 32 are needed; make a new one")]
+    Length {
+        /// Which key of the list, counted from 1.
+        position: usize,
+        /// How many bytes it has.
+        bytes: usize,
+    },
+    /// A key stands twice in the list.
+    #[error("key {position} is the same as key {first}; remove one of them")]
+    Doubled {
+        /// The second place where it stands, counted from 1.
+        position: usize,
+        /// The first place where it stands, counted from 1.
+        first: usize,
+    },
+    /// The key's id could not be computed. No key is known for which this happens.
+    #[error("no id can be derived from key {position}; please report it")]
+    Derivation {
+        /// Which key of the list, counted from 1.
+        position: usize,
+    },
+}
+
+impl From<KeyringError> for Error {
+    fn from(error: KeyringError) -> Self {
+        Self::new(ErrorKind::Configuration, "keyring", error.to_string())
+    }
+}
+
+/// One key, on the heap so that moving it leaves no copy behind; erased when dropped.
+struct Key {
+    id: KeyId,
+    bytes: SecretBox<[u8; KEY]>,
+}
+
+impl Key {
+    fn parse(text: &str, position: usize) -> Result<Self, KeyringError> {
+        if text.is_empty() {
+            return Err(KeyringError::EmptyKey { position });
+        }
+        // Room for the longest outcome, so that no copy stays behind where a buffer grew.
+        let mut decoded = Zeroizing::new(Vec::with_capacity(text.len()));
+        STANDARD
+            .decode_vec(text, &mut decoded)
+            .map_err(|_| KeyringError::NotBase64 { position })?;
+        let bytes =
+            <&[u8; KEY]>::try_from(decoded.as_slice()).map_err(|_| KeyringError::Length {
+                position,
+                bytes: decoded.len(),
+            })?;
+        let mut id = [0; KEY_ID];
+        expand(&[0; SALT], bytes, &[KEY_ID_INFO], &mut id)
+            .map_err(|_| KeyringError::Derivation { position })?;
+        Ok(Self {
+            id: KeyId::from_bytes(id),
+            bytes: SecretBox::init_with_mut(|own: &mut [u8; KEY]| own.copy_from_slice(bytes)),
+        })
+    }
+}
+
+/// The keys of a service: the first seals, all open.
+///
+/// Every record gets a key of its own, derived from the sealing key, a fresh salt, the tenant and
+/// the row. The seal is AES-256-GCM and commits to its key, so that no bytes open under two keys;
+/// it is bound to everything in its [`Place`].
+///
+/// A key is replaced without a gap in three steps: add the new key at the end on every node, move
+/// it to the front on every node, then seal the old records again with [`reseal_page`]. The old key
+/// may go once no record is left under it.
+///
+/// A database writer who puts a whole older row back is not detected by the seal.
+///
+/// ```
+/// use connector_core::cipher::Keyring;
+///
+/// let keyring = Keyring::parse(&Keyring::generate()?)?;
+/// assert_eq!(keyring.key_ids().count(), 1);
+/// # Ok::<(), connector_core::Error>(())
+/// ```
+///
+/// [`reseal_page`]: crate::cipher::reseal_page
+pub struct Keyring {
+    sealing: Key,
+    others: Vec<Key>,
+    random: Arc<dyn Random>,
+}
+
+impl Keyring {
+    /// Reads keys as they stand in `CONNECTORS_KEYS`: 32 bytes each in base64 (the standard
+    /// alphabet of RFC 4648 section 4, with padding), separated by commas. Whitespace around a key
+    /// is ignored, so that a file may end with a new line.
+    ///
+    /// # Errors
+    /// [`KeyringError`] names the position of the first key that is not usable, never its text.
+    pub fn parse(keys: &SecretString) -> Result<Self, KeyringError> {
+        let keys = keys.expose_secret();
+        if keys.trim().is_empty() {
+            return Err(KeyringError::Empty);
+        }
+        let mut keys = keys.split(',').map(str::trim).zip(1..);
+        let (first, position) = keys.next().ok_or(KeyringError::Empty)?;
+        let mut keyring = Self {
+            sealing: Key::parse(first, position)?,
+            others: Vec::new(),
+            random: Arc::new(SystemRandom::new()),
+        };
+        for (key, position) in keys {
+            keyring.add(Key::parse(key, position)?, position)?;
+        }
+        Ok(keyring)
+    }
+
+    /// Reads the environment variable `CONNECTORS_KEYS` as [`Keyring::parse`] does.
+    ///
+    /// # Errors
+    /// As [`Keyring::parse`], and [`KeyringError::NotSet`] or [`KeyringError::NotText`].
+    pub fn from_env() -> Result<Self, KeyringError> {
+        match config::secret(VARIABLE) {
+            SecretVariable::Text(keys) => Self::parse(&keys),
+            SecretVariable::NotText => Err(KeyringError::NotText),
+            SecretVariable::NotSet => Err(KeyringError::NotSet),
+        }
+    }
+
+    /// A new key in the form that [`Keyring::parse`] reads, from the operating system's generator.
+    /// Keep it as safe as what it seals: without it nothing opens.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Bug`] if the operating system gives no random bytes.
+    pub fn generate() -> Result<SecretString> {
+        let mut key = Zeroizing::new([0; KEY]);
+        SystemRandom::new().fill(&mut *key)?;
+        Ok(SecretString::from(STANDARD.encode(key.as_slice())))
+    }
+
+    /// Takes salts and nonces from `random` instead of the operating system, for tests and
+    /// simulations. A source that repeats itself gives the seal away.
+    #[must_use]
+    pub fn with_random(mut self, random: Arc<dyn Random>) -> Self {
+        self.random = random;
+        self
+    }
+
+    /// The ids of the keys, the sealing key's first.
+    pub fn key_ids(&self) -> impl Iterator<Item = KeyId> {
+        self.keys().map(|key| key.id)
+    }
+
+    /// What [`CredentialCipher::seal`] does, without a future: nothing in it waits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if `plaintext` is longer than [`LONGEST_PLAINTEXT`];
+    /// [`ErrorKind::Bug`] if the random source fails.
+    pub fn seal_now(&self, place: &Place<'_>, plaintext: &[u8]) -> Result<Sealed> {
+        if plaintext.len() > LONGEST_PLAINTEXT {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "cipher.seal",
+                format!(
+                    "{} bytes are too many to seal; at most {LONGEST_PLAINTEXT} are allowed",
+                    plaintext.len()
+                ),
+            ));
+        }
+        let mut drawn = [0; SALT + NONCE];
+        self.random.fill(&mut drawn)?;
+        let (salt, nonce) = drawn.split_at(SALT);
+
+        let mut bytes = Vec::with_capacity(OVERHEAD + plaintext.len());
+        bytes.extend_from_slice(&PREAMBLE);
+        bytes.extend_from_slice(self.sealing.id.as_bytes());
+        let derived = Derived::new(&self.sealing, &bytes, salt, place)?;
+        bytes.extend_from_slice(&drawn);
+        bytes.extend_from_slice(derived.commitment());
+        let associated = associated_data(&bytes, place)?;
+        bytes.extend_from_slice(plaintext);
+        let tag = derived.key()?.seal_in_place_separate_tag(
+            Nonce::try_assume_unique_for_key(nonce).map_err(|_| refused_by_primitive())?,
+            Aad::from(&associated),
+            &mut bytes[PREFIX..],
+        );
+        let Ok(tag) = tag else {
+            bytes.zeroize();
+            return Err(refused_by_primitive());
+        };
+        bytes.extend_from_slice(tag.as_ref());
+        Ok(Sealed::new(self.sealing.id, bytes))
+    }
+
+    /// What [`CredentialCipher::open`] does, without a future: nothing in it waits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::KeyUnknown`] if none of the keys sealed it; [`ErrorKind::Unsealable`] if the
+    /// bytes were changed or belong elsewhere.
+    pub fn open_now(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Plaintext> {
+        let bytes: &[u8] = sealed.bytes();
+        let envelope = Envelope::read(bytes)?;
+        let key = self
+            .keys()
+            .find(|key| key.id == envelope.key_id)
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::KeyUnknown,
+                    "cipher.open",
+                    format!(
+                        "the record is sealed under key {}, which is not in the key ring; add \
+                         that key again",
+                        envelope.key_id
+                    ),
+                )
+            })?;
+        // A rotation goes by the id that the store shows. One that contradicts the bytes would
+        // hide a record from it.
+        if sealed.key_id() != envelope.key_id {
+            return Err(unsealable("the record names another key than its bytes do"));
+        }
+        let derived = Derived::new(key, envelope.head, envelope.salt, place)?;
+        if !bool::from(derived.commitment().ct_eq(envelope.commitment)) {
+            return Err(unsealable("the record does not belong here or was changed"));
+        }
+        let associated = associated_data(envelope.prefix, place)?;
+        let mut plaintext = Zeroizing::new(envelope.ciphertext_and_tag.to_vec());
+        let length = derived
+            .key()?
+            .open_in_place(
+                Nonce::assume_unique_for_key(*envelope.nonce),
+                Aad::from(&associated),
+                &mut plaintext,
+            )
+            .map_err(|_| unsealable("the record does not belong here or was changed"))?
+            .len();
+        plaintext.truncate(length);
+        Ok(Plaintext(plaintext))
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.sealing).chain(&self.others)
+    }
+
+    fn add(&mut self, key: Key, position: usize) -> Result<(), KeyringError> {
+        // Two keys of one id could not be told apart, even if they differed.
+        let same = self.key_ids().zip(1..).find(|(id, _)| *id == key.id);
+        if let Some((_, first)) = same {
+            return Err(KeyringError::Doubled { position, first });
+        }
+        self.others.push(key);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.key_ids()).finish()
+    }
+}
+
+#[async_trait]
+impl CredentialCipher for Keyring {
+    async fn seal(&self, place: &Place<'_>, plaintext: &[u8]) -> Result<Sealed> {
+        self.seal_now(place, plaintext)
+    }
+
+    async fn open(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Plaintext> {
+        self.open_now(place, sealed)
+    }
+
+    fn sealing_key(&self) -> KeyId {
+        self.sealing.id
+    }
+}
+
+/// The parts of an envelope whose form is right. Nothing in it is trusted yet.
+struct Envelope<'a> {
+    /// Everything before the ciphertext: the first part of the associated data.
+    prefix: &'a [u8],
+    head: &'a [u8; HEAD],
+    key_id: KeyId,
+    salt: &'a [u8; SALT],
+    nonce: &'a [u8; NONCE],
+    commitment: &'a [u8; COMMITMENT],
+    ciphertext_and_tag: &'a [u8],
+}
+
+impl<'a> Envelope<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self> {
+        Self::split(bytes)
+            .filter(|envelope| {
+                (TAG..=TAG + LONGEST_PLAINTEXT).contains(&envelope.ciphertext_and_tag.len())
+            })
+            .ok_or_else(|| unsealable("the record is cut short or not one of ours"))
+    }
+
+    fn split(bytes: &'a [u8]) -> Option<Self> {
+        let (prefix, ciphertext_and_tag) = bytes.split_at_checked(PREFIX)?;
+        let (head, rest) = prefix.split_first_chunk()?;
+        let key_id = head.strip_prefix(&PREAMBLE)?;
+        let (salt, rest) = rest.split_first_chunk()?;
+        let (nonce, rest) = rest.split_first_chunk()?;
+        Some(Self {
+            prefix,
+            head,
+            key_id: KeyId::from_bytes(key_id.try_into().ok()?),
+            salt,
+            nonce,
+            commitment: rest.try_into().ok()?,
+            ciphertext_and_tag,
+        })
+    }
+}
+
+/// What one record's salt and place make of a key: a key of its own, and a commitment to it.
+struct Derived(Zeroizing<[u8; KEY + COMMITMENT]>);
+
+impl Derived {
+    fn new(key: &Key, head: &[u8], salt: &[u8], place: &Place<'_>) -> Result<Self> {
+        let tenant = tenant(place);
+        let row = place.row.as_bytes();
+        let mut derived = Zeroizing::new([0; KEY + COMMITMENT]);
+        expand(
+            salt,
+            key.bytes.expose_secret(),
+            &[
+                SEAL_INFO,
+                head,
+                &length(tenant)?,
+                tenant,
+                &length(row)?,
+                row,
+            ],
+            &mut *derived,
+        )
+        .map_err(|_| refused_by_primitive())?;
+        Ok(Self(derived))
+    }
+
+    fn key(&self) -> Result<LessSafeKey> {
+        UnboundKey::new(&AES_256_GCM, &self.0[..KEY])
+            .map(LessSafeKey::new)
+            .map_err(|_| refused_by_primitive())
+    }
+
+    fn commitment(&self) -> &[u8] {
+        &self.0[KEY..]
+    }
+}
+
+struct Length(usize);
+
+impl hkdf::KeyType for Length {
+    fn len(&self) -> usize {
+        self.0
+    }
+}
+
+/// HKDF with SHA-256 (RFC 5869), extract and expand.
+fn expand(
+    salt: &[u8],
+    key: &[u8; KEY],
+    info: &[&[u8]],
+    derived: &mut [u8],
+) -> Result<(), ring::error::Unspecified> {
+    hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
+        .extract(key)
+        .expand(info, Length(derived.len()))?
+        .fill(derived)
+}
+
+/// Everything that a seal is bound to. `prefix` is the envelope up to its ciphertext.
+fn associated_data(prefix: &[u8], place: &Place<'_>) -> Result<AssociatedData> {
+    let mut data = AssociatedData::from_slice(prefix);
+    for field in [
+        tenant(place),
+        place.provider.as_str().as_bytes(),
+        place.app.as_str().as_bytes(),
+        place.row.as_bytes(),
+    ] {
+        data.extend_from_slice(&length(field)?);
+        data.extend_from_slice(field);
+    }
+    data.push(place.kind.code());
+    data.extend_from_slice(&place.grant.get().to_be_bytes());
+    data.extend_from_slice(&place.fence.get().to_be_bytes());
+    Ok(data)
+}
+
+fn tenant<'a>(place: &Place<'a>) -> &'a [u8] {
+    place
+        .tenant
+        .map_or(&[], |tenant| tenant.as_str().as_bytes())
+}
+
+fn length(field: &[u8]) -> Result<[u8; 4]> {
+    match u32::try_from(field.len()) {
+        Ok(length) => Ok(length.to_be_bytes()),
+        Err(_) => Err(Error::new(
+            ErrorKind::InvalidInput,
+            "cipher.place",
+            "a part of the place has more than 4 GiB; give the row a shorter id",
+        )),
+    }
+}
+
+fn unsealable(what: &'static str) -> Error {
+    Error::new(
+        ErrorKind::Unsealable,
+        "cipher.open",
+        format!("{what}; restore the row from a backup or connect the account again"),
+    )
+}
+
+fn refused_by_primitive() -> Error {
+    Error::new(
+        ErrorKind::Bug,
+        "cipher",
+        "the cryptographic library refused lengths that are constant; please report it",
+    )
+}

@@ -1,6 +1,7 @@
 //! Sealing: what a store keeps is unreadable without the keys and useless in any other place.
 
 mod keyring;
+mod rotation;
 
 use std::fmt;
 
@@ -8,7 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
-pub use self::keyring::{KeyMaterial, Keyring, KeyringError};
+pub use self::keyring::{Keyring, KeyringError};
+pub use self::rotation::{ResealedPage, UnopenableRow, reseal_page};
 use crate::account::TenantId;
 use crate::app::AppKey;
 use crate::connection::{Fence, GrantNumber};

@@ -206,6 +206,7 @@ pub trait DeliveryQueue: Upkeep {
     /// Hands out at most `n` deliveries that are due, the longest due first, each to one caller
     /// until `lease` has passed.
     ///
+    /// * What has been due longest comes first (`the_longest_due_delivery_comes_first`).
     /// * A delivery is not handed to a second caller during a lease
     ///   (`a_leased_delivery_is_not_handed_out_again`).
     /// * When the lease passes without a word, it is handed out again with the next attempt number

@@ -40,7 +40,7 @@ pub use self::delivery::{
 };
 pub use self::memory::MemoryStore;
 pub use self::state::{
-    BeginOutcome, ConnectOutcome, NewState, PutStateOutcome, StateKey, StateStore,
+    BeginOutcome, ConnectOutcome, NewState, PutStateOutcome, StateKey, StateStore, StoredState,
 };
 pub use self::token::{
     Claim, ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Due, End,

@@ -12,7 +12,7 @@ use crate::connection::{
     Connection, ConnectionKey, Fence, Generation, GrantNumber, ReauthorizationReason, Status,
     TimeLeft, Version,
 };
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::Metadata;
 use crate::provider::ProviderId;
 use crate::random::Random;
@@ -73,7 +73,14 @@ impl ClaimId {
     /// [`ErrorKind::Bug`] if the random source fails.
     pub fn generate(random: &dyn Random) -> Result<Self> {
         let mut bytes = [0; 16];
-        random.fill(&mut bytes)?;
+        random.fill(&mut bytes).map_err(|error| {
+            Error::new(
+                ErrorKind::Bug,
+                "claim_id.generate",
+                "the random source failed",
+            )
+            .with_source(error)
+        })?;
         Ok(Self(bytes))
     }
 
@@ -761,7 +768,8 @@ pub trait TokenStore: Upkeep {
     /// Hands out at most `n` pieces of due work of these kinds, the longest due first, each to one
     /// caller until `lease` has passed.
     ///
-    /// * Work is handed out once it is due, not before (`work_is_handed_out_when_due`).
+    /// * Work is handed out once it is due, not before (`work_is_handed_out_when_due`), and what
+    ///   has been due longest first (`the_longest_due_work_comes_first`).
     /// * It is not handed to a second caller during a lease
     ///   (`leased_work_is_not_handed_out_again`), of many at once one gets it
     ///   (`of_many_workers_one_gets_the_work`), and again when the lease has passed

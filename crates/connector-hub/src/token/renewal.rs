@@ -33,18 +33,28 @@ pub(crate) fn first(
     now: Timestamp,
 ) -> Result<Renewed> {
     let origin = Origin::of(&description.api[0].url(account_host.unwrap_or_default())?)?;
-    let mut credential =
-        Credential::new(CredentialKind::OAuth, origin, answer.access_token().clone(), now)
-            .with_client_id(app.client_id())
-            // RFC 6749 section 5.1: without a scope in the answer, what was asked for is granted.
-            .with_scopes(answer.scopes().unwrap_or(requested).to_vec());
+    let mut credential = Credential::new(
+        CredentialKind::OAuth,
+        origin,
+        answer.access_token().clone(),
+        now,
+    )
+    .with_client_id(app.client_id())
+    // RFC 6749 section 5.1: without a scope in the answer, what was asked for is granted.
+    .with_scopes(answer.scopes().unwrap_or(requested).to_vec());
     if let Some(host) = account_host {
         credential = credential.with_account_host(host);
     }
     if let Some(refresh_token) = answer.refresh_token() {
         credential = credential.with_refresh_token(refresh_token.clone());
     }
-    Ok(with_expiries(&description.lifetimes, credential, answer, None, now))
+    Ok(with_expiries(
+        &description.lifetimes,
+        credential,
+        answer,
+        None,
+        now,
+    ))
 }
 
 /// The credential that a refresh leads to: what the answer leaves out stays as it was.
@@ -81,8 +91,18 @@ pub(crate) fn next(
     let rotated = !same(credential.refresh_token(), before.refresh_token());
     let same_access = same(Some(credential.secret()), Some(before.secret()));
     let refresh_left = if kept { refresh_left } else { None };
-    let renewed = with_expiries(&description.lifetimes, credential, answer, refresh_left, now);
-    Renewed { rotated, same_access, ..renewed }
+    let renewed = with_expiries(
+        &description.lifetimes,
+        credential,
+        answer,
+        refresh_left,
+        now,
+    );
+    Renewed {
+        rotated,
+        same_access,
+        ..renewed
+    }
 }
 
 fn with_expiries(
@@ -119,10 +139,14 @@ fn with_expiries(
 
 /// How long a credential's access token lives altogether; `None` if it does not expire.
 pub(crate) fn lifetime(credential: &Credential) -> Option<Duration> {
-    credential.expires_at().map(|end| end.since(credential.obtained_at()))
+    credential
+        .expires_at()
+        .map(|end| end.since(credential.obtained_at()))
 }
 
 /// When a credential with these expiries is due for its refresh; `None` if it never is.
 pub(crate) fn refresh_in(expiries: Expiries, id: ConnectionId) -> Option<Duration> {
-    expiries.access.map(|access| Windows::of(access, id).opens_in(access))
+    expiries
+        .access
+        .map(|access| Windows::of(access, id).opens_in(access))
 }

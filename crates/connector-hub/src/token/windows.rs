@@ -38,7 +38,13 @@ impl Windows {
 
     /// The deadlines of a token that is good for `left` from now.
     pub(crate) fn deadlines(self, clock: &dyn Clock, left: Duration) -> Deadlines {
-        Deadlines::new(clock.monotonic(), clock.now(), left, self.advisory, self.mandatory)
+        Deadlines::new(
+            clock.monotonic(),
+            clock.now(),
+            left,
+            self.advisory,
+            self.mandatory,
+        )
     }
 }
 

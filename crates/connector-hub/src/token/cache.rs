@@ -1,0 +1,377 @@
+//! Access tokens in memory, read without a lock.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use connector_core::clock::{Clock, Monotonic};
+use connector_core::{
+    AccessToken, ConnectionKey, Credential, Fence, Generation, GrantNumber, IssuedToken, Phase,
+    TokenSlot,
+};
+
+use crate::token::machine::Mark;
+
+/// A token that was not compared with the store for this long is compared behind the callers'
+/// backs.
+const REVALIDATE: Duration = Duration::from_secs(15);
+/// A token that was not compared with the store for this long is not handed out before it was.
+const STALE: Duration = Duration::from_secs(30);
+/// How many connections are kept at most.
+const CAPACITY: usize = 100_000;
+/// Use is remembered in steps, so that readers of one token do not write to one place all the time.
+const USE_STEP: Duration = Duration::from_secs(60);
+
+/// What a reader finds.
+pub(crate) enum Read {
+    /// A token for now.
+    Ready(AccessToken),
+    /// A token for now, and work to do behind the caller's back.
+    Wake(AccessToken),
+    /// Nothing that may be handed out; what lies there, if anything does.
+    Wait(Option<Generation>),
+}
+
+/// The tokens of this process.
+#[derive(Debug, Default)]
+pub(crate) struct Cache {
+    entries: papaya::HashMap<ConnectionKey, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    slot: TokenSlot,
+    /// When the token was last compared with the store, in milliseconds of the steady clock.
+    checked: AtomicU64,
+    /// When the token was last handed out, in steps of the steady clock.
+    used: AtomicU64,
+    /// True while somebody works behind the callers' backs.
+    waking: AtomicBool,
+    /// The newest generation that the provider's API accepted.
+    worked: AtomicU64,
+    /// Refreshes in a row whose token never worked.
+    unproven: AtomicU32,
+    held: Mutex<Held>,
+}
+
+/// The newest credential that this process has seen of a connection.
+#[derive(Debug, Clone)]
+struct Held {
+    grant: GrantNumber,
+    generation: Generation,
+    fence: Fence,
+    obtained: Monotonic,
+    credential: Arc<Credential>,
+}
+
+/// What is known about a token that was refused.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Proof {
+    pub(crate) worked: bool,
+    pub(crate) unproven: u32,
+    pub(crate) age: Duration,
+}
+
+/// A credential to hand out from now on.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) issued: IssuedToken,
+    pub(crate) fence: Fence,
+    pub(crate) credential: Arc<Credential>,
+}
+
+impl Cache {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// The hot path: no lock, no allocation, no copy of a secret.
+    pub(crate) fn read(&self, key: &ConnectionKey, clock: &dyn Clock) -> Read {
+        let (steady, wall) = (clock.monotonic(), clock.now());
+        let entries = self.entries.pin();
+        let Some(entry) = entries.get(key) else {
+            return Read::Wait(None);
+        };
+        let token = entry.slot.load();
+        let unchecked = millis(steady).saturating_sub(entry.checked.load(Ordering::Relaxed));
+        let phase = token.phase(steady, wall);
+        if phase >= Phase::Mandatory || unchecked >= as_millis(STALE) {
+            return Read::Wait(Some(token.generation()));
+        }
+        let step = millis(steady) / as_millis(USE_STEP);
+        if entry.used.load(Ordering::Relaxed) != step {
+            entry.used.store(step, Ordering::Relaxed);
+        }
+        if (phase == Phase::Advisory || unchecked >= as_millis(REVALIDATE))
+            && !entry.waking.swap(true, Ordering::Relaxed)
+        {
+            return Read::Wake(token);
+        }
+        Read::Ready(token)
+    }
+
+    /// The token that lies there, however old, unless it has expired.
+    pub(crate) fn unexpired(&self, key: &ConnectionKey, clock: &dyn Clock) -> Option<AccessToken> {
+        let token = self.entries.pin().get(key).map(|entry| entry.slot.load())?;
+        (token.phase(clock.monotonic(), clock.now()) < Phase::Expired).then_some(token)
+    }
+
+    pub(crate) fn generation(&self, key: &ConnectionKey) -> Option<Generation> {
+        self.entries
+            .pin()
+            .get(key)
+            .map(|entry| entry.slot.load().generation())
+    }
+
+    /// Work behind the callers' backs is over.
+    pub(crate) fn woken(&self, key: &ConnectionKey) {
+        if let Some(entry) = self.entries.pin().get(key) {
+            entry.waking.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// The token is the store's, as of now.
+    pub(crate) fn checked(&self, key: &ConnectionKey, clock: &dyn Clock) {
+        if let Some(entry) = self.entries.pin().get(key) {
+            entry
+                .checked
+                .store(millis(clock.monotonic()), Ordering::Relaxed);
+        }
+    }
+
+    /// Hands out another credential from now on, unless a newer one is there already.
+    pub(crate) fn put(&self, key: &ConnectionKey, arrival: Arrival, clock: &dyn Clock) {
+        let steady = clock.monotonic();
+        let held = Held {
+            grant: arrival.issued.grant(),
+            generation: arrival.issued.generation(),
+            fence: arrival.fence,
+            obtained: steady,
+            credential: arrival.credential,
+        };
+        let entries = self.entries.pin();
+        if let Some(entry) = entries.get(key) {
+            let mut known = entry.held();
+            if (held.grant, held.generation) < (known.grant, known.generation) {
+                return;
+            }
+            if held.generation != known.generation {
+                let worked = entry.worked.load(Ordering::Relaxed) >= known.generation.get();
+                let unproven = entry.unproven.load(Ordering::Relaxed);
+                let unproven = if worked {
+                    0
+                } else {
+                    unproven.saturating_add(1)
+                };
+                entry.unproven.store(unproven, Ordering::Relaxed);
+            }
+            entry.slot.store(arrival.issued);
+            entry.checked.store(millis(steady), Ordering::Relaxed);
+            *known = held;
+            return;
+        }
+        if self.entries.len() >= CAPACITY {
+            self.evict(clock, Duration::from_secs(600));
+        }
+        let entry = Entry {
+            slot: TokenSlot::new(arrival.issued),
+            checked: AtomicU64::new(millis(steady)),
+            used: AtomicU64::new(millis(steady) / as_millis(USE_STEP)),
+            waking: AtomicBool::new(false),
+            worked: AtomicU64::new(0),
+            unproven: AtomicU32::new(0),
+            held: Mutex::new(held),
+        };
+        entries.insert(key.clone(), entry);
+    }
+
+    /// Forgets a connection that ended.
+    pub(crate) fn forget(&self, key: &ConnectionKey) {
+        self.entries.pin().remove(key);
+    }
+
+    /// Remembers that the provider's API accepted a token of this generation; true if that is news.
+    pub(crate) fn worked(&self, key: &ConnectionKey, generation: Generation) -> bool {
+        let entries = self.entries.pin();
+        let Some(entry) = entries.get(key) else {
+            return false;
+        };
+        if entry.worked.load(Ordering::Relaxed) >= generation.get() {
+            return false;
+        }
+        entry.unproven.store(0, Ordering::Relaxed);
+        entry.worked.fetch_max(generation.get(), Ordering::Relaxed) < generation.get()
+    }
+
+    /// The newest generation that the provider's API is known to have accepted.
+    pub(crate) fn confirmed(&self, key: &ConnectionKey) -> Option<Generation> {
+        let entries = self.entries.pin();
+        let worked = entries.get(key)?.worked.load(Ordering::Relaxed);
+        (worked > 0).then(|| Generation::new(worked))
+    }
+
+    pub(crate) fn proof(
+        &self,
+        key: &ConnectionKey,
+        refused: Generation,
+        clock: &dyn Clock,
+    ) -> Proof {
+        let entries = self.entries.pin();
+        entries.get(key).map_or(
+            Proof {
+                worked: true,
+                unproven: 0,
+                age: Duration::MAX,
+            },
+            |entry| Proof {
+                worked: entry.worked.load(Ordering::Relaxed) >= refused.get(),
+                unproven: entry.unproven.load(Ordering::Relaxed),
+                age: clock.monotonic().since(entry.held().obtained),
+            },
+        )
+    }
+
+    /// What this process has seen of a connection at most.
+    pub(crate) fn mark(&self, key: &ConnectionKey) -> Option<Mark> {
+        let entries = self.entries.pin();
+        let held = entries.get(key)?.held();
+        Some(Mark {
+            grant: held.grant,
+            generation: held.generation,
+            fence: held.fence,
+            in_hand: true,
+        })
+    }
+
+    /// The newest credential that this process has seen of a connection.
+    pub(crate) fn held(&self, key: &ConnectionKey) -> Option<Arc<Credential>> {
+        let entries = self.entries.pin();
+        Some(Arc::clone(&entries.get(key)?.held().credential))
+    }
+
+    /// Drops what was not used for `idle`; returns how many connections that were.
+    pub(crate) fn evict(&self, clock: &dyn Clock, idle: Duration) -> usize {
+        let now = millis(clock.monotonic());
+        let entries = self.entries.pin();
+        let before = self.entries.len();
+        entries.retain(|_, entry| {
+            let used = entry
+                .used
+                .load(Ordering::Relaxed)
+                .saturating_mul(as_millis(USE_STEP));
+            now.saturating_sub(used) < as_millis(idle.max(USE_STEP * 2))
+        });
+        before.saturating_sub(self.entries.len())
+    }
+}
+
+impl Entry {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn millis(at: Monotonic) -> u64 {
+    as_millis(at.since_origin())
+}
+
+fn as_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_core::clock::{ManualClock, Timestamp};
+    use connector_core::http::Origin;
+    use connector_core::{ConnectionId, CredentialKind, Deadlines, TenantId};
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn key() -> ConnectionKey {
+        let tenant = TenantId::new("t1").unwrap();
+        ConnectionKey::new(tenant, ConnectionId::from_bytes([1; 16]))
+    }
+
+    fn arrival(secret: &str, generation: u64, clock: &ManualClock) -> Arrival {
+        let origin = Origin::parse("https://a.example").unwrap();
+        let kind = CredentialKind::OAuth;
+        let credential = Credential::new(kind, origin, secret.to_owned(), clock.now());
+        let seconds = Duration::from_secs;
+        let deadlines = Deadlines::new(
+            clock.monotonic(),
+            clock.now(),
+            seconds(100),
+            seconds(30),
+            seconds(5),
+        );
+        let (grant, generation) = (GrantNumber::new(1), Generation::new(generation));
+        Arrival {
+            issued: IssuedToken::new(&credential, grant, generation, Some(deadlines)),
+            fence: Fence::new(generation.get()),
+            credential: Arc::new(credential),
+        }
+    }
+
+    fn ready(read: Read) -> String {
+        match read {
+            Read::Ready(token) => format!("ready {}", token.secret().expose_secret()),
+            Read::Wake(token) => format!("wake {}", token.secret().expose_secret()),
+            Read::Wait(generation) => format!("wait {:?}", generation.map(Generation::get)),
+        }
+    }
+
+    #[test]
+    fn one_reader_is_sent_to_work_and_the_others_are_served() {
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+        let cache = Cache::new();
+        assert_eq!(ready(cache.read(&key(), &clock)), "wait None");
+        cache.put(&key(), arrival("a", 1, &clock), &clock);
+        assert_eq!(ready(cache.read(&key(), &clock)), "ready a");
+        clock.advance(Duration::from_secs(71));
+        cache.checked(&key(), &clock);
+        assert_eq!(ready(cache.read(&key(), &clock)), "wake a");
+        assert_eq!(ready(cache.read(&key(), &clock)), "ready a");
+        cache.woken(&key());
+        assert_eq!(ready(cache.read(&key(), &clock)), "wake a");
+        clock.advance(Duration::from_secs(25));
+        assert_eq!(ready(cache.read(&key(), &clock)), "wait Some(1)");
+        assert!(cache.unexpired(&key(), &clock).is_some());
+        clock.advance(Duration::from_secs(5));
+        assert!(cache.unexpired(&key(), &clock).is_none());
+    }
+
+    #[test]
+    fn a_token_that_was_not_compared_with_the_store_is_not_handed_out() {
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+        let cache = Cache::new();
+        cache.put(&key(), arrival("a", 1, &clock), &clock);
+        clock.advance(STALE);
+        assert_eq!(ready(cache.read(&key(), &clock)), "wait Some(1)");
+        cache.checked(&key(), &clock);
+        assert_eq!(ready(cache.read(&key(), &clock)), "ready a");
+    }
+
+    #[test]
+    fn an_older_generation_never_takes_a_newer_ones_place() {
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+        let cache = Cache::new();
+        cache.put(&key(), arrival("b", 2, &clock), &clock);
+        cache.put(&key(), arrival("a", 1, &clock), &clock);
+        assert_eq!(ready(cache.read(&key(), &clock)), "ready b");
+        assert!(cache.worked(&key(), Generation::new(2)));
+        assert!(!cache.worked(&key(), Generation::new(2)));
+        assert_eq!(cache.confirmed(&key()), Some(Generation::new(2)));
+    }
+
+    #[test]
+    fn what_nobody_uses_is_dropped() {
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+        let cache = Cache::new();
+        cache.put(&key(), arrival("a", 1, &clock), &clock);
+        assert_eq!(cache.evict(&clock, Duration::from_secs(3600)), 0);
+        clock.advance(Duration::from_secs(3601));
+        assert_eq!(cache.evict(&clock, Duration::from_secs(3600)), 1);
+        assert_eq!(ready(cache.read(&key(), &clock)), "wait None");
+    }
+}

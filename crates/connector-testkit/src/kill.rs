@@ -1,0 +1,355 @@
+//! Kill points: what happens if a program ends, or an answer is lost, right here?
+//!
+//! [`KillPoints`] counts the calls that pass through the stores, ciphers and transports that it
+//! wraps. Each call is two points, one before it and one after it, numbered from 1 in the order in
+//! which they are passed. At one of them it can end the process or lose the answer.
+//!
+//! A test runs its scenario once to learn how many points there are, then once for each of them:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use connector_core::clock::{ManualClock, Timestamp};
+//! use connector_core::store::{MemoryStore, Upkeep};
+//! use connector_testkit::kill::{Action, KillPoints};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! async fn scenario(points: &KillPoints) -> connector_core::Result<u32> {
+//!     let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+//!     let store = points.wrap(Arc::new(MemoryStore::new(clock)));
+//!     store.purge(10).await
+//! }
+//!
+//! let counting = KillPoints::counting();
+//! scenario(&counting).await.unwrap();
+//! for point in 1..=counting.passed() {
+//!     assert!(scenario(&KillPoints::at(point, Action::Fail)).await.is_err());
+//! }
+//! # }
+//! ```
+//!
+//! Where calls run at once, the order of the points differs from run to run; a scenario whose
+//! points are to be named by number makes one call after the other.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use connector_core::cipher::{CredentialCipher, KeyId, Place, Plaintext, Sealed};
+use connector_core::http::{
+    HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
+};
+use connector_core::store::{
+    AcceptOutcome, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change, ClaimOutcome,
+    ClaimRequest, Commit, CommitOutcome, ConnectOutcome, Cursor, DeliveryFilter, DeliveryKey,
+    DeliveryQueue, DeliveryRecord, Direction, Due, Effects, EndOutcome, EndRequest, FailOutcome,
+    Failure, Filter, LeasedDelivery, NewDelivery, NewQuarantine, NewState, Patch, PutGrant,
+    PutOutcome, PutStateOutcome, Quarantined, Revocation, RowRef, SealedRow, Slice, StateKey,
+    StateStore, Stored, TokenStore, UpdateOutcome, Upkeep, WorkKind,
+};
+use connector_core::{
+    AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Error, ErrorKind, Fence,
+    Generation, ProviderId, Result, Version,
+};
+use futures_core::stream::BoxStream;
+
+/// On which side of a call a point lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The call has not been made.
+    Before,
+    /// The call has been made, and its caller does not know yet.
+    After,
+}
+
+/// What happens at the chosen point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Action {
+    /// The process ends at once, without unwinding, as if it was killed.
+    Abort,
+    /// The caller gets an error that tells it nothing: before a call, the call is not made; after
+    /// it, its result is thrown away. Stores and ciphers report
+    /// [`ErrorKind::StoreUnavailable`], transports [`Sent::No`] and [`Sent::Maybe`].
+    Fail,
+}
+
+/// A point that was passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Point {
+    /// Its number, from 1.
+    pub number: u64,
+    /// The trait and method of the call, such as `token.claim`.
+    pub operation: &'static str,
+    /// On which side of the call it lies.
+    pub side: Side,
+}
+
+/// Counts points and acts at one of them. Clones count together.
+#[derive(Clone)]
+pub struct KillPoints {
+    chosen: Option<(u64, Action)>,
+    passed: Arc<Mutex<Vec<Point>>>,
+}
+
+impl KillPoints {
+    /// Counts and never acts.
+    #[must_use]
+    pub fn counting() -> Self {
+        Self {
+            chosen: None,
+            passed: Arc::default(),
+        }
+    }
+
+    /// Acts once, when the point with this number is passed.
+    #[must_use]
+    pub fn at(number: u64, action: Action) -> Self {
+        Self {
+            chosen: Some((number, action)),
+            passed: Arc::default(),
+        }
+    }
+
+    /// The same store, cipher or transport with its calls counted.
+    #[must_use]
+    pub fn wrap<T: ?Sized>(&self, inner: Arc<T>) -> Counted<T> {
+        Counted {
+            inner,
+            points: self.clone(),
+        }
+    }
+
+    /// How many points were passed.
+    #[must_use]
+    pub fn passed(&self) -> u64 {
+        self.lock().len() as u64
+    }
+
+    /// The points that were passed, in their order.
+    #[must_use]
+    pub fn points(&self) -> Vec<Point> {
+        self.lock().clone()
+    }
+
+    /// The point at which something was done, once it was passed.
+    #[must_use]
+    pub fn fired(&self) -> Option<Point> {
+        let (number, _) = self.chosen?;
+        self.lock()
+            .iter()
+            .find(|point| point.number == number)
+            .copied()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Point>> {
+        self.passed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pass<E: Injected>(&self, operation: &'static str, side: Side) -> Result<(), E> {
+        let number = {
+            let mut passed = self.lock();
+            let number = passed.len() as u64 + 1;
+            passed.push(Point {
+                number,
+                operation,
+                side,
+            });
+            number
+        };
+        match self.chosen {
+            Some((chosen, Action::Abort)) if chosen == number => std::process::abort(),
+            Some((chosen, Action::Fail)) if chosen == number => Err(E::injected(side)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn around<T, E: Injected, F: Future<Output = Result<T, E>>>(
+        &self,
+        operation: &'static str,
+        call: impl FnOnce() -> F,
+    ) -> Result<T, E> {
+        self.pass(operation, Side::Before)?;
+        let result = call().await;
+        self.pass(operation, Side::After)?;
+        result
+    }
+}
+
+impl fmt::Debug for KillPoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KillPoints")
+            .field("chosen", &self.chosen)
+            .field("passed", &self.passed())
+            .finish()
+    }
+}
+
+/// An error that a lost answer is reported with.
+trait Injected {
+    fn injected(side: Side) -> Self;
+}
+
+impl Injected for Error {
+    fn injected(side: Side) -> Self {
+        let message = match side {
+            Side::Before => "injected by a kill point; the call was not made",
+            Side::After => "injected by a kill point; the call was made and its result is lost",
+        };
+        Self::new(ErrorKind::StoreUnavailable, "kill_point", message)
+    }
+}
+
+impl Injected for TransportError {
+    fn injected(side: Side) -> Self {
+        match side {
+            Side::Before => Self::new(TransportErrorKind::Connect, Sent::No),
+            Side::After => Self::new(TransportErrorKind::Broken, Sent::Maybe),
+        }
+    }
+}
+
+/// A store, cipher or transport whose calls are points. Made by [`KillPoints::wrap`].
+///
+/// It implements every trait of the store, cipher and transport contracts that what it wraps
+/// implements. What cannot fail and writes nothing is passed through uncounted:
+/// [`CredentialCipher::sealing_key`] and [`TokenStore::changes`]. A call whose future is dropped
+/// never passes its second point.
+pub struct Counted<T: ?Sized> {
+    inner: Arc<T>,
+    points: KillPoints,
+}
+
+impl<T: ?Sized> Counted<T> {
+    /// What it wraps, whose calls are not counted.
+    #[must_use]
+    pub fn inner(&self) -> &Arc<T> {
+        &self.inner
+    }
+}
+
+impl<T: ?Sized> Clone for Counted<T> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            points: self.points.clone(),
+        }
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Counted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counted")
+            .field("points", &self.points)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Implements a trait by forwarding its methods, each between its two points.
+macro_rules! counted {
+    (
+        $trait:ident as $name:literal {
+            $(fn $method:ident($($argument:ident: $type:ty),*) -> $output:ty;)*
+        }
+        $($uncounted:tt)*
+    ) => {
+        #[async_trait]
+        impl<T: $trait + ?Sized> $trait for Counted<T> {
+            $(
+                async fn $method(&self, $($argument: $type),*) -> $output {
+                    let operation = concat!($name, ".", stringify!($method));
+                    self.points
+                        .around(operation, || self.inner.$method($($argument),*))
+                        .await
+                }
+            )*
+            $($uncounted)*
+        }
+    };
+}
+
+counted! {
+    Upkeep as "upkeep" {
+        fn sealed_rows(not_under: &KeyId, after: Option<&Cursor>, n: u16) -> Result<Slice<SealedRow>>;
+        fn reseal(row: &RowRef, seen: &Sealed, new: Sealed) -> Result<bool>;
+        fn purge(n: u32) -> Result<u32>;
+    }
+}
+
+counted! {
+    TokenStore as "token" {
+        fn load(key: &ConnectionKey) -> Result<Option<Stored>>;
+        fn generation(key: &ConnectionKey) -> Result<Option<Generation>>;
+        fn find(account: &AccountRef) -> Result<Option<ConnectionKey>>;
+        fn find_by_account(provider: &ProviderId, app: &AppKey, account: &AccountKey, after: Option<&Cursor>, n: u16) -> Result<Slice<ConnectionKey>>;
+        fn find_by_host(provider: &ProviderId, app: &AppKey, host: &str, after: Option<&Cursor>, n: u16) -> Result<Slice<ConnectionKey>>;
+        fn list(filter: &Filter, after: Option<&Cursor>, n: u16) -> Result<Slice<Connection>>;
+        fn put_grant(grant: PutGrant, effects: Effects) -> Result<PutOutcome>;
+        fn update(key: &ConnectionKey, at: Version, patch: Patch, effects: Effects) -> Result<UpdateOutcome>;
+        fn end(key: &ConnectionKey, request: EndRequest, effects: Effects) -> Result<EndOutcome>;
+        fn claim(key: &ConnectionKey, request: ClaimRequest) -> Result<ClaimOutcome>;
+        fn commit(key: &ConnectionKey, commit: Commit, effects: Effects) -> Result<CommitOutcome>;
+        fn fail(key: &ConnectionKey, failure: Failure, effects: Effects) -> Result<FailOutcome>;
+        fn take_due(kinds: &[WorkKind], n: u16, lease: Duration) -> Result<Vec<Due>>;
+        fn finish(due: &Due, next: Option<Duration>) -> Result<bool>;
+        fn quarantine(quarantine: NewQuarantine) -> Result<bool>;
+        fn quarantined(state: &StateKey) -> Result<Option<Quarantined>>;
+        fn take_quarantined(n: u16, lease: Duration) -> Result<Vec<Quarantined>>;
+        fn release(state: &StateKey) -> Result<bool>;
+        fn queue_revocation(revocation: Revocation, effects: Effects) -> Result<()>;
+        fn revocations(key: &ConnectionKey) -> Result<Vec<Revocation>>;
+        fn revoked(key: &ConnectionKey, fence: Fence) -> Result<bool>;
+    }
+
+    fn changes(&self) -> Option<BoxStream<'static, ConnectionKey>> {
+        self.inner.changes()
+    }
+}
+
+counted! {
+    StateStore as "state" {
+        fn put_state(state: NewState) -> Result<PutStateOutcome>;
+        fn begin(key: &StateKey, binding: &[u8; 32], code: &[u8; 32]) -> Result<BeginOutcome>;
+        fn finish_state(key: &StateKey, outcome: ConnectOutcome) -> Result<bool>;
+    }
+}
+
+counted! {
+    DeliveryQueue as "delivery" {
+        fn accept(delivery: NewDelivery) -> Result<AcceptOutcome>;
+        fn lease(direction: Direction, n: u16, lease: Duration) -> Result<Vec<LeasedDelivery>>;
+        fn done(delivery: &LeasedDelivery) -> Result<bool>;
+        fn retry(delivery: &LeasedDelivery, after: Duration, error: &str) -> Result<bool>;
+        fn park(delivery: &LeasedDelivery, error: &str) -> Result<bool>;
+        fn deliveries(filter: &DeliveryFilter, after: Option<&Cursor>, n: u16) -> Result<Slice<DeliveryRecord>>;
+        fn replay(key: &DeliveryKey) -> Result<bool>;
+    }
+}
+
+counted! {
+    AuditLog as "audit" {
+        fn append(entry: AuditEntry) -> Result<()>;
+        fn audit(filter: &AuditFilter, after: Option<&Cursor>, n: u16) -> Result<Slice<AuditRecord>>;
+        fn take_changes(n: u16, lease: Duration) -> Result<Vec<Change>>;
+        fn change_handled(change: &Change) -> Result<bool>;
+    }
+}
+
+counted! {
+    CredentialCipher as "cipher" {
+        fn seal(place: &Place<'_>, plaintext: &[u8]) -> Result<Sealed>;
+        fn open(place: &Place<'_>, sealed: &Sealed) -> Result<Plaintext>;
+    }
+
+    fn sealing_key(&self) -> KeyId {
+        self.inner.sealing_key()
+    }
+}
+
+counted! {
+    HttpTransport as "http" {
+        fn send(request: OutboundRequest) -> Result<http::Response<Bytes>, TransportError>;
+    }
+}

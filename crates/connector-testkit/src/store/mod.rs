@@ -1,0 +1,300 @@
+//! The suites for stores, as lists of cases; the macros make tests of them.
+//!
+//! Cases see a store through its traits only. Sealed bytes in them are opaque examples: a store
+//! never opens what it keeps.
+
+#![expect(
+    clippy::panic,
+    reason = "a case is the body of a test, and fails as tests do"
+)]
+
+mod audit;
+mod delivery;
+mod samples;
+mod state;
+mod steps;
+mod token;
+mod upkeep;
+
+use futures_util::future::LocalBoxFuture;
+
+use crate::fixture::StoreFixture;
+
+/// Runs one case on a fresh fixture, on two threads, so that tasks meet.
+fn run<F: StoreFixture>(case: for<'a> fn(&'a F) -> LocalBoxFuture<'a, ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(async {
+            let fixture = F::create().await;
+            case(&fixture).await;
+        }),
+        Err(error) => panic!("the case's runtime does not start: {error}"),
+    }
+}
+
+/// A public module with one function per case and the list of all of them.
+macro_rules! suite_module {
+    ([$(#[$doc:meta])* $module:ident of $cases:ident] $($name:ident)*) => {
+        $(#[$doc])*
+        pub mod $module {
+            use crate::fixture::{Case, StoreFixture};
+
+            /// Every case of the suite.
+            #[must_use]
+            pub fn cases<F: StoreFixture>() -> Vec<Case> {
+                vec![$(Case::new(stringify!($name), $name::<F>)),*]
+            }
+
+            $(
+                #[doc = concat!("Runs the case `", stringify!($name), "`.")]
+                ///
+                /// # Panics
+                /// If the rule does not hold.
+                pub fn $name<F: StoreFixture>() {
+                    super::run::<F>(|fixture| Box::pin(super::$cases::$name(fixture)));
+                }
+            )*
+        }
+    };
+}
+
+/// One `#[test]` per case.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! suite_tests {
+    ([$fixture:ty, $module:ident] $($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $crate::store::$module::$name::<$fixture>();
+            }
+        )*
+    };
+}
+
+/// Makes one `#[test]` of every rule of
+/// [`TokenStore`](connector_core::store::TokenStore) for a [`StoreFixture`].
+#[macro_export]
+macro_rules! token_store_suite {
+    ($fixture:ty) => {
+        $crate::token_store_cases! { [$crate::suite_tests] [$fixture, token_store] }
+    };
+}
+
+/// Makes one `#[test]` of every rule of
+/// [`StateStore`](connector_core::store::StateStore) for a [`StoreFixture`].
+#[macro_export]
+macro_rules! state_store_suite {
+    ($fixture:ty) => {
+        $crate::state_store_cases! { [$crate::suite_tests] [$fixture, state_store] }
+    };
+}
+
+/// Makes one `#[test]` of every rule of
+/// [`DeliveryQueue`](connector_core::store::DeliveryQueue) for a [`StoreFixture`].
+#[macro_export]
+macro_rules! delivery_queue_suite {
+    ($fixture:ty) => {
+        $crate::delivery_queue_cases! { [$crate::suite_tests] [$fixture, delivery_queue] }
+    };
+}
+
+/// Makes one `#[test]` of every rule of
+/// [`AuditLog`](connector_core::store::AuditLog) for a [`StoreFixture`].
+#[macro_export]
+macro_rules! audit_log_suite {
+    ($fixture:ty) => {
+        $crate::audit_log_cases! { [$crate::suite_tests] [$fixture, audit_log] }
+    };
+}
+
+/// Makes one `#[test]` of every rule of
+/// [`Upkeep`](connector_core::store::Upkeep) for a [`StoreFixture`].
+#[macro_export]
+macro_rules! upkeep_suite {
+    ($fixture:ty) => {
+        $crate::upkeep_cases! { [$crate::suite_tests] [$fixture, upkeep_of_a_store] }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! token_store_cases {
+    ([$($then:tt)*] $with:tt) => {
+        $($then)*! {
+            $with
+            operations_on_one_connection_are_linear
+            a_grant_is_read_back
+            another_tenant_finds_nothing
+            time_left_follows_the_stores_clock
+            generation_is_what_load_says
+            an_account_is_found_by_its_reference
+            routing_finds_live_identified_connections_of_all_tenants
+            routing_finds_connections_by_account_host
+            listing_meets_each_connection_once
+            listing_leaves_out_other_tenants
+            one_connection_per_account
+            of_many_first_grants_one_is_stored
+            a_grant_over_a_moved_generation_is_refused
+            a_grant_for_a_missing_connection_is_refused
+            a_new_grant_ends_older_claims_and_pairs
+            a_grant_whose_numbers_do_not_follow_is_refused
+            a_grant_for_another_account_is_refused
+            a_grant_takes_its_quarantined_answer
+            effects_ride_in_the_commit
+            refused_changes_have_no_effects
+            putting_a_grant_twice_stores_it_once
+            an_update_of_a_moved_version_is_refused
+            an_update_of_a_missing_connection_is_missing
+            an_update_leaves_the_rest_alone
+            status_since_moves_with_the_status
+            confirming_the_current_generation_drops_the_previous
+            an_ended_connection_keeps_its_status
+            an_end_removes_secrets_claims_and_work
+            an_end_at_a_moved_generation_is_refused
+            a_forgotten_connection_is_gone
+            revocations_are_queued_once
+            a_claim_of_a_moved_generation_returns_the_row
+            a_standing_claim_is_held
+            of_many_claims_one_is_granted
+            a_claim_past_its_hold_is_superseded
+            fences_only_grow
+            a_repeated_claim_returns_the_first_result
+            granted_carries_the_claimed_row
+            a_claim_on_an_ended_connection_ends
+            a_deactivated_connection_can_be_claimed_for_exchange
+            a_commit_moves_the_generation
+            a_commit_clears_its_own_claim
+            a_commit_leaves_a_younger_claim
+            a_late_commit_is_kept_as_pending
+            a_commit_of_an_ended_grant_is_refused
+            a_pending_pair_becomes_current
+            an_observed_rotation_is_remembered
+            a_repeated_commit_returns_the_first_result
+            a_definite_failure_resolves_its_claim
+            an_unresolved_failure_keeps_its_claim
+            a_failure_of_a_moved_generation_changes_nothing
+            giving_up_is_refused_while_a_pair_is_pending
+            giving_up_is_refused_while_another_claim_stands
+            a_failure_counts_once_per_claim
+            giving_up_keeps_the_credential
+            a_failure_on_an_ended_connection_ends
+            work_is_handed_out_when_due
+            the_longest_due_work_comes_first
+            leased_work_is_not_handed_out_again
+            of_many_workers_one_gets_the_work
+            expired_leases_are_handed_out_again
+            other_kinds_stay
+            finished_work_is_gone_or_due_later
+            a_change_that_schedules_ends_the_lease
+            a_lost_lease_changes_nothing
+            a_flow_has_one_quarantined_answer
+            a_quarantined_answer_is_read_back
+            quarantined_answers_are_handed_out_after_their_delay
+            a_released_answer_is_gone
+            a_revocation_needs_no_connection
+            revocations_outlive_their_connection
+            a_finished_revocation_is_gone
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! state_store_cases {
+    ([$($then:tt)*] $with:tt) => {
+        $($then)*! {
+            $with
+            too_many_open_states_are_refused
+            put_state_twice_stores_it_once
+            a_state_begins_once
+            the_same_code_again_is_in_progress
+            a_finished_state_returns_its_outcome
+            another_code_is_a_conflict
+            a_wrong_binding_consumes_nothing
+            an_expired_state_is_unknown
+            a_begun_state_is_kept
+            the_first_outcome_stays
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! delivery_queue_cases {
+    ([$($then:tt)*] $with:tt) => {
+        $($then)*! {
+            $with
+            accept_twice_is_a_duplicate
+            of_many_equal_deliveries_one_is_accepted
+            a_delivery_is_handed_out_after_its_delay
+            the_longest_due_delivery_comes_first
+            a_leased_delivery_is_not_handed_out_again
+            an_expired_delivery_lease_is_handed_out_again
+            directions_do_not_mix
+            a_done_delivery_stays_done
+            a_lost_delivery_lease_changes_nothing
+            a_retried_delivery_waits
+            a_parked_delivery_waits_for_replay
+            listing_deliveries_meets_each_once
+            a_replayed_delivery_is_handed_out
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! audit_log_cases {
+    ([$($then:tt)*] $with:tt) => {
+        $($then)*! {
+            $with
+            audit_entries_are_read_back_in_order
+            audit_filters_leave_out_other_tenants
+            audit_pages_meet_each_entry_once
+            only_entries_with_notify_are_handed_out
+            a_change_is_handed_out_until_it_is_handled
+            a_lost_change_lease_changes_nothing
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! upkeep_cases {
+    ([$($then:tt)*] $with:tt) => {
+        $($then)*! {
+            $with
+            sealed_rows_lists_every_kind
+            sealed_rows_leaves_out_the_named_key
+            sealed_rows_pages_meet_every_record_once
+            reseal_changes_the_bytes_and_nothing_else
+            reseal_of_a_changed_record_is_refused
+            purge_removes_only_what_has_expired
+            purge_is_bounded
+        }
+    };
+}
+
+token_store_cases! { [suite_module] [
+    /// The rules of [`TokenStore`](connector_core::store::TokenStore).
+    token_store of token
+] }
+state_store_cases! { [suite_module] [
+    /// The rules of [`StateStore`](connector_core::store::StateStore).
+    state_store of state
+] }
+delivery_queue_cases! { [suite_module] [
+    /// The rules of [`DeliveryQueue`](connector_core::store::DeliveryQueue).
+    delivery_queue of delivery
+] }
+audit_log_cases! { [suite_module] [
+    /// The rules of [`AuditLog`](connector_core::store::AuditLog).
+    audit_log of audit
+] }
+upkeep_cases! { [suite_module] [
+    /// The rules of [`Upkeep`](connector_core::store::Upkeep).
+    upkeep_of_a_store of upkeep
+] }

@@ -1,0 +1,212 @@
+//! The cases of `StateStore`.
+
+use std::sync::Arc;
+
+use connector_core::store::{BeginOutcome, ConnectOutcome, NewState, PutStateOutcome, StateKey};
+
+use super::samples::{key, new_state, sealed, seconds, state_key, tenant};
+use super::steps::{done, joined, open};
+use crate::fixture::StoreFixture;
+
+const BINDING: [u8; 32] = [7; 32];
+const OTHER_BINDING: [u8; 32] = [8; 32];
+const CODE: [u8; 32] = [1; 32];
+const OTHER_CODE: [u8; 32] = [2; 32];
+
+fn failed(reason: &str) -> ConnectOutcome {
+    ConnectOutcome::Failed {
+        reason: reason.to_owned(),
+    }
+}
+
+pub(super) async fn too_many_open_states_are_refused<F: StoreFixture>(fixture: &F) {
+    let (store, other) = (open(fixture).await, open(fixture).await);
+    let most = u8::try_from(StateKey::OPEN_PER_TENANT).unwrap_or(u8::MAX);
+    for number in 0..most {
+        let put = done(store.put_state(new_state(number)).await);
+        assert_eq!(put, PutStateOutcome::Stored, "state {number}");
+    }
+    let one_more = || new_state(200);
+    assert_eq!(
+        done(other.put_state(one_more()).await),
+        PutStateOutcome::TooMany
+    );
+    let nothing = done(store.begin(&state_key(200), &BINDING, &CODE).await);
+    assert_eq!(nothing, BeginOutcome::Unknown, "nothing was written");
+    let theirs = NewState {
+        tenant: tenant("t2"),
+        ..new_state(201)
+    };
+    let put = done(store.put_state(theirs).await);
+    assert_eq!(
+        put,
+        PutStateOutcome::Stored,
+        "another tenant has its own limit"
+    );
+
+    done(store.begin(&state_key(0), &BINDING, &CODE).await);
+    let put = done(store.put_state(one_more()).await);
+    assert_eq!(put, PutStateOutcome::Stored, "a begun flow does not count");
+    let put = done(store.put_state(new_state(202)).await);
+    assert_eq!(put, PutStateOutcome::TooMany);
+    fixture.advance(seconds(600));
+    let put = done(store.put_state(new_state(202)).await);
+    assert_eq!(put, PutStateOutcome::Stored, "expired flows do not count");
+}
+
+pub(super) async fn put_state_twice_stores_it_once<F: StoreFixture>(fixture: &F) {
+    let (store, other) = (open(fixture).await, open(fixture).await);
+    for store in [&store, &other, &store] {
+        let put = done(store.put_state(new_state(1)).await);
+        assert_eq!(put, PutStateOutcome::Stored);
+    }
+    let most = u8::try_from(StateKey::OPEN_PER_TENANT).unwrap_or(u8::MAX);
+    for number in 2..=most {
+        let put = done(store.put_state(new_state(number)).await);
+        assert_eq!(put, PutStateOutcome::Stored, "state {number}");
+    }
+    let put = done(other.put_state(new_state(1)).await);
+    assert_eq!(put, PutStateOutcome::Stored, "repeating one at the limit");
+    let first = done(store.begin(&state_key(1), &BINDING, &CODE).await);
+    assert_eq!(first, BeginOutcome::First(sealed("state 1")));
+    let put = done(other.put_state(new_state(1)).await);
+    assert_eq!(put, PutStateOutcome::Stored);
+    let again = done(store.begin(&state_key(1), &BINDING, &CODE).await);
+    assert_eq!(
+        again,
+        BeginOutcome::InProgress(sealed("state 1")),
+        "a repetition does not open a begun flow again"
+    );
+}
+
+pub(super) async fn a_state_begins_once<F: StoreFixture>(fixture: &F) {
+    let stores = [open(fixture).await, open(fixture).await];
+    done(stores[0].put_state(new_state(1)).await);
+    let tasks: Vec<_> = (0..32)
+        .map(|number: usize| {
+            let store = Arc::clone(&stores[number % 2]);
+            tokio::spawn(async move { done(store.begin(&state_key(1), &BINDING, &CODE).await) })
+        })
+        .collect();
+    let mut first = 0;
+    for task in tasks {
+        match joined(task.await) {
+            BeginOutcome::First(content) => {
+                assert_eq!(content, sealed("state 1"));
+                first += 1;
+            }
+            BeginOutcome::InProgress(content) => assert_eq!(content, sealed("state 1")),
+            other => panic!("expected First or InProgress, got {other:?}"),
+        }
+    }
+    assert_eq!(first, 1, "callbacks that were the first");
+}
+
+pub(super) async fn the_same_code_again_is_in_progress<F: StoreFixture>(fixture: &F) {
+    let (store, other) = (open(fixture).await, open(fixture).await);
+    done(store.put_state(new_state(1)).await);
+    let first = done(store.begin(&state_key(1), &BINDING, &CODE).await);
+    assert_eq!(first, BeginOutcome::First(sealed("state 1")));
+    for store in [&store, &other] {
+        let again = done(store.begin(&state_key(1), &BINDING, &CODE).await);
+        assert_eq!(again, BeginOutcome::InProgress(sealed("state 1")));
+    }
+}
+
+pub(super) async fn a_finished_state_returns_its_outcome<F: StoreFixture>(fixture: &F) {
+    let (store, other) = (open(fixture).await, open(fixture).await);
+    let outcomes = [
+        (1, ConnectOutcome::Connected { connection: key(1) }),
+        (2, failed("consent_denied")),
+    ];
+    for (number, outcome) in outcomes {
+        done(store.put_state(new_state(number)).await);
+        done(store.begin(&state_key(number), &BINDING, &CODE).await);
+        assert!(done(
+            store
+                .finish_state(&state_key(number), outcome.clone())
+                .await
+        ));
+        let again = done(other.begin(&state_key(number), &BINDING, &CODE).await);
+        assert_eq!(again, BeginOutcome::Done(outcome));
+    }
+}
+
+pub(super) async fn another_code_is_a_conflict<F: StoreFixture>(fixture: &F) {
+    let (store, other) = (open(fixture).await, open(fixture).await);
+    done(store.put_state(new_state(1)).await);
+    done(store.begin(&state_key(1), &BINDING, &CODE).await);
+    let conflict = done(other.begin(&state_key(1), &BINDING, &OTHER_CODE).await);
+    assert_eq!(conflict, BeginOutcome::Conflict);
+    let unharmed = done(other.begin(&state_key(1), &BINDING, &CODE).await);
+    assert_eq!(unharmed, BeginOutcome::InProgress(sealed("state 1")));
+    done(
+        store
+            .finish_state(&state_key(1), failed("consent_denied"))
+            .await,
+    );
+    let conflict = done(other.begin(&state_key(1), &BINDING, &OTHER_CODE).await);
+    assert_eq!(conflict, BeginOutcome::Conflict, "also once it is over");
+}
+
+pub(super) async fn a_wrong_binding_consumes_nothing<F: StoreFixture>(fixture: &F) {
+    let (store, other) = (open(fixture).await, open(fixture).await);
+    done(store.put_state(new_state(1)).await);
+    let wrong = async || done(other.begin(&state_key(1), &OTHER_BINDING, &CODE).await);
+    assert_eq!(wrong().await, BeginOutcome::Unknown);
+    let first = done(store.begin(&state_key(1), &BINDING, &OTHER_CODE).await);
+    assert_eq!(first, BeginOutcome::First(sealed("state 1")));
+    assert_eq!(wrong().await, BeginOutcome::Unknown, "once it has begun");
+    done(
+        store
+            .finish_state(&state_key(1), failed("consent_denied"))
+            .await,
+    );
+    assert_eq!(wrong().await, BeginOutcome::Unknown, "once it is over");
+}
+
+pub(super) async fn an_expired_state_is_unknown<F: StoreFixture>(fixture: &F) {
+    let (store, other) = (open(fixture).await, open(fixture).await);
+    done(store.put_state(new_state(1)).await);
+    done(store.put_state(new_state(2)).await);
+    fixture.advance(seconds(599));
+    let first = done(other.begin(&state_key(1), &BINDING, &CODE).await);
+    assert_eq!(first, BeginOutcome::First(sealed("state 1")));
+    fixture.advance(seconds(1));
+    let expired = done(other.begin(&state_key(2), &BINDING, &CODE).await);
+    assert_eq!(expired, BeginOutcome::Unknown);
+    let never = done(other.begin(&state_key(3), &BINDING, &CODE).await);
+    assert_eq!(never, BeginOutcome::Unknown);
+}
+
+pub(super) async fn a_begun_state_is_kept<F: StoreFixture>(fixture: &F) {
+    let (store, other) = (open(fixture).await, open(fixture).await);
+    done(store.put_state(new_state(1)).await);
+    fixture.advance(seconds(500));
+    done(store.begin(&state_key(1), &BINDING, &CODE).await);
+    fixture.advance(seconds(86_399));
+    done(store.purge(100).await);
+    let again = done(other.begin(&state_key(1), &BINDING, &CODE).await);
+    assert_eq!(again, BeginOutcome::InProgress(sealed("state 1")));
+    assert!(done(
+        store
+            .finish_state(&state_key(1), failed("identify_failed"))
+            .await
+    ));
+}
+
+pub(super) async fn the_first_outcome_stays<F: StoreFixture>(fixture: &F) {
+    let (store, other) = (open(fixture).await, open(fixture).await);
+    done(store.put_state(new_state(1)).await);
+    let finish = async |reason: &str| done(other.finish_state(&state_key(1), failed(reason)).await);
+    assert!(!finish("too early").await, "it has not begun");
+    done(store.begin(&state_key(1), &BINDING, &CODE).await);
+    assert!(finish("consent_denied").await);
+    assert!(finish("consent_denied").await, "the same one again");
+    assert!(!finish("another").await);
+    let outcome = done(store.begin(&state_key(1), &BINDING, &CODE).await);
+    assert_eq!(outcome, BeginOutcome::Done(failed("consent_denied")));
+    let unknown = state_key(2);
+    let unknown = store.finish_state(&unknown, failed("unknown")).await;
+    assert!(!done(unknown), "there is no such flow");
+}

@@ -1,0 +1,47 @@
+//! Everything that a test process logs, for the leak probe.
+
+use std::fs::OpenOptions;
+use std::io::{self, LineWriter};
+use std::sync::{Mutex, OnceLock};
+
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::config;
+
+/// Records every event and span of this process, whatever its level, in `trace-<process id>.log`
+/// in the directory that the environment variable `CONNECTORS_TEST_ARTEFACTS` names.
+///
+/// Without the variable it does nothing, and so do later calls.
+///
+/// # Panics
+/// When the file cannot be opened, or another subscriber was installed for the process: the run
+/// would look clean because nothing was recorded.
+pub fn init() {
+    static DONE: OnceLock<()> = OnceLock::new();
+    DONE.get_or_init(|| {
+        let recording = install();
+        assert!(
+            recording.is_ok(),
+            "the trace of this process cannot be recorded: {recording:?}"
+        );
+    });
+}
+
+fn install() -> io::Result<()> {
+    let Some(directory) = config::artefacts() else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(&directory)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(directory.join(format!("trace-{}.log", std::process::id())))?;
+    tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)
+        .with_ansi(false)
+        .with_writer(Mutex::new(LineWriter::new(file)))
+        .try_init()
+        .map_err(io::Error::other)
+}
