@@ -210,6 +210,7 @@ macro_rules! state_store_cases {
             $with
             too_many_open_states_are_refused
             put_state_twice_stores_it_once
+            a_state_is_read_back
             a_state_begins_once
             the_same_code_again_is_in_progress
             a_finished_state_returns_its_outcome
