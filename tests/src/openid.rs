@@ -16,8 +16,10 @@ use connector_core::description::{
     TokenEndpoint,
 };
 use connector_core::http::Origin;
-use connector_core::oauth::{RotationClass, random_token};
-use connector_core::{App, Description, ProviderId, SystemRandom};
+use connector_core::oauth::RotationClass;
+use connector_core::{App, Description, ProviderId};
+use connector_testkit::leak::canary;
+use connector_testkit::trace;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
 use http::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -123,13 +125,8 @@ impl OpenId {
     }
 
     fn start(directory: PathBuf) -> io::Result<Self> {
-        let random = SystemRandom::new();
-        let draw = || random_token(&random).map_err(io::Error::other);
-        let prefix = match variable("CONNECTORS_TEST_CANARY") {
-            Some(canary) => canary,
-            None => draw()?.expose_secret().to_owned(),
-        };
-        let client_secret = format!("{prefix}{}", draw()?.expose_secret());
+        trace::init();
+        let client_secret = canary("client-secret");
         let node = variable("CONNECTORS_NODE").unwrap_or_else(|| "node".to_owned());
         let mut child = Command::new(node)
             .arg("server.js")
@@ -146,7 +143,7 @@ impl OpenId {
             "client_secret": client_secret,
             "redirect_uri": REDIRECT_URI,
             "access_token_seconds": ACCESS_TOKEN_SECONDS,
-            "secret_prefix": prefix,
+            "secret_prefix": canary("openid"),
         });
         writeln!(stdin, "{settings}")?;
         let mut stdout = BufReader::new(stdout);

