@@ -11,6 +11,7 @@
 //! connector_testkit::upkeep_suite!(Fixture);
 //! ```
 //!
+//! [`history`] records what concurrent callers of a store saw, and judges it afterwards.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -21,6 +22,7 @@ mod config;
 mod fixture;
 pub mod kill;
 pub mod leak;
+pub mod history;
 pub mod store;
 pub mod trace;
 
