@@ -1,13 +1,11 @@
-//! Plain HTTP to a server on this machine that stands for a public one.
+//! Plain HTTP to a server on this machine that stands for a public one, as a browser or a stranger
+//! reaches it: past the library's own transport.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::http::{
-    HttpTransport, Origin, OutboundRequest, Sent, TransportError, TransportErrorKind,
-};
+use connector_core::http::{LoopbackOpening, Origin};
 use http::header::{HOST, HeaderValue};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
@@ -15,7 +13,10 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use url::Url;
 
-/// A transport to one origin only, which a server on the loopback address stands for.
+/// The longest answer that is read, in bytes.
+const LONGEST_ANSWER: usize = 1024 * 1024;
+
+/// The way to one origin only, which a server on the loopback address stands for.
 ///
 /// Every request has a connection of its own.
 #[derive(Debug, Clone)]
@@ -31,6 +32,15 @@ impl Loopback {
         Self { origin, port }
     }
 
+    /// The same way as the library's own transport takes it.
+    ///
+    /// # Errors
+    /// None for a port that something listens on.
+    pub fn opening(&self) -> io::Result<LoopbackOpening> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        LoopbackOpening::new(self.origin.clone(), address).map_err(io::Error::other)
+    }
+
     /// Sends a request whose URL is absolute and reads the whole answer.
     ///
     /// # Errors
@@ -38,14 +48,13 @@ impl Loopback {
     pub async fn exchange(
         &self,
         request: http::Request<Bytes>,
-        longest_answer: usize,
     ) -> io::Result<http::Response<Bytes>> {
         let (mut parts, body) = request.into_parts();
         let target = Url::parse(&parts.uri.to_string()).ok();
         if target.and_then(|url| Origin::of(&url).ok()).as_ref() != Some(&self.origin) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "this transport leads to another origin",
+                "this way leads to another origin",
             ));
         }
         let host = HeaderValue::from_str(self.origin.host()).map_err(io::Error::other)?;
@@ -63,38 +72,12 @@ impl Loopback {
                 .await
                 .map_err(io::Error::other)?;
             let (parts, body) = answer.into_parts();
-            let body = Limited::new(body, longest_answer).collect().await;
+            let body = Limited::new(body, LONGEST_ANSWER).collect().await;
             let body = body.map_err(io::Error::other)?.to_bytes();
             drop(sender);
             Ok(http::Response::from_parts(parts, body))
         };
         let (answer, _closed) = tokio::join!(exchange, connection);
         answer
-    }
-}
-
-#[async_trait]
-impl HttpTransport for Loopback {
-    async fn send(
-        &self,
-        request: OutboundRequest,
-    ) -> Result<http::Response<Bytes>, TransportError> {
-        let exchange = self.exchange(request.request, request.longest_answer);
-        match tokio::time::timeout(request.timeout, exchange).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => Err(
-                TransportError::new(TransportErrorKind::AddressRefused, Sent::No),
-            ),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                Err(TransportError::new(TransportErrorKind::Connect, Sent::No).with_source(error))
-            }
-            Ok(Err(error)) => {
-                Err(TransportError::new(TransportErrorKind::Broken, Sent::Maybe).with_source(error))
-            }
-            Err(_) => Err(TransportError::new(
-                TransportErrorKind::Timeout,
-                Sent::Maybe,
-            )),
-        }
     }
 }

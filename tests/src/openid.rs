@@ -15,7 +15,7 @@ use connector_core::description::{
     AuthorizationEndpoint, EndpointTemplate, IdentityEndpoint, RevocationEndpoint, RevocationReach,
     TokenEndpoint,
 };
-use connector_core::http::Origin;
+use connector_core::http::{HttpClient, Origin};
 use connector_core::oauth::RotationClass;
 use connector_core::{App, Description, ProviderId};
 use connector_testkit::leak::canary;
@@ -35,12 +35,11 @@ pub const PROVIDER: ProviderId = ProviderId::from_static("openid");
 /// The issuer, and the only origin of the provider.
 pub const ISSUER: &str = "https://openid.example";
 
-/// How long the provider's access tokens live, in seconds.
-pub const ACCESS_TOKEN_SECONDS: u64 = 60;
+/// How long the provider's access tokens live, in seconds: longer than any test runs.
+pub const ACCESS_TOKEN_SECONDS: u64 = 1800;
 
 const CLIENT_ID: &str = "connectors";
 const REDIRECT_URI: &str = "https://app.example/callback";
-const LONGEST_ANSWER: usize = 1024 * 1024;
 
 /// A running provider. It ends with this process.
 #[derive(Debug)]
@@ -159,10 +158,19 @@ impl OpenId {
         })
     }
 
-    /// The way to this provider, for browsers and for transports.
+    /// The way to this provider past the library, as a browser takes it.
     #[must_use]
     pub const fn loopback(&self) -> &Loopback {
         &self.loopback
+    }
+
+    /// The library's own transport, with its one opening for this provider.
+    ///
+    /// # Errors
+    /// If the machine has no root certificates.
+    pub fn transport(&self) -> io::Result<HttpClient> {
+        let builder = HttpClient::builder().with_opening(self.loopback.opening()?);
+        builder.build().map_err(io::Error::other)
     }
 
     /// The provider as data.
@@ -231,7 +239,7 @@ impl OpenId {
         let request = http::Request::get(format!("{ISSUER}/ledger/{encoded}"))
             .body(Bytes::new())
             .map_err(io::Error::other)?;
-        let answer = self.loopback.exchange(request, LONGEST_ANSWER).await?;
+        let answer = self.loopback.exchange(request).await?;
         Ok(serde_json::from_slice(answer.body())?)
     }
 
@@ -276,7 +284,7 @@ impl OpenId {
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Bytes::from(body))
             .map_err(io::Error::other)?;
-        let answer = self.loopback.exchange(request, LONGEST_ANSWER).await?;
+        let answer = self.loopback.exchange(request).await?;
         let body = serde_json::from_slice(answer.body()).unwrap_or(Value::Null);
         Ok((answer.status(), body))
     }
@@ -375,7 +383,7 @@ impl<'a> Browser<'a> {
         let request = request
             .body(Bytes::from(form.unwrap_or_default()))
             .map_err(io::Error::other)?;
-        let answer = self.loopback.exchange(request, LONGEST_ANSWER).await?;
+        let answer = self.loopback.exchange(request).await?;
         for header in answer.headers().get_all(SET_COOKIE) {
             if let Some(cookie) = header.to_str().ok().and_then(Cookie::read) {
                 self.cookies

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use connector_core::clock::{Clock, SystemClock};
-use connector_core::http::Origin;
+use connector_core::http::{HttpClient, Origin};
 use connector_core::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, CodeVerifier, ExchangeClass,
     ExchangeError, TokenAnswer, random_token,
@@ -26,6 +26,7 @@ struct Flow {
     openid: &'static OpenId,
     account: &'static str,
     connector: GenericConnector,
+    transport: HttpClient,
     app: App,
     clock: SystemClock,
     state: SecretString,
@@ -40,6 +41,7 @@ impl Flow {
             openid,
             account,
             connector: GenericConnector::new(OpenId::description()).unwrap(),
+            transport: openid.transport().unwrap(),
             app: openid.app().unwrap(),
             clock: SystemClock::new(),
             state: random_token(&random).unwrap(),
@@ -48,7 +50,7 @@ impl Flow {
     }
 
     fn cx(&self) -> Context<'_> {
-        Context::new(&self.app, self.openid.loopback(), &self.clock)
+        Context::new(&self.app, &self.transport, &self.clock)
     }
 
     fn authorization_url(&self) -> Url {
@@ -255,7 +257,7 @@ async fn the_description_says_what_the_provider_publishes() {
     };
     let url = format!("{ISSUER}/.well-known/openid-configuration");
     let request = http::Request::get(url).body(bytes::Bytes::new()).unwrap();
-    let answer = flow.openid.loopback().exchange(request, 65_536).await;
+    let answer = flow.openid.loopback().exchange(request).await;
     let published: BTreeMap<String, serde_json::Value> =
         serde_json::from_slice(answer.unwrap().body()).unwrap();
     let description = OpenId::description();

@@ -49,7 +49,7 @@ const provider = new Provider(settings.issuer, {
   interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
   ttl: {
     AccessToken: settings.access_token_seconds,
-    AuthorizationCode: minutes(1),
+    AuthorizationCode: minutes(10),
     Grant: minutes(60),
     IdToken: minutes(10),
     Interaction: minutes(10),
