@@ -4,11 +4,20 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod adopt;
+mod authorize;
 mod breaker;
+mod callback;
+mod connect;
+mod flow;
 mod hub;
 mod token;
 mod vault;
 
+pub use crate::adopt::Adopt;
+pub use crate::authorize::{Authorization, Authorize};
+pub use crate::callback::FinishConnect;
+pub use crate::connect::{Connected, ScopeReport};
 pub use crate::hub::{Hub, HubBuilder, Tenant};
 pub use crate::token::Token;
 #[cfg(feature = "machine")]
