@@ -1,5 +1,11 @@
 //! What the refresh machine answers to single events. The interleavings are the explorer's.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, also in what its cases share"
+)]
+
 use std::time::Duration;
 
 use connector_core::oauth::{Grace, RotationClass};

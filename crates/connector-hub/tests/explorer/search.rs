@@ -13,6 +13,7 @@ impl Default for Wide {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     (product as u64) ^ ((product >> 64) as u64)
@@ -56,6 +57,7 @@ struct Taken(u64);
 
 impl Hasher for Taken {
     fn write(&mut self, _: &[u8]) {}
+    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
     fn write_u128(&mut self, n: u128) {
         self.0 = n as u64;
     }
@@ -168,7 +170,7 @@ pub(crate) fn search<S: Space>(space: &S, limit: usize) -> Report {
 }
 
 /// The first state from which no quiet one can be reached; `edges` lead back.
-fn endless(quiet: &[bool], edges: &mut Vec<(u32, u32)>) -> Option<usize> {
+fn endless(quiet: &[bool], edges: &mut [(u32, u32)]) -> Option<usize> {
     edges.sort_unstable();
     let mut ends: Vec<bool> = quiet.to_vec();
     let mut stack: Vec<u32> = (0_u32..)

@@ -61,6 +61,10 @@ pub(crate) enum Reconnect {
 
 /// The rules outside the machine.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each rule is there or not, on its own"
+)]
 pub(crate) struct Outside {
     pub claim: bool,
     pub settle: bool,
@@ -291,7 +295,7 @@ impl World {
     }
 
     /// True while the claim's hold lasts, as seen by `but`.
-    fn stands(&self, claim: &Claim, but: Option<usize>) -> bool {
+    fn stands(&self, claim: Claim, but: Option<usize>) -> bool {
         if claim.exchange {
             self.callback.is_some() || self.under_way(claim.token, but)
         } else {
@@ -353,7 +357,7 @@ impl World {
                     base: Generation::new((*base).into()),
                 })
                 .collect(),
-            claim: store.claim.as_ref().map(|claim| {
+            claim: store.claim.map(|claim| {
                 if self.stands(claim, None) {
                     left
                 } else {
@@ -628,7 +632,7 @@ impl Setting {
         if self.outside.recheck && seen != (world.store.grant, world.store.generation) {
             return Claimed::Moved(world.row(self.left));
         }
-        let standing = world.store.claim.filter(|claim| world.stands(claim, None));
+        let standing = world.store.claim.filter(|claim| world.stands(*claim, None));
         if standing.is_some() && self.outside.settle && !frozen {
             return Claimed::Held { left: self.left };
         }
@@ -769,7 +773,7 @@ impl Setting {
                 let other = world.store.claim.filter(|claim| claim.fence != fence);
                 if !world.store.pending.is_empty() {
                     Recorded::PendingLeft(world.row(self.left))
-                } else if other.is_some_and(|claim| world.stands(&claim, Some(node))) {
+                } else if other.is_some_and(|claim| world.stands(claim, Some(node))) {
                     Recorded::Held { left: self.left }
                 } else {
                     world.store.dead = Some(reason);
@@ -834,18 +838,21 @@ impl Setting {
     }
 
     fn reasons(&self) -> &'static [(&'static str, Reason)] {
-        const ALL: [(&str, Reason); 4] = [
+        const fn refused(worked: bool, unproven: u32, minutes: u64) -> Reason {
+            Reason::Rejected {
+                worked,
+                unproven,
+                age: Duration::from_secs(60 * minutes),
+            }
+        }
+        const ALL: [(&str, Reason); 7] = [
             ("starts", Reason::Mandatory),
             ("starts early", Reason::Advisory),
             ("is forced", Reason::Forced { good: false }),
-            (
-                "was refused",
-                Reason::Rejected {
-                    worked: true,
-                    unproven: 0,
-                    age: Duration::ZERO,
-                },
-            ),
+            ("is forced early", Reason::Forced { good: true }),
+            ("was refused", refused(true, 0, 0)),
+            ("was refused from the start", refused(false, 1, 2)),
+            ("was refused too soon", refused(false, 1, 1)),
         ];
         if self.every_reason { &ALL } else { &ALL[..1] }
     }
@@ -1203,7 +1210,7 @@ impl Setting {
             let held = world
                 .store
                 .claim
-                .is_some_and(|claim| world.stands(&claim, None));
+                .is_some_and(|claim| world.stands(claim, None));
             let busy = world
                 .nodes
                 .iter()
