@@ -12,6 +12,8 @@
 //! ```
 //!
 //! [`history`] records what concurrent callers of a store saw, and judges it afterwards.
+//!
+//! A cipher's tests apply [`cipher_suite!`] to a [`CipherFixture`](cipher::CipherFixture).
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
