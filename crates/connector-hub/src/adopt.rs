@@ -164,9 +164,8 @@ impl IntoFuture for Adopt {
             let inner = Arc::clone(&self.hub.inner);
             outliving(ADOPT, async move {
                 let (purpose, credential) = self.purpose(&inner).await?;
-                let settled = inner
-                    .settle(&purpose, credential, None, Origin::Application)
-                    .await;
+                let origin = Origin::Application;
+                let settled = inner.settle(&purpose, credential, None, None, origin).await;
                 match settled {
                     Ok(connected) => Ok(connected),
                     Err(Setback::Refused(reason, cause)) => {

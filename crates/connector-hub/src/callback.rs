@@ -303,8 +303,9 @@ impl Inner {
         };
         self.put_in_quarantine(visit, flow, claim.as_ref(), &credential)
             .await?;
-        self.settle(purpose, credential, claim, Origin::Code(visit.state))
-            .await
+        let known = claim.as_ref().map(|claim| claim.key().clone());
+        let origin = Origin::Code(visit.state);
+        self.settle(purpose, credential, claim, known, origin).await
     }
 
     /// The connection that the flow leads to, as far as that is known before the exchange.

@@ -163,7 +163,7 @@ impl Claimed {
         ClaimMark::new(self.stored.connection.key.id, self.claim_id, self.since)
     }
 
-    fn key(&self) -> &ConnectionKey {
+    pub(crate) fn key(&self) -> &ConnectionKey {
         &self.stored.connection.key
     }
 }
@@ -183,6 +183,8 @@ struct Passage<'a> {
     description: &'a Description,
     credential: &'a Arc<Credential>,
     origin: Origin,
+    /// The connection for which it was obtained, if it was known before.
+    obtained_for: Option<ConnectionKey>,
     expiries: Expiries,
     identity: Identity,
 }
@@ -194,6 +196,7 @@ impl Inner {
         purpose: &Purpose,
         credential: Credential,
         claim: Option<Claimed>,
+        obtained_for: Option<ConnectionKey>,
         origin: Origin,
     ) -> Result<Connected, Setback> {
         let connector = self.connector(&purpose.provider)?;
@@ -203,6 +206,7 @@ impl Inner {
             description: connector.description(),
             credential: &credential,
             origin,
+            obtained_for,
             expiries: self.expiries(&credential),
             identity: self.identify(purpose, &credential).await?,
         };
@@ -250,7 +254,9 @@ impl Inner {
                 Some(mark) => self.claim_again(&purpose, mark).await?,
                 None => None,
             };
-            self.settle(&purpose, credential, claimed, origin).await
+            let obtained_for = claim.map(|mark| purpose.key(mark.connection));
+            self.settle(&purpose, credential, claimed, obtained_for, origin)
+                .await
         };
         settled
             .await
@@ -488,6 +494,15 @@ impl Inner {
                 None => Reason::CONNECTION_GONE,
             };
             return self.refuse(passage, claim.as_ref(), reason).await;
+        }
+        // What was obtained for a connection that its owner has removed since is not kept.
+        if let Some(meant) = &passage.obtained_for
+            && found.as_ref() != Some(meant)
+            && self.store.load(meant).await?.is_none()
+        {
+            return self
+                .refuse(passage, claim.as_ref(), Reason::CONNECTION_GONE)
+                .await;
         }
         let required = &passage.description.scopes.required;
         if required
