@@ -5,12 +5,24 @@
 #![deny(missing_docs)]
 
 mod breaker;
+mod check;
+mod disconnect;
+mod events;
+mod health;
 mod hub;
+mod keys;
 mod token;
 mod vault;
+mod worker;
 
+pub use crate::check::CheckOutcome;
+pub use crate::disconnect::Disconnect;
+pub use crate::events::ChangeHandler;
+pub use crate::health::{AppHealth, Health};
 pub use crate::hub::{Hub, HubBuilder, Tenant};
+pub use crate::keys::KeyRotation;
 pub use crate::token::Token;
 #[cfg(feature = "machine")]
 #[doc(hidden)]
 pub use crate::token::machine;
+pub use crate::worker::{Tick, Worker};
