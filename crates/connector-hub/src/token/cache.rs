@@ -155,7 +155,8 @@ impl Cache {
     }
 
     /// The token is the store's, as of now.
-    pub(crate) fn checked(&self, key: &ConnectionKey, clock: &dyn Clock) {
+    #[cfg(test)]
+    fn checked(&self, key: &ConnectionKey, clock: &dyn Clock) {
         if let Some(entry) = self.entries.pin().get(key) {
             entry
                 .checked
@@ -342,6 +343,18 @@ impl Cache {
     pub(crate) fn held(&self, key: &ConnectionKey) -> Option<Arc<Credential>> {
         let entries = self.entries.pin();
         Some(Arc::clone(&entries.get(key)?.held().credential))
+    }
+
+    /// The newest credential that this process has seen of a connection, with its generation.
+    pub(crate) fn newest(&self, key: &ConnectionKey) -> Option<(Generation, Arc<Credential>)> {
+        let entries = self.entries.pin();
+        let held = entries.get(key)?.held();
+        Some((held.generation, Arc::clone(&held.credential)))
+    }
+
+    /// How many connections have a token in memory.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Drops what was not used for `idle`; returns how many connections that were.
