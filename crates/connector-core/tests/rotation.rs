@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -12,10 +13,15 @@ use connector_core::cipher::{
     CredentialCipher, KeyId, Keyring, Place, Plaintext, ResealedPage, Sealed, SealedKind,
     reseal_page,
 };
-use connector_core::store::{Cursor, RowRef, SealedRow, Slice, StateKey, Upkeep};
+use connector_core::clock::{ManualClock, Timestamp};
+use connector_core::store::{
+    Cursor, Effects, End, EndRequest, Expect, Expiries, MemoryStore, NewRevocation, NewState,
+    PutGrant, PutOutcome, RowRef, SealedRow, Slice, StateKey, StateStore as _, Stored,
+    TokenStore as _, Upkeep,
+};
 use connector_core::{
-    AppKey, ConnectionId, ConnectionKey, Error, ErrorKind, Fence, GrantNumber, ProviderId, Result,
-    TenantId,
+    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Error, ErrorKind, Fence, Generation,
+    GrantNumber, Metadata, ProviderId, Result, Status, TenantId,
 };
 use secrecy::SecretString;
 
@@ -321,4 +327,129 @@ async fn an_outage_of_the_key_service_ends_the_page_and_changes_nothing() {
         assert_eq!(error.kind(), ErrorKind::StoreUnavailable);
         assert_eq!(rows.all(), before);
     }
+}
+
+/// Where something of the row belongs; what no exchange produced has neither grant nor fence.
+fn place_of<'a>(
+    tenant: &'a TenantId,
+    provider: &'a ProviderId,
+    app: &'a AppKey,
+    row: &'a str,
+    kind: SealedKind,
+) -> Place<'a> {
+    let exchanged = u64::from(kind != SealedKind::State);
+    Place {
+        tenant: Some(tenant),
+        provider,
+        app,
+        row,
+        kind,
+        grant: GrantNumber::new(exchanged),
+        fence: Fence::new(exchanged),
+    }
+}
+
+/// Credentials, a queued revocation and a connect flow, as a service leaves them in a real store.
+#[tokio::test]
+async fn a_store_in_memory_is_rotated_to_its_end() {
+    let clock = ManualClock::new(Timestamp::from_unix_seconds(1_700_000_000));
+    let store = MemoryStore::new(Arc::new(clock));
+    let old = keyring(&[1]);
+    let (tenant, provider) = (
+        TenantId::new("t1").unwrap(),
+        ProviderId::from_static("shopify"),
+    );
+    let app = AppKey::default();
+    let key = |number| ConnectionKey::new(tenant.clone(), ConnectionId::from_bytes([number; 16]));
+    let seal = |row: &str, kind, content: &[u8]| {
+        old.seal_now(&place_of(&tenant, &provider, &app, row, kind), content)
+            .unwrap()
+    };
+    for number in 0..5 {
+        let row = key(number).id.to_string();
+        let account = AccountKey::new(format!("account {number}")).unwrap();
+        let grant = PutGrant {
+            key: key(number),
+            provider: provider.clone(),
+            app: app.clone(),
+            account: Account::identified(account),
+            expect: Expect::Absent,
+            grant: GrantNumber::new(1),
+            generation: Generation::new(1),
+            fence: Fence::new(1),
+            credential: seal(&row, SealedKind::Credential, &[number]),
+            expiries: Expiries::default(),
+            status: Status::Connected,
+            metadata: Metadata::new(),
+            takes: None,
+        };
+        let outcome = store.put_grant(grant, Effects::none()).await.unwrap();
+        assert_eq!(outcome, PutOutcome::Stored);
+    }
+    let end = EndRequest {
+        how: End::Deactivate,
+        at: None,
+        revoke: vec![NewRevocation {
+            grant: GrantNumber::new(1),
+            fence: Fence::new(1),
+            sealed: seal(&key(4).id.to_string(), SealedKind::Revocation, &[4]),
+        }],
+    };
+    store.end(&key(4), end, Effects::none()).await.unwrap();
+    let flow = StateKey::of("state");
+    let state = NewState {
+        key: flow,
+        tenant: tenant.clone(),
+        provider: provider.clone(),
+        app: app.clone(),
+        binding: [0; 32],
+        sealed: seal(&flow.to_string(), SealedKind::State, &[5]),
+        open_for: Duration::from_secs(600),
+        keep_for: Duration::from_secs(600),
+    };
+    store.put_state(state).await.unwrap();
+    let before: Vec<Stored> = stored(&store, (0..5).map(key)).await;
+
+    let new = keyring(&[2, 1]);
+    let mut resealed = 0;
+    let mut after = None;
+    loop {
+        let page = reseal_page(&store, &new, after.as_ref(), 2).await.unwrap();
+        assert!(page.unopenable.is_empty() && page.changed == 0, "{page:?}");
+        resealed += page.resealed;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    eprintln!("records of the store in memory resealed: {resealed} of 6");
+    assert_eq!(resealed, 6);
+
+    // The old key is gone, nothing is left for it, and all contents are the same.
+    let only_new = keyring(&[2]);
+    let left = store.sealed_rows(&only_new.sealing_key(), None, 100).await;
+    assert_eq!(left.unwrap().items, []);
+    let rows = store.sealed_rows(&old.sealing_key(), None, 100).await;
+    let mut contents: Vec<u8> = rows
+        .unwrap()
+        .items
+        .iter()
+        .flat_map(|row| {
+            let opened = only_new.open_now(&row.place(), &row.sealed).unwrap();
+            opened.expose().to_vec()
+        })
+        .collect();
+    contents.sort_unstable();
+    assert_eq!(contents, [0, 1, 2, 3, 4, 5]);
+    for (before, after) in before.iter().zip(stored(&store, (0..5).map(key)).await) {
+        assert_eq!(after.connection, before.connection);
+    }
+}
+
+async fn stored(store: &MemoryStore, keys: impl Iterator<Item = ConnectionKey>) -> Vec<Stored> {
+    let mut all = Vec::new();
+    for key in keys {
+        all.push(store.load(&key).await.unwrap().unwrap());
+    }
+    all
 }

@@ -10,6 +10,7 @@ CREATE TABLE connections (
     account               TEXT    NOT NULL,
     asserted              INTEGER NOT NULL CHECK (asserted IN (0, 1)),
     label                 TEXT,
+    host                  TEXT,
     status                TEXT    NOT NULL,
     reason                TEXT,
     status_since          INTEGER NOT NULL,
@@ -51,6 +52,7 @@ CREATE TABLE connections (
 
 CREATE INDEX connections_of_a_tenant ON connections (tenant);
 CREATE INDEX connections_of_an_account ON connections (provider, app, account);
+CREATE INDEX connections_of_a_host ON connections (provider, app, host) WHERE host IS NOT NULL;
 
 -- Sealed credentials, apart from the records: slot 0 current, 1 previous, 2 pending. For pending
 -- ones `generation` is the generation that was spent.

@@ -25,6 +25,10 @@ const SLICE: Duration = Duration::from_millis(40);
 /// The pause where SQLite reports a lock without having waited for it.
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// How long a read waits for a read connection at least: other reads give theirs back soon, and
+/// that has nothing to do with locks.
+const SHORTEST_QUEUE: Duration = Duration::from_secs(5);
+
 pub(crate) type Statement = Query<'static, Sqlite, SqliteArguments>;
 
 /// Waits for other processes, which live in real time whatever clock the store was given.
@@ -50,10 +54,10 @@ impl Patience {
 }
 
 /// What every connection to the file needs.
-pub(crate) fn connect_options(path: &Path) -> SqliteConnectOptions {
+pub(crate) fn connect_options(path: &Path, busy_timeout: Duration) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
-        .busy_timeout(SLICE)
+        .busy_timeout(busy_timeout.min(SLICE))
         .foreign_keys(true)
         .pragma("trusted_schema", "OFF")
         .disable_statement_logging()
@@ -86,11 +90,11 @@ impl Database {
     ) -> Self {
         let readers = SqlitePoolOptions::new()
             .max_connections(readers)
-            .acquire_timeout(busy_timeout)
+            .acquire_timeout(busy_timeout.max(SHORTEST_QUEUE))
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
-            .connect_lazy_with(connect_options(path).read_only(true));
+            .connect_lazy_with(connect_options(path, busy_timeout).read_only(true));
         Self {
             clock,
             busy_timeout,

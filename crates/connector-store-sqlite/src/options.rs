@@ -128,7 +128,7 @@ impl SqliteOptions {
         }
         let patience = Patience::new(self.busy_timeout);
         if found.has_content {
-            let options = connect_options(&found.path).read_only(true);
+            let options = connect_options(&found.path, self.busy_timeout).read_only(true);
             let mut connection = connect(&options, &patience).await?;
             schema::examine(&mut connection, &patience).await?;
         }
@@ -150,7 +150,7 @@ impl SqliteOptions {
     }
 
     fn write_options(&self, path: &Path) -> SqliteConnectOptions {
-        let options = connect_options(path)
+        let options = connect_options(path, self.busy_timeout)
             .create_if_missing(self.create_if_missing)
             .synchronous(SqliteSynchronous::Full)
             // What was deleted is overwritten where its page is written anyway.
@@ -181,6 +181,8 @@ struct Found {
     network: Option<String>,
 }
 
+const NO_DIRECTORY: &str = "lies in something that is not a directory; name another path";
+
 fn find(path: &Path, create: bool) -> Result<Found> {
     if path.as_os_str().is_empty() || path == Path::new(":memory:") {
         return Err(unusable(
@@ -197,11 +199,14 @@ fn find(path: &Path, create: bool) -> Result<Found> {
     let directory = fs::canonicalize(directory).map_err(|cause| {
         let advice = match cause.kind() {
             io::ErrorKind::NotFound => "lies in a directory that does not exist; make it first",
-            io::ErrorKind::NotADirectory => "lies in something that is not a directory",
+            io::ErrorKind::NotADirectory => NO_DIRECTORY,
             _ => "lies in a directory that cannot be read; give the process access to it",
         };
         unusable(&path, advice, Some(cause))
     })?;
+    if !directory.is_dir() {
+        return Err(unusable(&path, NO_DIRECTORY, None));
+    }
     let has_content = match fs::metadata(&path) {
         Ok(metadata) if metadata.is_file() => metadata.len() > 0,
         Ok(_) => return Err(unusable(&path, "is not a file; name one", None)),

@@ -22,8 +22,8 @@ const REMEMBERED: usize = 8;
 /// The columns of [`connection`], in its order.
 macro_rules! connection_columns {
     () => {
-        "c.number, c.tenant, c.id, c.provider, c.app, c.account, c.asserted, c.label, c.status, \
-         c.reason, c.status_since, c.failures, c.check_at, c.check_error, c.rotates, c.metadata, \
+        "c.number, c.tenant, c.id, c.provider, c.app, c.account, c.asserted, c.label, c.host, \
+         c.status, c.reason, c.status_since, c.failures, c.check_at, c.check_error, c.rotates, c.metadata, \
          c.grant_number, c.generation, c.confirmed, c.fence, c.version, c.created_at, \
          c.updated_at, c.refreshed_at"
     };
@@ -93,7 +93,7 @@ const CHANGE_BY_KEY: &str = record_to_change!("c.tenant = ?1 AND c.id = ?2");
 const CHANGE_BY_ACCOUNT: &str =
     record_to_change!("c.tenant = ?1 AND c.provider = ?2 AND c.app = ?3 AND c.account = ?4");
 
-/// Writes every column that can change.
+/// Writes every column that can change but the host, which has an index.
 const SAVE: &str = "UPDATE connections SET \
     asserted = ?2, label = ?3, status = ?4, reason = ?5, status_since = ?6, failures = ?7, \
     check_at = ?8, check_error = ?9, rotates = ?10, metadata = ?11, grant_number = ?12, \
@@ -107,9 +107,9 @@ const SAVE: &str = "UPDATE connections SET \
 
 const INSERT: &str = "INSERT INTO connections (tenant, id, provider, app, account, asserted, \
     label, status, reason, status_since, failures, rotates, metadata, grant_number, generation, \
-    fence, version, created_at, updated_at, refreshed_at, first_sealed) \
+    fence, version, created_at, updated_at, refreshed_at, first_sealed, host) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 0, ?11, ?12, ?13, ?14, 1, ?10, ?10, ?10, \
-    ?15) RETURNING number";
+    ?15, ?16) RETURNING number";
 
 const INSERT_CREDENTIAL: &str = "INSERT INTO credentials (connection, slot, grant_number, \
     generation, fence, access_until, refresh_until, key_id, sealed) \
@@ -274,6 +274,7 @@ pub(crate) fn connection(columns: &mut Columns<'_>) -> Result<(i64, Connection)>
         key: columns.account()?,
         asserted: columns.take()?,
         label: columns.take()?,
+        host: columns.take()?,
     };
     let status: &str = columns.take()?;
     let status = Status::from_parts(status, columns.take()?)?;
@@ -656,7 +657,8 @@ pub(crate) async fn insert(write: &mut Write<'_>, grant: PutGrant) -> Result<()>
         .bind(integer(operation, grant.grant.get())?)
         .bind(integer(operation, grant.generation.get())?)
         .bind(integer(operation, grant.fence.get())?)
-        .bind(digest(&grant.credential).as_slice());
+        .bind(digest(&grant.credential).as_slice())
+        .bind(grant.account.host.as_deref());
     let rows = write.rows(statement).await?;
     let row = rows.first().ok_or_else(|| unreadable(operation))?;
     let number = Columns::new(row, operation).take()?;
@@ -671,6 +673,13 @@ pub(crate) async fn insert(write: &mut Write<'_>, grant: PutGrant) -> Result<()>
     let insert = credential.insert(operation, number, Slot::Current)?;
     write.run(insert).await?;
     Ok(())
+}
+
+/// The statement that writes the account's host.
+pub(crate) fn save_host(connection: i64, host: Option<&str>) -> Statement {
+    sqlx::query("UPDATE connections SET host = ?2 WHERE number = ?1")
+        .bind(connection)
+        .bind(host)
 }
 
 /// The statement that deletes every credential of a connection.

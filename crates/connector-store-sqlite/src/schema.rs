@@ -218,11 +218,13 @@ pub(crate) async fn migrate(
         }
     };
     if known == newest() {
-        connection
-            .execute("ROLLBACK")
+        // SQLite opens a file that it may only read, and says so at the first write. Here is one,
+        // undone at once.
+        return connection
+            .execute("UPDATE leases SET number = number; ROLLBACK")
             .await
-            .map_err(|failure| failed(OPERATION, failure))?;
-        return Ok(());
+            .map(drop)
+            .map_err(|failure| failed(OPERATION, failure));
     }
     apply_after(connection, known, now)
         .await

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use connector_core::clock::Timestamp;
 use connector_core::store::{
-    BeginOutcome, ConnectOutcome, NewState, PutStateOutcome, StateKey, StateStore,
+    BeginOutcome, ConnectOutcome, NewState, PutStateOutcome, StateKey, StateStore, StoredState,
 };
 use connector_core::{Error, ErrorKind, Result};
 
@@ -78,6 +78,30 @@ impl StateStore for SqliteStore {
         write.run(statement).await?;
         write.commit().await?;
         Ok(PutStateOutcome::Stored)
+    }
+
+    async fn state(&self, key: &StateKey) -> Result<Option<StoredState>> {
+        const OPERATION: &str = "store.state";
+        let now = self.database.clock.now();
+        let statement = || {
+            sqlx::query(
+                "SELECT tenant, provider, app, key_id, sealed FROM states \
+                 WHERE state = ?1 AND expires_at > ?2",
+            )
+            .bind(key.as_bytes().as_slice())
+            .bind(now.as_unix_millis())
+        };
+        let rows = self.database.read(OPERATION, statement).await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let mut columns = Columns::new(row, OPERATION);
+        Ok(Some(StoredState {
+            tenant: columns.tenant()?,
+            provider: columns.provider()?,
+            app: columns.app()?,
+            sealed: columns.sealed()?,
+        }))
     }
 
     async fn begin(

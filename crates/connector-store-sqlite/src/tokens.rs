@@ -111,6 +111,8 @@ async fn next_grant(write: &mut Write<'_>, grant: PutGrant, seen: Generation) ->
         now,
     );
     known.replace_grant(grant, now);
+    let host = known.connection.account.host.as_deref();
+    write.run(record::save_host(known.number, host)).await?;
     write.run(delete_credentials(known.number)).await?;
     write
         .run(credential.insert(operation, known.number, Slot::Current)?)
@@ -308,6 +310,36 @@ impl TokenStore for SqliteStore {
         })
     }
 
+    async fn find_by_host(
+        &self,
+        provider: &ProviderId,
+        app: &AppKey,
+        host: &str,
+        after: Option<&Cursor>,
+        n: u16,
+    ) -> Result<Slice<ConnectionKey>> {
+        const OPERATION: &str = "store.find_by_host";
+        let after = number_after(OPERATION, after)?;
+        let statement = || {
+            sqlx::query(
+                "SELECT number, tenant, id FROM connections \
+                 WHERE provider = ?1 AND app = ?2 AND host = ?3 AND number > ?4 \
+                 AND asserted = 0 AND status <> ?5 ORDER BY number LIMIT ?6",
+            )
+            .bind(provider.as_str())
+            .bind(app.as_str())
+            .bind(host)
+            .bind(after)
+            .bind(Status::Disconnected.as_str())
+            .bind(one_more(n))
+        };
+        let rows = self.database.read(OPERATION, statement).await?;
+        slice(OPERATION, &rows, n, |columns| {
+            columns.skip(1);
+            columns.key()
+        })
+    }
+
     async fn list(
         &self,
         filter: &Filter,
@@ -401,6 +433,12 @@ impl TokenStore for SqliteStore {
         }
         if let Some(label) = patch.label {
             connection.account.label = Some(label);
+        }
+        if let Some(host) = patch.host {
+            write
+                .run(record::save_host(known.number, Some(&host)))
+                .await?;
+            connection.account.host = Some(host);
         }
         if let Some(metadata) = patch.metadata {
             connection.metadata = metadata;

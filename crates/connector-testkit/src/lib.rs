@@ -11,6 +11,7 @@
 //! connector_testkit::upkeep_suite!(Fixture);
 //! ```
 //!
+//! A cipher's tests apply [`cipher_suite!`] to a [`CipherFixture`](cipher::CipherFixture).
 //! [`history`] records what concurrent callers of a store saw, and judges it afterwards.
 
 #![forbid(unsafe_code)]
@@ -20,9 +21,9 @@ pub mod artefacts;
 pub mod cipher;
 mod config;
 mod fixture;
+pub mod history;
 pub mod kill;
 pub mod leak;
-pub mod history;
 pub mod store;
 pub mod trace;
 

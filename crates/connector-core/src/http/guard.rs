@@ -10,9 +10,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::http::Origin;
 
 /// Top-level names that only ever mean something inside one machine or one network (RFC 6761,
-/// 6762, 7686, 8375; ICANN's reservation of `internal`).
-const LOCAL_NAMES: [&str; 6] = [
+/// 6762, 7686, 8375; ICANN's reservation of `internal`; `localdomain` by custom).
+const LOCAL_NAMES: [&str; 7] = [
     "localhost",
+    "localdomain",
     "local",
     "internal",
     "home.arpa",
@@ -112,10 +113,13 @@ impl Guard {
     }
 }
 
-/// Whether `host` is a name of at least two labels as RFC 1123 section 2.1 has them.
+/// Whether `host` is a name of at least two labels as RFC 1123 section 2.1 has them. The last one
+/// starts with a letter, so that no resolver takes the name for an address.
 fn is_host_name(host: &str) -> bool {
     host.len() <= 253
-        && host.contains('.')
+        && host
+            .rsplit_once('.')
+            .is_some_and(|(_, last)| last.starts_with(|c: char| c.is_ascii_alphabetic()))
         && host.split('.').all(|label| {
             (1..=63).contains(&label.len())
                 && label

@@ -5,11 +5,18 @@ mod access;
 mod cache;
 mod driver;
 mod flight;
+#[cfg_attr(
+    not(feature = "machine"),
+    expect(
+        unreachable_pub,
+        reason = "public for the explorer and the soak tests only"
+    )
+)]
 pub mod machine;
 pub(crate) mod renewal;
 pub(crate) mod windows;
 
 pub use self::access::Token;
 pub(crate) use self::cache::{Arrival, Cache};
-pub(crate) use self::driver::{Errand, Landing, Why};
+pub(crate) use self::driver::{Errand, Landing};
 pub(crate) use self::flight::Flights;
