@@ -417,7 +417,8 @@ impl Inner {
     /// not recorded as finished. The code is not sent again.
     async fn take_up(&self, visit: &Visit, flow: &Flow) -> Result<Connected> {
         if let Some(kept) = self.store.quarantined(&visit.state).await? {
-            let settled = self.resume(&kept).await.map_err(|(_, setback)| setback);
+            let answer = self.open_answer(&kept).await?;
+            let settled = self.resume(visit.state, answer).await;
             return self.conclude(&visit.state, flow, settled).await;
         }
         let key = flow.purpose.key(flow.purpose.candidate);

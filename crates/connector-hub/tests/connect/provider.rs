@@ -271,9 +271,9 @@ impl HttpTransport for Provider {
         }
         self.0.arrived.send_modify(|arrived| {
             if is_token {
-                arrived.0 += 1
+                arrived.0 += 1;
             } else {
-                arrived.1 += 1
+                arrived.1 += 1;
             }
         });
         let mut closed = self.0.closed.subscribe();

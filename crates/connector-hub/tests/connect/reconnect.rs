@@ -107,7 +107,7 @@ async fn another_account_is_refused_and_the_old_credential_kept() {
     assert!(rig.stored(&known.key).await.claim.is_none());
     assert_eq!(
         revocations_due(&rig).await,
-        [known.key.clone()],
+        std::slice::from_ref(&known.key),
         "nobody else has account-2"
     );
     let reason = "other_account".to_owned();

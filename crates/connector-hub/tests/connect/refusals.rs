@@ -74,6 +74,7 @@ async fn come_back(rig: &Rig, begun: &Authorization, case: &Case) -> Result<Conn
     callback.await
 }
 
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn cases(good: &str, state: &str) -> Vec<Case> {
     let case = |name, query: String, come_back| Case {
         name,

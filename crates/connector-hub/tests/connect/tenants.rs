@@ -33,12 +33,12 @@ async fn one_grant_for_each_account_is_not_taken_from_another_tenant() {
         .callback(SHOP, &query, cookie(&begun))
         .await
         .unwrap();
-    let begin = rig
+    let theirs = rig
         .hub
         .authorize(&tenant("t2"), SHOP)
         .actor(user("bob"))
         .account("acme");
-    let refused = begin.begin().await.unwrap_err();
+    let refused = theirs.begin().await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectedElsewhere);
     // A flow that began before is refused before its code is sent: that alone would end the grant.
     let query = rig.provider.consent(early.url(), "shop-1");
@@ -64,12 +64,12 @@ async fn a_takeover_ends_the_other_tenants_connection_and_tells_it() {
         .callback(SHOP, &query, cookie(&begun))
         .await
         .unwrap();
-    let begin = rig
+    let theirs = rig
         .hub
         .authorize(&tenant("t2"), SHOP)
         .actor(user("bob"))
         .account("acme");
-    let begun = begin.takeover().begin().await.unwrap();
+    let begun = theirs.takeover().begin().await.unwrap();
     assert!(
         rig.stored(old.key()).await.connection.is_live(),
         "not before the owner agrees"
