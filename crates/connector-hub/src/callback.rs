@@ -122,7 +122,8 @@ impl IntoFuture for FinishConnect {
                 tenant: self.tenant,
             };
             let inner = Arc::clone(&self.hub.inner);
-            outliving(CALLBACK, async move { inner.visit(visit).await }).await
+            let hub = Arc::clone(&inner);
+            outliving(&hub, CALLBACK, async move { inner.visit(visit).await }).await
         })
     }
 }

@@ -290,11 +290,17 @@ impl Inner {
     }
 }
 
-/// Runs work that must come to its end whether or not its caller waits for it.
+/// Runs work that must come to its end whether or not its caller waits for it; a shutdown does.
 pub(crate) async fn outliving<T: Send + 'static>(
+    inner: &Inner,
     operation: &'static str,
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
+    let under_way = inner.enlist(operation)?;
+    let work = async move {
+        let _under_way = under_way;
+        work.await
+    };
     match tokio::spawn(work).await {
         Ok(outcome) => outcome,
         Err(end) if end.is_cancelled() => Err(Error::new(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
-use connector_core::description::{Description, GrantsPerAccount, Lifetimes};
+use connector_core::description::{Description, GrantsPerAccount};
 use connector_core::oauth::Identity;
 use connector_core::store::{
     ClaimId, Effects, End, EndRequest, Expect, Expiries, Patch, PutGrant, PutOutcome, Revocation,
@@ -266,17 +266,15 @@ impl Inner {
     }
 
     fn schedule(passage: &Passage<'_>, key: &ConnectionKey) -> Effects {
-        let effects = Effects::none().with_work(WorkKind::Metadata, METADATA_EVERY);
         let refreshable = passage.credential.refresh_token().is_some();
-        let effects = match renewal::refresh_in(passage.expiries, key.id) {
-            // Also without a refresh token: somebody has to notice its end.
-            Some(delay) => effects.with_work(WorkKind::Refresh, delay),
-            None => effects.without_work(WorkKind::Refresh),
-        };
-        match keep_alive_in(&passage.description.lifetimes, passage.expiries) {
-            Some(delay) if refreshable => effects.with_work(WorkKind::KeepAlive, delay),
-            _ => effects.without_work(WorkKind::KeepAlive),
-        }
+        renewal::work(
+            passage.description,
+            key.id,
+            refreshable,
+            passage.expiries,
+            None,
+        )
+        .with_work(WorkKind::Metadata, METADATA_EVERY)
     }
 
     /// Lets this process's callers have the new token at once.
@@ -549,16 +547,6 @@ impl Inner {
             }
         }
     }
-}
-
-/// When a refresh token is used so that it does not lapse: after three quarters of the time that it
-/// has, or may lie idle.
-fn keep_alive_in(lifetimes: &Lifetimes, expiries: Expiries) -> Option<Duration> {
-    let idle = lifetimes.idle_seconds.map(Duration::from_secs);
-    idle.into_iter()
-        .chain(expiries.refresh)
-        .min()
-        .map(|limit| limit / 4 * 3)
 }
 
 fn is_same(kept: &Credential, new: &Credential) -> bool {
