@@ -11,6 +11,7 @@
 
 mod fixture;
 mod p1;
+mod p10;
 mod p2;
 mod p3;
 mod turns;
@@ -41,6 +42,11 @@ const ROWS: &[Row] = &[
         name: "p3",
         what: "seal and open 1 KiB",
         measure: p3::measure,
+    },
+    Row {
+        name: "p10",
+        what: "read and refresh a connection in SQLite",
+        measure: p10::measure,
     },
 ];
 
