@@ -9,6 +9,10 @@
 
 #![expect(clippy::print_stdout, reason = "the tables are the output")]
 
+mod fixture;
+mod p1;
+mod p10;
+mod p2;
 mod p3;
 mod turns;
 
@@ -23,11 +27,28 @@ struct Row {
     measure: fn() -> Outcome,
 }
 
-const ROWS: &[Row] = &[Row {
-    name: "p3",
-    what: "seal and open 1 KiB",
-    measure: p3::measure,
-}];
+const ROWS: &[Row] = &[
+    Row {
+        name: "p1",
+        what: "the cached access token",
+        measure: p1::measure,
+    },
+    Row {
+        name: "p2",
+        what: "10,000 tasks on one expired token",
+        measure: p2::measure,
+    },
+    Row {
+        name: "p3",
+        what: "seal and open 1 KiB",
+        measure: p3::measure,
+    },
+    Row {
+        name: "p10",
+        what: "read and refresh a connection in SQLite",
+        measure: p10::measure,
+    },
+];
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();

@@ -185,6 +185,15 @@ async fn what_breaks_after_the_request_may_have_been_acted_on() {
                 .await,
                 TransportErrorKind::Broken,
             ),
+            // Too long is what it says it is, before anything of it was read.
+            (
+                Server::closing("HTTP/1.1 200 OK\r\ncontent-length: 8388609\r\n\r\n").await,
+                TransportErrorKind::Answer,
+            ),
+            (
+                Server::closing("HTTP/1.1 200 OK\r\ncontent-length: 8388608\r\n\r\n").await,
+                TransportErrorKind::Broken,
+            ),
             (
                 Server::closing("SSH-2.0-OpenSSH_9.6\r\n\r\n").await,
                 TransportErrorKind::Answer,

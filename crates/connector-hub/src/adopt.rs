@@ -162,11 +162,11 @@ impl IntoFuture for Adopt {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let inner = Arc::clone(&self.hub.inner);
-            outliving(ADOPT, async move {
+            let hub = Arc::clone(&inner);
+            outliving(&hub, ADOPT, async move {
                 let (purpose, credential) = self.purpose(&inner).await?;
-                let settled = inner
-                    .settle(&purpose, credential, None, Origin::Application)
-                    .await;
+                let origin = Origin::Application;
+                let settled = inner.settle(&purpose, credential, None, None, origin).await;
                 match settled {
                     Ok(connected) => Ok(connected),
                     Err(Setback::Refused(reason, cause)) => {

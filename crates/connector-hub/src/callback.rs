@@ -122,7 +122,8 @@ impl IntoFuture for FinishConnect {
                 tenant: self.tenant,
             };
             let inner = Arc::clone(&self.hub.inner);
-            outliving(CALLBACK, async move { inner.visit(visit).await }).await
+            let hub = Arc::clone(&inner);
+            outliving(&hub, CALLBACK, async move { inner.visit(visit).await }).await
         })
     }
 }
@@ -303,8 +304,9 @@ impl Inner {
         };
         self.put_in_quarantine(visit, flow, claim.as_ref(), &credential)
             .await?;
-        self.settle(purpose, credential, claim, Origin::Code(visit.state))
-            .await
+        let known = claim.as_ref().map(|claim| claim.key().clone());
+        let origin = Origin::Code(visit.state);
+        self.settle(purpose, credential, claim, known, origin).await
     }
 
     /// The connection that the flow leads to, as far as that is known before the exchange.
@@ -416,7 +418,8 @@ impl Inner {
     /// not recorded as finished. The code is not sent again.
     async fn take_up(&self, visit: &Visit, flow: &Flow) -> Result<Connected> {
         if let Some(kept) = self.store.quarantined(&visit.state).await? {
-            let settled = self.resume(&kept).await.map_err(|(_, setback)| setback);
+            let answer = self.open_answer(&kept).await?;
+            let settled = self.resume(visit.state, answer).await;
             return self.conclude(&visit.state, flow, settled).await;
         }
         let key = flow.purpose.key(flow.purpose.candidate);

@@ -267,6 +267,18 @@ fn unusable(what: &'static str, error: reqwest::Error) -> Error {
 /// The two [`Lane`]s share nothing but the settings. Logs method, host, status and milliseconds at
 /// the level `DEBUG`. Needs a tokio runtime with its I/O and time drivers. Build one per process: a
 /// client per call costs far more than the call.
+///
+/// ```no_run
+/// use connector_core::http::{HttpClient, LoopbackOpening, Origin};
+///
+/// let client = HttpClient::builder().with_user_agent("acme-orders/1.0").build()?;
+///
+/// // In tests: the real origin, answered by a simulator.
+/// let origin = Origin::parse("https://api.example.com")?;
+/// let opening = LoopbackOpening::new(origin, "127.0.0.1:4010".parse()?)?;
+/// let simulated = HttpClient::builder().with_opening(opening).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct HttpClient {
     calls: LaneClients,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use http::header::{HOST, HeaderValue};
 use http::{HeaderMap, Uri};
-use url::{Host, Url};
+use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Origin;
@@ -86,8 +86,9 @@ impl Guard {
     pub(crate) fn admit(&self, uri: &Uri, headers: &mut HeaderMap) -> Option<Destination> {
         // All decisions are made on the very value that is connected to, after normalisation.
         let mut url = Url::parse(&uri.to_string()).ok()?;
+        // Only https, a name and no userinfo make an origin.
         let origin = Origin::of(&url).ok()?;
-        if !matches!(url.host(), Some(Host::Domain(_))) || !is_host_name(origin.host()) {
+        if !is_host_name(origin.host()) {
             return None;
         }
         // A caller's own Host header could name another tenant of the same server.
@@ -204,6 +205,10 @@ mod tests {
         );
         assert_eq!(headers[HOST], "api.acme.example");
         assert_eq!(headers.len(), 1);
+        // Elsewhere the HTTP library writes the header, from the URL.
+        let uri = Uri::from_static("https://www.acme.example/");
+        assert!(!guard.admit(&uri, &mut headers).unwrap().is_opened);
+        assert!(headers.is_empty());
         // Another port is another origin.
         let uri = Uri::from_static("https://api.acme.example:4010/");
         assert!(guard.admit(&uri, &mut headers).is_none());

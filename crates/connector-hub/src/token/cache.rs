@@ -126,7 +126,8 @@ impl Cache {
         }
         let due =
             phase == Phase::Advisory && millis(steady) >= entry.resting.load(Ordering::Relaxed);
-        if (due || unchecked >= as_millis(REVALIDATE)) && !entry.waking.swap(true, Ordering::Relaxed)
+        if (due || unchecked >= as_millis(REVALIDATE))
+            && !entry.waking.swap(true, Ordering::Relaxed)
         {
             return Read::Wake(token);
         }
@@ -154,7 +155,8 @@ impl Cache {
     }
 
     /// The token is the store's, as of now.
-    pub(crate) fn checked(&self, key: &ConnectionKey, clock: &dyn Clock) {
+    #[cfg(test)]
+    fn checked(&self, key: &ConnectionKey, clock: &dyn Clock) {
         if let Some(entry) = self.entries.pin().get(key) {
             entry
                 .checked
@@ -174,7 +176,10 @@ impl Cache {
             rest: None,
         };
         let ended = self.ended();
-        if ended.get(key).is_some_and(|(grant, _)| held.grant <= *grant) {
+        if ended
+            .get(key)
+            .is_some_and(|(grant, _)| held.grant <= *grant)
+        {
             return;
         }
         let entries = self.entries.pin();
@@ -340,11 +345,22 @@ impl Cache {
         Some(Arc::clone(&entries.get(key)?.held().credential))
     }
 
+    /// The newest credential that this process has seen of a connection, with its generation.
+    pub(crate) fn newest(&self, key: &ConnectionKey) -> Option<(Generation, Arc<Credential>)> {
+        let entries = self.entries.pin();
+        let held = entries.get(key)?.held();
+        Some((held.generation, Arc::clone(&held.credential)))
+    }
+
+    /// How many connections have a token in memory.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Drops what was not used for `idle`; returns how many connections that were.
     pub(crate) fn evict(&self, clock: &dyn Clock, idle: Duration) -> usize {
         let now = clock.monotonic();
-        self.ended()
-            .retain(|_, (_, at)| now.since(*at) < ENDED_FOR);
+        self.ended().retain(|_, (_, at)| now.since(*at) < ENDED_FOR);
         self.drop_unused(clock, idle)
     }
 

@@ -9,7 +9,8 @@ mod flight;
     not(feature = "machine"),
     expect(
         unreachable_pub,
-        reason = "public for the explorer and the soak tests only"
+        dead_code,
+        reason = "reached by the explorer through the feature `machine`"
     )
 )]
 pub mod machine;
@@ -17,6 +18,7 @@ pub(crate) mod renewal;
 pub(crate) mod windows;
 
 pub use self::access::Token;
+pub(crate) use self::access::shutting_down;
 pub(crate) use self::cache::{Arrival, Cache};
-pub(crate) use self::driver::{Errand, Landing};
-pub(crate) use self::flight::Flights;
+pub(crate) use self::driver::{Errand, Landing, Why};
+pub(crate) use self::flight::{Enlisted, Flights};

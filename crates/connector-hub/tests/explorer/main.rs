@@ -521,7 +521,7 @@ fn whatever_else_happens_only_unheard_answers_are_lost() {
             Setting {
                 bounds: Bounds {
                     disconnects: 1,
-                    outages: 1,
+                    unknowns: 1,
                     ..LOSSES
                 },
                 ..DESIGN
