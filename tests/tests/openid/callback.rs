@@ -122,7 +122,7 @@ fn forgeries() -> Vec<Forgery> {
             ..Forgery::of_rest("another tenant", true)
         },
         Forgery {
-            after: Duration::from_secs(10 * 60),
+            after: Duration::from_mins(10),
             ..Forgery::of_rest("expired", true)
         },
     ]
@@ -172,7 +172,7 @@ async fn a_callback_that_is_loaded_again_has_the_same_outcome_and_sends_its_code
         assert_eq!(again.key, first.key);
     }
     // A day later the flow is forgotten, and the code is still not sent.
-    world.clock.advance(Duration::from_secs(48 * 60 * 60));
+    world.clock.advance(Duration::from_hours(48));
     world.call_back(&flow, &query).await.unwrap_err();
     assert_eq!(world.wire.token_requests(), 1);
     assert_eq!(world.ledger("hub-again").await.exchanges.all(), 1);

@@ -48,8 +48,8 @@ async fn one_request_for_all<S: Store + Clone>(world: &World, account: &str, sto
         world.clock.advance(past_expiry());
         let tokens = stampede(world, &fleet, &key).await;
         assert_eq!(tokens.len(), TASKS);
-        let stored = stores[0].load(&key).await.unwrap().unwrap();
-        let kept = credential(&world.keys, &stored).await;
+        let row = stores[0].load(&key).await.unwrap().unwrap();
+        let kept = credential(&world.keys, &row).await;
         let newest = digest(kept.secret());
         assert!(tokens.iter().all(|token| *token == newest));
         assert!(world.openid.is_active(kept.secret()).await.unwrap());
