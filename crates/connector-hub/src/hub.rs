@@ -131,10 +131,6 @@ impl Inner {
         enlisted.ok_or_else(|| crate::token::shutting_down(operation))
     }
 
-    pub(crate) fn connectors(&self) -> impl Iterator<Item = &Arc<dyn Connector>> {
-        self.connectors.values()
-    }
-
     /// The registration of the moment: the connector's own, else that of the hub's source.
     pub(crate) async fn app(
         &self,

@@ -4,10 +4,15 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod adopt;
+mod authorize;
 mod breaker;
+mod callback;
 mod check;
+mod connect;
 mod disconnect;
 mod events;
+mod flow;
 mod health;
 mod hub;
 mod keys;
@@ -15,7 +20,11 @@ mod token;
 mod vault;
 mod worker;
 
+pub use crate::adopt::Adopt;
+pub use crate::authorize::{Authorization, Authorize};
+pub use crate::callback::FinishConnect;
 pub use crate::check::CheckOutcome;
+pub use crate::connect::{Connected, ScopeReport};
 pub use crate::disconnect::Disconnect;
 pub use crate::events::ChangeHandler;
 pub use crate::health::{AppHealth, Health};

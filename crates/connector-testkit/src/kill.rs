@@ -47,7 +47,7 @@ use connector_core::store::{
     DeliveryQueue, DeliveryRecord, Direction, Due, Effects, EndOutcome, EndRequest, FailOutcome,
     Failure, Filter, LeasedDelivery, NewDelivery, NewQuarantine, NewState, Patch, PutGrant,
     PutOutcome, PutStateOutcome, Quarantined, Revocation, RowRef, SealedRow, Slice, StateKey,
-    StateStore, Stored, TokenStore, UpdateOutcome, Upkeep, WorkKind,
+    StateStore, Stored, StoredState, TokenStore, UpdateOutcome, Upkeep, WorkKind,
 };
 use connector_core::{
     AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Error, ErrorKind, Fence,
@@ -311,6 +311,7 @@ counted! {
 counted! {
     StateStore as "state" {
         fn put_state(state: NewState) -> Result<PutStateOutcome>;
+        fn state(key: &StateKey) -> Result<Option<StoredState>>;
         fn begin(key: &StateKey, binding: &[u8; 32], code: &[u8; 32]) -> Result<BeginOutcome>;
         fn finish_state(key: &StateKey, outcome: ConnectOutcome) -> Result<bool>;
     }

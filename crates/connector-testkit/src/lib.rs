@@ -11,6 +11,8 @@
 //! connector_testkit::upkeep_suite!(Fixture);
 //! ```
 //!
+//! A cipher's tests apply [`cipher_suite!`] to a [`CipherFixture`](cipher::CipherFixture).
+//! [`history`] records what concurrent callers of a store saw, and judges it afterwards.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -19,6 +21,7 @@ pub mod artefacts;
 pub mod cipher;
 mod config;
 mod fixture;
+pub mod history;
 pub mod kill;
 pub mod leak;
 pub mod store;

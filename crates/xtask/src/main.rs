@@ -10,8 +10,10 @@
 
 mod api;
 mod check;
+mod counterparts;
 mod dependencies;
 mod features;
+mod leak;
 mod process;
 mod test;
 mod text;

@@ -36,8 +36,8 @@ const PREFIX: usize = HEAD + SALT + NONCE + COMMITMENT;
 const TAG: usize = 16;
 const OVERHEAD: usize = PREFIX + TAG;
 
-/// Room for the associated data of usual names, so that it needs no allocation. It is not secret.
-type AssociatedData = SmallVec<[u8; 512]>;
+/// What a key is derived with and a seal is bound to. Not secret. Usual names need no allocation.
+type Public = SmallVec<[u8; 512]>;
 
 /// Why a text does not hold usable keys. The text itself is never repeated.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -119,7 +119,7 @@ impl Key {
                 bytes: decoded.len(),
             })?;
         let mut id = [0; KEY_ID];
-        expand(&[0; SALT], bytes, &[KEY_ID_INFO], &mut id)
+        expand(&[0; SALT], bytes, KEY_ID_INFO, &mut id)
             .map_err(|_| KeyringError::Derivation { position })?;
         Ok(Self {
             id: KeyId::from_bytes(id),
@@ -239,7 +239,8 @@ impl Keyring {
         let mut bytes = Vec::with_capacity(OVERHEAD + plaintext.len());
         bytes.extend_from_slice(&PREAMBLE);
         bytes.extend_from_slice(self.sealing.id.as_bytes());
-        let derived = Derived::new(&self.sealing, &bytes, salt, place)?;
+        let mut derived = Derived::empty();
+        derived.fill(&self.sealing, &bytes, salt, place)?;
         bytes.extend_from_slice(&drawn);
         bytes.extend_from_slice(derived.commitment());
         let associated = associated_data(&bytes, place)?;
@@ -284,23 +285,24 @@ impl Keyring {
         if sealed.key_id() != envelope.key_id {
             return Err(unsealable("the record names another key than its bytes do"));
         }
-        let derived = Derived::new(key, envelope.head, envelope.salt, place)?;
+        let mut derived = Derived::empty();
+        derived.fill(key, envelope.head, envelope.salt, place)?;
         if !bool::from(derived.commitment().ct_eq(envelope.commitment)) {
             return Err(unsealable("the record does not belong here or was changed"));
         }
         let associated = associated_data(envelope.prefix, place)?;
-        let mut plaintext = Zeroizing::new(envelope.ciphertext_and_tag.to_vec());
-        let length = derived
+        let mut plaintext = Plaintext::new(envelope.ciphertext.to_vec());
+        derived
             .key()?
-            .open_in_place(
+            .open_in_place_separate_tag(
                 Nonce::assume_unique_for_key(*envelope.nonce),
                 Aad::from(&associated),
-                &mut plaintext,
+                (*envelope.tag).into(),
+                &mut plaintext.0,
+                0..,
             )
-            .map_err(|_| unsealable("the record does not belong here or was changed"))?
-            .len();
-        plaintext.truncate(length);
-        Ok(Plaintext(plaintext))
+            .map_err(|_| unsealable("the record does not belong here or was changed"))?;
+        Ok(plaintext)
     }
 
     fn keys(&self) -> impl Iterator<Item = &Key> {
@@ -348,20 +350,20 @@ struct Envelope<'a> {
     salt: &'a [u8; SALT],
     nonce: &'a [u8; NONCE],
     commitment: &'a [u8; COMMITMENT],
-    ciphertext_and_tag: &'a [u8],
+    ciphertext: &'a [u8],
+    tag: &'a [u8; TAG],
 }
 
 impl<'a> Envelope<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self> {
         Self::split(bytes)
-            .filter(|envelope| {
-                (TAG..=TAG + LONGEST_PLAINTEXT).contains(&envelope.ciphertext_and_tag.len())
-            })
+            .filter(|envelope| envelope.ciphertext.len() <= LONGEST_PLAINTEXT)
             .ok_or_else(|| unsealable("the record is cut short or not one of ours"))
     }
 
     fn split(bytes: &'a [u8]) -> Option<Self> {
-        let (prefix, ciphertext_and_tag) = bytes.split_at_checked(PREFIX)?;
+        let (prefix, rest) = bytes.split_at_checked(PREFIX)?;
+        let (ciphertext, tag) = rest.split_last_chunk()?;
         let (head, rest) = prefix.split_first_chunk()?;
         let key_id = head.strip_prefix(&PREAMBLE)?;
         let (salt, rest) = rest.split_first_chunk()?;
@@ -373,34 +375,28 @@ impl<'a> Envelope<'a> {
             salt,
             nonce,
             commitment: rest.try_into().ok()?,
-            ciphertext_and_tag,
+            ciphertext,
+            tag,
         })
     }
 }
 
 /// What one record's salt and place make of a key: a key of its own, and a commitment to it.
-struct Derived(Zeroizing<[u8; KEY + COMMITMENT]>);
+/// Filled where it stays, so that no copy is left behind; erased when dropped.
+struct Derived([u8; KEY + COMMITMENT]);
 
 impl Derived {
-    fn new(key: &Key, head: &[u8], salt: &[u8], place: &Place<'_>) -> Result<Self> {
-        let tenant = tenant(place);
-        let row = place.row.as_bytes();
-        let mut derived = Zeroizing::new([0; KEY + COMMITMENT]);
-        expand(
-            salt,
-            key.bytes.expose_secret(),
-            &[
-                SEAL_INFO,
-                head,
-                &length(tenant)?,
-                tenant,
-                &length(row)?,
-                row,
-            ],
-            &mut *derived,
-        )
-        .map_err(|_| refused_by_primitive())?;
-        Ok(Self(derived))
+    const fn empty() -> Self {
+        Self([0; KEY + COMMITMENT])
+    }
+
+    fn fill(&mut self, key: &Key, head: &[u8], salt: &[u8], place: &Place<'_>) -> Result<()> {
+        let mut info = Public::from_slice(SEAL_INFO);
+        info.extend_from_slice(head);
+        append(&mut info, tenant(place))?;
+        append(&mut info, place.row.as_bytes())?;
+        expand(salt, key.bytes.expose_secret(), &info, &mut self.0)
+            .map_err(|_| refused_by_primitive())
     }
 
     fn key(&self) -> Result<LessSafeKey> {
@@ -411,6 +407,14 @@ impl Derived {
 
     fn commitment(&self) -> &[u8] {
         &self.0[KEY..]
+    }
+}
+
+impl Drop for Derived {
+    fn drop(&mut self) {
+        // At once, as in Plaintext; the barrier keeps the compiler from leaving it out.
+        self.0 = [0; KEY + COMMITMENT];
+        zeroize::optimization_barrier(&self.0);
     }
 }
 
@@ -426,48 +430,46 @@ impl hkdf::KeyType for Length {
 fn expand(
     salt: &[u8],
     key: &[u8; KEY],
-    info: &[&[u8]],
+    info: &[u8],
     derived: &mut [u8],
 ) -> Result<(), ring::error::Unspecified> {
     hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
         .extract(key)
-        .expand(info, Length(derived.len()))?
+        .expand(&[info], Length(derived.len()))?
         .fill(derived)
 }
 
 /// Everything that a seal is bound to. `prefix` is the envelope up to its ciphertext.
-fn associated_data(prefix: &[u8], place: &Place<'_>) -> Result<AssociatedData> {
-    let mut data = AssociatedData::from_slice(prefix);
-    for field in [
-        tenant(place),
-        place.provider.as_str().as_bytes(),
-        place.app.as_str().as_bytes(),
-        place.row.as_bytes(),
-    ] {
-        data.extend_from_slice(&length(field)?);
-        data.extend_from_slice(field);
-    }
+fn associated_data(prefix: &[u8], place: &Place<'_>) -> Result<Public> {
+    let mut data = Public::from_slice(prefix);
+    append(&mut data, tenant(place))?;
+    append(&mut data, place.provider.as_str().as_bytes())?;
+    append(&mut data, place.app.as_str().as_bytes())?;
+    append(&mut data, place.row.as_bytes())?;
     data.push(place.kind.code());
     data.extend_from_slice(&place.grant.get().to_be_bytes());
     data.extend_from_slice(&place.fence.get().to_be_bytes());
     Ok(data)
 }
 
+/// Appends `field` with its length before it, so that fields cannot run into each other.
+fn append(data: &mut Public, field: &[u8]) -> Result<()> {
+    let length = u32::try_from(field.len()).map_err(|_| {
+        Error::new(
+            ErrorKind::InvalidInput,
+            "cipher.place",
+            "a part of the place has more than 4 GiB; give the row a shorter id",
+        )
+    })?;
+    data.extend_from_slice(&length.to_be_bytes());
+    data.extend_from_slice(field);
+    Ok(())
+}
+
 fn tenant<'a>(place: &Place<'a>) -> &'a [u8] {
     place
         .tenant
         .map_or(&[], |tenant| tenant.as_str().as_bytes())
-}
-
-fn length(field: &[u8]) -> Result<[u8; 4]> {
-    match u32::try_from(field.len()) {
-        Ok(length) => Ok(length.to_be_bytes()),
-        Err(_) => Err(Error::new(
-            ErrorKind::InvalidInput,
-            "cipher.place",
-            "a part of the place has more than 4 GiB; give the row a shorter id",
-        )),
-    }
 }
 
 fn unsealable(what: &'static str) -> Error {

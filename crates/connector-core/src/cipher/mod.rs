@@ -7,7 +7,6 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use zeroize::Zeroizing;
 
 pub use self::keyring::{Keyring, KeyringError};
 pub use self::rotation::{ResealedPage, UnopenableRow, reseal_page};
@@ -92,19 +91,30 @@ impl fmt::Debug for Sealed {
 }
 
 /// What was sealed, in memory for as short as possible and erased when dropped.
-pub struct Plaintext(Zeroizing<Vec<u8>>);
+pub struct Plaintext(Vec<u8>);
 
 impl Plaintext {
     /// Takes the bytes over.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self(bytes)
     }
 
     /// The bytes. Do not copy them.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl Drop for Plaintext {
+    fn drop(&mut self) {
+        // zeroize's own way with a Vec writes byte by byte, which for a usual record takes longer
+        // than decrypting it. This fills the whole allocation at once, and the barrier keeps the
+        // compiler from leaving it out.
+        self.0.clear();
+        self.0.resize(self.0.capacity(), 0);
+        zeroize::optimization_barrier(self.0.as_slice());
     }
 }
 

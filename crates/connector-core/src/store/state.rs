@@ -82,6 +82,19 @@ pub struct NewState {
     pub keep_for: Duration,
 }
 
+/// A flow as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredState {
+    /// The tenant that began it. Part of its seal.
+    pub tenant: TenantId,
+    /// The provider it leads to. Part of its seal.
+    pub provider: ProviderId,
+    /// The registration it uses. Part of its seal.
+    pub app: AppKey,
+    /// What it remembers, sealed.
+    pub sealed: Sealed,
+}
+
 /// Whether a flow was remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PutStateOutcome {
@@ -138,6 +151,14 @@ pub trait StateStore: Upkeep {
     /// # Errors
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
     async fn put_state(&self, state: NewState) -> Result<PutStateOutcome>;
+
+    /// The flow of a key, so that a callback is compared with what its begin remembered before it
+    /// takes the flow; `None` if there is none or its time has passed. It changes nothing
+    /// (`a_state_is_read_back`).
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
+    async fn state(&self, key: &StateKey) -> Result<Option<StoredState>>;
 
     /// Takes the flow for a callback. `binding` is SHA-256 of the browser's cookie, `code` that of
     /// the authorization code or of the error that came instead.

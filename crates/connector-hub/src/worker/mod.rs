@@ -4,6 +4,7 @@
 mod changes;
 mod lane;
 mod metadata;
+mod quarantine;
 mod renew;
 mod revoke;
 
@@ -43,7 +44,7 @@ const UNUSED: Duration = Duration::from_secs(3600);
 
 impl Hub {
     /// The worker of this process: it refreshes credentials before they expire, keeps refresh tokens
-    /// from lapsing, revokes what was disconnected, reads metadata, tells handlers about changes,
+    /// from lapsing, finishes connects that were cut off, revokes what was disconnected, reads metadata, tells handlers about changes,
     /// and removes what has expired.
     ///
     /// Start it on as many nodes as you like. Without one, tokens are refreshed when somebody asks
@@ -138,6 +139,8 @@ impl Worker {
         let mut tasks = JoinSet::new();
         let shared = Arc::clone(&self.shared);
         tasks.spawn(async move { shared.tidy().await });
+        let shared = Arc::clone(&self.shared);
+        tasks.spawn(async move { shared.settle().await });
         let work = self.take(&mut tasks, BATCH).await?;
         while let Some(ended) = tasks.join_next().await {
             report(ended);
@@ -174,6 +177,8 @@ impl Worker {
             };
             let shared = Arc::clone(&self.shared);
             tasks.spawn(async move { shared.tidy().await });
+            let shared = Arc::clone(&self.shared);
+            tasks.spawn(async move { shared.settle().await });
             let shared = Arc::clone(&self.shared);
             tasks.spawn(async move {
                 shared.tell().await;

@@ -54,6 +54,31 @@ pub(super) async fn too_many_open_states_are_refused<F: StoreFixture>(fixture: &
     assert_eq!(put, PutStateOutcome::Stored, "expired flows do not count");
 }
 
+pub(super) async fn a_state_is_read_back<F: StoreFixture>(fixture: &F) {
+    let (store, other) = (open(fixture).await, open(fixture).await);
+    let put = done(store.put_state(new_state(1)).await);
+    assert_eq!(put, PutStateOutcome::Stored);
+    let read = done(other.state(&state_key(1)).await).map(|it| (it.tenant, it.app, it.sealed));
+    let written = new_state(1);
+    assert_eq!(read, Some((written.tenant, written.app, written.sealed)));
+    assert_eq!(done(store.state(&state_key(2)).await), None);
+    let first = done(store.begin(&state_key(1), &BINDING, &CODE).await);
+    assert_eq!(
+        first,
+        BeginOutcome::First(sealed("state 1")),
+        "reading takes nothing"
+    );
+    assert!(done(store.state(&state_key(1)).await).is_some());
+
+    done(store.put_state(new_state(3)).await);
+    fixture.advance(seconds(600));
+    assert_eq!(done(store.state(&state_key(3)).await), None, "it expired");
+    assert!(
+        done(store.state(&state_key(1)).await).is_some(),
+        "a begun flow is kept"
+    );
+}
+
 pub(super) async fn put_state_twice_stores_it_once<F: StoreFixture>(fixture: &F) {
     let (store, other) = (open(fixture).await, open(fixture).await);
     for store in [&store, &other, &store] {

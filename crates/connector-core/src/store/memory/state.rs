@@ -12,7 +12,9 @@ use crate::cipher::Sealed;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider::ProviderId;
-use crate::store::{BeginOutcome, ConnectOutcome, NewState, PutStateOutcome, StateKey, StateStore};
+use crate::store::{
+    BeginOutcome, ConnectOutcome, NewState, PutStateOutcome, StateKey, StateStore, StoredState,
+};
 
 #[derive(Default)]
 pub(super) struct States(pub(super) BTreeMap<StateKey, State>);
@@ -90,6 +92,19 @@ impl StateStore for MemoryStore {
         };
         states.insert(state.key, row);
         Ok(PutStateOutcome::Stored)
+    }
+
+    async fn state(&self, key: &StateKey) -> Result<Option<StoredState>> {
+        let (data, now) = self.open();
+        let state = data.states.0.get(key);
+        Ok(state
+            .filter(|state| !state.has_expired(now))
+            .map(|state| StoredState {
+                tenant: state.tenant.clone(),
+                provider: state.provider.clone(),
+                app: state.app.clone(),
+                sealed: state.sealed.clone(),
+            }))
     }
 
     async fn begin(

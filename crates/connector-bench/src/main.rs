@@ -1,0 +1,73 @@
+//! Measures the workspace against its performance targets, one row per target:
+//!
+//! ```text
+//! cargo run --release -p connector-bench -- p3
+//! ```
+//!
+//! Every row runs what it compares in turns, in one process, and prints a markdown table. A target
+//! that is missed is reported, not asserted: a benchmark never fails a test run.
+
+#![expect(clippy::print_stdout, reason = "the tables are the output")]
+
+mod fixture;
+mod p1;
+mod p10;
+mod p2;
+mod p3;
+mod turns;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+struct Row {
+    name: &'static str,
+    what: &'static str,
+    measure: fn() -> Outcome,
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        name: "p1",
+        what: "the cached access token",
+        measure: p1::measure,
+    },
+    Row {
+        name: "p2",
+        what: "10,000 tasks on one expired token",
+        measure: p2::measure,
+    },
+    Row {
+        name: "p3",
+        what: "seal and open 1 KiB",
+        measure: p3::measure,
+    },
+    Row {
+        name: "p10",
+        what: "read and refresh a connection in SQLite",
+        measure: p10::measure,
+    },
+];
+
+fn main() -> ExitCode {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let known = |name: &String| ROWS.iter().any(|row| row.name == name);
+    if wanted.is_empty() || !wanted.iter().all(known) {
+        println!("Usage: connector-bench ROW...");
+        for row in ROWS {
+            println!("  {}  {}", row.name, row.what);
+        }
+        return ExitCode::FAILURE;
+    }
+    for row in ROWS {
+        if wanted.iter().any(|name| name == row.name) {
+            println!("\n{}: {}\n", row.name, row.what);
+            if let Err(error) = (row.measure)() {
+                println!("{} could not be measured: {error}", row.name);
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,202 @@
+//! What a stored credential looks like, who can read it, and what a refresh leaves behind.
+//!
+//! Runs offline to its end: `cargo run -p connector-store-sqlite --example sealed_store`
+
+#![expect(clippy::print_stdout, reason = "the example explains what it does")]
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector_core::cipher::{CredentialCipher, KeyId, Keyring, Place, Sealed, SealedKind};
+use connector_core::clock::{Clock, SystemClock};
+use connector_core::http::Origin;
+use connector_core::store::{
+    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, Expect,
+    Expiries, PutGrant, PutOutcome, TokenStore, Upkeep,
+};
+use connector_core::{
+    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind, Fence,
+    Generation, GrantNumber, Metadata, ProviderId, Status, SystemRandom, TenantId,
+};
+use connector_store_sqlite::SqliteStore;
+
+static PROVIDER: ProviderId = ProviderId::from_static("example");
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a text cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Where a credential of the connection belongs: it opens there and nowhere else.
+fn place<'a>(key: &'a ConnectionKey, app: &'a AppKey, row: &'a str, fence: Fence) -> Place<'a> {
+    Place {
+        tenant: Some(&key.tenant),
+        provider: &PROVIDER,
+        app,
+        row,
+        kind: SealedKind::Credential,
+        grant: GrantNumber::new(1),
+        fence,
+    }
+}
+
+/// A credential as a provider's token endpoint might give it.
+fn credential(
+    access: &str,
+    refresh: &str,
+    clock: &dyn Clock,
+) -> Result<Credential, Box<dyn Error>> {
+    let now = clock.now();
+    let origin = Origin::parse("https://api.example.com")?;
+    Ok(Credential::new(CredentialKind::OAuth, origin, access, now)
+        .with_refresh_token(refresh)
+        .with_expiry(now.after(Duration::from_secs(3600))))
+}
+
+async fn seal(
+    keyring: &Keyring,
+    place: &Place<'_>,
+    credential: &Credential,
+) -> Result<Sealed, Box<dyn Error>> {
+    let plaintext = credential.to_plaintext()?;
+    Ok(keyring.seal(place, plaintext.expose()).await?)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("connectors.db");
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let random = SystemRandom::new();
+    let app = AppKey::default();
+
+    println!("1. A key is made. In a service it comes from the environment and is kept safe.");
+    let keyring = Keyring::parse(&Keyring::generate()?)?;
+    println!("   It is known by its id, {}.", keyring.sealing_key());
+
+    println!("2. A store is opened: one SQLite file in a temporary directory.");
+    let store = SqliteStore::open(&path).await?;
+
+    println!("3. A credential is sealed for one tenant and one connection, and stored.");
+    let key = ConnectionKey::new(TenantId::new("acme")?, ConnectionId::generate(&random)?);
+    let row = key.id.to_string();
+    let first = Fence::new(1);
+    let open_credential = credential("access-token-1", "refresh-token-1", &*clock)?;
+    let sealed = seal(&keyring, &place(&key, &app, &row, first), &open_credential).await?;
+    let expiries = Expiries {
+        access: Some(Duration::from_secs(3600)),
+        refresh: None,
+    };
+    let grant = PutGrant {
+        key: key.clone(),
+        provider: PROVIDER.clone(),
+        app: app.clone(),
+        account: Account::identified(AccountKey::new("account-1")?).with_label("Example account"),
+        expect: Expect::Absent,
+        grant: GrantNumber::new(1),
+        generation: Generation::new(1),
+        fence: first,
+        credential: sealed.clone(),
+        expiries,
+        status: Status::Connected,
+        metadata: Metadata::new(),
+        takes: None,
+    };
+    let outcome = store.put_grant(grant, Effects::none()).await?;
+    ensure(outcome == PutOutcome::Stored, "the grant was not stored")?;
+
+    println!("4. This is what lies in the database file:");
+    let no_key = KeyId::from_bytes([0; 8]);
+    for stored in store.sealed_rows(&no_key, None, 10).await?.items {
+        let bytes = stored.sealed.bytes();
+        println!(
+            "   {} bytes under key {}:",
+            bytes.len(),
+            stored.sealed.key_id()
+        );
+        println!("   {}...", hex(&bytes[..48.min(bytes.len())]));
+        ensure(
+            !contains(bytes, b"access-token"),
+            "the token can be read in the stored bytes",
+        )?;
+    }
+
+    println!("5. It is read back and opened with the key.");
+    let stored = store.load(&key).await?.ok_or("the connection is gone")?;
+    let current = stored.current.ok_or("there is no credential")?;
+    let opened = keyring
+        .open(&place(&key, &app, &row, current.fence), &current.sealed)
+        .await?;
+    let opened = Credential::from_plaintext(&opened)?;
+    println!("   It may be sent to {} only.", opened.origin());
+    println!("   Printing it shows no token: {opened:?}");
+
+    println!("6. It is refreshed: claim the right, ask the provider, commit the answer.");
+    let claim_id = ClaimId::generate(&random)?;
+    let request = ClaimRequest {
+        claim_id,
+        grant: GrantNumber::new(1),
+        seen: Generation::new(1),
+        kind: ClaimKind::Refresh,
+        hold: Duration::from_secs(60),
+        confirmed: None,
+    };
+    let ClaimOutcome::Granted { fence, .. } = store.claim(&key, request).await? else {
+        return Err("the claim was not granted".into());
+    };
+    let answer = credential("access-token-2", "refresh-token-2", &*clock)?;
+    let commit = Commit {
+        claim_id,
+        grant: GrantNumber::new(1),
+        base: Generation::new(1),
+        fence,
+        credential: seal(&keyring, &place(&key, &app, &row, fence), &answer).await?,
+        expiries,
+        status: Status::Connected,
+        rotates: true,
+        takes_pending: None,
+    };
+    let outcome = store.commit(&key, commit, Effects::none()).await?;
+    ensure(
+        outcome == CommitOutcome::Stored,
+        "the answer was not stored",
+    )?;
+    let stored = store.load(&key).await?.ok_or("the connection is gone")?;
+    println!("   The generation is {} now.", stored.connection.generation);
+    let previous = stored.previous.ok_or("the previous credential is gone")?;
+    println!(
+        "   Generation {} is kept until the new one has worked once.",
+        previous.generation
+    );
+
+    println!("7. Another tenant asks for the same connection.");
+    let other = ConnectionKey::new(TenantId::new("umbrella")?, key.id);
+    ensure(store.load(&other).await?.is_none(), "it was found")?;
+    println!("   It finds nothing.");
+
+    println!("8. The bytes are copied to that tenant's place, as a thief of the database might.");
+    match keyring
+        .open(&place(&other, &app, &row, first), &sealed)
+        .await
+    {
+        Ok(_) => return Err("the bytes opened in another place".into()),
+        Err(error) => println!("   They do not open: {error}"),
+    }
+
+    store.close().await;
+    println!("Done.");
+    Ok(())
+}
+
+fn ensure(holds: bool, otherwise: &'static str) -> Result<(), Box<dyn Error>> {
+    if holds { Ok(()) } else { Err(otherwise.into()) }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}

@@ -1,0 +1,196 @@
+//! Values on their way into and out of columns.
+
+use connector_core::cipher::{KeyId, Sealed};
+use connector_core::clock::Timestamp;
+use connector_core::store::{Cursor, Slice};
+use connector_core::{
+    AccountKey, AppKey, ConnectionId, ConnectionKey, InvalidName, ProviderId, Result, TenantId,
+};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Decode, Row, Sqlite, Type};
+
+use crate::error::{failed, foreign_cursor, number_too_large, unreadable};
+
+/// Reads the columns of a row one after the other, in the order of the statement.
+pub(crate) struct Columns<'r> {
+    row: &'r SqliteRow,
+    next: usize,
+    operation: &'static str,
+}
+
+impl<'r> Columns<'r> {
+    pub(crate) const fn new(row: &'r SqliteRow, operation: &'static str) -> Self {
+        Self {
+            row,
+            next: 0,
+            operation,
+        }
+    }
+
+    pub(crate) const fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// The same place in another row of the same statement.
+    pub(crate) const fn on<'o>(&self, row: &'o SqliteRow) -> Columns<'o> {
+        Columns {
+            row,
+            next: self.next,
+            operation: self.operation,
+        }
+    }
+
+    pub(crate) fn skip(&mut self, columns: usize) {
+        self.next += columns;
+    }
+
+    /// The next column as it is.
+    pub(crate) fn take<T: Decode<'r, Sqlite> + Type<Sqlite>>(&mut self) -> Result<T> {
+        let value = self.row.try_get(self.next);
+        self.next += 1;
+        value.map_err(|failure| failed(self.operation, failure))
+    }
+
+    /// True if the next column is null; does not move on.
+    pub(crate) fn is_null(&self) -> Result<bool> {
+        let value: Option<i64> = self
+            .row
+            .try_get(self.next)
+            .map_err(|failure| failed(self.operation, failure))?;
+        Ok(value.is_none())
+    }
+
+    pub(crate) fn number(&mut self) -> Result<u64> {
+        let value: i64 = self.take()?;
+        u64::try_from(value).map_err(|_| unreadable(self.operation))
+    }
+
+    pub(crate) fn small_number(&mut self) -> Result<u32> {
+        let value: i64 = self.take()?;
+        u32::try_from(value).map_err(|_| unreadable(self.operation))
+    }
+
+    pub(crate) fn time(&mut self) -> Result<Timestamp> {
+        Ok(Timestamp::from_unix_millis(self.take()?))
+    }
+
+    pub(crate) fn maybe_time(&mut self) -> Result<Option<Timestamp>> {
+        Ok(self.take::<Option<i64>>()?.map(Timestamp::from_unix_millis))
+    }
+
+    pub(crate) fn bytes<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let value: &[u8] = self.take()?;
+        value.try_into().map_err(|_| unreadable(self.operation))
+    }
+
+    /// A name that was checked when it was written.
+    fn name<T>(&mut self, read: impl FnOnce(&'r str) -> Result<T, InvalidName>) -> Result<T> {
+        let value: &str = self.take()?;
+        read(value).map_err(|_| unreadable(self.operation))
+    }
+
+    pub(crate) fn tenant(&mut self) -> Result<TenantId> {
+        self.name(TenantId::new)
+    }
+
+    pub(crate) fn provider(&mut self) -> Result<ProviderId> {
+        self.name(ProviderId::new)
+    }
+
+    pub(crate) fn app(&mut self) -> Result<AppKey> {
+        self.name(AppKey::new)
+    }
+
+    pub(crate) fn account(&mut self) -> Result<AccountKey> {
+        self.name(AccountKey::new)
+    }
+
+    /// A tenant and a connection's id.
+    pub(crate) fn key(&mut self) -> Result<ConnectionKey> {
+        let tenant = self.tenant()?;
+        Ok(ConnectionKey::new(
+            tenant,
+            ConnectionId::from_bytes(self.bytes()?),
+        ))
+    }
+
+    /// A value of a closed list, by its stable name.
+    pub(crate) fn parsed<T>(&mut self, read: impl FnOnce(&str) -> Option<T>) -> Result<T> {
+        let value: &str = self.take()?;
+        read(value).ok_or_else(|| unreadable(self.operation))
+    }
+
+    /// A key id and the bytes that it sealed.
+    pub(crate) fn sealed(&mut self) -> Result<Sealed> {
+        let key_id = KeyId::from_bytes(self.bytes()?);
+        Ok(Sealed::new(key_id, self.take::<Vec<u8>>()?))
+    }
+}
+
+/// A number as SQLite keeps it.
+pub(crate) fn integer(operation: &'static str, number: u64) -> Result<i64> {
+    i64::try_from(number).map_err(|_| number_too_large(operation))
+}
+
+/// The row number that a cursor stands for; zero, before all rows, without one.
+pub(crate) fn number_after(operation: &'static str, after: Option<&Cursor>) -> Result<i64> {
+    after.map_or(Ok(0), |cursor| {
+        cursor
+            .as_str()
+            .parse()
+            .ok()
+            .filter(|number| *number >= 0)
+            .ok_or_else(|| foreign_cursor(operation))
+    })
+}
+
+/// How many rows to read for a slice of `n`: one more shows whether the list goes on.
+pub(crate) fn one_more(n: u16) -> i64 {
+    i64::from(n.max(1)) + 1
+}
+
+/// The first `n` of the rows, at least one, and where the list goes on. Each row begins with its
+/// number.
+pub(crate) fn slice<T>(
+    operation: &'static str,
+    rows: &[SqliteRow],
+    n: u16,
+    mut read: impl FnMut(&mut Columns<'_>) -> Result<T>,
+) -> Result<Slice<T>> {
+    let n = usize::from(n.max(1));
+    let mut items = Vec::with_capacity(rows.len().min(n));
+    let mut last = 0;
+    for row in rows.iter().take(n) {
+        last = Columns::new(row, operation).take()?;
+        items.push(read(&mut Columns::new(row, operation))?);
+    }
+    let next = (rows.len() > n)
+        .then(|| Cursor::new(i64::to_string(&last)))
+        .transpose()?;
+    Ok(Slice { items, next })
+}
+
+/// A statement with those conditions that apply. Parameters are numbered, so that all of them are
+/// bound whichever apply.
+pub(crate) fn select(
+    start: &'static str,
+    conditions: &[(&'static str, bool)],
+    end: &'static str,
+) -> AssertSqlSafe<String> {
+    let mut sql = start.to_owned();
+    for (condition, applies) in conditions {
+        if *applies {
+            sql.push_str(condition);
+        }
+    }
+    sql.push_str(end);
+    AssertSqlSafe(sql)
+}
+
+/// SHA-256 of sealed bytes as they were first given: they may be sealed anew meanwhile.
+pub(crate) fn digest(sealed: &Sealed) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, sealed.bytes());
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest.as_ref());
+    bytes
+}

@@ -1,0 +1,165 @@
+//! What SQLite reports, as the workspace's error.
+
+use connector_core::{Error, ErrorKind};
+
+/// SQLite's primary result codes that need an answer of their own.
+mod code {
+    pub(super) const ERROR: i32 = 1;
+    pub(super) const BUSY: i32 = 5;
+    pub(super) const LOCKED: i32 = 6;
+    pub(super) const READONLY: i32 = 8;
+    pub(super) const CORRUPT: i32 = 11;
+    pub(super) const FULL: i32 = 13;
+    pub(super) const CANTOPEN: i32 = 14;
+    pub(super) const PROTOCOL: i32 = 15;
+    pub(super) const SCHEMA: i32 = 17;
+    pub(super) const TOOBIG: i32 = 18;
+    pub(super) const CONSTRAINT: i32 = 19;
+    pub(super) const PERM: i32 = 3;
+    pub(super) const NOTADB: i32 = 26;
+    /// Extended: the file was moved or replaced while it was open.
+    pub(super) const READONLY_DBMOVED: i32 = 1032;
+}
+
+/// The extended result code, if the failure came from SQLite itself.
+fn extended_code(failure: &sqlx::Error) -> Option<i32> {
+    failure.as_database_error()?.code()?.parse().ok()
+}
+
+/// True when another connection was in the way, so that trying again may succeed.
+pub(crate) fn is_busy(failure: &sqlx::Error) -> bool {
+    extended_code(failure).is_some_and(|extended| {
+        matches!(extended & 0xff, code::BUSY | code::LOCKED | code::PROTOCOL)
+    })
+}
+
+/// The one place where a failure of SQLite or of its driver becomes an error.
+pub(crate) fn failed(operation: &'static str, failure: sqlx::Error) -> Error {
+    let (kind, message) = match extended_code(&failure) {
+        Some(extended) => of_code(extended),
+        None => of_driver(&failure),
+    };
+    Error::new(kind, operation, message).with_source(failure)
+}
+
+fn of_code(extended: i32) -> (ErrorKind, &'static str) {
+    if extended == code::READONLY_DBMOVED {
+        return (
+            ErrorKind::StoreUnavailable,
+            "the database file was moved or replaced while it was open; put it back and start the \
+             process again",
+        );
+    }
+    match extended & 0xff {
+        code::BUSY | code::LOCKED | code::PROTOCOL => (
+            ErrorKind::StoreUnavailable,
+            "other processes kept the database file locked for longer than the busy timeout; \
+             repeat the call, and look for a process that holds a transaction open",
+        ),
+        code::FULL => (
+            ErrorKind::StoreUnavailable,
+            "there is no room for the database file to grow; free space on its disk or raise its \
+             size limit, then repeat the call",
+        ),
+        code::READONLY | code::PERM => (
+            ErrorKind::Configuration,
+            "the database file or its directory cannot be written; give the process write \
+             permission to both",
+        ),
+        code::CANTOPEN => (
+            ErrorKind::Configuration,
+            "the database file cannot be opened; check that its directory exists and that the \
+             process may read and write both",
+        ),
+        code::NOTADB => (
+            ErrorKind::StoreIncompatible,
+            "the file is not an SQLite database; name another path or restore a backup",
+        ),
+        code::CORRUPT => (
+            ErrorKind::StoreIncompatible,
+            "the database file is damaged; stop writing to it and restore a backup",
+        ),
+        code::ERROR | code::SCHEMA => (
+            ErrorKind::StoreIncompatible,
+            "the database does not have the tables that this version made; something else changed \
+             it, restore a backup",
+        ),
+        code::TOOBIG => (
+            ErrorKind::InvalidInput,
+            "a value is larger than SQLite can keep; pass a smaller one",
+        ),
+        code::CONSTRAINT => (
+            ErrorKind::Bug,
+            "a write would break a rule of the schema; please report it",
+        ),
+        _ => (
+            ErrorKind::StoreUnavailable,
+            "the database file cannot be read or written now; check its disk, then repeat the call",
+        ),
+    }
+}
+
+fn of_driver(failure: &sqlx::Error) -> (ErrorKind, &'static str) {
+    match failure {
+        sqlx::Error::PoolTimedOut => (
+            ErrorKind::StoreUnavailable,
+            "all read connections were in use for longer than the busy timeout; allow more of them \
+             or repeat the call",
+        ),
+        sqlx::Error::PoolClosed => closed_parts(),
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => unreadable_parts(),
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => (
+            ErrorKind::StoreUnavailable,
+            "the connection to the database file broke; repeat the call",
+        ),
+        _ => (
+            ErrorKind::Bug,
+            "the database driver was used against its rules; please report it",
+        ),
+    }
+}
+
+const fn closed_parts() -> (ErrorKind, &'static str) {
+    (
+        ErrorKind::StoreUnavailable,
+        "the store was closed; open it again",
+    )
+}
+
+const fn unreadable_parts() -> (ErrorKind, &'static str) {
+    (
+        ErrorKind::StoreIncompatible,
+        "the store holds a value that this version cannot read; update this node or restore the \
+         row from a backup",
+    )
+}
+
+/// The store was closed by its owner.
+pub(crate) fn closed(operation: &'static str) -> Error {
+    let (kind, message) = closed_parts();
+    Error::new(kind, operation, message)
+}
+
+/// A stored value is none that this version writes.
+pub(crate) fn unreadable(operation: &'static str) -> Error {
+    let (kind, message) = unreadable_parts();
+    Error::new(kind, operation, message)
+}
+
+/// A number is beyond what SQLite's integers hold.
+pub(crate) fn number_too_large(operation: &'static str) -> Error {
+    Error::new(
+        ErrorKind::InvalidInput,
+        operation,
+        "a number is larger than 2^63 - 1, the largest that this store keeps",
+    )
+}
+
+/// A cursor was made by another list.
+pub(crate) fn foreign_cursor(operation: &'static str) -> Error {
+    Error::new(
+        ErrorKind::InvalidInput,
+        operation,
+        "the cursor is not one of this list; pass what the slice before returned",
+    )
+}

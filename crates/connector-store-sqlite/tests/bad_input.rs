@@ -1,0 +1,229 @@
+//! What cannot be used is refused with an error that says what to do, and nothing is lost.
+
+mod fixture;
+
+use std::path::Path;
+use std::time::Duration;
+
+use connector_core::store::{Effects, Filter, PutOutcome, TokenStore};
+use connector_core::{Error, ErrorKind, Retry};
+use connector_store_sqlite::{SqliteOptions, SqliteStore};
+use connector_testkit::{StoreFixture, artefacts, leak};
+use sqlx::Connection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+
+use self::fixture::Fixture;
+use self::fixture::grants::{claim, first_grant, key};
+
+async fn refusal(path: impl AsRef<Path>) -> Error {
+    SqliteStore::open(path).await.unwrap_err()
+}
+
+async fn raw(path: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true);
+    SqliteConnection::connect_with(&options).await.unwrap()
+}
+
+/// A store with one connection in it, closed again.
+async fn filled(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let put = store.put_grant(first_grant(1, b"sealed"), Effects::none());
+    assert_eq!(put.await.unwrap(), PutOutcome::Stored);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_wrong_path_is_refused() {
+    let directory = artefacts::directory("sqlite").unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "text").unwrap();
+    let cases = [
+        (directory.path().join("missing/store.db"), "make it first"),
+        (directory.path().to_owned(), "is not a file"),
+        (file.join("store.db"), "not a directory"),
+        ("".into(), "name one"),
+        (":memory:".into(), "MemoryStore"),
+        ("/proc/self/store.db".into(), "cannot be opened"),
+    ];
+    for (path, advice) in cases {
+        let error = refusal(&path).await;
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+        assert!(error.message().contains(advice), "{error}");
+    }
+    let missing = directory.path().join("missing.db");
+    let options = SqliteOptions::new(&missing).create_if_missing(false);
+    let error = options.open().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(error.message().contains("does not exist"), "{error}");
+    assert!(!missing.exists());
+}
+
+#[tokio::test]
+async fn a_path_that_looks_like_a_url_is_a_path() {
+    let directory = artefacts::directory("sqlite").unwrap();
+    let path = directory.path().join("file:store.db?mode=memory");
+    SqliteStore::open(&path).await.unwrap().close().await;
+    assert!(path.is_file());
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    let directory = artefacts::directory("sqlite").unwrap();
+    for content in ["text".to_owned(), "no database".repeat(1000)] {
+        let path = directory.path().join("text");
+        std::fs::write(&path, &content).unwrap();
+        let error = refusal(&path).await;
+        assert_eq!(error.kind(), ErrorKind::StoreIncompatible, "{error}");
+        assert!(
+            error.message().contains("not an SQLite database"),
+            "{error}"
+        );
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_refused() {
+    let fixture = Fixture::create().await;
+    filled(&fixture).await;
+    let whole = std::fs::read(fixture.path()).unwrap();
+    let cut = whole[..whole.len() / 2].to_vec();
+    let mut scratched = whole.clone();
+    scratched[100..4096].fill(0xff);
+    for damaged in [cut, scratched] {
+        std::fs::write(fixture.path(), damaged).unwrap();
+        let error = refusal(fixture.path()).await;
+        assert_eq!(error.kind(), ErrorKind::StoreIncompatible, "{error}");
+        assert!(error.message().contains("backup"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_another_program_is_refused_and_left_alone() {
+    let statements = [
+        "CREATE TABLE notes (text TEXT)",
+        "PRAGMA application_id = 7",
+        "PRAGMA user_version = 2",
+    ];
+    for (number, statement) in statements.into_iter().enumerate() {
+        let directory = artefacts::directory("sqlite").unwrap();
+        let path = directory.path().join(format!("other{number}.db"));
+        let mut other = raw(&path).await;
+        sqlx::query(statement).execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let error = refusal(&path).await;
+        assert_eq!(error.kind(), ErrorKind::StoreIncompatible, "{error}");
+        assert!(error.message().contains("another program"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), before, "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_vanished_is_an_error() {
+    let fixture = Fixture::create().await;
+    let store = fixture.open().await;
+    let mut other = raw(&fixture.path()).await;
+    sqlx::query("DROP TABLE credentials")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    let error = store.load(&key(1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StoreIncompatible, "{error}");
+    let put = store.put_grant(first_grant(1, b"sealed"), Effects::none());
+    assert_eq!(put.await.unwrap_err().kind(), ErrorKind::StoreIncompatible);
+}
+
+#[tokio::test]
+async fn a_number_beyond_those_of_sqlite_is_refused() {
+    let fixture = Fixture::create().await;
+    filled(&fixture).await;
+    let store = fixture.open().await;
+    let fence = connector_core::Fence::new(u64::MAX);
+    let error = store.revoked(&key(1), fence).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.message().contains("2^63"), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_an_error_and_loses_nothing() {
+    let fixture = Fixture::create().await;
+    let limited = fixture.options().with_largest_size(1_000_000);
+    let store = limited.open().await.unwrap();
+    let secret = leak::canary("full disk");
+    let content = secret.repeat(60_000 / secret.len());
+    let mut stored = Vec::new();
+    let error = loop {
+        let number = u8::try_from(stored.len() + 1).unwrap();
+        let put = store.put_grant(first_grant(number, content.as_bytes()), Effects::none());
+        match put.await {
+            Ok(outcome) => {
+                assert_eq!(outcome, PutOutcome::Stored);
+                stored.push(number);
+            }
+            Err(error) => break error,
+        }
+    };
+    assert!(!stored.is_empty());
+    assert_eq!(error.kind(), ErrorKind::StoreUnavailable, "{error}");
+    assert_eq!(error.retry(), Retry::Backoff);
+    assert!(error.message().contains("free space"), "{error}");
+    let shown = format!("{error} {error:?} {}", error.report());
+    assert!(!shown.contains(&secret), "{shown}");
+
+    // Reading goes on, and so do writes that need no room.
+    for number in &stored {
+        let found = store.load(&key(*number)).await.unwrap().unwrap();
+        assert_eq!(found.current.unwrap().sealed.bytes(), content.as_bytes());
+    }
+    store.claim(&key(1), claim(1, 1)).await.unwrap();
+    store.close().await;
+    let store = fixture.open().await;
+    let everyone = store
+        .list(&Filter::everyone(), None, u16::MAX)
+        .await
+        .unwrap();
+    assert_eq!(everyone.items.len(), stored.len());
+    let next = u8::try_from(stored.len() + 1).unwrap();
+    let put = store.put_grant(first_grant(next, content.as_bytes()), Effects::none());
+    assert_eq!(put.await.unwrap(), PutOutcome::Stored);
+    println!("grants kept before the disk was full: {}", stored.len());
+}
+
+#[tokio::test]
+async fn a_file_locked_for_too_long_is_an_error_that_may_be_repeated() {
+    let fixture = Fixture::create().await;
+    let impatient = fixture.options().with_busy_timeout(Duration::ZERO);
+    let store = impatient.open().await.unwrap();
+    let mut other = raw(&fixture.path()).await;
+    let holding = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let put = store.put_grant(first_grant(1, b"sealed"), Effects::none());
+    let error = put.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StoreUnavailable, "{error}");
+    assert_eq!(error.retry(), Retry::Backoff);
+    assert!(error.message().contains("busy timeout"), "{error}");
+    // Reads do not wait for writes.
+    assert_eq!(store.load(&key(1)).await.unwrap(), None);
+    let opened = fixture.options().with_busy_timeout(Duration::ZERO).open();
+    let error = opened.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StoreUnavailable, "{error}");
+    holding.rollback().await.unwrap();
+    let put = store.put_grant(first_grant(1, b"sealed"), Effects::none());
+    assert_eq!(put.await.unwrap(), PutOutcome::Stored);
+}
+
+#[tokio::test]
+async fn a_closed_store_says_so() {
+    let fixture = Fixture::create().await;
+    let store = fixture.open().await;
+    let clone = store.clone();
+    store.close().await;
+    let error = clone.load(&key(1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StoreUnavailable);
+    assert!(error.message().contains("closed"), "{error}");
+    let error = clone.claim(&key(1), claim(1, 1)).await.unwrap_err();
+    assert!(error.message().contains("closed"), "{error}");
+    clone.close().await;
+}

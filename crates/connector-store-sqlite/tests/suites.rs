@@ -1,0 +1,11 @@
+//! The store in SQLite keeps every rule of the store traits.
+
+mod fixture;
+
+use self::fixture::Fixture;
+
+connector_testkit::token_store_suite!(Fixture);
+connector_testkit::state_store_suite!(Fixture);
+connector_testkit::delivery_queue_suite!(Fixture);
+connector_testkit::audit_log_suite!(Fixture);
+connector_testkit::upkeep_suite!(Fixture);

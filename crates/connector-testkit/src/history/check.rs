@@ -1,0 +1,207 @@
+//! Looking for an order in which the calls of a history can have taken effect.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
+
+use connector_core::ConnectionKey;
+
+use super::model::Model;
+use super::{Entry, Operation};
+
+/// How many calls before the one that fits no order are shown.
+const SHOWN: usize = 12;
+
+/// What a history that is in order held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Checked {
+    /// How many connections it was about.
+    pub connections: usize,
+    /// How many calls it held.
+    pub calls: usize,
+    /// How many of them overlapped another call on their connection.
+    pub overlapping: usize,
+    /// How many of them have no known end.
+    pub unknown: usize,
+}
+
+/// A call that fits no order.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Violation {
+    /// The connection.
+    pub connection: ConnectionKey,
+    /// The call that fits no order with those before it.
+    pub call: Box<Entry>,
+    /// Calls on the connection that started before it ended, the latest last.
+    pub before: Vec<Entry>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "no order of the calls on {} explains what {:?} saw",
+            self.connection.id, self.call
+        )?;
+        self.before
+            .iter()
+            .try_for_each(|entry| writeln!(f, "  {entry:?}"))
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Judges a history, each connection by itself.
+///
+/// The cost grows with the calls that overlap at one time, not with the length of the history: at
+/// the end of a call only the orders of those that are open then are tried, and orders that lead to
+/// the same state are followed once.
+///
+/// # Errors
+/// The first [`Violation`] of the first connection that has one.
+pub fn check(entries: &[Entry]) -> Result<Checked, Box<Violation>> {
+    let mut by_connection = BTreeMap::<&ConnectionKey, Vec<&Entry>>::new();
+    for entry in entries {
+        by_connection
+            .entry(&entry.connection)
+            .or_default()
+            .push(entry);
+    }
+    let mut checked = Checked {
+        connections: by_connection.len(),
+        calls: entries.len(),
+        ..Checked::default()
+    };
+    for entries in by_connection.values_mut() {
+        entries.sort_by_key(|entry| entry.start);
+        check_one(entries, &mut checked)?;
+    }
+    Ok(checked)
+}
+
+/// One way to order the calls so far: which of the open calls have taken effect, and what they led
+/// to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Way {
+    effective: BTreeSet<usize>,
+    model: Model,
+}
+
+fn check_one(entries: &[&Entry], checked: &mut Checked) -> Result<(), Box<Violation>> {
+    let mut moments = Vec::with_capacity(entries.len() * 2);
+    for (at, entry) in entries.iter().enumerate() {
+        moments.push((entry.start, at, true));
+        match &entry.end {
+            Some((end, _)) => moments.push((*end, at, false)),
+            None => checked.unknown += 1,
+        }
+    }
+    moments.sort_unstable();
+
+    let mut ways = HashSet::from([Way {
+        effective: BTreeSet::new(),
+        model: Model::default(),
+    }]);
+    let mut open = BTreeSet::new();
+    let mut overlapping = BTreeSet::new();
+    for (_, at, starts) in moments {
+        if starts {
+            // What a call without a known end read is of no consequence.
+            if entries[at].end.is_none() && entries[at].operation == Operation::Load {
+                continue;
+            }
+            if !open.is_empty() {
+                overlapping.insert(at);
+                overlapping.extend(&open);
+            }
+            open.insert(at);
+            continue;
+        }
+        ways = ways_past(entries, &ways, &open, at);
+        open.remove(&at);
+        if ways.is_empty() {
+            return Err(Box::new(violation(entries, at)));
+        }
+    }
+    checked.overlapping += overlapping.len();
+    Ok(())
+}
+
+/// Every way on which the call `ends` has taken effect. Other open calls may come before it.
+fn ways_past(
+    entries: &[&Entry],
+    ways: &HashSet<Way>,
+    open: &BTreeSet<usize>,
+    ends: usize,
+) -> HashSet<Way> {
+    let mut past = HashSet::new();
+    let mut met = ways.clone();
+    let mut left: Vec<Way> = ways.iter().cloned().collect();
+    while let Some(way) = left.pop() {
+        if way.effective.contains(&ends) {
+            let mut way = way;
+            way.effective.remove(&ends);
+            past.insert(way);
+            continue;
+        }
+        let mut further = Vec::new();
+        let mut unchanged = way.effective.clone();
+        for &next in open.difference(&way.effective) {
+            let seen = entries[next].end.as_ref().map(|(_, outcome)| outcome);
+            let operation = &entries[next].operation;
+            for model in way.model.after(operation, seen) {
+                if model != way.model {
+                    further.push((next, model));
+                    continue;
+                }
+                match seen {
+                    Some(outcome) if operation.only_reads(outcome) => {
+                        unchanged.insert(next);
+                    }
+                    Some(_) => further.push((next, model)),
+                    // A call that need not have happened and changed nothing did not.
+                    None => (),
+                }
+            }
+        }
+        if unchanged != way.effective {
+            // A mere read that fits here is best done with: every way on from where it has not
+            // happened is one from where it has.
+            let done = Way {
+                effective: unchanged,
+                model: way.model,
+            };
+            if met.insert(done.clone()) {
+                left.push(done);
+            }
+            continue;
+        }
+        for (next, model) in further {
+            let mut effective = way.effective.clone();
+            effective.insert(next);
+            let way = Way { effective, model };
+            if met.insert(way.clone()) {
+                left.push(way);
+            }
+        }
+    }
+    past
+}
+
+fn violation(entries: &[&Entry], at: usize) -> Violation {
+    let call = entries[at];
+    let end = call.end.as_ref().map_or(u64::MAX, |(end, _)| *end);
+    let mut before: Vec<Entry> = entries
+        .iter()
+        .filter(|entry| entry.start < end && entry.start != call.start)
+        .map(|entry| (*entry).clone())
+        .collect();
+    let surplus = before.len().saturating_sub(SHOWN);
+    before.drain(..surplus);
+    Violation {
+        connection: call.connection.clone(),
+        call: Box::new(call.clone()),
+        before,
+    }
+}
