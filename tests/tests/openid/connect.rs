@@ -2,15 +2,16 @@
 
 use connector_core::clock::Clock;
 use connector_core::http::Origin;
-use connector_core::oauth::{AuthorizationRequest, Callback, random_token};
-use connector_core::oauth::{CodeExchange, CodeVerifier};
+use connector_core::oauth::{
+    AuthorizationRequest, Callback, CodeExchange, CodeVerifier, random_token,
+};
 use connector_core::{
     Connector, Context, Credential, CredentialKind, ErrorKind, Event, GenericConnector, Status,
     SystemRandom,
 };
 use connector_tests::openid::{ISSUER, OpenId, PROVIDER};
 
-use crate::world::{Mischief, World, credential, digest, owner};
+use crate::world::{Flow, Mischief, World, context, credential, digest, owner};
 
 #[tokio::test]
 async fn an_account_is_connected_and_its_token_works() {
@@ -104,14 +105,10 @@ async fn a_reconnect_keeps_the_id_and_brings_a_new_grant() {
     let Some(world) = World::new() else { return };
     let first = world.connect("hub-reconnect").await;
     let before = world.credential(&first.key).await;
-    let authorize = world.hub.authorize(&world.tenant, PROVIDER).actor(owner());
-    let begun = authorize.reconnect(first.key.id).begin().await.unwrap();
-    let callback = world.openid.consent(begun.url(), "hub-reconnect").await;
-    let query = callback.unwrap().query().unwrap().to_owned();
-    let finish = world
-        .hub
-        .callback(PROVIDER, &query, begun.binding().clone());
-    let second = finish.await.unwrap().into_connection();
+    let authorize = world.hub.authorize(&world.tenant, PROVIDER);
+    let flow = Flow::of(authorize.reconnect(first.key.id)).await;
+    let query = world.consent(&flow, "hub-reconnect").await;
+    let second = world.call_back(&flow, &query).await.unwrap();
     assert_eq!(second.key, first.key);
     assert_eq!(second.grant, first.grant.next());
     let after = world.credential(&first.key).await;
@@ -119,11 +116,7 @@ async fn a_reconnect_keeps_the_id_and_brings_a_new_grant() {
         before.refresh_token().map(digest),
         after.refresh_token().map(digest)
     );
-    world
-        .hub
-        .refresh(&first.key, crate::world::context())
-        .await
-        .unwrap();
+    world.hub.refresh(&first.key, context()).await.unwrap();
 }
 
 #[tokio::test]
@@ -131,16 +124,10 @@ async fn another_account_does_not_take_a_connections_place() {
     let Some(world) = World::new() else { return };
     let first = world.connect("hub-mine").await;
     let before = world.stored(&first.key).await;
-    let authorize = world.hub.authorize(&world.tenant, PROVIDER).actor(owner());
-    let begun = authorize.reconnect(first.key.id).begin().await.unwrap();
-    let callback = world
-        .openid
-        .consent(begun.url(), "hub-yours")
-        .await
-        .unwrap();
-    let query = callback.query().unwrap();
-    let finish = world.hub.callback(PROVIDER, query, begun.binding().clone());
-    let refused = finish.await.unwrap_err();
+    let authorize = world.hub.authorize(&world.tenant, PROVIDER);
+    let flow = Flow::of(authorize.reconnect(first.key.id)).await;
+    let query = world.consent(&flow, "hub-yours").await;
+    let refused = world.call_back(&flow, &query).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::CallbackRefused);
     let after = world.stored(&first.key).await;
     assert_eq!(after.current, before.current);
@@ -178,11 +165,7 @@ async fn a_credential_that_was_obtained_elsewhere_is_adopted() {
     let adopt = world.hub.adopt(&world.tenant, PROVIDER, found);
     let adopted = adopt.actor(owner()).await.unwrap();
     assert_eq!(adopted.account.key.as_str(), "hub-adopt");
-    world
-        .hub
-        .refresh(&adopted.key, crate::world::context())
-        .await
-        .unwrap();
+    world.hub.refresh(&adopted.key, context()).await.unwrap();
     let ledger = world.ledger("hub-adopt").await;
     assert_eq!(
         (ledger.refreshes.accepted, ledger.refreshes.refused),

@@ -39,7 +39,7 @@ async fn three_forced_refreshes_rotate_three_times_and_both_sides_agree() {
             );
         }
     }
-    println!("3 refreshes: 4 refresh tokens, 0 refused");
+    println!("{} refresh tokens, all different", seen.len());
 }
 
 #[tokio::test]

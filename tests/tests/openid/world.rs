@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use connector_core::cipher::{CredentialCipher, Keyring, Place, SealedKind};
-use connector_core::clock::{ManualClock, Timestamp};
+use connector_core::clock::{Clock, ManualClock, Monotonic, Timestamp};
 use connector_core::http::{
     HttpClient, HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
@@ -19,10 +19,12 @@ use connector_core::{
     Actor, AppKey, Connection, ConnectionKey, CorrelationId, Credential, Event, FixedApps,
     GenericConnector, RequestContext, Status, SystemRandom, TenantId,
 };
-use connector_hub::{Connected, Hub};
+use connector_hub::{Authorize, Connected, Hub};
 use connector_testkit::leak::canary_bytes;
 use connector_tests::openid::{Ledger, OpenId, PROVIDER};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use url::{Url, form_urlencoded};
 
 /// What happens to the next request to the token endpoint.
@@ -84,10 +86,108 @@ impl HttpTransport for Wire {
     }
 }
 
+/// A clock that knows who sleeps shortly, to look at the store again.
+#[derive(Debug, Clone)]
+pub(crate) struct Looks {
+    clock: ManualClock,
+    /// How many sleep, and how many have woken.
+    count: watch::Sender<(usize, usize)>,
+}
+
+impl Looks {
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    fn new(clock: ManualClock) -> Self {
+        Self {
+            clock,
+            count: watch::Sender::new((0, 0)),
+        }
+    }
+
+    /// Moves wall and steady clock forward.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Waits for all tasks. The first of them ends while the time stands still; the others may have
+    /// to look again.
+    pub(crate) async fn all<T: Send + 'static>(&self, mut tasks: JoinSet<T>) -> Vec<T> {
+        let mut ended = vec![tasks.join_next().await.unwrap().unwrap()];
+        // A wake-up that was begun is awaited, so that no time passes before all have looked.
+        let mut wake = Box::pin(self.wake());
+        loop {
+            tokio::select! {
+                biased;
+                next = tasks.join_next() => match next {
+                    Some(next) => ended.push(next.unwrap()),
+                    None => return ended,
+                },
+                () = &mut wake => wake = Box::pin(self.wake()),
+            }
+        }
+    }
+
+    /// Once somebody sleeps, wakes all who do.
+    async fn wake(&self) {
+        let mut count = self.count.subscribe();
+        let (asleep, woken) = *count.wait_for(|(asleep, _)| *asleep > 0).await.unwrap();
+        self.clock.advance(Self::LONGEST);
+        let all = count.wait_for(|(_, now)| *now >= woken + asleep).await;
+        all.unwrap();
+    }
+}
+
+#[async_trait]
+impl Clock for Looks {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn monotonic(&self) -> Monotonic {
+        self.clock.monotonic()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        if duration > Self::LONGEST {
+            return self.clock.sleep(duration).await;
+        }
+        let _look = Look::new(&self.count);
+        self.clock.sleep(duration).await;
+    }
+}
+
+struct Look<'a>(&'a watch::Sender<(usize, usize)>);
+
+impl<'a> Look<'a> {
+    fn new(count: &'a watch::Sender<(usize, usize)>) -> Self {
+        count.send_modify(|(asleep, _)| *asleep += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|(asleep, woken)| {
+            *asleep -= 1;
+            *woken += 1;
+        });
+    }
+}
+
 /// A connect that has begun, in one browser.
 pub(crate) struct Flow {
     pub(crate) url: Url,
     pub(crate) binding: SecretString,
+}
+
+impl Flow {
+    pub(crate) async fn of(authorize: Authorize) -> Self {
+        let begun = authorize.actor(owner()).begin().await.unwrap();
+        Self {
+            url: begun.url().clone(),
+            binding: begun.binding().clone(),
+        }
+    }
 }
 
 /// One hub on a store in memory and a clock that stands still.
@@ -95,7 +195,7 @@ pub(crate) struct World {
     pub(crate) openid: &'static OpenId,
     pub(crate) hub: Hub,
     pub(crate) store: MemoryStore,
-    pub(crate) clock: ManualClock,
+    pub(crate) clock: Looks,
     pub(crate) wire: Wire,
     pub(crate) tenant: TenantId,
     pub(crate) keys: SecretString,
@@ -105,7 +205,8 @@ impl World {
     /// `None` if the provider is not installed here.
     pub(crate) fn new() -> Option<Self> {
         let openid = OpenId::shared().expect("the provider runs")?;
-        let clock = ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000));
+        let start = Timestamp::from_unix_seconds(1_800_000_000);
+        let clock = Looks::new(ManualClock::new(start));
         let store = MemoryStore::new(Arc::new(clock.clone()));
         let wire = Wire {
             client: Arc::new(openid.transport().unwrap()),
@@ -126,12 +227,7 @@ impl World {
     }
 
     pub(crate) async fn begin(&self) -> Flow {
-        let authorize = self.hub.authorize(&self.tenant, PROVIDER).actor(owner());
-        let begun = authorize.begin().await.unwrap();
-        Flow {
-            url: begun.url().clone(),
-            binding: begun.binding().clone(),
-        }
+        Flow::of(self.hub.authorize(&self.tenant, PROVIDER)).await
     }
 
     /// The query of the callback after `account` has consented.
@@ -150,10 +246,14 @@ impl World {
     }
 
     pub(crate) async fn connect(&self, account: &str) -> Connection {
-        let flow = self.begin().await;
+        self.connect_at(&self.hub, account).await
+    }
+
+    pub(crate) async fn connect_at(&self, hub: &Hub, account: &str) -> Connection {
+        let flow = Flow::of(hub.authorize(&self.tenant, PROVIDER)).await;
         let query = self.consent(&flow, account).await;
-        let connected = self.call_back(&flow, &query).await.unwrap();
-        connected.into_connection()
+        let finish = hub.callback(PROVIDER, &query, flow.binding.clone());
+        finish.actor(owner()).await.unwrap().into_connection()
     }
 
     pub(crate) async fn stored(&self, key: &ConnectionKey) -> Stored {
@@ -200,7 +300,7 @@ pub(crate) fn hub(
     store: impl Store,
     keys: &SecretString,
     wire: &Wire,
-    clock: impl connector_core::clock::Clock,
+    clock: impl Clock,
 ) -> Hub {
     let apps = FixedApps::new().with(PROVIDER, AppKey::default(), openid.app().unwrap());
     Hub::builder()

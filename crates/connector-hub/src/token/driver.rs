@@ -156,7 +156,9 @@ impl Flight<'_> {
             Errand::Fetch if !behind && driver.is_good() => return Ok(Landing::Current),
             Errand::Renew if !behind && driver.is_fresh() => return Ok(Landing::Current),
             Errand::Fetch => (Reason::Mandatory, None),
-            Errand::Renew | Errand::KeepAlive => (Reason::Advisory, None),
+            // Patience is free only as long as the token is good.
+            Errand::Renew | Errand::KeepAlive if driver.is_good() => (Reason::Advisory, None),
+            Errand::Renew | Errand::KeepAlive => (Reason::Mandatory, None),
             Errand::Force(context) => {
                 driver.context = context.clone();
                 (
