@@ -9,6 +9,7 @@ use std::time::Duration;
 use connector_core::cipher::CredentialCipher;
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::http::HttpTransport;
+use connector_core::http::limit::Limits;
 use connector_core::store::{Cursor, Filter, Slice, Store};
 use connector_core::{
     App, AppKey, AppSource, Connection, ConnectionId, ConnectionKey, Connector, Error, ErrorKind,
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) handlers: Vec<Arc<dyn ChangeHandler>>,
     /// How late the work was that a worker of this process took last, in milliseconds.
     pub(crate) late_by: AtomicU64,
+    pub(crate) limits: Limits,
     apps: Option<Arc<dyn AppSource>>,
     connectors: BTreeMap<ProviderId, Arc<dyn Connector>>,
 }
@@ -295,6 +297,7 @@ impl HubBuilder {
             connectors.insert(connector.description().provider.clone(), connector);
         }
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let limits = Limits::new(Arc::clone(&clock));
         Ok(Hub {
             inner: Arc::new(Inner {
                 store: self.store.ok_or_else(|| missing("store"))?.0,
@@ -307,6 +310,7 @@ impl HubBuilder {
                 breakers: Breakers::new(),
                 handlers: self.handlers.0,
                 late_by: AtomicU64::new(0),
+                limits,
                 apps: self.apps,
                 connectors,
             }),

@@ -9,6 +9,7 @@ mod authorize;
 mod breaker;
 mod callback;
 mod check;
+mod client;
 mod connect;
 mod disconnect;
 mod events;
@@ -30,8 +31,8 @@ pub use crate::events::ChangeHandler;
 pub use crate::health::{AppHealth, Health};
 pub use crate::hub::{Hub, HubBuilder, Tenant};
 pub use crate::keys::KeyRotation;
-pub use crate::token::Token;
 #[cfg(feature = "machine")]
 #[doc(hidden)]
 pub use crate::token::machine;
 pub use crate::worker::{Tick, Worker};
+pub use connector_core::api::Token;

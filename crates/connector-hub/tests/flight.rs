@@ -71,7 +71,9 @@ async fn a_hundred_refusals_lead_to_one_refresh() {
     for _ in 0..100 {
         let (hub, key) = (world.hub.clone(), key.clone());
         tasks.push(tokio::spawn(async move {
-            hub.after_rejection(&key, refused).await.map(|it| it.generation())
+            hub.after_rejection(&key, refused)
+                .await
+                .map(|it| it.generation())
         }));
     }
     settle(64).await;
@@ -93,7 +95,9 @@ async fn a_limit_is_obeyed_by_every_caller() {
     let world = World::new(RotationClass::Strict);
     let key = world.connect("alpha").await;
     world.clock.advance(HOUR - MINUTE * 5);
-    world.provider.script(|_| Reply::Answer(429, vec![("retry-after", "200".into())], String::new()));
+    world
+        .provider
+        .script(|_| Reply::Answer(429, vec![("retry-after", "200".into())], String::new()));
     let mut served = 0;
     for _ in 0..1000 {
         served += usize::from(world.drive(world.hub.access_token(&key)).await.is_ok());
@@ -115,7 +119,11 @@ impl Outage {
     fn there(&self) -> Result<&MemoryStore> {
         if self.gone.load(Ordering::SeqCst) {
             let message = "the store is away for the test";
-            return Err(Error::new(ErrorKind::StoreUnavailable, "test.store", message));
+            return Err(Error::new(
+                ErrorKind::StoreUnavailable,
+                "test.store",
+                message,
+            ));
         }
         Ok(&self.store)
     }
