@@ -3,8 +3,8 @@
 mod provider;
 
 use connector_core::http::{Sent, TransportErrorKind};
-use connector_core::oauth::RotationClass;
 use connector_core::oauth::Grace;
+use connector_core::oauth::RotationClass;
 use connector_core::store::{AuditFilter, AuditLog};
 use connector_core::{AppKey, DegradedReason, Event, ReauthorizationReason, Status};
 
@@ -134,7 +134,10 @@ async fn an_account_refused_alone_stops_nobody_else_and_is_uninstalled_after_thr
         rounds += 1;
     }
     let reason = ReauthorizationReason::AppNotInstalled;
-    assert_eq!(world.status(&alone).await, Status::NeedsReauthorization(reason));
+    assert_eq!(
+        world.status(&alone).await,
+        Status::NeedsReauthorization(reason)
+    );
     let refusals = refusals.load(std::sync::atomic::Ordering::SeqCst);
     let mut unharmed = 0;
     for key in &others {
@@ -219,9 +222,7 @@ fn dead(_: RotationClass) -> Status {
 
 fn lost_where_strict(class: RotationClass) -> Status {
     match class {
-        RotationClass::Strict => {
-            Status::NeedsReauthorization(ReauthorizationReason::LostInFlight)
-        }
+        RotationClass::Strict => Status::NeedsReauthorization(ReauthorizationReason::LostInFlight),
         _ => Status::Connected,
     }
 }
@@ -229,13 +230,21 @@ fn lost_where_strict(class: RotationClass) -> Status {
 #[tokio::test]
 async fn every_token_answer_ends_in_the_right_state() {
     let answer = |status, body: &str| Reply::Answer(status, Vec::new(), body.to_owned());
-    let limited = |wait: &str| Reply::Answer(429, vec![("retry-after", wait.to_owned())], String::new());
+    let limited =
+        |wait: &str| Reply::Answer(429, vec![("retry-after", wait.to_owned())], String::new());
     // What is answered once, the state right after, the state in the end.
     let table: Vec<(&str, Vec<Reply>, Expected, Expected)> = vec![
-        ("no expires_in", vec![Reply::With(|it| drop(it.remove("expires_in")))], unchanged, unchanged),
+        (
+            "no expires_in",
+            vec![Reply::With(|it| drop(it.remove("expires_in")))],
+            unchanged,
+            unchanged,
+        ),
         (
             "expires_in as a text",
-            vec![Reply::With(|it| drop(it.insert("expires_in".into(), "3600".into())))],
+            vec![Reply::With(|it| {
+                drop(it.insert("expires_in".into(), "3600".into()))
+            })],
             unchanged,
             unchanged,
         ),
@@ -251,7 +260,10 @@ async fn every_token_answer_ends_in_the_right_state() {
         ),
         (
             "the same access token",
-            vec![answer(200, r#"{"access_token":"a.alpha.1","expires_in":3600}"#)],
+            vec![answer(
+                200,
+                r#"{"access_token":"a.alpha.1","expires_in":3600}"#,
+            )],
             failing,
             unchanged,
         ),
@@ -262,8 +274,18 @@ async fn every_token_answer_ends_in_the_right_state() {
             unchanged,
         ),
         ("HTML", vec![answer(200, "<html>")], unresolved, unchanged),
-        ("10 MiB", vec![answer(200, &"x".repeat(10 << 20))], unresolved, unchanged),
-        ("truncated", vec![answer(200, r#"{"access_token":"a.al"#)], unresolved, unchanged),
+        (
+            "10 MiB",
+            vec![answer(200, &"x".repeat(10 << 20))],
+            unresolved,
+            unchanged,
+        ),
+        (
+            "truncated",
+            vec![answer(200, r#"{"access_token":"a.al"#)],
+            unresolved,
+            unchanged,
+        ),
         (
             "429",
             vec![
@@ -288,10 +310,30 @@ async fn every_token_answer_ends_in_the_right_state() {
             unresolved,
             unchanged,
         ),
-        ("dropped after rotation", vec![Reply::Lost], unresolved, lost_where_strict),
-        ("invalid_grant", vec![Reply::error(400, "invalid_grant")], dead, dead),
-        ("invalid_client", vec![Reply::error(401, "invalid_client")], unchanged, unchanged),
-        ("unauthorized_client", vec![Reply::error(400, "unauthorized_client")], unchanged, unchanged),
+        (
+            "dropped after rotation",
+            vec![Reply::Lost],
+            unresolved,
+            lost_where_strict,
+        ),
+        (
+            "invalid_grant",
+            vec![Reply::error(400, "invalid_grant")],
+            dead,
+            dead,
+        ),
+        (
+            "invalid_client",
+            vec![Reply::error(401, "invalid_client")],
+            unchanged,
+            unchanged,
+        ),
+        (
+            "unauthorized_client",
+            vec![Reply::error(400, "unauthorized_client")],
+            unchanged,
+            unchanged,
+        ),
     ];
     let all = table.len();
     let mut right = 0;
@@ -356,4 +398,3 @@ fn copy(reply: &Reply) -> Reply {
         Reply::Lost => Reply::Lost,
     }
 }
-

@@ -1,5 +1,7 @@
 //! A provider without a network, and a hub that talks to it, on a clock that stands still.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+pub mod outage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -200,7 +202,10 @@ impl Provider {
         self.0.gate.send_replace(true);
     }
 
-    fn redeem(&self, refresh_token: &str) -> Result<serde_json::Map<String, serde_json::Value>, ()> {
+    fn redeem(
+        &self,
+        refresh_token: &str,
+    ) -> Result<serde_json::Map<String, serde_json::Value>, ()> {
         let mut parts = refresh_token.split('.');
         let (_, account, number) = (parts.next(), parts.next().ok_or(())?, parts.next());
         let number: u64 = number.and_then(|it| it.parse().ok()).ok_or(())?;
@@ -247,14 +252,14 @@ impl Provider {
             }
             None => Reply::Real,
         };
-        let real = |change: fn(&mut serde_json::Map<String, serde_json::Value>)| {
-            match self.redeem(&refresh_token) {
-                Ok(mut fields) => {
-                    change(&mut fields);
-                    answer(200, &serde_json::Value::Object(fields).to_string())
-                }
-                Err(()) => answer(400, r#"{"error":"invalid_grant"}"#),
+        let real = |change: fn(&mut serde_json::Map<String, serde_json::Value>)| match self
+            .redeem(&refresh_token)
+        {
+            Ok(mut fields) => {
+                change(&mut fields);
+                answer(200, &serde_json::Value::Object(fields).to_string())
             }
+            Err(()) => answer(400, r#"{"error":"invalid_grant"}"#),
         };
         match reply {
             Reply::Real => Ok(real(|_| {})),
@@ -377,7 +382,9 @@ pub struct World {
 
 impl World {
     pub fn new(class: RotationClass) -> Self {
-        Self::with(description(class, RevocationReach::Grant), |builder| builder)
+        Self::with(description(class, RevocationReach::Grant), |builder| {
+            builder
+        })
     }
 
     pub fn with(description: Description, more: impl FnOnce(HubBuilder) -> HubBuilder) -> Self {
@@ -412,7 +419,12 @@ impl World {
         self.connect_for("t1", account, HOUR).await
     }
 
-    pub async fn connect_for(&self, tenant: &str, account: &str, access: Duration) -> ConnectionKey {
+    pub async fn connect_for(
+        &self,
+        tenant: &str,
+        account: &str,
+        access: Duration,
+    ) -> ConnectionKey {
         let tenant = TenantId::new(tenant).unwrap();
         let id = ConnectionId::generate(&connector_core::SystemRandom::new()).unwrap();
         let key = ConnectionKey::new(tenant, id);
@@ -437,7 +449,11 @@ impl World {
             .with_expiry(now.after(access));
         let (grant, generation, fence) = over.map_or((1, 1, 1), |stored| {
             let it = &stored.connection;
-            (it.grant.get() + 1, it.generation.get() + 1, it.fence.get() + 1)
+            (
+                it.grant.get() + 1,
+                it.generation.get() + 1,
+                it.fence.get() + 1,
+            )
         });
         let (grant, generation, fence) = (
             GrantNumber::new(grant),
@@ -456,7 +472,10 @@ impl World {
             fence,
         };
         let plaintext = credential.to_plaintext().unwrap();
-        let sealed = keyring(1, &[]).seal(&place, plaintext.expose()).await.unwrap();
+        let sealed = keyring(1, &[])
+            .seal(&place, plaintext.expose())
+            .await
+            .unwrap();
         let put = PutGrant {
             key: key.clone(),
             provider: ACME,
