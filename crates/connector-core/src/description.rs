@@ -144,15 +144,15 @@ impl Description {
         if self.authorization.is_some() && self.token.is_none() {
             return wrong("`authorization` is there without `token`; add it".to_owned());
         }
-        if let Some(host) = &self.account_host {
-            if !host.suffix.starts_with('.') || host.suffix.len() < 3 {
-                return wrong("`account_host.suffix` must start with a dot and a label".to_owned());
-            }
+        if let Some(host) = &self.account_host
+            && (!host.suffix.starts_with('.') || host.suffix.len() < 3)
+        {
+            return wrong("`account_host.suffix` must start with a dot and a label".to_owned());
         }
-        if let Some(identity) = &self.identity {
-            if !identity.account.starts_with('/') {
-                return wrong("`identity.account` must be a JSON pointer (RFC 6901)".to_owned());
-            }
+        if let Some(identity) = &self.identity
+            && !identity.account.starts_with('/')
+        {
+            return wrong("`identity.account` must be a JSON pointer (RFC 6901)".to_owned());
         }
         Ok(())
     }
