@@ -1,6 +1,4 @@
-//! The engine that applications hold: it connects accounts, keeps their credentials fresh and
-//! disconnects them.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

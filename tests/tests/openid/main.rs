@@ -8,6 +8,7 @@
 
 mod callback;
 mod connect;
+mod disconnect;
 mod fleet;
 mod judge;
 mod refresh;

@@ -1,6 +1,6 @@
 //! A hub with everything it needs, and the provider behind it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,6 +42,7 @@ pub(crate) struct Wire {
     client: Arc<HttpClient>,
     token_requests: Arc<AtomicU64>,
     next: Arc<Mutex<Option<Mischief>>>,
+    down: Arc<AtomicBool>,
 }
 
 impl Wire {
@@ -52,6 +53,10 @@ impl Wire {
     pub(crate) fn next_is(&self, mischief: Mischief) {
         *self.next.lock().unwrap() = Some(mischief);
     }
+
+    pub(crate) fn is_down(&self, down: bool) {
+        self.down.store(down, Ordering::SeqCst);
+    }
 }
 
 #[async_trait]
@@ -60,6 +65,9 @@ impl HttpTransport for Wire {
         &self,
         mut request: OutboundRequest,
     ) -> Result<http::Response<Bytes>, TransportError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(TransportError::new(TransportErrorKind::Connect, Sent::No));
+        }
         if request.request.uri().path() != "/token" {
             return self.client.send(request).await;
         }
@@ -212,6 +220,7 @@ impl World {
             client: Arc::new(openid.transport().unwrap()),
             token_requests: Arc::default(),
             next: Arc::default(),
+            down: Arc::default(),
         };
         let keys = SecretString::from(BASE64_STANDARD.encode(canary_bytes::<32>()));
         let hub = hub(openid, store.clone(), &keys, &wire, clock.clone());

@@ -1,5 +1,7 @@
 //! A provider without a network, and a hub that talks to it, on a clock that stands still.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+pub mod outage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
