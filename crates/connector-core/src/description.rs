@@ -339,7 +339,7 @@ pub enum BodyEncoding {
     Json,
 }
 
-/// Where a call of the API carries its credential.
+/// Where a call of the API, and the identity request, carries its credential.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -413,7 +413,7 @@ pub enum RevocationReach {
     Account,
 }
 
-/// Where the account behind a token is read, with the token as bearer.
+/// Where the account behind a token is read, with the token where every call carries it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

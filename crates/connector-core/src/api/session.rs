@@ -308,8 +308,8 @@ impl Session {
         }
         if attempt >= policy.attempts.max(1) || !self.shared.budget.retries().spend() {
             return Err(match asked {
-                Some(_) => error,
-                None => error.with_retry(Retry::Exhausted),
+                None if attempt > 1 => error.with_retry(Retry::Exhausted),
+                _ => error,
             });
         }
         match asked {
@@ -424,11 +424,8 @@ impl Session {
         };
         let mut report = response.take_report();
         if let Err(error) = &outcome {
-            // Whatever waits for this limit would be refused as well.
-            if let (ErrorKind::RateLimited, Retry::After(after), None) =
-                (error.kind(), error.retry(), report.hold)
-            {
-                report.hold = report.available.is_none().then_some(after);
+            if error.kind() == ErrorKind::RateLimited {
+                report = report.of_refusal(error.retry());
             }
         }
         permits.complete(&report);
