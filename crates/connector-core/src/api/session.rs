@@ -360,13 +360,11 @@ impl Session {
     fn try_permits(&self, call: &Call) -> Option<Permits> {
         let mut permits = Permits::new();
         for budget in self.budgets() {
-            match budget.try_acquire(self.class, call.operation, call.cost) {
-                Some(permit) => permits.push(permit),
-                None => {
-                    permits.release();
-                    return None;
-                }
-            }
+            let Some(permit) = budget.try_acquire(self.class, call.operation, call.cost) else {
+                permits.release();
+                return None;
+            };
+            permits.push(permit);
         }
         Some(permits)
     }
@@ -423,10 +421,10 @@ impl Session {
             Err(error) => Err(error),
         };
         let mut report = response.take_report();
-        if let Err(error) = &outcome {
-            if error.kind() == ErrorKind::RateLimited {
-                report = report.of_refusal(error.retry());
-            }
+        if let Err(error) = &outcome
+            && error.kind() == ErrorKind::RateLimited
+        {
+            report = report.of_refusal(error.retry());
         }
         permits.complete(&report);
         if response.status().is_success()

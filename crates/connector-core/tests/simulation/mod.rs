@@ -5,6 +5,12 @@
     unreachable_pub,
     reason = "each test program uses a part of it"
 )]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
