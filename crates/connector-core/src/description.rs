@@ -178,10 +178,9 @@ impl Description {
         if self.rate.is_some_and(|rate| !rate.is_valid()) {
             return wrong("`rate` has a number that is not positive".to_owned());
         }
-        if let Some(webhook) = &self.webhook {
-            if webhook.signature.is_empty() {
-                return wrong("`webhook.signature` names no header".to_owned());
-            }
+        let webhook = self.webhook.as_ref();
+        if webhook.is_some_and(|webhook| webhook.signature.is_empty()) {
+            return wrong("`webhook.signature` names no header".to_owned());
         }
         Ok(())
     }
@@ -339,7 +338,7 @@ pub enum BodyEncoding {
     Json,
 }
 
-/// Where a call of the API carries its credential.
+/// Where a call of the API, and the identity request, carries its credential.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -413,7 +412,7 @@ pub enum RevocationReach {
     Account,
 }
 
-/// Where the account behind a token is read, with the token as bearer.
+/// Where the account behind a token is read, with the token where every call carries it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

@@ -106,21 +106,6 @@ async fn a_limit_is_obeyed_by_every_caller() {
     assert_eq!((served, calls), (1000, 1));
 }
 
-/// A store that can be taken away, and given back as it was once.
-struct Outage {
-    store: MemoryStore,
-    gone: Arc<AtomicBool>,
-}
-
-impl Outage {
-    fn there(&self) -> Result<&MemoryStore> {
-        if self.gone.load(Ordering::SeqCst) {
-            let message = "the store is away for the test";
-            return Err(Error::new(
-                ErrorKind::StoreUnavailable,
-                "test.store",
-                message,
-            ));
 #[tokio::test]
 async fn a_store_that_is_away_after_the_answer_loses_nothing() {
     const CASES: usize = 50;

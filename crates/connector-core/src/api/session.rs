@@ -308,8 +308,8 @@ impl Session {
         }
         if attempt >= policy.attempts.max(1) || !self.shared.budget.retries().spend() {
             return Err(match asked {
-                Some(_) => error,
-                None => error.with_retry(Retry::Exhausted),
+                None if attempt > 1 => error.with_retry(Retry::Exhausted),
+                _ => error,
             });
         }
         match asked {
@@ -360,13 +360,11 @@ impl Session {
     fn try_permits(&self, call: &Call) -> Option<Permits> {
         let mut permits = Permits::new();
         for budget in self.budgets() {
-            match budget.try_acquire(self.class, call.operation, call.cost) {
-                Some(permit) => permits.push(permit),
-                None => {
-                    permits.release();
-                    return None;
-                }
-            }
+            let Some(permit) = budget.try_acquire(self.class, call.operation, call.cost) else {
+                permits.release();
+                return None;
+            };
+            permits.push(permit);
         }
         Some(permits)
     }
@@ -423,13 +421,10 @@ impl Session {
             Err(error) => Err(error),
         };
         let mut report = response.take_report();
-        if let Err(error) = &outcome {
-            // Whatever waits for this limit would be refused as well.
-            if let (ErrorKind::RateLimited, Retry::After(after), None) =
-                (error.kind(), error.retry(), report.hold)
-            {
-                report.hold = report.available.is_none().then_some(after);
-            }
+        if let Err(error) = &outcome
+            && error.kind() == ErrorKind::RateLimited
+        {
+            report = report.of_refusal(error.retry());
         }
         permits.complete(&report);
         if response.status().is_success()

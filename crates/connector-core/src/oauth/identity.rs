@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use http::header::ACCEPT;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
@@ -43,8 +43,8 @@ impl Identity {
     }
 }
 
-/// Reads the account from the description's identity endpoint with the credential as bearer
-/// (RFC 6750 section 2.1).
+/// Reads the account from the description's identity endpoint with the credential where the
+/// description puts it: as bearer (RFC 6750 section 2.1) unless it says otherwise.
 ///
 /// # Errors
 /// [`ErrorKind::Unauthorized`] if the provider refuses the credential, [`ErrorKind::Unsupported`] if
@@ -68,24 +68,25 @@ pub async fn identify(
     let url = endpoint
         .endpoint
         .url(credential.account_host().unwrap_or_default())?;
-    let bearer = format!("Bearer {}", credential.secret().expose_secret());
-    let Ok(mut bearer) = HeaderValue::from_str(&bearer) else {
-        return fail(
-            ErrorKind::UnexpectedAnswer,
-            "the access token has characters that no header may have; connect again",
-        );
-    };
-    bearer.set_sensitive(true);
     let request = http::Request::get(url.as_str())
-        .header(AUTHORIZATION, bearer)
         .header(ACCEPT, "application/json")
         .body(Bytes::new());
-    let Ok(request) = request else {
+    let Ok(mut request) = request else {
         return fail(
             ErrorKind::Bug,
             "the identity request could not be built; please report it",
         );
     };
+    let secret = credential.secret().expose_secret();
+    let attached = description
+        .authentication
+        .attach(request.headers_mut(), secret);
+    if attached.is_none() {
+        return fail(
+            ErrorKind::UnexpectedAnswer,
+            "the access token has characters that no header may have; connect again",
+        );
+    }
     let response = cx
         .send(OutboundRequest::token(request))
         .await

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::error::Retry;
+
 /// What an answer says about the provider's limits. What it does not say stays unset; figures that
 /// are negative or no number are dropped.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -54,6 +56,16 @@ impl Report {
     /// How long nobody shall send anything.
     pub fn with_hold(mut self, hold: Duration) -> Self {
         self.hold = Some(hold);
+        self
+    }
+
+    /// The report of a call that a limit refused: it took nothing, and unless the state of the limit
+    /// is known, whatever else waits would be refused as well.
+    pub(crate) fn of_refusal(mut self, retry: Retry) -> Self {
+        self.actual = self.actual.or(Some(0.0));
+        if let (Retry::After(after), None, None) = (retry, self.hold, self.available) {
+            self.hold = Some(after);
+        }
         self
     }
 }

@@ -1,0 +1,673 @@
+//! The pipeline that every call of an API goes through.
+
+mod simulation;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use connector_core::api::{
+    Endpoint, FixedToken, IdempotencyKey, Page, PageCursor, PagedEndpoint, Pages, Repeat, Request,
+    Response, RetryPolicy, Session, SessionBuilder, Token, TokenSource,
+};
+use connector_core::clock::{Clock, Timestamp};
+use connector_core::description::{CallAuthentication, EndpointTemplate};
+use connector_core::http::limit::{Budget, Class, RateModel, Report};
+use connector_core::http::{HttpTransport, Origin, Sent, TransportErrorKind};
+use connector_core::{
+    AccessToken, Credential, CredentialKind, Description, Error, ErrorKind, Generation,
+    GenericConnector, GrantNumber, IssuedToken, ProviderId, Result, Retry,
+};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use serde::Deserialize;
+use simulation::{Script, Seeded, Step, VirtualClock, answer};
+
+const BUSY: Duration = Duration::from_secs(1);
+
+fn origin() -> Origin {
+    Origin::parse("https://api.acme.example").unwrap()
+}
+
+fn description() -> Description {
+    let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
+    description.api = vec![
+        EndpointTemplate::new("https://api.acme.example"),
+        EndpointTemplate::new("https://upload.acme.example"),
+    ];
+    description
+}
+
+fn connector(description: Description) -> GenericConnector {
+    GenericConnector::new(description).unwrap()
+}
+
+fn access_token(number: u64) -> AccessToken {
+    let credential = Credential::new(
+        CredentialKind::OAuth,
+        origin(),
+        format!("secret-{number}"),
+        Timestamp::UNIX_EPOCH,
+    );
+    let (grant, generation) = (GrantNumber::new(1), Generation::new(number));
+    AccessToken::fixed(IssuedToken::new(&credential, grant, generation, None))
+}
+
+/// Tokens as a hub hands them out, and what happened to them.
+#[derive(Default)]
+struct Tokens {
+    /// What the next calls of `token` bring: true for a token at once, false for one after a while.
+    ready: Mutex<VecDeque<bool>>,
+    newest: Mutex<u64>,
+    log: Mutex<Vec<String>>,
+    clock: VirtualClock,
+}
+
+impl Tokens {
+    fn new(clock: &VirtualClock, ready: impl IntoIterator<Item = bool>) -> Arc<Self> {
+        Arc::new(Self {
+            ready: Mutex::new(ready.into_iter().collect()),
+            newest: Mutex::new(1),
+            log: Mutex::default(),
+            clock: clock.clone(),
+        })
+    }
+
+    fn note(&self, what: &str) {
+        self.log.lock().unwrap().push(what.to_owned());
+    }
+
+    fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    fn next(&self) -> AccessToken {
+        let mut newest = self.newest.lock().unwrap();
+        *newest += 1;
+        access_token(*newest)
+    }
+}
+
+impl TokenSource for Tokens {
+    fn token(&self) -> Token<'_> {
+        self.note("token");
+        if self.ready.lock().unwrap().pop_front().unwrap_or(true) {
+            Token::Ready(access_token(*self.newest.lock().unwrap()))
+        } else {
+            Token::Wait(Box::pin(async {
+                self.note("waiting");
+                self.clock.sleep(BUSY).await;
+                self.note("waited");
+                Ok(self.next())
+            }))
+        }
+    }
+
+    fn after_rejection<'a>(&'a self, sent: &'a AccessToken) -> BoxFuture<'a, Result<AccessToken>> {
+        self.note(&format!("rejected {}", sent.generation().get()));
+        std::future::ready(Ok(self.next())).boxed()
+    }
+
+    fn accepted(&self, sent: &AccessToken) {
+        self.note(&format!("accepted {}", sent.generation().get()));
+    }
+}
+
+struct World {
+    clock: VirtualClock,
+    transport: Arc<Script>,
+    tokens: Arc<Tokens>,
+}
+
+impl World {
+    fn new(steps: impl IntoIterator<Item = Step>) -> Self {
+        let clock = VirtualClock::default();
+        Self {
+            tokens: Tokens::new(&clock, []),
+            transport: Script::new(steps),
+            clock,
+        }
+    }
+
+    fn builder(&self) -> SessionBuilder {
+        self.builder_of(description())
+    }
+
+    fn builder_of(&self, description: Description) -> SessionBuilder {
+        let tokens: Arc<dyn TokenSource> = self.tokens.clone();
+        let transport: Arc<dyn HttpTransport> = self.transport.clone();
+        Session::builder(&connector(description), tokens, transport)
+            .clock(Arc::new(self.clock.clone()))
+            .random(Arc::new(Seeded::new(1)))
+    }
+
+    fn session(&self) -> Session {
+        self.builder().build()
+    }
+
+    fn send<E: Endpoint>(&self, endpoint: &E) -> Result<E::Output> {
+        self.clock.run(self.session().send(endpoint))
+    }
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+struct Thing {
+    id: u64,
+}
+
+macro_rules! operation {
+    ($name:ident, $repeat:expr) => {
+        struct $name;
+
+        impl Endpoint for $name {
+            type Output = Thing;
+            const NAME: &'static str = stringify!($name);
+            const REPEAT: Repeat = $repeat;
+
+            fn request(&self) -> Result<Request> {
+                Request::post(["things"])?.json(&[1])
+            }
+
+            fn keyed_request(&self, key: &IdempotencyKey) -> Result<Request> {
+                let key = HeaderValue::from_str(key.as_str()).unwrap();
+                Ok(self
+                    .request()?
+                    .header(HeaderName::from_static("idempotency-key"), key))
+            }
+
+            fn decode(response: &mut Response) -> Result<Thing> {
+                response.report(Report::new().with_actual(1.0));
+                if response.body().starts_with(b"busy") {
+                    return Err(response.error(ErrorKind::RateLimited, "wait"));
+                }
+                response.json()
+            }
+        }
+    };
+}
+
+operation!(ReadThing, Repeat::Safe);
+operation!(PayThing, Repeat::Never);
+operation!(OrderThing, Repeat::Keyed);
+
+const GOOD: &str = r#"{"id":7}"#;
+
+#[test]
+fn a_call_takes_the_token_before_the_permit_and_looks_at_it_again_after_a_wait() {
+    let world = World::new([answer(200, GOOD)]);
+    let clock: Arc<dyn Clock> = Arc::new(world.clock.clone());
+    let budget = Budget::new(
+        RateModel::Window {
+            requests: 1,
+            seconds: 10,
+        },
+        clock,
+    );
+    let session = world.session().with_budget(budget.clone());
+    // The second look finds a token that is being refreshed.
+    *world.tokens.ready.lock().unwrap() = [true, false].into();
+    world.clock.run(async {
+        let permit = budget.acquire(Class::Interactive, "other", 1).await;
+        let call = session.send(&ReadThing);
+        let others = async {
+            world.clock.sleep(Duration::from_secs(1)).await;
+            permit.release();
+            // While the call waits for its token, its permit is free for others.
+            world.clock.sleep(BUSY / 2).await;
+            assert_eq!(world.tokens.log(), ["token", "token", "waiting"]);
+            budget
+                .acquire(Class::Interactive, "other", 1)
+                .await
+                .release();
+        };
+        let (thing, ()) = futures_util::future::join(call, others).await;
+        assert_eq!(thing.unwrap(), Thing { id: 7 });
+    });
+    let log = ["token", "token", "waiting", "waited", "accepted 2"];
+    assert_eq!(world.tokens.log(), log);
+    assert_eq!(
+        world.transport.headers("authorization"),
+        ["Bearer secret-2"]
+    );
+}
+
+#[test]
+fn a_401_leads_to_one_refresh_and_one_repetition_whatever_the_operation_is() {
+    let world = World::new([answer(401, ""), answer(200, GOOD)]);
+    assert_eq!(world.send(&PayThing).unwrap(), Thing { id: 7 });
+    assert_eq!(
+        world.transport.headers("authorization"),
+        ["Bearer secret-1", "Bearer secret-2"]
+    );
+    assert_eq!(world.tokens.log(), ["token", "rejected 1", "accepted 2"]);
+    assert_eq!(world.clock.elapsed(), Duration::ZERO);
+}
+
+#[test]
+fn a_token_that_is_refused_again_and_again_is_refreshed_once_for_each_call() {
+    let world = World::new([answer(401, "")]);
+    let error = world.send(&ReadThing).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized);
+    assert_eq!(error.retry(), Retry::Never);
+    assert_eq!(world.transport.count(), 2);
+    assert_eq!(world.tokens.log(), ["token", "rejected 1"]);
+}
+
+#[test]
+fn only_what_the_provider_cannot_have_carried_out_is_repeated_without_permission() {
+    use TransportErrorKind::{Broken, Busy, Connect, Timeout};
+    let (no, maybe) = (Sent::No, Sent::Maybe);
+    // What happens first; how often it is then sent altogether if it is safe, and if it is not.
+    let table = [
+        (Step::Fail(Connect, no), 2, 2),
+        (Step::Fail(Busy, no), 2, 2),
+        (Step::Fail(Timeout, no), 2, 2),
+        (Step::Fail(Timeout, maybe), 2, 1),
+        (Step::Fail(Broken, maybe), 2, 1),
+        (Step::Fail(TransportErrorKind::Answer, maybe), 1, 1),
+        (Step::Fail(TransportErrorKind::AddressRefused, no), 1, 1),
+        (answer(429, ""), 2, 2),
+        (answer(200, "busy"), 2, 2),
+        (answer(500, ""), 2, 1),
+        (answer(502, "<html>"), 2, 1),
+        (answer(503, ""), 2, 1),
+        (answer(504, ""), 2, 1),
+        (answer(408, ""), 2, 1),
+        (answer(501, ""), 1, 1),
+        (answer(400, ""), 1, 1),
+        (answer(402, ""), 1, 1),
+        (answer(403, ""), 1, 1),
+        (answer(404, ""), 1, 1),
+        (answer(409, ""), 1, 1),
+        (answer(422, ""), 1, 1),
+        (answer(302, ""), 1, 1),
+        (answer(200, "<html>"), 1, 1),
+    ];
+    let count = |step: &Step, endpoint: &dyn Fn(&World) -> Result<Thing>| {
+        let world = World::new([step.clone(), answer(200, GOOD)]);
+        let result = endpoint(&world);
+        let count = world.transport.count();
+        assert_eq!(result.is_ok(), count == 2, "{step:?}");
+        if let Err(error) = result {
+            assert_eq!(error.retry(), Retry::Never, "{step:?}");
+        }
+        count
+    };
+    for (step, safe, never) in &table {
+        assert_eq!(
+            count(step, &|world| world.send(&ReadThing)),
+            *safe,
+            "{step:?}"
+        );
+        assert_eq!(
+            count(step, &|world| world.send(&OrderThing)),
+            *safe,
+            "{step:?}"
+        );
+        assert_eq!(
+            count(step, &|world| world.send(&PayThing)),
+            *never,
+            "{step:?}"
+        );
+    }
+    println!("{} failures, 3 kinds of operations each", table.len());
+}
+
+#[test]
+fn what_the_provider_asks_for_beats_the_back_off() {
+    let retry_after = |status, value: &str| {
+        Step::Answer(
+            status,
+            vec![("retry-after", value.to_owned())],
+            String::new(),
+        )
+    };
+    let seconds = Duration::from_secs;
+    for status in [429, 503] {
+        for (value, wait) in [
+            ("7", seconds(7)),
+            ("0", seconds(0)),
+            ("Fri, 20 Nov 2026 12:00:30 GMT", seconds(30)),
+            ("Fri, 20 Nov 2026 11:00:00 GMT", seconds(0)),
+        ] {
+            let world = World::new([retry_after(status, value), answer(200, GOOD)]);
+            world.send(&ReadThing).unwrap();
+            assert_eq!(world.clock.elapsed(), wait, "{status} {value}");
+        }
+        let world = World::new([retry_after(status, "61")]);
+        let error = world.send(&ReadThing).unwrap_err();
+        assert_eq!(error.retry(), Retry::After(seconds(61)));
+        assert_eq!(world.transport.count(), 1);
+    }
+    let world = World::new([retry_after(429, "soon"), answer(200, GOOD)]);
+    world.send(&ReadThing).unwrap();
+    let pause = world.clock.elapsed();
+    assert!(pause >= Duration::from_millis(125) && pause <= Duration::from_millis(250));
+}
+
+#[test]
+fn a_limit_that_is_reached_holds_the_calls_that_wait_behind_it() {
+    let retry_after = Step::Answer(429, vec![("retry-after", "20".to_owned())], String::new());
+    let world = World::new([retry_after, answer(200, GOOD)]);
+    let session = world.session();
+    world.clock.run(async {
+        let first = session.send(&ReadThing);
+        let second = async {
+            world.clock.sleep(Duration::from_secs(1)).await;
+            session.send(&ReadThing).await.unwrap();
+            world.clock.elapsed()
+        };
+        let (first, second) = futures_util::future::join(first, second).await;
+        first.unwrap();
+        assert_eq!(second, Duration::from_secs(20));
+    });
+    assert_eq!(world.transport.count(), 3);
+}
+
+#[test]
+fn a_call_is_sent_as_often_as_the_policy_says_and_no_more() {
+    for attempts in [0, 1, 3, 5] {
+        let world = World::new([answer(503, "")]);
+        let policy = RetryPolicy::default().with_attempts(attempts);
+        let session = world.builder().retry_policy(policy).build();
+        let error = world.clock.run(session.send(&ReadThing)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ProviderUnavailable);
+        let advice = if attempts > 1 {
+            Retry::Exhausted
+        } else {
+            Retry::Backoff
+        };
+        assert_eq!(error.retry(), advice);
+        assert_eq!(world.transport.count(), attempts.max(1) as usize);
+    }
+}
+
+#[test]
+fn in_steady_failure_at_most_a_tenth_more_requests_are_sent_than_calls() {
+    for step in [
+        answer(503, ""),
+        Step::Fail(TransportErrorKind::Timeout, Sent::Maybe),
+        Step::Answer(429, vec![("retry-after", "1".to_owned())], String::new()),
+    ] {
+        let world = World::new([step.clone()]);
+        let session = world.session();
+        let calls = 1000;
+        for _ in 0..calls {
+            world.clock.run(session.send(&ReadThing)).unwrap_err();
+        }
+        let requests = world.transport.count();
+        println!("{step:?}: {requests} requests for {calls} calls");
+        assert!(requests > calls && requests * 10 <= calls * 11);
+    }
+}
+
+#[test]
+fn one_idempotency_key_is_made_for_each_call_and_kept_for_its_repetitions() {
+    let world = World::new([
+        Step::Fail(TransportErrorKind::Timeout, Sent::Maybe),
+        answer(500, ""),
+        answer(200, GOOD),
+    ]);
+    let session = world.session();
+    for _ in 0..2 {
+        world.clock.run(session.send(&OrderThing)).unwrap();
+    }
+    let keys = world.transport.headers("idempotency-key");
+    assert_eq!(keys.len(), 4);
+    assert_eq!(keys[0].len(), 32);
+    assert!(keys[0] == keys[1] && keys[1] == keys[2] && keys[2] != keys[3]);
+    let key = IdempotencyKey::random(&Seeded::new(7)).unwrap();
+    assert_eq!(key.to_uuid().replace('-', ""), key.as_str());
+    assert_eq!(key.to_uuid().len(), 36);
+}
+
+#[test]
+fn a_credential_goes_to_its_own_origin_and_the_described_ones_only() {
+    let cases = [
+        ("https://upload.acme.example", 1),
+        ("https://api.acme.example:8443", 0),
+        ("https://acme.example", 0),
+        ("https://api.acme.example.evil.example", 0),
+        ("https://evil.example", 0),
+    ];
+    for (text, count) in cases {
+        let world = World::new([answer(200, GOOD)]);
+        let request = Request::get(["a"])
+            .unwrap()
+            .at_origin(Origin::parse(text).unwrap());
+        let result = world.clock.run(world.session().raw(request, Repeat::Safe));
+        assert_eq!(world.transport.count(), count, "{text}");
+        match result {
+            Ok(_) => assert_eq!(count, 1),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::AddressRefused),
+        }
+    }
+}
+
+#[test]
+fn the_credential_stands_where_the_description_says_and_is_marked_as_sensitive() {
+    let world = World::new([answer(200, GOOD)]);
+    let mut description = description();
+    description.authentication = CallAuthentication::Header("X-Acme-Token".into());
+    let session = world.builder_of(description.clone()).build();
+    let forged = HeaderValue::from_static("forged");
+    let request = Request::get(["a"])
+        .unwrap()
+        .header(HeaderName::from_static("x-acme-token"), forged);
+    world.clock.run(session.raw(request, Repeat::Safe)).unwrap();
+    let sent = world.transport.sent.lock().unwrap();
+    let values: Vec<_> = sent[0].headers().get_all("x-acme-token").iter().collect();
+    assert_eq!(values, ["secret-1"]);
+    assert!(values[0].is_sensitive());
+    assert!(!sent[0].headers().contains_key(AUTHORIZATION));
+    description.authentication = CallAuthentication::Header("no header".into());
+    assert!(description.validate().is_err());
+}
+
+#[test]
+fn errors_say_which_request_failed_and_quote_neither_body_nor_token() {
+    for (status, body) in [
+        (403, "private-body"),
+        (500, "private-body"),
+        (200, r#"{"id":"private-body"}"#),
+        (200, "private-body"),
+    ] {
+        let headers = vec![("x-request-id", "r-9".to_owned())];
+        let world = World::new([Step::Answer(status, headers, body.to_owned())]);
+        let error = world.send(&PayThing).unwrap_err();
+        assert_eq!(error.request_id(), Some("r-9"));
+        assert_eq!(error.provider(), Some("acme"));
+        assert_eq!(error.operation(), "PayThing");
+        let shown = format!("{error} {error:?} {}", error.report());
+        assert!(!shown.contains("private-body") && !shown.contains("secret-"));
+    }
+}
+
+#[test]
+fn a_call_that_is_abandoned_gives_its_place_back_and_counts_as_sent() {
+    let world = World::new([Step::Hang]);
+    let clock: Arc<dyn Clock> = Arc::new(world.clock.clone());
+    let model = RateModel::Window {
+        requests: 1,
+        seconds: 10,
+    };
+    let budget = Budget::new(model, clock);
+    let session = world.session().with_budget(budget.clone());
+    world.clock.run(async {
+        let mut call = Box::pin(session.send(&ReadThing));
+        assert!(call.as_mut().now_or_never().is_none());
+        assert_eq!(world.transport.count(), 1);
+        drop(call);
+        budget
+            .acquire(Class::Interactive, "other", 1)
+            .await
+            .release();
+        assert_eq!(world.clock.elapsed(), Duration::from_secs(10));
+    });
+}
+
+#[test]
+fn a_raw_request_goes_the_same_way() {
+    let world = World::new([answer(401, ""), answer(503, ""), answer(200, "text")]);
+    let request = Request::get(["a b"]).unwrap().query("c", "d e");
+    let response = world
+        .clock
+        .run(world.session().raw(request, Repeat::Safe))
+        .unwrap();
+    assert_eq!(response.body(), "text");
+    assert_eq!(world.transport.count(), 3);
+    let sent = world.transport.sent.lock().unwrap();
+    assert_eq!(sent[2].uri(), "https://api.acme.example/a%20b?c=d+e");
+}
+
+#[test]
+fn a_fixed_token_is_sent_and_never_refreshed() {
+    let transport = Script::new([answer(200, GOOD), answer(401, "")]);
+    let token = FixedToken::new(origin(), "key-1");
+    let session = Session::fixed(&connector(description()), token, transport.clone());
+    let clock = VirtualClock::default();
+    clock.run(session.send(&ReadThing)).unwrap();
+    let error = clock.run(session.send(&ReadThing)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized);
+    assert_eq!(transport.headers("authorization"), ["Bearer key-1"; 2]);
+}
+
+#[derive(Clone)]
+struct ListThings {
+    from: Option<PageCursor>,
+}
+
+#[derive(Deserialize)]
+struct Things {
+    items: Vec<u64>,
+    next: Option<PageCursor>,
+}
+
+impl Endpoint for ListThings {
+    type Output = Page<u64>;
+    const NAME: &'static str = "ListThings";
+    const REPEAT: Repeat = Repeat::Safe;
+
+    fn validate(&self) -> Result<()> {
+        match &self.from {
+            Some(cursor) if cursor.as_str().is_empty() => Err(Error::new(
+                ErrorKind::InvalidInput,
+                Self::NAME,
+                "the cursor is empty",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn request(&self) -> Result<Request> {
+        let request = Request::get(["things"])?;
+        Ok(match &self.from {
+            Some(cursor) => request.query("after", cursor.as_str()),
+            None => request,
+        })
+    }
+
+    fn decode(response: &mut Response) -> Result<Page<u64>> {
+        let things: Things = response.json()?;
+        Ok(Page::new(things.items, things.next))
+    }
+}
+
+impl PagedEndpoint for ListThings {
+    type Item = u64;
+
+    fn at(&self, cursor: &PageCursor) -> Self {
+        Self {
+            from: Some(cursor.clone()),
+        }
+    }
+}
+
+fn page(items: &[u64], next: Option<&str>) -> Step {
+    let body = serde_json::json!({ "items": items, "next": next });
+    answer(200, &body.to_string())
+}
+
+#[test]
+fn an_empty_page_with_a_cursor_goes_on() {
+    let world = World::new([
+        page(&[1, 2], Some("a")),
+        page(&[], Some("b")),
+        page(&[], Some("c")),
+        page(&[3], None),
+    ]);
+    let pages = world.session().pages(ListThings { from: None });
+    let items: Vec<u64> = world.clock.run(pages.items().try_collect()).unwrap();
+    assert_eq!(items, [1, 2, 3]);
+    let sent = world.transport.sent.lock().unwrap();
+    let queries: Vec<_> = sent.iter().map(|it| it.uri().query()).collect();
+    assert_eq!(
+        queries,
+        [None, Some("after=a"), Some("after=b"), Some("after=c")]
+    );
+}
+
+#[test]
+fn the_same_cursor_twice_is_an_error_and_not_an_end() {
+    for cursors in [&["a", "a"][..], &["a", "b", "a"], &["a", "b", "c", "b"]] {
+        let steps = cursors.iter().map(|cursor| page(&[1], Some(cursor)));
+        let world = World::new(steps);
+        let pages = world.session().pages(ListThings { from: None });
+        let mut results: Vec<_> = world.clock.run(pages.collect());
+        assert_eq!(results.len(), cursors.len());
+        let error = results.pop().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer);
+        assert!(results.iter().all(Result::is_ok));
+    }
+}
+
+#[test]
+fn pages_end_at_the_first_error_and_can_be_resumed_from_the_last_cursor() {
+    let world = World::new([page(&[1], Some("a")), answer(403, ""), page(&[2], None)]);
+    let session = world.session();
+    let mut pages = session.pages(ListThings { from: None });
+    world.clock.run(async {
+        let first = pages.next().await.unwrap().unwrap();
+        assert_eq!(
+            pages.next().await.unwrap().unwrap_err().kind(),
+            ErrorKind::Forbidden
+        );
+        assert!(pages.next().await.is_none());
+        let again = ListThings { from: None }.at(&first.next.unwrap());
+        let rest: Vec<u64> = session.pages(again).items().try_collect().await.unwrap();
+        assert_eq!(rest, [2]);
+    });
+}
+
+#[test]
+fn arguments_are_checked_before_anything_is_sent() {
+    let world = World::new([]);
+    let bad = ListThings {
+        from: Some(PageCursor::new("")),
+    };
+    let error = world.send(&bad).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(world.transport.count(), 0);
+    assert!(world.tokens.log().is_empty());
+}
+
+#[test]
+fn sessions_streams_and_futures_go_from_task_to_task() {
+    fn shared<T: Send + Sync + 'static>() {}
+    fn moved<T: Send + 'static>(_: &T) {}
+    fn generic<E: PagedEndpoint + Clone>(session: &Session, endpoint: E) {
+        moved(&session.pages(endpoint.clone()));
+        let session = session.clone();
+        moved(&async move { session.send(&endpoint).await });
+    }
+    shared::<Session>();
+    shared::<Request>();
+    shared::<Response>();
+    shared::<Budget>();
+    moved::<Option<Pages<u64>>>(&None);
+    let world = World::new([]);
+    generic(&world.session(), ListThings { from: None });
+    let _: Bytes = Bytes::new();
+}

@@ -1,0 +1,440 @@
+//! Deliveries: what is accepted, and everything that is not.
+
+mod simulation;
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use connector_core::clock::{Clock, ManualClock, Timestamp};
+use connector_core::description::EndpointTemplate;
+use connector_core::webhook::{
+    AccountHint, Event, Incoming, Secrets, SignatureEncoding, SignedField, WebhookEndpoint,
+    WebhookScheme, WebhookSecret, WebhookTimestamp, check_window, decode_base64, decode_hex,
+};
+use connector_core::{
+    App, AppKey, Connector, Context, Description, ErrorKind, GenericConnector, ProviderId, Result,
+};
+use futures_util::FutureExt;
+use http::{HeaderValue, Method, Request};
+use ring::hmac;
+use secrecy::SecretString;
+use simulation::{Script, Seeded};
+
+const NOW: i64 = 1_800_000_000;
+/// Two members of UTF-8's forbidden range: deliveries are bytes.
+const BODY: &[u8] = b"{\"title\":\"m\xc3\xa2nec\xc4\x83\",\"raw\":\"\xff\xfe\"}";
+
+/// The three forms of the scheme.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Form {
+    Base64,
+    Hex,
+    Timed,
+}
+
+const FORMS: [Form; 3] = [Form::Base64, Form::Hex, Form::Timed];
+
+fn scheme(form: Form) -> WebhookScheme {
+    let mut scheme = WebhookScheme::new(["acme-signature", "x-acme-signature"]);
+    scheme.topic = vec!["acme-topic".into(), "x-acme-topic".into()];
+    scheme.account_host = vec!["x-acme-shop".into()];
+    scheme.delivery_id = vec!["x-acme-id".into()];
+    scheme.event_id = vec!["x-acme-event".into()];
+    scheme.triggered_at = vec!["x-acme-at".into()];
+    match form {
+        Form::Base64 => {}
+        Form::Hex => {
+            scheme.encoding = SignatureEncoding::Hex;
+            scheme.prefix = "sha256=".into();
+            scheme.secret = WebhookSecret::Webhook;
+        }
+        Form::Timed => scheme.timestamp = Some(WebhookTimestamp::new("x-acme-time")),
+    }
+    scheme
+}
+
+fn connector(form: Form) -> GenericConnector {
+    let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
+    description.api = vec![EndpointTemplate::new("https://{account}")];
+    description.account_host = Some(connector_core::description::AccountHost::new(
+        ".acme.example",
+    ));
+    description.webhook = Some(scheme(form));
+    GenericConnector::new(description).unwrap()
+}
+
+fn sign(secret: &str, parts: &[&[u8]]) -> Vec<u8> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    hmac::sign(&key, &parts.concat()).as_ref().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn delivery(form: Form, secret: &str, sent: i64, body: &[u8]) -> Request<Bytes> {
+    let time = sent.to_string();
+    let signature = match form {
+        Form::Base64 => STANDARD.encode(sign(secret, &[body])),
+        Form::Hex => format!("sha256={}", hex(&sign(secret, &[body]))),
+        Form::Timed => STANDARD.encode(sign(secret, &[time.as_bytes(), b".", body])),
+    };
+    Request::post("https://service.example/webhooks")
+        .header("x-acme-signature", signature)
+        .header("x-acme-topic", "things/changed")
+        .header("x-acme-shop", "Shop-1.acme.example")
+        .header("x-acme-id", "d-1")
+        .header("x-acme-event", "e-1")
+        .header("x-acme-at", "2026-11-20T12:00:00Z")
+        .header("x-acme-time", time)
+        .body(Bytes::copy_from_slice(body))
+        .unwrap()
+}
+
+struct Receiver {
+    connector: GenericConnector,
+    app: App,
+    clock: ManualClock,
+    own: Vec<SecretString>,
+}
+
+impl Receiver {
+    fn new(form: Form) -> Self {
+        Self {
+            connector: connector(form),
+            app: App::new("client")
+                .with_client_secret("new")
+                .with_client_secret("old")
+                .with_webhook_secret("new")
+                .with_webhook_secret("old"),
+            clock: ManualClock::new(Timestamp::from_unix_seconds(NOW)),
+            own: Vec::new(),
+        }
+    }
+
+    fn receive(&self, request: &Request<Bytes>) -> Result<Event> {
+        let transport = Script::new([]);
+        let cx = Context::new(&self.app, &*transport, &self.clock);
+        let app = AppKey::default();
+        let endpoint = WebhookEndpoint::of_connection(&app, &self.own);
+        let incoming = self
+            .connector
+            .verify_webhook(&cx, &endpoint, request)
+            .now_or_never()
+            .expect("verification waits for nothing")?;
+        match incoming {
+            Incoming::Events(mut events) if events.len() == 1 => Ok(events.remove(0)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refuses(&self, request: &Request<Bytes>, why: &str) {
+        let error = self.receive(request).expect_err(why);
+        assert_eq!(error.kind(), ErrorKind::WebhookRefused, "{why}");
+    }
+}
+
+#[test]
+fn a_delivery_signed_with_the_new_or_the_old_secret_is_read() {
+    for form in FORMS {
+        let receiver = Receiver::new(form);
+        for secret in ["new", "old"] {
+            let event = receiver
+                .receive(&delivery(form, secret, NOW, BODY))
+                .unwrap();
+            assert_eq!(event.topic, "things/changed");
+            assert_eq!(
+                event.account,
+                Some(AccountHint::Host("shop-1.acme.example".into()))
+            );
+            assert_eq!(event.delivery_id.as_deref(), Some("d-1"));
+            assert_eq!(event.event_id.as_deref(), Some("e-1"));
+            assert_eq!(event.triggered_at, Timestamp::parse("2026-11-20T12:00:00Z"));
+            assert_eq!(event.body, BODY);
+            assert!(!event.is_signed(SignedField::Account));
+            assert_eq!(event.is_signed(SignedField::Time), form == Form::Timed);
+            assert!(!format!("{event:?}").contains("title"));
+        }
+        receiver.refuses(&delivery(form, "other", NOW, BODY), "another secret");
+    }
+}
+
+#[test]
+fn every_bit_of_body_and_signature_counts() {
+    let mut count = 0;
+    for form in FORMS {
+        let receiver = Receiver::new(form);
+        let good = delivery(form, "new", NOW, BODY);
+        for bit in 0..BODY.len() * 8 {
+            let mut body = BODY.to_vec();
+            body[bit / 8] ^= 1 << (bit % 8);
+            let mut request = good.clone();
+            *request.body_mut() = body.into();
+            receiver.refuses(&request, "a bit of the body");
+            count += 1;
+        }
+        for length in 0..BODY.len() {
+            let mut request = good.clone();
+            *request.body_mut() = Bytes::copy_from_slice(&BODY[..length]);
+            receiver.refuses(&request, "a shorter body");
+            count += 1;
+        }
+        let signature = good.headers()["x-acme-signature"].as_bytes();
+        for at in 0..signature.len() * 8 {
+            let mut changed = signature.to_vec();
+            changed[at / 8] ^= 1 << (at % 8);
+            // The case of hexadecimal digits means nothing.
+            if changed.eq_ignore_ascii_case(signature) && form == Form::Hex {
+                continue;
+            }
+            let Ok(value) = HeaderValue::from_bytes(&changed) else {
+                continue;
+            };
+            let mut request = good.clone();
+            request.headers_mut().insert("x-acme-signature", value);
+            receiver.refuses(&request, "a bit of the signature");
+            count += 1;
+        }
+    }
+    println!("{count} changed deliveries, 0 accepted");
+    assert!(count > 1500);
+}
+
+#[test]
+fn headers_that_are_doubled_missing_or_no_text_are_refused() {
+    let receiver = Receiver::new(Form::Timed);
+    let good = delivery(Form::Timed, "new", NOW, BODY);
+    for name in [
+        "x-acme-signature",
+        "x-acme-topic",
+        "x-acme-shop",
+        "x-acme-id",
+        "x-acme-event",
+        "x-acme-at",
+        "x-acme-time",
+    ] {
+        let mut request = good.clone();
+        let value = request.headers()[name].clone();
+        request.headers_mut().append(name, value);
+        receiver.refuses(&request, name);
+        let mut request = good.clone();
+        let value = HeaderValue::from_bytes(b"\xff").unwrap();
+        request.headers_mut().insert(name, value);
+        receiver.refuses(&request, name);
+    }
+    for name in ["x-acme-signature", "x-acme-time"] {
+        let mut request = good.clone();
+        request.headers_mut().remove(name);
+        receiver.refuses(&request, name);
+    }
+    let mut request = good.clone();
+    *request.method_mut() = Method::PUT;
+    receiver.refuses(&request, "another method");
+    receiver.refuses(&delivery(Form::Timed, "new", NOW, b""), "an empty body");
+    for host in [
+        "evil.example",
+        "a.b.acme.example",
+        "acme.example@evil.example",
+    ] {
+        let mut request = good.clone();
+        let value = HeaderValue::from_static(host);
+        request.headers_mut().insert("x-acme-shop", value);
+        receiver.refuses(&request, host);
+    }
+}
+
+#[test]
+fn of_two_spellings_of_a_header_the_first_that_is_there_counts() {
+    let receiver = Receiver::new(Form::Base64);
+    let mut request = delivery(Form::Base64, "new", NOW, BODY);
+    let good = request.headers()["x-acme-signature"].clone();
+    let wrong = HeaderValue::from_str(&STANDARD.encode([0; 32])).unwrap();
+    request.headers_mut().insert("acme-signature", good);
+    request
+        .headers_mut()
+        .insert("x-acme-signature", wrong.clone());
+    request
+        .headers_mut()
+        .insert("acme-topic", HeaderValue::from_static("other"));
+    assert_eq!(receiver.receive(&request).unwrap().topic, "other");
+    request.headers_mut().insert("acme-signature", wrong);
+    receiver.refuses(&request, "the first spelling is wrong");
+}
+
+#[test]
+fn the_window_of_a_timestamp_ends_to_the_second_on_both_sides() {
+    let receiver = Receiver::new(Form::Timed);
+    for (off, fits) in [(0, true), (300, true), (301, false)] {
+        for sent in [NOW - off, NOW + off] {
+            let result = receiver.receive(&delivery(Form::Timed, "new", sent, BODY));
+            assert_eq!(result.is_ok(), fits, "{off}");
+        }
+    }
+    receiver.clock.advance(Duration::from_millis(300_001));
+    receiver.refuses(
+        &delivery(Form::Timed, "new", NOW, BODY),
+        "a millisecond late",
+    );
+    for far in [i64::MIN, i64::MAX, 0] {
+        receiver.refuses(&delivery(Form::Timed, "new", far, BODY), "far away");
+    }
+    // The timestamp is signed: another one is another message.
+    let mut request = delivery(Form::Timed, "new", NOW, BODY);
+    let later = HeaderValue::from(NOW + 1);
+    request.headers_mut().insert("x-acme-time", later);
+    receiver.refuses(&request, "another timestamp");
+    let now = receiver.clock.now();
+    assert!(check_window(now, now.after(Duration::from_secs(1)), Duration::ZERO).is_err());
+}
+
+#[test]
+fn a_connections_own_secret_takes_the_place_of_the_apps() {
+    let mut receiver = Receiver::new(Form::Base64);
+    receiver.own = vec![SecretString::from("own")];
+    receiver
+        .receive(&delivery(Form::Base64, "own", NOW, BODY))
+        .unwrap();
+    receiver.refuses(
+        &delivery(Form::Base64, "new", NOW, BODY),
+        "the app's secret",
+    );
+}
+
+#[test]
+fn without_a_secret_or_a_scheme_nothing_is_accepted() {
+    for secrets in [&[][..], &[""], &["good", ""]] {
+        let error = Secrets::new(secrets).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+    }
+    let mut receiver = Receiver::new(Form::Base64);
+    let request = delivery(Form::Base64, "new", NOW, BODY);
+    receiver.app = App::new("client");
+    let error = receiver.receive(&request).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    let mut description = receiver.connector.description().clone();
+    description.webhook = None;
+    receiver.connector = GenericConnector::new(description).unwrap();
+    let error = receiver.receive(&request).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    let secrets = Secrets::new(["tell-nobody"]).unwrap();
+    assert!(!format!("{secrets:?}").contains("tell-nobody"));
+}
+
+#[test]
+fn signatures_have_one_form() {
+    let bytes: [u8; 32] = std::array::from_fn(|at| u8::try_from(at * 7).unwrap_or(0));
+    let (base64, hexadecimal) = (STANDARD.encode(bytes), hex(&bytes));
+    assert_eq!(decode_base64(&base64).unwrap(), bytes);
+    assert_eq!(decode_hex(&hexadecimal).unwrap(), bytes);
+    assert_eq!(decode_hex(&hexadecimal.to_uppercase()).unwrap(), bytes);
+    let mut bad = vec![
+        String::new(),
+        base64[..43].to_owned(),
+        base64.replace('=', ""),
+        format!("{base64}="),
+        format!(" {base64}"),
+        format!("{}\n", &base64[..43]),
+        STANDARD.encode(&bytes[..31]),
+        STANDARD.encode([&bytes[..], &[0]].concat()),
+        "é".repeat(22),
+    ];
+    // The last character's spare bits must be zero.
+    bad.push(format!("{}{}=", &base64[..42], 'B'));
+    bad.push("-".repeat(43) + "=");
+    for text in &bad {
+        assert!(decode_base64(text).is_err(), "{text:?}");
+    }
+    for text in [
+        "",
+        &hexadecimal[..63],
+        &hexadecimal[..62],
+        &format!("{hexadecimal}0"),
+        &format!("{hexadecimal}00"),
+        &format!("0x{}", &hexadecimal[..62]),
+        &"g".repeat(64),
+        &"é".repeat(32),
+    ] {
+        assert!(decode_hex(text).is_err(), "{text:?}");
+    }
+}
+
+/// The known answers of Shopify's own SDK, and RFC 4231's second test case.
+#[test]
+fn published_signatures_are_accepted() {
+    let body = br#"{"foo": "bar"}"#;
+    let signature = decode_base64("B23tXN681gZ0qIWNRrgtzBE9XSDo5yaUu6wfmhu3a7g=").unwrap();
+    let secrets = Secrets::new(["test_secret_key"]).unwrap();
+    secrets.verify(body, &signature).unwrap();
+    secrets
+        .verify_parts(&[&body[..3], &[], &body[3..]], &signature)
+        .unwrap();
+    let signature =
+        decode_hex("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843").unwrap();
+    Secrets::new(["Jefe"])
+        .unwrap()
+        .verify(b"what do ya want for nothing?", &signature)
+        .unwrap();
+}
+
+fn mutate(deliveries: u64, seed: u64) {
+    let random = Seeded::new(seed);
+    let mut accepted = 0;
+    let receivers = FORMS.map(Receiver::new);
+    for number in 0..deliveries {
+        let which = usize::try_from(random.below(3)).unwrap();
+        let (form, receiver) = (FORMS[which], &receivers[which]);
+        let length = usize::try_from(1 + random.below(64)).unwrap();
+        let body: Vec<u8> = (0..length)
+            .map(|_| random.next().to_be_bytes()[0])
+            .collect();
+        let mut request = delivery(form, "new", NOW, &body);
+        let mut changed = body.clone();
+        let at = usize::try_from(random.below(length as u64)).unwrap();
+        match random.below(8) {
+            0 => changed[at] ^= 1 << random.below(8),
+            1 => drop(changed.remove(at)),
+            2 => changed.insert(at, random.next().to_be_bytes()[0]),
+            3 => changed.push(random.next().to_be_bytes()[0]),
+            4 if form == Form::Timed => {
+                let time = HeaderValue::from(NOW + 1 + i64::try_from(random.below(299)).unwrap());
+                request.headers_mut().insert("x-acme-time", time);
+            }
+            5 => {
+                let other = delivery(form, "forged", NOW, &body);
+                let value = other.headers()["x-acme-signature"].clone();
+                request.headers_mut().insert("x-acme-signature", value);
+            }
+            6 => {
+                let value = request.headers()["x-acme-signature"].clone();
+                request.headers_mut().append("x-acme-signature", value);
+            }
+            _ => {
+                let text = request.headers()["x-acme-signature"].to_str().unwrap();
+                let cut = usize::try_from(random.below(text.len() as u64)).unwrap();
+                let value = HeaderValue::from_str(&text[..cut]).unwrap();
+                request.headers_mut().insert("x-acme-signature", value);
+            }
+        }
+        *request.body_mut() = changed.into();
+        if receiver.receive(&request).is_ok() {
+            accepted += 1;
+            println!("delivery {number} of seed {seed} was accepted: {request:?}");
+        }
+    }
+    println!("{deliveries} mutated deliveries, {accepted} accepted");
+    assert!(deliveries > 0);
+    assert_eq!(accepted, 0);
+}
+
+#[test]
+fn mutated_deliveries_are_refused() {
+    mutate(20_000, 1);
+}
+
+#[test]
+#[ignore = "the long form, for soak runs: cargo test --release -- --ignored"]
+fn a_million_mutated_deliveries_are_refused() {
+    mutate(1_000_000, 2);
+}

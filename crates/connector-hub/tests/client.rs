@@ -1,0 +1,217 @@
+//! Typed clients of connections: their tokens are the hub's, and so are their limits.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use connector_core::api::{Endpoint, ProviderClient, Repeat, Request, Response, Session};
+use connector_core::cipher::Keyring;
+use connector_core::clock::{Clock, ManualClock, Timestamp};
+use connector_core::description::{EndpointTemplate, IdentityEndpoint, TokenEndpoint};
+use connector_core::http::limit::RateModel;
+use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
+use connector_core::store::MemoryStore;
+use connector_core::{
+    Actor, App, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind, Description,
+    ErrorKind, FixedApps, GenericConnector, ProviderId, Result, TenantId,
+};
+use connector_hub::Hub;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+
+const ACME: ProviderId = ProviderId::from_static("acme");
+
+/// Accepts one access token at a time; a refresh brings the next.
+#[derive(Debug, Default)]
+struct Provider {
+    good: AtomicU64,
+    calls: AtomicU64,
+    refreshes: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Network(Arc<Provider>);
+
+#[async_trait]
+impl HttpTransport for Network {
+    async fn send(
+        &self,
+        outbound: OutboundRequest,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        // Others come in between, as they do on a network.
+        tokio::task::yield_now().await;
+        let request = outbound.request;
+        let provider = &self.0;
+        let good = provider.good.load(Ordering::SeqCst);
+        let bearer = request.headers().get("authorization");
+        let authorized = bearer.is_some_and(|it| it == format!("Bearer token-{good}").as_str());
+        let (status, body) = match request.uri().path() {
+            "/token" => {
+                provider.refreshes.fetch_add(1, Ordering::SeqCst);
+                let body = serde_json::json!({
+                    "access_token": format!("token-{good}"),
+                    "refresh_token": format!("refresh-{good}"),
+                    "expires_in": 3600,
+                });
+                (200, body.to_string())
+            }
+            "/me" => (200, r#"{"id":"a-1"}"#.to_owned()),
+            _ => {
+                provider.calls.fetch_add(1, Ordering::SeqCst);
+                (if authorized { 200 } else { 401 }, "{}".to_owned())
+            }
+        };
+        let response = http::Response::builder().status(status);
+        Ok(response.body(body.into()).unwrap())
+    }
+}
+
+struct ReadThing;
+
+impl Endpoint for ReadThing {
+    type Output = ();
+    const NAME: &'static str = "ReadThing";
+    const REPEAT: Repeat = Repeat::Safe;
+
+    fn request(&self) -> Result<Request> {
+        Request::get(["things"])
+    }
+
+    fn decode(_: &mut Response) -> Result<()> {
+        Ok(())
+    }
+}
+
+macro_rules! client {
+    ($name:ident, $provider:expr) => {
+        #[derive(Clone)]
+        struct $name(Session);
+
+        impl ProviderClient for $name {
+            const PROVIDER: ProviderId = $provider;
+
+            fn new(session: Session) -> Self {
+                Self(session)
+            }
+
+            fn session(&self) -> &Session {
+                &self.0
+            }
+        }
+    };
+}
+
+client!(AcmeClient, ACME);
+client!(OtherClient, ProviderId::from_static("other"));
+
+struct World {
+    hub: Hub,
+    provider: Arc<Provider>,
+    clock: ManualClock,
+    tenant: TenantId,
+}
+
+impl World {
+    fn new(rate: Option<RateModel>) -> Self {
+        let provider = Arc::new(Provider::default());
+        let clock = ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000));
+        let mut description = Description::new(ACME, "Acme");
+        let endpoint = |path| EndpointTemplate::new(format!("https://api.acme.example{path}"));
+        description.api = vec![endpoint("")];
+        description.token = Some(TokenEndpoint::new(endpoint("/token")));
+        description.identity = Some(IdentityEndpoint::new(endpoint("/me"), "/id"));
+        description.rate = rate;
+        let app = App::new("client").with_client_secret("secret");
+        let apps = FixedApps::new().with(ACME, AppKey::default(), app);
+        let connector = GenericConnector::new(description)
+            .unwrap()
+            .with_apps(Arc::new(apps));
+        let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+        let hub = Hub::builder()
+            .store(MemoryStore::new(shared))
+            .cipher(Keyring::parse(&Keyring::generate().unwrap()).unwrap())
+            .transport(Network(Arc::clone(&provider)))
+            .clock(clock.clone())
+            .connector(connector)
+            .build()
+            .unwrap();
+        Self {
+            hub,
+            provider,
+            clock,
+            tenant: TenantId::new("t1").unwrap(),
+        }
+    }
+
+    async fn connect(&self) -> ConnectionKey {
+        let origin = Origin::parse("https://api.acme.example").unwrap();
+        let now = self.clock.now();
+        let credential = Credential::new(CredentialKind::OAuth, origin, "token-0", now)
+            .with_refresh_token("refresh-0")
+            .with_expiry(now.after(Duration::from_secs(3600)));
+        let adopted = self
+            .hub
+            .adopt(&self.tenant, ACME, credential)
+            .actor(Actor::Service("test".into()))
+            .await
+            .unwrap();
+        adopted.connection().key.clone()
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_calls_that_are_refused_at_once_cause_one_refresh() {
+    let world = World::new(None);
+    let key = world.connect().await;
+    let client: AcmeClient = world.hub.client(&key).await.unwrap();
+    client.session().send(&ReadThing).await.unwrap();
+    let before = world.provider.refreshes.load(Ordering::SeqCst);
+    world.provider.good.store(1, Ordering::SeqCst);
+    let calls = (0..100).map(|_| client.session().send(&ReadThing));
+    let results = join_all(calls).await;
+    assert!(results.iter().all(Result::is_ok));
+    let refreshes = world.provider.refreshes.load(Ordering::SeqCst) - before;
+    println!("100 refused calls, {refreshes} refresh");
+    assert_eq!(refreshes, 1);
+    assert_eq!(world.provider.calls.load(Ordering::SeqCst), 201);
+}
+
+#[tokio::test]
+async fn all_clients_of_an_account_share_its_limit() {
+    let rate = RateModel::Window {
+        requests: 2,
+        seconds: 10,
+    };
+    let world = World::new(Some(rate));
+    let key = world.connect().await;
+    for _ in 0..2 {
+        let client: AcmeClient = world.hub.client(&key).await.unwrap();
+        client.session().send(&ReadThing).await.unwrap();
+    }
+    let client: AcmeClient = world.hub.client(&key).await.unwrap();
+    let mut third = Box::pin(client.session().send(&ReadThing));
+    assert!(third.as_mut().now_or_never().is_none());
+    world.clock.advance(Duration::from_secs(10));
+    third.await.unwrap();
+    assert_eq!(world.provider.calls.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_client_is_had_for_a_connection_of_its_provider_and_its_tenant_only() {
+    let world = World::new(None);
+    let key = world.connect().await;
+    let error = world.hub.client::<OtherClient>(&key).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let others = TenantId::new("t2").unwrap();
+    for key in [
+        ConnectionKey::new(others, key.id),
+        ConnectionKey::new(world.tenant.clone(), ConnectionId::from_bytes([7; 16])),
+    ] {
+        let error = world.hub.session(&key).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+}
