@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use url::Url;
 
+use crate::api::{ByStatus, Classifier};
 use crate::app::{App, AppSource};
 use crate::clock::Clock;
 use crate::credential::Credential;
@@ -17,6 +18,7 @@ use crate::oauth::{
     self, AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeError, Identity,
     TokenAnswer,
 };
+use crate::webhook::{self, Incoming, WebhookEndpoint};
 
 /// What a hook may use: the registration of the moment, the network, and the time.
 #[derive(Debug, Clone, Copy)]
@@ -55,8 +57,8 @@ impl<'a> Context<'a> {
 
 /// The code for one provider: its description as data, and hooks for what data cannot say.
 ///
-/// Every hook has a default that follows the RFCs and is a function of [`crate::oauth`], so that an
-/// override can call it. Hooks are called from many tasks at once and keep no state.
+/// Every hook has a default that follows the RFCs or the description and is a function of
+/// [`crate::oauth`] or [`crate::webhook`], so that an override can call it. Hooks are called from many tasks at once and keep no state.
 #[async_trait]
 pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// What is true of the provider.
@@ -143,6 +145,26 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// else as its answer says.
     async fn identify(&self, cx: &Context<'_>, credential: &Credential) -> Result<Identity> {
         oauth::identify(self.description(), cx, credential).await
+    }
+
+    /// What the answers of the provider's API mean.
+    fn classifier(&self) -> Arc<dyn Classifier> {
+        Arc::new(ByStatus::new())
+    }
+
+    /// Verifies a delivery that came to `endpoint`, on its raw bytes, and reads it.
+    ///
+    /// What the signature does not cover is returned as such: see [`webhook::Event::signed`].
+    ///
+    /// # Errors
+    /// As for [`webhook::verify`].
+    async fn verify_webhook(
+        &self,
+        cx: &Context<'_>,
+        endpoint: &WebhookEndpoint<'_>,
+        request: &http::Request<Bytes>,
+    ) -> Result<Incoming> {
+        webhook::verify(self.description(), cx, endpoint, request)
     }
 }
 

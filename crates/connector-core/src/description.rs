@@ -3,13 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde::Deserialize;
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Origin;
+use crate::http::limit::RateModel;
 use crate::oauth::RotationClass;
 use crate::provider::ProviderId;
+use crate::webhook::WebhookScheme;
 
 /// A provider described as data: its endpoints, its deviations from the RFCs, its rules of token
 /// rotation and its error codes.
@@ -75,6 +80,16 @@ pub struct Description {
     /// What the provider's error codes mean, beyond RFC 6749 section 5.2.
     #[serde(default)]
     pub error_codes: ErrorCodes,
+    /// Where a call of the API carries its credential.
+    #[serde(default)]
+    pub authentication: CallAuthentication,
+    /// How the provider limits the calls of one app to one account; without it, only what its
+    /// answers ask for is obeyed.
+    #[serde(default)]
+    pub rate: Option<RateModel>,
+    /// How it signs webhooks.
+    #[serde(default)]
+    pub webhook: Option<WebhookScheme>,
 }
 
 impl Description {
@@ -96,6 +111,9 @@ impl Description {
             refresh: RefreshPolicy::default(),
             grants_per_account: GrantsPerAccount::default(),
             error_codes: ErrorCodes::default(),
+            authentication: CallAuthentication::default(),
+            rate: None,
+            webhook: None,
         }
     }
 
@@ -152,6 +170,17 @@ impl Description {
         if let Some(identity) = &self.identity {
             if !identity.account.starts_with('/') {
                 return wrong("`identity.account` must be a JSON pointer (RFC 6901)".to_owned());
+            }
+        }
+        if !self.authentication.is_valid() {
+            return wrong("`authentication.header` is not the name of a header".to_owned());
+        }
+        if self.rate.is_some_and(|rate| !rate.is_valid()) {
+            return wrong("`rate` has a number that is not positive".to_owned());
+        }
+        if let Some(webhook) = &self.webhook {
+            if webhook.signature.is_empty() {
+                return wrong("`webhook.signature` names no header".to_owned());
             }
         }
         Ok(())
@@ -308,6 +337,45 @@ pub enum BodyEncoding {
     Form,
     /// `application/json`, one text member for each parameter.
     Json,
+}
+
+/// Where a call of the API carries its credential.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CallAuthentication {
+    /// `Authorization: Bearer`, as in RFC 6750 section 2.1.
+    #[default]
+    Bearer,
+    /// A header with this name that holds nothing else.
+    Header(String),
+}
+
+impl CallAuthentication {
+    fn is_valid(&self) -> bool {
+        match self {
+            Self::Bearer => true,
+            Self::Header(name) => HeaderName::from_bytes(name.as_bytes()).is_ok(),
+        }
+    }
+
+    /// Attaches `secret`, marked as sensitive; `None` if it does not fit into a header.
+    pub(crate) fn attach(&self, headers: &mut HeaderMap, secret: &str) -> Option<()> {
+        let (name, value) = match self {
+            Self::Bearer => {
+                let value = Zeroizing::new(["Bearer ", secret].concat());
+                (AUTHORIZATION, HeaderValue::from_str(&value))
+            }
+            Self::Header(name) => (
+                HeaderName::from_bytes(name.as_bytes()).ok()?,
+                HeaderValue::from_str(secret),
+            ),
+        };
+        let mut value = value.ok()?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+        Some(())
+    }
 }
 
 /// The revocation endpoint (RFC 7009).

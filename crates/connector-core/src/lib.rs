@@ -7,6 +7,7 @@
 //! * [`Connection`], its [`Status`], and the [`Credential`] behind it;
 //! * what a database must offer ([`store`]) and a store in memory, [`store::MemoryStore`];
 //! * what seals secrets ([`cipher`]): [`cipher::CredentialCipher`] and our [`cipher::Keyring`];
+//! * typed calls of a provider's API ([`api`]) and what its webhooks are ([`webhook`]);
 //! * time and randomness as dependencies ([`clock`], [`Random`]) and the one door to the network
 //!   ([`http`]);
 //! * the one [`Error`] type.
@@ -16,6 +17,7 @@
 
 mod access_token;
 mod account;
+pub mod api;
 mod app;
 pub mod cipher;
 pub mod clock;
@@ -34,6 +36,7 @@ pub mod oauth;
 mod provider;
 mod random;
 pub mod store;
+pub mod webhook;
 
 pub use self::access_token::{AccessToken, Deadlines, IssuedToken, Phase, TokenSlot};
 pub use self::account::{Account, AccountKey, AccountRef, TenantId};

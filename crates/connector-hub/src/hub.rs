@@ -7,6 +7,7 @@ use std::sync::Arc;
 use connector_core::cipher::CredentialCipher;
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::http::HttpTransport;
+use connector_core::http::limit::Limits;
 use connector_core::store::{Cursor, Filter, Slice, Store};
 use connector_core::{
     App, AppKey, AppSource, Connection, ConnectionId, ConnectionKey, Connector, Error, ErrorKind,
@@ -34,6 +35,7 @@ pub(crate) struct Inner {
     pub(crate) cache: Cache,
     pub(crate) flights: Arc<Flights>,
     pub(crate) breakers: Breakers,
+    pub(crate) limits: Limits,
     apps: Option<Arc<dyn AppSource>>,
     connectors: BTreeMap<ProviderId, Arc<dyn Connector>>,
 }
@@ -234,6 +236,7 @@ impl HubBuilder {
             connectors.insert(connector.description().provider.clone(), connector);
         }
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let limits = Limits::new(Arc::clone(&clock));
         Ok(Hub {
             inner: Arc::new(Inner {
                 store: self.store.ok_or_else(|| missing("store"))?.0,
@@ -244,6 +247,7 @@ impl HubBuilder {
                 cache: Cache::new(),
                 flights: Arc::new(Flights::new()),
                 breakers: Breakers::new(),
+                limits,
                 apps: self.apps,
                 connectors,
             }),

@@ -8,6 +8,7 @@ mod adopt;
 mod authorize;
 mod breaker;
 mod callback;
+mod client;
 mod connect;
 mod flow;
 mod hub;
@@ -19,7 +20,7 @@ pub use crate::authorize::{Authorization, Authorize};
 pub use crate::callback::FinishConnect;
 pub use crate::connect::{Connected, ScopeReport};
 pub use crate::hub::{Hub, HubBuilder, Tenant};
-pub use crate::token::Token;
 #[cfg(feature = "machine")]
 #[doc(hidden)]
 pub use crate::token::machine;
+pub use connector_core::api::Token;

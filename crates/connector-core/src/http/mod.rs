@@ -5,6 +5,7 @@ mod answer;
 mod bulkhead;
 mod client;
 mod guard;
+pub mod limit;
 mod origin;
 mod resolve;
 mod transport;

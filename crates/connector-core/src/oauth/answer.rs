@@ -473,7 +473,7 @@ fn shown_code(code: &str) -> String {
 }
 
 /// `Retry-After` (RFC 9110 section 10.2.3) as seconds or as a date; nothing if it is not readable.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     const LONGEST: Duration = Duration::from_secs(24 * 3600);
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse::<u64>() {
@@ -489,7 +489,7 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 }
 
 /// The provider's id of a request, under the names that are usual for it.
-fn request_id(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
     ["x-request-id", "request-id", "x-amzn-requestid"]
         .into_iter()
         .find_map(|name| {

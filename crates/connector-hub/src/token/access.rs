@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use connector_core::api::Token;
 use connector_core::{
     AccessToken, ConnectionKey, Error, ErrorKind, Generation, ReauthorizationReason,
     RequestContext, Result, Retry,
 };
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 
 use crate::hub::{Hub, Inner};
 use crate::token::cache::Read;
@@ -18,19 +18,6 @@ const OPERATION: &str = "hub.access_token";
 
 /// How long a caller with a dead access token waits at most.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// An access token, at once or after a wait.
-#[must_use]
-#[expect(
-    missing_debug_implementations,
-    reason = "it holds a token that is never to be shown"
-)]
-pub enum Token<'a> {
-    /// It is there.
-    Ready(AccessToken),
-    /// Somebody has to fetch it first; the wait ends within 20 seconds.
-    Wait(BoxFuture<'a, Result<AccessToken>>),
-}
 
 impl Hub {
     /// The access token of a connection, without a lock, an allocation or a copy as long as it is

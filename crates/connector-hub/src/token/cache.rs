@@ -126,7 +126,8 @@ impl Cache {
         }
         let due =
             phase == Phase::Advisory && millis(steady) >= entry.resting.load(Ordering::Relaxed);
-        if (due || unchecked >= as_millis(REVALIDATE)) && !entry.waking.swap(true, Ordering::Relaxed)
+        if (due || unchecked >= as_millis(REVALIDATE))
+            && !entry.waking.swap(true, Ordering::Relaxed)
         {
             return Read::Wake(token);
         }
@@ -174,7 +175,10 @@ impl Cache {
             rest: None,
         };
         let ended = self.ended();
-        if ended.get(key).is_some_and(|(grant, _)| held.grant <= *grant) {
+        if ended
+            .get(key)
+            .is_some_and(|(grant, _)| held.grant <= *grant)
+        {
             return;
         }
         let entries = self.entries.pin();
@@ -343,8 +347,7 @@ impl Cache {
     /// Drops what was not used for `idle`; returns how many connections that were.
     pub(crate) fn evict(&self, clock: &dyn Clock, idle: Duration) -> usize {
         let now = clock.monotonic();
-        self.ended()
-            .retain(|_, (_, at)| now.since(*at) < ENDED_FOR);
+        self.ended().retain(|_, (_, at)| now.since(*at) < ENDED_FOR);
         self.drop_unused(clock, idle)
     }
 

@@ -9,7 +9,6 @@ pub mod machine;
 pub(crate) mod renewal;
 pub(crate) mod windows;
 
-pub use self::access::Token;
 pub(crate) use self::cache::{Arrival, Cache};
 pub(crate) use self::driver::{Errand, Landing, Why};
 pub(crate) use self::flight::Flights;

@@ -156,9 +156,7 @@ pub(crate) fn refresh_in(expiries: Expiries, id: ConnectionId) -> Option<Duratio
 pub(crate) fn keep_alive_in(lifetimes: &Lifetimes, expiries: Expiries) -> Option<Duration> {
     let idle = lifetimes.idle_seconds.map(Duration::from_secs);
     let before_idle = idle.map(|idle| idle / 4 * 3);
-    let before_end = expiries
-        .refresh
-        .map(|end| end.saturating_sub(ending(end)));
+    let before_end = expiries.refresh.map(|end| end.saturating_sub(ending(end)));
     before_idle.into_iter().chain(before_end).min()
 }
 
@@ -240,7 +238,10 @@ mod tests {
         let mut description = description();
         let hour = Some(Duration::from_secs(3600));
         let proactive = plan(&description, hour, Some(DAY * 365), None);
-        assert_eq!(due(&proactive, WorkKind::Refresh), Some(Some(Duration::from_secs(2700))));
+        assert_eq!(
+            due(&proactive, WorkKind::Refresh),
+            Some(Some(Duration::from_secs(2700)))
+        );
         assert_eq!(due(&proactive, WorkKind::KeepAlive), Some(Some(DAY * 351)));
         description.refresh = RefreshPolicy::OnDemand;
         let on_demand = plan(&description, hour, Some(DAY * 365), None);

@@ -1,0 +1,193 @@
+//! The parts of a signature check.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use ring::hmac;
+use subtle::ConstantTimeEq;
+
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The bytes of an HMAC-SHA256.
+const LENGTH: usize = 32;
+
+/// A refused delivery. `message` says which rule it breaks, for the person who sets it up; it quotes
+/// nothing of the delivery.
+#[must_use]
+pub fn refused(message: &'static str) -> Error {
+    Error::new(ErrorKind::WebhookRefused, "webhook.verify", message)
+}
+
+/// Secrets that a delivery may be signed with under HMAC-SHA256: the current one and, while one is
+/// being replaced, the old one.
+pub struct Secrets(Vec<hmac::Key>);
+
+impl Secrets {
+    /// Takes the secrets as the bytes that providers use as HMAC keys.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] if there is none or one is empty: anybody could sign with it.
+    pub fn new<S: AsRef<[u8]>>(secrets: impl IntoIterator<Item = S>) -> Result<Self> {
+        let mut keys = Vec::new();
+        for secret in secrets {
+            let secret = secret.as_ref();
+            if secret.is_empty() {
+                return Err(unusable(
+                    "a webhook secret is empty; set the one of the provider",
+                ));
+            }
+            keys.push(hmac::Key::new(hmac::HMAC_SHA256, secret));
+        }
+        if keys.is_empty() {
+            return Err(unusable(
+                "there is no secret to check webhooks with; set the one of the provider",
+            ));
+        }
+        Ok(Self(keys))
+    }
+
+    /// Checks the signature of `message` in constant time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WebhookRefused`] if it fits none of the secrets.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<()> {
+        self.accept(|key| hmac::verify(key, message, signature).is_ok())
+    }
+
+    /// Checks the signature of the concatenation of `parts` in constant time, without copying them.
+    ///
+    /// # Errors
+    /// As for [`Secrets::verify`].
+    pub fn verify_parts(&self, parts: &[&[u8]], signature: &[u8]) -> Result<()> {
+        self.accept(|key| {
+            let mut context = hmac::Context::with_key(key);
+            for part in parts {
+                context.update(part);
+            }
+            context.sign().as_ref().ct_eq(signature).into()
+        })
+    }
+
+    fn accept(&self, fits: impl FnMut(&hmac::Key) -> bool) -> Result<()> {
+        if self.0.iter().any(fits) {
+            Ok(())
+        } else {
+            Err(refused(
+                "the signature does not fit the body; check the webhook secret, and that nothing \
+                 on the way changes the body",
+            ))
+        }
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secrets({})", self.0.len())
+    }
+}
+
+fn unusable(message: &'static str) -> Error {
+    Error::new(ErrorKind::Configuration, "webhook.secrets", message)
+}
+
+/// The one value of a header, as text without surrounding white space; `None` if it is absent.
+///
+/// # Errors
+/// [`ErrorKind::WebhookRefused`] if it is there twice, since programs disagree about which one
+/// counts, or if it is no text.
+pub fn single_header<'r>(headers: &'r HeaderMap, name: &str) -> Result<Option<&'r str>> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value
+            .to_str()
+            .map(|text| Some(text.trim_matches([' ', '\t'])))
+            .map_err(|_| refused("a header of the delivery is not text")),
+        (Some(_), Some(_)) => Err(refused("a header of the delivery is there twice")),
+    }
+}
+
+/// A signature in base64 with the standard alphabet and its padding.
+///
+/// # Errors
+/// [`ErrorKind::WebhookRefused`] if it is anything else, or not 32 bytes.
+pub fn decode_base64(text: &str) -> Result<[u8; LENGTH]> {
+    let mut bytes = [0; LENGTH + 1];
+    // An estimate of the decoder's, larger than the result.
+    if text.len() != 44 {
+        return Err(malformed());
+    }
+    match STANDARD.decode_slice(text, &mut bytes) {
+        Ok(LENGTH) => {
+            let mut signature = [0; LENGTH];
+            signature.copy_from_slice(&bytes[..LENGTH]);
+            Ok(signature)
+        }
+        _ => Err(malformed()),
+    }
+}
+
+/// A signature in hexadecimal, of either case.
+///
+/// # Errors
+/// [`ErrorKind::WebhookRefused`] if it is anything else, or not 32 bytes.
+pub fn decode_hex(text: &str) -> Result<[u8; LENGTH]> {
+    let mut signature = [0; LENGTH];
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != LENGTH || !rest.is_empty() {
+        return Err(malformed());
+    }
+    for (byte, [high, low]) in signature.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Ok(signature)
+}
+
+fn digit(character: u8) -> Result<u8> {
+    match character {
+        b'0'..=b'9' => Ok(character - b'0'),
+        b'a'..=b'f' => Ok(character - b'a' + 10),
+        b'A'..=b'F' => Ok(character - b'A' + 10),
+        _ => Err(malformed()),
+    }
+}
+
+fn malformed() -> Error {
+    refused("the signature is not in its form; check which scheme the endpoint is set up for")
+}
+
+/// Passes a delivery that was sent at most `tolerance` before or after `now`.
+///
+/// # Errors
+/// [`ErrorKind::WebhookRefused`] for any other time.
+pub fn check_window(now: Timestamp, sent: Timestamp, tolerance: Duration) -> Result<()> {
+    if now.since(sent).max(sent.since(now)) <= tolerance {
+        Ok(())
+    } else {
+        Err(refused(
+            "the delivery is too old or from the future; check this machine's clock",
+        ))
+    }
+}
+
+/// The first of `names` that is there.
+pub(crate) fn first_header<'r>(
+    headers: &'r HeaderMap,
+    names: &[String],
+) -> Result<Option<&'r str>> {
+    for name in names {
+        if let Some(value) = single_header(headers, name)? {
+            return Ok(Some(value));
+        }
+    }
+    Ok(None)
+}
+
+/// Text that is fit for an id or a topic: short, and without control characters.
+pub(crate) fn word(value: &str) -> Option<&str> {
+    (1..=255).contains(&value.len()).then_some(value)
+}

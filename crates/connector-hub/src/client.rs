@@ -1,0 +1,91 @@
+//! Typed clients of connections.
+
+use std::fmt;
+use std::sync::Arc;
+
+use connector_core::api::{ProviderClient, Session, Token, TokenSource};
+use connector_core::http::limit::LimitKey;
+use connector_core::{AccessToken, ConnectionKey, Error, ErrorKind, Result};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::hub::{Hub, not_found};
+
+impl Hub {
+    /// Calls of a connection's API: with its token, refreshed as needed, inside the limits that all
+    /// calls of this hub to the same account share.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such connection; [`ErrorKind::StoreUnavailable`]:
+    /// repeat it; [`ErrorKind::Configuration`] if the hub has no connector for it.
+    pub async fn session(&self, key: &ConnectionKey) -> Result<Session> {
+        let stored = self.inner.store.load(key).await?.ok_or_else(not_found)?;
+        let connection = stored.connection;
+        let connector = self.inner.connector(&connection.provider)?;
+        let limit = LimitKey {
+            provider: connection.provider.clone(),
+            app: connection.app.clone(),
+            account: connection.account.key.clone(),
+        };
+        let tokens = ConnectionTokens {
+            hub: self.clone(),
+            key: key.clone(),
+        };
+        let rate = connector.description().rate;
+        Ok(Session::builder(
+            &**connector,
+            Arc::new(tokens),
+            Arc::clone(&self.inner.transport),
+        )
+        .clock(Arc::clone(&self.inner.clock))
+        .random(Arc::clone(&self.inner.random))
+        .budget(self.inner.limits.budget(&limit, rate))
+        .build())
+    }
+
+    /// The typed client of a connection.
+    ///
+    /// # Errors
+    /// As for [`Hub::session`]; [`ErrorKind::InvalidInput`] if the connection is to another provider
+    /// than the client's.
+    pub async fn client<C: ProviderClient>(&self, key: &ConnectionKey) -> Result<C> {
+        let session = self.session(key).await?;
+        if *session.provider() == C::PROVIDER {
+            return Ok(C::new(session));
+        }
+        Err(Error::new(
+            ErrorKind::InvalidInput,
+            "hub.client",
+            "the connection is to another provider than the client; ask for that one's client",
+        )
+        .with_provider(session.provider().as_str().to_owned()))
+    }
+}
+
+/// The tokens of one connection.
+struct ConnectionTokens {
+    hub: Hub,
+    key: ConnectionKey,
+}
+
+impl fmt::Debug for ConnectionTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ConnectionTokens").field(&self.key).finish()
+    }
+}
+
+impl TokenSource for ConnectionTokens {
+    fn token(&self) -> Token<'_> {
+        self.hub.token(&self.key)
+    }
+
+    fn after_rejection<'a>(&'a self, sent: &'a AccessToken) -> BoxFuture<'a, Result<AccessToken>> {
+        self.hub
+            .after_rejection(&self.key, sent.generation())
+            .boxed()
+    }
+
+    fn accepted(&self, sent: &AccessToken) {
+        self.hub.accepted(&self.key, sent.generation());
+    }
+}
