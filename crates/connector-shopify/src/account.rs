@@ -82,8 +82,7 @@ impl HostRule {
         let is_shop = host.len() <= 253
             && host.split_once('.').is_some_and(|(label, suffix)| {
                 is_label(label)
-                    && (suffix == SUFFIX
-                        || (self.internal && INTERNAL_SUFFIXES.contains(&suffix)))
+                    && (suffix == SUFFIX || (self.internal && INTERNAL_SUFFIXES.contains(&suffix)))
             });
         if is_shop {
             Ok(ShopDomain(host.to_owned()))

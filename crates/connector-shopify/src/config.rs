@@ -459,7 +459,8 @@ fn missing(variable: &Variable) -> Error {
 }
 
 fn wrong(message: String) -> Error {
-    Error::new(ErrorKind::Configuration, OPERATION, message).with_provider(Shopify::ID.as_str().to_owned())
+    Error::new(ErrorKind::Configuration, OPERATION, message)
+        .with_provider(Shopify::ID.as_str().to_owned())
 }
 
 /// Reads one variable of the environment.

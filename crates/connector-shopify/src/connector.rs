@@ -4,25 +4,29 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use connector_core::api::{Classifier, Endpoint, Response};
 use connector_core::clock::Timestamp;
 use connector_core::http::{Origin, OutboundRequest, Sent};
 use connector_core::oauth::{
     self as rfc, AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeClass,
     ExchangeError, Identity, TokenAnswer,
 };
+use connector_core::webhook::{Incoming, WebhookEndpoint};
 use connector_core::{
     Account, AccountKey, App, AppSource, Connector, Context, Credential, CredentialKind,
     Description, Error, ErrorKind, ProviderId, Result,
 };
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
 
 use crate::account::ShopDomain;
+use crate::client::ShopifyClassifier;
 use crate::config::ShopifyConfig;
+use crate::endpoints::AppUninstall;
 use crate::oauth::signature::{self, QueryProblem};
-use crate::{error, graphql, metadata, oauth};
+use crate::{graphql, metadata, oauth, webhook};
 
 /// Shopify: shops as accounts.
 ///
@@ -181,16 +185,18 @@ impl Shopify {
         cx: &Context<'_>,
         credential: &Credential,
         document: &str,
-    ) -> Result<http::Response<Bytes>, ExchangeError> {
+    ) -> Result<Response, ExchangeError> {
         let unusable = |kind, message: &'static str| {
             let error =
                 Error::new(kind, operation, message).with_provider(Self::ID.as_str().to_owned());
             ExchangeError::new(ExchangeClass::Malformed, Sent::No, error)
         };
         let host = credential.account_host().unwrap_or_default();
-        let shop = self.config.host_rule.accept_host(host).map_err(|error| {
-            ExchangeError::new(ExchangeClass::Malformed, Sent::No, error)
-        })?;
+        let shop = self
+            .config
+            .host_rule
+            .accept_host(host)
+            .map_err(|error| ExchangeError::new(ExchangeClass::Malformed, Sent::No, error))?;
         let mut token = HeaderValue::from_str(credential.secret().expose_secret()).map_err(|_| {
             unusable(
                 ErrorKind::UnexpectedAnswer,
@@ -198,15 +204,21 @@ impl Shopify {
             )
         })?;
         token.set_sensitive(true);
-        let request = http::Request::post(format!("https://{shop}{}", graphql::PATH))
+        let built = graphql::request(document, json!({}));
+        let body = built.map(|it| it.bytes().clone());
+        let body: Bytes =
+            body.map_err(|_| unusable(ErrorKind::Bug, "the request could not be built"))?;
+        let request = http::Request::post(format!("https://{shop}/{}", graphql::PATH.join("/")))
             .header(graphql::TOKEN_HEADER, token)
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
-            .body(graphql::body(document, &json!({})))
+            .body(body)
             .map_err(|_| unusable(ErrorKind::Bug, "the request could not be built"))?;
-        cx.send(OutboundRequest::token(request))
+        let answer = cx
+            .send(OutboundRequest::token(request))
             .await
-            .map_err(|error| ExchangeError::from_transport(operation, error))
+            .map_err(|error| ExchangeError::from_transport(operation, error))?;
+        Ok(Response::new(Self::ID, operation, cx.clock.now(), answer))
     }
 
     /// Uninstalls the app with this credential's access token.
@@ -216,25 +228,24 @@ impl Shopify {
         credential: &Credential,
     ) -> Result<(), ExchangeError> {
         const OPERATION: &str = "shopify.revoke";
-        let document = crate::endpoints::AppUninstall::DOCUMENT;
-        let response = self.query(OPERATION, cx, credential, document).await?;
-        let failed = |error: Error| {
-            let class = match error.kind() {
+        let mut response = self
+            .query(OPERATION, cx, credential, AppUninstall::DOCUMENT)
+            .await?;
+        AppUninstall::decode(&mut response).map_err(|error| {
+            let (class, sent) = match error.kind() {
                 ErrorKind::Unauthorized | ErrorKind::NeedsReauthorization => {
-                    ExchangeClass::DeadGrant
+                    (ExchangeClass::DeadGrant, Sent::Answered)
                 }
-                ErrorKind::RateLimited | ErrorKind::ProviderUnavailable => {
-                    ExchangeClass::Transient { after: None }
+                ErrorKind::RateLimited => {
+                    (ExchangeClass::Transient { after: None }, Sent::Answered)
                 }
-                _ => ExchangeClass::Malformed,
+                ErrorKind::ProviderUnavailable => {
+                    (ExchangeClass::Transient { after: None }, Sent::Maybe)
+                }
+                _ => (ExchangeClass::Malformed, Sent::Maybe),
             };
-            ExchangeError::new(class, Sent::Answered, error)
-        };
-        let (data, _) = graphql::data::<Value>(OPERATION, &response).map_err(failed)?;
-        match crate::endpoints::AppUninstall::read(OPERATION, response.headers(), &data) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(failed(error)),
-        }
+            ExchangeError::new(class, sent, error)
+        })
     }
 }
 
@@ -331,27 +342,43 @@ impl Connector for Shopify {
 
     async fn identify(&self, cx: &Context<'_>, credential: &Credential) -> Result<Identity> {
         const OPERATION: &str = "shopify.identify";
-        let response = self
+        let mut response = self
             .query(OPERATION, cx, credential, metadata::DOCUMENT)
             .await
             .map_err(ExchangeError::into_error)?;
-        let (answer, cost) = graphql::data::<metadata::Answer>(OPERATION, &response)?;
+        graphql::look(&response)?;
+        let (answer, cost) = graphql::data::<metadata::Answer>(&mut response)?;
         let shop = &answer.shop;
-        let unusable = |message| {
-            let headers = response.headers();
-            error::error(ErrorKind::UnexpectedAnswer, OPERATION, message, headers)
-        };
         let domain = self
             .config
             .host_rule
             .accept_host(&shop.myshopify_domain)
-            .map_err(|_| unusable("Shopify names a domain for the shop that no shop has"))?;
+            .map_err(|_| {
+                response.error(
+                    ErrorKind::UnexpectedAnswer,
+                    "Shopify names a domain for the shop that no shop has",
+                )
+            })?;
         let label: String = shop.name.chars().take(255).collect();
         let account = Account::identified(AccountKey::new(shop.id.to_string())?)
             .with_host(domain.as_str())
             .with_label(label);
-        let version = graphql::api_version(response.headers());
+        let version = graphql::api_version(&response);
         let facts = metadata::facts(&answer, cost.as_ref(), version)?;
         Ok(Identity::new(account).with_metadata(facts))
+    }
+
+    fn classifier(&self) -> Arc<dyn Classifier> {
+        ShopifyClassifier::shared()
+    }
+
+    async fn verify_webhook(
+        &self,
+        cx: &Context<'_>,
+        endpoint: &WebhookEndpoint<'_>,
+        request: &http::Request<Bytes>,
+    ) -> Result<Incoming> {
+        let rule = self.config.host_rule;
+        webhook::verify(&self.description, rule, cx, endpoint, request)
     }
 }

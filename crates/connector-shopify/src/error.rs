@@ -3,15 +3,12 @@
 //! See [Shopify docs: Response status and error codes](https://shopify.dev/docs/api/usage/response-codes).
 
 use std::fmt;
-use std::time::Duration;
 
-use bytes::Bytes;
-use connector_core::{Error, ErrorKind, Retry};
-use http::header::{HeaderMap, RETRY_AFTER};
+use connector_core::api::Response;
+use connector_core::{Error, ErrorKind, Result, Retry};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::Shopify;
 use crate::limits::Cost;
 
 /// Shopify gives this refusal no code, only a sentence: this is its start.
@@ -24,8 +21,16 @@ const NON_EXPIRING_ADVICE: &str = "the shop's token does not expire, and Shopify
 
 /// What a status means.
 const STATUSES: [(u16, ErrorKind, &str); 13] = [
-    (400, ErrorKind::Rejected, "Shopify could not read the request"),
-    (401, ErrorKind::Unauthorized, "Shopify refused the access token"),
+    (
+        400,
+        ErrorKind::Rejected,
+        "Shopify could not read the request",
+    ),
+    (
+        401,
+        ErrorKind::Unauthorized,
+        "Shopify refused the access token",
+    ),
     (
         402,
         ErrorKind::Forbidden,
@@ -41,10 +46,26 @@ const STATUSES: [(u16, ErrorKind, &str); 13] = [
         ErrorKind::ProviderNotFound,
         "Shopify knows no such shop or address; the shop may be closed",
     ),
-    (406, ErrorKind::Rejected, "Shopify does not answer in this form"),
-    (409, ErrorKind::Conflict, "the resource is being changed elsewhere"),
-    (413, ErrorKind::Rejected, "the request is too long for Shopify"),
-    (422, ErrorKind::Rejected, "Shopify refused the request's content"),
+    (
+        406,
+        ErrorKind::Rejected,
+        "Shopify does not answer in this form",
+    ),
+    (
+        409,
+        ErrorKind::Conflict,
+        "the resource is being changed elsewhere",
+    ),
+    (
+        413,
+        ErrorKind::Rejected,
+        "the request is too long for Shopify",
+    ),
+    (
+        422,
+        ErrorKind::Rejected,
+        "Shopify refused the request's content",
+    ),
     (
         423,
         ErrorKind::Forbidden,
@@ -131,7 +152,10 @@ impl GraphqlErrors {
 
 impl fmt::Display for GraphqlErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        list(f, self.0.iter().map(|error| error.code().unwrap_or("no code")))
+        list(
+            f,
+            self.0.iter().map(|error| error.code().unwrap_or("no code")),
+        )
     }
 }
 
@@ -170,11 +194,13 @@ impl fmt::Display for UserErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         list(
             f,
-            self.0.iter().map(|error| match (&error.code, &error.field) {
-                (Some(code), _) => code.as_str(),
-                (None, Some(field)) => field.last().map_or("input", String::as_str),
-                (None, None) => "input",
-            }),
+            self.0
+                .iter()
+                .map(|error| match (&error.code, &error.field) {
+                    (Some(code), _) => code.as_str(),
+                    (None, Some(field)) => field.last().map_or("input", String::as_str),
+                    (None, None) => "input",
+                }),
         )
     }
 }
@@ -197,34 +223,14 @@ fn list<'a>(f: &mut fmt::Formatter<'_>, words: impl Iterator<Item = &'a str>) ->
     Ok(())
 }
 
-/// An error of this provider, with the id of the request that its support asks for.
-pub(crate) fn error(
-    kind: ErrorKind,
-    operation: &'static str,
-    message: &'static str,
-    headers: &HeaderMap,
-) -> Error {
-    let error =
-        Error::new(kind, operation, message).with_provider(Shopify::ID.as_str().to_owned());
-    match request_id(headers) {
-        Some(id) => error.with_request_id(id),
-        None => error,
-    }
-}
-
-/// What an answer's status means; nothing for a success.
-pub(crate) fn by_status(
-    operation: &'static str,
-    response: &http::Response<Bytes>,
-) -> Option<Error> {
+/// Passes a success, and turns every other status into what it means.
+pub(crate) fn by_status(response: &Response) -> Result<()> {
     let status = response.status();
     if status.is_success() {
-        return None;
+        return Ok(());
     }
-    let headers = response.headers();
     if status.as_u16() == 403 && says_non_expiring(response.body()) {
-        let kind = ErrorKind::NeedsReauthorization;
-        return Some(error(kind, operation, NON_EXPIRING_ADVICE, headers));
+        return Err(response.error(ErrorKind::NeedsReauthorization, NON_EXPIRING_ADVICE));
     }
     let known = STATUSES.iter().find(|(code, ..)| *code == status.as_u16());
     let (kind, message) = match known {
@@ -238,13 +244,7 @@ pub(crate) fn by_status(
             "Shopify gave an answer with a status that is not known",
         ),
     };
-    let error = error(kind, operation, message, headers);
-    Some(match (kind, retry_after(headers)) {
-        (ErrorKind::RateLimited | ErrorKind::ProviderUnavailable, Some(after)) => {
-            error.with_retry(Retry::After(after))
-        }
-        _ => error,
-    })
+    Err(response.error(kind, message))
 }
 
 /// True if the body is the refusal of a token because it does not expire.
@@ -258,8 +258,7 @@ fn says_non_expiring(body: &[u8]) -> bool {
 
 /// What the errors of a GraphQL answer mean: the first code of the table that is among them.
 pub(crate) fn by_code(
-    operation: &'static str,
-    headers: &HeaderMap,
+    response: &Response,
     errors: Vec<GraphqlError>,
     cost: Option<&Cost>,
 ) -> Error {
@@ -271,42 +270,24 @@ pub(crate) fn by_code(
         ErrorKind::Rejected,
         "Shopify refused the query; the error's source has the details",
     ));
-    let error = error(kind, operation, message, headers).with_source(GraphqlErrors(errors));
+    let error = response
+        .error(kind, message)
+        .with_source(GraphqlErrors(errors));
     match cost.and_then(Cost::wait) {
         Some(wait) if code == "THROTTLED" => error.with_retry(Retry::After(wait)),
         _ => error,
     }
 }
 
-/// What a mutation's user errors mean.
-pub(crate) fn by_user(
-    operation: &'static str,
-    headers: &HeaderMap,
-    errors: Vec<UserError>,
-) -> Error {
-    error(
-        ErrorKind::Rejected,
-        operation,
-        "Shopify refused the input; the error's source says which part and why",
-        headers,
-    )
-    .with_source(UserErrors(errors))
-}
-
-/// Shopify's id of the request, as far as it is one.
-pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("x-request-id")?.to_str().ok()?;
-    let id: String = text
-        .chars()
-        .filter(char::is_ascii_graphic)
-        .take(128)
-        .collect();
-    (!id.is_empty()).then_some(id)
-}
-
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    const LONGEST: f64 = 3600.0;
-    let seconds: f64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    // Shopify writes them with a fraction.
-    (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(LONGEST)))
+/// Passes a mutation without user errors.
+pub(crate) fn by_user(response: &Response, errors: Vec<UserError>) -> Result<()> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(response
+        .error(
+            ErrorKind::Rejected,
+            "Shopify refused the input; the error's source says which part and why",
+        )
+        .with_source(UserErrors(errors)))
 }

@@ -1,11 +1,11 @@
-//! GraphQL over HTTP: what a request's body is, and how an answer is read.
+//! GraphQL over HTTP: what a request is, and how an answer is read.
 
-use bytes::Bytes;
-use connector_core::{Error, ErrorKind, Result};
-use http::HeaderMap;
-use serde::Deserialize;
+use connector_core::api::{Page, PageCursor, Request, Response};
+use connector_core::http::limit::Report;
+use connector_core::{ErrorKind, Result};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::{self, GraphqlError};
 use crate::limits::Cost;
@@ -13,15 +13,26 @@ use crate::limits::Cost;
 /// The version of the Admin API that every document here is written for.
 pub(crate) const API_VERSION: &str = "2026-10";
 /// The path of the GraphQL endpoint, on the shop's host.
-pub(crate) const PATH: &str = "/admin/api/2026-10/graphql.json";
+pub(crate) const PATH: [&str; 4] = ["admin", "api", API_VERSION, "graphql.json"];
 /// The header that carries the access token.
 pub(crate) const TOKEN_HEADER: &str = "x-shopify-access-token";
 /// The header that names the version that answered.
 const VERSION_HEADER: &str = "x-shopify-api-version";
+/// The header that says why what was asked for will be gone.
+const DEPRECATED_HEADER: &str = "x-shopify-api-deprecated-reason";
 
-/// The body that asks for `document`.
-pub(crate) fn body(document: &str, variables: &Value) -> Bytes {
-    Bytes::from(json!({ "query": document, "variables": variables }).to_string())
+#[derive(Serialize)]
+struct Body<'a, V> {
+    query: &'a str,
+    variables: V,
+}
+
+/// The request that asks for `document`.
+pub(crate) fn request(document: &str, variables: impl Serialize) -> Result<Request> {
+    Request::post(PATH)?.json(&Body {
+        query: document,
+        variables,
+    })
 }
 
 /// An answer, read but not judged.
@@ -33,9 +44,9 @@ pub(crate) struct Answer<T> {
 }
 
 #[derive(Deserialize)]
-#[serde(bound = "T: DeserializeOwned")]
-struct Wire<T> {
-    data: Option<T>,
+struct Wire {
+    #[serde(default)]
+    data: Value,
     #[serde(default)]
     errors: Vec<GraphqlError>,
     #[serde(default)]
@@ -48,49 +59,54 @@ struct Extensions {
     cost: Option<Cost>,
 }
 
-/// Reads an answer, whatever errors it has inside.
-///
-/// # Errors
-/// What the status means, or [`ErrorKind::UnexpectedAnswer`] if it is not GraphQL.
-pub(crate) fn read<T: DeserializeOwned>(
-    operation: &'static str,
-    response: &http::Response<Bytes>,
-) -> Result<Answer<T>> {
-    if let Some(error) = error::by_status(operation, response) {
-        return Err(error);
-    }
-    let headers = response.headers();
-    if let Some(version) = api_version(headers)
+/// Looks at what every answer has, whatever is in its body.
+pub(crate) fn look(response: &Response) -> Result<()> {
+    if let Some(version) = api_version(response)
         && version != API_VERSION
     {
         tracing::warn!(
-            provider = "shopify",
-            operation,
+            connector = "shopify",
+            operation = response.operation(),
             asked = API_VERSION,
             answered = version,
             "another version of the Admin API answered; update this library"
         );
     }
-    // The parser's own error may quote the body, so it is dropped. Data comes second: a field that
-    // is null because of an error must not hide that error.
-    let bare: Wire<Value> = serde_json::from_slice(response.body()).map_err(|_| {
-        unreadable(operation, headers, "Shopify's answer is not a GraphQL answer")
-    })?;
+    if response.header(DEPRECATED_HEADER).is_some() {
+        tracing::warn!(
+            connector = "shopify",
+            operation = response.operation(),
+            "Shopify says that the operation is deprecated; update this library"
+        );
+    }
+    error::by_status(response)
+}
+
+/// Reads an answer, whatever errors it has inside, and reports what it cost.
+///
+/// # Errors
+/// What the status means, or [`ErrorKind::UnexpectedAnswer`] if it is not GraphQL.
+pub(crate) fn read<T: DeserializeOwned>(response: &mut Response) -> Result<Answer<T>> {
+    error::by_status(response)?;
     let Wire {
         data,
         errors,
         extensions: Extensions { cost },
-    } = bare;
-    let data = match data.filter(|data| !data.is_null()) {
-        None => None,
-        Some(data) => match T::deserialize(data) {
+    } = response.json()?;
+    if let Some(cost) = &cost {
+        response.report(report(cost));
+    }
+    let data = match data {
+        Value::Null => None,
+        data => match T::deserialize(data) {
             Ok(data) => Some(data),
+            // A field that is null because of an error must not hide that error.
             Err(_) if !errors.is_empty() => None,
             Err(_) => {
-                return Err(unreadable(
-                    operation,
-                    headers,
-                    "Shopify's answer misses a field that it promised, or has another type",
+                return Err(response.error(
+                    ErrorKind::UnexpectedAnswer,
+                    "Shopify's answer misses a field that it promised, or has another type; \
+                     update this library",
                 ));
             }
         },
@@ -102,34 +118,72 @@ pub(crate) fn read<T: DeserializeOwned>(
 ///
 /// # Errors
 /// As for [`read`], and what the errors inside the answer mean.
-pub(crate) fn data<T: DeserializeOwned>(
-    operation: &'static str,
-    response: &http::Response<Bytes>,
-) -> Result<(T, Option<Cost>)> {
-    let Answer { data, errors, cost } = read(operation, response)?;
-    let headers = response.headers();
+pub(crate) fn data<T: DeserializeOwned>(response: &mut Response) -> Result<(T, Option<Cost>)> {
+    let Answer { data, errors, cost } = read(response)?;
     match data {
-        _ if !errors.is_empty() => {
-            Err(error::by_code(operation, headers, errors, cost.as_ref()))
-        }
+        _ if !errors.is_empty() => Err(error::by_code(response, errors, cost.as_ref())),
         Some(data) => Ok((data, cost)),
-        None => Err(unreadable(
-            operation,
-            headers,
+        None => Err(response.error(
+            ErrorKind::UnexpectedAnswer,
             "Shopify's answer has neither data nor errors",
         )),
     }
 }
 
+fn report(cost: &Cost) -> Report {
+    let mut report = Report::new();
+    if let Some(points) = cost.requested_query_cost {
+        report = report.with_requested(points);
+    }
+    if let Some(points) = cost.actual_query_cost {
+        report = report.with_actual(points);
+    }
+    if let Some(status) = cost.throttle_status {
+        report = report
+            .with_available(status.currently_available)
+            .with_capacity(status.maximum_available)
+            .with_rate(status.restore_rate);
+    }
+    report
+}
+
+/// One page of a connection, as it is answered.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Connection<T> {
+    nodes: Vec<T>,
+    page_info: PageInfo,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageInfo {
+    has_next_page: bool,
+    end_cursor: Option<String>,
+}
+
+impl<T> Connection<T> {
+    /// The page, with where the next begins.
+    pub(crate) fn into_page(self, response: &Response) -> Result<Page<T>> {
+        let PageInfo {
+            has_next_page,
+            end_cursor,
+        } = self.page_info;
+        match (has_next_page, end_cursor) {
+            (false, _) => Ok(Page::new(self.nodes, None)),
+            (true, Some(cursor)) => Ok(Page::new(self.nodes, Some(PageCursor::new(cursor)))),
+            (true, None) => Err(response.error(
+                ErrorKind::UnexpectedAnswer,
+                "Shopify says that there are more results, and not where; report it",
+            )),
+        }
+    }
+}
+
 /// The version of the API that answered.
-pub(crate) fn api_version(headers: &HeaderMap) -> Option<&str> {
-    let text = headers.get(VERSION_HEADER)?.to_str().ok()?;
+pub(crate) fn api_version(response: &Response) -> Option<&str> {
     let is_version = |text: &&str| {
         text.len() <= 16 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
-    Some(text).filter(is_version)
-}
-
-fn unreadable(operation: &'static str, headers: &HeaderMap, message: &'static str) -> Error {
-    error::error(ErrorKind::UnexpectedAnswer, operation, message, headers)
+    response.header(VERSION_HEADER).filter(is_version)
 }

@@ -18,10 +18,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use connector_core::description::{
-    AccountHost, AuthorizationEndpoint, ClientAuthentication, Description, EndpointTemplate,
-    ErrorCodes, GrantsPerAccount, Lifetimes, Pkce, RevocationEndpoint, RevocationReach, Scopes,
-    TokenEndpoint,
+    AccountHost, AuthorizationEndpoint, CallAuthentication, ClientAuthentication, Description,
+    EndpointTemplate, ErrorCodes, GrantsPerAccount, Lifetimes, Pkce, RevocationEndpoint,
+    RevocationReach, Scopes, TokenEndpoint,
 };
+use connector_core::http::limit::RateModel;
 use connector_core::http::{OutboundRequest, Sent};
 use connector_core::oauth::{
     AuthorizationRequest, ExchangeClass, ExchangeError, Grace, RotationClass, TokenAnswer,
@@ -44,6 +45,11 @@ const REFRESH_SECONDS: u64 = 90 * 86_400;
 /// See <https://shopify.dev/changelog/more-resilient-refreshes-for-expiring-offline-access-tokens>.
 const GRACE_SECONDS: u32 = 30 * 86_400;
 
+/// The smallest budget of points that a plan is known to have had, until an answer tells.
+const SMALLEST_BUCKET: u32 = 1000;
+/// The points that flow back into it in a second.
+const SLOWEST_RATE: u32 = 50;
+
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const OFFLINE_TOKEN: &str = "urn:shopify:params:oauth:token-type:offline-access-token";
 
@@ -60,10 +66,18 @@ pub(crate) fn description(config: &ShopifyConfig) -> Description {
     token.exchange_parameters = BTreeMap::from([("expiring".to_owned(), "1".to_owned())]);
     description.token = Some(token);
     if config.uninstalls_on_disconnect {
-        let mut revocation = RevocationEndpoint::new(template(crate::graphql::PATH));
+        let path = format!("/{}", crate::graphql::PATH.join("/"));
+        let mut revocation = RevocationEndpoint::new(template(&path));
         revocation.reach = RevocationReach::Account;
         description.revocation = Some(revocation);
     }
+    description.authentication =
+        CallAuthentication::Header(crate::graphql::TOKEN_HEADER.to_owned());
+    description.rate = Some(RateModel::Cost {
+        capacity: SMALLEST_BUCKET,
+        per_second: SLOWEST_RATE,
+    });
+    description.webhook = Some(crate::webhook::scheme());
     description.account_host = Some(AccountHost::new(".myshopify.com"));
     let mut scopes = Scopes::default();
     scopes.default = vec!["read_products".to_owned()];
@@ -147,14 +161,15 @@ async fn post(
         ));
     };
     let url = endpoint.endpoint.url(host).map_err(unusable)?;
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair("client_id", cx.app.client_id())
+    let body = form_urlencoded::Serializer::new(String::new())
+        .append_pair("client_id", cx.app.client_id())
         .append_pair("client_secret", secret.expose_secret())
-        .extend_pairs(fields);
+        .extend_pairs(fields)
+        .finish();
     let request = http::Request::post(url.as_str())
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(ACCEPT, "application/json")
-        .body(Bytes::from(form.finish()))
+        .body(Bytes::from(body))
         .map_err(|_| wrong(ErrorKind::Bug, "the token request could not be built"))?;
     let response = cx
         .send(OutboundRequest::token(request))

@@ -145,3 +145,133 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
     }
     Some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Pairs = &'static [(&'static str, &'static str)];
+
+    /// Published by Shopify or in the test suites of its libraries.
+    const VECTORS: [(&str, Pairs, &str); 8] = [
+        (
+            "hush",
+            &[
+                ("code", "0907a61c0c8d55e99db179b68161bc00"),
+                ("shop", "some-shop.myshopify.com"),
+                ("state", "0.6784241404160823"),
+                ("timestamp", "1337178173"),
+            ],
+            "700e2dadb827fcc8609e9d5ce208b2e9cdaab9df07390d2cbca10d7c328fc4bf",
+        ),
+        (
+            "hush",
+            &[
+                ("code", "0907a61c0c8d55e99db179b68161bc00"),
+                ("shop", "some-shop.myshopify.com"),
+                ("timestamp", "1337178173"),
+            ],
+            "4712bf92ffc2917d15a2f5a273e39f0116667419aa4b6ac0b3baaf26fa3c4d20",
+        ),
+        (
+            "hush",
+            &[
+                ("timestamp", "1337178173"),
+                ("shop", "some-shop.myshopify.com"),
+                ("code", "a94a110d86d2452eb3e2af4cfb8a3828"),
+            ],
+            "2cb1a277650a659f1b11e92a4a64275b128e037f2c3390e3c8fd2d8721dac9e2",
+        ),
+        (
+            "hush",
+            &[
+                ("ids[]", "2"),
+                ("ids[]", "1"),
+                ("shop", "some-shop.myshopify.com"),
+            ],
+            "b93b9f82996f6f8bf9f1b7bbddec284c8fabacdc4e12dc80550b4705f3003b1e",
+        ),
+        (
+            "secret",
+            &[
+                ("shop", "sqd-dev.myshopify.com"),
+                ("timestamp", "1639749203"),
+            ],
+            "c0ffe062d215a3fa772aa0985dbae97db17a4c1996dc3f94ee1ae2bb097614e8",
+        ),
+        (
+            "secret",
+            &[("a", "1&b=2"), ("c=3&d", "4")],
+            "8de3c7e965d22fa21e059868e4004f5b6fbdcef293d1622ff9408edd6325bc6b",
+        ),
+        (
+            "my super secret key",
+            &[
+                ("custom", "hello world"),
+                ("shop", "myshop.myshopify.com"),
+                ("timestamp", "1700000000"),
+            ],
+            "0a3f0b1091a26eab3ab75d96d4cdbba10a3f06e015b95cc989656ddf6c1ce1d9",
+        ),
+        (
+            "API_SECRET_KEY",
+            &[
+                ("code", "somecode"),
+                ("host", "host"),
+                ("shop", "some-shop.myshopify.com"),
+                ("state", "1234"),
+                ("timestamp", "123456"),
+            ],
+            "d7591e2c6e30a97f3eacf1f824ef316842a1b0f3dde947b5043d5331e42086fd",
+        ),
+    ];
+
+    /// What is decided about the pairs with this signature, at the time that they carry.
+    fn decide(secret: &str, pairs: Pairs, hmac: &'static str) -> Result<(), QueryProblem> {
+        let at = pairs.iter().find(|(key, _)| *key == "timestamp");
+        let now = Timestamp::from_unix_seconds(at.map_or(0, |(_, at)| at.parse().unwrap()));
+        let signed: Vec<(&str, &str)> = pairs.iter().copied().chain([("hmac", hmac)]).collect();
+        check(&signed, &[secret.into()], now, Duration::from_secs(90))
+    }
+
+    #[test]
+    fn published_signatures_fit_and_others_do_not() {
+        for (secret, pairs, hmac) in VECTORS {
+            // Those without a timestamp are refused for that, after their signature has fitted.
+            let has_time = pairs.iter().any(|(key, _)| *key == "timestamp");
+            let wanted = if has_time {
+                Ok(())
+            } else {
+                Err(QueryProblem::Malformed)
+            };
+            assert_eq!(decide(secret, pairs, hmac), wanted, "{pairs:?}");
+            assert_eq!(
+                decide("another", pairs, hmac),
+                Err(QueryProblem::Signature),
+                "{pairs:?}"
+            );
+        }
+        println!("published callback signatures: {}", VECTORS.len());
+    }
+
+    #[test]
+    fn pairs_that_differ_are_never_signed_alike() {
+        let apart: [[Pairs; 2]; 4] = [
+            [&[("a", "1&b=2")], &[("a", "1"), ("b", "2")]],
+            [&[("a", "1%26b=2")], &[("a", "1&b=2")]],
+            [&[("a=b", "c")], &[("a", "b=c")]],
+            [&[("a", "1"), ("b", "2")], &[("a", "1"), ("b", "3")]],
+        ];
+        for [one, other] in apart {
+            assert_ne!(canonical(one), canonical(other));
+            assert_ne!(percent_encoded(one), percent_encoded(other));
+        }
+    }
+
+    #[test]
+    fn a_quotation_mark_cannot_move_the_border_inside_an_array() {
+        let pairs: Pairs = &[("ids[]", "2\", \"1"), ("shop", "some-shop.myshopify.com")];
+        let (secret, _, hmac) = VECTORS[3];
+        assert_eq!(decide(secret, pairs, hmac), Err(QueryProblem::Malformed));
+    }
+}

@@ -13,7 +13,7 @@ use crate::account::ShopDomain;
 const LARGEST_COST: f64 = 1000.0;
 /// The versions that are served, oldest first.
 const VERSIONS: [&str; 4] = ["2026-01", "2026-04", "2026-07", "2026-10"];
-/// What those may ask for only who may read products.
+/// What only those may ask for who may read products.
 const PRODUCT_FIELDS: [&str; 4] = ["products", "product", "productVariants", "productVariant"];
 
 /// The version that answers a request for `asked`.
@@ -73,20 +73,30 @@ pub(super) fn answer(
     let requested = query.cost();
     let available = state.bucket.available(now);
     if requested > LARGEST_COST {
-        let refusal = Refusal::new("Query cost exceeds the single query limit", "MAX_COST_EXCEEDED");
+        let refusal = Refusal::new(
+            "Query cost exceeds the single query limit",
+            "MAX_COST_EXCEEDED",
+        );
         let cost = cost(state, requested, None, available);
-        return (200, json!({ "errors": [refusal.to_json()], "extensions": cost }));
+        return (
+            200,
+            json!({ "errors": [refusal.to_json()], "extensions": cost }),
+        );
     }
     if requested > available {
         let refusal = Refusal::new("Throttled", "THROTTLED");
         let cost = cost(state, requested, None, available);
-        return (200, json!({ "errors": [refusal.to_json()], "extensions": cost }));
+        return (
+            200,
+            json!({ "errors": [refusal.to_json()], "extensions": cost }),
+        );
     }
     let (data, errors) = execute(&query, state);
     let actual = actual_cost(&data, query.is_mutation).min(requested);
     state.bucket.take(actual);
     let left = state.bucket.available(now);
-    let mut whole = json!({ "data": data, "extensions": cost(state, requested, Some(actual), left) });
+    let mut whole =
+        json!({ "data": data, "extensions": cost(state, requested, Some(actual), left) });
     if !errors.is_empty() {
         whole["errors"] = Value::Array(errors);
     }
@@ -153,7 +163,9 @@ type Argument<'a> = &'a dyn Fn(&str) -> Value;
 fn read(state: &ShopState, name: &str, argument: Argument<'_>) -> Result<Value, Refusal> {
     if PRODUCT_FIELDS.contains(&name) && !may_read_products(state) {
         return Err(Refusal::new(
-            format!("Access denied for {name} field. Required access: `read_products` access scope."),
+            format!(
+                "Access denied for {name} field. Required access: `read_products` access scope."
+            ),
             "ACCESS_DENIED",
         ));
     }
@@ -255,6 +267,7 @@ fn matches(item: &Value, term: &str) -> bool {
         ("status", _) => has("status").eq_ignore_ascii_case(&wanted),
         ("vendor", _) => has("vendor") == wanted,
         ("sku", _) => has("sku") == wanted,
+        ("product_id", _) => item["product"]["id"] == format!("gid://shopify/Product/{wanted}"),
         ("updated_at", Some(since)) => has("updatedAt").as_str() >= since,
         _ => true,
     }
@@ -291,9 +304,7 @@ fn mutate(state: &mut ShopState, name: &str, argument: Argument<'_>) -> Result<V
 
 fn subscribe(state: &mut ShopState, argument: Argument<'_>) -> Value {
     let (topic, input) = (argument("topic"), argument("webhookSubscription"));
-    let refused = |field: &[&str], message: &str| {
-        json!({ "webhookSubscription": null, "userErrors": [user_error(field, message)] })
-    };
+    let refused = |field: &[&str], message: &str| json!({ "webhookSubscription": null, "userErrors": [user_error(field, message)] });
     let uri = input["uri"].as_str().unwrap_or_default();
     if !["https://", "pubsub://", "arn:aws:events:"]
         .iter()

@@ -455,7 +455,14 @@ impl Simulator {
         if !world.shops.contains_key(shop) {
             return Err(no_such_shop());
         }
-        webhook::delivery(&mut world, self.shared.clock.now(), shop, topic, body, headers)
+        webhook::delivery(
+            &mut world,
+            self.shared.clock.now(),
+            shop,
+            topic,
+            body,
+            headers,
+        )
     }
 
     fn shop<T>(

@@ -1,6 +1,7 @@
 //! The consent page and the token endpoint.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -94,7 +95,8 @@ fn sign_query(world: &World, pairs: &[(&str, &str)]) -> String {
     let tag = hmac::sign(&key, signature::canonical(pairs).as_bytes());
     let mut hex = String::with_capacity(64);
     for byte in tag.as_ref() {
-        hex.push_str(&format!("{byte:02x}"));
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
     }
     hex
 }

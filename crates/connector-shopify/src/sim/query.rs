@@ -76,9 +76,10 @@ impl<'a> Query<'a> {
             }
         };
         for variable in declared {
-            let is_required =
-                matches!(variable.var_type, graphql_parser::query::Type::NonNullType(_))
-                    && variable.default_value.is_none();
+            let is_required = matches!(
+                variable.var_type,
+                graphql_parser::query::Type::NonNullType(_)
+            ) && variable.default_value.is_none();
             let value = variables.get(&variable.name).unwrap_or(&Value::Null);
             if is_required && value.is_null() {
                 return Err(Refusal::new(
@@ -163,7 +164,9 @@ impl<'a> Query<'a> {
                 .iter()
                 .position(|node| cursor_of(node) == cursor)
                 .map(|at| at + 1)
-                .ok_or_else(|| Refusal::new("Invalid cursor for current pagination sort.", "BAD_REQUEST"))?,
+                .ok_or_else(|| {
+                    Refusal::new("Invalid cursor for current pagination sort.", "BAD_REQUEST")
+                })?,
             _ => 0,
         };
         let end = nodes
@@ -205,8 +208,7 @@ impl<'a> Query<'a> {
             .map(|field| {
                 let inner = self.cost_of(&field.selection_set);
                 match self.argument(field, "first").as_f64() {
-                    Some(first) => 2.0 + first * inner.max(1.0),
-                    None if field.name == "nodes" || field.name == "edges" => inner.max(1.0),
+                    Some(first) => 2.0 + first * inner,
                     None if field.name == "pageInfo" => 0.0,
                     None => 1.0 + inner,
                 }

@@ -226,7 +226,10 @@ fn act(
         Route::Authorize => {
             let query = parts.uri.query().unwrap_or_default();
             let url = Url::parse(&format!("https://{shop}{path}?{query}"));
-            match url.map_err(|_| "there is no such page").and_then(|url| oauth::authorize(shared, &mut world, &url)) {
+            match url
+                .map_err(|_| "there is no such page")
+                .and_then(|url| oauth::authorize(shared, &mut world, &url))
+            {
                 Ok(target) => Reply {
                     status: 302,
                     headers: vec![("location", target.to_string())],
