@@ -1,0 +1,173 @@
+//! The typed client of a shop's Admin API.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use connector_core::api::{
+    Classifier, Endpoint, PagedEndpoint, Pages, ProviderClient, Repeat, Request, Response, Session,
+};
+use connector_core::{Error, ErrorKind, ProviderId, Result};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
+
+use crate::Shopify;
+use crate::error::{self, GraphqlError};
+use crate::graphql;
+use crate::limits::Cost;
+
+/// The Admin API of one shop: GraphQL, version 2026-10.
+///
+/// ```no_run
+/// # use connector_core::Result;
+/// use connector_shopify::{ShopifyClient, endpoints::{GetShop, ListProducts}};
+/// # async fn example(client: ShopifyClient) -> Result<()> {
+/// let shop = client.send(&GetShop::new()).await?;
+/// let products = client.pages(ListProducts::new().with_page_size(50)).items();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ShopifyClient {
+    session: Session,
+}
+
+impl ShopifyClient {
+    /// Carries out an operation.
+    ///
+    /// # Errors
+    /// As for [`Session::send`]. The source of an error of kind [`ErrorKind::Rejected`] may be
+    /// [`UserErrors`](crate::UserErrors) or [`GraphqlErrors`](crate::GraphqlErrors).
+    pub async fn send<E: Endpoint>(&self, operation: &E) -> Result<E::Output> {
+        self.session.send(operation).await
+    }
+
+    /// The pages of an operation.
+    pub fn pages<E: PagedEndpoint>(&self, operation: E) -> Pages<E::Item> {
+        self.session.pages(operation)
+    }
+
+    /// Asks for a document of the application's own, written for version 2026-10, and reads the data
+    /// into `T`. It is sent again only if Shopify certainly did not carry it out.
+    ///
+    /// # Errors
+    /// As for [`Session::send`]. An answer with data and errors is no error: see
+    /// [`GraphqlAnswer::errors`].
+    pub async fn graphql<T: DeserializeOwned + Send + 'static>(
+        &self,
+        document: impl Into<String>,
+        variables: Value,
+    ) -> Result<GraphqlAnswer<T>> {
+        self.session.send(&Graphql::new(document, variables)).await
+    }
+}
+
+impl ProviderClient for ShopifyClient {
+    const PROVIDER: ProviderId = Shopify::ID;
+
+    fn new(session: Session) -> Self {
+        Self { session }
+    }
+
+    fn session(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl std::fmt::Debug for ShopifyClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ShopifyClient")
+    }
+}
+
+/// A document of the application's own, whose data is read into `T`.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Graphql<T> {
+    document: String,
+    variables: Value,
+    cost: u32,
+    data: PhantomData<fn() -> T>,
+}
+
+impl<T> Graphql<T> {
+    /// The document, with an object of its variables.
+    pub fn new(document: impl Into<String>, variables: Value) -> Self {
+        Self {
+            document: document.into(),
+            variables,
+            cost: 10,
+            data: PhantomData,
+        }
+    }
+
+    /// Sets how many points it is expected to need. Default: 10. Answers correct it.
+    pub fn with_cost(mut self, points: u32) -> Self {
+        self.cost = points;
+        self
+    }
+}
+
+/// What a document of the application's own led to.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct GraphqlAnswer<T> {
+    /// The data. Fields that failed are null in it.
+    pub data: T,
+    /// Why fields failed; empty if none did.
+    pub errors: Vec<GraphqlError>,
+    /// What it cost, if Shopify said so.
+    pub cost: Option<Cost>,
+}
+
+impl<T: DeserializeOwned + Send + 'static> Endpoint for Graphql<T> {
+    type Output = GraphqlAnswer<T>;
+    const NAME: &'static str = "Graphql";
+    const REPEAT: Repeat = Repeat::Never;
+
+    fn validate(&self) -> Result<()> {
+        if self.variables.is_object() || self.variables.is_null() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::InvalidInput,
+            Self::NAME,
+            "the variables of a document are an object",
+        ))
+    }
+
+    fn cost(&self) -> u32 {
+        self.cost
+    }
+
+    fn request(&self) -> Result<Request> {
+        graphql::request(&self.document, &self.variables)
+    }
+
+    fn decode(response: &mut Response) -> Result<Self::Output> {
+        let graphql::Answer { data, errors, cost } = graphql::read(response)?;
+        match data {
+            Some(data) => Ok(GraphqlAnswer { data, errors, cost }),
+            None => Err(error::by_code(response, errors, cost.as_ref())),
+        }
+    }
+}
+
+/// What answers mean that no operation decodes.
+#[derive(Debug)]
+pub(crate) struct ShopifyClassifier;
+
+impl ShopifyClassifier {
+    pub(crate) fn shared() -> Arc<dyn Classifier> {
+        Arc::new(Self)
+    }
+}
+
+impl Classifier for ShopifyClassifier {
+    fn classify(&self, response: &mut Response) -> Result<()> {
+        graphql::look(response)
+    }
+
+    fn inspect(&self, response: &mut Response) -> Result<()> {
+        graphql::data::<IgnoredAny>(response).map(drop)
+    }
+}

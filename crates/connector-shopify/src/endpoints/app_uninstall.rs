@@ -1,0 +1,63 @@
+use connector_core::Result;
+use connector_core::api::{Endpoint, Repeat, Request, Response};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::error::{self, UserError};
+use crate::graphql;
+
+/// Removes the app from the shop. Its tokens die at once, and so do its webhook subscriptions,
+/// script tags and billing; only the shop's owner can install it again.
+///
+/// See [Shopify docs: appUninstall](https://shopify.dev/docs/api/admin-graphql/2026-10/mutations/appUninstall).
+#[derive(Debug, Clone, Copy, Default)]
+#[must_use]
+pub struct AppUninstall(());
+
+impl AppUninstall {
+    pub(crate) const DOCUMENT: &str = "mutation AppUninstall {
+  appUninstall {
+    app { id }
+    userErrors { field message code }
+  }
+}";
+
+    /// The operation.
+    pub const fn new() -> Self {
+        Self(())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    app_uninstall: Payload,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload {
+    user_errors: Vec<UserError>,
+}
+
+impl Endpoint for AppUninstall {
+    type Output = ();
+    const NAME: &'static str = "AppUninstall";
+    const REPEAT: Repeat = Repeat::Never;
+
+    fn cost(&self) -> u32 {
+        13
+    }
+
+    fn request(&self) -> Result<Request> {
+        graphql::request(Self::DOCUMENT, json!({}))
+    }
+
+    fn decode(response: &mut Response) -> Result<()> {
+        let (data, _) = graphql::data::<Data>(response)?;
+        // That it is gone already is what was wanted.
+        let errors = data.app_uninstall.user_errors.into_iter();
+        let left = errors.filter(|it| it.code.as_deref() != Some("APP_NOT_INSTALLED"));
+        error::by_user(response, left.collect())
+    }
+}

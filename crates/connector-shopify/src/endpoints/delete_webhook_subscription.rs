@@ -1,0 +1,62 @@
+use connector_core::Result;
+use connector_core::api::{Endpoint, Repeat, Request, Response};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::error::{self, UserError};
+use crate::graphql;
+use crate::models::WebhookSubscriptionId;
+
+/// Ends a webhook subscription. One that does not exist is refused.
+///
+/// See [Shopify docs: webhookSubscriptionDelete](https://shopify.dev/docs/api/admin-graphql/2026-10/mutations/webhookSubscriptionDelete).
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct DeleteWebhookSubscription {
+    id: WebhookSubscriptionId,
+}
+
+impl DeleteWebhookSubscription {
+    pub(crate) const DOCUMENT: &str = "mutation DeleteWebhookSubscription($id: ID!) {
+  webhookSubscriptionDelete(id: $id) {
+    deletedWebhookSubscriptionId
+    userErrors { field message }
+  }
+}";
+
+    /// The operation for the subscription with this id.
+    pub const fn new(id: WebhookSubscriptionId) -> Self {
+        Self { id }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    webhook_subscription_delete: Payload,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload {
+    user_errors: Vec<UserError>,
+}
+
+impl Endpoint for DeleteWebhookSubscription {
+    type Output = ();
+    const NAME: &'static str = "DeleteWebhookSubscription";
+    const REPEAT: Repeat = Repeat::Never;
+
+    fn cost(&self) -> u32 {
+        12
+    }
+
+    fn request(&self) -> Result<Request> {
+        graphql::request(Self::DOCUMENT, json!({ "id": self.id }))
+    }
+
+    fn decode(response: &mut Response) -> Result<()> {
+        let (data, _) = graphql::data::<Data>(response)?;
+        error::by_user(response, data.webhook_subscription_delete.user_errors)
+    }
+}

@@ -1,0 +1,49 @@
+use connector_core::Result;
+use connector_core::api::{Endpoint, Repeat, Request, Response};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::graphql;
+use crate::models::AppInstallation;
+
+/// The app as it is installed in the shop, with the scopes that were granted.
+///
+/// See [Shopify docs: currentAppInstallation](https://shopify.dev/docs/api/admin-graphql/2026-10/queries/currentAppInstallation).
+#[derive(Debug, Clone, Copy, Default)]
+#[must_use]
+pub struct GetCurrentAppInstallation(());
+
+impl GetCurrentAppInstallation {
+    pub(crate) const DOCUMENT: &str = "query GetCurrentAppInstallation {
+  currentAppInstallation { id accessScopes { handle } }
+}";
+
+    /// The operation.
+    pub const fn new() -> Self {
+        Self(())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    current_app_installation: AppInstallation,
+}
+
+impl Endpoint for GetCurrentAppInstallation {
+    type Output = AppInstallation;
+    const NAME: &'static str = "GetCurrentAppInstallation";
+    const REPEAT: Repeat = Repeat::Safe;
+
+    fn cost(&self) -> u32 {
+        2
+    }
+
+    fn request(&self) -> Result<Request> {
+        graphql::request(Self::DOCUMENT, json!({}))
+    }
+
+    fn decode(response: &mut Response) -> Result<AppInstallation> {
+        graphql::data::<Data>(response).map(|(data, _)| data.current_app_installation)
+    }
+}

@@ -1,0 +1,61 @@
+use connector_core::api::{Endpoint, Repeat, Request, Response};
+use connector_core::{ErrorKind, Result};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::graphql;
+use crate::models::{ProductVariant, ProductVariantId};
+
+/// One variant of a product.
+///
+/// See [Shopify docs: productVariant](https://shopify.dev/docs/api/admin-graphql/2026-10/queries/productVariant).
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct GetProductVariant {
+    id: ProductVariantId,
+}
+
+impl GetProductVariant {
+    pub(crate) const DOCUMENT: &str = "query GetProductVariant($id: ID!) {
+  productVariant(id: $id) {
+    id product { id } title sku barcode price compareAtPrice inventoryQuantity position
+    selectedOptions { name value } updatedAt
+  }
+}";
+
+    /// The operation for the variant with this id.
+    pub const fn new(id: ProductVariantId) -> Self {
+        Self { id }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    product_variant: Option<ProductVariant>,
+}
+
+impl Endpoint for GetProductVariant {
+    type Output = ProductVariant;
+    const NAME: &'static str = "GetProductVariant";
+    const REPEAT: Repeat = Repeat::Safe;
+    const SCOPES: &'static [&'static str] = &["read_products"];
+
+    fn cost(&self) -> u32 {
+        3
+    }
+
+    fn request(&self) -> Result<Request> {
+        graphql::request(Self::DOCUMENT, json!({ "id": self.id }))
+    }
+
+    fn decode(response: &mut Response) -> Result<ProductVariant> {
+        let (data, _) = graphql::data::<Data>(response)?;
+        data.product_variant.ok_or_else(|| {
+            response.error(
+                ErrorKind::ProviderNotFound,
+                "the shop has no such variant; it may have been deleted",
+            )
+        })
+    }
+}

@@ -1,0 +1,53 @@
+use connector_core::Result;
+use connector_core::api::{Endpoint, Repeat, Request, Response};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::graphql;
+use crate::models::Shop;
+
+/// The shop itself.
+///
+/// See [Shopify docs: shop](https://shopify.dev/docs/api/admin-graphql/2026-10/queries/shop).
+#[derive(Debug, Clone, Copy, Default)]
+#[must_use]
+pub struct GetShop(());
+
+impl GetShop {
+    pub(crate) const DOCUMENT: &str = "query GetShop {
+  shop {
+    id name email contactEmail myshopifyDomain primaryDomain { host }
+    plan { publicDisplayName partnerDevelopment shopifyPlus }
+    currencyCode ianaTimezone shopOwnerName updatedAt
+    resourceLimits { locationLimit maxProductOptions maxProductVariants redirectLimitReached }
+  }
+}";
+
+    /// The operation.
+    pub const fn new() -> Self {
+        Self(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Data {
+    shop: Shop,
+}
+
+impl Endpoint for GetShop {
+    type Output = Shop;
+    const NAME: &'static str = "GetShop";
+    const REPEAT: Repeat = Repeat::Safe;
+
+    fn cost(&self) -> u32 {
+        4
+    }
+
+    fn request(&self) -> Result<Request> {
+        graphql::request(Self::DOCUMENT, json!({}))
+    }
+
+    fn decode(response: &mut Response) -> Result<Shop> {
+        graphql::data::<Data>(response).map(|(data, _)| data.shop)
+    }
+}

@@ -1,0 +1,146 @@
+use connector_core::Result;
+use connector_core::api::{Endpoint, Page, PageCursor, PagedEndpoint, Repeat, Request, Response};
+use serde::{Deserialize, Serialize};
+
+use super::{PAGE, check_page};
+use crate::graphql::{self, Connection};
+use crate::models::{ProductId, ProductVariant};
+
+/// What variants are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[non_exhaustive]
+pub enum ProductVariantSort {
+    /// Their ids.
+    Id,
+    /// Their full titles.
+    FullTitle,
+    /// Their places among the variants of their products.
+    Position,
+    /// Their numbers in the shop.
+    Sku,
+}
+
+/// The shop's variants, page by page.
+///
+/// See [Shopify docs: productVariants](https://shopify.dev/docs/api/admin-graphql/2026-10/queries/productVariants).
+/// Shopify pages through the first 25,000 only.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[must_use]
+pub struct ListProductVariants {
+    first: u32,
+    after: Option<PageCursor>,
+    query: Option<String>,
+    sort_key: Option<ProductVariantSort>,
+    reverse: bool,
+}
+
+impl ListProductVariants {
+    pub(crate) const DOCUMENT: &str = "query ListProductVariants(
+  $first: Int!, $after: String, $query: String, $sortKey: ProductVariantSortKeys, $reverse: Boolean
+) {
+  productVariants(first: $first, after: $after, query: $query, sortKey: $sortKey, reverse: $reverse) {
+    nodes {
+      id product { id } title sku barcode price compareAtPrice inventoryQuantity position
+      selectedOptions { name value } updatedAt
+    }
+    pageInfo { hasNextPage endCursor }
+  }
+}";
+
+    /// All variants, 100 to a page, by their ids.
+    pub const fn new() -> Self {
+        Self {
+            first: PAGE,
+            after: None,
+            query: None,
+            sort_key: None,
+            reverse: false,
+        }
+    }
+
+    /// Sets how many there are to a page: 1 to 250.
+    pub const fn with_page_size(mut self, size: u32) -> Self {
+        self.first = size;
+        self
+    }
+
+    /// Begins at a cursor that an earlier page gave. The other arguments must be as they were then.
+    pub fn after(mut self, cursor: PageCursor) -> Self {
+        self.after = Some(cursor);
+        self
+    }
+
+    /// Adds a condition in [Shopify's search syntax](https://shopify.dev/docs/api/usage/search-syntax),
+    /// for example `sku:TEA-1`. All conditions must hold.
+    pub fn matching(mut self, condition: &str) -> Self {
+        let query = self.query.get_or_insert_default();
+        if !query.is_empty() {
+            query.push_str(" AND ");
+        }
+        query.push_str(condition);
+        self
+    }
+
+    /// Leaves out the variants of other products.
+    pub fn of_product(self, product: ProductId) -> Self {
+        self.matching(&format!("product_id:{}", product.number()))
+    }
+
+    /// Sets what they are sorted by.
+    pub const fn sorted_by(mut self, sort: ProductVariantSort) -> Self {
+        self.sort_key = Some(sort);
+        self
+    }
+
+    /// Turns the order around.
+    pub const fn reversed(mut self) -> Self {
+        self.reverse = true;
+        self
+    }
+}
+
+impl Default for ListProductVariants {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    product_variants: Connection<ProductVariant>,
+}
+
+impl Endpoint for ListProductVariants {
+    type Output = Page<ProductVariant>;
+    const NAME: &'static str = "ListProductVariants";
+    const REPEAT: Repeat = Repeat::Safe;
+    const SCOPES: &'static [&'static str] = &["read_products"];
+
+    fn validate(&self) -> Result<()> {
+        check_page(Self::NAME, self.first)
+    }
+
+    fn cost(&self) -> u32 {
+        2 + 3 * self.first
+    }
+
+    fn request(&self) -> Result<Request> {
+        graphql::request(Self::DOCUMENT, self)
+    }
+
+    fn decode(response: &mut Response) -> Result<Page<ProductVariant>> {
+        let (data, _) = graphql::data::<Data>(response)?;
+        data.product_variants.into_page(response)
+    }
+}
+
+impl PagedEndpoint for ListProductVariants {
+    type Item = ProductVariant;
+
+    fn at(&self, cursor: &PageCursor) -> Self {
+        self.clone().after(cursor.clone())
+    }
+}

@@ -1,0 +1,83 @@
+//! The operations of the Admin API that have types, one file each.
+
+mod app_uninstall;
+mod create_webhook_subscription;
+mod delete_webhook_subscription;
+mod get_current_app_installation;
+mod get_product;
+mod get_product_variant;
+mod get_shop;
+mod list_product_variants;
+mod list_products;
+mod list_webhook_subscriptions;
+
+use connector_core::api::Endpoint;
+use connector_core::{Error, ErrorKind, Result};
+
+pub use self::app_uninstall::AppUninstall;
+pub use self::create_webhook_subscription::CreateWebhookSubscription;
+pub use self::delete_webhook_subscription::DeleteWebhookSubscription;
+pub use self::get_current_app_installation::GetCurrentAppInstallation;
+pub use self::get_product::GetProduct;
+pub use self::get_product_variant::GetProductVariant;
+pub use self::get_shop::GetShop;
+pub use self::list_product_variants::{ListProductVariants, ProductVariantSort};
+pub use self::list_products::{ListProducts, ProductSort};
+pub use self::list_webhook_subscriptions::ListWebhookSubscriptions;
+
+/// The largest page that Shopify gives.
+const LARGEST_PAGE: u32 = 250;
+/// The page that is asked for by default.
+const PAGE: u32 = 100;
+
+/// An operation as data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Operation {
+    /// Its name in errors, logs and metrics.
+    pub name: &'static str,
+    /// The document that it sends.
+    pub document: &'static str,
+    /// The scopes that it needs.
+    pub scopes: &'static [&'static str],
+}
+
+const fn operation<E: Endpoint>(document: &'static str) -> Operation {
+    Operation {
+        name: E::NAME,
+        document,
+        scopes: E::SCOPES,
+    }
+}
+
+/// Every document that this crate sends, the one that identifies a shop included.
+pub const OPERATIONS: [Operation; 11] = [
+    operation::<AppUninstall>(AppUninstall::DOCUMENT),
+    operation::<CreateWebhookSubscription>(CreateWebhookSubscription::DOCUMENT),
+    operation::<DeleteWebhookSubscription>(DeleteWebhookSubscription::DOCUMENT),
+    operation::<GetCurrentAppInstallation>(GetCurrentAppInstallation::DOCUMENT),
+    operation::<GetProduct>(GetProduct::DOCUMENT),
+    operation::<GetProductVariant>(GetProductVariant::DOCUMENT),
+    operation::<GetShop>(GetShop::DOCUMENT),
+    operation::<ListProductVariants>(ListProductVariants::DOCUMENT),
+    operation::<ListProducts>(ListProducts::DOCUMENT),
+    operation::<ListWebhookSubscriptions>(ListWebhookSubscriptions::DOCUMENT),
+    Operation {
+        name: "Identify",
+        document: crate::metadata::DOCUMENT,
+        scopes: &[],
+    },
+];
+
+/// Accepts a page that Shopify gives.
+fn check_page(operation: &'static str, size: u32) -> Result<()> {
+    if (1..=LARGEST_PAGE).contains(&size) {
+        Ok(())
+    } else {
+        Err(Error::new(
+            ErrorKind::InvalidInput,
+            operation,
+            "a page has 1 to 250 results",
+        ))
+    }
+}

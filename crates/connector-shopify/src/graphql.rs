@@ -1,0 +1,189 @@
+//! GraphQL over HTTP: what a request is, and how an answer is read.
+
+use connector_core::api::{Page, PageCursor, Request, Response};
+use connector_core::http::limit::Report;
+use connector_core::{ErrorKind, Result};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{self, GraphqlError};
+use crate::limits::Cost;
+
+/// The version of the Admin API that every document here is written for.
+pub(crate) const API_VERSION: &str = "2026-10";
+/// The path of the GraphQL endpoint, on the shop's host.
+pub(crate) const PATH: [&str; 4] = ["admin", "api", API_VERSION, "graphql.json"];
+/// The header that carries the access token.
+pub(crate) const TOKEN_HEADER: &str = "x-shopify-access-token";
+/// The header that names the version that answered.
+const VERSION_HEADER: &str = "x-shopify-api-version";
+/// The header that says why what was asked for will be gone.
+const DEPRECATED_HEADER: &str = "x-shopify-api-deprecated-reason";
+
+#[derive(Serialize)]
+struct Body<'a, V> {
+    query: &'a str,
+    variables: V,
+}
+
+/// The request that asks for `document`.
+pub(crate) fn request(document: &str, variables: impl Serialize) -> Result<Request> {
+    Request::post(PATH)?.json(&Body {
+        query: document,
+        variables,
+    })
+}
+
+/// An answer, read but not judged.
+#[derive(Debug)]
+pub(crate) struct Answer<T> {
+    pub(crate) data: Option<T>,
+    pub(crate) errors: Vec<GraphqlError>,
+    pub(crate) cost: Option<Cost>,
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    #[serde(default)]
+    data: Value,
+    #[serde(default)]
+    errors: Vec<GraphqlError>,
+    #[serde(default)]
+    extensions: Extensions,
+}
+
+#[derive(Default, Deserialize)]
+struct Extensions {
+    #[serde(default)]
+    cost: Option<Cost>,
+}
+
+/// Looks at what every answer has, whatever is in its body.
+pub(crate) fn look(response: &Response) -> Result<()> {
+    if let Some(version) = api_version(response)
+        && version != API_VERSION
+    {
+        tracing::warn!(
+            connector = "shopify",
+            operation = response.operation(),
+            asked = API_VERSION,
+            answered = version,
+            "another version of the Admin API answered; update this library"
+        );
+    }
+    if response.header(DEPRECATED_HEADER).is_some() {
+        tracing::warn!(
+            connector = "shopify",
+            operation = response.operation(),
+            "Shopify says that the operation is deprecated; update this library"
+        );
+    }
+    error::by_status(response)
+}
+
+/// Reads an answer, whatever errors it has inside, and reports what it cost.
+///
+/// # Errors
+/// What the status means, or [`ErrorKind::UnexpectedAnswer`] if it is not GraphQL.
+pub(crate) fn read<T: DeserializeOwned>(response: &mut Response) -> Result<Answer<T>> {
+    error::by_status(response)?;
+    let Wire {
+        data,
+        errors,
+        extensions: Extensions { cost },
+    } = response.json()?;
+    if let Some(cost) = &cost {
+        response.report(report(cost));
+    }
+    let data = match data {
+        Value::Null => None,
+        data => match T::deserialize(data) {
+            Ok(data) => Some(data),
+            // A field that is null because of an error must not hide that error.
+            Err(_) if !errors.is_empty() => None,
+            Err(_) => {
+                return Err(response.error(
+                    ErrorKind::UnexpectedAnswer,
+                    "Shopify's answer misses a field that it promised, or has another type; \
+                     update this library",
+                ));
+            }
+        },
+    };
+    Ok(Answer { data, errors, cost })
+}
+
+/// Reads the data of an answer, with what it cost.
+///
+/// # Errors
+/// As for [`read`], and what the errors inside the answer mean.
+pub(crate) fn data<T: DeserializeOwned>(response: &mut Response) -> Result<(T, Option<Cost>)> {
+    let Answer { data, errors, cost } = read(response)?;
+    match data {
+        _ if !errors.is_empty() => Err(error::by_code(response, errors, cost.as_ref())),
+        Some(data) => Ok((data, cost)),
+        None => Err(response.error(
+            ErrorKind::UnexpectedAnswer,
+            "Shopify's answer has neither data nor errors",
+        )),
+    }
+}
+
+fn report(cost: &Cost) -> Report {
+    let mut report = Report::new();
+    if let Some(points) = cost.requested_query_cost {
+        report = report.with_requested(points);
+    }
+    if let Some(points) = cost.actual_query_cost {
+        report = report.with_actual(points);
+    }
+    if let Some(status) = cost.throttle_status {
+        report = report
+            .with_available(status.currently_available)
+            .with_capacity(status.maximum_available)
+            .with_rate(status.restore_rate);
+    }
+    report
+}
+
+/// One page of a connection, as it is answered.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Connection<T> {
+    nodes: Vec<T>,
+    page_info: PageInfo,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageInfo {
+    has_next_page: bool,
+    end_cursor: Option<String>,
+}
+
+impl<T> Connection<T> {
+    /// The page, with where the next begins.
+    pub(crate) fn into_page(self, response: &Response) -> Result<Page<T>> {
+        let PageInfo {
+            has_next_page,
+            end_cursor,
+        } = self.page_info;
+        match (has_next_page, end_cursor) {
+            (false, _) => Ok(Page::new(self.nodes, None)),
+            (true, Some(cursor)) => Ok(Page::new(self.nodes, Some(PageCursor::new(cursor)))),
+            (true, None) => Err(response.error(
+                ErrorKind::UnexpectedAnswer,
+                "Shopify says that there are more results, and not where; report it",
+            )),
+        }
+    }
+}
+
+/// The version of the API that answered.
+pub(crate) fn api_version(response: &Response) -> Option<&str> {
+    let is_version = |text: &&str| {
+        text.len() <= 16 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    response.header(VERSION_HEADER).filter(is_version)
+}

@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod account;
+mod client;
+mod config;
+mod connector;
+pub mod endpoints;
+mod error;
+mod graphql;
+mod limits;
+mod metadata;
+pub mod models;
+mod oauth;
+#[cfg(feature = "sim")]
+pub mod sim;
+mod webhook;
+
+pub use self::account::ShopDomain;
+pub use self::client::{Graphql, GraphqlAnswer, ShopifyClient};
+pub use self::config::{ShopifyConfig, ShopifyConfigBuilder, VARIABLES, Variable};
+pub use self::connector::Shopify;
+pub use self::error::{GraphqlError, GraphqlErrors, UserError, UserErrors};
+pub use self::limits::{Cost, ThrottleStatus};
+pub use self::oauth::expand_scopes;
+pub use self::webhook::{
+    ComplianceCustomer, CustomerDataRequest, CustomerRedaction, DataRequest, ShopRedaction,
+    ShopifyEvent,
+};

@@ -1,0 +1,67 @@
+//! What is known about a shop beside its credential, read once an hour.
+
+use connector_core::{Metadata, Result};
+use serde::Deserialize;
+
+use crate::limits::Cost;
+use crate::models::{AppInstallation, Shop};
+use crate::oauth::expand_scopes;
+
+/// The one query that identifies a shop and reads its metadata.
+pub(crate) const DOCUMENT: &str = "query Identify {
+  shop {
+    id name email contactEmail myshopifyDomain primaryDomain { host }
+    plan { publicDisplayName partnerDevelopment shopifyPlus }
+    currencyCode ianaTimezone shopOwnerName updatedAt
+    resourceLimits { locationLimit maxProductOptions maxProductVariants redirectLimitReached }
+  }
+  currentAppInstallation { id accessScopes { handle } }
+}";
+
+/// What [`DOCUMENT`] answers.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Answer {
+    pub(crate) shop: Shop,
+    pub(crate) current_app_installation: AppInstallation,
+}
+
+/// The facts to keep, by name.
+pub(crate) fn facts(
+    answer: &Answer,
+    cost: Option<&Cost>,
+    api_version: Option<&str>,
+) -> Result<Metadata> {
+    let Answer {
+        shop,
+        current_app_installation,
+    } = answer;
+    let mut facts = Metadata::new();
+    facts.insert("name", &shop.name)?;
+    facts.insert("email", &shop.email)?;
+    facts.insert("contact_email", &shop.contact_email)?;
+    facts.insert("domain", &shop.myshopify_domain)?;
+    facts.insert("primary_host", &shop.primary_host)?;
+    facts.insert("plan", &shop.plan.public_display_name)?;
+    facts.insert("partner_development", &shop.plan.partner_development)?;
+    facts.insert("shopify_plus", &shop.plan.shopify_plus)?;
+    facts.insert("currency", &shop.currency_code)?;
+    facts.insert("time_zone", &shop.iana_timezone)?;
+    facts.insert("owner", &shop.shop_owner_name)?;
+    facts.insert("updated_at", &shop.updated_at.to_string())?;
+    let limits = shop.resource_limits;
+    facts.insert("location_limit", &limits.location_limit)?;
+    facts.insert("product_options_limit", &limits.max_product_options)?;
+    facts.insert("product_variants_limit", &limits.max_product_variants)?;
+    facts.insert("redirect_limit_reached", &limits.redirect_limit_reached)?;
+    let scopes = expand_scopes(&current_app_installation.access_scopes);
+    facts.insert("scopes", &scopes)?;
+    if let Some(status) = cost.and_then(|cost| cost.throttle_status) {
+        facts.insert("cost_limit", &status.maximum_available)?;
+        facts.insert("cost_restored_per_second", &status.restore_rate)?;
+    }
+    if let Some(version) = api_version {
+        facts.insert("api_version", version)?;
+    }
+    Ok(facts)
+}

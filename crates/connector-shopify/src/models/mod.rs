@@ -1,0 +1,100 @@
+//! What Shopify's answers are made of. Fields that are not known are ignored, and values of
+//! enumerations that are not known are kept as text.
+
+mod app;
+mod id;
+mod product;
+mod shop;
+mod webhook;
+
+use std::fmt;
+
+use connector_core::clock::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
+
+pub use self::app::AppInstallation;
+pub use self::id::{
+    AppInstallationId, InvalidId, ProductId, ProductVariantId, ShopId, WebhookSubscriptionId,
+};
+pub use self::product::{Product, ProductStatus, ProductVariant, SelectedOption};
+pub use self::shop::{Plan, ResourceLimits, Shop};
+pub use self::webhook::{WebhookFormat, WebhookSubscription};
+
+/// An amount of money as Shopify writes it: decimal text, in the shop's currency. It is never
+/// turned into a binary fraction.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Money(String);
+
+impl Money {
+    /// The amount, for example `19.90`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Reads a time as Shopify writes it (ISO 8601 with an offset).
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Timestamp::parse(&text).ok_or_else(|| serde::de::Error::custom("not an RFC 3339 time"))
+}
+
+/// An enumeration of Shopify's whose unknown values are kept.
+macro_rules! open_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)*
+            /// A value that this version does not know.
+            Other(String),
+        }
+
+        impl $name {
+            /// The value as Shopify writes it.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$variant => $text,)*
+                    Self::Other(text) => text,
+                }
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                match text.as_str() {
+                    $($text => Self::$variant,)*
+                    _ => Self::Other(text),
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <String as serde::Deserialize>::deserialize(deserializer).map(Self::from)
+            }
+        }
+    };
+}
+use open_enum;

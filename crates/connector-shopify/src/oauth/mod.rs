@@ -1,0 +1,252 @@
+//! Shopify's OAuth, and where it leaves RFC 6749.
+//!
+//! See [Shopify docs: Authorization code grant](https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/authorization-code-grant)
+//! and [Offline access tokens](https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/offline-access-tokens).
+//!
+//! * Every shop has its own authorization and token endpoint, on its own host.
+//! * The authorization request has no `response_type`, and no PKCE.
+//! * Scopes are separated by commas, and `write_x` includes `read_x` without saying so.
+//! * The exchange asks for a token that expires with `expiring=1`; without it, the token would
+//!   never expire, and Shopify accepts such tokens from fewer and fewer apps.
+//! * Token answers have no `token_type`.
+//! * The callback is signed with the client secret.
+
+pub(crate) mod signature;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use connector_core::description::{
+    AccountHost, AuthorizationEndpoint, CallAuthentication, ClientAuthentication, Description,
+    EndpointTemplate, ErrorCodes, GrantsPerAccount, Lifetimes, Pkce, RevocationEndpoint,
+    RevocationReach, Scopes, TokenEndpoint,
+};
+use connector_core::http::limit::RateModel;
+use connector_core::http::{OutboundRequest, Sent};
+use connector_core::oauth::{
+    AuthorizationRequest, ExchangeClass, ExchangeError, Grace, RotationClass, TokenAnswer,
+    read_token_answer,
+};
+use connector_core::{Context, Error, ErrorKind, Result};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use secrecy::ExposeSecret;
+use url::Url;
+use url::form_urlencoded;
+
+use crate::Shopify;
+use crate::config::ShopifyConfig;
+
+/// How long an access token lives, and what is assumed of one whose answer does not say.
+const ACCESS_SECONDS: u64 = 3600;
+/// How long a refresh token lives.
+const REFRESH_SECONDS: u64 = 90 * 86_400;
+/// How long a used refresh token works at most, until its successor is used.
+/// See <https://shopify.dev/changelog/more-resilient-refreshes-for-expiring-offline-access-tokens>.
+const GRACE_SECONDS: u32 = 30 * 86_400;
+
+/// The smallest budget of points that a plan is known to have had, until an answer tells.
+const SMALLEST_BUCKET: u32 = 1000;
+/// The points that flow back into it in a second.
+const SLOWEST_RATE: u32 = 50;
+
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const OFFLINE_TOKEN: &str = "urn:shopify:params:oauth:token-type:offline-access-token";
+
+/// What is true of Shopify.
+pub(crate) fn description(config: &ShopifyConfig) -> Description {
+    let template = |path: &str| EndpointTemplate::new(format!("https://{{account}}{path}"));
+    let mut description = Description::new(Shopify::ID, "Shopify");
+    description.api = vec![EndpointTemplate::new("https://{account}")];
+    let mut authorization = AuthorizationEndpoint::new(template("/admin/oauth/authorize"));
+    authorization.pkce = Pkce::Refused;
+    description.authorization = Some(authorization);
+    let mut token = TokenEndpoint::new(template("/admin/oauth/access_token"));
+    token.client_authentication = ClientAuthentication::Body;
+    token.exchange_parameters = BTreeMap::from([("expiring".to_owned(), "1".to_owned())]);
+    description.token = Some(token);
+    if config.uninstalls_on_disconnect {
+        let path = format!("/{}", crate::graphql::PATH.join("/"));
+        let mut revocation = RevocationEndpoint::new(template(&path));
+        revocation.reach = RevocationReach::Account;
+        description.revocation = Some(revocation);
+    }
+    description.authentication =
+        CallAuthentication::Header(crate::graphql::TOKEN_HEADER.to_owned());
+    description.rate = Some(RateModel::Cost {
+        capacity: SMALLEST_BUCKET,
+        per_second: SLOWEST_RATE,
+    });
+    description.webhook = Some(crate::webhook::scheme());
+    description.account_host = Some(AccountHost::new(".myshopify.com"));
+    let mut scopes = Scopes::default();
+    scopes.default = vec!["read_products".to_owned()];
+    scopes.separator = ',';
+    description.scopes = scopes;
+    let mut lifetimes = Lifetimes::default();
+    lifetimes.access_seconds = ACCESS_SECONDS;
+    lifetimes.refresh_seconds = Some(REFRESH_SECONDS);
+    // A token of an app that Shopify exempts, obtained elsewhere and adopted.
+    lifetimes.access_may_never_expire = true;
+    description.lifetimes = lifetimes;
+    description.rotation = RotationClass::Grace(Grace::UntilSuccessorUsed {
+        max_seconds: GRACE_SECONDS,
+    });
+    description.grants_per_account = GrantsPerAccount::One;
+    let mut codes = ErrorCodes::default();
+    codes.dead_grant = vec!["invalid_subject_token".to_owned()];
+    description.error_codes = codes;
+    description
+}
+
+/// The URL to send the browser to.
+pub(crate) fn authorization_url(
+    description: &Description,
+    request: &AuthorizationRequest<'_>,
+) -> Result<Url> {
+    const OPERATION: &str = "shopify.authorization_url";
+    let wrong = |kind, message: &'static str| {
+        Error::new(kind, OPERATION, message).with_provider(Shopify::ID.as_str().to_owned())
+    };
+    let (Some(endpoint), Some(host)) = (&description.authorization, request.account_host) else {
+        return Err(wrong(
+            ErrorKind::InvalidInput,
+            "every shop has its own authorization endpoint; name the shop",
+        ));
+    };
+    let Some(redirect_uri) = request.app.redirect_uri() else {
+        return Err(wrong(
+            ErrorKind::Configuration,
+            "the app has no redirect URI; set SHOPIFY_REDIRECT_URI to one that is on its list",
+        ));
+    };
+    let mut url = endpoint.endpoint.url(host)?;
+    let scopes = request.scopes(description).join(",");
+    let mut query = url.query_pairs_mut();
+    query.append_pair("client_id", request.app.client_id());
+    if !scopes.is_empty() {
+        query.append_pair("scope", &scopes);
+    }
+    query
+        .append_pair("redirect_uri", redirect_uri.as_str())
+        .append_pair("state", request.state.expose_secret());
+    drop(query);
+    Ok(url)
+}
+
+/// Posts these fields, and what proves who the app is, to the shop's token endpoint. Once.
+async fn post(
+    description: &Description,
+    operation: &'static str,
+    cx: &Context<'_>,
+    host: Option<&str>,
+    fields: &[(&str, &str)],
+) -> Result<TokenAnswer, ExchangeError> {
+    let unusable = |error: Error| ExchangeError::new(ExchangeClass::Malformed, Sent::No, error);
+    let wrong = |kind, message: &'static str| {
+        unusable(
+            Error::new(kind, operation, message).with_provider(Shopify::ID.as_str().to_owned()),
+        )
+    };
+    let (Some(endpoint), Some(host)) = (&description.token, host) else {
+        return Err(wrong(
+            ErrorKind::InvalidInput,
+            "every shop has its own token endpoint; name the shop",
+        ));
+    };
+    let Some(secret) = cx.app.client_secret() else {
+        return Err(wrong(
+            ErrorKind::Configuration,
+            "the app has no client secret; set SHOPIFY_CLIENT_SECRET",
+        ));
+    };
+    let url = endpoint.endpoint.url(host).map_err(unusable)?;
+    let body = form_urlencoded::Serializer::new(String::new())
+        .append_pair("client_id", cx.app.client_id())
+        .append_pair("client_secret", secret.expose_secret())
+        .extend_pairs(fields)
+        .finish();
+    let request = http::Request::post(url.as_str())
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(ACCEPT, "application/json")
+        .body(Bytes::from(body))
+        .map_err(|_| wrong(ErrorKind::Bug, "the token request could not be built"))?;
+    let response = cx
+        .send(OutboundRequest::token(request))
+        .await
+        .map_err(|error| ExchangeError::from_transport(operation, error))?;
+    read_token_answer(description, operation, cx.clock.now(), &response).map(expanded)
+}
+
+/// Exchanges a code as Shopify's own libraries do: without `grant_type` and `redirect_uri`.
+pub(crate) async fn exchange_code(
+    description: &Description,
+    cx: &Context<'_>,
+    host: Option<&str>,
+    code: &str,
+) -> Result<TokenAnswer, ExchangeError> {
+    let fields = [("code", code), ("expiring", "1")];
+    post(description, "shopify.exchange_code", cx, host, &fields).await
+}
+
+/// Exchanges a token that does not expire for one that does.
+pub(crate) async fn migrate(
+    description: &Description,
+    cx: &Context<'_>,
+    host: Option<&str>,
+    token: &str,
+) -> Result<TokenAnswer, ExchangeError> {
+    let fields = [
+        ("grant_type", TOKEN_EXCHANGE),
+        ("subject_token", token),
+        ("subject_token_type", OFFLINE_TOKEN),
+        ("requested_token_type", OFFLINE_TOKEN),
+        ("expiring", "1"),
+    ];
+    post(description, "shopify.migrate_token", cx, host, &fields).await
+}
+
+/// The answer with every scope that was granted by name or within another.
+pub(crate) fn expanded(answer: TokenAnswer) -> TokenAnswer {
+    match answer.scopes().map(expand_scopes) {
+        Some(scopes) => answer.with_scopes(scopes),
+        None => answer,
+    }
+}
+
+/// The scopes with those that they include: `write_x` includes `read_x`, and
+/// `unauthenticated_write_x` includes `unauthenticated_read_x`. Shopify lists only the first.
+///
+/// ```
+/// let granted = ["write_products".to_owned()];
+/// assert_eq!(
+///     connector_shopify::expand_scopes(&granted),
+///     ["write_products", "read_products"],
+/// );
+/// ```
+#[must_use]
+pub fn expand_scopes(scopes: &[String]) -> Vec<String> {
+    let included = scopes.iter().filter_map(|scope| {
+        let (prefix, rest) = match scope.strip_prefix("unauthenticated_") {
+            Some(rest) => ("unauthenticated_", rest),
+            None => ("", scope.as_str()),
+        };
+        let resource = rest.strip_prefix("write_")?;
+        Some(format!("{prefix}read_{resource}"))
+    });
+    let mut expanded: Vec<String> = Vec::with_capacity(scopes.len() * 2);
+    for scope in scopes.iter().cloned().chain(included) {
+        if !expanded.contains(&scope) {
+            expanded.push(scope);
+        }
+    }
+    expanded
+}
+
+/// How long the tokens of an answer are good, where it does not say.
+pub(crate) const fn lifetimes() -> (Duration, Duration) {
+    (
+        Duration::from_secs(ACCESS_SECONDS),
+        Duration::from_secs(REFRESH_SECONDS),
+    )
+}

@@ -1,0 +1,231 @@
+//! The consent page and the token endpoint.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
+use bytes::Bytes;
+use connector_core::clock::Timestamp;
+use ring::hmac;
+use serde_json::{Map, Value, json};
+use url::{Url, form_urlencoded};
+
+use super::data::{ACCESS_LIFE, Code, Installation, Pair, REFRESH_LIFE};
+use super::{Consent, Shared, World, is_client_secret};
+use crate::account::ShopDomain;
+use crate::oauth::signature;
+
+/// How long an authorization code can be exchanged.
+const CODE_LIFE: Duration = Duration::from_secs(60);
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const OFFLINE_TOKEN: &str = "urn:shopify:params:oauth:token-type:offline-access-token";
+
+/// What a browser that comes to the consent page at `url` is sent to, or what the error page says.
+pub(super) fn authorize(
+    shared: &Shared,
+    world: &mut World,
+    url: &Url,
+) -> Result<Url, &'static str> {
+    let shop = ShopDomain::parse(url.host_str().unwrap_or_default())
+        .map_err(|_| "there is no such shop")?;
+    let asked: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
+    let get = |name: &str| asked.get(name).map_or("", String::as_str);
+    if url.path() != "/admin/oauth/authorize" {
+        return Err("there is no such page");
+    }
+    if get("client_id") != shared.client_id {
+        return Err("the app is not known: invalid_client");
+    }
+    if get("redirect_uri") != shared.redirect_uri.as_str() {
+        return Err("the redirect_uri is not on the app's list");
+    }
+    if asked.contains_key("response_type") || asked.contains_key("code_challenge") {
+        return Err("the request has parameters that Shopify does not know");
+    }
+    let now = shared.clock.now();
+    let code = world.secret("code-");
+    let state = world.shops.get_mut(&shop).ok_or("there is no such shop")?;
+    let asked_for: Vec<String> = get("scope")
+        .split(',')
+        .map(str::trim)
+        .filter(|scope| !scope.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let granted = match state.consents.pop_front().unwrap_or(Consent::Grant) {
+        Consent::Grant => Some(asked_for),
+        Consent::GrantOnly(scopes) => Some(scopes),
+        Consent::Deny => None,
+    };
+    let name = shop.as_str().split('.').next().unwrap_or_default();
+    let mut pairs = vec![
+        (
+            "host",
+            BASE64_STANDARD_NO_PAD.encode(format!("admin.shopify.com/store/{name}")),
+        ),
+        ("shop", shop.to_string()),
+        ("state", get("state").to_owned()),
+        ("timestamp", now.as_unix_seconds().to_string()),
+    ];
+    match granted {
+        Some(scopes) => {
+            let kept = Code {
+                scopes: compressed(&scopes),
+                issued: now,
+            };
+            state.codes.insert(code.clone(), kept);
+            pairs.push(("code", code));
+        }
+        None => pairs.push(("error", "access_denied".to_owned())),
+    }
+    let borrowed: Vec<(&str, &str)> = pairs.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    let signed = sign_query(world, &borrowed);
+    let mut target = shared.redirect_uri.clone();
+    target
+        .query_pairs_mut()
+        .extend_pairs(borrowed)
+        .append_pair("hmac", &signed);
+    Ok(target)
+}
+
+fn sign_query(world: &World, pairs: &[(&str, &str)]) -> String {
+    let secret = world.client_secrets.first().map_or("", String::as_str);
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = hmac::sign(&key, signature::canonical(pairs).as_bytes());
+    let mut hex = String::with_capacity(64);
+    for byte in tag.as_ref() {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+/// The scopes as Shopify lists them: without those that others include.
+fn compressed(scopes: &[String]) -> Vec<String> {
+    let is_included = |scope: &str| {
+        scope
+            .strip_prefix("read_")
+            .is_some_and(|rest| scopes.contains(&format!("write_{rest}")))
+    };
+    scopes
+        .iter()
+        .filter(|scope| !is_included(scope))
+        .cloned()
+        .collect()
+}
+
+/// Answers a request to the token endpoint of `shop` with a status and a body.
+pub(super) fn token(
+    shared: &Shared,
+    world: &mut World,
+    shop: &ShopDomain,
+    content_type: &str,
+    body: &Bytes,
+) -> (u16, Value) {
+    let fields = fields(content_type, body);
+    let get = |name: &str| fields.get(name).map_or("", String::as_str);
+    if get("client_id") != shared.client_id || !is_client_secret(world, get("client_secret")) {
+        return refused(401, "invalid_client", "the client id or secret is wrong");
+    }
+    let now = shared.clock.now();
+    let pair = new_pair(world, now);
+    let Some(state) = world.shops.get_mut(shop) else {
+        return refused(400, "invalid_request", "there is no such shop");
+    };
+    match get("grant_type") {
+        "" | "authorization_code" => {
+            let code = state
+                .codes
+                .remove(get("code"))
+                .filter(|code| now.since(code.issued) < CODE_LIFE);
+            let Some(code) = code else {
+                return refused(
+                    400,
+                    "invalid_request",
+                    "The authorization code was not found or was already used",
+                );
+            };
+            let installation = state.install(code.scopes);
+            if get("expiring") == "1" {
+                installation.begin_chain(pair.clone());
+                return (200, issued(installation, &pair, now));
+            }
+            let scope = installation.scopes.join(",");
+            state.issue_non_expiring(pair.access.clone());
+            (200, json!({ "access_token": pair.access, "scope": scope }))
+        }
+        "refresh_token" => {
+            let refresh = get("refresh_token");
+            let installation = state.installation.as_mut();
+            match installation.filter(|it| it.accepts_refresh(refresh, now)) {
+                Some(installation) => {
+                    installation.refresh(refresh, pair.clone(), now);
+                    (200, issued(installation, &pair, now))
+                }
+                None => refused(400, "invalid_grant", "the refresh token is not valid"),
+            }
+        }
+        TOKEN_EXCHANGE => {
+            let is_migration = get("subject_token_type") == OFFLINE_TOKEN
+                && get("requested_token_type") == OFFLINE_TOKEN
+                && get("expiring") == "1";
+            if !is_migration {
+                return refused(400, "invalid_request", "this exchange is not simulated");
+            }
+            let subject = get("subject_token");
+            let Some(installation) = state.installation.as_mut() else {
+                return refused(400, "invalid_subject_token", "the app is not installed");
+            };
+            if let Some(pair) = installation.repeated_migration(subject, now) {
+                return (200, issued(installation, &pair, now));
+            }
+            if installation.migrate(subject, pair.clone(), now) {
+                (200, issued(installation, &pair, now))
+            } else {
+                refused(400, "invalid_subject_token", "the token is not valid")
+            }
+        }
+        _ => refused(400, "invalid_request", "the grant type is not known"),
+    }
+}
+
+fn fields(content_type: &str, body: &Bytes) -> BTreeMap<String, String> {
+    if content_type.starts_with("application/json") {
+        let object: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+        return object
+            .into_iter()
+            .map(|(name, value)| match value {
+                Value::String(text) => (name, text),
+                other => (name, other.to_string()),
+            })
+            .collect();
+    }
+    form_urlencoded::parse(body).into_owned().collect()
+}
+
+fn new_pair(world: &mut World, now: Timestamp) -> Pair {
+    Pair {
+        access: world.secret("shpat_"),
+        access_ends: now.after(ACCESS_LIFE),
+        refresh: world.secret("shprt_"),
+        refresh_ends: now.after(REFRESH_LIFE),
+    }
+}
+
+fn issued(installation: &Installation, pair: &Pair, now: Timestamp) -> Value {
+    json!({
+        "access_token": pair.access,
+        "scope": installation.scopes.join(","),
+        "expires_in": pair.access_ends.since(now).as_secs(),
+        "refresh_token": pair.refresh,
+        "refresh_token_expires_in": pair.refresh_ends.since(now).as_secs(),
+    })
+}
+
+fn refused(status: u16, code: &str, description: &str) -> (u16, Value) {
+    (
+        status,
+        json!({ "error": code, "error_description": description }),
+    )
+}

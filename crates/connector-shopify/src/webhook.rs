@@ -1,0 +1,191 @@
+//! Deliveries: how they are signed, and what those say that every app has to heed.
+//!
+//! See [Shopify docs: Verify webhook deliveries](https://shopify.dev/docs/apps/build/webhooks/verify-deliveries)
+//! and [Privacy law compliance](https://shopify.dev/docs/apps/build/compliance/privacy-law-compliance).
+
+use bytes::Bytes;
+use connector_core::webhook::{
+    self, AccountHint, Event, Incoming, WebhookEndpoint, WebhookScheme, refused, single_header,
+};
+use connector_core::{Context, Description, Error, ErrorKind, Result};
+use http::HeaderMap;
+use serde::Deserialize;
+
+use crate::account::HostRule;
+use crate::models::ShopId;
+
+/// The newer spelling of a header, then the older one. Both may be there.
+fn both(name: &str) -> [String; 2] {
+    [format!("shopify-{name}"), format!("x-shopify-{name}")]
+}
+
+/// How Shopify signs: HMAC-SHA256 of the body with the client secret, in base64. Nothing else is
+/// signed.
+pub(crate) fn scheme() -> WebhookScheme {
+    let mut scheme = WebhookScheme::new(both("hmac-sha256"));
+    scheme.topic = both("topic").to_vec();
+    scheme.delivery_id = both("webhook-id").to_vec();
+    scheme.event_id = both("event-id").to_vec();
+    scheme.triggered_at = both("triggered-at").to_vec();
+    scheme
+}
+
+/// Verifies a delivery by the description's scheme, and reads which shop it says it is about.
+pub(crate) fn verify(
+    description: &Description,
+    rule: HostRule,
+    cx: &Context<'_>,
+    endpoint: &WebhookEndpoint<'_>,
+    request: &http::Request<Bytes>,
+) -> Result<Incoming> {
+    let mut incoming = webhook::verify(description, cx, endpoint, request)?;
+    if let Incoming::Events(events) = &mut incoming {
+        let host = shop_domain(request.headers())?
+            .and_then(|host| rule.accept_host(&host.to_ascii_lowercase()).ok())
+            .ok_or_else(|| refused("the delivery names no shop"))?;
+        for event in events {
+            if event.topic.is_empty() {
+                return Err(refused("the delivery names no topic"));
+            }
+            event.account = Some(AccountHint::Host(host.as_str().to_owned()));
+        }
+    }
+    Ok(incoming)
+}
+
+fn shop_domain(headers: &HeaderMap) -> Result<Option<&str>> {
+    for name in both("shop-domain") {
+        if let Some(host) = single_header(headers, &name)? {
+            return Ok(Some(host));
+        }
+    }
+    Ok(None)
+}
+
+/// What a delivery is about, as far as every app has to heed it.
+///
+/// The topic and the shop stand in headers that are not signed, so each of these is a hint. Ask the
+/// shop before anything is ended or deleted, as the hub does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ShopifyEvent {
+    /// `app/uninstalled`: the app seems to have been removed. Its tokens are dead if so. The event
+    /// may arrive after the shop has installed the app again.
+    AppUninstalled,
+    /// `app/scopes_update`: the granted scopes have changed.
+    ScopesUpdated,
+    /// `shop/update`: the shop's settings have changed.
+    ShopUpdated,
+    /// `customers/data_request`: the shop's owner is owed the data about a customer, within 30 days.
+    CustomerDataRequested(CustomerDataRequest),
+    /// `customers/redact`: the data about a customer has to be deleted, within 30 days.
+    CustomerRedacted(CustomerRedaction),
+    /// `shop/redact`: the data about the shop has to be deleted. Comes 48 hours after the app was
+    /// removed.
+    ShopRedacted(ShopRedaction),
+    /// Any other topic.
+    Other,
+}
+
+impl ShopifyEvent {
+    /// Reads an event that the hub verified.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnexpectedAnswer`] if the body of a compliance topic misses what it must have.
+    pub fn of(event: &Event) -> Result<Self> {
+        Ok(match event.topic.as_str() {
+            "app/uninstalled" => Self::AppUninstalled,
+            "app/scopes_update" => Self::ScopesUpdated,
+            "shop/update" => Self::ShopUpdated,
+            "customers/data_request" => Self::CustomerDataRequested(body(event)?),
+            "customers/redact" => Self::CustomerRedacted(body(event)?),
+            "shop/redact" => Self::ShopRedacted(body(event)?),
+            _ => Self::Other,
+        })
+    }
+}
+
+fn body<T: for<'de> Deserialize<'de>>(event: &Event) -> Result<T> {
+    // The parser's own error may quote the body, so it is dropped.
+    serde_json::from_slice(&event.body).map_err(|_| {
+        Error::new(
+            ErrorKind::UnexpectedAnswer,
+            "shopify.webhook",
+            "the body of a compliance delivery is not as Shopify documents it",
+        )
+        .with_provider("shopify")
+    })
+}
+
+/// A customer, as compliance deliveries name one.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct ComplianceCustomer {
+    /// The number of its id.
+    pub id: u64,
+    /// Its e-mail address.
+    #[serde(default)]
+    pub email: Option<String>,
+    /// Its telephone number.
+    #[serde(default)]
+    pub phone: Option<String>,
+}
+
+impl std::fmt::Debug for ComplianceCustomer {
+    /// Shows who it is by number only.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ComplianceCustomer")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The body of `customers/data_request`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct CustomerDataRequest {
+    /// The shop. The body is signed.
+    pub shop_id: ShopId,
+    /// The shop's host.
+    pub shop_domain: String,
+    /// The customer.
+    pub customer: ComplianceCustomer,
+    /// The numbers of the orders that it is about.
+    #[serde(default)]
+    pub orders_requested: Vec<u64>,
+    /// The request.
+    pub data_request: DataRequest,
+}
+
+/// A request for data.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct DataRequest {
+    /// The number of its id.
+    pub id: u64,
+}
+
+/// The body of `customers/redact`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct CustomerRedaction {
+    /// The shop. The body is signed.
+    pub shop_id: ShopId,
+    /// The shop's host.
+    pub shop_domain: String,
+    /// The customer.
+    pub customer: ComplianceCustomer,
+    /// The numbers of the orders that it is about.
+    #[serde(default)]
+    pub orders_to_redact: Vec<u64>,
+}
+
+/// The body of `shop/redact`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct ShopRedaction {
+    /// The shop. The body is signed.
+    pub shop_id: ShopId,
+    /// The shop's host.
+    pub shop_domain: String,
+}

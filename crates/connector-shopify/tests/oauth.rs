@@ -1,0 +1,419 @@
+//! Connecting, refreshing, migrating and uninstalling, through the real connector and transport.
+//!
+//! Counts of what was tried are printed; see them with `cargo test -- --nocapture`.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod world;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use connector_core::http::Sent;
+use connector_core::oauth::{Callback, CallbackProblem, ExchangeClass};
+use connector_core::{Connector, ErrorKind};
+use connector_shopify::sim::{Consent, Fault, Route};
+use connector_shopify::{Shopify, ShopifyConfig};
+use serde_json::json;
+
+use world::{World, text};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[tokio::test]
+async fn a_shop_is_connected_identified_and_refreshed() {
+    let world = World::new().await;
+    let credential = world.connect().await;
+    assert_eq!(credential.scopes(), ["read_products"]);
+    let identity = world.shopify.identify(&world.cx(), &credential).await.unwrap();
+    assert_eq!(identity.account.key.as_str(), "gid://shopify/Shop/60000000001");
+    assert_eq!(identity.account.host.as_deref(), Some(world.shop.as_str()));
+    assert!(!identity.account.asserted);
+    let metadata = identity.metadata;
+    assert_eq!(metadata.get::<String>("plan").as_deref(), Some("Basic"));
+    assert_eq!(metadata.get::<f64>("cost_limit"), Some(2000.0));
+    assert_eq!(metadata.get::<String>("api_version").as_deref(), Some("2026-10"));
+    assert_eq!(metadata.get::<Vec<String>>("scopes").unwrap(), ["read_products"]);
+
+    world.clock.advance(HOUR);
+    let error = world.shopify.identify(&world.cx(), &credential).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized);
+    let renewed = world.refresh(&credential).await.unwrap();
+    assert_ne!(text(renewed.secret()), text(credential.secret()));
+    world.shopify.identify(&world.cx(), &renewed).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_authorization_url_has_what_shopify_knows_and_nothing_else() {
+    let world = World::new().await;
+    let url = world.authorization_url("abc");
+    assert_eq!(url.host_str(), Some(world.shop.as_str()));
+    assert_eq!(url.path(), "/admin/oauth/authorize");
+    let pairs: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
+    let wanted = [
+        ("client_id", world.sim.client_id()),
+        ("scope", "read_products"),
+        ("redirect_uri", "https://app.example/callback"),
+        ("state", "abc"),
+    ];
+    assert_eq!(
+        pairs,
+        wanted.map(|(k, v)| (k.to_owned(), v.to_owned())).into()
+    );
+}
+
+#[tokio::test]
+async fn a_callback_with_any_character_changed_is_refused() {
+    let world = World::new().await;
+    let callback = world.callback();
+    world.check(&callback).unwrap();
+    let query = callback.raw().to_owned();
+    let mut tried = 0;
+    for at in 0..query.len() {
+        for bit in 0..7 {
+            let mut bytes = query.clone().into_bytes();
+            bytes[at] ^= 1 << bit;
+            let Ok(changed) = String::from_utf8(bytes) else {
+                continue;
+            };
+            let Ok(changed) = Callback::parse(&changed) else {
+                continue;
+            };
+            // Two spellings of one query are one query.
+            if changed.pairs().eq(callback.pairs()) {
+                continue;
+            }
+            tried += 1;
+            assert!(world.check(&changed).is_err(), "{at} {bit}");
+        }
+    }
+    assert!(tried > 1000);
+    println!("changed callbacks refused: {tried}");
+}
+
+#[tokio::test]
+async fn a_callback_is_refused_for_each_rule_that_it_breaks() {
+    let world = World::new().await;
+    let callback = world.callback();
+    let query = callback.raw().to_owned();
+    let check = |query: &str| world.check(&Callback::parse(query).unwrap());
+    for doubled in ["hmac=00", "shop=a.myshopify.com", "timestamp=1"] {
+        for both in [format!("{query}&{doubled}"), format!("{doubled}&{query}")] {
+            assert_eq!(check(&both), Err(CallbackProblem::SignatureMismatch), "{doubled}");
+        }
+    }
+    assert_eq!(check("code=c&state=s"), Err(CallbackProblem::SignatureMismatch));
+    let other = world.shopify.check_callback(&world.cx(), Some("other.myshopify.com"), &callback);
+    assert_eq!(other, Err(CallbackProblem::OtherAccount));
+    let none = world.shopify.check_callback(&world.cx(), None, &callback);
+    assert_eq!(none, Err(CallbackProblem::OtherAccount));
+
+    world.clock.advance(Duration::from_secs(90));
+    assert_eq!(world.check(&callback), Ok(()));
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!(world.check(&callback), Err(CallbackProblem::Stale));
+    world.clock.set_wall(world.now().before(Duration::from_secs(91 + 90)));
+    assert_eq!(world.check(&callback), Ok(()));
+    world.clock.set_wall(world.now().before(Duration::from_secs(1)));
+    assert_eq!(world.check(&callback), Err(CallbackProblem::Stale));
+}
+
+#[tokio::test]
+async fn a_callback_signed_with_the_new_secret_passes_while_both_are_known() {
+    let world = World::new().await;
+    let old = world.sim.client_secret();
+    world.sim.rotate_client_secret();
+    let callback = world.callback();
+    assert_eq!(world.check(&callback), Err(CallbackProblem::SignatureMismatch));
+    let app = connector_core::App::new(world.sim.client_id())
+        .with_client_secret(old)
+        .with_client_secret(world.sim.client_secret());
+    let cx = connector_core::Context::new(&app, &*world.transport, &world.clock);
+    let shop = Some(world.shop.as_str());
+    assert_eq!(world.shopify.check_callback(&cx, shop, &callback), Ok(()));
+}
+
+#[tokio::test]
+async fn a_denied_consent_is_told_as_such_signed_or_not() {
+    let world = World::new().await;
+    world.sim.decide(&world.shop, Consent::Deny).unwrap();
+    assert_eq!(world.check(&world.callback()), Err(CallbackProblem::ConsentDenied));
+    let unsigned = Callback::parse("error=access_denied&state=state-1").unwrap();
+    assert_eq!(world.check(&unsigned), Err(CallbackProblem::ConsentDenied));
+}
+
+#[tokio::test]
+async fn the_app_url_is_verified_like_a_callback() {
+    let world = World::new().await;
+    let query = world.callback().raw().to_owned();
+    let verify = |query: &str| world.shopify.verify_app_url(&world.app, world.now(), query);
+    assert_eq!(verify(&query).unwrap(), world.shop);
+    let error = verify(&query.replace("demo-shop", "other-shop")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CallbackRefused);
+    world.clock.advance(Duration::from_secs(91));
+    let error = world.shopify.verify_app_url(&world.app, world.now(), &query).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CallbackRefused);
+}
+
+#[tokio::test]
+async fn granted_scopes_include_what_they_imply() {
+    let world = World::new().await;
+    let scopes = vec!["write_products".to_owned(), "read_orders".to_owned()];
+    world.sim.decide(&world.shop, Consent::GrantOnly(scopes)).unwrap();
+    let credential = world.connect().await;
+    let wanted = ["write_products", "read_orders", "read_products"];
+    assert_eq!(credential.scopes(), wanted);
+    let renewed = world.refresh(&credential).await.unwrap();
+    assert_eq!(renewed.scopes(), wanted);
+}
+
+#[tokio::test]
+async fn a_code_is_good_once_and_for_a_minute() {
+    let world = World::new().await;
+    let callback = world.callback();
+    world.exchange(&callback).await.unwrap();
+    let again = world.exchange(&callback).await.unwrap_err();
+    assert_eq!((again.code(), again.sent()), (Some("invalid_request"), Sent::Answered));
+    let late = world.callback();
+    world.clock.advance(Duration::from_secs(60));
+    assert!(world.exchange(&late).await.is_err());
+}
+
+#[tokio::test]
+async fn a_spent_refresh_token_works_until_its_successor_is_used() {
+    let world = World::new().await;
+    let first = world.connect().await;
+    let lost = world.refresh(&first).await.unwrap();
+    let second = world.refresh(&first).await.unwrap();
+    assert_ne!(text(lost.secret()), text(second.secret()));
+    // Nothing of the second pair has been used yet.
+    let third = world.refresh(&first).await.unwrap();
+    world.shopify.identify(&world.cx(), &third).await.unwrap();
+    for dead in [&first, &lost, &second] {
+        let error = world.refresh(dead).await.unwrap_err();
+        assert_eq!(error.class(), ExchangeClass::DeadGrant);
+    }
+    let fourth = world.refresh(&third).await.unwrap();
+    world.clock.advance(30 * DAY);
+    assert_eq!(
+        world.refresh(&third).await.unwrap_err().class(),
+        ExchangeClass::DeadGrant,
+        "the grace is bounded"
+    );
+    world.refresh(&fourth).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refresh_token_runs_out_after_90_days() {
+    let world = World::new().await;
+    let credential = world.connect().await;
+    world.clock.advance(90 * DAY - Duration::from_secs(1));
+    let renewed = world.refresh(&credential).await.unwrap();
+    world.clock.advance(90 * DAY);
+    let error = world.refresh(&renewed).await.unwrap_err();
+    assert_eq!(error.class(), ExchangeClass::DeadGrant);
+}
+
+#[tokio::test]
+async fn connecting_again_ends_the_chain_before() {
+    let world = World::new().await;
+    let first = world.connect().await;
+    let second = world.connect().await;
+    let error = world.refresh(&first).await.unwrap_err();
+    assert_eq!(error.class(), ExchangeClass::DeadGrant);
+    world.refresh(&second).await.unwrap();
+}
+
+/// Every bad answer to a refresh, and what is made of it.
+#[tokio::test]
+async fn every_bad_token_answer_has_its_class_and_loses_nothing() {
+    use ExchangeClass::{AppFault, DeadGrant, Malformed, SiblingWon, Transient};
+    let answer = |status, body: &str| Fault::answer(status, body);
+    let limited = |value: &str| Fault::Answer {
+        status: 429,
+        headers: vec![("retry-after", value.to_owned())],
+        body: String::new(),
+    };
+    let after = |seconds| Transient {
+        after: Some(Duration::from_secs(seconds)),
+    };
+    let transient = Transient { after: None };
+    let table = [
+        (answer(200, r#"{"error":"invalid_grant"}"#), DeadGrant, Sent::Answered),
+        (answer(200, "<html>hello</html>"), Malformed, Sent::Maybe),
+        (answer(200, r#"{"access_token":"a","#), Malformed, Sent::Maybe),
+        (answer(200, &"x".repeat(10 * 1024 * 1024)), Malformed, Sent::Maybe),
+        (answer(400, r#"{"error":"invalid_grant"}"#), DeadGrant, Sent::Answered),
+        (answer(400, r#"{"error":"invalid_request"}"#), Malformed, Sent::Answered),
+        (
+            answer(401, r#"{"error":"invalid_client"}"#),
+            AppFault { certain: false },
+            Sent::Answered,
+        ),
+        (
+            answer(400, r#"{"error":"unauthorized_client"}"#),
+            AppFault { certain: false },
+            Sent::Answered,
+        ),
+        (answer(409, ""), SiblingWon, Sent::Answered),
+        (answer(429, ""), transient, Sent::Answered),
+        (limited("7"), after(7), Sent::Answered),
+        (limited("Fri, 20 Nov 2026 12:00:30 GMT"), after(30), Sent::Answered),
+        (answer(500, ""), transient, Sent::Maybe),
+        (answer(502, "<html>bad gateway</html>"), transient, Sent::Maybe),
+        (Fault::DropBefore, transient, Sent::Maybe),
+        (Fault::DropAfter, transient, Sent::Maybe),
+        (Fault::Truncate, transient, Sent::Maybe),
+    ];
+    let world = World::new().await;
+    let credential = world.connect().await;
+    let count = table.len();
+    for (at, (fault, class, sent)) in table.into_iter().enumerate() {
+        world.sim.fault(Route::Token, fault);
+        let error = world.refresh(&credential).await.unwrap_err();
+        assert_eq!((error.class(), error.sent()), (class, sent), "case {at}");
+        // Whatever Shopify did, the same refresh token leads on.
+        world.refresh(&credential).await.unwrap();
+    }
+    println!("bad token answers: {count}");
+}
+
+#[tokio::test]
+async fn odd_but_good_token_answers_are_understood() {
+    let world = World::new().await;
+    let credential = world.connect().await;
+    world.sim.fault(Route::Token, Fault::Edit(|body| body["expires_in"] = json!("3599")));
+    let answer = world.shopify.refresh(&world.cx(), &credential).await.unwrap();
+    assert_eq!(answer.expires_in(), Some(Duration::from_secs(3599)));
+
+    world.sim.fault(
+        Route::Token,
+        Fault::Edit(|body| {
+            let object = body.as_object_mut().unwrap();
+            object.remove("expires_in");
+            object.remove("refresh_token");
+        }),
+    );
+    let answer = world.shopify.refresh(&world.cx(), &credential).await.unwrap();
+    assert_eq!(answer.expires_in(), None);
+    assert!(answer.refresh_token().is_none());
+    let assumed = &world.shopify.description().lifetimes;
+    assert_eq!(assumed.access(), HOUR);
+}
+
+#[tokio::test]
+async fn a_slow_answer_is_waited_for() {
+    let world = World::new().await;
+    let credential = world.connect().await;
+    world.sim.fault(Route::Token, Fault::Slow(Duration::from_secs(10)));
+    let (renewed, ()) = tokio::join!(world.refresh(&credential), async {
+        world.clock.wait_for_sleepers(1).await;
+        world.clock.advance(Duration::from_secs(10));
+    });
+    renewed.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_that_does_not_expire_works_until_shopify_refuses_it_and_is_migrated() {
+    let world = World::new().await;
+    let token = world.sim.install_without_expiry(&world.shop, &["read_products"]).unwrap();
+    let old = Shopify::non_expiring_credential(&world.shop, token, world.now()).unwrap();
+    world.clock.advance(400 * DAY);
+    world.shopify.identify(&world.cx(), &old).await.unwrap();
+    let error = world.refresh(&old).await.unwrap_err();
+    assert_eq!(error.sent(), Sent::No, "there is nothing to refresh with");
+
+    world.sim.accept_non_expiring_tokens(false);
+    let error = world.shopify.identify(&world.cx(), &old).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NeedsReauthorization);
+    assert!(error.message().contains("migrate_token"), "{error}");
+    assert!(error.message().contains("non_expiring_token"), "{error}");
+
+    world.sim.fault(Route::Token, Fault::DropAfter);
+    world.shopify.migrate_token(&world.cx(), &old).await.unwrap_err();
+    let new = world.shopify.migrate_token(&world.cx(), &old).await.unwrap();
+    let same = world.shopify.migrate_token(&world.cx(), &old).await.unwrap();
+    assert_eq!(text(new.secret()), text(same.secret()));
+    assert_eq!(new.expires_at(), Some(world.now().after(HOUR)));
+    assert_eq!(new.refresh_expires_at(), Some(world.now().after(90 * DAY)));
+    world.shopify.identify(&world.cx(), &new).await.unwrap();
+    let error = world.shopify.identify(&world.cx(), &old).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized, "there is no way back");
+    let renewed = world.refresh(&new).await.unwrap();
+    world.shopify.identify(&world.cx(), &renewed).await.unwrap();
+    let error = world.shopify.migrate_token(&world.cx(), &old).await.unwrap_err();
+    assert_eq!(error.class(), ExchangeClass::DeadGrant, "the pair has moved on");
+}
+
+#[tokio::test]
+async fn a_migration_can_be_repeated_for_seven_days() {
+    let world = World::new().await;
+    let token = world.sim.install_without_expiry(&world.shop, &["read_products"]).unwrap();
+    let old = Shopify::non_expiring_credential(&world.shop, token, world.now()).unwrap();
+    world.shopify.migrate_token(&world.cx(), &old).await.unwrap();
+    world.clock.advance(7 * DAY - Duration::from_secs(1));
+    let new = world.shopify.migrate_token(&world.cx(), &old).await.unwrap();
+    world.shopify.identify(&world.cx(), &new).await.unwrap();
+    world.clock.advance(Duration::from_secs(1));
+    assert!(world.shopify.migrate_token(&world.cx(), &old).await.is_err());
+}
+
+#[tokio::test]
+async fn an_adopted_pair_is_refreshed_like_any_other() {
+    let world = World::new().await;
+    let first = world.connect().await;
+    let adopted = Shopify::expiring_credential(
+        &world.shop,
+        first.secret().clone(),
+        first.refresh_token().unwrap().clone(),
+        world.now(),
+        world.now(),
+    )
+    .unwrap();
+    assert_eq!(adopted.expires_at(), Some(world.now()));
+    world.refresh(&adopted).await.unwrap();
+}
+
+#[tokio::test]
+async fn revoking_is_not_offered_unless_it_is_asked_for() {
+    let world = World::new().await;
+    assert!(world.shopify.description().revocation.is_none());
+    let credential = world.connect().await;
+    let error = world.shopify.revoke(&world.cx(), &credential).await.unwrap_err();
+    assert_eq!(error.error().kind(), ErrorKind::Unsupported);
+    assert!(world.sim.is_installed(&world.shop).unwrap());
+}
+
+#[tokio::test]
+async fn uninstalling_on_disconnect_works_with_an_expired_token_and_twice() {
+    let world = World::new().await;
+    let config = ShopifyConfig::builder().with_uninstall_on_disconnect();
+    let shopify = Shopify::new(config.build().unwrap());
+    shopify.description().validate().unwrap();
+    let credential = world.connect().await;
+    world.clock.advance(2 * HOUR);
+    shopify.revoke(&world.cx(), &credential).await.unwrap();
+    assert!(!world.sim.is_installed(&world.shop).unwrap());
+    let again = shopify.revoke(&world.cx(), &credential).await.unwrap_err();
+    assert_eq!(again.class(), ExchangeClass::DeadGrant, "nothing is left");
+}
+
+#[tokio::test]
+async fn nothing_secret_is_shown() {
+    let world = World::with(|builder| builder.with_secret_prefix("tell-nobody-")).await;
+    let credential = world.connect().await;
+    world.sim.fault(Route::Token, Fault::answer(400, r#"{"error":"x","error_description":"tell-nobody-1"}"#));
+    let refused = world.refresh(&credential).await.unwrap_err();
+    world.sim.fault(Route::Graphql, Fault::answer(200, r#"{"data":"tell-nobody-2"}"#));
+    let unread = world.shopify.identify(&world.cx(), &credential).await.unwrap_err();
+    let shown = format!(
+        "{:?} {:?} {:?} {refused:?} {} {unread:?} {}",
+        world.sim,
+        world.shopify,
+        credential,
+        refused.error().report(),
+        unread.report()
+    );
+    assert!(!shown.contains("tell-nobody"), "{shown}");
+}

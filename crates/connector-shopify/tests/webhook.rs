@@ -1,0 +1,244 @@
+//! Deliveries: their signature, both spellings of their headers, and what they say.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod world;
+
+use bytes::Bytes;
+use connector_core::webhook::{AccountHint, Event, Incoming, SignedField, WebhookEndpoint};
+use connector_core::{App, AppKey, Connector, Context, ErrorKind, Result};
+use connector_shopify::ShopifyEvent;
+use connector_shopify::sim::WebhookHeaders;
+use serde_json::json;
+
+use world::World;
+
+async fn verify_with(world: &World, app: &App, request: &http::Request<Bytes>) -> Result<Event> {
+    let key = AppKey::default();
+    let endpoint = WebhookEndpoint::of_app(&key);
+    let cx = Context::new(app, &*world.transport, &world.clock);
+    match world.shopify.verify_webhook(&cx, &endpoint, request).await? {
+        Incoming::Events(mut events) => {
+            assert_eq!(events.len(), 1);
+            Ok(events.remove(0))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn verify(world: &World, request: &http::Request<Bytes>) -> Result<Event> {
+    verify_with(world, &world.app, request).await
+}
+
+fn delivery(world: &World, headers: WebhookHeaders) -> http::Request<Bytes> {
+    let body = json!({ "id": 1, "title": "mânecă / & ü" });
+    world.sim.webhook(&world.shop, "products/update", &body, headers).unwrap()
+}
+
+/// Published by Shopify's libraries, or recomputed from their keys.
+#[tokio::test]
+async fn published_signatures_fit() {
+    const VECTORS: [(&str, &str, &str); 4] = [
+        ("test_secret_key", r#"{"foo": "bar"}"#, "B23tXN681gZ0qIWNRrgtzBE9XSDo5yaUu6wfmhu3a7g="),
+        ("testApiSecretKey", r#"{"foo": "bar"}"#, "PANl7JhOmE9k72wha4F9eRYMcExxfPqgVcyabvIDaeY="),
+        ("test_secret_key", "{}", "XvcIOG8nFWDt7em908qMy3qjutRcuCIanacuUBx1sD8="),
+        ("test_secret_key", r#"{"title":"mânecă"}"#, "LNGLFghEtQuKncodqNjpfSbe1AWBK3K9U1fi3/gCeOo="),
+    ];
+    let world = World::new().await;
+    for (secret, body, signature) in VECTORS {
+        let request = http::Request::post("/")
+            .header("x-shopify-topic", "orders/create")
+            .header("x-shopify-shop-domain", "demo-shop.myshopify.com")
+            .header("X-Shopify-Hmac-Sha256", signature)
+            .body(Bytes::from_static(body.as_bytes()))
+            .unwrap();
+        let signed = App::new("app").with_client_secret(secret.to_owned());
+        let event = verify_with(&world, &signed, &request).await.unwrap();
+        assert_eq!(event.body, body);
+        let rotated = App::new("app")
+            .with_client_secret("newer".to_owned())
+            .with_client_secret(secret.to_owned());
+        verify_with(&world, &rotated, &request).await.unwrap();
+        let other = App::new("app").with_client_secret("newer".to_owned());
+        let error = verify_with(&world, &other, &request).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WebhookRefused);
+    }
+    println!("published webhook signatures: {}", VECTORS.len());
+}
+
+#[tokio::test]
+async fn both_spellings_of_the_headers_are_read() {
+    let world = World::new().await;
+    let all = [WebhookHeaders::Prefixed, WebhookHeaders::Plain, WebhookHeaders::Both];
+    for (number, headers) in (1..).zip(all) {
+        let event = verify(&world, &delivery(&world, headers)).await.unwrap();
+        assert_eq!(event.topic, "products/update");
+        assert_eq!(event.account, Some(AccountHint::Host(world.shop.to_string())));
+        assert_eq!(event.delivery_id, Some(format!("delivery-{number}")));
+        assert_eq!(event.event_id, Some(format!("event-{number}")));
+        assert_eq!(event.triggered_at, Some(world.now()));
+        for hint in [SignedField::Account, SignedField::Topic, SignedField::DeliveryId] {
+            assert!(!event.is_signed(hint), "only the body is signed");
+        }
+    }
+    let mut request = delivery(&world, WebhookHeaders::Both);
+    request.headers_mut().insert("x-shopify-topic", "shop/redact".parse().unwrap());
+    let event = verify(&world, &request).await.unwrap();
+    assert_eq!(event.topic, "products/update", "the newer spelling counts");
+}
+
+#[tokio::test]
+async fn every_changed_bit_of_body_and_signature_is_refused() {
+    let world = World::new().await;
+    let good = delivery(&world, WebhookHeaders::Prefixed);
+    verify(&world, &good).await.unwrap();
+    let mut tried = 0;
+    for at in 0..good.body().len() * 8 {
+        let mut request = good.clone();
+        let mut body = good.body().to_vec();
+        body[at / 8] ^= 1 << (at % 8);
+        *request.body_mut() = body.into();
+        let error = verify(&world, &request).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WebhookRefused);
+        tried += 1;
+    }
+    let signature = good.headers()["x-shopify-hmac-sha256"].as_bytes().to_vec();
+    for at in 0..signature.len() * 8 {
+        let mut changed = signature.clone();
+        changed[at / 8] ^= 1 << (at % 8);
+        let Ok(value) = http::HeaderValue::from_bytes(&changed) else {
+            continue;
+        };
+        let mut request = good.clone();
+        request.headers_mut().insert("x-shopify-hmac-sha256", value);
+        assert!(verify(&world, &request).await.is_err(), "{at}");
+        tried += 1;
+    }
+    println!("changed deliveries refused: {tried}");
+    assert!(tried > 400);
+}
+
+#[tokio::test]
+async fn a_delivery_is_refused_for_each_rule_that_it_breaks() {
+    let world = World::new().await;
+    let good = delivery(&world, WebhookHeaders::Prefixed);
+    let mut bad: Vec<(&str, http::Request<Bytes>)> = Vec::new();
+    let mut add = |why, change: &dyn Fn(&mut http::Request<Bytes>)| {
+        let mut request = good.clone();
+        change(&mut request);
+        bad.push((why, request));
+    };
+    let set = |request: &mut http::Request<Bytes>, name: &'static str, value: &'static str| {
+        request.headers_mut().insert(name, http::HeaderValue::from_static(value));
+    };
+    add("no signature", &|it| {
+        it.headers_mut().remove("x-shopify-hmac-sha256");
+    });
+    add("an empty signature", &|it| set(it, "x-shopify-hmac-sha256", ""));
+    add("no topic", &|it| {
+        it.headers_mut().remove("x-shopify-topic");
+    });
+    add("no shop", &|it| {
+        it.headers_mut().remove("x-shopify-shop-domain");
+    });
+    for host in ["evil.example", "a.myshopify.com.evil.example", "a.myshopify.com@evil.example", "a"] {
+        add("a host that is no shop", &|it| set(it, "x-shopify-shop-domain", host));
+    }
+    add("a doubled topic", &|it| {
+        it.headers_mut().append("x-shopify-topic", http::HeaderValue::from_static("shop/redact"));
+    });
+    add("a doubled signature", &|it| {
+        it.headers_mut().append("x-shopify-hmac-sha256", http::HeaderValue::from_static("x"));
+    });
+    add("a GET", &|it| *it.method_mut() = http::Method::GET);
+    add("an empty body", &|it| *it.body_mut() = Bytes::new());
+    for (why, request) in &bad {
+        let error = verify(&world, request).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WebhookRefused, "{why}");
+    }
+    println!("broken deliveries refused: {}", bad.len());
+}
+
+#[tokio::test]
+async fn a_delivery_signed_with_a_secret_that_was_replaced_is_refused_once_it_is_gone() {
+    let world = World::new().await;
+    let old = delivery(&world, WebhookHeaders::Plain);
+    world.sim.rotate_client_secret();
+    let new = delivery(&world, WebhookHeaders::Plain);
+    let both = App::new("app")
+        .with_client_secret(world.sim.client_secret())
+        .with_client_secret(world.app.client_secret().unwrap().clone());
+    verify_with(&world, &both, &old).await.unwrap();
+    verify_with(&world, &both, &new).await.unwrap();
+    let only = App::new("app").with_client_secret(world.sim.client_secret());
+    assert!(verify_with(&world, &only, &old).await.is_err());
+    verify_with(&world, &only, &new).await.unwrap();
+}
+
+#[tokio::test]
+async fn compliance_deliveries_are_read_with_whatever_they_leave_out() {
+    let world = World::new().await;
+    // None of them needs a token: the app is not even installed.
+    let customer = json!({ "id": 9_007_199_254_740_993_u64, "email": null });
+    let bodies = [
+        (
+            "customers/data_request",
+            json!({ "shop_id": 954_889, "shop_domain": "demo-shop.myshopify.com",
+                "orders_requested": [1, 2], "customer": customer, "data_request": { "id": 9 } }),
+        ),
+        (
+            "customers/redact",
+            json!({ "shop_id": 954_889, "shop_domain": "demo-shop.myshopify.com",
+                "customer": customer, "orders_to_redact": [3] }),
+        ),
+        (
+            "shop/redact",
+            json!({ "shop_id": 954_889, "shop_domain": "demo-shop.myshopify.com" }),
+        ),
+        ("app/uninstalled", json!({ "id": 1 })),
+        ("app/scopes_update", json!({ "id": 1 })),
+        ("shop/update", json!({ "id": 1 })),
+        ("orders/create", json!({ "id": 1 })),
+    ];
+    let mut read = Vec::new();
+    for (topic, body) in bodies {
+        let request = world
+            .sim
+            .webhook(&world.shop, topic, &body, WebhookHeaders::default())
+            .unwrap();
+        let event = verify(&world, &request).await.unwrap();
+        read.push(ShopifyEvent::of(&event).unwrap());
+    }
+    match &read[..] {
+        [
+            ShopifyEvent::CustomerDataRequested(request),
+            ShopifyEvent::CustomerRedacted(redaction),
+            ShopifyEvent::ShopRedacted(shop),
+            ShopifyEvent::AppUninstalled,
+            ShopifyEvent::ScopesUpdated,
+            ShopifyEvent::ShopUpdated,
+            ShopifyEvent::Other,
+        ] => {
+            assert_eq!(request.customer.id, 9_007_199_254_740_993);
+            assert_eq!(request.customer.email, None);
+            assert_eq!(request.orders_requested, [1, 2]);
+            assert_eq!(redaction.orders_to_redact, [3]);
+            assert_eq!(shop.shop_id.number(), 954_889);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_compliance_delivery_without_its_customer_is_an_error_that_quotes_nothing() {
+    let world = World::new().await;
+    let body = json!({ "shop_id": 1, "shop_domain": "x", "customer": { "id": "tell-nobody" } });
+    let request = world
+        .sim
+        .webhook(&world.shop, "customers/redact", &body, WebhookHeaders::default())
+        .unwrap();
+    let event = verify(&world, &request).await.unwrap();
+    let error = ShopifyEvent::of(&event).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer);
+    assert!(!error.report().contains("tell-nobody"));
+}
