@@ -1,4 +1,9 @@
 //! What cannot be used is refused with an error that says what to do, and nothing is lost.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints what it counted"
+)]
 
 mod fixture;
 
