@@ -9,7 +9,10 @@
 
 #![expect(clippy::print_stdout, reason = "the tables are the output")]
 
+mod fixture;
+mod p1;
 mod p10;
+mod p2;
 mod p3;
 mod turns;
 
@@ -25,6 +28,16 @@ struct Row {
 }
 
 const ROWS: &[Row] = &[
+    Row {
+        name: "p1",
+        what: "the cached access token",
+        measure: p1::measure,
+    },
+    Row {
+        name: "p2",
+        what: "10,000 tasks on one expired token",
+        measure: p2::measure,
+    },
     Row {
         name: "p3",
         what: "seal and open 1 KiB",

@@ -38,6 +38,11 @@ impl Figures {
         Self(pairs.map(|(own, other)| own / other).collect())
     }
 
+    /// Every figure times `factor`.
+    pub(crate) fn scaled(&self, factor: f64) -> Self {
+        Self(self.0.iter().map(|figure| figure * factor).collect())
+    }
+
     pub(crate) fn min(&self) -> f64 {
         self.0.iter().copied().fold(f64::INFINITY, f64::min)
     }

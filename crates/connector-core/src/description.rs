@@ -66,6 +66,9 @@ pub struct Description {
     /// What the provider does to a refresh token that is used.
     #[serde(default)]
     pub rotation: RotationClass,
+    /// Whether the worker refreshes access tokens before anybody asks for them.
+    #[serde(default)]
+    pub refresh: RefreshPolicy,
     /// How many grants of one app may live for one account.
     #[serde(default)]
     pub grants_per_account: GrantsPerAccount,
@@ -90,6 +93,7 @@ impl Description {
             scopes: Scopes::default(),
             lifetimes: Lifetimes::default(),
             rotation: RotationClass::default(),
+            refresh: RefreshPolicy::default(),
             grants_per_account: GrantsPerAccount::default(),
             error_codes: ErrorCodes::default(),
         }
@@ -140,15 +144,15 @@ impl Description {
         if self.authorization.is_some() && self.token.is_none() {
             return wrong("`authorization` is there without `token`; add it".to_owned());
         }
-        if let Some(host) = &self.account_host {
-            if !host.suffix.starts_with('.') || host.suffix.len() < 3 {
-                return wrong("`account_host.suffix` must start with a dot and a label".to_owned());
-            }
+        if let Some(host) = &self.account_host
+            && (!host.suffix.starts_with('.') || host.suffix.len() < 3)
+        {
+            return wrong("`account_host.suffix` must start with a dot and a label".to_owned());
         }
-        if let Some(identity) = &self.identity {
-            if !identity.account.starts_with('/') {
-                return wrong("`identity.account` must be a JSON pointer (RFC 6901)".to_owned());
-            }
+        if let Some(identity) = &self.identity
+            && !identity.account.starts_with('/')
+        {
+            return wrong("`identity.account` must be a JSON pointer (RFC 6901)".to_owned());
         }
         Ok(())
     }
@@ -482,6 +486,21 @@ impl Lifetimes {
     pub fn refresh(&self) -> Option<Duration> {
         self.refresh_seconds.map(Duration::from_secs)
     }
+}
+
+/// Whether the worker refreshes access tokens before anybody asks for them.
+///
+/// Under either policy a refresh token is used before it runs out or lies idle for too long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RefreshPolicy {
+    /// It does, so that a caller never waits for a refresh.
+    #[default]
+    Proactive,
+    /// An access token is refreshed when somebody asks for one. Right where tokens are short-lived
+    /// and most connections are seldom used.
+    OnDemand,
 }
 
 /// How many grants of one app may live for one account.

@@ -61,6 +61,14 @@ pub enum Event {
     },
     /// The provider confirmed that a grant is revoked.
     Revoked,
+    /// A grant that was to be revoked at the provider was left alone.
+    RevocationSkipped {
+        /// The stable name of the reason: `shared` if that would have ended a living connection,
+        /// `unsupported` if the provider offers no revocation.
+        reason: String,
+    },
+    /// Somebody confirmed that this grant, refused in a wave with others, may count as dead.
+    DeadGrantConfirmed,
     /// A kind of event that a newer version wrote.
     #[serde(untagged)]
     Other(serde_json::Map<String, serde_json::Value>),

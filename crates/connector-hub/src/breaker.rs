@@ -1,7 +1,7 @@
 //! Failures that must not spread: the breaker of an app's registration, and the brake on a wave of
 //! dead grants.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +24,10 @@ const WAVE_WITHIN: Duration = Duration::from_secs(10 * 60);
 const WAVE_LEAST: usize = 20;
 /// A wave is more than one in this many of an app's accounts.
 const WAVE_SHARE: usize = 20;
+/// A person's word that dead grants are dead holds this long.
+const CONFIRMED_FOR: Duration = Duration::from_secs(3600);
+/// How many accounts an app has is counted anew after this time.
+const COUNTED_FOR: Duration = Duration::from_secs(3600);
 
 /// Whether a request may be sent for an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +59,11 @@ struct Breaker {
     dead: VecDeque<(Monotonic, ConnectionKey)>,
     /// True until a person confirms.
     braked: bool,
-    /// How many accounts the app is known to have.
+    /// Until then dead grants are marked however many there are.
+    confirmed_until: Option<Monotonic>,
+    /// How many accounts the app is known to have, and since when.
     accounts: usize,
+    counted: Option<Monotonic>,
 }
 
 #[derive(Debug)]
@@ -185,22 +192,28 @@ impl Breakers {
         let now = clock.monotonic();
         let mut breakers = self.breakers();
         let breaker = breakers.entry((provider.clone(), app.clone())).or_default();
+        if breaker.confirmed_until.is_some_and(|until| now < until) {
+            return true;
+        }
+        if !breaker.braked {
+            while breaker
+                .dead
+                .front()
+                .is_some_and(|(at, _)| now.since(*at) > WAVE_WITHIN)
+            {
+                breaker.dead.pop_front();
+            }
+        }
+        if breaker.dead.iter().all(|(_, known)| known != key) {
+            breaker.dead.push_back((now, key.clone()));
+        }
         if breaker.braked {
             return false;
         }
-        while breaker
-            .dead
-            .front()
-            .is_some_and(|(at, _)| now.since(*at) > WAVE_WITHIN)
-        {
-            breaker.dead.pop_front();
-        }
-        breaker.dead.push_back((now, key.clone()));
-        let different: BTreeSet<&ConnectionKey> = breaker.dead.iter().map(|(_, key)| key).collect();
-        if different.len() > WAVE_LEAST.max(breaker.accounts / WAVE_SHARE) {
+        if breaker.dead.len() > WAVE_LEAST.max(breaker.accounts / WAVE_SHARE) {
             tracing::error!(
                 connector = provider.as_str(),
-                grants = different.len(),
+                grants = breaker.dead.len(),
                 "a wave of grants is refused as dead: refreshing stops for this app until \
                  somebody confirms with Hub::confirm_dead_grants"
             );
@@ -210,23 +223,53 @@ impl Breakers {
         true
     }
 
-    /// Tells how many accounts an app has, so that a wave is measured against it.
-    pub(crate) fn accounts(&self, provider: &ProviderId, app: &AppKey, accounts: usize) {
-        let mut breakers = self.breakers();
+    /// The apps whose accounts should be counted, because grants of theirs were refused as dead.
+    pub(crate) fn uncounted(&self, clock: &dyn Clock) -> Vec<(ProviderId, AppKey)> {
+        let now = clock.monotonic();
+        let breakers = self.breakers();
         breakers
-            .entry((provider.clone(), app.clone()))
-            .or_default()
-            .accounts = accounts;
+            .iter()
+            .filter(|(_, breaker)| !breaker.dead.is_empty())
+            .filter(|(_, breaker)| {
+                breaker
+                    .counted
+                    .is_none_or(|at| now.since(at) >= COUNTED_FOR)
+            })
+            .map(|(app, _)| app.clone())
+            .collect()
     }
 
-    /// A person confirms that the dead grants are dead. True if there was a wave.
-    pub(crate) fn confirm(&self, provider: &ProviderId, app: &AppKey) -> bool {
+    /// Tells how many accounts an app has, so that a wave is measured against it.
+    pub(crate) fn accounts(
+        &self,
+        provider: &ProviderId,
+        app: &AppKey,
+        accounts: usize,
+        clock: &dyn Clock,
+    ) {
         let mut breakers = self.breakers();
-        let Some(breaker) = breakers.get_mut(&(provider.clone(), app.clone())) else {
-            return false;
+        let breaker = breakers.entry((provider.clone(), app.clone())).or_default();
+        breaker.accounts = accounts;
+        breaker.counted = Some(clock.monotonic());
+    }
+
+    /// A person confirms that the dead grants are dead: for an hour they are marked, however many
+    /// there are. Returns the connections whose refusals made the wave; nothing without a wave.
+    pub(crate) fn confirm(
+        &self,
+        provider: &ProviderId,
+        app: &AppKey,
+        clock: &dyn Clock,
+    ) -> Vec<ConnectionKey> {
+        let mut breakers = self.breakers();
+        let breaker = breakers.get_mut(&(provider.clone(), app.clone()));
+        let Some(breaker) = breaker.filter(|breaker| breaker.braked) else {
+            return Vec::new();
         };
-        breaker.dead.clear();
-        std::mem::take(&mut breaker.braked)
+        breaker.braked = false;
+        breaker.confirmed_until = Some(clock.monotonic().after(CONFIRMED_FOR));
+        let wave = std::mem::take(&mut breaker.dead);
+        wave.into_iter().map(|(_, key)| key).collect()
     }
 
     /// Whether requests are held back for an app: open breaker, brake.
@@ -239,7 +282,100 @@ impl Breakers {
             })
     }
 
+    /// Every app that something is known about.
+    pub(crate) fn known(&self) -> Vec<(ProviderId, AppKey)> {
+        self.breakers().keys().cloned().collect()
+    }
+
     fn breakers(&self) -> MutexGuard<'_, BTreeMap<(ProviderId, AppKey), Breaker>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_core::clock::{ManualClock, Timestamp};
+    use connector_core::{ConnectionId, TenantId};
+
+    use super::*;
+
+    const ACME: ProviderId = ProviderId::from_static("acme");
+
+    fn key(number: u16) -> ConnectionKey {
+        let mut bytes = [0; 16];
+        bytes[..2].copy_from_slice(&number.to_be_bytes());
+        ConnectionKey::new(TenantId::new("t").unwrap(), ConnectionId::from_bytes(bytes))
+    }
+
+    fn clock() -> ManualClock {
+        ManualClock::new(Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn three_accounts_open_the_breaker_and_one_success_closes_it() {
+        let (clock, breakers, app) = (clock(), Breakers::new(), AppKey::default());
+        for account in 1..=2 {
+            assert!(!breakers.refused(&ACME, &app, &key(account), false, &clock));
+            assert_eq!(breakers.admit(&ACME, &app, &clock), Admission::Admitted);
+        }
+        assert!(!breakers.refused(&ACME, &app, &key(3), false, &clock));
+        let refused = breakers.admit(&ACME, &app, &clock);
+        assert_eq!(
+            refused,
+            Admission::Refused {
+                retry_after: FIRST_PAUSE
+            }
+        );
+        clock.advance(FIRST_PAUSE);
+        assert_eq!(breakers.admit(&ACME, &app, &clock), Admission::Admitted);
+        assert_ne!(breakers.admit(&ACME, &app, &clock), Admission::Admitted);
+        breakers.succeeded(&ACME, &app);
+        assert_eq!(breakers.admit(&ACME, &app, &clock), Admission::Admitted);
+    }
+
+    #[test]
+    fn a_success_between_keeps_the_breaker_closed() {
+        let (clock, breakers, app) = (clock(), Breakers::new(), AppKey::default());
+        for account in 1..=9 {
+            assert!(!breakers.refused(&ACME, &app, &key(account), false, &clock));
+            breakers.succeeded(&ACME, &app);
+        }
+        assert_eq!(breakers.state(&ACME, &app), (false, false));
+    }
+
+    #[test]
+    fn a_wave_is_measured_against_the_accounts_and_released_by_a_person() {
+        let (clock, breakers, app) = (clock(), Breakers::new(), AppKey::default());
+        breakers.accounts(&ACME, &app, 1000, &clock);
+        for account in 1..=50 {
+            assert!(
+                breakers.dead(&ACME, &app, &key(account), &clock),
+                "{account}"
+            );
+        }
+        assert!(!breakers.dead(&ACME, &app, &key(51), &clock));
+        assert!(!breakers.dead(&ACME, &app, &key(52), &clock));
+        assert_ne!(breakers.admit(&ACME, &app, &clock), Admission::Admitted);
+        assert_eq!(breakers.confirm(&ACME, &app, &clock).len(), 52);
+        assert!(breakers.confirm(&ACME, &app, &clock).is_empty());
+        for account in 100..=300 {
+            assert!(
+                breakers.dead(&ACME, &app, &key(account), &clock),
+                "{account}"
+            );
+        }
+        clock.advance(CONFIRMED_FOR);
+        for account in 400..=450 {
+            breakers.dead(&ACME, &app, &key(account), &clock);
+        }
+        assert_eq!(breakers.state(&ACME, &app), (false, true));
+    }
+
+    #[test]
+    fn the_same_account_refused_again_is_no_wave() {
+        let (clock, breakers, app) = (clock(), Breakers::new(), AppKey::default());
+        for _ in 0..100 {
+            assert!(breakers.dead(&ACME, &app, &key(1), &clock));
+        }
     }
 }

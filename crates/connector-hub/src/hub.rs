@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use connector_core::cipher::CredentialCipher;
 use connector_core::clock::{Clock, SystemClock};
@@ -14,7 +16,8 @@ use connector_core::{
 };
 
 use crate::breaker::Breakers;
-use crate::token::{Cache, Flights};
+use crate::events::ChangeHandler;
+use crate::token::{Cache, Enlisted, Flights};
 
 /// Connects accounts, keeps their credentials fresh, hands out access tokens, disconnects.
 ///
@@ -34,15 +37,46 @@ pub(crate) struct Inner {
     pub(crate) cache: Cache,
     pub(crate) flights: Arc<Flights>,
     pub(crate) breakers: Breakers,
+    pub(crate) handlers: Vec<Arc<dyn ChangeHandler>>,
+    /// How late the work was that a worker of this process took last, in milliseconds.
+    pub(crate) late_by: AtomicU64,
     apps: Option<Arc<dyn AppSource>>,
     connectors: BTreeMap<ProviderId, Arc<dyn Connector>>,
 }
 
 impl Hub {
     /// A hub needs a store, a cipher, a transport and at least one connector.
-    #[must_use]
     pub fn builder() -> HubBuilder {
         HubBuilder::default()
+    }
+
+    /// Ends this hub and its clones: new work is refused with [`ErrorKind::ShuttingDown`], and what
+    /// must not be lost is waited for, at most `limit`. That is above all a new credential that the
+    /// store does not hold yet.
+    ///
+    /// Call it last, after the workers and the HTTP server of the process have ended. Tokens in
+    /// memory are handed out until they expire.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] if something is still under way: call it again if the process can
+    /// wait. What is cut off is settled by another process, or is lost where a provider accepts no
+    /// repetition.
+    pub async fn shutdown(&self, limit: Duration) -> Result<()> {
+        let inner = &self.inner;
+        inner.flights.close();
+        tokio::select! {
+            biased;
+            () = inner.flights.landed() => Ok(()),
+            () = inner.clock.sleep(limit) => {
+                let left = inner.flights.under_way();
+                tracing::error!(operation = "hub.shutdown", left, "work is cut off");
+                Err(Error::new(
+                    ErrorKind::Timeout,
+                    "hub.shutdown",
+                    format!("{left} tasks are still under way; wait longer if you can"),
+                ))
+            }
+        }
     }
 
     /// The connections of one tenant.
@@ -82,8 +116,18 @@ impl Inner {
         })
     }
 
-    pub(crate) fn connectors(&self) -> impl Iterator<Item = &Arc<dyn Connector>> {
-        self.connectors.values()
+    /// Refuses new work once a shutdown has begun.
+    pub(crate) fn accepting(&self, operation: &'static str) -> Result<()> {
+        if self.flights.is_closed() {
+            return Err(crate::token::shutting_down(operation));
+        }
+        Ok(())
+    }
+
+    /// Announces work that a shutdown waits for, until the value is dropped.
+    pub(crate) fn enlist(&self, operation: &'static str) -> Result<Enlisted> {
+        let enlisted = self.flights.enlist();
+        enlisted.ok_or_else(|| crate::token::shutting_down(operation))
     }
 
     /// The registration of the moment: the connector's own, else that of the hub's source.
@@ -163,6 +207,16 @@ pub struct HubBuilder {
     random: Option<Arc<dyn Random>>,
     apps: Option<Arc<dyn AppSource>>,
     connectors: Vec<Arc<dyn Connector>>,
+    handlers: Handlers,
+}
+
+#[derive(Default)]
+struct Handlers(Vec<Arc<dyn ChangeHandler>>);
+
+impl fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} handlers", self.0.len())
+    }
 }
 
 struct StoreHandle(Arc<dyn Store>);
@@ -216,6 +270,13 @@ impl HubBuilder {
         self
     }
 
+    /// Adds a handler of changes, run by the worker; see [`ChangeHandler`]. Give every process that
+    /// runs a worker the same handlers: a change is handed to one of them.
+    pub fn on_change(mut self, handler: impl ChangeHandler) -> Self {
+        self.handlers.0.push(Arc::new(handler));
+        self
+    }
+
     /// Checks the parts and puts them together.
     ///
     /// # Errors
@@ -244,6 +305,8 @@ impl HubBuilder {
                 cache: Cache::new(),
                 flights: Arc::new(Flights::new()),
                 breakers: Breakers::new(),
+                handlers: self.handlers.0,
+                late_by: AtomicU64::new(0),
                 apps: self.apps,
                 connectors,
             }),

@@ -1,16 +1,35 @@
-//! The engine that applications hold: it connects accounts, keeps their credentials fresh and
-//! disconnects them.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod adopt;
+mod authorize;
 mod breaker;
+mod callback;
+mod check;
+mod connect;
+mod disconnect;
+mod events;
+mod flow;
+mod health;
 mod hub;
+mod keys;
 mod token;
 mod vault;
+mod worker;
 
+pub use crate::adopt::Adopt;
+pub use crate::authorize::{Authorization, Authorize};
+pub use crate::callback::FinishConnect;
+pub use crate::check::CheckOutcome;
+pub use crate::connect::{Connected, ScopeReport};
+pub use crate::disconnect::Disconnect;
+pub use crate::events::ChangeHandler;
+pub use crate::health::{AppHealth, Health};
 pub use crate::hub::{Hub, HubBuilder, Tenant};
+pub use crate::keys::KeyRotation;
 pub use crate::token::Token;
 #[cfg(feature = "machine")]
 #[doc(hidden)]
 pub use crate::token::machine;
+pub use crate::worker::{Tick, Worker};

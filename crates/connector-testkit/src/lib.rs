@@ -11,9 +11,8 @@
 //! connector_testkit::upkeep_suite!(Fixture);
 //! ```
 //!
-//! [`history`] records what concurrent callers of a store saw, and judges it afterwards.
-//!
 //! A cipher's tests apply [`cipher_suite!`] to a [`CipherFixture`](cipher::CipherFixture).
+//! [`history`] records what concurrent callers of a store saw, and judges it afterwards.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

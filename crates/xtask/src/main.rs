@@ -10,6 +10,7 @@
 
 mod api;
 mod check;
+mod counterparts;
 mod dependencies;
 mod features;
 mod leak;

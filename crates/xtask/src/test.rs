@@ -2,7 +2,7 @@
 //!
 //! Every test process finds two variables: `CONNECTORS_TEST_ARTEFACTS`, a fresh directory for
 //! logs and databases, and `CONNECTORS_TEST_CANARY`, a random prefix that every secret planted by
-//! a test carries.
+//! a test carries. What [`counterparts`] installs it finds in variables too.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,10 +14,10 @@ use std::time::Instant;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::Result;
 use crate::leak::Search;
 use crate::process::cargo;
 use crate::workspace::Workspace;
+use crate::{Result, counterparts};
 
 /// How many repetitions the long tests make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     let artefacts = Artefacts::create(workspace)?;
     println!("artefacts: {}", artefacts.directory.display());
 
+    let counterparts = counterparts::install(workspace)?;
+
     let mut tests = cargo(
         workspace.root(),
         // --show-output: passing tests print the counts that their claims rest on.
@@ -75,7 +77,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     );
     tests
         .env("CONNECTORS_TEST_ARTEFACTS", &artefacts.directory)
-        .env("CONNECTORS_TEST_CANARY", &artefacts.canary);
+        .env("CONNECTORS_TEST_CANARY", &artefacts.canary)
+        .envs(counterparts);
     match options.soak {
         Soak::Inherited => {}
         Soak::Short => {

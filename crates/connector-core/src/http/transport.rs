@@ -6,6 +6,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+/// Which connections a request may use, and with whom it queues.
+///
+/// Token requests neither wait behind ordinary calls nor take their place, and never travel on a
+/// connection that was used before: a reused one may break at the first byte, which leaves it open
+/// whether the provider rotated the refresh token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Lane {
+    /// Calls of an API: HTTP/2 where the provider has it, connections are kept.
+    #[default]
+    Call,
+    /// Requests to a token, revocation or identity endpoint: HTTP/1.1, each on a connection of its
+    /// own.
+    Token,
+}
+
 /// A request with the bounds it must stay inside.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -16,6 +32,8 @@ pub struct OutboundRequest {
     pub timeout: Duration,
     /// The longest answer to read, in bytes after decompression. A longer one is an error.
     pub longest_answer: usize,
+    /// Which connections it may use.
+    pub lane: Lane,
 }
 
 impl OutboundRequest {
@@ -26,6 +44,18 @@ impl OutboundRequest {
             request,
             timeout: Duration::from_secs(30),
             longest_answer: 8 * 1024 * 1024,
+            lane: Lane::Call,
+        }
+    }
+
+    /// A request to a token, revocation or identity endpoint, with its bounds: 15 seconds, 1 MiB.
+    #[must_use]
+    pub fn token(request: http::Request<Bytes>) -> Self {
+        Self {
+            request,
+            timeout: Duration::from_secs(15),
+            longest_answer: 1024 * 1024,
+            lane: Lane::Token,
         }
     }
 
@@ -61,13 +91,15 @@ pub enum Sent {
 pub enum TransportErrorKind {
     /// The address is not allowed: not public, not https, or not a name.
     AddressRefused,
+    /// Too many requests of this process to the same host are under way.
+    Busy,
     /// No connection could be made.
     Connect,
     /// The deadline passed.
     Timeout,
     /// The connection broke.
     Broken,
-    /// The answer is longer than allowed, or not HTTP.
+    /// The answer is longer than allowed, or not HTTP, or in an encoding that was not asked for.
     Answer,
 }
 
@@ -83,6 +115,7 @@ pub struct TransportError {
 fn describe(kind: TransportErrorKind) -> &'static str {
     match kind {
         TransportErrorKind::AddressRefused => "the address may not be reached from here",
+        TransportErrorKind::Busy => "too many requests to this host are under way",
         TransportErrorKind::Connect => "no connection could be made",
         TransportErrorKind::Timeout => "the deadline passed",
         TransportErrorKind::Broken => "the connection broke",

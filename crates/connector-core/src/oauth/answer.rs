@@ -164,10 +164,7 @@ fn seconds(value: &Value) -> Option<Duration> {
 fn scopes(value: &Value, separator: char) -> Option<Vec<String>> {
     let clean = |text: &str| text.trim().to_owned();
     let list: Vec<String> = match value {
-        Value::String(text) => text
-            .split(|c| c == separator || c == ' ' || c == ',')
-            .map(clean)
-            .collect(),
+        Value::String(text) => text.split([separator, ' ', ',']).map(clean).collect(),
         Value::Array(values) => values.iter().filter_map(Value::as_str).map(clean).collect(),
         _ => return None,
     };
@@ -476,14 +473,13 @@ fn shown_code(code: &str) -> String {
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     const LONGEST: Duration = Duration::from_secs(24 * 3600);
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = httpdate::parse_http_date(text).ok()?;
-            let since_1970 = date.duration_since(std::time::UNIX_EPOCH).ok()?;
-            let date = Timestamp::from_unix_seconds(i64::try_from(since_1970.as_secs()).ok()?);
-            date.since(now)
-        }
+    let wait = if let Ok(seconds) = text.parse::<u64>() {
+        Duration::from_secs(seconds)
+    } else {
+        let date = httpdate::parse_http_date(text).ok()?;
+        let since_1970 = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+        let date = Timestamp::from_unix_seconds(i64::try_from(since_1970.as_secs()).ok()?);
+        date.since(now)
     };
     Some(wait.min(LONGEST))
 }

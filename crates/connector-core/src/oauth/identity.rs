@@ -14,7 +14,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::http::OutboundRequest;
 use crate::metadata::Metadata;
 use crate::oauth::ExchangeError;
-use crate::oauth::request::{LONGEST_TOKEN_ANSWER, TOKEN_DEADLINE};
 
 /// The account behind a credential, as an authenticated answer of the provider named it.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,11 +86,8 @@ pub async fn identify(
             "the identity request could not be built; please report it",
         );
     };
-    let request = OutboundRequest::new(request)
-        .with_timeout(TOKEN_DEADLINE)
-        .with_longest_answer(LONGEST_TOKEN_ANSWER);
     let response = cx
-        .send(request)
+        .send(OutboundRequest::token(request))
         .await
         .map_err(|error| ExchangeError::from_transport(OPERATION, error).into_error())?;
     match response.status() {

@@ -21,12 +21,6 @@ use crate::error::{Error, ErrorKind};
 use crate::http::{OutboundRequest, Sent};
 use crate::oauth::{CodeVerifier, ExchangeClass, ExchangeError, TokenAnswer, read_token_answer};
 
-/// The deadline of a token request, from the first look-up to the last byte of the answer.
-pub(crate) const TOKEN_DEADLINE: std::time::Duration = std::time::Duration::from_secs(15);
-
-/// The longest token answer that is read, in bytes.
-pub(crate) const LONGEST_TOKEN_ANSWER: usize = 1024 * 1024;
-
 /// An authorization code with what its exchange needs.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -249,9 +243,7 @@ pub(crate) fn outbound(encoding: BodyEncoding, request: HttpRequest) -> Outbound
             Bytes::from(Value::Object(object).to_string())
         }
     };
-    OutboundRequest::new(http::Request::from_parts(parts, body))
-        .with_timeout(TOKEN_DEADLINE)
-        .with_longest_answer(LONGEST_TOKEN_ANSWER)
+    OutboundRequest::token(http::Request::from_parts(parts, body))
 }
 
 async fn send(

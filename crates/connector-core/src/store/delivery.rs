@@ -70,12 +70,11 @@ impl DeliveryKey {
             context.update(&u64::try_from(field.len()).unwrap_or(u64::MAX).to_be_bytes());
             context.update(field.as_bytes());
         }
-        context
-            .finish()
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        let digest = context.finish();
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.as_ref());
+        // Shown like the key of a flow: 64 hexadecimal digits.
+        crate::store::StateKey::from_bytes(bytes).to_string()
     }
 }
 

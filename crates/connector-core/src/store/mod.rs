@@ -13,8 +13,9 @@
 //!   the call returns `Ok`.
 //! * **One clock.** Durations are resolved on the store's clock: that of the database server where
 //!   there is one, else the injected [`Clock`](crate::clock::Clock).
-//! * **Unknown outcomes.** When a call returns an error, it may or may not have been carried out.
-//!   Each method says what repeating it does.
+//! * **Unknown outcomes.** When a call returns an error, or is dropped before it returns, it may or
+//!   may not have been carried out. Each method says what repeating it does. A repetition that
+//!   returns the first result changes nothing, and its effects are not applied again.
 //! * **Bounds.** A list that is asked for at most 0 items takes that for 1, so that following its
 //!   cursors comes to an end. Taking or purging at most 0 does nothing. A cursor that the list did
 //!   not return is refused with [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where

@@ -715,16 +715,17 @@ pub trait TokenStore: Upkeep {
     /// * The claim is cleared if and only if its fence is the commit's
     ///   (`a_commit_clears_its_own_claim`, `a_commit_leaves_a_younger_claim`).
     /// * If the generation has moved within the grant, the pair is kept as pending, readable by
-    ///   [`TokenStore::load`], and nothing else changes but the own claim
+    ///   [`TokenStore::load`], and nothing else changes but the own claim; no effects
     ///   (`a_late_commit_is_kept_as_pending`).
-    /// * If the grant has ended, it is `Ended` and nothing is kept
+    /// * If the grant or the connection has ended, it is `Ended` and nothing is kept
     ///   (`a_commit_of_an_ended_grant_is_refused`).
     /// * With `takes_pending` that pair leaves the pending ones and keeps the fence it was sealed
     ///   under (`a_pending_pair_becomes_current`); if it is not there any more, the row is left
     ///   alone and the outcome is `Pending`.
     /// * `rotates` is remembered for the rest of the grant
     ///   (`an_observed_rotation_is_remembered`).
-    /// * All of it, effects included, or nothing (`effects_ride_in_the_commit`).
+    /// * All of it, effects included, or nothing (`effects_ride_in_the_commit`), also when the call
+    ///   is dropped before it returns (`a_dropped_commit_is_whole`).
     /// * Repeating it returns the first outcome, also after up to 7 further commits
     ///   (`a_repeated_commit_returns_the_first_result`).
     ///

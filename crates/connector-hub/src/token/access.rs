@@ -60,7 +60,8 @@ impl Hub {
     /// [`ErrorKind::AppMisconfigured`] if the app's registration is refused;
     /// [`ErrorKind::RefreshUnresolved`] if an earlier request's outcome is not known yet;
     /// [`ErrorKind::Unauthorized`], [`ErrorKind::ProviderUnavailable`] and
-    /// [`ErrorKind::StoreUnavailable`] for now: [`Error::retry`] says when to ask again.
+    /// [`ErrorKind::StoreUnavailable`] for now: [`Error::retry`] says when to ask again;
+    /// [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
     pub async fn access_token(&self, key: &ConnectionKey) -> Result<AccessToken> {
         match self.token(key) {
             Token::Ready(token) => Ok(token),
@@ -167,6 +168,14 @@ impl Inner {
                         break;
                     }
                 }
+                // The grant is over, or its record cannot be read here; a token that was handed out
+                // before is as good as it was.
+                Some(Landing::Over(why)) if why != Why::Ended => {
+                    return match self.cache.unexpired(key, &*self.clock) {
+                        Some(token) => Ok(token),
+                        None => Err(over(why)),
+                    };
+                }
                 Some(Landing::Over(why)) => return Err(over(why)),
                 None => {}
             }
@@ -235,9 +244,18 @@ fn over(why: Why) -> Error {
             OPERATION,
             "the store holds an older credential than this process has seen; restore a newer backup",
         ),
+        Why::ShuttingDown => shutting_down(OPERATION),
         Why::Failed(kind, message) => Error::new(kind, OPERATION, message),
         why => kept(why, Duration::from_secs(60)),
     }
+}
+
+pub(crate) fn shutting_down(operation: &'static str) -> Error {
+    Error::new(
+        ErrorKind::ShuttingDown,
+        operation,
+        "this process is shutting down; ask another one",
+    )
 }
 
 fn reauthorization(reason: ReauthorizationReason) -> &'static str {

@@ -1,5 +1,6 @@
 //! Access tokens in memory, read without a lock.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use connector_core::{
     TokenSlot,
 };
 
+use crate::token::driver::Why;
 use crate::token::machine::Mark;
 
 /// A token that was not compared with the store for this long is compared behind the callers'
@@ -19,6 +21,8 @@ const REVALIDATE: Duration = Duration::from_secs(15);
 const STALE: Duration = Duration::from_secs(30);
 /// How many connections are kept at most.
 const CAPACITY: usize = 100_000;
+/// No flight goes on with a grant that ended this long ago.
+const ENDED_FOR: Duration = Duration::from_secs(3600);
 /// Use is remembered in steps, so that readers of one token do not write to one place all the time.
 const USE_STEP: Duration = Duration::from_secs(60);
 
@@ -36,6 +40,11 @@ pub(crate) enum Read {
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     entries: papaya::HashMap<ConnectionKey, Entry>,
+    /// Grants that this process ended, so that a flight that was under way cannot bring one back.
+    /// Locked by whoever adds an entry.
+    ended: Mutex<HashMap<ConnectionKey, (GrantNumber, Monotonic)>>,
+    /// The step in which room was made last.
+    made_room: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -49,8 +58,12 @@ struct Entry {
     waking: AtomicBool,
     /// The newest generation that the provider's API accepted.
     worked: AtomicU64,
-    /// Refreshes in a row whose token never worked.
+    /// The newest generation that the provider's API refused.
+    refused: AtomicU64,
+    /// Refreshes in a row whose token was refused and never worked.
     unproven: AtomicU32,
+    /// No refresh behind the callers' backs before this, in milliseconds of the steady clock.
+    resting: AtomicU64,
     held: Mutex<Held>,
 }
 
@@ -62,6 +75,15 @@ struct Held {
     fence: Fence,
     obtained: Monotonic,
     credential: Arc<Credential>,
+    /// Set after a refresh that failed: nothing is sent for this generation before it is over.
+    rest: Option<Rest>,
+}
+
+/// A pause after a refresh that failed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rest {
+    pub(crate) until: Monotonic,
+    pub(crate) why: Why,
 }
 
 /// What is known about a token that was refused.
@@ -102,7 +124,9 @@ impl Cache {
         if entry.used.load(Ordering::Relaxed) != step {
             entry.used.store(step, Ordering::Relaxed);
         }
-        if (phase == Phase::Advisory || unchecked >= as_millis(REVALIDATE))
+        let due =
+            phase == Phase::Advisory && millis(steady) >= entry.resting.load(Ordering::Relaxed);
+        if (due || unchecked >= as_millis(REVALIDATE))
             && !entry.waking.swap(true, Ordering::Relaxed)
         {
             return Read::Wake(token);
@@ -131,7 +155,8 @@ impl Cache {
     }
 
     /// The token is the store's, as of now.
-    pub(crate) fn checked(&self, key: &ConnectionKey, clock: &dyn Clock) {
+    #[cfg(test)]
+    fn checked(&self, key: &ConnectionKey, clock: &dyn Clock) {
         if let Some(entry) = self.entries.pin().get(key) {
             entry
                 .checked
@@ -142,36 +167,51 @@ impl Cache {
     /// Hands out another credential from now on, unless a newer one is there already.
     pub(crate) fn put(&self, key: &ConnectionKey, arrival: Arrival, clock: &dyn Clock) {
         let steady = clock.monotonic();
-        let held = Held {
+        let mut held = Held {
             grant: arrival.issued.grant(),
             generation: arrival.issued.generation(),
             fence: arrival.fence,
             obtained: steady,
             credential: arrival.credential,
+            rest: None,
         };
+        let ended = self.ended();
+        if ended
+            .get(key)
+            .is_some_and(|(grant, _)| held.grant <= *grant)
+        {
+            return;
+        }
         let entries = self.entries.pin();
         if let Some(entry) = entries.get(key) {
             let mut known = entry.held();
             if (held.grant, held.generation) < (known.grant, known.generation) {
                 return;
             }
-            if held.generation != known.generation {
-                let worked = entry.worked.load(Ordering::Relaxed) >= known.generation.get();
+            if (held.grant, held.generation) == (known.grant, known.generation) {
+                held.obtained = known.obtained;
+                held.rest = known.rest;
+            } else {
+                let spent = known.generation.get();
+                let worked = entry.worked.load(Ordering::Relaxed) >= spent;
+                let refused = entry.refused.load(Ordering::Relaxed) >= spent;
                 let unproven = entry.unproven.load(Ordering::Relaxed);
-                let unproven = if worked {
-                    0
-                } else {
-                    unproven.saturating_add(1)
+                let unproven = match (worked, refused) {
+                    (true, _) => 0,
+                    (false, true) => unproven.saturating_add(1),
+                    (false, false) => unproven,
                 };
                 entry.unproven.store(unproven, Ordering::Relaxed);
+                entry.resting.store(0, Ordering::Relaxed);
             }
             entry.slot.store(arrival.issued);
             entry.checked.store(millis(steady), Ordering::Relaxed);
             *known = held;
             return;
         }
-        if self.entries.len() >= CAPACITY {
-            self.evict(clock, Duration::from_secs(600));
+        let step = millis(steady) / as_millis(USE_STEP);
+        if self.entries.len() >= CAPACITY && self.made_room.swap(step, Ordering::Relaxed) != step {
+            self.drop_unused(clock, Duration::from_secs(600));
         }
         let entry = Entry {
             slot: TokenSlot::new(arrival.issued),
@@ -179,7 +219,9 @@ impl Cache {
             used: AtomicU64::new(millis(steady) / as_millis(USE_STEP)),
             waking: AtomicBool::new(false),
             worked: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             unproven: AtomicU32::new(0),
+            resting: AtomicU64::new(0),
             held: Mutex::new(held),
         };
         entries.insert(key.clone(), entry);
@@ -188,6 +230,60 @@ impl Cache {
     /// Forgets a connection that ended.
     pub(crate) fn forget(&self, key: &ConnectionKey) {
         self.entries.pin().remove(key);
+    }
+
+    /// Forgets a connection whose grants up to this one were ended here, whatever a flight that is
+    /// under way still brings.
+    pub(crate) fn end(&self, key: &ConnectionKey, grant: GrantNumber, clock: &dyn Clock) {
+        let mut ended = self.ended();
+        if ended.len() >= 1024 {
+            let now = clock.monotonic();
+            ended.retain(|_, (_, at)| now.since(*at) < ENDED_FOR);
+        }
+        ended.insert(key.clone(), (grant, clock.monotonic()));
+        self.entries.pin().remove(key);
+    }
+
+    /// Remembers that a refresh failed: nothing is sent for this generation before `rest` is over.
+    pub(crate) fn rest(&self, key: &ConnectionKey, generation: Generation, rest: Rest) {
+        let entries = self.entries.pin();
+        let Some(entry) = entries.get(key) else {
+            return;
+        };
+        let mut held = entry.held();
+        if held.generation == generation {
+            held.rest = Some(rest);
+            entry.resting.store(millis(rest.until), Ordering::Relaxed);
+        }
+    }
+
+    /// What is left of the pause after a refresh of this generation that failed.
+    pub(crate) fn resting(
+        &self,
+        key: &ConnectionKey,
+        generation: Generation,
+        clock: &dyn Clock,
+    ) -> Option<(Duration, Why)> {
+        let entries = self.entries.pin();
+        let held = entries.get(key)?.held();
+        let rest = held.rest.filter(|_| held.generation == generation)?;
+        let left = rest.until.since(clock.monotonic());
+        (!left.is_zero()).then_some((left, rest.why))
+    }
+
+    /// No refresh behind the callers' backs for a while; whoever needs one may start it.
+    pub(crate) fn let_rest(&self, key: &ConnectionKey, pause: Duration, clock: &dyn Clock) {
+        if let Some(entry) = self.entries.pin().get(key) {
+            let until = millis(clock.monotonic().after(pause));
+            entry.resting.fetch_max(until, Ordering::Relaxed);
+        }
+    }
+
+    /// Remembers that the provider's API refused a token of this generation.
+    pub(crate) fn refused(&self, key: &ConnectionKey, generation: Generation) {
+        if let Some(entry) = self.entries.pin().get(key) {
+            entry.refused.fetch_max(generation.get(), Ordering::Relaxed);
+        }
     }
 
     /// Remembers that the provider's API accepted a token of this generation; true if that is news.
@@ -249,8 +345,26 @@ impl Cache {
         Some(Arc::clone(&entries.get(key)?.held().credential))
     }
 
+    /// The newest credential that this process has seen of a connection, with its generation.
+    pub(crate) fn newest(&self, key: &ConnectionKey) -> Option<(Generation, Arc<Credential>)> {
+        let entries = self.entries.pin();
+        let held = entries.get(key)?.held();
+        Some((held.generation, Arc::clone(&held.credential)))
+    }
+
+    /// How many connections have a token in memory.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Drops what was not used for `idle`; returns how many connections that were.
     pub(crate) fn evict(&self, clock: &dyn Clock, idle: Duration) -> usize {
+        let now = clock.monotonic();
+        self.ended().retain(|_, (_, at)| now.since(*at) < ENDED_FOR);
+        self.drop_unused(clock, idle)
+    }
+
+    fn drop_unused(&self, clock: &dyn Clock, idle: Duration) -> usize {
         let now = millis(clock.monotonic());
         let entries = self.entries.pin();
         let before = self.entries.len();
@@ -262,6 +376,10 @@ impl Cache {
             now.saturating_sub(used) < as_millis(idle.max(USE_STEP * 2))
         });
         before.saturating_sub(self.entries.len())
+    }
+
+    fn ended(&self) -> MutexGuard<'_, HashMap<ConnectionKey, (GrantNumber, Monotonic)>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -362,6 +480,37 @@ mod tests {
         assert!(cache.worked(&key(), Generation::new(2)));
         assert!(!cache.worked(&key(), Generation::new(2)));
         assert_eq!(cache.confirmed(&key()), Some(Generation::new(2)));
+    }
+
+    #[test]
+    fn a_grant_that_was_ended_here_does_not_come_back() {
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+        let cache = Cache::new();
+        cache.put(&key(), arrival("a", 1, &clock), &clock);
+        cache.end(&key(), GrantNumber::new(1), &clock);
+        cache.put(&key(), arrival("a", 2, &clock), &clock);
+        assert_eq!(ready(cache.read(&key(), &clock)), "wait None");
+    }
+
+    #[test]
+    fn nobody_is_woken_during_a_rest() {
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+        let cache = Cache::new();
+        cache.put(&key(), arrival("a", 1, &clock), &clock);
+        clock.advance(Duration::from_secs(71));
+        cache.checked(&key(), &clock);
+        let until = clock.monotonic().after(Duration::from_secs(10));
+        let rest = Rest {
+            until,
+            why: Why::Transient,
+        };
+        cache.rest(&key(), Generation::new(1), rest);
+        assert_eq!(ready(cache.read(&key(), &clock)), "ready a");
+        let resting = cache.resting(&key(), Generation::new(1), &clock);
+        assert_eq!(resting, Some((Duration::from_secs(10), Why::Transient)));
+        clock.advance(Duration::from_secs(10));
+        assert_eq!(ready(cache.read(&key(), &clock)), "wake a");
+        assert_eq!(cache.resting(&key(), Generation::new(1), &clock), None);
     }
 
     #[test]

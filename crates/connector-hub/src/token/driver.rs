@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
 use connector_core::clock::{Monotonic, Timestamp};
+use connector_core::description::RefreshPolicy;
 use connector_core::oauth::ExchangeClass;
 use connector_core::store::{
     ClaimId, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, Expect, Expiries,
@@ -19,7 +20,7 @@ use connector_core::{
 
 use crate::breaker::Admission;
 use crate::hub::Inner;
-use crate::token::cache::Arrival;
+use crate::token::cache::{Arrival, Rest};
 use crate::token::flight::Board;
 use crate::token::machine::{
     Action, Cause, Claimed, Committed, Exchanged, Fault, Input, Machine, Outcome, Reason, Recorded,
@@ -32,6 +33,13 @@ use crate::vault::Home;
 /// How long between two looks at a generation that others are expected to move.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// How long readers of a good token start no flight after one that brought nothing, at least.
+const SHORT_REST: Duration = Duration::from_secs(5);
+/// How long a token that the identity endpoint accepts and others refuse is left alone.
+const PROBE_EVERY: Duration = Duration::from_secs(480);
+/// So many failures in a row are worth an alert.
+const ALERT: u32 = 3;
+
 /// What a flight is for.
 #[derive(Debug, Clone)]
 pub(crate) enum Errand {
@@ -39,6 +47,8 @@ pub(crate) enum Errand {
     Fetch,
     /// The token is good, but not for long, or was not compared with the store for a while.
     Renew,
+    /// The refresh token has to be used, however good the access token is.
+    KeepAlive,
     /// Somebody asks for a refresh.
     Force(RequestContext),
     /// The provider's API refused this generation.
@@ -74,6 +84,8 @@ pub(crate) enum Why {
     Ended,
     StoreUnavailable,
     StoreBehind,
+    /// This process is shutting down.
+    ShuttingDown,
     /// An error that is nobody's token's fault: a missing connector, a record that does not open.
     Failed(ErrorKind, &'static str),
 }
@@ -91,6 +103,10 @@ pub(crate) async fn fly(
         board: &board,
     };
     let landing = flight.run(errand).await;
+    if let Landing::Kept { retry_after, .. } = landing {
+        let pause = retry_after.min(SHORT_REST);
+        inner.cache.let_rest(&key, pause, &*inner.clock);
+    }
     inner.cache.woken(&key);
     landing
 }
@@ -140,7 +156,9 @@ impl Flight<'_> {
             Errand::Fetch if !behind && driver.is_good() => return Ok(Landing::Current),
             Errand::Renew if !behind && driver.is_fresh() => return Ok(Landing::Current),
             Errand::Fetch => (Reason::Mandatory, None),
-            Errand::Renew => (Reason::Advisory, None),
+            // Patience is free only as long as the token is good.
+            Errand::Renew | Errand::KeepAlive if driver.is_good() => (Reason::Advisory, None),
+            Errand::Renew | Errand::KeepAlive => (Reason::Mandatory, None),
             Errand::Force(context) => {
                 driver.context = context.clone();
                 (
@@ -151,11 +169,13 @@ impl Flight<'_> {
                 )
             }
             Errand::Rejected(generation) => {
-                let proof = self
-                    .inner
-                    .cache
-                    .proof(self.key, *generation, &*self.inner.clock);
-                let (worked, unproven, age) = (proof.worked, proof.unproven, proof.age);
+                let cache = &self.inner.cache;
+                cache.refused(self.key, *generation);
+                let proof = cache.proof(self.key, *generation, &*self.inner.clock);
+                let (worked, unproven) = (proof.worked, proof.unproven);
+                // A process that has just started has not had the token for long; the token may be
+                // old all the same.
+                let age = proof.age.max(driver.age());
                 (
                     Reason::Rejected {
                         worked,
@@ -169,6 +189,9 @@ impl Flight<'_> {
         let seen = seen
             .or_else(|| known.filter(|_| behind))
             .or(Some(driver.generation()));
+        if !behind && let Some(landing) = self.resting(&driver, &errand) {
+            return Ok(landing);
+        }
         if !driver.is_refreshable() && !behind {
             return Ok(driver.unrefreshable(&errand).await);
         }
@@ -193,6 +216,21 @@ impl Flight<'_> {
         let settings = Settings::new(driver.connector.description().rotation, spread(self.key.id));
         let (machine, actions) = Machine::start(settings, Start { reason, seen, mark });
         Ok(driver.drive(machine, actions, self.board).await)
+    }
+
+    /// A refresh of this generation failed a moment ago, or is known to be useless.
+    fn resting(&self, driver: &Driver<'_>, errand: &Errand) -> Option<Landing> {
+        let generation = driver.generation();
+        let rejected = match errand {
+            Errand::Force(_) => return None,
+            // A newer token is there.
+            Errand::Rejected(refused) if *refused != generation => return None,
+            Errand::Rejected(_) => true,
+            _ => false,
+        };
+        let cache = &self.inner.cache;
+        let (retry_after, why) = cache.resting(self.key, generation, &*self.inner.clock)?;
+        (rejected || why != Why::Unauthorized).then_some(Landing::Kept { retry_after, why })
     }
 
     /// The store does not answer: what has not expired is served.
@@ -360,24 +398,43 @@ impl<'a> Driver<'a> {
         Some(self.issued()?.phase(clock.monotonic(), clock.now()))
     }
 
+    /// True if the provider's API is known to refuse the row's token. A grant that cannot be
+    /// refreshed any more is no reason to withhold a token that has not expired.
+    fn is_refused(&self) -> bool {
+        matches!(
+            self.stored.connection.status,
+            Status::NeedsReauthorization(
+                ReauthorizationReason::Rejected | ReauthorizationReason::NonExpiringToken
+            )
+        )
+    }
+
     /// True if the row's token may be handed out.
     fn is_good(&self) -> bool {
-        let held = !matches!(
-            self.stored.connection.status,
-            Status::NeedsReauthorization(_)
-        );
-        held && self
-            .phase()
-            .is_some_and(|phase| phase < connector_core::Phase::Mandatory)
+        !self.is_refused()
+            && self
+                .phase()
+                .is_some_and(|phase| phase < connector_core::Phase::Mandatory)
     }
 
     /// True if the row's token is not even due.
     fn is_fresh(&self) -> bool {
-        self.phase() == Some(connector_core::Phase::Good)
+        !self.is_refused() && self.phase() == Some(connector_core::Phase::Good)
+    }
+
+    /// How long ago the row's token was obtained, as far as this node's clock agrees with that of
+    /// the node that obtained it.
+    fn age(&self) -> Duration {
+        let obtained = self.current.as_ref().map(|(_, it)| it.obtained_at());
+        obtained.map_or(Duration::ZERO, |at| self.inner.clock.now().since(at))
     }
 
     /// Hands the row's token out from now on.
     fn publish(&self) {
+        if self.is_refused() {
+            self.inner.cache.forget(&self.key);
+            return;
+        }
         let (Some(issued), Some((_, credential)), Some(stored)) =
             (self.issued(), &self.current, &self.stored.current)
         else {
@@ -398,8 +455,13 @@ impl<'a> Driver<'a> {
             return Landing::Over(Why::NeedsReauthorization(reason));
         }
         let expired = self.phase() == Some(connector_core::Phase::Expired);
-        if let Errand::Rejected(_) = errand {
-            return self.probe().await;
+        match errand {
+            Errand::Rejected(_) => return self.probe().await,
+            Errand::Force(_) => {
+                let message = "the credential came without a refresh token; connect it again";
+                return Landing::Over(Why::Failed(ErrorKind::Unsupported, message));
+            }
+            _ => {}
         }
         if !expired {
             return Landing::Current;
@@ -424,7 +486,11 @@ impl<'a> Driver<'a> {
                         let landing = self.land(outcome).await;
                         board.announce(landing);
                     }
-                    Action::Finish(outcome) => return self.land(outcome).await,
+                    Action::Finish(outcome) => {
+                        let landing = self.land(outcome).await;
+                        self.rest(&landing);
+                        return landing;
+                    }
                     asked => input = Some(self.act(asked).await),
                 }
             }
@@ -438,6 +504,18 @@ impl<'a> Driver<'a> {
                     tracing::warn!(operation = "token.drive", error = %error, "store call failed");
                     Input::StoreUnavailable
                 }
+                // Whatever keeps the pair in hand from being kept, it is not dropped.
+                Err(error) if machine.holds_a_pair() => {
+                    tracing::error!(
+                        operation = "token.drive",
+                        error = %error,
+                        "a new credential cannot be stored; it is held in memory and tried again"
+                    );
+                    Input::StoreUnavailable
+                }
+                Err(error) if error.kind() == ErrorKind::ShuttingDown => {
+                    return Landing::Over(Why::ShuttingDown);
+                }
                 Err(error) => {
                     tracing::error!(operation = "token.drive", error = %error, "flight ends early");
                     return Landing::Over(Why::Failed(error.kind(), advice(error.kind())));
@@ -450,6 +528,18 @@ impl<'a> Driver<'a> {
                     return Landing::Over(Why::Failed(ErrorKind::Bug, "please report this"));
                 }
             };
+        }
+    }
+
+    /// After a failure nothing is sent for this credential before its pause is over.
+    fn rest(&self, landing: &Landing) {
+        let Landing::Kept { retry_after, why } = *landing else {
+            return;
+        };
+        if matches!(why, Why::Transient | Why::SameAccessToken | Why::AppFault) {
+            let until = self.inner.clock.monotonic().after(retry_after);
+            let rest = Rest { until, why };
+            self.inner.cache.rest(&self.key, self.generation(), rest);
         }
     }
 
@@ -506,7 +596,7 @@ impl<'a> Driver<'a> {
                     fence,
                     credential,
                     expiries,
-                    status: Status::Connected,
+                    status: self.status_after_refresh(),
                     rotates,
                     takes_pending,
                 };
@@ -679,7 +769,13 @@ impl<'a> Driver<'a> {
                     error = %error,
                     "the token endpoint gave no token"
                 );
-                let fault = self.fault(&error);
+                let fault = match self.fault(&error) {
+                    // RFC 6749 section 5.2: a parsed error is an answer, whatever its code means.
+                    Fault::Malformed if error.sent() == connector_core::http::Sent::Answered => {
+                        Fault::Transient { after: None }
+                    }
+                    fault => fault,
+                };
                 let sent = match error.sent() {
                     connector_core::http::Sent::No => Sent::No,
                     connector_core::http::Sent::Maybe => Sent::Maybe,
@@ -769,10 +865,11 @@ impl<'a> Driver<'a> {
 
     async fn commit(&mut self, commit: Commit) -> Result<Input> {
         let generation = commit.base.next();
-        let mut effects = match renewal::refresh_in(commit.expiries, self.key.id) {
-            Some(delay) => Effects::none().with_work(WorkKind::Refresh, delay),
-            None => Effects::none().without_work(WorkKind::Refresh),
-        };
+        let left = self.stored.current.as_ref().and_then(|it| it.refresh_left);
+        let mut effects = self.work(
+            commit.expiries,
+            left.map(connector_core::TimeLeft::remaining),
+        );
         effects = effects.with_audit(self.entry(Event::Refreshed { generation }, false));
         if let Some(entry) = self.status_entry(&commit.status) {
             effects = effects.with_audit(entry);
@@ -785,16 +882,43 @@ impl<'a> Driver<'a> {
         }))
     }
 
+    /// The work that the credential of a refresh makes due.
+    fn work(&self, expiries: Expiries, refresh_left: Option<Duration>) -> Effects {
+        let description = self.connector.description();
+        renewal::work(description, self.key.id, true, expiries, refresh_left)
+    }
+
+    /// A refresh tells nothing about what else the owner did not grant.
+    fn status_after_refresh(&self) -> Status {
+        match &self.stored.connection.status {
+            Status::Degraded(DegradedReason::ScopesReduced) => {
+                Status::Degraded(DegradedReason::ScopesReduced)
+            }
+            _ => Status::Connected,
+        }
+    }
+
     async fn fail(&mut self, failure: Failure, retry_after: Duration) -> Result<Input> {
         let status = match &failure.verdict {
             Verdict::Later { status } => status.clone(),
             Verdict::GiveUp { reason } => Some(Status::NeedsReauthorization(*reason)),
         };
         let gives_up = matches!(failure.verdict, Verdict::GiveUp { .. });
+        if !gives_up && self.stored.connection.failures + 1 == ALERT {
+            tracing::error!(
+                connector = self.stored.connection.provider.as_str(),
+                connection = %self.key.id,
+                failures = ALERT,
+                "a connection could not be refreshed several times in a row; it is tried again"
+            );
+        }
+        let on_demand = self.connector.description().refresh == RefreshPolicy::OnDemand;
         let mut effects = if gives_up {
             Effects::none()
                 .without_work(WorkKind::Refresh)
                 .without_work(WorkKind::KeepAlive)
+        } else if on_demand && failure.resolves {
+            Effects::none()
         } else {
             Effects::none().with_work(WorkKind::Refresh, retry_after)
         };
@@ -862,11 +986,8 @@ impl<'a> Driver<'a> {
             metadata: connection.metadata.clone(),
             takes: None,
         };
-        let mut effects =
-            Effects::none().with_audit(self.entry(Event::Refreshed { generation }, false));
-        if let Some(delay) = renewal::refresh_in(expiries, self.key.id) {
-            effects = effects.with_work(WorkKind::Refresh, delay);
-        }
+        let entry = self.entry(Event::Refreshed { generation }, false);
+        let effects = self.work(expiries, None).with_audit(entry);
         let outcome = self.inner.store.put_grant(put, effects).await?;
         Ok(Input::WrittenBack(match outcome {
             PutOutcome::Stored => WrittenBack::Stored,
@@ -908,6 +1029,14 @@ impl<'a> Driver<'a> {
         loop {
             let pause = left.min(LOOK);
             clock.sleep(pause).await;
+            // Nothing is in hand during such a wait.
+            if self.inner.flights.is_closed() {
+                return Err(connector_core::Error::new(
+                    ErrorKind::ShuttingDown,
+                    "token.wait",
+                    "the process is shutting down",
+                ));
+            }
             left = left.saturating_sub(pause);
             // A store that does not answer now is asked again with the next look.
             match self.inner.store.generation(&self.key).await {
@@ -1012,7 +1141,12 @@ impl<'a> Driver<'a> {
 
     /// Asks the provider who the credential belongs to, after fresh tokens were refused in a row.
     async fn probe(&self) -> Landing {
-        let retry_after = Duration::from_secs(480);
+        let retry_after = PROBE_EVERY;
+        let rest = Rest {
+            until: self.inner.clock.monotonic().after(retry_after),
+            why: Why::Unauthorized,
+        };
+        self.inner.cache.rest(&self.key, self.generation(), rest);
         let kept = Landing::Kept {
             retry_after,
             why: Why::Unauthorized,
@@ -1032,6 +1166,7 @@ impl<'a> Driver<'a> {
         match self.connector.identify(&cx, credential).await {
             Err(error) if error.kind() == ErrorKind::Unauthorized => {
                 let reason = ReauthorizationReason::Rejected;
+                self.inner.cache.forget(&self.key);
                 self.set_status(Status::NeedsReauthorization(reason)).await;
                 Landing::Over(Why::NeedsReauthorization(reason))
             }

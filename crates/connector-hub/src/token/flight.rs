@@ -8,13 +8,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use connector_core::ConnectionKey;
 use tokio::sync::watch;
 
-use crate::token::driver::Landing;
+use crate::token::driver::{Landing, Why};
 
-/// The flights of this process.
+/// The flights of this process, and whatever else a shutdown waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
-    running: Mutex<HashMap<ConnectionKey, watch::Receiver<Option<Landing>>>>,
+    running: Mutex<Running>,
     count: watch::Sender<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    flights: HashMap<ConnectionKey, watch::Receiver<Option<Landing>>>,
+    /// True once a shutdown has begun: nothing new starts.
+    closed: bool,
 }
 
 /// What the task of a flight answers its callers through.
@@ -33,7 +40,8 @@ impl Flights {
         Self::default()
     }
 
-    /// Joins the flight of `key`, or starts it. The second value is true if it was joined.
+    /// Joins the flight of `key`, or starts it. The second value is true if it was joined. Once a
+    /// shutdown has begun, no flight starts and the ticket says so.
     pub(crate) fn join<F>(
         self: &Arc<Self>,
         key: &ConnectionKey,
@@ -43,17 +51,20 @@ impl Flights {
         F: Future<Output = Landing> + Send + 'static,
     {
         let mut running = self.running();
-        if let Some(receiver) = running.get(key) {
+        if let Some(receiver) = running.flights.get(key) {
             return (Ticket(receiver.clone()), true);
+        }
+        if running.closed {
+            let (_, receiver) = watch::channel(Some(Landing::Over(Why::ShuttingDown)));
+            return (Ticket(receiver), false);
         }
         let (sender, receiver) = watch::channel(None);
         let board = Board(Arc::new(sender));
         let flight = fly(board.clone());
-        running.insert(key.clone(), receiver.clone());
-        self.count.send_modify(|count| *count += 1);
+        running.flights.insert(key.clone(), receiver.clone());
         let end = End {
-            flights: Arc::clone(self),
             key: key.clone(),
+            enlisted: self.count_one(),
         };
         tokio::spawn(async move {
             let landing = flight.await;
@@ -64,27 +75,63 @@ impl Flights {
         (Ticket(receiver), false)
     }
 
-    /// Returns once no flight is under way.
+    /// Announces work that a shutdown is to wait for, until the value is dropped; `None` once a
+    /// shutdown has begun.
+    pub(crate) fn enlist(self: &Arc<Self>) -> Option<Enlisted> {
+        let running = self.running();
+        (!running.closed).then(|| self.count_one())
+    }
+
+    fn count_one(self: &Arc<Self>) -> Enlisted {
+        self.count.send_modify(|count| *count += 1);
+        Enlisted(Arc::clone(self))
+    }
+
+    /// From now on nothing new starts.
+    pub(crate) fn close(&self) {
+        self.running().closed = true;
+    }
+
+    /// True once a shutdown has begun.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.running().closed
+    }
+
+    /// How much is under way.
+    pub(crate) fn under_way(&self) -> usize {
+        *self.count.borrow()
+    }
+
+    /// Returns once nothing is under way.
     pub(crate) async fn landed(&self) {
         // The sender lives as long as this value, so waiting cannot fail.
         let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<ConnectionKey, watch::Receiver<Option<Landing>>>> {
+    fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Work that a shutdown waits for.
+#[derive(Debug)]
+pub(crate) struct Enlisted(Arc<Flights>);
+
+impl Drop for Enlisted {
+    fn drop(&mut self) {
+        self.0.count.send_modify(|count| *count -= 1);
     }
 }
 
 /// Takes a flight off the list, also when its task panics.
 struct End {
-    flights: Arc<Flights>,
     key: ConnectionKey,
+    enlisted: Enlisted,
 }
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.flights.running().remove(&self.key);
-        self.flights.count.send_modify(|count| *count -= 1);
+        self.enlisted.0.running().flights.remove(&self.key);
     }
 }
 

@@ -31,12 +31,19 @@
 //!
 //! A store call without a known outcome is repeated, word for word, after a pause.
 
+mod messages;
+
 use std::time::Duration;
 
 use connector_core::oauth::RotationClass;
-use connector_core::store::{ClaimKind, Stored, Verdict};
+use connector_core::store::{ClaimKind, Verdict};
 use connector_core::{
     DegradedReason, Fence, Generation, GrantNumber, ReauthorizationReason, Status,
+};
+
+pub use self::messages::{
+    Action, Cause, Claimed, Committed, Exchanged, Fault, Input, Mark, Outcome, PendingPair, Reason,
+    Recorded, Report, Row, Rules, Sent, Settings, Start, Timings, Unexpected, WrittenBack,
 };
 
 /// How long callers with a dead access token are kept waiting for somebody else's exchange.
@@ -45,587 +52,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const REPEATS: u8 = 4;
 /// How often a claim is made anew because the process was too slow to use it.
 const RESTARTS: u8 = 2;
-
-/// The times that bound an exchange.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Timings {
-    /// From before the claim statement to the first byte.
-    pub start: Duration,
-    /// From the first byte to the end of the answer.
-    pub deadline: Duration,
-    /// How long a claim stands unless it is resolved.
-    pub hold: Duration,
-}
-
-impl Timings {
-    /// The times for a class: the hold covers start, deadline, the time in which the provider may
-    /// still act on an abandoned request (30 s with grace, 35 s without), and a margin of 5 s.
-    #[must_use]
-    pub const fn of(class: RotationClass) -> Self {
-        let hold = match class {
-            RotationClass::Stable => 25,
-            RotationClass::OldTokensLiveOn => 20,
-            _ => 60,
-        };
-        Self {
-            start: Duration::from_secs(5),
-            deadline: Duration::from_secs(15),
-            hold: Duration::from_secs(hold),
-        }
-    }
-}
-
-/// What the machine is told once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Settings {
-    class: RotationClass,
-    jitter: u16,
-    rules: Rules,
-}
-
-impl Settings {
-    /// The class of the provider, and the connection's own number from 0 to 999 that spreads its
-    /// back-off from 75 % to 125 %; larger numbers count as 999.
-    #[must_use]
-    pub const fn new(class: RotationClass, jitter: u16) -> Self {
-        Self {
-            class,
-            jitter: if jitter > 999 { 999 } else { jitter },
-            rules: Rules::ALL,
-        }
-    }
-
-    /// Leaves rules out, to show what each of them is for.
-    #[cfg(feature = "machine")]
-    #[must_use]
-    pub const fn with_rules(mut self, rules: Rules) -> Self {
-        self.rules = rules;
-        self
-    }
-
-    /// The pause before the next try after `failures` in a row.
-    #[must_use]
-    pub fn backoff(&self, failures: u32) -> Duration {
-        let base = Duration::from_secs(60 << failures.min(3));
-        base * (750 + u32::from(self.jitter) / 2) / 1000
-    }
-}
-
-/// The machine's own rules; the store's are left out at the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each rule is there or not, on its own"
-)]
-pub struct Rules {
-    /// The row is looked at again inside the claim.
-    pub recheck: bool,
-    /// The clocks are looked at before the bytes go out.
-    pub clock: bool,
-    /// Pending pairs are tried.
-    pub pending: bool,
-    /// A sibling's newer credential is adopted before giving up.
-    pub reread: bool,
-    /// Giving up waits for other claims.
-    pub patience: bool,
-    /// The own claim is resolved before others are waited for.
-    pub resolve: bool,
-    /// An undurable pair is not handed out where its first use ends a grace.
-    pub restraint: bool,
-}
-
-impl Rules {
-    /// Every rule.
-    pub const ALL: Self = Self {
-        recheck: true,
-        clock: true,
-        pending: true,
-        reread: true,
-        patience: true,
-        resolve: true,
-        restraint: true,
-    };
-}
-
-/// Why a flight starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The access token is good, but not for long.
-    Advisory,
-    /// The access token is in its mandatory window, or has expired, or is not known.
-    Mandatory,
-    /// Somebody asks for it.
-    Forced {
-        /// True if the access token is good and not in its mandatory window.
-        good: bool,
-    },
-    /// The provider's API refused the access token of the generation that the flight starts from.
-    Rejected {
-        /// True if this process has seen that generation accepted.
-        worked: bool,
-        /// Refreshes in a row that brought a token which never worked, before this one.
-        unproven: u32,
-        /// How long ago that generation was obtained.
-        age: Duration,
-    },
-}
-
-impl Reason {
-    /// True while nobody is hurt by waiting.
-    const fn can_wait(self) -> bool {
-        matches!(self, Self::Advisory | Self::Forced { good: true })
-    }
-}
-
-/// The highest numbers that this process has seen of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Mark {
-    /// The grant.
-    pub grant: GrantNumber,
-    /// The generation within it.
-    pub generation: Generation,
-    /// The highest fence of that grant.
-    pub fence: Fence,
-    /// True if the driver holds the credential of that generation in memory.
-    pub in_hand: bool,
-}
-
-/// How a flight starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Start {
-    /// Why.
-    pub reason: Reason,
-    /// The generation that the callers saw, or saw fail; `None` if none was known.
-    pub seen: Option<Generation>,
-    /// What this process has seen at most; `None` if nothing.
-    pub mark: Option<Mark>,
-}
-
-/// A pending pair without its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PendingPair {
-    /// The exchange that produced it.
-    pub fence: Fence,
-    /// The generation that was spent for it.
-    pub base: Generation,
-}
-
-/// What the machine reads of a [`Stored`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Row {
-    /// The grant.
-    pub grant: GrantNumber,
-    /// The generation.
-    pub generation: Generation,
-    /// The last fence that a claim was given.
-    pub fence: Fence,
-    /// False once the connection has ended.
-    pub live: bool,
-    /// Set once the grant was found dead.
-    pub dead: Option<ReauthorizationReason>,
-    /// True if the outcome of an exchange was recorded as unknown.
-    pub unresolved: bool,
-    /// True once another refresh token came back than was sent.
-    pub rotates: bool,
-    /// Failures in a row.
-    pub failures: u32,
-    /// The newest generation that the provider has accepted.
-    pub confirmed: Option<Generation>,
-    /// Late pairs, the newest fence first.
-    pub pending: Vec<PendingPair>,
-    /// What is left of the hold of the claim that stands, zero if it has passed; `None` if no claim
-    /// stands.
-    pub claim: Option<Duration>,
-}
-
-impl From<&Stored> for Row {
-    fn from(stored: &Stored) -> Self {
-        let connection = &stored.connection;
-        Self {
-            grant: connection.grant,
-            generation: connection.generation,
-            fence: connection.fence,
-            live: connection.is_live() && stored.current.is_some(),
-            dead: match connection.status {
-                Status::NeedsReauthorization(reason) => Some(reason),
-                _ => None,
-            },
-            unresolved: connection.status == Status::Degraded(DegradedReason::RefreshUnresolved),
-            rotates: connection.rotates,
-            failures: connection.failures,
-            confirmed: connection.confirmed,
-            pending: stored
-                .pending
-                .iter()
-                .map(|pair| PendingPair {
-                    fence: pair.fence,
-                    base: pair.base,
-                })
-                .collect(),
-            claim: stored.claim.as_ref().map(|claim| claim.until.remaining()),
-        }
-    }
-}
-
-/// What became of a claim; see [`connector_core::store::ClaimOutcome`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Claimed {
-    /// It stands.
-    Granted {
-        /// Its fence.
-        fence: Fence,
-        /// What is left of its hold.
-        left: Duration,
-        /// The row it was decided on.
-        row: Row,
-        /// True if it took the place of a claim that was never resolved.
-        superseded: bool,
-    },
-    /// The row has moved.
-    Moved(Row),
-    /// Another claim stands.
-    Held {
-        /// What is left of its hold.
-        left: Duration,
-    },
-    /// There is nothing to claim any more.
-    Ended,
-}
-
-/// How far a failed request got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Sent {
-    /// The transport proves that no byte left.
-    No,
-    /// Bytes may have left, and no complete answer came: time-out, reset, truncated or unreadable
-    /// body, 5xx, a gateway's page.
-    Maybe,
-    /// The provider answered completely: a parsed OAuth error, 401, 429.
-    Answered,
-}
-
-/// What a failed exchange means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fault {
-    /// It will pass.
-    Transient {
-        /// What the provider asked to wait.
-        after: Option<Duration>,
-    },
-    /// The grant is refused.
-    DeadGrant {
-        /// Why, by the provider's code; [`ReauthorizationReason::GrantRevoked`] if it does not say.
-        reason: ReauthorizationReason,
-    },
-    /// The application's registration is refused.
-    AppFault,
-    /// The answer makes no sense.
-    Malformed,
-    /// The provider says that another request with the same token is being served.
-    SiblingWon,
-}
-
-/// The answer to an exchange.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Exchanged {
-    /// A pair. The driver keeps it in hand until the machine is done with it.
-    Pair {
-        /// True if it holds another refresh token than the one that was sent; false if it holds the
-        /// same or none.
-        rotated: bool,
-        /// True if the access token is the one from before.
-        same_access: bool,
-    },
-    /// No pair.
-    Failed {
-        /// What it means.
-        fault: Fault,
-        /// How far the request got.
-        sent: Sent,
-    },
-}
-
-/// What became of a commit; see [`connector_core::store::CommitOutcome`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Committed {
-    /// It is the current credential.
-    Stored,
-    /// The row had moved; the pair is kept beside it.
-    Pending,
-    /// The grant has ended; nothing was kept.
-    Ended,
-}
-
-/// What became of a failure; see [`connector_core::store::FailOutcome`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Recorded {
-    /// It is recorded.
-    Applied,
-    /// The row has moved.
-    Moved(Row),
-    /// Pending pairs have not been tried.
-    PendingLeft(Row),
-    /// Another claim stands.
-    Held {
-        /// What is left of its hold.
-        left: Duration,
-    },
-    /// The connection has ended.
-    Ended,
-}
-
-/// What became of a pair that was written back; see [`connector_core::store::PutOutcome`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum WrittenBack {
-    /// It is the connection's grant now.
-    Stored,
-    /// The row has moved.
-    Moved,
-    /// There is no such connection.
-    Missing,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Input {
-    /// The row; `None` if there is none. Answers [`Action::Load`].
-    Loaded(Option<Row>),
-    /// Answers [`Action::Claim`].
-    Claimed(Claimed),
-    /// What has passed since before the claim statement was first sent. Answers
-    /// [`Action::CheckClocks`].
-    Clocks {
-        /// On the steady clock.
-        steady: Duration,
-        /// On the wall clock; zero if it went back.
-        wall: Duration,
-    },
-    /// Answers [`Action::Exchange`].
-    Exchanged {
-        /// The answer.
-        answer: Exchanged,
-        /// What has passed since before the claim statement, on either clock.
-        elapsed: Duration,
-    },
-    /// Answers [`Action::Commit`].
-    Committed(Committed),
-    /// Answers [`Action::Fail`].
-    Recorded(Recorded),
-    /// Answers [`Action::WriteBack`].
-    WrittenBack(WrittenBack),
-    /// Answers [`Action::Revoke`].
-    Revoked,
-    /// The store call that was asked for last has no known outcome.
-    StoreUnavailable,
-    /// The time of [`Action::Wait`] has passed.
-    TimerFired,
-    /// The generation moved during [`Action::Wait`].
-    Woken,
-    /// This process ended the connection or replaced its grant. May come at any time.
-    GrantEnded,
-}
-
-/// What the driver is to do.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// Read the row, open its current credential, resolve the token endpoint's host.
-    Load,
-    /// Make a claim. Start a timer on both clocks before its first statement; a repeated claim of
-    /// the same number keeps its name and its timer.
-    Claim {
-        /// The number of the claim in this flight: each has a random name of its own.
-        number: u8,
-        /// The grant that was seen.
-        grant: GrantNumber,
-        /// The generation that was seen.
-        seen: Generation,
-        /// What it is for.
-        kind: ClaimKind,
-        /// How long it stands.
-        hold: Duration,
-    },
-    /// Say what has passed since the timer of the claim started. What follows must follow at once.
-    CheckClocks,
-    /// Send the refresh token of this generation, once, and keep the answer in hand.
-    Exchange {
-        /// The generation of the row that the claim was decided on.
-        generation: Generation,
-        /// The first byte leaves within this time, or none does.
-        first_byte: Duration,
-        /// The answer is complete within this time after it, or given up.
-        deadline: Duration,
-    },
-    /// Keep the pair in hand, or let a pending one take the current one's place.
-    Commit {
-        /// The number of the claim.
-        number: u8,
-        /// Its grant.
-        grant: GrantNumber,
-        /// The generation that was spent.
-        base: Generation,
-        /// Its fence.
-        fence: Fence,
-        /// True if another refresh token came back than was sent.
-        rotates: bool,
-        /// The pending pair that takes the current one's place.
-        takes_pending: Option<Fence>,
-    },
-    /// Record that the exchange brought no credential.
-    Fail {
-        /// The number of the claim.
-        number: u8,
-        /// Its grant.
-        grant: GrantNumber,
-        /// The generation that was to be spent.
-        base: Generation,
-        /// Its fence.
-        fence: Fence,
-        /// True if the claim is resolved.
-        resolves: bool,
-        /// What to make of it.
-        verdict: Verdict,
-        /// When to try again, for the schedule.
-        retry_after: Duration,
-    },
-    /// Put the pair in hand, or the newest credential in memory, in the place of what a restored
-    /// backup holds, sealed anew as a grant of its own.
-    WriteBack {
-        /// The generation to be found.
-        expect: Generation,
-        /// The number of the new grant.
-        grant: GrantNumber,
-        /// The generation of the new grant's credential.
-        generation: Generation,
-        /// The fence of the claim.
-        fence: Fence,
-    },
-    /// Seal the pair in hand for revocation and queue it.
-    Revoke {
-        /// The grant it belonged to.
-        grant: GrantNumber,
-        /// The exchange that produced it.
-        fence: Fence,
-    },
-    /// Wait, at most this long, and where it is asked for until the generation moves.
-    Wait {
-        /// How long at most.
-        limit: Duration,
-        /// True if a moved generation ends the wait.
-        on_generation: bool,
-    },
-    /// Tell those who wait now; the flight goes on, later callers join it.
-    Answer(Outcome),
-    /// Log it and count it.
-    Report(Report),
-    /// Tell those who wait; the flight is over.
-    Finish(Outcome),
-}
-
-/// What operators should know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Report {
-    /// The store is older than what this process has seen. Alert.
-    RestoredBackup {
-        /// The generation that was seen.
-        seen: Generation,
-        /// The generation that the store holds.
-        found: Generation,
-    },
-    /// A pair arrived late and is kept beside the current one.
-    SuccessorKept {
-        /// The generation that was spent for it.
-        base: Generation,
-    },
-    /// A pending pair takes the current one's place.
-    SuccessorTaken {
-        /// The exchange that produced it.
-        fence: Fence,
-    },
-    /// The outcome of an exchange is unknown.
-    Unresolved,
-    /// The answer made no sense. Alert.
-    Malformed,
-    /// A provider described as not rotating brought another refresh token.
-    Rotates,
-    /// The process was too slow to use its claim.
-    TooSlow,
-}
-
-/// How a flight ends. A driver whose access token is still good goes on serving it, whatever the
-/// outcome, unless the outcome brings a newer one or says that the token was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// The pair in hand is durable and has this generation.
-    Fresh {
-        /// Its grant.
-        grant: GrantNumber,
-        /// Its generation.
-        generation: Generation,
-    },
-    /// The pair in hand is not durable yet; this process may serve its access token.
-    ServeUndurable,
-    /// The store holds a newer credential: read it. A caller it does not satisfy starts one more
-    /// flight.
-    Newer {
-        /// Its grant.
-        grant: GrantNumber,
-        /// Its generation.
-        generation: Generation,
-    },
-    /// No newer token for now.
-    KeepServing {
-        /// When to try again.
-        retry_after: Duration,
-        /// Why.
-        cause: Cause,
-    },
-    /// A request was sent, by this or another process, and its outcome is not known.
-    Unresolved {
-        /// When it can be resolved.
-        retry_after: Duration,
-    },
-    /// The access token never worked and was obtained a moment ago.
-    Unauthorized {
-        /// When to try again.
-        retry_after: Duration,
-        /// True once enough were refused in a row: probe the identity, and if that fails too, the
-        /// connection needs its owner.
-        probe: bool,
-    },
-    /// Only the owner can help.
-    NeedsReauthorization {
-        /// Why.
-        reason: ReauthorizationReason,
-    },
-    /// The application's registration is refused; the account is not to blame.
-    AppFault,
-    /// The connection has ended.
-    Ended,
-    /// The store cannot be reached.
-    StoreUnavailable,
-    /// The store is older than what this process has seen, and the newer pair is not in hand.
-    /// Nothing was sent.
-    StoreBehind,
-}
-
-/// Why there is no newer token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Cause {
-    /// Somebody else is at it.
-    Held,
-    /// It failed and will pass.
-    Transient,
-    /// The provider returned the access token from before.
-    SameAccessToken,
-    /// An earlier request is unresolved, and sending again may kill a living token.
-    Unresolved,
-    /// The process was too slow to use its claim.
-    TooSlow,
-}
-
-/// An input that does not answer what was asked for: a bug of the driver. The machine is unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unexpected;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum State {
@@ -709,6 +135,8 @@ pub struct Machine {
     patience: Duration,
     /// The claim that was granted last.
     ticket: Option<Ticket>,
+    /// The claim under which the pair in hand was obtained, until the pair is dealt with.
+    hand: Option<Ticket>,
     /// What is known of the row.
     class: RotationClass,
     failures: u32,
@@ -736,6 +164,7 @@ impl Machine {
             restarts: 0,
             patience: PATIENCE,
             ticket: None,
+            hand: None,
             class: settings.class,
             failures: 0,
             lost: false,
@@ -755,17 +184,7 @@ impl Machine {
     /// True while a pair is in hand that the store is not known to hold: a shutdown waits for it.
     #[must_use]
     pub fn holds_a_pair(&self) -> bool {
-        let state = match &self.state {
-            State::Pausing(state) => state,
-            state => state,
-        };
-        matches!(
-            state,
-            State::Committing(Commitment::Pair { .. })
-                | State::Loading(Next::Bury)
-                | State::Revoking(_)
-                | State::Restoring
-        )
+        self.hand.is_some()
     }
 
     /// Takes what happened and says what to do next. An empty answer means: go on with what was
@@ -819,6 +238,7 @@ impl Machine {
             }
             (State::Revoking(next), Input::Revoked) => {
                 self.repeats = 0;
+                self.hand = None;
                 Ok(match next {
                     Next::Finish(outcome) => self.finish(outcome),
                     next => self.load(next),
@@ -932,23 +352,32 @@ impl Machine {
             }
             _ => {}
         }
-        if let Some(reason) = row.dead
-            && !matches!(self.start.reason, Reason::Forced { .. })
-        {
+        if let Some(reason) = self.found_dead(row) {
             return self.finish(Outcome::NeedsReauthorization { reason });
         }
-        if let Some(left) = row.claim
+        if (row.claim.is_some() || row.unresolved)
             && self.class == RotationClass::Strict
             && self.start.reason.can_wait()
         {
-            let outcome = self.keep(Cause::Unresolved, left);
+            let outcome = self.keep(Cause::Unresolved, row.claim.unwrap_or_default());
             return self.finish(outcome);
         }
         self.claim(row, ClaimKind::Refresh)
     }
 
+    /// A grant that was found dead is tried again only when somebody asks for it.
+    fn found_dead(&self, row: &Row) -> Option<ReauthorizationReason> {
+        match self.start.reason {
+            Reason::Forced { .. } => None,
+            _ => row.dead,
+        }
+    }
+
     fn claim(&mut self, row: &Row, kind: ClaimKind) -> Vec<Action> {
-        self.number = self.number.saturating_add(1);
+        // A claim that was not granted left nothing behind that its name could be mistaken for.
+        if self.ticket.take().is_some() {
+            self.number = self.number.saturating_add(1);
+        }
         let seen = match self.start.seen {
             Some(seen) if !self.settings.rules.recheck => seen,
             _ => row.generation,
@@ -990,11 +419,10 @@ impl Machine {
             } => self.granted(fence, left, &row, superseded),
             Claimed::Moved(row) => {
                 self.learn(&row);
-                if !row.live {
+                if !row.live && self.hand.is_none() {
                     self.finish(Outcome::Ended)
                 } else if self.restoring || self.behind(&row).is_some() {
-                    self.restoring = false;
-                    self.load(Next::Claim)
+                    self.again()
                 } else {
                     self.newer(&row)
                 }
@@ -1007,9 +435,14 @@ impl Machine {
                     };
                     self.finish(outcome)
                 } else {
-                    self.wait(left, Next::Claim)
+                    let then = match self.hand {
+                        Some(_) => Next::Bury,
+                        None => Next::Claim,
+                    };
+                    self.wait(left, then)
                 }
             }
+            Claimed::Ended if self.hand.is_some() => self.again(),
             Claimed::Ended => self.finish(Outcome::Ended),
         }
     }
@@ -1046,15 +479,14 @@ impl Machine {
             );
         }
         if self.behind(row).is_some() {
-            return self.fail(Failing::StartOver, true, Verdict::Later { status: None });
+            return self.fail(Failing::StartOver, true, self.later(None));
+        }
+        if let Some(reason) = self.found_dead(row) {
+            return self.give_up(reason);
         }
         if superseded && self.class == RotationClass::Strict && self.start.reason.can_wait() {
             let outcome = self.keep(Cause::Unresolved, left);
-            return self.fail(
-                Failing::Finish(outcome),
-                false,
-                Verdict::Later { status: None },
-            );
+            return self.fail(Failing::Finish(outcome), false, self.later(None));
         }
         let successor = row.pending.iter().find(|pair| pair.base == row.generation);
         if let Some(pair) = successor
@@ -1062,11 +494,7 @@ impl Machine {
         {
             return self.take_pending(*pair, ticket);
         }
-        if self.settings.rules.clock {
-            self.ask(State::Checking, Action::CheckClocks)
-        } else {
-            self.exchange(Duration::ZERO)
-        }
+        self.ask(State::Checking, Action::CheckClocks)
     }
 
     fn take_pending(&mut self, pair: PendingPair, ticket: Ticket) -> Vec<Action> {
@@ -1086,7 +514,7 @@ impl Machine {
     }
 
     fn checked(&mut self, elapsed: Duration) -> Vec<Action> {
-        if elapsed <= Timings::of(self.class).start {
+        if elapsed <= Timings::of(self.class).start || !self.settings.rules.clock {
             return self.exchange(elapsed);
         }
         let mut actions = vec![Action::Report(Report::TooSlow)];
@@ -1096,7 +524,7 @@ impl Machine {
         } else {
             Failing::Finish(self.keep(Cause::TooSlow, Duration::ZERO))
         };
-        actions.extend(self.fail(what, true, Verdict::Later { status: None }));
+        actions.extend(self.fail(what, true, self.later(None)));
         actions
     }
 
@@ -1122,9 +550,6 @@ impl Machine {
     ) -> Result<Vec<Action>, Unexpected> {
         let ticket = self.ticket.ok_or(Unexpected)?;
         let left = ticket.left.saturating_sub(elapsed);
-        let later = |reason| Verdict::Later {
-            status: Some(Status::Degraded(reason)),
-        };
         Ok(match answer {
             Exchanged::Pair {
                 rotated: false,
@@ -1134,7 +559,7 @@ impl Machine {
                 self.fail(
                     Failing::Finish(outcome),
                     true,
-                    later(DegradedReason::RefreshFailing),
+                    self.later(Some(DegradedReason::RefreshFailing)),
                 )
             }
             Exchanged::Pair {
@@ -1144,11 +569,7 @@ impl Machine {
             Exchanged::Failed {
                 sent: Sent::No | Sent::Answered,
                 fault: Fault::AppFault,
-            } => self.fail(
-                Failing::Finish(Outcome::AppFault),
-                true,
-                Verdict::Later { status: None },
-            ),
+            } => self.fail(Failing::Finish(Outcome::AppFault), true, self.later(None)),
             Exchanged::Failed {
                 sent: Sent::Answered,
                 fault: Fault::DeadGrant { reason },
@@ -1156,11 +577,7 @@ impl Machine {
             Exchanged::Failed {
                 sent: Sent::Answered,
                 fault: Fault::SiblingWon,
-            } => self.fail(
-                Failing::Sibling { left },
-                false,
-                Verdict::Later { status: None },
-            ),
+            } => self.fail(Failing::Sibling { left }, false, self.later(None)),
             Exchanged::Failed {
                 sent: Sent::Answered,
                 fault: Fault::Transient { after },
@@ -1169,7 +586,7 @@ impl Machine {
                 self.fail(
                     Failing::Finish(outcome),
                     true,
-                    later(DegradedReason::RefreshFailing),
+                    self.later(Some(DegradedReason::RefreshFailing)),
                 )
             }
             Exchanged::Failed { sent: Sent::No, .. } => {
@@ -1177,7 +594,7 @@ impl Machine {
                 self.fail(
                     Failing::Finish(outcome),
                     true,
-                    later(DegradedReason::RefreshFailing),
+                    self.later(Some(DegradedReason::RefreshFailing)),
                 )
             }
             Exchanged::Failed {
@@ -1193,7 +610,7 @@ impl Machine {
                 actions.extend(self.fail(
                     Failing::Unresolved { left },
                     false,
-                    later(DegradedReason::RefreshUnresolved),
+                    self.later(Some(DegradedReason::RefreshUnresolved)),
                 ));
                 actions
             }
@@ -1206,6 +623,7 @@ impl Machine {
             self.class = RotationClass::Strict;
             actions.push(Action::Report(Report::Rotates));
         }
+        self.hand = Some(ticket);
         // From now on the pair in hand is the newest that this process knows.
         let mark = Mark {
             grant: ticket.grant,
@@ -1247,6 +665,19 @@ impl Machine {
         }
     }
 
+    /// A failure that will be tried again. That an answer was lost is remembered until the token
+    /// has been sent once more and answered with a pair or a refusal.
+    fn later(&self, reason: Option<DegradedReason>) -> Verdict {
+        let reason = if self.lost {
+            Some(DegradedReason::RefreshUnresolved)
+        } else {
+            reason
+        };
+        Verdict::Later {
+            status: reason.map(Status::Degraded),
+        }
+    }
+
     fn give_up(&mut self, reason: ReauthorizationReason) -> Vec<Action> {
         self.fail(Failing::GiveUp(reason), true, Verdict::GiveUp { reason })
     }
@@ -1283,6 +714,9 @@ impl Machine {
         outcome: Committed,
     ) -> Result<Vec<Action>, Unexpected> {
         let ticket = self.ticket.ok_or(Unexpected)?;
+        if outcome == Committed::Stored {
+            self.hand = None;
+        }
         Ok(match (what, outcome) {
             (Commitment::Pair { same_access: true }, Committed::Stored) => {
                 let outcome = self.keep(Cause::SameAccessToken, Duration::ZERO);
@@ -1300,7 +734,7 @@ impl Machine {
             }),
             (Commitment::Pair { .. }, Committed::Pending) => {
                 let mut actions = vec![Action::Report(Report::SuccessorKept { base: ticket.base })];
-                actions.extend(self.load(Next::Adopt));
+                actions.extend(self.load(Next::Bury));
                 actions
             }
             (Commitment::Pair { .. }, Committed::Ended) => self.load(Next::Bury),
@@ -1308,23 +742,23 @@ impl Machine {
         })
     }
 
-    /// The grant of the pair in hand is said to have ended. A new grant has a higher generation
-    /// than everything before it; one that has not was written over a restored backup.
+    /// The row does not go with the pair in hand. A new grant has a higher generation than
+    /// everything before it; a row that has not belongs to a restored backup.
     fn bury(&mut self, row: Option<&Row>) -> Vec<Action> {
-        let Some(ticket) = self.ticket else {
-            return self.finish(Outcome::Ended);
+        let Some(hand) = self.hand else {
+            return self.load(Next::Claim);
         };
         let next = match row.filter(|row| row.live) {
-            Some(row) if row.generation <= ticket.base || row.grant < ticket.grant => {
-                let seen = ticket.base.next();
+            Some(row) if row.generation <= hand.base || row.grant < hand.grant => {
                 let mark = Mark {
-                    grant: ticket.grant,
-                    generation: seen,
-                    fence: ticket.fence,
+                    grant: hand.grant,
+                    generation: hand.base.next(),
+                    fence: hand.fence,
                     in_hand: true,
                 };
                 return self.restore(mark, row);
             }
+            Some(row) if row.grant == hand.grant => return self.newer(row),
             Some(row) => Next::Finish(Outcome::Newer {
                 grant: row.grant,
                 generation: row.generation,
@@ -1334,10 +768,20 @@ impl Machine {
         self.ask(
             State::Revoking(next),
             Action::Revoke {
-                grant: ticket.grant,
-                fence: ticket.fence,
+                grant: hand.grant,
+                fence: hand.fence,
             },
         )
+    }
+
+    /// Where a flight goes that may have a pair to write back.
+    fn again(&mut self) -> Vec<Action> {
+        self.restoring = false;
+        self.load(if self.hand.is_some() {
+            Next::Bury
+        } else {
+            Next::Claim
+        })
     }
 
     fn recorded(&mut self, what: Failing, outcome: Recorded) -> Result<Vec<Action>, Unexpected> {
@@ -1405,7 +849,12 @@ impl Machine {
 
     /// Waits for somebody's hold to end, as long as callers can be kept waiting.
     fn wait(&mut self, left: Duration, then: Next) -> Vec<Action> {
-        let limit = left.min(self.patience);
+        // A pair that is to be written back is not given up because callers are.
+        let limit = if self.restoring {
+            left
+        } else {
+            left.min(self.patience)
+        };
         self.wait_for(limit, left.saturating_sub(limit), then)
     }
 
@@ -1422,6 +871,7 @@ impl Machine {
         self.patience = self.patience.saturating_sub(waiting.limit);
         match waiting.then {
             Next::Sibling(rest) => self.load(Next::Sibling(rest)),
+            Next::Bury => self.again(),
             _ if !waiting.rest.is_zero() => self.finish(Outcome::Unresolved {
                 retry_after: waiting.rest,
             }),
@@ -1432,6 +882,7 @@ impl Machine {
     fn woken(&mut self, waiting: Waiting) -> Vec<Action> {
         match waiting.then {
             Next::Patience(_) => self.resume(waiting.then),
+            Next::Bury => self.again(),
             next => self.load(next),
         }
     }
@@ -1445,14 +896,15 @@ impl Machine {
     }
 
     fn written_back(&mut self, outcome: WrittenBack) -> Vec<Action> {
-        self.restoring = false;
         match (outcome, self.ticket) {
-            (WrittenBack::Stored, Some(ticket)) => self.finish(Outcome::Newer {
-                grant: ticket.grant.next(),
-                generation: ticket.base.next(),
-            }),
-            (WrittenBack::Missing, _) => self.finish(Outcome::Ended),
-            (WrittenBack::Stored | WrittenBack::Moved, _) => self.load(Next::Claim),
+            (WrittenBack::Stored, Some(ticket)) => {
+                self.hand = None;
+                self.finish(Outcome::Newer {
+                    grant: ticket.grant.next(),
+                    generation: ticket.base.next(),
+                })
+            }
+            _ => self.again(),
         }
     }
 
@@ -1474,15 +926,17 @@ impl Machine {
                 None
             }
             // The pair in hand would be lost.
-            State::Loading(Next::Bury | Next::Adopt) | State::Revoking(_) | State::Restoring => {
-                None
-            }
+            _ if self.hand.is_some() || self.restoring => None,
             State::Failing(Failing::Finish(outcome)) => Some(*outcome),
             State::Failing(Failing::Unresolved { left } | Failing::Sibling { left }) => {
                 Some(Outcome::Unresolved { retry_after: *left })
             }
             _ => Some(Outcome::StoreUnavailable),
         };
+        if self.restoring && !self.answered {
+            self.answered = true;
+            actions.push(Action::Answer(Outcome::StoreUnavailable));
+        }
         if let Some(outcome) = last
             && self.repeats >= REPEATS
         {
@@ -1501,7 +955,9 @@ impl Machine {
     /// is over.
     fn grant_ended(&mut self, state: &State) -> Vec<Action> {
         match state {
-            State::Waiting(_) | State::Checking => self.finish(Outcome::Ended),
+            State::Waiting(_) | State::Checking if self.hand.is_none() => {
+                self.finish(Outcome::Ended)
+            }
             _ => Vec::new(),
         }
     }

@@ -5,11 +5,20 @@ mod access;
 mod cache;
 mod driver;
 mod flight;
+#[cfg_attr(
+    not(feature = "machine"),
+    expect(
+        unreachable_pub,
+        dead_code,
+        reason = "reached by the explorer through the feature `machine`"
+    )
+)]
 pub mod machine;
 pub(crate) mod renewal;
 pub(crate) mod windows;
 
 pub use self::access::Token;
+pub(crate) use self::access::shutting_down;
 pub(crate) use self::cache::{Arrival, Cache};
 pub(crate) use self::driver::{Errand, Landing, Why};
-pub(crate) use self::flight::Flights;
+pub(crate) use self::flight::{Enlisted, Flights};

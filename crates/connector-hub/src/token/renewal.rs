@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use connector_core::clock::Timestamp;
-use connector_core::description::{Description, Lifetimes};
+use connector_core::description::{Description, Lifetimes, RefreshPolicy};
 use connector_core::http::Origin;
 use connector_core::oauth::TokenAnswer;
-use connector_core::store::Expiries;
+use connector_core::store::{Effects, Expiries, WorkKind};
 use connector_core::{App, ConnectionId, Credential, CredentialKind, Result};
 use secrecy::ExposeSecret;
 
@@ -149,4 +149,135 @@ pub(crate) fn refresh_in(expiries: Expiries, id: ConnectionId) -> Option<Duratio
     expiries
         .access
         .map(|access| Windows::of(access, id).opens_in(access))
+}
+
+/// When a refresh token with these expiries has to be used, if nobody does before; `None` if it may
+/// lie for ever.
+pub(crate) fn keep_alive_in(lifetimes: &Lifetimes, expiries: Expiries) -> Option<Duration> {
+    let idle = lifetimes.idle_seconds.map(Duration::from_secs);
+    let before_idle = idle.map(|idle| idle / 4 * 3);
+    let before_end = expiries.refresh.map(|end| end.saturating_sub(ending(end)));
+    before_idle.into_iter().chain(before_end).min()
+}
+
+/// How long before its end a refresh token that lives this long altogether is about to run out.
+pub(crate) fn ending(life: Duration) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(14 * 86_400);
+    (life / 6).min(LONGEST)
+}
+
+/// The work that a credential makes due, as effects of the commit that keeps it.
+///
+/// `refresh_left` is what was left of the refresh token before, `None` for a new grant: a refresh
+/// that does not move the refresh token's end does not move the work that warns of it.
+pub(crate) fn work(
+    description: &Description,
+    id: ConnectionId,
+    refreshable: bool,
+    expiries: Expiries,
+    refresh_left: Option<Duration>,
+) -> Effects {
+    const NOISE: Duration = Duration::from_secs(60);
+    let refresh = match description.refresh {
+        // Nothing can be refreshed: the work finds the token expired, and says so.
+        _ if !refreshable => expiries.access,
+        RefreshPolicy::OnDemand => None,
+        _ => refresh_in(expiries, id),
+    };
+    let effects = Effects {
+        schedule: vec![(WorkKind::Refresh, refresh)],
+        audit: Vec::new(),
+    };
+    if !refreshable {
+        return effects.without_work(WorkKind::KeepAlive);
+    }
+    let lifetimes = &description.lifetimes;
+    let moved = match (expiries.refresh, refresh_left) {
+        (Some(now), Some(before)) => now > before + NOISE,
+        _ => true,
+    };
+    match keep_alive_in(lifetimes, expiries) {
+        Some(delay) if moved => effects.with_work(WorkKind::KeepAlive, delay),
+        None if moved => effects.without_work(WorkKind::KeepAlive),
+        Some(delay) if lifetimes.idle_seconds.is_some() && !delay.is_zero() => {
+            effects.with_work(WorkKind::KeepAlive, delay)
+        }
+        _ => effects,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_core::ProviderId;
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn description() -> Description {
+        Description::new(ProviderId::from_static("acme"), "Acme")
+    }
+
+    fn due(effects: &Effects, kind: WorkKind) -> Option<Option<Duration>> {
+        let of = effects.schedule.iter().find(|(of, _)| *of == kind);
+        of.map(|(_, delay)| *delay)
+    }
+
+    fn plan(
+        description: &Description,
+        access: Option<Duration>,
+        refresh: Option<Duration>,
+        before: Option<Duration>,
+    ) -> Effects {
+        let id = ConnectionId::from_bytes([0; 16]);
+        work(description, id, true, Expiries { access, refresh }, before)
+    }
+
+    #[test]
+    fn a_policy_decides_about_access_tokens_and_never_about_refresh_tokens() {
+        let mut description = description();
+        let hour = Some(Duration::from_secs(3600));
+        let proactive = plan(&description, hour, Some(DAY * 365), None);
+        assert_eq!(
+            due(&proactive, WorkKind::Refresh),
+            Some(Some(Duration::from_secs(2700)))
+        );
+        assert_eq!(due(&proactive, WorkKind::KeepAlive), Some(Some(DAY * 351)));
+        description.refresh = RefreshPolicy::OnDemand;
+        let on_demand = plan(&description, hour, Some(DAY * 365), None);
+        assert_eq!(due(&on_demand, WorkKind::Refresh), Some(None));
+        assert_eq!(due(&on_demand, WorkKind::KeepAlive), Some(Some(DAY * 351)));
+    }
+
+    #[test]
+    fn an_end_that_does_not_move_leaves_its_warning_where_it_is() {
+        let hour = Some(Duration::from_secs(3600));
+        let kept = plan(&description(), hour, Some(DAY * 20), Some(DAY * 20));
+        assert_eq!(due(&kept, WorkKind::KeepAlive), None);
+        let moved = plan(&description(), hour, Some(DAY * 30), Some(DAY * 20));
+        assert_eq!(due(&moved, WorkKind::KeepAlive), Some(Some(DAY * 25)));
+    }
+
+    #[test]
+    fn a_refresh_token_is_used_before_it_lay_idle_for_too_long() {
+        let mut description = description();
+        description.lifetimes.idle_seconds = Some(DAY.as_secs() * 60);
+        let hour = Some(Duration::from_secs(3600));
+        let plain = plan(&description, hour, None, None);
+        assert_eq!(due(&plain, WorkKind::KeepAlive), Some(Some(DAY * 45)));
+        let ending = plan(&description, hour, Some(DAY * 18), None);
+        assert_eq!(due(&ending, WorkKind::KeepAlive), Some(Some(DAY * 15)));
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_refreshed_is_looked_at_when_it_ends() {
+        let id = ConnectionId::from_bytes([0; 16]);
+        let expiries = Expiries {
+            access: Some(DAY),
+            refresh: None,
+        };
+        let effects = work(&description(), id, false, expiries, None);
+        assert_eq!(due(&effects, WorkKind::Refresh), Some(Some(DAY)));
+        assert_eq!(due(&effects, WorkKind::KeepAlive), Some(None));
+    }
 }

@@ -359,7 +359,7 @@ impl Stamps {
             Source::File(file) => {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                 // Appending moves the offset to the end of this write, whoever else appends.
-                file.write_all(&[b'.'])?;
+                file.write_all(b".")?;
                 file.stream_position()
             }
         }
@@ -485,16 +485,21 @@ fn first_or_next(
     })
 }
 
+fn status(degraded: bool) -> Status {
+    if degraded {
+        Status::Degraded(DegradedReason::RefreshFailing)
+    } else {
+        Status::Connected
+    }
+}
+
 async fn perform(
     store: &impl TokenStore,
     key: &ConnectionKey,
     operation: &Operation,
 ) -> Result<Outcome> {
-    let moved = |stored: Box<Stored>| Outcome::Moved(View::of(&stored));
-    match *operation {
-        Operation::Load => Ok(Outcome::Loaded(
-            store.load(key).await?.as_ref().map(View::of),
-        )),
+    Ok(match *operation {
+        Operation::Load => Outcome::Loaded(store.load(key).await?.as_ref().map(View::of)),
         Operation::Claim {
             claim,
             grant,
@@ -514,21 +519,7 @@ async fn perform(
                 hold: if stands { STANDS } else { Duration::ZERO },
                 confirmed: None,
             };
-            Ok(match store.claim(key, request).await? {
-                ClaimOutcome::Granted {
-                    fence,
-                    stored,
-                    superseded,
-                    until: _,
-                } => Outcome::Granted {
-                    fence: fence.get(),
-                    superseded: superseded.map(|claim| claim.fence.get()),
-                    view: View::of(&stored),
-                },
-                ClaimOutcome::Moved(stored) => moved(stored),
-                ClaimOutcome::Held { fence, .. } => Outcome::Held(fence.get()),
-                ClaimOutcome::Ended => Outcome::Ended,
-            })
+            store.claim(key, request).await?.into()
         }
         Operation::Commit {
             claim,
@@ -549,11 +540,7 @@ async fn perform(
                 rotates: false,
                 takes_pending: takes_pending.map(Fence::new),
             };
-            Ok(match store.commit(key, commit, Effects::none()).await? {
-                CommitOutcome::Stored => Outcome::Stored,
-                CommitOutcome::Pending => Outcome::Pending,
-                CommitOutcome::Ended => Outcome::Ended,
-            })
+            store.commit(key, commit, Effects::none()).await?.into()
         }
         Operation::Fail {
             claim,
@@ -577,13 +564,7 @@ async fn perform(
                     Verdict::Later { status: None }
                 },
             };
-            Ok(match store.fail(key, failure, Effects::none()).await? {
-                FailOutcome::Applied => Outcome::Applied,
-                FailOutcome::Moved(stored) => moved(stored),
-                FailOutcome::PendingLeft(stored) => Outcome::PendingLeft(View::of(&stored)),
-                FailOutcome::Held { fence, .. } => Outcome::Held(fence.get()),
-                FailOutcome::Ended => Outcome::Ended,
-            })
+            store.fail(key, failure, Effects::none()).await?.into()
         }
         Operation::Put {
             at,
@@ -593,27 +574,15 @@ async fn perform(
             pair,
         } => {
             let grant = first_or_next(key, at, (grant, generation, fence), pair)?;
-            Ok(match store.put_grant(grant, Effects::none()).await? {
-                PutOutcome::Stored => Outcome::Stored,
-                PutOutcome::Moved(stored) => moved(stored),
-                PutOutcome::Missing => Outcome::Missing,
-            })
+            store.put_grant(grant, Effects::none()).await?.into()
         }
         Operation::Update { at, degraded } => {
             let patch = Patch {
-                status: Some(if degraded {
-                    Status::Degraded(DegradedReason::RefreshFailing)
-                } else {
-                    Status::Connected
-                }),
+                status: Some(status(degraded)),
                 ..Patch::default()
             };
             let update = store.update(key, Version::new(at), patch, Effects::none());
-            Ok(match update.await? {
-                UpdateOutcome::Updated(version) => Outcome::Updated(version.get()),
-                UpdateOutcome::Moved(stored) => moved(stored),
-                UpdateOutcome::Missing => Outcome::Missing,
-            })
+            update.await?.into()
         }
         Operation::End { at } => {
             let request = EndRequest {
@@ -621,12 +590,80 @@ async fn perform(
                 at: at.map(Generation::new),
                 revoke: Vec::new(),
             };
-            Ok(match store.end(key, request, Effects::none()).await? {
-                EndOutcome::Ended => Outcome::Ended,
-                EndOutcome::Moved(stored) => moved(stored),
-                EndOutcome::AlreadyEnded => Outcome::AlreadyEnded,
-                EndOutcome::Missing => Outcome::Missing,
-            })
+            store.end(key, request, Effects::none()).await?.into()
+        }
+    })
+}
+
+impl From<ClaimOutcome> for Outcome {
+    fn from(outcome: ClaimOutcome) -> Self {
+        match outcome {
+            ClaimOutcome::Granted {
+                fence,
+                stored,
+                superseded,
+                until: _,
+            } => Self::Granted {
+                fence: fence.get(),
+                superseded: superseded.map(|claim| claim.fence.get()),
+                view: View::of(&stored),
+            },
+            ClaimOutcome::Moved(stored) => Self::Moved(View::of(&stored)),
+            ClaimOutcome::Held { fence, .. } => Self::Held(fence.get()),
+            ClaimOutcome::Ended => Self::Ended,
+        }
+    }
+}
+
+impl From<CommitOutcome> for Outcome {
+    fn from(outcome: CommitOutcome) -> Self {
+        match outcome {
+            CommitOutcome::Stored => Self::Stored,
+            CommitOutcome::Pending => Self::Pending,
+            CommitOutcome::Ended => Self::Ended,
+        }
+    }
+}
+
+impl From<FailOutcome> for Outcome {
+    fn from(outcome: FailOutcome) -> Self {
+        match outcome {
+            FailOutcome::Applied => Self::Applied,
+            FailOutcome::Moved(stored) => Self::Moved(View::of(&stored)),
+            FailOutcome::PendingLeft(stored) => Self::PendingLeft(View::of(&stored)),
+            FailOutcome::Held { fence, .. } => Self::Held(fence.get()),
+            FailOutcome::Ended => Self::Ended,
+        }
+    }
+}
+
+impl From<PutOutcome> for Outcome {
+    fn from(outcome: PutOutcome) -> Self {
+        match outcome {
+            PutOutcome::Stored => Self::Stored,
+            PutOutcome::Moved(stored) => Self::Moved(View::of(&stored)),
+            PutOutcome::Missing => Self::Missing,
+        }
+    }
+}
+
+impl From<UpdateOutcome> for Outcome {
+    fn from(outcome: UpdateOutcome) -> Self {
+        match outcome {
+            UpdateOutcome::Updated(version) => Self::Updated(version.get()),
+            UpdateOutcome::Moved(stored) => Self::Moved(View::of(&stored)),
+            UpdateOutcome::Missing => Self::Missing,
+        }
+    }
+}
+
+impl From<EndOutcome> for Outcome {
+    fn from(outcome: EndOutcome) -> Self {
+        match outcome {
+            EndOutcome::Ended => Self::Ended,
+            EndOutcome::Moved(stored) => Self::Moved(View::of(&stored)),
+            EndOutcome::AlreadyEnded => Self::AlreadyEnded,
+            EndOutcome::Missing => Self::Missing,
         }
     }
 }

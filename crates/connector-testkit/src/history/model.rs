@@ -116,8 +116,8 @@ impl Model {
                 if row.is_live() && row.version.allows(at) {
                     possible.push(row.changed(Outcome::Updated(0), |row| {
                         row.version = Known::AtLeast(at);
-                        row.view.status =
-                            if degraded { "degraded" } else { "connected" }.to_owned();
+                        let status = if degraded { "degraded" } else { "connected" };
+                        status.clone_into(&mut row.view.status);
                     }));
                 }
                 if !row.is_live() || row.version != Known::Exactly(at) {

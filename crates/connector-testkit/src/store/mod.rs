@@ -173,6 +173,7 @@ macro_rules! token_store_cases {
             a_commit_of_an_ended_grant_is_refused
             a_pending_pair_becomes_current
             an_observed_rotation_is_remembered
+            a_dropped_commit_is_whole
             a_repeated_commit_returns_the_first_result
             a_definite_failure_resolves_its_claim
             an_unresolved_failure_keeps_its_claim

@@ -100,9 +100,8 @@ pub(in crate::store) async fn a_claim_past_its_hold_is_superseded<F: StoreFixtur
     let (older, younger) = overtaken(fixture, &store, &key, (1, 2)).await;
     assert_eq!(older.superseded, None);
     assert!(younger.fence > older.fence);
-    let superseded = match younger.superseded.clone() {
-        Some(claim) => claim,
-        None => panic!("the older claim is not reported"),
+    let Some(superseded) = younger.superseded.clone() else {
+        panic!("the older claim is not reported");
     };
     assert_eq!(superseded.claim_id, claim_id(1));
     assert_eq!(superseded.fence, older.fence);
@@ -179,9 +178,8 @@ pub(in crate::store) async fn granted_carries_the_claimed_row<F: StoreFixture>(f
     refreshed(&store, &key, 1, "second").await;
     let claim = claimed(&store, &key, 2).await;
     assert_eq!(claim.stored, loaded(&other, &key).await);
-    let standing = match claim.stored.claim {
-        Some(standing) => standing,
-        None => panic!("the row does not show the claim"),
+    let Some(standing) = claim.stored.claim else {
+        panic!("the row does not show the claim");
     };
     assert_eq!(standing.claim_id, claim_id(2));
     assert_eq!(standing.fence, claim.fence);

@@ -1,16 +1,23 @@
 //! Keeping the results of exchanges.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
 use connector_core::store::{
-    Commit, CommitOutcome, Effects, End, EndRequest, Expiries, FailOutcome, PutOutcome,
+    ClaimKind, ClaimRequest, Commit, CommitOutcome, Effects, End, EndRequest, Expiries,
+    FailOutcome, PutOutcome,
 };
 use connector_core::{DegradedReason, Fence, Status, TimeLeft};
 
 use super::reading::deactivate;
 use crate::fixture::StoreFixture;
-use crate::store::samples::{HOLD, audited, claim_id, key, name_of, next_grant, seconds};
+use crate::store::samples::{
+    HOLD, audited as effects, claim_id, claim_request, key, name_of, next_grant, seconds,
+};
 use crate::store::steps::{
-    LATER, Names, claimed, connect, done, loaded, names, open, overtaken, pending, reasons,
-    refreshed,
+    LATER, Names, claimed, connect, done, granted, loaded, names, open, overtaken, pending,
+    reasons, refreshed,
 };
 
 pub(in crate::store) async fn a_commit_moves_the_generation<F: StoreFixture>(fixture: &F) {
@@ -163,6 +170,19 @@ pub(in crate::store) async fn a_commit_of_an_ended_grant_is_refused<F: StoreFixt
     assert_eq!(done(commit.await), CommitOutcome::Ended);
     assert_eq!(loaded(&store, &ended).await, before, "nothing is kept");
 
+    let exchange = ClaimRequest {
+        kind: ClaimKind::Exchange,
+        ..claim_request(&before.connection, 5)
+    };
+    let claim = granted(&store, &ended, exchange).await;
+    let commit = store.commit(&ended, claim.commit("not a grant"), Effects::none());
+    assert_eq!(
+        done(commit.await),
+        CommitOutcome::Ended,
+        "it needs a new grant"
+    );
+    assert_eq!(loaded(&store, &ended).await.current, None);
+
     connect(&store, &forgotten, "shop-3").await;
     let late = claimed(&store, &forgotten, 4).await;
     let request = EndRequest {
@@ -235,6 +255,60 @@ pub(in crate::store) async fn an_observed_rotation_is_remembered<F: StoreFixture
     assert!(seen.rotates, "one rotation is enough");
 }
 
+/// Polls a call at most `polls` times before it is dropped; true if it returned.
+async fn dropped_after<T>(call: impl Future<Output = T>, polls: usize) -> bool {
+    let mut call = pin!(call);
+    let mut polled = 0;
+    poll_fn(|context| {
+        if polled == polls {
+            return Poll::Ready(false);
+        }
+        polled += 1;
+        match call.as_mut().poll(context) {
+            Poll::Ready(_) => Poll::Ready(true),
+            Poll::Pending if polled == polls => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+pub(in crate::store) async fn a_dropped_commit_is_whole<F: StoreFixture>(fixture: &F) {
+    let (store, reader) = (open(fixture).await, open(fixture).await);
+    for polls in 0_u8..20 {
+        let key = key(polls);
+        let reason = format!("after {polls} polls");
+        connect(&store, &key, &format!("shop-{polls}")).await;
+        let claim = claimed(&store, &key, polls).await;
+        let commit = store.commit(&key, claim.commit("second"), effects(&key, &reason));
+        let returned = dropped_after(commit, polls.into()).await;
+        // What a dropped call left running may still end between two reads.
+        let (stored, audited) = loop {
+            let before = reasons(&reader).await;
+            let stored = loaded(&reader, &key).await;
+            if reasons(&reader).await == before {
+                break (stored, before.contains(&reason));
+            }
+        };
+        let moved = stored.connection.generation > claim.request.seen;
+        assert_eq!(moved, audited, "credential and effects {reason}");
+        assert_eq!(
+            moved,
+            stored.claim.is_none(),
+            "credential and claim {reason}"
+        );
+        assert!(moved || !returned, "what returned is done, {reason}");
+        let repeated = store.commit(&key, claim.commit("second"), effects(&key, &reason));
+        assert_eq!(done(repeated.await), CommitOutcome::Stored, "{reason}");
+        let times = reasons(&reader)
+            .await
+            .iter()
+            .filter(|it| **it == reason)
+            .count();
+        assert_eq!(times, 1, "a repetition completes it {reason}");
+    }
+}
+
 pub(in crate::store) async fn a_repeated_commit_returns_the_first_result<F: StoreFixture>(
     fixture: &F,
 ) {
@@ -245,7 +319,7 @@ pub(in crate::store) async fn a_repeated_commit_returns_the_first_result<F: Stor
     let stored = younger.commit("stored");
     let kept = older.commit("kept");
     for (store, round) in [(&store, "first"), (&other, "second")] {
-        let commit = store.commit(&key, stored.clone(), audited(&key, "stored"));
+        let commit = store.commit(&key, stored.clone(), effects(&key, "stored"));
         assert_eq!(done(commit.await), CommitOutcome::Stored, "{round} time");
         let commit = store.commit(&key, kept.clone(), Effects::none());
         assert_eq!(done(commit.await), CommitOutcome::Pending, "{round} time");
@@ -269,7 +343,7 @@ pub(in crate::store) async fn a_repeated_commit_returns_the_first_result<F: Stor
         refreshed(&store, &key, number, &format!("refresh {number}")).await;
     }
     let before = loaded(&store, &key).await;
-    let commit = store.commit(&key, first, audited(&key, "again"));
+    let commit = store.commit(&key, first, effects(&key, "again"));
     assert_eq!(done(commit.await), CommitOutcome::Stored);
     assert_eq!(loaded(&store, &key).await, before, "nothing changes");
     assert_eq!(reasons(&store).await, ["stored"]);

@@ -70,10 +70,10 @@ pub(in crate::store) async fn of_many_first_grants_one_is_stored<F: StoreFixture
             })
         })
         .collect();
-    let (mut stored, mut moved) = (0, Vec::new());
+    let (mut kept, mut moved) = (0, Vec::new());
     for task in tasks {
         match joined(task.await) {
-            PutOutcome::Stored => stored += 1,
+            PutOutcome::Stored => kept += 1,
             PutOutcome::Moved(winner) => moved.push(winner.connection.key),
             PutOutcome::Missing => panic!("nothing was expected to be there"),
         }
@@ -83,7 +83,7 @@ pub(in crate::store) async fn of_many_first_grants_one_is_stored<F: StoreFixture
         .into_iter()
         .map(|connection| connection.key)
         .collect();
-    assert_eq!((stored, keys.len()), (1, 1));
+    assert_eq!((kept, keys.len()), (1, 1));
     assert!(moved.iter().all(|key| *key == keys[0]), "{moved:?}");
 }
 
@@ -328,6 +328,11 @@ pub(in crate::store) async fn refused_changes_have_no_effects<F: StoreFixture>(f
 
     let commit = store.commit(&absent, late.commit("absent"), effects("commit, ended"));
     assert_eq!(done(commit.await), CommitOutcome::Ended);
+    let (older, younger) = overtaken(fixture, &store, &key, (6, 7)).await;
+    let commit = store.commit(&key, younger.commit("in time"), Effects::none());
+    assert_eq!(done(commit.await), CommitOutcome::Stored);
+    let commit = store.commit(&key, older.commit("late"), effects("commit, pending"));
+    assert_eq!(done(commit.await), CommitOutcome::Pending);
 
     let failure = store.fail(&key, late.failure(true, LATER), effects("fail, moved"));
     outcome!(done(failure.await), FailOutcome::Moved(_) => ());

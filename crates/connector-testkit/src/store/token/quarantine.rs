@@ -28,9 +28,8 @@ pub(in crate::store) async fn a_quarantined_answer_is_read_back<F: StoreFixture>
     let (store, other) = (open(fixture).await, open(fixture).await);
     assert!(done(store.quarantine(quarantine(1, "answer")).await));
     fixture.advance(seconds(400));
-    let kept = match done(other.quarantined(&state_key(1)).await) {
-        Some(kept) => kept,
-        None => panic!("the answer is not there"),
+    let Some(kept) = done(other.quarantined(&state_key(1)).await) else {
+        panic!("the answer is not there");
     };
     assert_eq!(kept.until.remaining(), seconds(86_000));
     let expected = Quarantined {

@@ -322,7 +322,7 @@ impl Row {
     }
 
     pub(super) fn commit(&mut self, commit: Commit, now: Timestamp) -> CommitOutcome {
-        if commit.grant != self.connection.grant {
+        if commit.grant != self.connection.grant || !self.connection.is_live() {
             return CommitOutcome::Ended;
         }
         let moved = commit.base != self.connection.generation;

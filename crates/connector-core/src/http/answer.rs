@@ -1,0 +1,288 @@
+//! Reading an answer's body without trusting its size.
+
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use flate2::write::MultiGzDecoder;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::{HeaderMap, HeaderValue};
+
+/// Up to here a body may be as compressible as it likes.
+const FREE_OF_RATIO: usize = 1024 * 1024;
+/// Beyond it, so many bytes may come out of one byte of the wire. Text reaches about 20, a bomb
+/// 1,000.
+const LARGEST_RATIO: usize = 100;
+
+/// Why a body was not read to its end. Quotes nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyProblem {
+    #[error("the body is longer than allowed")]
+    TooLong,
+    #[error("the body grows too much when it is decompressed")]
+    Ratio,
+    #[error("the body is in an encoding that was not asked for")]
+    Encoding,
+    #[error("the body is not the gzip stream that its header says, or ends early")]
+    Gzip,
+}
+
+/// How a body is encoded, as its header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Identity,
+    Gzip,
+    Unasked,
+}
+
+impl Encoding {
+    /// The encoding of an answer to a request of ours that accepts gzip.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let mut values = headers.get_all(CONTENT_ENCODING).iter();
+        match (values.next().map(HeaderValue::as_bytes), values.next()) {
+            (None, _) => Self::Identity,
+            (Some(one), None) if one.eq_ignore_ascii_case(b"identity") || one.is_empty() => {
+                Self::Identity
+            }
+            (Some(one), None)
+                if one.eq_ignore_ascii_case(b"gzip") || one.eq_ignore_ascii_case(b"x-gzip") =>
+            {
+                Self::Gzip
+            }
+            // Also gzip in gzip, which nobody asks for.
+            _ => Self::Unasked,
+        }
+    }
+}
+
+/// A body while it arrives.
+#[derive(Debug)]
+pub(crate) struct Body {
+    longest: usize,
+    wire: usize,
+    decoder: Decoder,
+}
+
+#[derive(Debug)]
+enum Decoder {
+    Identity(Bounded),
+    Gzip(Box<MultiGzDecoder<Bounded>>),
+    Unasked,
+}
+
+impl Body {
+    /// A body of at most `longest` bytes, on the wire and decompressed.
+    pub(crate) fn new(encoding: Encoding, longest: usize) -> Self {
+        let bounded = Bounded {
+            bytes: Vec::new(),
+            longest,
+            wire: 0,
+            problem: None,
+        };
+        Self {
+            longest,
+            wire: 0,
+            decoder: match encoding {
+                Encoding::Identity => Decoder::Identity(bounded),
+                Encoding::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(bounded))),
+                Encoding::Unasked => Decoder::Unasked,
+            },
+        }
+    }
+
+    /// Takes what the wire brought.
+    pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<(), BodyProblem> {
+        self.wire = self.wire.saturating_add(chunk.len());
+        if self.wire > self.longest {
+            return Err(BodyProblem::TooLong);
+        }
+        match &mut self.decoder {
+            Decoder::Identity(bounded) => bounded.take(chunk),
+            Decoder::Gzip(decoder) => {
+                decoder.get_mut().wire = self.wire;
+                let written = decoder.write_all(chunk);
+                written.map_err(|_| decoder.get_ref().problem.unwrap_or(BodyProblem::Gzip))
+            }
+            Decoder::Unasked if chunk.is_empty() => Ok(()),
+            Decoder::Unasked => Err(BodyProblem::Encoding),
+        }
+    }
+
+    /// The whole body, after the last chunk. Takes the headers back that described its wire form.
+    pub(crate) fn finish(self, headers: &mut HeaderMap) -> Result<Bytes, BodyProblem> {
+        match self.decoder {
+            Decoder::Identity(bounded) => Ok(bounded.bytes.into()),
+            // As in the answer to HEAD, or 304.
+            Decoder::Unasked | Decoder::Gzip(_) if self.wire == 0 => Ok(Bytes::new()),
+            Decoder::Unasked => Err(BodyProblem::Encoding),
+            Decoder::Gzip(mut decoder) => {
+                decoder
+                    .try_finish()
+                    .map_err(|_| decoder.get_ref().problem.unwrap_or(BodyProblem::Gzip))?;
+                headers.remove(CONTENT_ENCODING);
+                headers.remove(CONTENT_LENGTH);
+                Ok(std::mem::take(&mut decoder.get_mut().bytes).into())
+            }
+        }
+    }
+}
+
+/// Bytes that refuse to become too many.
+#[derive(Debug)]
+struct Bounded {
+    bytes: Vec<u8>,
+    longest: usize,
+    wire: usize,
+    problem: Option<BodyProblem>,
+}
+
+impl Bounded {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), BodyProblem> {
+        let length = self.bytes.len().saturating_add(bytes.len());
+        if length > self.longest {
+            return Err(BodyProblem::TooLong);
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = self.bytes.len().saturating_add(bytes.len());
+        let taken = if length > FREE_OF_RATIO && length / LARGEST_RATIO > self.wire {
+            Err(BodyProblem::Ratio)
+        } else {
+            self.take(bytes)
+        };
+        match taken {
+            Ok(()) => Ok(bytes.len()),
+            Err(problem) => {
+                self.problem = Some(problem);
+                Err(io::Error::other(problem))
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn read(encoding: Encoding, longest: usize, wire: &[u8]) -> Result<Bytes, BodyProblem> {
+        let mut body = Body::new(encoding, longest);
+        for chunk in wire.chunks(1000) {
+            body.push(chunk)?;
+        }
+        body.finish(&mut HeaderMap::new())
+    }
+
+    #[test]
+    fn a_body_of_exactly_the_longest_length_passes_and_one_byte_more_does_not() {
+        let text = vec![b'x'; 5000];
+        for (encoding, wire) in [
+            (Encoding::Identity, text.clone()),
+            (Encoding::Gzip, gzip(&text)),
+        ] {
+            assert_eq!(read(encoding, 5000, &wire).unwrap(), text);
+            assert_eq!(read(encoding, 4999, &wire), Err(BodyProblem::TooLong));
+        }
+    }
+
+    #[test]
+    fn the_wire_counts_as_well_as_what_comes_out_of_it() {
+        // Empty members bring nothing but length.
+        let wire = gzip(b"").repeat(100);
+        assert_eq!(read(Encoding::Gzip, wire.len(), &wire).unwrap(), "");
+        assert_eq!(
+            read(Encoding::Gzip, wire.len() - 1, &wire),
+            Err(BodyProblem::TooLong)
+        );
+    }
+
+    #[test]
+    fn a_gzip_body_that_ends_early_or_is_followed_by_rubbish_is_refused() {
+        let whole = gzip(b"all of it");
+        for end in 1..whole.len() {
+            let read = read(Encoding::Gzip, 100, &whole[..end]);
+            assert_eq!(read, Err(BodyProblem::Gzip), "{end}");
+        }
+        assert_eq!(
+            read(Encoding::Gzip, 100, &[&whole[..], b"rubbish"].concat()),
+            Err(BodyProblem::Gzip)
+        );
+        let twice = read(Encoding::Gzip, 100, &whole.repeat(2));
+        assert_eq!(twice.unwrap(), "all of itall of it");
+    }
+
+    #[test]
+    fn an_encoding_that_nobody_asked_for_is_refused_unless_the_body_is_empty() {
+        let encoding = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(CONTENT_ENCODING, HeaderValue::from_static(value));
+            }
+            Encoding::of(&headers)
+        };
+        assert_eq!(encoding(&[]), Encoding::Identity);
+        assert_eq!(encoding(&["identity"]), Encoding::Identity);
+        assert_eq!(encoding(&["GZIP"]), Encoding::Gzip);
+        assert_eq!(encoding(&["x-gzip"]), Encoding::Gzip);
+        for unasked in [
+            &["br"][..],
+            &["gzip, gzip"],
+            &["gzip", "gzip"],
+            &["deflate"],
+            &["zstd"],
+        ] {
+            assert_eq!(encoding(unasked), Encoding::Unasked);
+        }
+        assert_eq!(
+            read(Encoding::Unasked, 10, b"x"),
+            Err(BodyProblem::Encoding)
+        );
+        assert_eq!(read(Encoding::Unasked, 10, b"").unwrap(), "");
+        assert_eq!(read(Encoding::Gzip, 10, b"").unwrap(), "");
+    }
+
+    #[test]
+    fn a_bomb_is_refused_by_its_ratio_long_before_its_length() {
+        let wire = gzip(&vec![0; 4 * 1024 * 1024]);
+        let mut body = Body::new(Encoding::Gzip, usize::MAX);
+        assert_eq!(body.push(&wire), Err(BodyProblem::Ratio));
+        let Decoder::Gzip(decoder) = &body.decoder else {
+            panic!("gzip")
+        };
+        assert!(decoder.get_ref().bytes.len() <= FREE_OF_RATIO);
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_compressed_comes_out(text: Vec<u8>, size in 1..64_usize) {
+            let mut body = Body::new(Encoding::Gzip, usize::MAX);
+            for chunk in gzip(&text).chunks(size) {
+                body.push(chunk).unwrap();
+            }
+            prop_assert_eq!(body.finish(&mut HeaderMap::new()).unwrap(), text);
+        }
+
+        #[test]
+        fn rubbish_is_an_error_and_never_a_panic(wire: Vec<u8>) {
+            prop_assume!(!wire.is_empty() && !wire.starts_with(&[0x1f, 0x8b]));
+            prop_assert!(read(Encoding::Gzip, 1 << 20, &wire).is_err());
+        }
+    }
+}

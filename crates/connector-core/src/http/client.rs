@@ -1,0 +1,488 @@
+//! The transport: one client for every provider.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use http::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
+use http::{HeaderMap, Method};
+use rustls::ClientConfig;
+use rustls::crypto::ring;
+use rustls_platform_verifier::BuilderVerifierExt;
+use url::Url;
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::answer::{Body, BodyProblem, Encoding};
+use crate::http::bulkhead::Bulkhead;
+use crate::http::guard::{Destination, Guard};
+use crate::http::resolve::{NotPublic, PublicOnly};
+use crate::http::{
+    HttpTransport, Lane, LoopbackOpening, OutboundRequest, Resolver, Sent, SystemResolver,
+    TransportError, TransportErrorKind,
+};
+
+const OPERATION: &str = "http.client";
+const USER_AGENT: &str = concat!("connectors/", env!("CARGO_PKG_VERSION"));
+
+/// From the look-up to the end of the TLS handshake. Shorter than any deadline of ours, so that a
+/// host which does not answer is reported as such, with nothing sent.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request waits for others to the same host.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_PER_HOST: usize = 32;
+/// Without pings, a dead HTTP/2 connection would fail all requests to its host until TCP gives up.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// HTTP/1.1 has bounds of its own: 100 headers, about 400 KiB.
+const LARGEST_HTTP2_HEADERS: u32 = 64 * 1024;
+
+/// Settings of an [`HttpClient`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct HttpClientBuilder {
+    user_agent: String,
+    openings: Vec<LoopbackOpening>,
+    ports: Vec<u16>,
+    proxy: Option<Proxy>,
+    resolver: Arc<dyn Resolver>,
+    clock: Arc<dyn Clock>,
+    calls_per_host: usize,
+    token_requests_per_host: usize,
+}
+
+/// The operator's proxy; its URL may hold a password.
+#[derive(Clone)]
+struct Proxy(Url);
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Proxy").field(&self.0.host_str()).finish()
+    }
+}
+
+impl HttpClientBuilder {
+    /// Sets the `User-Agent` of requests that have none. Default: `connectors/<version>`.
+    pub fn with_user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = user_agent.into();
+        self
+    }
+
+    /// Adds the one kind of exception to the guard: a simulator on this machine.
+    pub fn with_opening(mut self, opening: LoopbackOpening) -> Self {
+        self.openings.push(opening);
+        self
+    }
+
+    /// Allows a port besides 443, for a provider that is described with one.
+    pub fn with_port(mut self, port: u16) -> Self {
+        self.ports.push(port);
+        self
+    }
+
+    /// Sends everything but simulator traffic through an HTTP proxy (`http://` or `https://`, with
+    /// or without user and password). Default: none; `HTTPS_PROXY` and its kin are not read.
+    ///
+    /// The proxy may stand in a private network. It looks the names of providers up itself, so it
+    /// must refuse private addresses by itself too.
+    pub fn with_proxy(mut self, proxy: Url) -> Self {
+        self.proxy = Some(Proxy(proxy));
+        self
+    }
+
+    /// Sets where names are looked up. Default: [`SystemResolver`].
+    pub fn with_resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
+        self.resolver = resolver;
+        self
+    }
+
+    /// Sets the clock that deadlines are measured on. Default: [`SystemClock`]. Connecting is in
+    /// addition bounded by 5 seconds of the machine's own clock.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Sets how many requests of a lane may be under way to one host. Default: 128 calls, 32 token
+    /// requests. More wait up to 5 seconds, then fail as [`TransportErrorKind::Busy`]. 0 counts as
+    /// 1.
+    pub fn with_requests_per_host(mut self, lane: Lane, requests: usize) -> Self {
+        match lane {
+            Lane::Call => self.calls_per_host = requests,
+            Lane::Token => self.token_requests_per_host = requests,
+        }
+        self
+    }
+
+    /// The client. Reads the machine's root certificates.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] if the machine has no root certificates, or the user agent or
+    /// the proxy's URL is not usable.
+    pub fn build(self) -> Result<HttpClient> {
+        let proxy_host = self
+            .proxy
+            .as_ref()
+            .and_then(|it| it.0.host_str())
+            .map(str::to_owned);
+        let resolver = Arc::new(PublicOnly::new(Arc::clone(&self.resolver), proxy_host));
+        let tls = tls()?;
+        let lane = |lane, places: usize| -> Result<LaneClients> {
+            Ok(LaneClients {
+                places: Bulkhead::new(places.max(1)),
+                public: self.client(lane, &tls, &resolver, self.proxy.as_ref())?,
+                opened: self.opened_client(lane, &tls, &resolver)?,
+            })
+        };
+        Ok(HttpClient {
+            calls: lane(Lane::Call, self.calls_per_host)?,
+            token_requests: lane(Lane::Token, self.token_requests_per_host)?,
+            guard: Guard {
+                openings: self.openings,
+                ports: self.ports,
+            },
+            clock: self.clock,
+        })
+    }
+
+    fn client(
+        &self,
+        lane: Lane,
+        tls: &ClientConfig,
+        resolver: &Arc<PublicOnly>,
+        proxy: Option<&Proxy>,
+    ) -> Result<reqwest::Client> {
+        let mut builder = self.lane(lane, tls, resolver).https_only(true);
+        if let Some(Proxy(url)) = proxy {
+            if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+                return Err(configuration("the proxy's URL must be http:// or https://"));
+            }
+            let proxy = reqwest::Proxy::all(url.as_str());
+            builder = builder.proxy(proxy.map_err(|error| unusable("the proxy", error))?);
+        }
+        builder
+            .build()
+            .map_err(|error| unusable("the user agent or TLS", error))
+    }
+
+    /// Leads to literal loopback addresses only: [`Guard::admit`] is what makes its URLs.
+    fn opened_client(
+        &self,
+        lane: Lane,
+        tls: &ClientConfig,
+        resolver: &Arc<PublicOnly>,
+    ) -> Result<Option<reqwest::Client>> {
+        if self.openings.is_empty() {
+            return Ok(None);
+        }
+        self.lane(lane, tls, resolver)
+            .build()
+            .map(Some)
+            .map_err(|error| unusable("the user agent or TLS", error))
+    }
+
+    fn lane(
+        &self,
+        lane: Lane,
+        tls: &ClientConfig,
+        resolver: &Arc<PublicOnly>,
+    ) -> reqwest::ClientBuilder {
+        let mut tls = tls.clone();
+        let builder = reqwest::Client::builder()
+            .user_agent(&self.user_agent)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .dns_resolver(Arc::clone(resolver))
+            .connect_timeout(CONNECT_TIMEOUT);
+        match lane {
+            Lane::Call => {
+                tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+                builder
+                    .pool_max_idle_per_host(IDLE_PER_HOST)
+                    .pool_idle_timeout(IDLE_TIMEOUT)
+                    .http2_max_header_list_size(LARGEST_HTTP2_HEADERS)
+                    .http2_keep_alive_interval(PING_INTERVAL)
+                    .http2_keep_alive_timeout(PING_TIMEOUT)
+            }
+            Lane::Token => {
+                tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+                builder.http1_only().pool_max_idle_per_host(0)
+            }
+        }
+        .tls_backend_preconfigured(tls)
+    }
+}
+
+fn tls() -> Result<ClientConfig> {
+    let unusable = |error: rustls::Error| {
+        configuration(
+            "TLS cannot be set up: the machine needs root certificates (package ca-certificates)",
+        )
+        .with_source(error)
+    };
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_platform_verifier()
+        .map_err(unusable)?
+        .with_no_client_auth();
+    Ok(config)
+}
+
+fn configuration(message: &'static str) -> Error {
+    Error::new(ErrorKind::Configuration, OPERATION, message)
+}
+
+fn unusable(what: &'static str, error: reqwest::Error) -> Error {
+    Error::new(
+        ErrorKind::Configuration,
+        OPERATION,
+        format!("{what} cannot be used for HTTP"),
+    )
+    .with_source(error.without_url())
+}
+
+/// The transport of this library: https to public hosts, and nothing else.
+///
+/// * A request goes out if its URL is https, names a host (no IP address in any spelling, no
+///   machine-local name, no userinfo) and port 443 or one that was allowed. If one of the host's
+///   addresses is not public, the request is refused; else a connection is made to one of exactly
+///   the addresses that were checked. [`LoopbackOpening`] is the one exception.
+/// * No redirect is followed, no proxy is taken from the environment, nothing is sent twice.
+/// * The answer's body is bounded on the wire, decompressed (gzip), and in the ratio of both: 100
+///   beyond 1 MiB. Its headers are bounded to 100 in HTTP/1.1, 64 KiB in HTTP/2.
+/// * A [`TransportError`] says [`Sent::No`] if the request was refused, found no place among the
+///   others to its host, or found no connection, and [`Sent::Maybe`] for all that comes later. A
+///   deadline of less than about 10 seconds may pass while connecting; that counts as later too.
+///
+/// The two [`Lane`]s share nothing but the settings. Logs method, host, status and milliseconds at
+/// the level `DEBUG`. Needs a tokio runtime with its I/O and time drivers. Build one per process: a
+/// client per call costs far more than the call.
+///
+/// ```no_run
+/// use connector_core::http::{HttpClient, LoopbackOpening, Origin};
+///
+/// let client = HttpClient::builder().with_user_agent("acme-orders/1.0").build()?;
+///
+/// // In tests: the real origin, answered by a simulator.
+/// let origin = Origin::parse("https://api.example.com")?;
+/// let opening = LoopbackOpening::new(origin, "127.0.0.1:4010".parse()?)?;
+/// let simulated = HttpClient::builder().with_opening(opening).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct HttpClient {
+    calls: LaneClients,
+    token_requests: LaneClients,
+    guard: Guard,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug)]
+struct LaneClients {
+    places: Bulkhead,
+    public: reqwest::Client,
+    opened: Option<reqwest::Client>,
+}
+
+impl LaneClients {
+    fn to(&self, destination: &Destination) -> &reqwest::Client {
+        match &self.opened {
+            Some(opened) if destination.is_opened => opened,
+            // Takes https only, so it refuses what should have gone through an opening.
+            _ => &self.public,
+        }
+    }
+}
+
+impl HttpClient {
+    /// Settings with their defaults.
+    pub fn builder() -> HttpClientBuilder {
+        HttpClientBuilder {
+            user_agent: USER_AGENT.to_owned(),
+            openings: Vec::new(),
+            ports: Vec::new(),
+            proxy: None,
+            resolver: Arc::new(SystemResolver),
+            clock: Arc::new(SystemClock::new()),
+            calls_per_host: 128,
+            token_requests_per_host: 32,
+        }
+    }
+
+    const fn lane(&self, lane: Lane) -> &LaneClients {
+        match lane {
+            Lane::Call => &self.calls,
+            Lane::Token => &self.token_requests,
+        }
+    }
+
+    async fn deliver(
+        &self,
+        lane: &LaneClients,
+        destination: Destination,
+        request: Outgoing,
+        timeout: Duration,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        let failed = |kind, sent| Err(TransportError::new(kind, sent));
+        let started = self.clock.monotonic();
+        let entered = pin!(lane.places.enter(&destination.host));
+        let patience = timeout.min(PLACE_TIMEOUT);
+        let Some(_place) = before(entered, self.clock.sleep(patience)).await else {
+            return failed(TransportErrorKind::Busy, Sent::No);
+        };
+        let left = timeout.saturating_sub(self.clock.monotonic().since(started));
+        if left.is_zero() {
+            return failed(TransportErrorKind::Timeout, Sent::No);
+        }
+        let exchange = pin!(exchange(lane.to(&destination), destination.url, request));
+        before(exchange, self.clock.sleep(left))
+            .await
+            .unwrap_or_else(|| failed(TransportErrorKind::Timeout, Sent::Maybe))
+    }
+}
+
+type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// What `future` brings, if it does before `deadline`.
+async fn before<F: Future + Unpin>(future: F, deadline: Sleep<'_>) -> Option<F::Output> {
+    match select(future, deadline).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(_) => None,
+    }
+}
+
+/// A request that lost its URL to the guard.
+struct Outgoing {
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+    longest_answer: usize,
+}
+
+async fn exchange(
+    client: &reqwest::Client,
+    url: Url,
+    outgoing: Outgoing,
+) -> Result<http::Response<Bytes>, TransportError> {
+    let Outgoing {
+        method,
+        mut headers,
+        body,
+        longest_answer,
+    } = outgoing;
+    // A range counts bytes of the encoded form, and who names encodings reads them.
+    let is_decoded = !headers.contains_key(ACCEPT_ENCODING) && !headers.contains_key(RANGE);
+    if is_decoded {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    let mut request = reqwest::Request::new(method, url);
+    *request.headers_mut() = headers;
+    if !body.is_empty() {
+        *request.body_mut() = Some(body.into());
+    }
+    let mut response = client.execute(request).await.map_err(failure)?;
+    let refused = |problem: BodyProblem| {
+        TransportError::new(TransportErrorKind::Answer, Sent::Maybe).with_source(problem)
+    };
+    let announced = response.content_length().unwrap_or(0);
+    if usize::try_from(announced).map_or(true, |length| length > longest_answer) {
+        return Err(refused(BodyProblem::TooLong));
+    }
+    let encoding = if is_decoded {
+        Encoding::of(response.headers())
+    } else {
+        Encoding::Identity
+    };
+    let mut body = Body::new(encoding, longest_answer);
+    while let Some(chunk) = response.chunk().await.map_err(failure)? {
+        body.push(&chunk).map_err(refused)?;
+    }
+    let mut answer = http::Response::new(Bytes::new());
+    *answer.status_mut() = response.status();
+    *answer.version_mut() = response.version();
+    *answer.headers_mut() = std::mem::take(response.headers_mut());
+    *answer.body_mut() = body.finish(answer.headers_mut()).map_err(refused)?;
+    Ok(answer)
+}
+
+/// Reads what reqwest tells, the one place that does.
+fn failure(error: reqwest::Error) -> TransportError {
+    let error = error.without_url();
+    let chain = || std::iter::successors(error.source(), |&cause| cause.source());
+    let (kind, sent) = if chain().any(<dyn StdError>::is::<NotPublic>) {
+        (TransportErrorKind::AddressRefused, Sent::No)
+    } else if error.is_connect() {
+        // Look-up, TCP, proxy tunnel or TLS: the request itself comes after all of them.
+        (TransportErrorKind::Connect, Sent::No)
+    } else if error.is_builder() {
+        (TransportErrorKind::AddressRefused, Sent::No)
+    } else if error.is_timeout() {
+        (TransportErrorKind::Timeout, Sent::Maybe)
+    } else if chain()
+        .filter_map(<dyn StdError>::downcast_ref::<hyper::Error>)
+        .any(hyper::Error::is_parse)
+    {
+        (TransportErrorKind::Answer, Sent::Maybe)
+    } else {
+        (TransportErrorKind::Broken, Sent::Maybe)
+    };
+    TransportError::new(kind, sent).with_source(error)
+}
+
+#[async_trait]
+impl HttpTransport for HttpClient {
+    async fn send(
+        &self,
+        request: OutboundRequest,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        let OutboundRequest {
+            request,
+            timeout,
+            longest_answer,
+            lane,
+        } = request;
+        let (mut parts, body) = request.into_parts();
+        let Some(destination) = self.guard.admit(&parts.uri, &mut parts.headers) else {
+            tracing::debug!(method = %parts.method, "request refused: its address is not allowed");
+            return Err(TransportError::new(
+                TransportErrorKind::AddressRefused,
+                Sent::No,
+            ));
+        };
+        let host = destination.host.clone();
+        let method = parts.method.clone();
+        let outgoing = Outgoing {
+            method: parts.method,
+            headers: parts.headers,
+            body,
+            longest_answer,
+        };
+        let started = self.clock.monotonic();
+        let answer = self
+            .deliver(self.lane(lane), destination, outgoing, timeout)
+            .await;
+        let elapsed_ms = self.clock.monotonic().since(started).as_millis();
+        let elapsed_ms = u64::try_from(elapsed_ms).unwrap_or(u64::MAX);
+        match &answer {
+            Ok(answer) => {
+                let status = answer.status().as_u16();
+                tracing::debug!(%method, host, status, elapsed_ms, "answered");
+            }
+            Err(error) => {
+                let (kind, sent) = (error.kind(), error.sent());
+                tracing::debug!(%method, host, ?kind, ?sent, elapsed_ms, "no answer");
+            }
+        }
+        answer
+    }
+}

@@ -1,0 +1,133 @@
+//! Names to addresses: what was checked is what is connected to.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use crate::http::address::is_public;
+
+/// Where an [`HttpClient`](crate::http::HttpClient) looks names up.
+///
+/// Its answers are not trusted: if one address of an answer is not public, the whole look-up is
+/// refused; else a connection is made to one of exactly these addresses. Called from many tasks at
+/// once, once per connection, with a lower-case host name.
+#[async_trait]
+pub trait Resolver: fmt::Debug + Send + Sync + 'static {
+    /// The addresses of `host`.
+    ///
+    /// # Errors
+    /// Whatever kept the name from being looked up. An empty list counts as an error too.
+    async fn look_up(&self, host: &str) -> io::Result<Vec<IpAddr>>;
+}
+
+/// The resolver of the machine (`getaddrinfo`). Needs a tokio runtime.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct SystemResolver;
+
+#[async_trait]
+impl Resolver for SystemResolver {
+    async fn look_up(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        let found = tokio::net::lookup_host((host, 0)).await?;
+        Ok(found.map(|address| address.ip()).collect())
+    }
+}
+
+/// What refuses a look-up; found again in the chain of reqwest's error.
+#[derive(Debug, thiserror::Error)]
+#[error("the name leads to an address that is not public")]
+pub(crate) struct NotPublic;
+
+/// Passes on the answers that name public addresses only.
+#[derive(Debug)]
+pub(crate) struct PublicOnly {
+    resolver: Arc<dyn Resolver>,
+    /// The operator's proxy, which may stand in the private network.
+    proxy_host: Option<String>,
+}
+
+impl PublicOnly {
+    pub(crate) fn new(resolver: Arc<dyn Resolver>, proxy_host: Option<String>) -> Self {
+        Self {
+            resolver,
+            proxy_host,
+        }
+    }
+}
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        let resolver = Arc::clone(&self.resolver);
+        // With a proxy every connection goes to it, so its name is never a provider's.
+        let is_proxy = self.proxy_host.as_deref() == Some(name.as_str());
+        Box::pin(async move {
+            let found = resolver.look_up(name.as_str()).await?;
+            if found.is_empty() {
+                return Err(io::Error::from(io::ErrorKind::NotFound).into());
+            }
+            if !is_proxy && !found.iter().copied().all(is_public) {
+                return Err(NotPublic.into());
+            }
+            // Port 0 stands for the port of the URL.
+            let addresses: Addrs = Box::new(found.into_iter().map(|ip| SocketAddr::new(ip, 0)));
+            Ok(addresses)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Scripted(Mutex<Vec<Vec<&'static str>>>);
+
+    #[async_trait]
+    impl Resolver for Scripted {
+        async fn look_up(&self, _host: &str) -> io::Result<Vec<IpAddr>> {
+            let next = self.0.lock().unwrap().remove(0);
+            Ok(next.iter().map(|text| text.parse().unwrap()).collect())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_passed_on_is_what_was_checked_and_a_rebound_name_is_refused() {
+        let scripted = Scripted(Mutex::new(vec![
+            vec!["93.184.215.14", "2606:2800::1"],
+            vec!["127.0.0.1"],
+            vec!["93.184.215.14", "10.0.0.1"],
+            vec!["93.184.215.14", "::ffff:127.0.0.1"],
+            vec![],
+        ]));
+        let resolver = PublicOnly::new(Arc::new(scripted), None);
+        let look_up = || resolver.resolve("rebinds.example".parse().unwrap());
+        let first: Vec<_> = look_up().await.ok().unwrap().collect();
+        assert_eq!(
+            first,
+            [
+                "93.184.215.14:0".parse().unwrap(),
+                "[2606:2800::1]:0".parse().unwrap()
+            ]
+        );
+        for _ in 0..3 {
+            assert!(look_up().await.err().unwrap().is::<NotPublic>());
+        }
+        assert!(!look_up().await.err().unwrap().is::<NotPublic>());
+    }
+
+    #[tokio::test]
+    async fn only_the_proxys_own_name_may_be_private() {
+        let scripted = Scripted(Mutex::new(vec![vec!["10.0.0.1"], vec!["10.0.0.1"]]));
+        let resolver = PublicOnly::new(Arc::new(scripted), Some("proxy.example".into()));
+        let proxy = resolver.resolve("proxy.example".parse().unwrap()).await;
+        assert_eq!(proxy.ok().unwrap().count(), 1);
+        let other = resolver.resolve("other.example".parse().unwrap()).await;
+        assert!(other.err().unwrap().is::<NotPublic>());
+    }
+}

@@ -1,0 +1,188 @@
+//! Bombs: refused within the limits, and without the memory that they would like to have.
+//!
+//! One test, since it measures the process.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::print_stdout, reason = "the measured figures are the point")]
+#![allow(clippy::unwrap_used, reason = "the helpers here are part of the test")]
+
+mod server;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use connector_core::http::{HttpTransport, Lane, OutboundRequest, Sent, TransportErrorKind};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tokio::io::AsyncWriteExt;
+
+use self::server::{ORIGIN, Server, encoded, gzip, read_request};
+
+const MIB: u64 = 1024 * 1024;
+
+/// The memory that this process has resident now (`VmRSS`) or had at most (`VmHWM`), in bytes.
+fn resident(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
+        .unwrap();
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    kib * 1024
+}
+
+fn zeros(length: u64) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let block = vec![0; 64 * 1024];
+    for _ in 0..length / 65_536 {
+        encoder.write_all(&block).unwrap();
+    }
+    encoder.finish().unwrap()
+}
+
+/// Sends `head`, then `piece` until `total` bytes have gone or the client has had enough.
+async fn pouring(
+    head: impl Into<Bytes>,
+    piece: impl Into<Bytes>,
+    total: u64,
+    poured: &Arc<AtomicU64>,
+) -> Server {
+    let (head, piece, poured) = (head.into(), piece.into(), Arc::clone(poured));
+    Server::start(move |mut stream| {
+        let (head, piece, poured) = (head.clone(), piece.clone(), Arc::clone(&poured));
+        async move {
+            read_request(&mut stream).await;
+            let _ = stream.write_all(&head).await;
+            let mut sent = 0;
+            while sent < total && stream.write_all(&piece).await.is_ok() {
+                sent += piece.len() as u64;
+                poured.store(sent, Ordering::SeqCst);
+            }
+            // Stays open: that the client leaves is its own decision.
+            let _ = read_request(&mut stream).await;
+        }
+    })
+    .await
+}
+
+/// What it is, what comes first, what comes again and again, how much of that.
+type Bomb = (&'static str, Vec<u8>, Vec<u8>, u64);
+
+fn bombs(bomb: &[u8], twice: &[u8]) -> [Bomb; 10] {
+    let line = vec![b'x'; 64 * 1024];
+    let header: Vec<u8> = (0..1000).flat_map(|_| *b"x-header: value\r\n").collect();
+    let chunk = [b"10000\r\n", &line[..], b"\r\n"].concat();
+    let head = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n");
+    [
+        ("gzip bomb", encoded("gzip", bomb), vec![], 0),
+        (
+            "gzip bomb in pieces without an end",
+            head("content-encoding: gzip").into(),
+            bomb.to_vec(),
+            1024 * MIB,
+        ),
+        (
+            "gzip in gzip, as the header says",
+            encoded("gzip, gzip", twice),
+            vec![],
+            0,
+        ),
+        (
+            "endless body",
+            head("x-endless: yes").into(),
+            line.clone(),
+            1024 * MIB,
+        ),
+        (
+            "endless chunks",
+            head("transfer-encoding: chunked").into(),
+            chunk,
+            1024 * MIB,
+        ),
+        (
+            "1 GB, announced",
+            head("content-length: 1073741824").into(),
+            line.clone(),
+            1024 * MIB,
+        ),
+        (
+            "1 GB of status line",
+            b"HTTP/1.1 200 ".to_vec(),
+            line.clone(),
+            1024 * MIB,
+        ),
+        (
+            "1 GB of one header",
+            b"HTTP/1.1 200 OK\r\nx-long: ".to_vec(),
+            line.clone(),
+            1024 * MIB,
+        ),
+        (
+            "100,000 headers",
+            b"HTTP/1.1 200 OK\r\n".to_vec(),
+            header,
+            100_000 * 17,
+        ),
+        (
+            "1 GB of chunk extension",
+            [head("transfer-encoding: chunked").as_bytes(), b"1;"].concat(),
+            line,
+            1024 * MIB,
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn bombs_are_refused_within_32_mib() {
+    let plain = Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    let client = plain.opened().build().unwrap();
+    let request = || http::Request::get(ORIGIN).body(Bytes::new()).unwrap();
+    let answer = client.send(OutboundRequest::new(request())).await.unwrap();
+    assert_eq!(answer.body(), "ok");
+
+    let bomb = zeros(128 * MIB);
+    let ratio = 128 * MIB / bomb.len() as u64;
+    let twice = gzip(&bomb);
+    println!("bomb: {ratio} to 1");
+    assert!(ratio > 1_000);
+
+    let cases = bombs(&bomb, &twice);
+    let before = resident("VmRSS");
+    let mut refused = 0;
+    let count = cases.len();
+    for (what, head, piece, total) in cases {
+        for lane in [Lane::Call, Lane::Token] {
+            let poured = Arc::new(AtomicU64::new(0));
+            let server = pouring(head.clone(), piece.clone(), total, &poured).await;
+            let client = server.opened().build().unwrap();
+            let mut outbound = OutboundRequest::new(request());
+            outbound.lane = lane;
+            let error = client.send(outbound).await.expect_err(what);
+            assert_eq!(error.sent(), Sent::Maybe, "{what}");
+            let kinds = [TransportErrorKind::Answer, TransportErrorKind::Broken];
+            assert!(kinds.contains(&error.kind()), "{what}: {error:?}");
+            // The longest answer, and what fits into socket buffers.
+            let poured = poured.load(Ordering::SeqCst);
+            assert!(poured <= 24 * MIB, "{what}: {poured} bytes were taken");
+        }
+        refused += 1;
+        println!(
+            "{what}: refused, peak + {} KiB",
+            (resident("VmHWM") - before) / 1024
+        );
+    }
+    // A gzip file inside a gzip answer is data: it is taken off once.
+    let server = Server::answering(encoded("gzip", &twice)).await;
+    let client = server.opened().build().unwrap();
+    let answer = client.send(OutboundRequest::new(request())).await.unwrap();
+    assert_eq!(answer.body(), &bomb);
+
+    let growth = resident("VmHWM") - before;
+    println!(
+        "bombs refused: {refused} of {count}, peak + {} KiB",
+        growth / 1024
+    );
+    assert!(growth <= 32 * MIB, "{growth} bytes");
+}

@@ -1,0 +1,404 @@
+//! The first half of a connect: where the browser is sent, and what is remembered until it is back.
+
+use std::fmt;
+use std::time::Duration;
+
+use connector_core::cipher::SealedKind;
+use connector_core::description::{Description, GrantsPerAccount};
+use connector_core::oauth::{AuthorizationRequest, CodeVerifier, random_token};
+use connector_core::store::{NewState, PutStateOutcome, StateKey};
+use connector_core::{
+    Actor, App, AppKey, Connection, ConnectionId, Connector, CorrelationId, Error, ErrorKind,
+    ProviderId, Random, Result, TenantId,
+};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::flow::{AUTHORIZE, Binding, Flow, Purpose, Reason, row_of};
+use crate::hub::{Hub, Inner};
+
+/// How long a flow waits for its callback.
+const OPEN_FOR: Duration = Duration::from_secs(10 * 60);
+/// How long a flow is kept from its callback on: as long as what it may have in quarantine.
+pub(crate) const KEEP_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest return address, in bytes.
+const LONGEST_RETURN: usize = 2048;
+
+impl Hub {
+    /// Begins to connect an account at `provider` for `tenant`: name the actor, then call
+    /// [`Authorize::begin`] and send the browser to its URL.
+    ///
+    /// Beginning changes state: offer it by POST with protection against forged requests, and only
+    /// to users who may connect accounts for this tenant.
+    pub fn authorize(&self, tenant: &TenantId, provider: ProviderId) -> Authorize {
+        Authorize {
+            hub: self.clone(),
+            tenant: tenant.clone(),
+            provider,
+            actor: None,
+            correlation: None,
+            app: None,
+            account: None,
+            connection: None,
+            return_to: None,
+            binding: None,
+            takeover: false,
+        }
+    }
+}
+
+/// A connect that is about to begin.
+#[must_use = "nothing happens before begin is awaited"]
+pub struct Authorize {
+    hub: Hub,
+    tenant: TenantId,
+    provider: ProviderId,
+    actor: Option<Actor>,
+    correlation: Option<CorrelationId>,
+    app: Option<AppKey>,
+    account: Option<String>,
+    connection: Option<ConnectionId>,
+    return_to: Option<String>,
+    binding: Option<SecretString>,
+    takeover: bool,
+}
+
+impl fmt::Debug for Authorize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authorize")
+            .field("tenant", &self.tenant)
+            .field("provider", &self.provider)
+            .field("actor", &self.actor)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Authorize {
+    /// Names who connects. Required.
+    pub fn actor(mut self, actor: Actor) -> Self {
+        self.actor = Some(actor);
+        self
+    }
+
+    /// Ties the connect to the application's own log; without it an id is drawn.
+    pub fn correlation(mut self, correlation: CorrelationId) -> Self {
+        self.correlation = Some(correlation);
+        self
+    }
+
+    /// Uses this registration instead of the `default` one.
+    pub fn app(mut self, app: AppKey) -> Self {
+        self.app = Some(app);
+        self
+    }
+
+    /// Names the account, for providers whose accounts have hosts of their own: what a person typed
+    /// is enough.
+    pub fn account(mut self, account: impl Into<String>) -> Self {
+        self.account = Some(account.into());
+        self
+    }
+
+    /// Authorizes a known connection anew. It keeps its id; another account is refused.
+    pub fn reconnect(mut self, connection: ConnectionId) -> Self {
+        self.connection = Some(connection);
+        self
+    }
+
+    /// Where the application sends the browser in the end: a path of its own, with its query.
+    pub fn return_to(mut self, path: impl Into<String>) -> Self {
+        self.return_to = Some(path.into());
+        self
+    }
+
+    /// The browser's binding cookie, if it sent one, so that several connects in one browser share
+    /// it. A value that is not one is not used.
+    pub fn binding(mut self, cookie: impl Into<SecretString>) -> Self {
+        self.binding = Some(cookie.into());
+        self
+    }
+
+    /// Where a provider allows one grant for each account: ends another tenant's connection to the
+    /// account once this one is authorized. Ask somebody who may decide that.
+    pub fn takeover(mut self) -> Self {
+        self.takeover = true;
+        self
+    }
+
+    /// Checks everything, remembers the flow for 10 minutes, and says where to send the browser.
+    ///
+    /// # Errors
+    /// Nothing is stored with any of them: [`ErrorKind::InvalidInput`] names the argument to
+    /// correct; [`ErrorKind::NotFound`] if the tenant has no such connection;
+    /// [`ErrorKind::ConnectedElsewhere`] if another tenant holds the account's only grant;
+    /// [`ErrorKind::Configuration`] or [`ErrorKind::Unsupported`] if the connector or the app cannot
+    /// do it; [`ErrorKind::RateLimited`] while the tenant has 100 connects open;
+    /// [`ErrorKind::StoreUnavailable`]: begin again.
+    pub async fn begin(self) -> Result<Authorization> {
+        let actor = required(self.actor.clone(), AUTHORIZE)?;
+        let inner = &*self.hub.inner;
+        let connector = inner.connector(&self.provider)?;
+        let description = connector.description();
+        let known = match self.connection {
+            Some(id) => Some(self.known(inner, id).await?),
+            None => None,
+        };
+        let app_key = match &known {
+            Some(known) => known.app.clone(),
+            None => self.app.clone().unwrap_or_default(),
+        };
+        let account_host = self.account_host(&**connector, known.as_ref())?;
+        if let Some(path) = &self.return_to {
+            check_return(path)?;
+        }
+        let app = inner.app(&self.provider, &self.tenant, &app_key).await?;
+        let random = &*inner.random;
+        let purpose = Purpose {
+            tenant: self.tenant,
+            provider: self.provider,
+            app: app_key,
+            actor,
+            correlation: correlation(self.correlation, random)?,
+            connection: self.connection,
+            candidate: ConnectionId::generate(random)?,
+            account_host,
+            requested: requested(&app, description),
+            takeover: self.takeover,
+        };
+        if description.grants_per_account == GrantsPerAccount::One
+            && !purpose.takeover
+            && !inner.elsewhere(&purpose, None).await?.is_empty()
+        {
+            return Err(Reason::CONNECTED_ELSEWHERE.error(AUTHORIZE, None));
+        }
+
+        let state = random_token(random)?;
+        let binding = match self.binding.filter(is_binding) {
+            Some(binding) => binding,
+            None => random_token(random)?,
+        };
+        let flow = Flow {
+            client_id: app.client_id().to_owned(),
+            redirect_uri: app.redirect_uri().cloned(),
+            return_to: self.return_to,
+            binding: Binding::of(&binding),
+            verifier: CodeVerifier::generate(random)?,
+            expires_at: inner.clock.now().after(OPEN_FOR),
+            purpose,
+        };
+        let request = AuthorizationRequest::new(&app, &state, &flow.verifier)
+            .with_account_host(flow.purpose.account_host.as_deref());
+        let url = connector.authorization_url(&request)?;
+        inner.remember(&state, &flow).await?;
+        Ok(Authorization {
+            url,
+            binding,
+            expires_in: OPEN_FOR,
+        })
+    }
+
+    async fn known(&self, inner: &Inner, id: ConnectionId) -> Result<Connection> {
+        let key = connector_core::ConnectionKey::new(self.tenant.clone(), id);
+        let stored = inner.store.load(&key).await?.ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                AUTHORIZE,
+                "this tenant has no such connection; list its connections for their ids",
+            )
+        })?;
+        let known = stored.connection;
+        if known.provider != self.provider {
+            return Err(invalid(
+                "the connection belongs to another provider; name that one",
+            ));
+        }
+        if self.app.as_ref().is_some_and(|app| *app != known.app) {
+            return Err(invalid(
+                "the connection was made with another registration; leave the app out",
+            ));
+        }
+        Ok(known)
+    }
+
+    /// The host that the flow is for, as the connector's rule accepts it.
+    fn account_host(
+        &self,
+        connector: &dyn Connector,
+        known: Option<&Connection>,
+    ) -> Result<Option<String>> {
+        let named = match &self.account {
+            Some(text) => connector.account_host(text)?,
+            None => None,
+        };
+        // What a database says is no more trusted than what a person types.
+        let stored = match known.and_then(|known| known.account.host.as_ref()) {
+            Some(text) => connector.account_host(text)?,
+            None => None,
+        };
+        if named.is_some() && stored.is_some() && named != stored {
+            return Err(invalid(
+                "the connection leads to another account; connect this one on its own",
+            ));
+        }
+        let host = stored.or(named);
+        if host.is_none() && connector.description().account_host.is_some() {
+            return Err(invalid(
+                "accounts of this provider have their own hosts; name the account",
+            ));
+        }
+        Ok(host)
+    }
+}
+
+impl Inner {
+    async fn remember(&self, state: &SecretString, flow: &Flow) -> Result<()> {
+        let key = StateKey::of(state.expose_secret());
+        let row = row_of(&key);
+        let place = flow.purpose.place(&row, SealedKind::State);
+        let sealed = self
+            .seal_flow(&place, flow.to_plaintext()?.expose())
+            .await?;
+        let new = NewState {
+            key,
+            tenant: flow.purpose.tenant.clone(),
+            provider: flow.purpose.provider.clone(),
+            app: flow.purpose.app.clone(),
+            binding: *flow.binding.as_bytes(),
+            sealed,
+            open_for: OPEN_FOR,
+            keep_for: KEEP_FOR,
+        };
+        match self.store.put_state(new).await? {
+            PutStateOutcome::Stored => Ok(()),
+            PutStateOutcome::TooMany => Err(Error::new(
+                ErrorKind::RateLimited,
+                AUTHORIZE,
+                "the tenant has 100 connects open; finish one of them, or begin again when one has \
+                 run out, which takes 10 minutes at most",
+            )),
+        }
+    }
+}
+
+/// A connect that has begun.
+pub struct Authorization {
+    url: Url,
+    binding: SecretString,
+    expires_in: Duration,
+}
+
+impl Authorization {
+    /// Where to send the browser. It carries the flow's `state`: do not log it.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// What ties the flow to this browser: set it as a cookie whose name starts with `__Host-`,
+    /// `HttpOnly`, `Secure`, `SameSite=Lax`, and hand it to [`Hub::callback`].
+    #[must_use]
+    pub fn binding(&self) -> &SecretString {
+        &self.binding
+    }
+
+    /// How long the flow waits for its callback.
+    #[must_use]
+    pub fn expires_in(&self) -> Duration {
+        self.expires_in
+    }
+}
+
+impl fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authorization")
+            .field("host", &self.url.host_str())
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Every call that changes something says who asks for it.
+pub(crate) fn required(actor: Option<Actor>, operation: &'static str) -> Result<Actor> {
+    actor.ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidInput,
+            operation,
+            "the call names no actor; say who asks",
+        )
+    })
+}
+
+pub(crate) fn correlation(
+    given: Option<CorrelationId>,
+    random: &dyn Random,
+) -> Result<CorrelationId> {
+    match given {
+        Some(given) => Ok(given),
+        None => Ok(CorrelationId::new(
+            ConnectionId::generate(random)?.to_string(),
+        )?),
+    }
+}
+
+/// The scopes that an app asks for.
+pub(crate) fn requested(app: &App, description: &Description) -> Vec<String> {
+    match app.scopes() {
+        [] => description.scopes.default.clone(),
+        scopes => scopes.to_vec(),
+    }
+}
+
+/// 43 characters of base64url: nothing else was ever handed out as a binding.
+fn is_binding(text: &SecretString) -> bool {
+    let text = text.expose_secret().as_bytes();
+    text.len() == 43
+        && text
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
+/// A path on the application's own host, and nothing that a browser takes for another host.
+fn check_return(path: &str) -> Result<()> {
+    let own = path.starts_with('/') && !path[1..].starts_with(['/', '\\']);
+    if own && path.len() <= LONGEST_RETURN && !path.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err(invalid(
+            "the return address must be a path of the application: one slash, not followed by a \
+             slash or backslash, without control characters, at most 2,048 bytes",
+        ))
+    }
+}
+
+fn invalid(message: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidInput, AUTHORIZE, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_own_paths_are_return_addresses() {
+        for good in ["/", "/a", "/a//b?x=/y#z", "/\u{e4}"] {
+            check_return(good).unwrap();
+        }
+        let long = format!("/{}", "a".repeat(LONGEST_RETURN));
+        for bad in [
+            "",
+            "a",
+            "//evil.example",
+            "/\\evil.example",
+            "\\/evil.example",
+            "https://evil.example",
+            "/\t/evil.example",
+            "/a\r\nb",
+            " /a",
+            "/a\u{0}",
+            "/\u{85}",
+            &long,
+        ] {
+            assert!(check_return(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Testing a connection on demand, and reading what is known about its account.
+
+use std::sync::Arc;
+
+use connector_core::oauth::Identity;
+use connector_core::store::{Effects, Patch, Stored, UpdateOutcome};
+use connector_core::{
+    AuditClass, AuditEntry, ConnectionKey, Context, DegradedReason, Error, ErrorKind, Event,
+    Generation, RequestContext, Result, Retry, Status,
+};
+
+use crate::hub::{Hub, Inner, not_found};
+
+const OPERATION: &str = "hub.check";
+/// How often a record that moves meanwhile is looked at again.
+const ATTEMPTS: usize = 16;
+
+/// What a test of a connection found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CheckOutcome {
+    /// The provider accepted the credential and named the connection's account.
+    Works,
+    /// The provider accepted the credential and named another account.
+    OtherAccount,
+    /// The credential could not be tested, or was refused; the error says why, and whether the
+    /// owner is needed.
+    Failed(Error),
+}
+
+impl CheckOutcome {
+    /// True if the connection works.
+    #[must_use]
+    pub const fn works(&self) -> bool {
+        matches!(self, Self::Works)
+    }
+
+    /// What is recorded: nothing, or the stable name of what went wrong.
+    fn error(&self) -> Option<String> {
+        match self {
+            Self::Works => None,
+            Self::OtherAccount => Some("other_account".to_owned()),
+            Self::Failed(error) => Some(error.kind().as_str().to_owned()),
+        }
+    }
+}
+
+impl Hub {
+    /// Tests a connection now: asks the provider whose credential it is. Time and result are kept
+    /// with the connection.
+    ///
+    /// A credential that the provider refuses is refreshed once, as for any other call. A connection
+    /// that was degraded because its token was refused is well again if the test succeeds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such connection or it was disconnected;
+    /// [`ErrorKind::Unsupported`] if the provider names no accounts; [`ErrorKind::StoreUnavailable`]
+    /// if the result cannot be recorded: repeat it; [`ErrorKind::ShuttingDown`] after
+    /// [`Hub::shutdown`]. Everything else is a result: [`CheckOutcome::Failed`].
+    pub async fn check(
+        &self,
+        key: &ConnectionKey,
+        context: RequestContext,
+    ) -> Result<CheckOutcome> {
+        self.inner.accepting(OPERATION)?;
+        let stored = self.inner.store.load(key).await?;
+        let stored = stored.filter(|stored| stored.connection.is_live());
+        let stored = stored.ok_or_else(not_found)?;
+        let (outcome, generation) = match self.identify(key, &stored).await {
+            Ok((identity, generation)) => {
+                let right = identity.account.key == stored.connection.account.key;
+                let outcome = if right {
+                    CheckOutcome::Works
+                } else {
+                    CheckOutcome::OtherAccount
+                };
+                (outcome, Some(generation))
+            }
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
+            Err(error) => (CheckOutcome::Failed(error), None),
+        };
+        let (works, error) = (outcome.works(), outcome.error());
+        let record = |stored: &Stored| {
+            let from = &stored.connection.status;
+            let well = works && *from == Status::Degraded(DegradedReason::Unauthorized);
+            let patch = Patch {
+                check: Some(error.clone()),
+                confirmed: generation,
+                status: well.then_some(Status::Connected),
+                ..Patch::default()
+            };
+            let effects = if well {
+                Effects::none().with_audit(recovered(stored, &context))
+            } else {
+                Effects::none()
+            };
+            (patch, effects)
+        };
+        self.inner.patch(key, record).await?;
+        Ok(outcome)
+    }
+
+    /// Who the credential belongs to, and which generation the provider accepted.
+    pub(crate) async fn identify(
+        &self,
+        key: &ConnectionKey,
+        stored: &Stored,
+    ) -> Result<(Identity, Generation)> {
+        let inner = &self.inner;
+        let connection = &stored.connection;
+        let connector = Arc::clone(inner.connector(&connection.provider)?);
+        let app = inner
+            .app(&connection.provider, &key.tenant, &connection.app)
+            .await?;
+        let cx = Context::new(&app, &*inner.transport, &*inner.clock);
+        drop(self.access_token(key).await?);
+        let mut repeated = false;
+        loop {
+            let Some((generation, credential)) = inner.cache.newest(key) else {
+                return Err(not_found());
+            };
+            match connector.identify(&cx, &credential).await {
+                Ok(identity) => {
+                    inner.cache.worked(key, generation);
+                    return Ok((identity, generation));
+                }
+                Err(error) if error.kind() == ErrorKind::Unauthorized && !repeated => {
+                    drop(self.after_rejection(key, generation).await?);
+                    repeated = true;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Changes a record as `record` says, looking again as long as it moves. Nothing is changed if
+    /// the connection has ended meanwhile.
+    pub(crate) async fn patch(
+        &self,
+        key: &ConnectionKey,
+        record: impl Fn(&Stored) -> (Patch, Effects) + Send,
+    ) -> Result<()> {
+        let mut stored = self.store.load(key).await?;
+        for _ in 0..ATTEMPTS {
+            let Some(now) = stored.take().filter(|it| it.connection.is_live()) else {
+                return Ok(());
+            };
+            let (patch, effects) = record(&now);
+            let version = now.connection.version;
+            match self.store.update(key, version, patch, effects).await? {
+                UpdateOutcome::Updated(_) | UpdateOutcome::Missing => return Ok(()),
+                UpdateOutcome::Moved(moved) => stored = Some(*moved),
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Conflict,
+            "hub.patch",
+            "the connection kept changing meanwhile; repeat it",
+        )
+        .with_retry(Retry::Backoff))
+    }
+}
+
+fn recovered(stored: &Stored, context: &RequestContext) -> AuditEntry {
+    let connection = &stored.connection;
+    AuditEntry {
+        class: AuditClass::Connection,
+        tenant: connection.key.tenant.clone(),
+        provider: connection.provider.clone(),
+        app: connection.app.clone(),
+        connection: Some(connection.key.id),
+        context: context.clone(),
+        event: Event::StatusChanged {
+            from: connection.status.clone(),
+            to: Status::Connected,
+        },
+        notify: true,
+    }
+}

@@ -1,0 +1,323 @@
+//! From a credential to a connection: whose account it is, whether it may take its place, and the
+//! one commit that puts it there. Callbacks, adoptions and what is taken up from quarantine meet
+//! here.
+
+mod claim;
+mod place;
+
+use std::future::Future;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector_core::cipher::SealedKind;
+use connector_core::oauth::Identity;
+use connector_core::store::{ConnectOutcome, Expiries, Quarantined, StateKey};
+use connector_core::{
+    Connection, ConnectionKey, Context, Credential, Error, ErrorKind, Result, Retry,
+};
+
+pub(crate) use self::claim::{ClaimEnd, Claimed};
+use self::place::Passage;
+use crate::flow::{Answer, Purpose, Reason, row_of};
+use crate::hub::Inner;
+use crate::vault::FlowPlace;
+
+/// The pauses between the tries to identify an account.
+const IDENTIFY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+/// How long a store that is down is waited for when what it should keep is in quarantine.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The pauses between calls of a store that is down.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// An account that is connected: its connection, where to go on, and what was granted.
+///
+/// It can be used as the [`Connection`] itself.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Connected {
+    connection: Connection,
+    return_to: Option<String>,
+    scopes: ScopeReport,
+}
+
+impl Connected {
+    /// The connection.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The connection, without the rest.
+    #[must_use]
+    pub fn into_connection(self) -> Connection {
+        self.connection
+    }
+
+    /// The return address that the connect began with: a path of the application.
+    #[must_use]
+    pub fn return_to(&self) -> Option<&str> {
+        self.return_to.as_deref()
+    }
+
+    /// What was granted of what was asked for.
+    #[must_use]
+    pub fn scopes(&self) -> &ScopeReport {
+        &self.scopes
+    }
+
+    pub(crate) fn with_return(mut self, return_to: Option<String>) -> Self {
+        self.return_to = return_to;
+        self
+    }
+
+    pub(crate) fn new(connection: Connection, requested: &[String], granted: Vec<String>) -> Self {
+        let missing = requested
+            .iter()
+            .filter(|scope| !granted.contains(scope))
+            .cloned()
+            .collect();
+        Self {
+            connection,
+            return_to: None,
+            scopes: ScopeReport { granted, missing },
+        }
+    }
+}
+
+impl Deref for Connected {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+/// Granted scopes beside the ones that were asked for. What the connector cannot work without is
+/// never missing: such a grant is refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ScopeReport {
+    /// What was granted; empty if the provider does not say.
+    pub granted: Vec<String>,
+    /// What was asked for and not granted: offer less, or ask again.
+    pub missing: Vec<String>,
+}
+
+/// Why a credential is not a connection's.
+#[derive(Debug)]
+pub(crate) enum Setback {
+    /// It never will be. What is left of it is taken care of.
+    Refused(Reason, Option<Error>),
+    /// It is not yet. What was in quarantine still is.
+    Later(Error),
+}
+
+impl From<Error> for Setback {
+    fn from(error: Error) -> Self {
+        Self::Later(error)
+    }
+}
+
+/// Where a credential comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Origin {
+    /// From a code: it is in quarantine under this key, and ours to revoke.
+    Code(StateKey),
+    /// From the application, which keeps it.
+    Application,
+}
+
+impl Inner {
+    /// Finds out whose account a credential leads to and makes it that connection's.
+    pub(crate) async fn settle(
+        &self,
+        purpose: &Purpose,
+        credential: Credential,
+        claim: Option<Claimed>,
+        obtained_for: Option<ConnectionKey>,
+        origin: Origin,
+    ) -> Result<Connected, Setback> {
+        let connector = self.connector(&purpose.provider)?;
+        let credential = Arc::new(credential);
+        let passage = Passage {
+            purpose,
+            description: connector.description(),
+            credential: &credential,
+            origin,
+            obtained_for,
+            identity: self.identify(purpose, &credential).await?,
+            // Afterwards: the tries take their time.
+            expiries: self.expiries(&credential),
+        };
+        self.place(&passage, claim).await
+    }
+
+    /// Goes on with a token answer that was left in quarantine. Once it is a connection's, or
+    /// refused, it is gone from there.
+    pub(crate) async fn resume_quarantined(&self, kept: &Quarantined) -> Result<Connected> {
+        const OPERATION: &str = "hub.resume_quarantined";
+        let answer = self.open_answer(kept).await?;
+        let purpose = answer.purpose.clone();
+        match self.resume(kept.state, answer).await {
+            Ok(connected) => {
+                let connection = connected.key().clone();
+                self.finish(&kept.state, ConnectOutcome::Connected { connection })
+                    .await;
+                Ok(connected)
+            }
+            Err(Setback::Refused(reason, cause)) => {
+                self.record_refusal(&purpose, reason).await;
+                self.finish(&kept.state, failed(reason)).await;
+                Err(reason.error(OPERATION, cause))
+            }
+            Err(Setback::Later(error)) => Err(error),
+        }
+    }
+
+    pub(crate) async fn resume(
+        &self,
+        state: StateKey,
+        answer: Answer,
+    ) -> Result<Connected, Setback> {
+        let Answer {
+            purpose,
+            claim,
+            credential,
+        } = answer;
+        let obtained_for = claim.map(|mark| purpose.key(mark.connection));
+        let claimed = match claim {
+            Some(mark) => self.claim_again(&purpose, mark).await?,
+            None => None,
+        };
+        let origin = Origin::Code(state);
+        self.settle(&purpose, credential, claimed, obtained_for, origin)
+            .await
+    }
+
+    pub(crate) async fn open_answer(&self, kept: &Quarantined) -> Result<Answer> {
+        let row = row_of(&kept.state);
+        let place = FlowPlace {
+            tenant: &kept.tenant,
+            provider: &kept.provider,
+            app: &kept.app,
+            row: &row,
+            kind: SealedKind::Quarantine,
+        };
+        Answer::from_plaintext(&self.open_flow(&place, &kept.sealed).await?)
+    }
+
+    async fn identify(
+        &self,
+        purpose: &Purpose,
+        credential: &Credential,
+    ) -> Result<Identity, Setback> {
+        let connector = self.connector(&purpose.provider)?;
+        let app = self
+            .app(&purpose.provider, &purpose.tenant, &purpose.app)
+            .await?;
+        let cx = Context::new(&app, &*self.transport, &*self.clock);
+        let mut pauses = IDENTIFY_PAUSES.into_iter();
+        loop {
+            let error = match connector.identify(&cx, credential).await {
+                Ok(mut identity) => {
+                    let account = &mut identity.account;
+                    if account.host.is_none() {
+                        account.host = credential.account_host().map(str::to_owned);
+                    }
+                    return Ok(identity);
+                }
+                Err(error) => error,
+            };
+            // A token that was issued this moment may not be known everywhere yet.
+            let may_pass = error.retry() != Retry::Never || error.kind() == ErrorKind::Unauthorized;
+            match pauses.next() {
+                Some(pause) if may_pass => self.clock.sleep(pause).await,
+                _ => return Err(Setback::Later(error)),
+            }
+        }
+    }
+
+    fn expiries(&self, credential: &Credential) -> Expiries {
+        let now = self.clock.now();
+        Expiries {
+            access: credential.expires_at().map(|end| end.since(now)),
+            refresh: credential.refresh_expires_at().map(|end| end.since(now)),
+        }
+    }
+
+    /// Records how a flow ended. What it led to is durable already, so a failure is only logged.
+    pub(crate) async fn finish(&self, state: &StateKey, outcome: ConnectOutcome) {
+        let call = || self.store.finish_state(state, outcome.clone());
+        if let Err(error) = self.insist(PATIENCE, call).await {
+            tracing::warn!(%error, "the end of a connect flow was not recorded");
+        }
+    }
+
+    pub(crate) async fn record_refusal(&self, purpose: &Purpose, reason: Reason) {
+        let entry = purpose.entry(purpose.connection, reason.event());
+        let call = || self.store.append(entry.clone());
+        if let Err(error) = self.insist(PATIENCE, call).await {
+            tracing::warn!(reason = reason.name(), %error, "a refused connect was not recorded");
+        }
+    }
+
+    /// Repeats a store call that may be repeated while the store is down, for at most `patience`.
+    pub(crate) async fn insist<T, F>(
+        &self,
+        patience: Duration,
+        call: impl Fn() -> F + Send + Sync,
+    ) -> Result<T>
+    where
+        T: Send,
+        F: Future<Output = Result<T>> + Send,
+    {
+        let begun = self.clock.monotonic();
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            match call().await {
+                Err(error)
+                    if error.kind() == ErrorKind::StoreUnavailable
+                        && self.clock.monotonic().since(begun) < patience =>
+                {
+                    self.clock.sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+/// Runs work that must come to its end whether or not its caller waits for it; a shutdown does.
+pub(crate) async fn outliving<T: Send + 'static>(
+    inner: &Inner,
+    operation: &'static str,
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    let under_way = inner.enlist(operation)?;
+    let work = async move {
+        let _under_way = under_way;
+        work.await
+    };
+    match tokio::spawn(work).await {
+        Ok(outcome) => outcome,
+        Err(end) if end.is_cancelled() => Err(Error::new(
+            ErrorKind::ShuttingDown,
+            operation,
+            "the process is shutting down; load the page again",
+        )),
+        Err(_) => Err(Error::new(
+            ErrorKind::Bug,
+            operation,
+            "the task that connects has died; please report it with its log",
+        )),
+    }
+}
+
+pub(crate) fn failed(reason: Reason) -> ConnectOutcome {
+    ConnectOutcome::Failed {
+        reason: reason.name().to_owned(),
+    }
+}

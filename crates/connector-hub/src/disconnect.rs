@@ -1,0 +1,200 @@
+//! Ending a connection.
+
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use connector_core::cipher::SealedKind;
+use connector_core::store::{
+    Effects, End, EndOutcome, EndRequest, NewRevocation, Stored, WorkKind,
+};
+use connector_core::{
+    AuditClass, AuditEntry, ConnectionKey, Credential, CredentialKind, Error, ErrorKind, Event,
+    GrantNumber, RequestContext, Result, Retry,
+};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::hub::{Hub, not_found};
+use crate::vault::Home;
+
+const OPERATION: &str = "hub.disconnect";
+/// How often a connection that moves meanwhile is looked at again.
+const ATTEMPTS: usize = 16;
+
+impl Hub {
+    /// Ends a connection: nothing of it can be used from the moment this returns, and the worker
+    /// revokes its grant at the provider, however long that takes.
+    ///
+    /// Its record and history stay, and the same account gets the same connection when it is
+    /// connected again. Ending an ended connection changes nothing.
+    ///
+    /// ```no_run
+    /// # async fn example(hub: connector_hub::Hub, key: connector_core::ConnectionKey,
+    /// #     context: connector_core::RequestContext) -> connector_core::Result<()> {
+    /// hub.disconnect(&key, context).forget().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn disconnect<'a>(
+        &'a self,
+        key: &'a ConnectionKey,
+        context: RequestContext,
+    ) -> Disconnect<'a> {
+        Disconnect {
+            hub: self,
+            key,
+            context,
+            how: End::Deactivate,
+            revokes: true,
+        }
+    }
+}
+
+/// A disconnect that is about to be made; await it.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] if there is no such connection; [`ErrorKind::StoreUnavailable`]: repeat
+/// it; [`ErrorKind::KeyUnknown`] and [`ErrorKind::Unsealable`] if the credential cannot be prepared
+/// for its revocation: [`Disconnect::without_revocation`] ends the connection all the same;
+/// [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
+#[derive(Debug)]
+#[must_use = "nothing ends before this is awaited"]
+pub struct Disconnect<'a> {
+    hub: &'a Hub,
+    key: &'a ConnectionKey,
+    context: RequestContext,
+    how: End,
+    revokes: bool,
+}
+
+impl Disconnect<'_> {
+    /// Removes the connection's record as well. The audit log stays, and so does what is to be
+    /// revoked, until it is.
+    pub fn forget(mut self) -> Self {
+        self.how = End::Forget;
+        self
+    }
+
+    /// Leaves the grant at the provider alone: it lives on there until its owner ends it.
+    pub fn without_revocation(mut self) -> Self {
+        self.revokes = false;
+        self
+    }
+
+    async fn run(self) -> Result<()> {
+        let inner = &self.hub.inner;
+        let _under_way = inner.enlist(OPERATION)?;
+        let mut stored = self
+            .hub
+            .inner
+            .store
+            .load(self.key)
+            .await?
+            .ok_or_else(not_found)?;
+        for _ in 0..ATTEMPTS {
+            if !stored.connection.is_live() && self.how == End::Deactivate {
+                return Ok(());
+            }
+            let grant = stored.connection.grant;
+            let request = EndRequest {
+                how: self.how,
+                at: Some(stored.connection.generation),
+                revoke: self.revocations(&stored).await?,
+            };
+            let effects = self.effects(&stored, !request.revoke.is_empty());
+            match self.hub.inner.store.end(self.key, request, effects).await? {
+                EndOutcome::Ended | EndOutcome::AlreadyEnded => {
+                    self.forget_tokens(grant);
+                    return Ok(());
+                }
+                EndOutcome::Moved(moved) => stored = *moved,
+                EndOutcome::Missing => return Err(not_found()),
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Conflict,
+            OPERATION,
+            "the connection kept changing meanwhile; repeat it",
+        )
+        .with_retry(Retry::Backoff))
+    }
+
+    fn forget_tokens(&self, grant: GrantNumber) {
+        self.hub
+            .inner
+            .cache
+            .end(self.key, grant, &*self.hub.inner.clock);
+    }
+
+    /// What is to be revoked: the current credential and every late one.
+    async fn revocations(&self, stored: &Stored) -> Result<Vec<NewRevocation>> {
+        let mut revocations = Vec::new();
+        if !self.revokes {
+            return Ok(revocations);
+        }
+        let home = Home::of(stored);
+        if let Some(current) = &stored.current {
+            let credential = self.hub.inner.open_stored(&home, current).await?;
+            let place = (current.grant, current.fence);
+            revocations.extend(self.seal(&home, place, &credential).await?);
+        }
+        for pending in &stored.pending {
+            let credential = self.hub.inner.open_pending(&home, pending).await?;
+            let place = (pending.grant, pending.fence);
+            revocations.extend(self.seal(&home, place, &credential).await?);
+        }
+        Ok(revocations)
+    }
+
+    async fn seal(
+        &self,
+        home: &Home,
+        (grant, fence): (GrantNumber, connector_core::Fence),
+        credential: &Credential,
+    ) -> Result<Option<NewRevocation>> {
+        if credential.kind() != CredentialKind::OAuth {
+            return Ok(None);
+        }
+        let kind = SealedKind::Revocation;
+        let sealed = self
+            .hub
+            .inner
+            .seal(home, kind, grant, fence, credential)
+            .await?;
+        Ok(Some(NewRevocation {
+            grant,
+            fence,
+            sealed,
+        }))
+    }
+
+    fn effects(&self, stored: &Stored, revokes: bool) -> Effects {
+        let connection = &stored.connection;
+        let effects = Effects::none().with_audit(AuditEntry {
+            class: AuditClass::Connection,
+            tenant: connection.key.tenant.clone(),
+            provider: connection.provider.clone(),
+            app: connection.app.clone(),
+            connection: Some(connection.key.id),
+            context: self.context.clone(),
+            event: Event::Disconnected {
+                forgotten: self.how == End::Forget,
+            },
+            notify: true,
+        });
+        if revokes {
+            effects.with_work(WorkKind::Revocation, Duration::ZERO)
+        } else {
+            effects
+        }
+    }
+}
+
+impl<'a> IntoFuture for Disconnect<'a> {
+    type Output = Result<()>;
+    type IntoFuture = BoxFuture<'a, Result<()>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        self.run().boxed()
+    }
+}

@@ -1,0 +1,402 @@
+//! What a connect flow remembers from its begin to its end, and the reasons it can end for.
+
+use connector_core::cipher::{Plaintext, SealedKind};
+use connector_core::clock::Timestamp;
+use connector_core::http::Sent;
+use connector_core::oauth::{CallbackProblem, CodeVerifier, ExchangeClass, ExchangeError};
+use connector_core::store::{ClaimId, StateKey};
+use connector_core::{
+    Actor, AppKey, AuditClass, AuditEntry, ConnectionId, ConnectionKey, CorrelationId, Credential,
+    Error, ErrorKind, Event, GrantNumber, ProviderId, RequestContext, Result, Retry, TenantId,
+};
+use ring::digest::{SHA256, digest};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+use url::Url;
+
+use crate::vault::FlowPlace;
+
+/// What a credential is obtained for, and by whom.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Purpose {
+    pub(crate) tenant: TenantId,
+    pub(crate) provider: ProviderId,
+    pub(crate) app: AppKey,
+    pub(crate) actor: Actor,
+    pub(crate) correlation: CorrelationId,
+    /// The connection to authorize anew; no other one will do.
+    pub(crate) connection: Option<ConnectionId>,
+    /// The id of the connection if it becomes a new one, drawn at the begin: whoever finishes the
+    /// flow, and however often, makes the same connection.
+    pub(crate) candidate: ConnectionId,
+    pub(crate) account_host: Option<String>,
+    /// The scopes that are asked for.
+    pub(crate) requested: Vec<String>,
+    /// True if another tenant's connection to the account may be ended for this one.
+    pub(crate) takeover: bool,
+}
+
+impl Purpose {
+    pub(crate) fn key(&self, id: ConnectionId) -> ConnectionKey {
+        ConnectionKey::new(self.tenant.clone(), id)
+    }
+
+    /// The connection as far as it is known before the account is.
+    pub(crate) fn reconnects(&self) -> Option<ConnectionKey> {
+        self.connection.map(|id| self.key(id))
+    }
+
+    pub(crate) fn context(&self) -> RequestContext {
+        RequestContext::new(self.actor.clone(), self.correlation.clone())
+    }
+
+    pub(crate) fn entry(&self, connection: Option<ConnectionId>, event: Event) -> AuditEntry {
+        AuditEntry {
+            class: AuditClass::Connection,
+            tenant: self.tenant.clone(),
+            provider: self.provider.clone(),
+            app: self.app.clone(),
+            connection,
+            context: self.context(),
+            event,
+            notify: true,
+        }
+    }
+
+    /// Where a secret of the flow `row`, a state's key in hexadecimal, belongs.
+    pub(crate) fn place<'a>(&'a self, row: &'a str, kind: SealedKind) -> FlowPlace<'a> {
+        FlowPlace {
+            tenant: &self.tenant,
+            provider: &self.provider,
+            app: &self.app,
+            row,
+            kind,
+        }
+    }
+}
+
+/// What a flow remembers between its begin and its callback. Kept sealed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Flow {
+    pub(crate) purpose: Purpose,
+    pub(crate) client_id: String,
+    pub(crate) redirect_uri: Option<Url>,
+    pub(crate) return_to: Option<String>,
+    pub(crate) binding: Binding,
+    #[serde(with = "verifier")]
+    pub(crate) verifier: CodeVerifier,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// The version of the sealed forms of this module.
+const FORM: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Versioned<T> {
+    v: u8,
+    #[serde(flatten)]
+    content: T,
+}
+
+impl Flow {
+    pub(crate) fn to_plaintext(&self) -> Result<Plaintext> {
+        // Reserved at once: a buffer that grows leaves copies of the secret behind.
+        let mut bytes = Vec::with_capacity(16 * 1024);
+        write(&mut bytes, self)?;
+        Ok(Plaintext::new(bytes))
+    }
+
+    pub(crate) fn from_plaintext(plaintext: &Plaintext) -> Result<Self> {
+        read(plaintext.expose())
+    }
+}
+
+/// SHA-256 of the secret that ties a flow to a browser.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Binding([u8; 32]);
+
+impl Binding {
+    pub(crate) fn of(secret: &SecretString) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest(&SHA256, secret.expose_secret().as_bytes()).as_ref());
+        Self(bytes)
+    }
+
+    /// Compares in constant time.
+    pub(crate) fn is(self, other: Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+mod verifier {
+    use connector_core::oauth::CodeVerifier;
+    use secrecy::{ExposeSecret, SecretString};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(
+        verifier: &CodeVerifier,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(verifier.secret().expose_secret())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<CodeVerifier, D::Error> {
+        let secret = SecretString::deserialize(deserializer)?;
+        CodeVerifier::from_secret(secret).map_err(|_| D::Error::custom("not a code verifier"))
+    }
+}
+
+/// A token answer in quarantine: the credential, and what it takes to go on with it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) purpose: Purpose,
+    /// The claim under which it was obtained.
+    pub(crate) claim: Option<ClaimMark>,
+    pub(crate) credential: Credential,
+}
+
+/// A claim as it is remembered with the answer that was obtained under it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct ClaimMark {
+    pub(crate) connection: ConnectionId,
+    id: [u8; 16],
+    /// The grant that was there when the code was exchanged.
+    pub(crate) grant: GrantNumber,
+}
+
+impl ClaimMark {
+    pub(crate) const fn new(connection: ConnectionId, id: ClaimId, grant: GrantNumber) -> Self {
+        Self {
+            connection,
+            id: *id.as_bytes(),
+            grant,
+        }
+    }
+
+    pub(crate) const fn claim_id(self) -> ClaimId {
+        ClaimId::from_bytes(self.id)
+    }
+}
+
+#[derive(Serialize)]
+struct HeaderRef<'a> {
+    purpose: &'a Purpose,
+    claim: Option<ClaimMark>,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    purpose: Purpose,
+    claim: Option<ClaimMark>,
+}
+
+impl Answer {
+    /// The length of the header in four bytes, the header, the credential's payload.
+    pub(crate) fn to_plaintext(&self) -> Result<Plaintext> {
+        let credential = self.credential.to_plaintext()?;
+        let mut header = Vec::new();
+        write(
+            &mut header,
+            &HeaderRef {
+                purpose: &self.purpose,
+                claim: self.claim,
+            },
+        )?;
+        let length = u32::try_from(header.len()).map_err(|_| unreadable())?;
+        let mut bytes = Vec::with_capacity(4 + header.len() + credential.expose().len());
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(&header);
+        bytes.extend_from_slice(credential.expose());
+        Ok(Plaintext::new(bytes))
+    }
+
+    pub(crate) fn from_plaintext(plaintext: &Plaintext) -> Result<Self> {
+        let (length, rest) = plaintext
+            .expose()
+            .split_first_chunk()
+            .ok_or_else(unreadable)?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| unreadable())?;
+        let (header, credential) = rest.split_at_checked(length).ok_or_else(unreadable)?;
+        let Header { purpose, claim } = read(header)?;
+        let credential = Credential::from_plaintext(&Plaintext::new(credential.to_vec()))?;
+        Ok(Self {
+            purpose,
+            claim,
+            credential,
+        })
+    }
+}
+
+fn write<T: Serialize>(bytes: &mut Vec<u8>, content: T) -> Result<()> {
+    serde_json::to_writer(bytes, &Versioned { v: FORM, content })
+        .map_err(|_| Error::new(ErrorKind::Bug, "flow.write", "the flow has no JSON form"))
+}
+
+fn read<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T> {
+    // The parser's own error may quote the text, so it is dropped.
+    let versioned: Versioned<T> = serde_json::from_slice(bytes).map_err(|_| unreadable())?;
+    if versioned.v == FORM {
+        Ok(versioned.content)
+    } else {
+        Err(unreadable())
+    }
+}
+
+fn unreadable() -> Error {
+    Error::new(
+        ErrorKind::StoreIncompatible,
+        "flow.read",
+        "the store holds a connect flow that this version does not know; update this node, or \
+         connect again",
+    )
+}
+
+/// The row that the secrets of a flow are sealed for.
+pub(crate) fn row_of(state: &StateKey) -> String {
+    state.to_string()
+}
+
+/// Why a flow, or an adoption, ended without a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reason {
+    name: &'static str,
+    kind: ErrorKind,
+    message: &'static str,
+}
+
+macro_rules! reasons {
+    ($($constant:ident = $name:literal, $kind:ident, $message:literal;)*) => {
+        impl Reason {
+            $(pub(crate) const $constant: Self = Self {
+                name: $name,
+                kind: ErrorKind::$kind,
+                message: $message,
+            };)*
+
+            const ALL: &'static [Self] = &[$(Self::$constant,)*];
+        }
+    };
+}
+
+reasons! {
+    CONSENT_DENIED = "consent_denied", CallbackRefused,
+        "the account's owner did not agree; nothing was connected";
+    PROVIDER_ERROR = "provider_error", CallbackRefused,
+        "the provider reported an error instead of a code; connect again";
+    ISSUER_MISSING = "issuer_missing", CallbackRefused,
+        "the callback does not name its issuer; connect again";
+    ISSUER_MISMATCH = "issuer_mismatch", CallbackRefused,
+        "the callback names another issuer; connect again";
+    SIGNATURE_MISMATCH = "signature_mismatch", CallbackRefused,
+        "the provider's signature does not fit the callback; check the app's client secret";
+    STALE = "callback_stale", CallbackRefused,
+        "the callback is too old; connect again, and check this machine's clock";
+    OTHER_ACCOUNT = "other_account", CallbackRefused,
+        "another account was authorized than the one that was meant; choose that one at the \
+         provider, or connect the other one on its own";
+    INCOMPLETE = "callback_incomplete", CallbackRefused,
+        "the callback brings neither a code nor an error; connect again";
+    OTHER_PROVIDER = "other_provider", CallbackRefused,
+        "the callback came on another provider's path; connect again";
+    OTHER_ACTOR = "other_actor", CallbackRefused,
+        "somebody else began this connect; begin it and finish it as the same user";
+    OTHER_TENANT = "other_tenant", CallbackRefused,
+        "this connect was begun for another tenant; begin it and finish it in the same one";
+    EXPIRED = "expired", CallbackRefused,
+        "the connect took too long; connect again";
+    APP_CHANGED = "app_changed", AppMisconfigured,
+        "the app's client id has changed since the connect began; connect again";
+    INTERRUPTED = "interrupted", CallbackRefused,
+        "the connect could not go on here; nothing was sent to the provider; connect again";
+    BUSY = "connection_busy", Conflict,
+        "the connection is being refreshed elsewhere and did not come free; connect again";
+    CONNECTION_GONE = "connection_gone", NotFound,
+        "the connection was ended meanwhile; connect the account anew";
+    CODE_REFUSED = "code_refused", CallbackRefused,
+        "the provider refused the code; connect again";
+    APP_REFUSED = "app_refused", AppMisconfigured,
+        "the provider refused the app; check its client id, secret and redirect URI";
+    PROVIDER_UNAVAILABLE = "provider_unavailable", ProviderUnavailable,
+        "the provider did not take the code; connect again later";
+    UNRESOLVED = "exchange_unresolved", ProviderUnavailable,
+        "the provider's answer to the code was lost, and a code is never sent twice; connect again";
+    UNUSABLE_ANSWER = "unusable_answer", UnexpectedAnswer,
+        "the provider's answer to the code could not be used; check the description";
+    SCOPES_MISSING = "scopes_missing", Forbidden,
+        "scopes that the connector cannot work without were not granted; connect again and leave \
+         them checked";
+    CONNECTED_ELSEWHERE = "connected_elsewhere", ConnectedElsewhere,
+        "the account is connected by another tenant, and its provider allows one grant only; end \
+         that one first, or take it over";
+    CODE_CONFLICT = "code_conflict", CallbackRefused,
+        "this connect was finished with another code; connect again";
+    UNKNOWN = "unknown", CallbackRefused,
+        "the connect ended without a connection; connect again";
+}
+
+impl Reason {
+    pub(crate) const fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// The reason of this stable name, which a newer version may have written.
+    pub(crate) fn named(name: &str) -> Self {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|it| it.name == name)
+            .unwrap_or(Self::UNKNOWN)
+    }
+
+    pub(crate) fn of_problem(problem: CallbackProblem) -> Self {
+        Self::named(problem.as_str())
+    }
+
+    pub(crate) fn of_exchange(error: &ExchangeError) -> Self {
+        match (error.class(), error.sent()) {
+            (ExchangeClass::DeadGrant | ExchangeClass::SiblingWon, _) => Self::CODE_REFUSED,
+            (ExchangeClass::AppFault { .. }, _) => Self::APP_REFUSED,
+            (_, Sent::Maybe) => Self::UNRESOLVED,
+            (ExchangeClass::Transient { .. }, _) => Self::PROVIDER_UNAVAILABLE,
+            _ if error.code().is_some() => Self::CODE_REFUSED,
+            _ => Self::UNUSABLE_ANSWER,
+        }
+    }
+
+    pub(crate) fn event(self) -> Event {
+        if self == Self::CONSENT_DENIED {
+            Event::ConsentDenied
+        } else {
+            Event::ConnectFailed {
+                reason: self.name.to_owned(),
+            }
+        }
+    }
+
+    /// The error for the caller. The flow is over, so that the same call gives the same answer.
+    pub(crate) fn error(self, operation: &'static str, cause: Option<Error>) -> Error {
+        let kind = match (operation, self) {
+            // Nobody was sent anywhere: the caller's argument is what leads elsewhere.
+            (ADOPT, Self::OTHER_ACCOUNT) => ErrorKind::InvalidInput,
+            _ => self.kind,
+        };
+        let error = Error::new(kind, operation, self.message).with_retry(Retry::Never);
+        match cause {
+            Some(cause) => error.with_source(cause),
+            None => error,
+        }
+    }
+}
+
+/// The names of the operations, as errors show them.
+pub(crate) const AUTHORIZE: &str = "hub.authorize";
+pub(crate) const CALLBACK: &str = "hub.callback";
+pub(crate) const ADOPT: &str = "hub.adopt";

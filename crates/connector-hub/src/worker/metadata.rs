@@ -1,0 +1,66 @@
+//! Reading what is known about an account.
+
+use std::time::Duration;
+
+use connector_core::store::{Effects, Patch};
+use connector_core::{ConnectionKey, ErrorKind, Result};
+
+use super::{Next, Shared};
+use crate::token::windows::spread;
+
+/// How often an account's metadata is read.
+const EVERY: Duration = Duration::from_secs(3600);
+
+impl Shared {
+    pub(super) async fn read_metadata(&self, key: &ConnectionKey) -> Result<Next> {
+        let inner = &self.hub.inner;
+        let Some(stored) = inner.store.load(key).await? else {
+            return Ok(Next::Done);
+        };
+        if !stored.connection.is_live() {
+            return Ok(Next::Done);
+        }
+        let Some(_place) = self.lanes.place(&stored.connection.provider).await else {
+            return Ok(Next::In(Duration::from_secs(30)));
+        };
+        // Accounts that were connected together are not read together.
+        let again = Next::In(EVERY + EVERY / 10 * u32::from(spread(key.id)) / 1000);
+        let (identity, generation) = match self.hub.identify(key, &stored).await {
+            Ok(identified) => identified,
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(Next::Done),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Next::Done),
+            Err(error) => {
+                tracing::info!(
+                    operation = "worker.metadata",
+                    connection = %key.id,
+                    error = %error,
+                    "the account's metadata could not be read"
+                );
+                return Ok(again);
+            }
+        };
+        if identity.account.key != stored.connection.account.key {
+            tracing::error!(
+                operation = "worker.metadata",
+                connection = %key.id,
+                "the credential leads to another account than its connection; test it with \
+                 Hub::check"
+            );
+            return Ok(again);
+        }
+        let metadata = identity.metadata;
+        inner
+            .patch(key, |stored| {
+                let label = identity.account.label.clone();
+                let patch = Patch {
+                    label: label.filter(|it| stored.connection.account.label.as_ref() != Some(it)),
+                    metadata: (!metadata.is_empty()).then(|| metadata.clone()),
+                    confirmed: Some(generation),
+                    ..Patch::default()
+                };
+                (patch, Effects::none())
+            })
+            .await?;
+        Ok(again)
+    }
+}

@@ -1,0 +1,319 @@
+//! The work behind everybody's back: it is taken from the store, so that any number of processes
+//! share it.
+
+mod changes;
+mod lane;
+mod metadata;
+mod quarantine;
+mod renew;
+mod revoke;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use connector_core::clock::Monotonic;
+use connector_core::store::{Due, WorkKind};
+use connector_core::{ConnectionKey, ErrorKind, Result};
+use tokio::task::JoinSet;
+
+use self::lane::Lanes;
+use crate::hub::Hub;
+
+/// Pieces of work that are taken at a time.
+const BATCH: u16 = 256;
+/// Pieces of work under way at most.
+const IN_FLIGHT: usize = 512;
+/// How long a piece of work is this process's: longer than the longest refresh.
+const LEASE: Duration = Duration::from_secs(300);
+/// Requests to one provider's token endpoint at once.
+const CONCURRENCY: usize = 8;
+/// The pause after a look that found nothing, at first and at most.
+const IDLE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+/// How often expired records are removed and memory is tidied.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// How long a worker that is told to end waits for what it has begun.
+const FAREWELL: Duration = Duration::from_secs(30);
+/// How long work waits that this version or this node cannot do.
+const UNABLE: Duration = Duration::from_secs(600);
+/// Tokens that nobody used for this long leave the memory.
+const UNUSED: Duration = Duration::from_secs(3600);
+
+impl Hub {
+    /// The worker of this process: it refreshes credentials before they expire, keeps refresh tokens
+    /// from lapsing, finishes connects that were cut off, revokes what was disconnected, reads metadata, tells handlers about changes,
+    /// and removes what has expired.
+    ///
+    /// Start it on as many nodes as you like. Without one, tokens are refreshed when somebody asks
+    /// for them, and nothing else of this happens.
+    ///
+    /// ```no_run
+    /// # async fn example(hub: connector_hub::Hub, shutdown: tokio::sync::oneshot::Receiver<()>) {
+    /// hub.worker()
+    ///     .run(async {
+    ///         let _ = shutdown.await;
+    ///     })
+    ///     .await;
+    /// # }
+    /// ```
+    pub fn worker(&self) -> Worker {
+        Worker {
+            shared: Arc::new(Shared {
+                hub: self.clone(),
+                lanes: Lanes::new(CONCURRENCY),
+                attempts: Mutex::default(),
+                tidied: Mutex::new(None),
+                telling: AtomicBool::new(false),
+            }),
+        }
+    }
+}
+
+/// Does the work that is due; see [`Hub::worker`].
+#[derive(Debug)]
+#[must_use = "a worker does nothing until it runs"]
+pub struct Worker {
+    shared: Arc<Shared>,
+}
+
+/// What one round of a [`Worker`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tick {
+    /// Pieces of work that were due and were taken.
+    pub work: usize,
+    /// Changes that handlers were told about.
+    pub changes: usize,
+    /// True if more is likely to be due: another round may follow at once.
+    pub more: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    hub: Hub,
+    lanes: Lanes,
+    /// How often the revocations of a connection failed in a row, in this process.
+    attempts: Mutex<HashMap<ConnectionKey, u32>>,
+    tidied: Mutex<Option<Monotonic>>,
+    /// True while a task tells handlers about changes.
+    telling: AtomicBool,
+}
+
+/// What becomes of a piece of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// It is done.
+    Done,
+    /// It is due again after this time.
+    In(Duration),
+    /// It comes back when its lease has passed.
+    Leave,
+}
+
+impl Worker {
+    /// Sets how many requests go to one provider's token endpoint at once; without it, 8. At least
+    /// one. When a provider refuses the app, that many accounts may be asked before anybody knows.
+    pub fn concurrency(mut self, n: usize) -> Self {
+        let shared = Shared {
+            hub: self.shared.hub.clone(),
+            lanes: Lanes::new(n.max(1)),
+            attempts: Mutex::default(),
+            tidied: Mutex::new(None),
+            telling: AtomicBool::new(false),
+        };
+        self.shared = Arc::new(shared);
+        self
+    }
+
+    /// Does one round of what is due and returns when it is done, for programs that are started from
+    /// time to time, and for tests.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StoreUnavailable`] if the store cannot be asked; [`ErrorKind::ShuttingDown`]
+    /// after [`Hub::shutdown`]. Work that fails is no error: it is due again.
+    pub async fn tick(&self) -> Result<Tick> {
+        self.shared.hub.inner.accepting("worker.tick")?;
+        let mut tasks = JoinSet::new();
+        let shared = Arc::clone(&self.shared);
+        tasks.spawn(async move { shared.tidy().await });
+        let shared = Arc::clone(&self.shared);
+        tasks.spawn(async move { shared.settle().await });
+        let work = self.take(&mut tasks, BATCH).await?;
+        while let Some(ended) = tasks.join_next().await {
+            report(ended);
+        }
+        // What the work changed is told in the same round.
+        let shared = Arc::clone(&self.shared);
+        let told = tokio::spawn(async move { shared.tell().await }).await;
+        let changes = told.unwrap_or(0);
+        Ok(Tick {
+            work,
+            changes,
+            more: work == usize::from(BATCH),
+        })
+    }
+
+    /// Works until `shutdown` is ready, then ends what it has begun, for at most 30 seconds.
+    ///
+    /// Neither a store that does not answer, nor a handler that panics, nor anything that a provider
+    /// does ends it before. Call [`Hub::shutdown`] after it.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        let mut shutdown = pin!(shutdown);
+        let clock = Arc::clone(&self.shared.hub.inner.clock);
+        let mut tasks = JoinSet::new();
+        let mut idle = IDLE[0];
+        loop {
+            let room = IN_FLIGHT.saturating_sub(tasks.len());
+            let n = u16::try_from(room).unwrap_or(BATCH).min(BATCH);
+            let taken = match self.take(&mut tasks, n).await {
+                Ok(taken) => taken,
+                Err(error) => {
+                    tracing::warn!(operation = "worker.run", error = %error, "no work was taken");
+                    0
+                }
+            };
+            let shared = Arc::clone(&self.shared);
+            tasks.spawn(async move { shared.tidy().await });
+            let shared = Arc::clone(&self.shared);
+            tasks.spawn(async move { shared.settle().await });
+            let shared = Arc::clone(&self.shared);
+            tasks.spawn(async move {
+                shared.tell().await;
+            });
+            let hungry = n > 0 && taken == usize::from(n);
+            idle = if taken > 0 {
+                IDLE[0]
+            } else {
+                (idle * 2).min(IDLE[1])
+            };
+            let mut pause = pin!(clock.sleep(idle));
+            while !(hungry && tasks.len() <= IN_FLIGHT / 2) {
+                tokio::select! {
+                    biased;
+                    () = &mut shutdown => return self.farewell(tasks).await,
+                    Some(ended) = tasks.join_next(), if !tasks.is_empty() => report(ended),
+                    () = &mut pause => break,
+                }
+            }
+        }
+    }
+
+    async fn farewell(&self, mut tasks: JoinSet<()>) {
+        let clock = Arc::clone(&self.shared.hub.inner.clock);
+        let mut limit = pin!(clock.sleep(FAREWELL));
+        loop {
+            tokio::select! {
+                biased;
+                ended = tasks.join_next() => match ended {
+                    Some(ended) => report(ended),
+                    None => return,
+                },
+                // What is cut off is due again when its lease has passed.
+                () = &mut limit => return,
+            }
+        }
+    }
+
+    async fn take(&self, tasks: &mut JoinSet<()>, n: u16) -> Result<usize> {
+        let inner = &self.shared.hub.inner;
+        let due = inner.store.take_due(&WorkKind::ALL, n, LEASE).await?;
+        if let Some(latest) = due.iter().map(|due| due.late_by).max() {
+            let millis = u64::try_from(latest.as_millis()).unwrap_or(u64::MAX);
+            inner.late_by.store(millis, Ordering::Relaxed);
+        } else if n > 0 {
+            inner.late_by.store(0, Ordering::Relaxed);
+        }
+        let taken = due.len();
+        for due in due {
+            let shared = Arc::clone(&self.shared);
+            tasks.spawn(async move { shared.work(due).await });
+        }
+        Ok(taken)
+    }
+}
+
+/// A task that panics ends alone; its work comes back when its lease has passed.
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(
+            operation = "worker",
+            "a task died; its work is taken up again after its lease"
+        );
+    }
+}
+
+impl Shared {
+    async fn work(&self, due: Due) {
+        let next = match due.kind {
+            WorkKind::Refresh | WorkKind::KeepAlive => self.renew(&due).await,
+            WorkKind::Metadata => self.read_metadata(&due.key).await,
+            WorkKind::Revocation => self.revoke(&due.key).await,
+            // No connector describes subscriptions yet.
+            WorkKind::Subscriptions => Ok(Next::Done),
+            _ => Ok(Next::In(UNABLE)),
+        };
+        let next = match next {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::warn!(
+                    operation = "worker",
+                    kind = %due.kind,
+                    connection = %due.key.id,
+                    error = %error,
+                    "work could not be done; it is due again"
+                );
+                match error.kind() {
+                    ErrorKind::StoreUnavailable | ErrorKind::ShuttingDown => Next::Leave,
+                    _ => Next::In(UNABLE),
+                }
+            }
+        };
+        let after = match next {
+            Next::Done => None,
+            Next::In(delay) => Some(delay),
+            Next::Leave => return,
+        };
+        // A lost lease is what a commit leaves behind that scheduled the work anew.
+        if let Err(error) = self.hub.inner.store.finish(&due, after).await {
+            tracing::warn!(operation = "worker", error = %error, "work will be done again");
+        }
+    }
+
+    /// Removes what has expired, in the store and in memory, from time to time.
+    async fn tidy(&self) {
+        const PAGE: u32 = 1000;
+        let inner = &self.hub.inner;
+        let now = inner.clock.monotonic();
+        {
+            let mut tidied = lock(&self.tidied);
+            if tidied.is_some_and(|at| now.since(at) < TIDY_EVERY) {
+                return;
+            }
+            *tidied = Some(now);
+        }
+        inner.cache.evict(&*inner.clock, UNUSED);
+        if let Err(error) = inner.count_accounts().await {
+            tracing::warn!(operation = "worker.tidy", error = %error, "accounts not counted");
+        }
+        // Bounded, so that a large heap is worked off between other work.
+        for _ in 0..10 {
+            match inner.store.purge(PAGE).await {
+                Ok(PAGE) => {}
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(operation = "worker.tidy", error = %error, "nothing removed");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

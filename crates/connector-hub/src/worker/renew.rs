@@ -1,0 +1,132 @@
+//! Refreshing before anybody waits, and using refresh tokens before they lapse.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector_core::description::{Description, RefreshPolicy};
+use connector_core::store::{Due, Stored, WorkKind};
+use connector_core::{AuditClass, AuditEntry, Event, Result, TimeLeft};
+
+use super::{Next, Shared, UNABLE};
+use crate::token::renewal;
+use crate::token::windows::{Windows, spread};
+use crate::token::{Errand, Landing, Why};
+
+/// How long a flight is waited for; it goes on without the worker.
+const LONGEST: Duration = Duration::from_secs(120);
+/// Work for which there was no place comes back after this, and its connection's share of as much
+/// again.
+const NO_PLACE: Duration = Duration::from_secs(5);
+/// After a flight that died.
+const DIED: Duration = Duration::from_secs(60);
+/// No work of a connection comes back sooner.
+const SOONEST: Duration = Duration::from_secs(1);
+/// No refresh is looked at sooner than this after one that changed nothing.
+const UNCHANGED: Duration = Duration::from_secs(30);
+
+impl Shared {
+    pub(super) async fn renew(&self, due: &Due) -> Result<Next> {
+        let inner = &self.hub.inner;
+        let key = &due.key;
+        let Some(stored) = inner.store.load(key).await? else {
+            return Ok(Next::Done);
+        };
+        if !stored.connection.is_live() {
+            return Ok(Next::Done);
+        }
+        let provider = &stored.connection.provider;
+        let connector = Arc::clone(inner.connector(provider)?);
+        let share = |of: Duration| of * u32::from(spread(key.id)) / 1000;
+        let Some(_place) = self.lanes.place(provider).await else {
+            return Ok(Next::In(NO_PLACE + share(NO_PLACE)));
+        };
+        let errand = match due.kind {
+            WorkKind::KeepAlive => Errand::KeepAlive,
+            _ => Errand::Renew,
+        };
+        let mut landing = None;
+        // A flight that was under way may not have used the refresh token.
+        for _ in 0..2 {
+            let (ticket, joined) = inner.board(key, errand.clone());
+            landing = tokio::select! {
+                biased;
+                landing = ticket.landing() => landing,
+                () = inner.clock.sleep(LONGEST) => return Ok(Next::Leave),
+            };
+            if !joined || due.kind != WorkKind::KeepAlive {
+                break;
+            }
+        }
+        Ok(match landing {
+            Some(Landing::Current) => self.settled(due, connector.description()).await?,
+            Some(Landing::Kept { retry_after, .. }) => {
+                Next::In((retry_after + share(retry_after / 10)).max(SOONEST))
+            }
+            Some(Landing::Over(Why::NeedsReauthorization(_) | Why::Ended)) => Next::Done,
+            Some(Landing::Over(Why::ShuttingDown)) => Next::In(SOONEST),
+            Some(Landing::Over(_)) => Next::In(UNABLE),
+            None => Next::In(DIED),
+        })
+    }
+
+    /// The credential is good. Its commit has scheduled what comes next, unless it was good before.
+    async fn settled(&self, due: &Due, description: &Description) -> Result<Next> {
+        let Some(stored) = self.hub.inner.store.load(&due.key).await? else {
+            return Ok(Next::Done);
+        };
+        if due.kind == WorkKind::KeepAlive {
+            self.warn_of_the_end(&stored, description).await?;
+            return Ok(Next::Done);
+        }
+        let Some(left) = stored.current.as_ref().and_then(|it| it.access_left) else {
+            return Ok(Next::Done);
+        };
+        let left = left.remaining();
+        let held = self.hub.inner.cache.newest(&due.key);
+        let (refreshable, life) = held.map_or((true, left), |(_, credential)| {
+            let life = renewal::lifetime(&credential).unwrap_or(left);
+            (credential.refresh_token().is_some(), life)
+        });
+        Ok(match description.refresh {
+            _ if !refreshable => Next::In(left.max(SOONEST)),
+            RefreshPolicy::OnDemand => Next::Done,
+            _ => {
+                let opens = Windows::of(life, due.key.id).opens_in(left);
+                Next::In(opens.max(UNCHANGED))
+            }
+        })
+    }
+
+    /// A refresh that did not move the end of the refresh token: its owner has to be asked in time.
+    async fn warn_of_the_end(&self, stored: &Stored, description: &Description) -> Result<()> {
+        let left = stored.current.as_ref().and_then(|it| it.refresh_left);
+        let Some(left) = left.map(TimeLeft::remaining) else {
+            return Ok(());
+        };
+        let life = description.lifetimes.refresh().unwrap_or(Duration::MAX);
+        if left > renewal::ending(life) {
+            return Ok(());
+        }
+        let inner = &self.hub.inner;
+        let connection = &stored.connection;
+        tracing::warn!(
+            connector = connection.provider.as_str(),
+            connection = %connection.key.id,
+            left_s = left.as_secs(),
+            "the refresh token runs out; its owner has to connect the account again"
+        );
+        let entry = AuditEntry {
+            class: AuditClass::Connection,
+            tenant: connection.key.tenant.clone(),
+            provider: connection.provider.clone(),
+            app: connection.app.clone(),
+            connection: Some(connection.key.id),
+            context: inner.worker_context(&connection.key),
+            event: Event::RefreshExpiring {
+                at: inner.clock.now().after(left),
+            },
+            notify: true,
+        };
+        inner.store.append(entry).await
+    }
+}

@@ -1,0 +1,240 @@
+//! Revoking at the provider what was ended here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector_core::cipher::SealedKind;
+use connector_core::description::RevocationReach;
+use connector_core::oauth::ExchangeClass;
+use connector_core::store::Revocation;
+use connector_core::{
+    AuditClass, AuditEntry, ConnectionKey, Connector, Context, Credential, ErrorKind, Event, Result,
+};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Next, Shared, lock};
+use crate::token::windows::spread;
+use crate::vault::Home;
+
+/// The deadline of one request.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// The first pause after a failure; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest pause: whatever happens, it is tried once a day.
+const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
+/// Connections whose failures are remembered.
+const REMEMBERED: usize = 100_000;
+
+enum Attempt {
+    /// It is revoked, or there is nothing to revoke.
+    Revoked,
+    /// It must not or cannot be revoked.
+    Skipped(&'static str),
+    /// It is tried again.
+    Later,
+}
+
+impl Shared {
+    pub(super) async fn revoke(&self, key: &ConnectionKey) -> Result<Next> {
+        let inner = &self.hub.inner;
+        let mut failed = false;
+        for revocation in inner.store.revocations(key).await? {
+            let event = match self.attempt(&revocation).await? {
+                Attempt::Revoked => Event::Revoked,
+                Attempt::Skipped(reason) => Event::RevocationSkipped {
+                    reason: reason.to_owned(),
+                },
+                Attempt::Later => {
+                    failed = true;
+                    continue;
+                }
+            };
+            // Recorded first: a process that ends here records it twice, and forgets nothing.
+            inner.store.append(self.entry(&revocation, event)).await?;
+            inner.store.revoked(key, revocation.fence).await?;
+        }
+        let mut attempts = lock(&self.attempts);
+        if !failed {
+            attempts.remove(key);
+            return Ok(Next::Done);
+        }
+        if attempts.len() >= REMEMBERED {
+            attempts.clear();
+        }
+        let attempt = attempts.entry(key.clone()).or_default();
+        let pause = pause(*attempt);
+        *attempt = attempt.saturating_add(1);
+        if pause == LONGEST_PAUSE {
+            tracing::error!(
+                operation = "worker.revoke",
+                connection = %key.id,
+                "a disconnected grant still lives at its provider; its revocation is tried daily"
+            );
+        }
+        Ok(Next::In(
+            pause + pause / 10 * u32::from(spread(key.id)) / 1000,
+        ))
+    }
+
+    async fn attempt(&self, revocation: &Revocation) -> Result<Attempt> {
+        let inner = &self.hub.inner;
+        let (key, provider, app) = (&revocation.key, &revocation.provider, &revocation.app);
+        let later = |error: &connector_core::Error| {
+            tracing::warn!(
+                operation = "worker.revoke",
+                connector = provider.as_str(),
+                connection = %key.id,
+                error = %error,
+                "a grant could not be revoked; it is tried again"
+            );
+            Ok(Attempt::Later)
+        };
+        let connector = match inner.connector(provider) {
+            Ok(connector) => Arc::clone(connector),
+            Err(error) => return later(&error),
+        };
+        let home = Home::new(key.clone(), provider.clone(), app.clone());
+        let opened = inner
+            .open(
+                &home,
+                SealedKind::Revocation,
+                revocation.grant,
+                revocation.fence,
+                &revocation.sealed,
+            )
+            .await;
+        let credential = match opened {
+            Ok(credential) => credential,
+            Err(error) => return later(&error),
+        };
+        if self.is_shared(revocation, &*connector, &credential).await? {
+            return Ok(Attempt::Skipped("shared"));
+        }
+        let app = match inner.app(provider, &key.tenant, app).await {
+            Ok(app) => app,
+            Err(error) => return later(&error),
+        };
+        if credential
+            .client_id()
+            .is_some_and(|id| id != app.client_id())
+        {
+            tracing::warn!(
+                operation = "worker.revoke",
+                connector = provider.as_str(),
+                connection = %key.id,
+                "the grant was obtained by another client id than the configured one; it is not \
+                 revoked meanwhile"
+            );
+            return Ok(Attempt::Later);
+        }
+        let Some(_place) = self.lanes.place(provider).await else {
+            return Ok(Attempt::Later);
+        };
+        let cx = Context::new(&app, &*inner.transport, &*inner.clock);
+        let answer = tokio::select! {
+            biased;
+            answer = connector.revoke(&cx, &credential) => answer,
+            () = inner.clock.sleep(DEADLINE) => return Ok(Attempt::Later),
+        };
+        match answer {
+            Ok(()) => Ok(Attempt::Revoked),
+            Err(error) if error.class() == ExchangeClass::DeadGrant => Ok(Attempt::Revoked),
+            Err(error) if error.error().kind() == ErrorKind::Unsupported => {
+                Ok(Attempt::Skipped("unsupported"))
+            }
+            Err(error) => later(error.error()),
+        }
+    }
+
+    /// True if the revocation would end a living connection as well.
+    async fn is_shared(
+        &self,
+        revocation: &Revocation,
+        connector: &dyn Connector,
+        credential: &Credential,
+    ) -> Result<bool> {
+        let inner = &self.hub.inner;
+        let reach = connector.description().revocation.as_ref();
+        let reach = reach.map_or(RevocationReach::Account, |endpoint| endpoint.reach);
+        let own = inner.store.load(&revocation.key).await?;
+        let own = own.filter(|stored| stored.connection.is_live());
+        if reach == RevocationReach::Grant {
+            // Some providers hand out the same grant again when an account is connected anew.
+            let Some(stored) = own else {
+                return Ok(false);
+            };
+            let home = Home::of(&stored);
+            return match &stored.current {
+                Some(current) => {
+                    let living = inner.open_stored(&home, current).await?;
+                    Ok(same_grant(&living, credential))
+                }
+                None => Ok(false),
+            };
+        }
+        if own.is_some() {
+            return Ok(true);
+        }
+        let Revocation {
+            provider,
+            app,
+            account,
+            ..
+        } = revocation;
+        let mut after = None;
+        loop {
+            let others = inner
+                .store
+                .find_by_account(provider, app, account, after.as_ref(), 1)
+                .await?;
+            if !others.items.is_empty() {
+                return Ok(true);
+            }
+            after = others.next;
+            if after.is_none() {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn entry(&self, revocation: &Revocation, event: Event) -> AuditEntry {
+        AuditEntry {
+            class: AuditClass::Connection,
+            tenant: revocation.key.tenant.clone(),
+            provider: revocation.provider.clone(),
+            app: revocation.app.clone(),
+            connection: Some(revocation.key.id),
+            context: self.hub.inner.worker_context(&revocation.key),
+            event,
+            notify: true,
+        }
+    }
+}
+
+fn same_grant(living: &Credential, ended: &Credential) -> bool {
+    let same = |a: Option<&SecretString>, b: Option<&SecretString>| {
+        a.is_some() && a.map(ExposeSecret::expose_secret) == b.map(ExposeSecret::expose_secret)
+    };
+    same(living.refresh_token(), ended.refresh_token())
+        || same(Some(living.secret()), Some(ended.secret()))
+}
+
+/// 1, 2, 4, 8 minutes and so on, up to a day.
+fn pause(attempt: u32) -> Duration {
+    FIRST_PAUSE
+        .saturating_mul(1 << attempt.min(11))
+        .min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_day_and_no_further() {
+        let minutes: Vec<u64> = (0..4).map(|it| pause(it).as_secs() / 60).collect();
+        assert_eq!(minutes, [1, 2, 4, 8]);
+        assert_eq!(pause(11), LONGEST_PAUSE);
+        assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,339 @@
+//! A hub over a store in memory, a clock that is moved by hand and a scripted provider.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use connector_core::cipher::{CredentialCipher, Keyring};
+use connector_core::clock::{ManualClock, Timestamp};
+use connector_core::http::HttpTransport;
+use connector_core::store::{
+    AuditFilter, AuditLog, Filter, MemoryStore, StateStore, Store, Stored, TokenStore,
+};
+use connector_core::{
+    Actor, App, AppKey, AppSource, Connection, ConnectionKey, Description, Event, FixedApps,
+    GenericConnector, ProviderId, Random, Result, TenantId,
+};
+use connector_hub::{Authorization, Hub};
+use connector_testkit::kill::{Counted, KillPoints};
+use secrecy::ExposeSecret;
+
+use crate::provider::Provider;
+
+pub(crate) const ISSUER: &str = "https://acme.example";
+/// Accounts without hosts, any number of grants, an issuer that is always named.
+pub(crate) const ACME: ProviderId = ProviderId::from_static("acme");
+/// Accounts with hosts of their own, one grant for each.
+pub(crate) const SHOP: ProviderId = ProviderId::from_static("shop");
+
+pub(crate) fn acme() -> Description {
+    serde_json::from_str(
+        r#"{
+            "provider": "acme",
+            "name": "Acme",
+            "api": ["https://api.acme.example"],
+            "authorization": {
+                "endpoint": "https://acme.example/authorize",
+                "issuer": "https://acme.example",
+                "issuer_required": true
+            },
+            "token": { "endpoint": "https://acme.example/token" },
+            "revocation": { "endpoint": "https://acme.example/revoke" },
+            "identity": {
+                "endpoint": "https://api.acme.example/me",
+                "account": "/id",
+                "label": "/name"
+            },
+            "scopes": { "default": ["read", "write"], "required": ["read"] },
+            "lifetimes": { "idle_seconds": 864000 },
+            "rotation": "strict"
+        }"#,
+    )
+    .unwrap()
+}
+
+pub(crate) fn shop() -> Description {
+    serde_json::from_str(
+        r#"{
+            "provider": "shop",
+            "name": "Shop",
+            "api": ["https://{account}"],
+            "authorization": { "endpoint": "https://{account}/authorize" },
+            "token": { "endpoint": "https://{account}/token" },
+            "identity": { "endpoint": "https://{account}/me", "account": "/id" },
+            "account_host": { "suffix": ".shop.example" },
+            "grants_per_account": "one",
+            "rotation": { "grace": { "until_successor_used": { "max_seconds": 3600 } } }
+        }"#,
+    )
+    .unwrap()
+}
+
+pub(crate) fn tenant(name: &str) -> TenantId {
+    TenantId::new(name).unwrap()
+}
+
+pub(crate) fn user(name: &str) -> Actor {
+    Actor::User(name.to_owned())
+}
+
+/// Bytes that differ from draw to draw and are the same in every run.
+#[derive(Debug, Default)]
+pub(crate) struct Draws(AtomicU64);
+
+impl Random for Draws {
+    fn fill(&self, bytes: &mut [u8]) -> Result<()> {
+        for chunk in bytes.chunks_mut(8) {
+            // SplitMix64.
+            let step = 0x9e37_79b9_7f4a_7c15;
+            let mut z = self.0.fetch_add(step, Ordering::Relaxed).wrapping_add(step);
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^= z >> 31;
+            chunk.copy_from_slice(&z.to_le_bytes()[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct SharedDraws(pub(crate) Arc<Draws>);
+
+impl Random for SharedDraws {
+    fn fill(&self, bytes: &mut [u8]) -> Result<()> {
+        self.0.fill(bytes)
+    }
+}
+
+pub(crate) struct Rig {
+    pub(crate) clock: ManualClock,
+    pub(crate) store: MemoryStore,
+    pub(crate) cipher: Counted<Keyring>,
+    pub(crate) provider: Provider,
+    pub(crate) draws: SharedDraws,
+    pub(crate) apps: Arc<dyn AppSource>,
+    pub(crate) hub: Hub,
+}
+
+pub(crate) fn app(client_id: &str) -> App {
+    App::new(client_id)
+        .with_client_secret("client-secret")
+        .with_redirect_uri("https://app.example/callback".parse().unwrap())
+}
+
+fn apps(client_id: &str) -> FixedApps {
+    FixedApps::new()
+        .with(ACME, AppKey::default(), app(client_id))
+        .with(SHOP, AppKey::default(), app(client_id))
+}
+
+impl Rig {
+    pub(crate) fn new() -> Self {
+        let clock = ManualClock::new(Timestamp::from_unix_seconds(1_700_000_000));
+        let store = MemoryStore::new(Arc::new(clock.clone()));
+        let draws = SharedDraws(Arc::default());
+        let keyring = Keyring::parse(&Keyring::generate().unwrap()).unwrap();
+        let cipher = KillPoints::counting().wrap(Arc::new(keyring));
+        let provider = Provider::new();
+        let apps: Arc<dyn AppSource> = Arc::new(apps("client-1"));
+        let hub = hub(
+            &clock,
+            cipher.clone(),
+            &draws,
+            &apps,
+            store.clone(),
+            provider.clone(),
+        );
+        Self {
+            clock,
+            store,
+            cipher,
+            provider,
+            draws,
+            apps,
+            hub,
+        }
+    }
+
+    /// Another process on the same store.
+    pub(crate) fn other_hub(&self) -> Hub {
+        self.hub_with(self.store.clone(), self.provider.clone())
+    }
+
+    /// A process whose app has another client id.
+    pub(crate) fn hub_of_app(&self, client_id: &str) -> Hub {
+        let apps: Arc<dyn AppSource> = Arc::new(apps(client_id));
+        let (store, provider) = (self.store.clone(), self.provider.clone());
+        hub(
+            &self.clock,
+            self.cipher.clone(),
+            &self.draws,
+            &apps,
+            store,
+            provider,
+        )
+    }
+
+    pub(crate) fn hub_with(&self, store: impl Store, transport: impl HttpTransport) -> Hub {
+        hub(
+            &self.clock,
+            self.cipher.clone(),
+            &self.draws,
+            &self.apps,
+            store,
+            transport,
+        )
+    }
+
+    /// A process whose store, cipher and network are counted by `points`, and fail where they say.
+    pub(crate) fn hub_at(&self, points: &KillPoints) -> Hub {
+        let store = points.wrap(Arc::new(self.store.clone()));
+        let transport = points.wrap(Arc::new(self.provider.clone()));
+        let cipher = points.wrap(Arc::clone(self.cipher.inner()));
+        hub(
+            &self.clock,
+            cipher,
+            &self.draws,
+            &self.apps,
+            store,
+            transport,
+        )
+    }
+
+    pub(crate) async fn begin(&self, tenant_name: &str) -> Authorization {
+        let begin = self
+            .hub
+            .authorize(&tenant(tenant_name), ACME)
+            .actor(user("ann"));
+        begin.return_to("/done?x=1").begin().await.unwrap()
+    }
+
+    pub(crate) async fn begin_shop(&self, tenant_name: &str, host: &str) -> Authorization {
+        let begin = self
+            .hub
+            .authorize(&tenant(tenant_name), SHOP)
+            .actor(user("ann"));
+        begin.account(host).begin().await.unwrap()
+    }
+
+    pub(crate) async fn begin_again(&self, key: &ConnectionKey) -> Authorization {
+        let begin = self.hub.authorize(&key.tenant, ACME).actor(user("ann"));
+        begin.reconnect(key.id).begin().await.unwrap()
+    }
+
+    /// Connects `account` from begin to end.
+    pub(crate) async fn connect(&self, tenant_name: &str, account: &str) -> Connection {
+        let begun = self.begin(tenant_name).await;
+        let query = self.provider.consent(begun.url(), account);
+        let connected = self
+            .hub
+            .callback(ACME, &query, cookie(&begun))
+            .await
+            .unwrap();
+        connected.into_connection()
+    }
+
+    pub(crate) async fn stored(&self, key: &ConnectionKey) -> Stored {
+        self.store
+            .load(key)
+            .await
+            .unwrap()
+            .expect("the connection is there")
+    }
+
+    pub(crate) async fn connections(&self) -> Vec<Connection> {
+        self.store
+            .list(&Filter::everyone(), None, 1000)
+            .await
+            .unwrap()
+            .items
+    }
+
+    pub(crate) async fn events(&self) -> Vec<Event> {
+        let slice = self
+            .store
+            .audit(&AuditFilter::default(), None, 1000)
+            .await
+            .unwrap();
+        slice
+            .items
+            .into_iter()
+            .map(|record| record.entry.event)
+            .collect()
+    }
+
+    /// Everything of the audit log as text, to look for what must not be there.
+    pub(crate) async fn audit_text(&self) -> String {
+        let slice = self
+            .store
+            .audit(&AuditFilter::default(), None, 1000)
+            .await
+            .unwrap();
+        format!("{:?}", slice.items)
+    }
+
+    /// Runs `work` to its end, moving the clock whenever something sleeps on it.
+    pub(crate) async fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = self.clock.wait_for_sleepers(1) => {
+                    self.clock.advance(Duration::from_millis(250));
+                    // Whoever woke gets on before the clock moves again.
+                    for _ in 0..64 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn state_of(&self, begun: &Authorization) -> connector_core::store::StateKey {
+        let state = parameter(begun, "state");
+        let key = connector_core::store::StateKey::of(&state);
+        assert!(self.store.state(&key).await.unwrap().is_some());
+        key
+    }
+}
+
+fn hub(
+    clock: &ManualClock,
+    cipher: impl CredentialCipher,
+    draws: &SharedDraws,
+    apps: &Arc<dyn AppSource>,
+    store: impl Store,
+    transport: impl HttpTransport,
+) -> Hub {
+    let connector = |description: Description| {
+        GenericConnector::new(description)
+            .unwrap()
+            .with_apps(Arc::clone(apps))
+    };
+    Hub::builder()
+        .store(store)
+        .cipher(cipher)
+        .transport(transport)
+        .clock(clock.clone())
+        .random(draws.clone())
+        .connector(connector(acme()))
+        .connector(connector(shop()))
+        .build()
+        .unwrap()
+}
+
+pub(crate) fn cookie(begun: &Authorization) -> String {
+    begun.binding().expose_secret().to_owned()
+}
+
+pub(crate) fn parameter(begun: &Authorization, name: &str) -> String {
+    let mut pairs = begun.url().query_pairs();
+    pairs
+        .find(|(its_name, _)| its_name == name)
+        .unwrap()
+        .1
+        .into_owned()
+}

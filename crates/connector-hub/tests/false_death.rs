@@ -1,0 +1,400 @@
+//! Nobody's trouble but the account's own ends a connection.
+
+mod provider;
+
+use connector_core::http::{Sent, TransportErrorKind};
+use connector_core::oauth::Grace;
+use connector_core::oauth::RotationClass;
+use connector_core::store::{AuditFilter, AuditLog};
+use connector_core::{AppKey, DegradedReason, Event, ReauthorizationReason, Status};
+
+use self::provider::{ACME, DUE, HOUR, Numbers, Reply, World, context, settle};
+
+const CLASSES: [RotationClass; 4] = [
+    RotationClass::Stable,
+    RotationClass::OldTokensLiveOn,
+    RotationClass::Grace(Grace::Time { seconds: 3600 }),
+    RotationClass::Strict,
+];
+
+/// A failure that is nobody's death.
+fn trouble(kind: u64) -> Reply {
+    match kind {
+        0 => Reply::status(500),
+        1 => Reply::Answer(503, vec![("retry-after", "30".into())], "<html>".into()),
+        2 => Reply::status(429),
+        3 => Reply::Answer(429, vec![("retry-after", "90".into())], String::new()),
+        4 => Reply::Failed(TransportErrorKind::Timeout, Sent::Maybe),
+        5 => Reply::Failed(TransportErrorKind::Connect, Sent::No),
+        6 => Reply::error(401, "invalid_client"),
+        7 => Reply::Answer(200, Vec::new(), "<html>busy</html>".into()),
+        8 => Reply::status(200),
+        _ => Reply::error(400, "invalid_request"),
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_mixes_end_nothing_but_what_is_dead() {
+    const MIXES: u64 = 10_000;
+    let (mut wrong, mut ended, mut recovered) = (0, 0, 0);
+    for seed in 0..MIXES {
+        let mut numbers = Numbers::new(seed + 1);
+        let class = CLASSES[usize::try_from(numbers.below(4)).unwrap()];
+        let world = World::new(class);
+        let key = world.connect("alpha").await;
+        world.clock.advance(DUE);
+        for _ in 0..=numbers.below(3) {
+            let kind = numbers.below(10);
+            world.provider.once(trouble(kind));
+            let calls = world.provider.token_calls();
+            while world.provider.token_calls() == calls {
+                world.minutes(1).await;
+            }
+            let status = world.status(&key).await;
+            wrong += u64::from(matches!(status, Status::NeedsReauthorization(_)));
+        }
+        let dies = numbers.below(5) == 0;
+        if dies {
+            world.provider.kill("alpha");
+        }
+        world.provider.behave();
+        let calls = world.provider.token_calls();
+        while world.provider.token_calls() == calls {
+            world.minutes(1).await;
+        }
+        match world.status(&key).await {
+            Status::NeedsReauthorization(_) if dies => ended += 1,
+            Status::Connected if !dies && world.generation(&key).await == 2 => recovered += 1,
+            _ => wrong += 1,
+        }
+    }
+    println!("false death: {MIXES} mixes, {wrong} wrong, {recovered} recovered, {ended} ended");
+    assert_eq!(wrong, 0);
+    assert_eq!(ended + recovered, MIXES);
+    assert!(ended > 0 && recovered > 0);
+}
+
+#[tokio::test]
+async fn a_wrong_client_secret_changes_no_state_and_heals_alone() {
+    const CONNECTIONS: usize = 10_000;
+    let world = World::new(RotationClass::Strict);
+    let mut keys = Vec::new();
+    for account in 0..CONNECTIONS {
+        keys.push(world.connect(&format!("a{account}")).await);
+    }
+    world.provider.set_secret_wrong(true);
+    world.clock.advance(DUE);
+    world.minutes(60).await;
+    let calls = world.provider.token_calls();
+    let mut changed = 0;
+    for key in &keys {
+        changed += usize::from(world.status(key).await != Status::Connected);
+    }
+    let health = world.hub.health().await.unwrap();
+    assert!(health.apps[0].is_refused && !health.apps[0].is_braked);
+    assert_eq!(health.apps[0].connections["connected"], 10_000);
+    world.provider.set_secret_wrong(false);
+    world.minutes(30).await;
+    let mut recovered = 0;
+    for key in &keys {
+        recovered += usize::from(world.generation(key).await > 1);
+    }
+    println!(
+        "wrong client secret: {CONNECTIONS} due for an hour, {changed} changed state, {calls} token \
+         calls, {recovered} recovered alone"
+    );
+    assert_eq!((changed, recovered), (0, CONNECTIONS));
+    assert!(calls > 0 && calls < 20, "{calls}");
+    assert!(!world.hub.health().await.unwrap().apps[0].is_refused);
+}
+
+#[tokio::test]
+async fn an_account_refused_alone_stops_nobody_else_and_is_uninstalled_after_three() {
+    const OTHERS: usize = 50;
+    let world = World::new(RotationClass::Strict);
+    let mut others = Vec::new();
+    for account in 0..OTHERS {
+        others.push(world.connect(&format!("a{account}")).await);
+    }
+    let alone = world.connect("alone").await;
+    let refusals = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counted = std::sync::Arc::clone(&refusals);
+    world.provider.script(move |account| {
+        if account == "alone" {
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            Reply::error(401, "invalid_client")
+        } else {
+            Reply::Real
+        }
+    });
+    world.clock.advance(DUE);
+    let mut rounds = 0;
+    while world.status(&alone).await == Status::Connected && rounds < 600 {
+        world.minutes(1).await;
+        rounds += 1;
+    }
+    let reason = ReauthorizationReason::AppNotInstalled;
+    assert_eq!(
+        world.status(&alone).await,
+        Status::NeedsReauthorization(reason)
+    );
+    let refusals = refusals.load(std::sync::atomic::Ordering::SeqCst);
+    let mut unharmed = 0;
+    for key in &others {
+        unharmed += usize::from(world.status(key).await == Status::Connected);
+        assert!(world.generation(key).await > 1);
+    }
+    println!("refused alone: {refusals} refusals, {unharmed} of {OTHERS} others unharmed");
+    assert_eq!(unharmed, OTHERS);
+    assert!(refusals >= 3);
+}
+
+#[tokio::test]
+async fn a_wave_of_dead_grants_stops_itself_until_a_person_confirms() {
+    const CONNECTIONS: usize = 1000;
+    let world = World::new(RotationClass::Strict);
+    let mut keys = Vec::new();
+    for account in 0..CONNECTIONS {
+        keys.push(world.connect(&format!("a{account}")).await);
+    }
+    for account in 0..CONNECTIONS {
+        world.provider.kill(&format!("a{account}"));
+    }
+    world.clock.advance(DUE);
+    world.minutes(30).await;
+    let marked = marked(&world, &keys).await;
+    let calls = world.provider.token_calls();
+    assert!(world.hub.health().await.unwrap().apps[0].is_braked);
+    let held = world
+        .hub
+        .confirm_dead_grants(&ACME, &AppKey::default(), context())
+        .await
+        .unwrap();
+    let filter = AuditFilter::default();
+    let log = world.store.audit(&filter, None, 10_000).await;
+    let confirmed = log.unwrap().items;
+    let confirmed = confirmed
+        .iter()
+        .filter(|it| it.entry.event == Event::DeadGrantConfirmed)
+        .count();
+    world.minutes(30).await;
+    let after = self::marked(&world, &keys).await;
+    println!(
+        "wave of {CONNECTIONS} dead grants: {marked} marked before the brake, {calls} token calls, \
+         {held} held back and confirmed, {after} marked after"
+    );
+    assert!((1..=50).contains(&marked), "{marked}");
+    assert!(calls < 100, "{calls}");
+    assert_eq!(held, confirmed);
+    assert_eq!(after, CONNECTIONS);
+}
+
+async fn marked(world: &World, keys: &[connector_core::ConnectionKey]) -> usize {
+    let mut marked = 0;
+    for key in keys {
+        let status = world.status(key).await;
+        marked += usize::from(matches!(status, Status::NeedsReauthorization(_)));
+    }
+    marked
+}
+
+type Expected = fn(RotationClass) -> Status;
+
+fn unchanged(_: RotationClass) -> Status {
+    Status::Connected
+}
+
+fn failing(_: RotationClass) -> Status {
+    Status::Degraded(DegradedReason::RefreshFailing)
+}
+
+fn unresolved(class: RotationClass) -> Status {
+    // Its hold is as short as a caller's patience: the same call brings the token.
+    if class == RotationClass::OldTokensLiveOn {
+        return Status::Connected;
+    }
+    Status::Degraded(DegradedReason::RefreshUnresolved)
+}
+
+fn dead(_: RotationClass) -> Status {
+    Status::NeedsReauthorization(ReauthorizationReason::GrantRevoked)
+}
+
+fn lost_where_strict(class: RotationClass) -> Status {
+    match class {
+        RotationClass::Strict => Status::NeedsReauthorization(ReauthorizationReason::LostInFlight),
+        _ => Status::Connected,
+    }
+}
+
+#[tokio::test]
+async fn every_token_answer_ends_in_the_right_state() {
+    let answer = |status, body: &str| Reply::Answer(status, Vec::new(), body.to_owned());
+    let limited =
+        |wait: &str| Reply::Answer(429, vec![("retry-after", wait.to_owned())], String::new());
+    // What is answered once, the state right after, the state in the end.
+    let table: Vec<(&str, Vec<Reply>, Expected, Expected)> = vec![
+        (
+            "no expires_in",
+            vec![Reply::With(|it| drop(it.remove("expires_in")))],
+            unchanged,
+            unchanged,
+        ),
+        (
+            "expires_in as a text",
+            vec![Reply::With(|it| {
+                drop(it.insert("expires_in".into(), "3600".into()))
+            })],
+            unchanged,
+            unchanged,
+        ),
+        (
+            "no refresh_token",
+            vec![Reply::With(|it| drop(it.remove("refresh_token")))],
+            unchanged,
+            // A provider that rotates without saying so has ended the grant by itself.
+            |class| match class {
+                RotationClass::Strict => dead(class),
+                _ => Status::Connected,
+            },
+        ),
+        (
+            "the same access token",
+            vec![answer(
+                200,
+                r#"{"access_token":"a.alpha.1","expires_in":3600}"#,
+            )],
+            failing,
+            unchanged,
+        ),
+        (
+            "200 with an error",
+            vec![answer(200, r#"{"error":"temporarily_unavailable"}"#)],
+            failing,
+            unchanged,
+        ),
+        ("HTML", vec![answer(200, "<html>")], unresolved, unchanged),
+        (
+            "10 MiB",
+            vec![answer(200, &"x".repeat(10 << 20))],
+            unresolved,
+            unchanged,
+        ),
+        (
+            "truncated",
+            vec![answer(200, r#"{"access_token":"a.al"#)],
+            unresolved,
+            unchanged,
+        ),
+        (
+            "429",
+            vec![
+                Reply::status(429),
+                limited("60"),
+                limited("Thu, 15 Jan 2027 08:30:00 GMT"),
+            ],
+            failing,
+            unchanged,
+        ),
+        ("500", vec![Reply::status(500)], unresolved, unchanged),
+        ("409", vec![Reply::status(409)], unchanged, unchanged),
+        (
+            "time-out before the first byte",
+            vec![Reply::Failed(TransportErrorKind::Timeout, Sent::No)],
+            failing,
+            unchanged,
+        ),
+        (
+            "time-out after the first byte",
+            vec![Reply::Failed(TransportErrorKind::Timeout, Sent::Maybe)],
+            unresolved,
+            unchanged,
+        ),
+        (
+            "dropped after rotation",
+            vec![Reply::Lost],
+            unresolved,
+            lost_where_strict,
+        ),
+        (
+            "invalid_grant",
+            vec![Reply::error(400, "invalid_grant")],
+            dead,
+            dead,
+        ),
+        (
+            "invalid_client",
+            vec![Reply::error(401, "invalid_client")],
+            unchanged,
+            unchanged,
+        ),
+        (
+            "unauthorized_client",
+            vec![Reply::error(400, "unauthorized_client")],
+            unchanged,
+            unchanged,
+        ),
+    ];
+    let all = table.len();
+    let mut right = 0;
+    for (name, replies, after, end) in table {
+        let mut good = true;
+        let replies: Vec<_> = replies.into_iter().map(std::sync::Arc::new).collect();
+        for reply in &replies {
+            for class in CLASSES {
+                good &= run_answer(name, reply, class, after(class), end(class)).await;
+            }
+        }
+        right += usize::from(good);
+    }
+    println!("token answers: {right} of {all}");
+    assert_eq!((right, all), (17, 17));
+}
+
+async fn run_answer(
+    name: &str,
+    reply: &Reply,
+    class: RotationClass,
+    after: Status,
+    end: Status,
+) -> bool {
+    let world = World::new(class);
+    let key = world.connect("alpha").await;
+    world.clock.advance(HOUR);
+    world.provider.once(copy(reply));
+    // An expired token: whoever asks waits for the exchange.
+    let first = world.drive(world.hub.access_token(&key)).await.map(drop);
+    settle(64).await;
+    let status = world.status(&key).await;
+    let mut good = status == after;
+    if !good {
+        println!("{name}, {class:?}: {status} instead of {after} ({first:?})");
+    }
+    // Two more tokens are needed before it counts as recovered.
+    world.minutes(20).await;
+    world.clock.advance(HOUR);
+    world.minutes(20).await;
+    let status = world.status(&key).await;
+    if status != end {
+        println!("{name}, {class:?}: {status} in the end instead of {end}");
+        good = false;
+    }
+    let usable = world.drive(world.hub.access_token(&key)).await.is_ok();
+    if usable != (end == Status::Connected) {
+        println!("{name}, {class:?}: usable is {usable}");
+        good = false;
+    }
+    good
+}
+
+fn copy(reply: &Reply) -> Reply {
+    match reply {
+        Reply::Real => Reply::Real,
+        Reply::With(change) => Reply::With(*change),
+        Reply::Answer(status, headers, body) => {
+            Reply::Answer(*status, headers.clone(), body.clone())
+        }
+        Reply::Failed(kind, sent) => Reply::Failed(*kind, *sent),
+        Reply::Lost => Reply::Lost,
+    }
+}

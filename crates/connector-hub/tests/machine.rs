@@ -1,0 +1,837 @@
+//! What the refresh machine answers to single events. The interleavings are the explorer's.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, also in what its cases share"
+)]
+
+use std::time::Duration;
+
+use connector_core::oauth::{Grace, RotationClass};
+use connector_core::store::{ClaimKind, Verdict};
+use connector_core::{
+    DegradedReason, Fence, Generation, GrantNumber, ReauthorizationReason, Status,
+};
+use connector_hub::machine::{
+    Action, Cause, Claimed, Committed, Exchanged, Fault, Input, Machine, Mark, Outcome,
+    PendingPair, Reason, Recorded, Report, Row, Sent, Settings, Start, Timings, Unexpected,
+    WrittenBack,
+};
+
+const SHOP: RotationClass = RotationClass::Grace(Grace::UntilSuccessorUsed { max_seconds: 3600 });
+const TIMED: RotationClass = RotationClass::Grace(Grace::Time { seconds: 60 });
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn row(generation: u64) -> Row {
+    Row {
+        grant: GrantNumber::new(1),
+        generation: Generation::new(generation),
+        fence: Fence::new(3),
+        live: true,
+        dead: None,
+        unresolved: false,
+        rotates: false,
+        failures: 0,
+        confirmed: None,
+        pending: Vec::new(),
+        claim: None,
+    }
+}
+
+fn granted(row: Row, superseded: bool) -> Input {
+    Input::Claimed(Claimed::Granted {
+        fence: Fence::new(4),
+        left: secs(60),
+        row,
+        superseded,
+    })
+}
+
+fn failed(fault: Fault, sent: Sent) -> Input {
+    Input::Exchanged {
+        answer: Exchanged::Failed { fault, sent },
+        elapsed: secs(1),
+    }
+}
+
+fn pair(rotated: bool, same_access: bool) -> Input {
+    Input::Exchanged {
+        answer: Exchanged::Pair {
+            rotated,
+            same_access,
+        },
+        elapsed: secs(1),
+    }
+}
+
+const IN_TIME: Input = Input::Clocks {
+    steady: Duration::ZERO,
+    wall: Duration::ZERO,
+};
+
+const REFUSED: Fault = Fault::DeadGrant {
+    reason: ReauthorizationReason::GrantRevoked,
+};
+
+/// A flight over generation 5, as far as the inputs take it, and what it asked for last.
+struct Flight {
+    machine: Machine,
+    last: Vec<Action>,
+}
+
+impl Flight {
+    fn new(class: RotationClass, reason: Reason) -> Self {
+        let start = Start {
+            reason,
+            seen: Some(Generation::new(5)),
+            mark: Some(Mark {
+                grant: GrantNumber::new(1),
+                generation: Generation::new(5),
+                fence: Fence::new(3),
+                in_hand: true,
+            }),
+        };
+        Self::with(class, start)
+    }
+
+    fn with(class: RotationClass, start: Start) -> Self {
+        let (machine, last) = Machine::start(Settings::new(class, 500), start);
+        assert_eq!(last, [Action::Load]);
+        Self { machine, last }
+    }
+
+    fn then(mut self, input: Input) -> Self {
+        self.last = self
+            .machine
+            .step(input)
+            .expect("an answer to what was asked");
+        self
+    }
+
+    /// Up to the exchange.
+    fn sent(class: RotationClass, reason: Reason) -> Self {
+        Self::new(class, reason)
+            .then(Input::Loaded(Some(row(5))))
+            .then(granted(row(5), false))
+            .then(IN_TIME)
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self.last.last() {
+            Some(Action::Finish(outcome)) => *outcome,
+            other => panic!("not the end: {other:?}"),
+        }
+    }
+
+    fn asked(&self) -> &Action {
+        self.last.last().expect("an action")
+    }
+
+    fn failure(&self) -> (bool, Verdict) {
+        match self.asked() {
+            Action::Fail {
+                resolves, verdict, ..
+            } => (*resolves, verdict.clone()),
+            other => panic!("not a failure: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_refresh_is_load_claim_check_exchange_commit() {
+    let flight = Flight::new(RotationClass::Strict, Reason::Mandatory);
+    let flight = flight.then(Input::Loaded(Some(row(5))));
+    assert_eq!(
+        *flight.asked(),
+        Action::Claim {
+            number: 0,
+            grant: GrantNumber::new(1),
+            seen: Generation::new(5),
+            kind: ClaimKind::Refresh,
+            hold: secs(60),
+        }
+    );
+    let flight = flight.then(granted(row(5), false));
+    assert_eq!(*flight.asked(), Action::CheckClocks);
+    let flight = flight.then(Input::Clocks {
+        steady: secs(1),
+        wall: secs(2),
+    });
+    assert_eq!(
+        *flight.asked(),
+        Action::Exchange {
+            generation: Generation::new(5),
+            first_byte: secs(3),
+            deadline: secs(15),
+        }
+    );
+    let flight = flight.then(pair(true, false));
+    assert!(flight.machine.holds_a_pair());
+    assert_eq!(
+        *flight.asked(),
+        Action::Commit {
+            number: 0,
+            grant: GrantNumber::new(1),
+            base: Generation::new(5),
+            fence: Fence::new(4),
+            rotates: true,
+            takes_pending: None,
+        }
+    );
+    let flight = flight.then(Input::Committed(Committed::Stored));
+    assert!(!flight.machine.holds_a_pair() && flight.machine.is_done());
+    assert_eq!(
+        flight.outcome(),
+        Outcome::Fresh {
+            grant: GrantNumber::new(1),
+            generation: Generation::new(6),
+        }
+    );
+}
+
+#[test]
+fn a_hold_covers_start_deadline_late_service_and_a_margin() {
+    for (class, late) in [
+        (RotationClass::Stable, 0),
+        (SHOP, 30),
+        (TIMED, 30),
+        (RotationClass::Strict, 35),
+    ] {
+        let timings = Timings::of(class);
+        let least = timings.start + timings.deadline + secs(late) + secs(5);
+        assert!(timings.hold >= least, "{class:?}");
+    }
+    assert_eq!(Timings::of(RotationClass::OldTokensLiveOn).hold, secs(20));
+}
+
+#[test]
+fn back_off_doubles_to_eight_minutes_and_is_spread() {
+    let middle = Settings::new(RotationClass::Strict, 500);
+    let steps: Vec<u64> = (0..6).map(|n| middle.backoff(n).as_secs()).collect();
+    assert_eq!(steps, [60, 120, 240, 480, 480, 480]);
+    assert_eq!(Settings::new(RotationClass::Strict, 0).backoff(0), secs(45));
+    let most = Settings::new(RotationClass::Strict, u16::MAX).backoff(3);
+    assert!(most > secs(590) && most <= secs(600));
+}
+
+#[test]
+fn a_row_that_moved_is_the_answer_whoever_asks() {
+    let newer = Outcome::Newer {
+        grant: GrantNumber::new(1),
+        generation: Generation::new(6),
+    };
+    for reason in [
+        Reason::Advisory,
+        Reason::Mandatory,
+        Reason::Forced { good: true },
+        Reason::Rejected {
+            worked: true,
+            unproven: 0,
+            age: secs(0),
+        },
+    ] {
+        let flight = Flight::new(RotationClass::Strict, reason);
+        assert_eq!(
+            flight.then(Input::Loaded(Some(row(6)))).outcome(),
+            newer,
+            "{reason:?}"
+        );
+        let flight = Flight::new(RotationClass::Strict, reason)
+            .then(Input::Loaded(Some(row(5))))
+            .then(Input::Claimed(Claimed::Moved(row(6))));
+        assert_eq!(flight.outcome(), newer, "{reason:?}");
+    }
+}
+
+#[test]
+fn either_clock_stops_a_late_send_and_the_claim_is_made_anew() {
+    for (steady, wall) in [(secs(6), secs(0)), (secs(0), secs(3600))] {
+        let mut flight = Flight::new(SHOP, Reason::Mandatory).then(Input::Loaded(Some(row(5))));
+        for number in 0..3 {
+            assert!(
+                matches!(flight.asked(), Action::Claim { number: n, .. } if *n == number),
+                "each granted claim has a name of its own"
+            );
+            flight = flight
+                .then(granted(row(5), false))
+                .then(Input::Clocks { steady, wall });
+            assert!(flight.last.contains(&Action::Report(Report::TooSlow)));
+            assert_eq!(flight.failure(), (true, Verdict::Later { status: None }));
+            flight = flight.then(Input::Recorded(Recorded::Applied));
+            if number < 2 {
+                flight = flight.then(Input::Loaded(Some(row(5))));
+            }
+        }
+        assert!(matches!(
+            flight.outcome(),
+            Outcome::KeepServing {
+                cause: Cause::TooSlow,
+                ..
+            }
+        ));
+    }
+}
+
+#[test]
+fn what_may_have_been_acted_on_leaves_the_claim_standing() {
+    let transient = Fault::Transient { after: None };
+    for (fault, sent) in [
+        (transient, Sent::Maybe),
+        (REFUSED, Sent::Maybe),
+        (Fault::AppFault, Sent::Maybe),
+        (Fault::Malformed, Sent::Maybe),
+        (Fault::Malformed, Sent::Answered),
+    ] {
+        let flight =
+            Flight::sent(RotationClass::Strict, Reason::Mandatory).then(failed(fault, sent));
+        let unresolved = Status::Degraded(DegradedReason::RefreshUnresolved);
+        assert_eq!(
+            flight.failure(),
+            (
+                false,
+                Verdict::Later {
+                    status: Some(unresolved)
+                }
+            ),
+            "{fault:?}"
+        );
+        let flight = flight.then(Input::Recorded(Recorded::Applied));
+        assert_eq!(
+            flight.outcome(),
+            Outcome::Unresolved {
+                retry_after: secs(59)
+            }
+        );
+    }
+}
+
+#[test]
+fn what_was_answered_or_never_left_resolves_the_claim() {
+    let wait = Fault::Transient {
+        after: Some(secs(300)),
+    };
+    for (fault, sent, pause) in [
+        (wait, Sent::Answered, secs(300)),
+        (Fault::Transient { after: None }, Sent::Answered, secs(60)),
+        (Fault::Transient { after: None }, Sent::No, secs(60)),
+        (Fault::Malformed, Sent::No, secs(60)),
+    ] {
+        let flight =
+            Flight::sent(RotationClass::Strict, Reason::Mandatory).then(failed(fault, sent));
+        assert!(flight.failure().0, "{fault:?} {sent:?}");
+        let flight = flight.then(Input::Recorded(Recorded::Applied));
+        assert_eq!(
+            flight.outcome(),
+            Outcome::KeepServing {
+                retry_after: pause,
+                cause: Cause::Transient,
+            }
+        );
+    }
+}
+
+#[test]
+fn a_fault_of_the_app_changes_no_account() {
+    for sent in [Sent::No, Sent::Answered] {
+        let flight = Flight::sent(SHOP, Reason::Mandatory).then(failed(Fault::AppFault, sent));
+        assert_eq!(flight.failure(), (true, Verdict::Later { status: None }));
+        let flight = flight.then(Input::Recorded(Recorded::Applied));
+        assert_eq!(flight.outcome(), Outcome::AppFault);
+    }
+}
+
+#[test]
+fn a_sibling_that_won_is_waited_for_and_adopted() {
+    let flight = Flight::sent(RotationClass::Strict, Reason::Mandatory)
+        .then(failed(Fault::SiblingWon, Sent::Answered));
+    assert!(!flight.failure().0, "somebody is still at that token");
+    let flight = flight.then(Input::Recorded(Recorded::Applied));
+    assert_eq!(
+        *flight.asked(),
+        Action::Wait {
+            limit: secs(20),
+            on_generation: true,
+        }
+    );
+    let adopted = Flight {
+        machine: flight.machine.clone(),
+        last: Vec::new(),
+    }
+    .then(Input::Woken)
+    .then(Input::Loaded(Some(row(6))));
+    assert!(matches!(adopted.outcome(), Outcome::Newer { .. }));
+    let waited = flight
+        .then(Input::TimerFired)
+        .then(Input::Loaded(Some(row(5))));
+    assert_eq!(
+        waited.outcome(),
+        Outcome::Unresolved {
+            retry_after: secs(39)
+        }
+    );
+}
+
+#[test]
+fn a_refusal_after_a_lost_answer_is_told_as_that_at_a_strict_provider() {
+    for (class, superseded, unresolved, reason) in [
+        (
+            RotationClass::Strict,
+            true,
+            false,
+            ReauthorizationReason::LostInFlight,
+        ),
+        (
+            RotationClass::Strict,
+            false,
+            true,
+            ReauthorizationReason::LostInFlight,
+        ),
+        (
+            RotationClass::Strict,
+            false,
+            false,
+            ReauthorizationReason::GrantRevoked,
+        ),
+        (SHOP, true, false, ReauthorizationReason::GrantRevoked),
+    ] {
+        let found = Row {
+            unresolved,
+            ..row(5)
+        };
+        let flight = Flight::new(class, Reason::Mandatory)
+            .then(Input::Loaded(Some(found.clone())))
+            .then(granted(found, superseded))
+            .then(IN_TIME)
+            .then(failed(REFUSED, Sent::Answered));
+        assert_eq!(flight.failure(), (true, Verdict::GiveUp { reason }));
+        let flight = flight.then(Input::Recorded(Recorded::Applied));
+        assert_eq!(flight.outcome(), Outcome::NeedsReauthorization { reason });
+    }
+}
+
+#[test]
+fn a_lost_answer_is_remembered_through_other_failures() {
+    let flight = Flight::new(RotationClass::Strict, Reason::Mandatory)
+        .then(Input::Loaded(Some(row(5))))
+        .then(granted(row(5), true))
+        .then(IN_TIME)
+        .then(failed(Fault::Transient { after: None }, Sent::Answered));
+    let unresolved = Status::Degraded(DegradedReason::RefreshUnresolved);
+    assert_eq!(
+        flight.failure().1,
+        Verdict::Later {
+            status: Some(unresolved)
+        }
+    );
+}
+
+#[test]
+fn giving_up_adopts_tries_pending_pairs_and_waits_first() {
+    let refused = || {
+        Flight::sent(RotationClass::Strict, Reason::Mandatory).then(failed(REFUSED, Sent::Answered))
+    };
+    let adopted = refused().then(Input::Recorded(Recorded::Moved(row(6))));
+    assert!(matches!(adopted.outcome(), Outcome::Newer { .. }));
+
+    let pending = |fence, base| PendingPair {
+        fence: Fence::new(fence),
+        base: Generation::new(base),
+    };
+    let left = Row {
+        pending: vec![pending(3, 4), pending(2, 4)],
+        ..row(5)
+    };
+    let tried = refused().then(Input::Recorded(Recorded::PendingLeft(left)));
+    assert!(
+        matches!(
+            tried.asked(),
+            Action::Commit { takes_pending: Some(fence), base, .. }
+                if fence.get() == 3 && base.get() == 5
+        ),
+        "the newest fence first"
+    );
+    let tried = tried.then(Input::Committed(Committed::Stored));
+    assert!(matches!(tried.outcome(), Outcome::Newer { generation, .. } if generation.get() == 6));
+
+    let waits = refused().then(Input::Recorded(Recorded::Held { left: secs(12) }));
+    assert_eq!(
+        *waits.asked(),
+        Action::Wait {
+            limit: secs(12),
+            on_generation: true,
+        }
+    );
+    let again = waits.then(Input::TimerFired);
+    assert!(matches!(again.failure(), (true, Verdict::GiveUp { .. })));
+    let late = again
+        .then(Input::Recorded(Recorded::Held { left: secs(30) }))
+        .then(Input::TimerFired);
+    assert_eq!(
+        late.outcome(),
+        Outcome::Unresolved {
+            retry_after: secs(22)
+        }
+    );
+}
+
+#[test]
+fn only_a_pending_pair_of_the_current_generation_replaces_an_exchange() {
+    for (base, promoted) in [(5, true), (4, false)] {
+        let found = Row {
+            pending: vec![PendingPair {
+                fence: Fence::new(2),
+                base: Generation::new(base),
+            }],
+            ..row(5)
+        };
+        let flight = Flight::new(SHOP, Reason::Mandatory)
+            .then(Input::Loaded(Some(row(5))))
+            .then(granted(found, false));
+        let commits = matches!(flight.asked(), Action::Commit { .. });
+        assert_eq!(commits, promoted, "base {base}");
+    }
+}
+
+#[test]
+fn the_same_access_token_again_was_no_refresh() {
+    let flight = Flight::sent(RotationClass::Stable, Reason::Mandatory).then(pair(false, true));
+    assert!(flight.failure().0);
+    let flight = flight.then(Input::Recorded(Recorded::Applied));
+    let no_refresh = Outcome::KeepServing {
+        retry_after: secs(60),
+        cause: Cause::SameAccessToken,
+    };
+    assert_eq!(flight.outcome(), no_refresh);
+    // A new refresh token is kept all the same.
+    let flight = Flight::sent(RotationClass::Strict, Reason::Mandatory)
+        .then(pair(true, true))
+        .then(Input::Committed(Committed::Stored));
+    assert_eq!(flight.outcome(), no_refresh);
+}
+
+#[test]
+fn a_stable_provider_that_rotates_is_strict_from_then_on() {
+    let flight = Flight::sent(RotationClass::Stable, Reason::Mandatory).then(pair(true, false));
+    assert!(flight.last.contains(&Action::Report(Report::Rotates)));
+    assert!(matches!(
+        flight.asked(),
+        Action::Commit { rotates: true, .. }
+    ));
+    let known = Row {
+        rotates: true,
+        ..row(5)
+    };
+    let flight =
+        Flight::new(RotationClass::Stable, Reason::Mandatory).then(Input::Loaded(Some(known)));
+    assert!(matches!(flight.asked(), Action::Claim { hold, .. } if *hold == secs(60)));
+}
+
+#[test]
+fn an_unresolved_claim_at_a_strict_provider_is_left_alone_while_the_token_is_good() {
+    let standing = Row {
+        claim: Some(Duration::ZERO),
+        ..row(5)
+    };
+    for (class, reason, leaves) in [
+        (RotationClass::Strict, Reason::Advisory, true),
+        (RotationClass::Strict, Reason::Forced { good: true }, true),
+        (RotationClass::Strict, Reason::Forced { good: false }, false),
+        (RotationClass::Strict, Reason::Mandatory, false),
+        (SHOP, Reason::Advisory, false),
+        (RotationClass::Stable, Reason::Advisory, false),
+    ] {
+        let flight = Flight::new(class, reason).then(Input::Loaded(Some(standing.clone())));
+        let left = matches!(
+            flight.asked(),
+            Action::Finish(Outcome::KeepServing {
+                cause: Cause::Unresolved,
+                ..
+            })
+        );
+        assert_eq!(left, leaves, "{class:?} {reason:?}");
+    }
+    // One that appeared after the read keeps standing too.
+    let flight = Flight::new(RotationClass::Strict, Reason::Advisory)
+        .then(Input::Loaded(Some(row(5))))
+        .then(granted(row(5), true));
+    assert!(!flight.failure().0);
+}
+
+#[test]
+fn callers_with_a_good_token_do_not_wait_and_others_wait_twenty_seconds() {
+    let held = Input::Claimed(Claimed::Held { left: secs(50) });
+    let flight = Flight::new(SHOP, Reason::Advisory)
+        .then(Input::Loaded(Some(row(5))))
+        .then(held.clone());
+    assert_eq!(
+        flight.outcome(),
+        Outcome::KeepServing {
+            retry_after: secs(50),
+            cause: Cause::Held,
+        }
+    );
+    let flight = Flight::new(SHOP, Reason::Mandatory)
+        .then(Input::Loaded(Some(row(5))))
+        .then(held);
+    assert_eq!(
+        *flight.asked(),
+        Action::Wait {
+            limit: secs(20),
+            on_generation: true,
+        }
+    );
+    let flight = flight.then(Input::TimerFired);
+    assert_eq!(
+        flight.outcome(),
+        Outcome::Unresolved {
+            retry_after: secs(30)
+        }
+    );
+}
+
+#[test]
+fn an_undurable_pair_is_served_unless_its_use_would_end_a_grace() {
+    for (class, answer) in [
+        (RotationClass::Stable, Outcome::ServeUndurable),
+        (RotationClass::OldTokensLiveOn, Outcome::ServeUndurable),
+        (TIMED, Outcome::ServeUndurable),
+        (RotationClass::Strict, Outcome::ServeUndurable),
+        (SHOP, Outcome::StoreUnavailable),
+    ] {
+        let mut flight = Flight::sent(class, Reason::Mandatory).then(pair(true, false));
+        let commit = flight.asked().clone();
+        flight = flight.then(Input::StoreUnavailable);
+        assert_eq!(flight.last[0], Action::Answer(answer), "{class:?}");
+        for round in 0..50 {
+            assert!(
+                matches!(flight.asked(), Action::Wait { limit, .. } if *limit <= secs(4)),
+                "it is written within five seconds of the store's return"
+            );
+            flight = flight.then(Input::TimerFired);
+            assert_eq!(*flight.asked(), commit, "round {round}: word for word");
+            flight = flight.then(Input::StoreUnavailable);
+            assert_eq!(flight.last.len(), 1, "callers are told once");
+        }
+        let flight = flight
+            .then(Input::TimerFired)
+            .then(Input::Committed(Committed::Stored));
+        assert!(matches!(flight.outcome(), Outcome::Fresh { .. }));
+    }
+}
+
+#[test]
+fn a_claim_of_unknown_outcome_is_repeated_by_its_name_and_then_given_up() {
+    let mut flight = Flight::new(SHOP, Reason::Mandatory).then(Input::Loaded(Some(row(5))));
+    let claim = flight.asked().clone();
+    for _ in 0..4 {
+        flight = flight.then(Input::StoreUnavailable).then(Input::TimerFired);
+        assert_eq!(*flight.asked(), claim);
+    }
+    let flight = flight.then(Input::StoreUnavailable);
+    assert_eq!(flight.outcome(), Outcome::StoreUnavailable);
+}
+
+#[test]
+fn a_pair_of_an_ended_grant_is_queued_for_revocation() {
+    let late = || {
+        Flight::sent(SHOP, Reason::Mandatory)
+            .then(pair(true, false))
+            .then(Input::Committed(Committed::Ended))
+    };
+    let reconnected = Row {
+        grant: GrantNumber::new(2),
+        ..row(6)
+    };
+    for (found, outcome) in [
+        (None, Outcome::Ended),
+        (
+            Some(reconnected),
+            Outcome::Newer {
+                grant: GrantNumber::new(2),
+                generation: Generation::new(6),
+            },
+        ),
+    ] {
+        let flight = late().then(Input::Loaded(found));
+        let revoke = Action::Revoke {
+            grant: GrantNumber::new(1),
+            fence: Fence::new(4),
+        };
+        assert_eq!(*flight.asked(), revoke);
+        assert!(flight.machine.holds_a_pair());
+        let flight = flight.then(Input::Revoked);
+        assert_eq!(flight.outcome(), outcome);
+    }
+}
+
+#[test]
+fn a_restored_backup_gets_the_newer_pair_back_and_its_own_is_never_sent() {
+    for old in [
+        row(4),
+        Row {
+            fence: Fence::new(2),
+            ..row(5)
+        },
+        Row {
+            grant: GrantNumber::new(0),
+            ..row(9)
+        },
+    ] {
+        let flight = Flight::new(RotationClass::Strict, Reason::Mandatory)
+            .then(Input::Loaded(Some(old.clone())));
+        assert!(matches!(
+            flight.last[0],
+            Action::Report(Report::RestoredBackup { .. })
+        ));
+        assert!(matches!(
+            flight.asked(),
+            Action::Claim {
+                kind: ClaimKind::Exchange,
+                ..
+            }
+        ));
+        let flight = flight.then(granted(old.clone(), false));
+        assert_eq!(
+            *flight.asked(),
+            Action::WriteBack {
+                expect: old.generation,
+                grant: old.grant.next(),
+                generation: old.generation.next(),
+                fence: Fence::new(4),
+            }
+        );
+        let flight = flight.then(Input::WrittenBack(WrittenBack::Stored));
+        assert!(matches!(flight.outcome(), Outcome::Newer { .. }));
+    }
+    let forgotten = Start {
+        reason: Reason::Mandatory,
+        seen: Some(Generation::new(5)),
+        mark: Some(Mark {
+            grant: GrantNumber::new(1),
+            generation: Generation::new(5),
+            fence: Fence::new(3),
+            in_hand: false,
+        }),
+    };
+    let flight = Flight::with(RotationClass::Strict, forgotten).then(Input::Loaded(Some(row(4))));
+    assert_eq!(flight.outcome(), Outcome::StoreBehind);
+}
+
+#[test]
+fn a_backup_restored_during_an_exchange_gets_the_answer() {
+    let flight = Flight::sent(RotationClass::Strict, Reason::Mandatory)
+        .then(pair(true, false))
+        .then(Input::Committed(Committed::Pending))
+        .then(Input::Loaded(Some(row(2))))
+        .then(granted(row(2), false));
+    assert!(flight.machine.holds_a_pair());
+    assert!(matches!(flight.asked(), Action::WriteBack { .. }));
+    // Another process wrote back first, what it had: it is older than the answer.
+    let other = Row {
+        grant: GrantNumber::new(2),
+        ..row(3)
+    };
+    let flight = flight
+        .then(Input::WrittenBack(WrittenBack::Moved))
+        .then(Input::Loaded(Some(other.clone())))
+        .then(granted(other, false))
+        .then(Input::WrittenBack(WrittenBack::Stored));
+    assert_eq!(
+        flight.outcome(),
+        Outcome::Newer {
+            grant: GrantNumber::new(3),
+            generation: Generation::new(4),
+        }
+    );
+}
+
+#[test]
+fn tokens_that_never_work_are_refreshed_once_per_step_and_then_probed() {
+    let confirmed = Row {
+        confirmed: Some(Generation::new(5)),
+        ..row(5)
+    };
+    for (worked, unproven, age, found, expected) in [
+        (true, 2, 0, row(5), None),
+        (false, 2, 0, confirmed, None),
+        (false, 0, 60, row(5), None),
+        (false, 0, 20, row(5), Some((40, false))),
+        (false, 1, 20, row(5), Some((100, false))),
+        (false, 2, 240, row(5), None),
+        (false, 3, 10_000, row(5), Some((0, true))),
+    ] {
+        let reason = Reason::Rejected {
+            worked,
+            unproven,
+            age: secs(age),
+        };
+        let flight = Flight::new(SHOP, reason).then(Input::Loaded(Some(found)));
+        match expected {
+            Some((retry_after, probe)) => assert_eq!(
+                flight.outcome(),
+                Outcome::Unauthorized {
+                    retry_after: secs(retry_after),
+                    probe,
+                }
+            ),
+            None => assert!(matches!(flight.asked(), Action::Claim { .. }), "{reason:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_dead_grant_is_sent_again_only_when_somebody_asks() {
+    let reason = ReauthorizationReason::GrantRevoked;
+    let dead = Row {
+        dead: Some(reason),
+        ..row(5)
+    };
+    let flight = Flight::new(SHOP, Reason::Mandatory).then(Input::Loaded(Some(dead.clone())));
+    assert_eq!(flight.outcome(), Outcome::NeedsReauthorization { reason });
+    let flight = Flight::new(SHOP, Reason::Mandatory)
+        .then(Input::Loaded(Some(row(5))))
+        .then(granted(dead.clone(), false));
+    assert_eq!(flight.failure(), (true, Verdict::GiveUp { reason }));
+    let flight = Flight::new(SHOP, Reason::Forced { good: false }).then(Input::Loaded(Some(dead)));
+    assert!(matches!(flight.asked(), Action::Claim { .. }));
+}
+
+#[test]
+fn a_connection_that_ends_stops_what_was_not_sent() {
+    let waiting = Flight::new(SHOP, Reason::Mandatory)
+        .then(Input::Loaded(Some(row(5))))
+        .then(Input::Claimed(Claimed::Held { left: secs(50) }))
+        .then(Input::GrantEnded);
+    assert_eq!(waiting.outcome(), Outcome::Ended);
+    let about_to_send = Flight::new(SHOP, Reason::Mandatory)
+        .then(Input::Loaded(Some(row(5))))
+        .then(granted(row(5), false))
+        .then(Input::GrantEnded);
+    assert_eq!(about_to_send.outcome(), Outcome::Ended);
+    let sent = Flight::sent(SHOP, Reason::Mandatory).then(Input::GrantEnded);
+    assert!(sent.last.is_empty(), "the answer is still dealt with");
+    let kept = sent.then(pair(true, false));
+    assert!(matches!(kept.asked(), Action::Commit { .. }));
+}
+
+#[test]
+fn an_input_that_answers_nothing_changes_nothing() {
+    let mut flight = Flight::new(SHOP, Reason::Mandatory).then(Input::Loaded(Some(row(5))));
+    let before = flight.machine.clone();
+    for input in [
+        Input::Loaded(None),
+        IN_TIME,
+        pair(true, false),
+        Input::Committed(Committed::Stored),
+        Input::TimerFired,
+        Input::Woken,
+        Input::Revoked,
+    ] {
+        assert_eq!(flight.machine.step(input), Err(Unexpected));
+        assert_eq!(flight.machine, before);
+    }
+}

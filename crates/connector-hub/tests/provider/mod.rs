@@ -1,0 +1,581 @@
+//! A provider without a network, and a hub that talks to it, on a clock that stands still.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+pub mod outage;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use connector_core::cipher::{CredentialCipher, Keyring, Place, SealedKind};
+use connector_core::clock::{Clock, ManualClock, Timestamp};
+use connector_core::description::{
+    EndpointTemplate, IdentityEndpoint, RevocationEndpoint, RevocationReach, TokenEndpoint,
+};
+use connector_core::http::{
+    HttpTransport, Origin, OutboundRequest, Sent, TransportError, TransportErrorKind,
+};
+use connector_core::oauth::RotationClass;
+use connector_core::store::{
+    Effects, Expect, Expiries, MemoryStore, PutGrant, PutOutcome, Store, Stored, TokenStore,
+    WorkKind,
+};
+use connector_core::{
+    Account, AccountKey, Actor, App, AppKey, ConnectionId, ConnectionKey, CorrelationId,
+    Credential, CredentialKind, Description, Fence, FixedApps, Generation, GenericConnector,
+    GrantNumber, Metadata, ProviderId, RequestContext, Status, TenantId,
+};
+use connector_hub::{Hub, HubBuilder};
+use secrecy::SecretString;
+
+pub const ACME: ProviderId = ProviderId::from_static("acme");
+pub const HOUR: Duration = Duration::from_secs(3600);
+pub const MINUTE: Duration = Duration::from_secs(60);
+/// When the advisory window of every connection with a token of an hour is open.
+pub const DUE: Duration = Duration::from_secs(3000);
+
+/// What the provider does with one token request.
+pub enum Reply {
+    /// What a provider does.
+    Real,
+    /// What a provider does, with other fields in the answer.
+    With(fn(&mut serde_json::Map<String, serde_json::Value>)),
+    /// This answer; nothing was done.
+    Answer(u16, Vec<(&'static str, String)>, String),
+    /// No answer; nothing was done.
+    Failed(TransportErrorKind, Sent),
+    /// No answer, and yet it was done.
+    Lost,
+}
+
+impl Reply {
+    pub fn error(status: u16, code: &str) -> Self {
+        Self::Answer(status, Vec::new(), format!(r#"{{"error":"{code}"}}"#))
+    }
+
+    pub fn status(status: u16) -> Self {
+        Self::Answer(status, Vec::new(), String::new())
+    }
+}
+
+type Script = Box<dyn FnMut(&str) -> Reply + Send>;
+
+#[derive(Default)]
+struct Grant {
+    newest: u64,
+    /// The newest access token was used: no grace any more.
+    used: bool,
+    dead: bool,
+}
+
+#[derive(Default)]
+struct State {
+    grants: BTreeMap<String, Grant>,
+    script: Option<Script>,
+    redeemed: BTreeMap<String, u64>,
+    refused_access: BTreeSet<String>,
+}
+
+#[derive(Clone)]
+pub struct Provider(Arc<Shared>);
+
+struct Shared {
+    class: RotationClass,
+    clock: ManualClock,
+    state: Mutex<State>,
+    gate: tokio::sync::watch::Sender<bool>,
+    token_calls: AtomicU64,
+    revocations: AtomicU64,
+    identifications: AtomicU64,
+    secret_is_wrong: AtomicBool,
+    is_down: AtomicBool,
+}
+
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Provider")
+    }
+}
+
+impl Provider {
+    pub fn new(class: RotationClass, clock: &ManualClock) -> Self {
+        Self(Arc::new(Shared {
+            class,
+            clock: clock.clone(),
+            state: Mutex::default(),
+            gate: tokio::sync::watch::Sender::new(true),
+            token_calls: AtomicU64::new(0),
+            revocations: AtomicU64::new(0),
+            identifications: AtomicU64::new(0),
+            secret_is_wrong: AtomicBool::new(false),
+            is_down: AtomicBool::new(false),
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap()
+    }
+
+    /// A new grant for an account; returns its first pair.
+    pub fn grant(&self, account: &str) -> (String, String) {
+        let mut state = self.state();
+        let grant = state.grants.entry(account.to_owned()).or_default();
+        grant.newest += 1;
+        grant.dead = false;
+        grant.used = false;
+        (
+            format!("a.{account}.{}", grant.newest),
+            self.refresh_token(account, grant.newest),
+        )
+    }
+
+    fn refresh_token(&self, account: &str, number: u64) -> String {
+        match self.0.class {
+            RotationClass::Stable => format!("r.{account}.0"),
+            _ => format!("r.{account}.{number}"),
+        }
+    }
+
+    pub fn script(&self, script: impl FnMut(&str) -> Reply + Send + 'static) {
+        self.state().script = Some(Box::new(script));
+    }
+
+    /// Does this once, and then what providers do.
+    pub fn once(&self, reply: Reply) {
+        let mut reply = Some(reply);
+        self.script(move |_| reply.take().unwrap_or(Reply::Real));
+    }
+
+    pub fn behave(&self) {
+        self.state().script = None;
+    }
+
+    pub fn kill(&self, account: &str) {
+        self.state().grants.get_mut(account).unwrap().dead = true;
+    }
+
+    pub fn is_alive(&self, account: &str) -> bool {
+        !self.state().grants[account].dead
+    }
+
+    /// The API refuses this access token from now on.
+    pub fn refuse_access(&self, access_token: String) {
+        self.state().refused_access.insert(access_token);
+    }
+
+    pub fn token_calls(&self) -> u64 {
+        self.0.token_calls.load(Ordering::SeqCst)
+    }
+
+    pub fn revocations(&self) -> u64 {
+        self.0.revocations.load(Ordering::SeqCst)
+    }
+
+    pub fn identifications(&self) -> u64 {
+        self.0.identifications.load(Ordering::SeqCst)
+    }
+
+    /// How often the refresh token was redeemed that was redeemed most often.
+    pub fn most_redeemed(&self) -> u64 {
+        self.state().redeemed.values().copied().max().unwrap_or(0)
+    }
+
+    pub fn set_secret_wrong(&self, wrong: bool) {
+        self.0.secret_is_wrong.store(wrong, Ordering::SeqCst);
+    }
+
+    pub fn set_down(&self, down: bool) {
+        self.0.is_down.store(down, Ordering::SeqCst);
+    }
+
+    /// Answers are held back until the gate is opened.
+    pub fn close_gate(&self) {
+        self.0.gate.send_replace(false);
+    }
+
+    pub fn open_gate(&self) {
+        self.0.gate.send_replace(true);
+    }
+
+    fn redeem(
+        &self,
+        refresh_token: &str,
+    ) -> Result<serde_json::Map<String, serde_json::Value>, ()> {
+        let mut parts = refresh_token.split('.');
+        let (_, account, number) = (parts.next(), parts.next().ok_or(())?, parts.next());
+        let number: u64 = number.and_then(|it| it.parse().ok()).ok_or(())?;
+        let mut state = self.state();
+        let count = state.redeemed.entry(refresh_token.to_owned()).or_default();
+        *count += 1;
+        let grant = state.grants.get_mut(account).ok_or(())?;
+        let known = match self.0.class {
+            RotationClass::Stable | RotationClass::OldTokensLiveOn => true,
+            RotationClass::Grace(_) => {
+                number == grant.newest || number + 1 == grant.newest && !grant.used
+            }
+            _ => number == grant.newest,
+        };
+        if grant.dead || !known {
+            grant.dead = true;
+            return Err(());
+        }
+        grant.newest += 1;
+        grant.used = false;
+        let newest = grant.newest;
+        let answer = serde_json::json!({
+            "access_token": format!("a.{account}.{newest}"),
+            "refresh_token": self.refresh_token(account, newest),
+            "expires_in": 3600,
+            "token_type": "bearer",
+        });
+        Ok(answer.as_object().unwrap().clone())
+    }
+
+    fn token(&self, body: &Bytes) -> Result<http::Response<Bytes>, TransportError> {
+        self.0.token_calls.fetch_add(1, Ordering::SeqCst);
+        if self.0.secret_is_wrong.load(Ordering::SeqCst) {
+            return Ok(answer(401, r#"{"error":"invalid_client"}"#));
+        }
+        let refresh_token = field(body, "refresh_token");
+        let account = refresh_token.split('.').nth(1).unwrap_or("").to_owned();
+        let script = self.state().script.take();
+        let reply = match script {
+            Some(mut script) => {
+                let reply = script(&account);
+                self.state().script = Some(script);
+                reply
+            }
+            None => Reply::Real,
+        };
+        let real = |change: fn(&mut serde_json::Map<String, serde_json::Value>)| match self
+            .redeem(&refresh_token)
+        {
+            Ok(mut fields) => {
+                change(&mut fields);
+                answer(200, &serde_json::Value::Object(fields).to_string())
+            }
+            Err(()) => answer(400, r#"{"error":"invalid_grant"}"#),
+        };
+        match reply {
+            Reply::Real => Ok(real(|_| {})),
+            Reply::With(change) => Ok(real(change)),
+            Reply::Answer(status, headers, body) => {
+                let mut response = answer(status, &body);
+                for (name, value) in headers {
+                    response.headers_mut().insert(name, value.parse().unwrap());
+                }
+                Ok(response)
+            }
+            Reply::Failed(kind, sent) => Err(TransportError::new(kind, sent)),
+            Reply::Lost => {
+                drop(real(|_| {}));
+                Err(TransportError::new(TransportErrorKind::Broken, Sent::Maybe))
+            }
+        }
+    }
+
+    fn me(&self, request: &OutboundRequest) -> http::Response<Bytes> {
+        self.0.identifications.fetch_add(1, Ordering::SeqCst);
+        let header = request.request.headers()[http::header::AUTHORIZATION].to_str();
+        let token = header.unwrap().trim_start_matches("Bearer ").to_owned();
+        let account = token.split('.').nth(1).unwrap_or("").to_owned();
+        let number: u64 = token.split('.').nth(2).unwrap().parse().unwrap();
+        let mut state = self.state();
+        if state.refused_access.contains(&token) {
+            return answer(401, "");
+        }
+        match state.grants.get_mut(&account) {
+            Some(grant) if !grant.dead => {
+                grant.used |= grant.newest == number;
+                answer(200, &format!(r#"{{"id":"{account}"}}"#))
+            }
+            _ => answer(401, ""),
+        }
+    }
+
+    fn revoke(&self, body: &Bytes) -> http::Response<Bytes> {
+        let token = field(body, "token");
+        let account = token.split('.').nth(1).unwrap_or("").to_owned();
+        self.0.revocations.fetch_add(1, Ordering::SeqCst);
+        if let Some(grant) = self.state().grants.get_mut(&account) {
+            grant.dead = true;
+        }
+        answer(200, "")
+    }
+}
+
+fn field(body: &Bytes, name: &str) -> String {
+    url::form_urlencoded::parse(body)
+        .find(|(it, _)| it == name)
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default()
+}
+
+fn answer(status: u16, body: &str) -> http::Response<Bytes> {
+    http::Response::builder()
+        .status(status)
+        .body(Bytes::copy_from_slice(body.as_bytes()))
+        .unwrap()
+}
+
+#[async_trait]
+impl HttpTransport for Provider {
+    async fn send(
+        &self,
+        request: OutboundRequest,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        let _ = self.0.gate.subscribe().wait_for(|open| *open).await;
+        if self.0.is_down.load(Ordering::SeqCst) {
+            return Err(TransportError::new(TransportErrorKind::Connect, Sent::No));
+        }
+        let longest = request.longest_answer;
+        let response = match request.request.uri().path() {
+            "/token" => self.token(request.request.body())?,
+            "/revoke" => self.revoke(request.request.body()),
+            "/me" => self.me(&request),
+            path => panic!("no such endpoint: {path}"),
+        };
+        if response.body().len() > longest {
+            return Err(TransportError::new(TransportErrorKind::Answer, Sent::Maybe));
+        }
+        Ok(response)
+    }
+}
+
+pub fn description(class: RotationClass, reach: RevocationReach) -> Description {
+    let at = |path: &str| EndpointTemplate::new(format!("https://acme.example{path}"));
+    let mut description = Description::new(ACME, "Acme");
+    description.api = vec![at("")];
+    description.token = Some(TokenEndpoint::new(at("/token")));
+    let mut revocation = RevocationEndpoint::new(at("/revoke"));
+    revocation.reach = reach;
+    description.revocation = Some(revocation);
+    description.identity = Some(IdentityEndpoint::new(at("/me"), "/id"));
+    description.rotation = class;
+    description
+}
+
+pub fn keyring(first: u8, others: &[u8]) -> Keyring {
+    use base64::Engine as _;
+    let key = |byte: &u8| base64::engine::general_purpose::STANDARD.encode([*byte; 32]);
+    let keys: Vec<String> = std::iter::once(&first).chain(others).map(key).collect();
+    Keyring::parse(&SecretString::from(keys.join(","))).unwrap()
+}
+
+pub fn context() -> RequestContext {
+    RequestContext::new(Actor::User("u1".into()), CorrelationId::default())
+}
+
+/// One application, its provider, its time.
+pub struct World {
+    pub clock: ManualClock,
+    pub store: MemoryStore,
+    pub provider: Provider,
+    pub description: Description,
+    pub hub: Hub,
+}
+
+impl World {
+    pub fn new(class: RotationClass) -> Self {
+        Self::with(description(class, RevocationReach::Grant), |builder| {
+            builder
+        })
+    }
+
+    pub fn with(description: Description, more: impl FnOnce(HubBuilder) -> HubBuilder) -> Self {
+        let clock = ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000));
+        let store = MemoryStore::new(Arc::new(clock.clone()));
+        let provider = Provider::new(description.rotation, &clock);
+        let builder = builder(&description, &provider, store.clone(), &clock);
+        let hub = more(builder).build().unwrap();
+        Self {
+            clock,
+            store,
+            provider,
+            description,
+            hub,
+        }
+    }
+
+    /// Another process on the same store, whose wall clock is off by so many milliseconds.
+    pub fn other_hub(&self, offset: i64) -> Hub {
+        self.hub_on(self.store.clone(), offset)
+    }
+
+    pub fn hub_on(&self, store: impl Store, offset: i64) -> Hub {
+        let clock = self.clock.with_offset(offset);
+        builder(&self.description, &self.provider, store, &clock)
+            .build()
+            .unwrap()
+    }
+
+    /// A connection with a token of an hour, due for its refresh in its advisory window.
+    pub async fn connect(&self, account: &str) -> ConnectionKey {
+        self.connect_for("t1", account, HOUR).await
+    }
+
+    pub async fn connect_for(
+        &self,
+        tenant: &str,
+        account: &str,
+        access: Duration,
+    ) -> ConnectionKey {
+        let tenant = TenantId::new(tenant).unwrap();
+        let id = ConnectionId::generate(&connector_core::SystemRandom::new()).unwrap();
+        let key = ConnectionKey::new(tenant, id);
+        self.put(&key, account, access, None).await;
+        key
+    }
+
+    /// Puts a grant as a connect flow does: the first one, or a new one over what is there.
+    pub async fn put(
+        &self,
+        key: &ConnectionKey,
+        account: &str,
+        access: Duration,
+        over: Option<&Stored>,
+    ) {
+        let (access_token, refresh_token) = self.provider.grant(account);
+        let now = self.clock.now();
+        let origin = Origin::parse("https://acme.example").unwrap();
+        let credential = Credential::new(CredentialKind::OAuth, origin, access_token, now)
+            .with_client_id("client")
+            .with_refresh_token(refresh_token)
+            .with_expiry(now.after(access));
+        let (grant, generation, fence) = over.map_or((1, 1, 1), |stored| {
+            let it = &stored.connection;
+            (
+                it.grant.get() + 1,
+                it.generation.get() + 1,
+                it.fence.get() + 1,
+            )
+        });
+        let (grant, generation, fence) = (
+            GrantNumber::new(grant),
+            Generation::new(generation),
+            Fence::new(fence),
+        );
+        let app = AppKey::default();
+        let row = key.id.to_string();
+        let place = Place {
+            tenant: Some(&key.tenant),
+            provider: &ACME,
+            app: &app,
+            row: &row,
+            kind: SealedKind::Credential,
+            grant,
+            fence,
+        };
+        let plaintext = credential.to_plaintext().unwrap();
+        let sealed = keyring(1, &[])
+            .seal(&place, plaintext.expose())
+            .await
+            .unwrap();
+        let put = PutGrant {
+            key: key.clone(),
+            provider: ACME,
+            app: app.clone(),
+            account: Account::identified(AccountKey::new(account).unwrap()),
+            expect: over.map_or(Expect::Absent, |it| Expect::At(it.connection.generation)),
+            grant,
+            generation,
+            fence,
+            credential: sealed,
+            expiries: Expiries {
+                access: Some(access),
+                refresh: None,
+            },
+            status: Status::Connected,
+            metadata: Metadata::new(),
+            takes: None,
+        };
+        let due = access.saturating_sub(HOUR - DUE);
+        let effects = Effects::none().with_work(WorkKind::Refresh, due);
+        let outcome = self.store.put_grant(put, effects).await.unwrap();
+        assert_eq!(outcome, PutOutcome::Stored);
+    }
+
+    pub async fn stored(&self, key: &ConnectionKey) -> Stored {
+        self.store.load(key).await.unwrap().unwrap()
+    }
+
+    pub async fn status(&self, key: &ConnectionKey) -> Status {
+        self.stored(key).await.connection.status
+    }
+
+    pub async fn generation(&self, key: &ConnectionKey) -> u64 {
+        self.stored(key).await.connection.generation.get()
+    }
+
+    /// Lets the time run until the future is ready.
+    pub async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
+        drive(&self.clock, future).await
+    }
+
+    /// Lets so many minutes pass, with a worker's rounds in each.
+    pub async fn minutes(&self, minutes: u32) {
+        let worker = self.hub.worker();
+        for _ in 0..minutes {
+            self.clock.advance(MINUTE);
+            while self.drive(worker.tick()).await.unwrap().more {}
+        }
+    }
+}
+
+fn builder(
+    description: &Description,
+    provider: &Provider,
+    store: impl Store,
+    clock: &ManualClock,
+) -> HubBuilder {
+    let app = App::new("client").with_client_secret("secret".to_owned());
+    let apps = FixedApps::new().with(ACME, AppKey::default(), app);
+    Hub::builder()
+        .store(store)
+        .cipher(keyring(1, &[2]))
+        .transport(provider.clone())
+        .clock(clock.clone())
+        .apps(apps)
+        .connector(GenericConnector::new(description.clone()).unwrap())
+}
+
+/// Lets the time run in small steps whenever nothing else can run.
+pub async fn drive<T>(clock: &ManualClock, future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    for _ in 0..10_000 {
+        tokio::select! {
+            biased;
+            done = &mut future => return done,
+            () = settle(16) => clock.advance(Duration::from_millis(200)),
+        }
+    }
+    panic!("it is not ready after half an hour");
+}
+
+/// Lets every other task run.
+pub async fn settle(rounds: usize) {
+    for _ in 0..rounds {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Numbers that are the same in every run.
+pub struct Numbers(u64);
+
+impl Numbers {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}

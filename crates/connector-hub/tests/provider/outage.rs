@@ -1,0 +1,126 @@
+//! A store that goes away and comes back, as it was or as it once was.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connector_core::cipher::{KeyId, Sealed};
+use connector_core::store::*;
+use connector_core::{
+    AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Error, ErrorKind, Fence,
+    Generation, ProviderId, Result, Version,
+};
+
+#[derive(Clone)]
+pub struct Outage {
+    store: Arc<Mutex<MemoryStore>>,
+    gone: Arc<AtomicBool>,
+}
+
+impl Outage {
+    pub fn new(store: MemoryStore) -> Self {
+        Self {
+            store: Arc::new(Mutex::new(store)),
+            gone: Arc::default(),
+        }
+    }
+
+    pub fn set_gone(&self, gone: bool) {
+        self.gone.store(gone, Ordering::SeqCst);
+    }
+
+    /// Another store's data from now on.
+    pub fn swap(&self, store: MemoryStore) {
+        *self.store.lock().unwrap() = store;
+    }
+
+    fn there(&self) -> Result<MemoryStore> {
+        if self.gone.load(Ordering::SeqCst) {
+            let message = "the store is away for the test";
+            return Err(Error::new(
+                ErrorKind::StoreUnavailable,
+                "test.store",
+                message,
+            ));
+        }
+        Ok(self.store.lock().unwrap().clone())
+    }
+}
+
+macro_rules! forward {
+    ($trait:ident { $(fn $method:ident($($argument:ident: $type:ty),*) -> $output:ty;)* }) => {
+        #[async_trait]
+        impl $trait for Outage {
+            $(
+                async fn $method(&self, $($argument: $type),*) -> Result<$output> {
+                    self.there()?.$method($($argument),*).await
+                }
+            )*
+        }
+    };
+}
+
+forward! {
+    Upkeep {
+        fn sealed_rows(not_under: &KeyId, after: Option<&Cursor>, n: u16) -> Slice<SealedRow>;
+        fn reseal(row: &RowRef, seen: &Sealed, new: Sealed) -> bool;
+        fn purge(n: u32) -> u32;
+    }
+}
+
+forward! {
+    TokenStore {
+        fn load(key: &ConnectionKey) -> Option<Stored>;
+        fn generation(key: &ConnectionKey) -> Option<Generation>;
+        fn find(account: &AccountRef) -> Option<ConnectionKey>;
+        fn find_by_account(provider: &ProviderId, app: &AppKey, account: &AccountKey, after: Option<&Cursor>, n: u16) -> Slice<ConnectionKey>;
+        fn find_by_host(provider: &ProviderId, app: &AppKey, host: &str, after: Option<&Cursor>, n: u16) -> Slice<ConnectionKey>;
+        fn list(filter: &Filter, after: Option<&Cursor>, n: u16) -> Slice<Connection>;
+        fn put_grant(grant: PutGrant, effects: Effects) -> PutOutcome;
+        fn update(key: &ConnectionKey, at: Version, patch: Patch, effects: Effects) -> UpdateOutcome;
+        fn end(key: &ConnectionKey, request: EndRequest, effects: Effects) -> EndOutcome;
+        fn claim(key: &ConnectionKey, request: ClaimRequest) -> ClaimOutcome;
+        fn commit(key: &ConnectionKey, commit: Commit, effects: Effects) -> CommitOutcome;
+        fn fail(key: &ConnectionKey, failure: Failure, effects: Effects) -> FailOutcome;
+        fn take_due(kinds: &[WorkKind], n: u16, lease: Duration) -> Vec<Due>;
+        fn finish(due: &Due, next: Option<Duration>) -> bool;
+        fn quarantine(quarantine: NewQuarantine) -> bool;
+        fn quarantined(state: &StateKey) -> Option<Quarantined>;
+        fn take_quarantined(n: u16, lease: Duration) -> Vec<Quarantined>;
+        fn release(state: &StateKey) -> bool;
+        fn queue_revocation(revocation: Revocation, effects: Effects) -> ();
+        fn revocations(key: &ConnectionKey) -> Vec<Revocation>;
+        fn revoked(key: &ConnectionKey, fence: Fence) -> bool;
+    }
+}
+
+forward! {
+    StateStore {
+        fn put_state(state: NewState) -> PutStateOutcome;
+        fn state(key: &StateKey) -> Option<StoredState>;
+        fn begin(key: &StateKey, binding: &[u8; 32], code: &[u8; 32]) -> BeginOutcome;
+        fn finish_state(key: &StateKey, outcome: ConnectOutcome) -> bool;
+    }
+}
+
+forward! {
+    DeliveryQueue {
+        fn accept(delivery: NewDelivery) -> AcceptOutcome;
+        fn lease(direction: Direction, n: u16, lease: Duration) -> Vec<LeasedDelivery>;
+        fn done(delivery: &LeasedDelivery) -> bool;
+        fn retry(delivery: &LeasedDelivery, after: Duration, error: &str) -> bool;
+        fn park(delivery: &LeasedDelivery, error: &str) -> bool;
+        fn deliveries(filter: &DeliveryFilter, after: Option<&Cursor>, n: u16) -> Slice<DeliveryRecord>;
+        fn replay(key: &DeliveryKey) -> bool;
+    }
+}
+
+forward! {
+    AuditLog {
+        fn append(entry: AuditEntry) -> ();
+        fn audit(filter: &AuditFilter, after: Option<&Cursor>, n: u16) -> Slice<AuditRecord>;
+        fn take_changes(n: u16, lease: Duration) -> Vec<Change>;
+        fn change_handled(change: &Change) -> bool;
+    }
+}

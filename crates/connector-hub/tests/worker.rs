@@ -1,0 +1,241 @@
+//! What is done behind everybody's back.
+
+mod provider;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connector_core::cipher::CredentialCipher;
+use connector_core::description::{RefreshPolicy, RevocationReach};
+use connector_core::oauth::RotationClass;
+use connector_core::store::{AuditFilter, AuditLog, AuditRecord, Upkeep};
+use connector_core::{App, AppKey, FixedApps, GenericConnector};
+use connector_core::{Error, ErrorKind, Event, ReauthorizationReason, Result, Status};
+use connector_hub::{ChangeHandler, CheckOutcome, Hub};
+
+use self::provider::{
+    ACME, DUE, HOUR, MINUTE, Reply, World, context, description, drive, keyring, settle,
+};
+
+#[tokio::test]
+async fn connections_are_refreshed_before_anybody_waits() {
+    const CONNECTIONS: usize = 500;
+    let world = World::new(RotationClass::Strict);
+    let mut keys = Vec::new();
+    for account in 0..CONNECTIONS {
+        keys.push(world.connect(&format!("a{account}")).await);
+    }
+    world.clock.advance(DUE);
+    world.minutes(200).await;
+    let mut fresh = 0;
+    for key in &keys {
+        fresh += usize::from(world.generation(key).await >= 4);
+    }
+    println!("worker: {fresh} of {CONNECTIONS} kept fresh over 200 minutes");
+    assert_eq!(fresh, CONNECTIONS);
+    assert_eq!(world.provider.most_redeemed(), 1);
+}
+
+#[tokio::test]
+async fn a_policy_on_demand_refreshes_only_to_keep_alive() {
+    const DAY: u32 = 24;
+    let mut on_demand = description(RotationClass::Stable, RevocationReach::Grant);
+    on_demand.refresh = RefreshPolicy::OnDemand;
+    on_demand.lifetimes.idle_seconds = Some(8 * 86_400);
+    let world = World::with(on_demand, |builder| builder);
+    let key = world.connect("alpha").await;
+    world.clock.advance(HOUR);
+    drop(world.drive(world.hub.access_token(&key)).await.unwrap());
+    assert_eq!(world.provider.token_calls(), 1);
+    for _ in 0..DAY * 5 {
+        world.clock.advance(HOUR - MINUTE);
+        world.minutes(1).await;
+    }
+    assert_eq!(world.provider.token_calls(), 1);
+    for _ in 0..DAY * 2 {
+        world.clock.advance(HOUR - MINUTE);
+        world.minutes(1).await;
+    }
+    assert_eq!(world.provider.token_calls(), 2);
+}
+
+#[tokio::test]
+async fn an_owner_is_asked_once_before_a_refresh_token_runs_out() {
+    let mut ending = description(RotationClass::Stable, RevocationReach::Grant);
+    ending.lifetimes.refresh_seconds = Some(60 * 86_400);
+    let world = World::with(ending, |builder| builder);
+    let key = world.connect("alpha").await;
+    // An end that no refresh moves: 60 days at first, then as the answers keep it.
+    world.clock.advance(HOUR);
+    drop(world.drive(world.hub.access_token(&key)).await.unwrap());
+    world
+        .provider
+        .script(|_| Reply::With(|it| drop(it.remove("refresh_token"))));
+    for _ in 0..24 * 58 {
+        world.clock.advance(HOUR - MINUTE);
+        world.minutes(1).await;
+    }
+    let filter = AuditFilter::default();
+    let log = world.store.audit(&filter, None, 10_000).await.unwrap();
+    let warned = log
+        .items
+        .iter()
+        .filter(|it| matches!(it.entry.event, Event::RefreshExpiring { .. }))
+        .count();
+    println!("refresh token that runs out: {warned} warning");
+    assert_eq!(warned, 1);
+}
+
+struct Recorder {
+    seen: Arc<Mutex<Vec<u64>>>,
+    fails: Arc<AtomicUsize>,
+    panics: bool,
+}
+
+#[async_trait]
+impl ChangeHandler for Recorder {
+    async fn handle(&self, change: &AuditRecord) -> Result<()> {
+        let left = self.fails.load(Ordering::SeqCst);
+        if left > 0 {
+            self.fails.store(left - 1, Ordering::SeqCst);
+            assert!(!self.panics, "the handler dies for the test");
+            return Err(Error::new(ErrorKind::Network, "test.handler", "not now"));
+        }
+        self.seen.lock().unwrap().push(change.number);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn changes_are_told_at_least_once_whatever_a_handler_does() {
+    for panics in [false, true] {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let fails = Arc::new(AtomicUsize::new(3));
+        let recorder = Recorder {
+            seen: Arc::clone(&seen),
+            fails: Arc::clone(&fails),
+            panics,
+        };
+        let strict = description(RotationClass::Strict, RevocationReach::Grant);
+        let world = World::with(strict, |builder| builder.on_change(recorder));
+        let key = world.connect("alpha").await;
+        world.provider.kill("alpha");
+        world.clock.advance(DUE);
+        world.minutes(10).await;
+        world.hub.disconnect(&key, context()).await.unwrap();
+        world.minutes(10).await;
+        let told = seen.lock().unwrap().clone();
+        println!("changes told, a handler that fails three times (panics: {panics}): {told:?}");
+        // The dead grant, the end, the revocation.
+        let mut once = told.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), 3);
+        assert_eq!(fails.load(Ordering::SeqCst), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_running_worker_ends_when_it_is_told_to() {
+    let world = World::new(RotationClass::Strict);
+    let key = world.connect("alpha").await;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let worker = world.hub.worker().concurrency(2);
+    let running = tokio::spawn(worker.run(async move {
+        let _ = stopped.await;
+    }));
+    for _ in 0..70 {
+        world.clock.advance(MINUTE);
+        settle(64).await;
+    }
+    assert_eq!(world.generation(&key).await, 2);
+    assert!(!running.is_finished());
+    stop.send(()).unwrap();
+    world.drive(running).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_check_tells_and_records_how_a_connection_is() {
+    let world = World::new(RotationClass::Strict);
+    let key = world.connect("alpha").await;
+    let works = world.drive(world.hub.check(&key, context())).await.unwrap();
+    assert!(works.works());
+    let check = world.stored(&key).await.connection.check.unwrap();
+    assert_eq!(check.error, None);
+    // A refused token is refreshed once.
+    world.provider.refuse_access("a.alpha.1".into());
+    let works = world.drive(world.hub.check(&key, context())).await.unwrap();
+    assert!(works.works());
+    assert_eq!(world.provider.token_calls(), 1);
+    assert_eq!(
+        world.stored(&key).await.connection.confirmed.unwrap().get(),
+        2
+    );
+    world.provider.kill("alpha");
+    let failed = world.drive(world.hub.check(&key, context())).await.unwrap();
+    let CheckOutcome::Failed(error) = failed else {
+        panic!("{failed:?}");
+    };
+    assert_eq!(error.kind(), ErrorKind::NeedsReauthorization);
+    let reason = ReauthorizationReason::GrantRevoked;
+    assert_eq!(
+        world.status(&key).await,
+        Status::NeedsReauthorization(reason)
+    );
+    let check = world.stored(&key).await.connection.check.unwrap();
+    assert_eq!(check.error.as_deref(), Some("needs_reauthorization"));
+}
+
+#[tokio::test]
+async fn keys_are_rotated_while_everything_runs() {
+    const CONNECTIONS: usize = 1000;
+    let world = World::new(RotationClass::Strict);
+    let mut keys = Vec::new();
+    for account in 0..CONNECTIONS {
+        keys.push(world.connect(&format!("a{account}")).await);
+    }
+    let app = App::new("client").with_client_secret("secret".to_owned());
+    let rotated = Hub::builder()
+        .store(world.store.clone())
+        .cipher(keyring(2, &[1]))
+        .transport(world.provider.clone())
+        .clock(world.clock.clone())
+        .apps(FixedApps::new().with(ACME, AppKey::default(), app))
+        .connector(GenericConnector::new(world.description.clone()).unwrap())
+        .build()
+        .unwrap();
+    world.clock.advance(DUE);
+    let mut pages = 0;
+    let worker = world.hub.worker();
+    let rotation = rotated.rotate_keys(|_| pages += 1);
+    let (rotation, tick) = drive(&world.clock, async {
+        tokio::join!(rotation, worker.tick())
+    })
+    .await;
+    let (rotation, tick) = (rotation.unwrap(), tick.unwrap());
+    // The other node sealed under the old key meanwhile: it gets the new one, then nothing is left.
+    let last = rotated.rotate_keys(|_| ()).await.unwrap();
+    let (resealed, late) = (rotation.resealed, last.resealed);
+    println!(
+        "key rotation: {resealed} records resealed on {pages} reports while {} were refreshed, {late} \
+         afterwards",
+        tick.work
+    );
+    assert!(last.complete && last.unopenable == 0);
+    assert!(rotation.resealed + rotation.changed >= CONNECTIONS as u64);
+    let left = world
+        .store
+        .sealed_rows(&keyring(2, &[1]).sealing_key(), None, 1)
+        .await;
+    assert!(left.unwrap().items.is_empty());
+    world.clock.advance(Duration::from_secs(4000));
+    for key in keys.iter().take(50) {
+        drop(
+            drive(&world.clock, rotated.access_token(key))
+                .await
+                .unwrap(),
+        );
+    }
+}

@@ -1,0 +1,300 @@
+//! A suite that lets a wrong store pass proves nothing: each fault fails the case of its rule.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints its counts"
+)]
+
+mod wrong;
+
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashMap};
+use std::panic;
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connector_core::clock::{ManualClock, Timestamp};
+use connector_core::store::{MemoryStore, StateKey};
+use connector_testkit::store::{
+    audit_log, delivery_queue, state_store, token_store, upkeep_of_a_store,
+};
+use connector_testkit::{Case, StoreFixture};
+
+use self::wrong::{Fault, Wrong};
+
+thread_local! {
+    /// The fault of the fixtures that this thread makes.
+    static FAULT: Cell<Option<Fault>> = const { Cell::new(None) };
+    /// True while cases are expected to fail on this thread.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+struct Fixture {
+    clock: ManualClock,
+    store: MemoryStore,
+    fault: Option<Fault>,
+    bindings: Arc<Mutex<HashMap<StateKey, [u8; 32]>>>,
+}
+
+#[async_trait]
+impl StoreFixture for Fixture {
+    type Store = Wrong<MemoryStore>;
+
+    async fn create() -> Self {
+        let clock = ManualClock::new(Timestamp::from_unix_seconds(1_700_000_000));
+        let store = MemoryStore::new(Arc::new(clock.clone()));
+        Self {
+            clock,
+            store,
+            fault: FAULT.get(),
+            bindings: Arc::default(),
+        }
+    }
+
+    async fn open(&self) -> Wrong<MemoryStore> {
+        Wrong::new(self.store.clone(), self.fault, Arc::clone(&self.bindings))
+    }
+
+    fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+}
+
+fn all_cases() -> Vec<Case> {
+    let mut cases = token_store::cases::<Fixture>();
+    cases.extend(state_store::cases::<Fixture>());
+    cases.extend(delivery_queue::cases::<Fixture>());
+    cases.extend(audit_log::cases::<Fixture>());
+    cases.extend(upkeep_of_a_store::cases::<Fixture>());
+    cases
+}
+
+/// Runs every case against a store with this fault; returns the names of those that fail.
+fn failing(fault: Option<Fault>) -> BTreeSet<&'static str> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let shown = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let worker = std::thread::current().name() == Some("tokio-rt-worker");
+            if !QUIET.get() && !worker {
+                shown(info);
+            }
+        }));
+    });
+    FAULT.set(fault);
+    QUIET.set(true);
+    let failing = all_cases()
+        .into_iter()
+        .filter(|case| panic::catch_unwind(|| case.run()).is_err())
+        .map(|case| case.name())
+        .collect();
+    QUIET.set(false);
+    FAULT.set(None);
+    failing
+}
+
+/// What a fault may break beside the rule that it breaks.
+enum Beside {
+    /// Cases that see the same rule from elsewhere.
+    These(&'static [&'static str]),
+    /// Any case that takes several steps on a connection to get to its own rule.
+    Connections,
+}
+
+use Beside::{Connections, These};
+
+const LINEAR: &str = "operations_on_one_connection_are_linear";
+const REFUSED: &str = "refused_changes_have_no_effects";
+
+/// Each fault with the case that must fail.
+const FAULTS: &[(Fault, &str, Beside)] = &[
+    (
+        Fault::ClaimKeptByCommit,
+        "a_commit_clears_its_own_claim",
+        Connections,
+    ),
+    (
+        Fault::YoungerClaimCleared,
+        "a_commit_leaves_a_younger_claim",
+        These(&[LINEAR, "a_definite_failure_resolves_its_claim"]),
+    ),
+    (
+        Fault::EffectsLost,
+        "effects_ride_in_the_commit",
+        These(&[
+            "a_dropped_commit_is_whole",
+            "a_repeated_commit_returns_the_first_result",
+        ]),
+    ),
+    (
+        Fault::CommitInTwoSteps,
+        "a_dropped_commit_is_whole",
+        These(&[LINEAR]),
+    ),
+    (Fault::EffectsOfRefused, REFUSED, These(&[])),
+    (
+        Fault::WrongTenant,
+        "another_tenant_finds_nothing",
+        These(&[]),
+    ),
+    (
+        Fault::ListOfEverybody,
+        "listing_leaves_out_other_tenants",
+        These(&[]),
+    ),
+    (
+        Fault::AuditOfEverybody,
+        "audit_filters_leave_out_other_tenants",
+        These(&[]),
+    ),
+    (
+        Fault::PendingForgotten,
+        "a_late_commit_is_kept_as_pending",
+        Connections,
+    ),
+    (
+        Fault::LateCommitStored,
+        "a_late_commit_is_kept_as_pending",
+        Connections,
+    ),
+    (
+        Fault::PendingIgnored,
+        "giving_up_is_refused_while_a_pair_is_pending",
+        These(&[LINEAR, REFUSED]),
+    ),
+    (
+        Fault::ClaimNeverExpires,
+        "a_claim_past_its_hold_is_superseded",
+        Connections,
+    ),
+    (
+        Fault::SupersededUnreported,
+        "a_claim_past_its_hold_is_superseded",
+        These(&[LINEAR]),
+    ),
+    (
+        Fault::StaleClaimGranted,
+        "a_claim_of_a_moved_generation_returns_the_row",
+        These(&[LINEAR]),
+    ),
+    (Fault::FenceReused, "fences_only_grow", Connections),
+    (
+        Fault::UpdateUnchecked,
+        "an_update_of_a_moved_version_is_refused",
+        These(&[LINEAR, REFUSED]),
+    ),
+    (Fault::StaleRead, LINEAR, Connections),
+    (
+        Fault::FailuresCountTwice,
+        "a_failure_counts_once_per_claim",
+        These(&[]),
+    ),
+    (
+        Fault::GenerationKeptAtEnd,
+        "an_end_removes_secrets_claims_and_work",
+        These(&[
+            LINEAR,
+            "a_deactivated_connection_can_be_claimed_for_exchange",
+            "a_commit_of_an_ended_grant_is_refused",
+            "fences_only_grow",
+        ]),
+    ),
+    (
+        Fault::RevocationLost,
+        "revocations_are_queued_once",
+        These(&[
+            "an_end_removes_secrets_claims_and_work",
+            "revocations_outlive_their_connection",
+        ]),
+    ),
+    (
+        Fault::WorkHandedOutTwice,
+        "leased_work_is_not_handed_out_again",
+        These(&[
+            "a_lost_lease_changes_nothing",
+            "of_many_workers_one_gets_the_work",
+            "other_kinds_stay",
+            "the_longest_due_work_comes_first",
+        ]),
+    ),
+    (
+        Fault::StateBegunTwice,
+        "a_state_begins_once",
+        These(&[
+            "a_begun_state_is_kept",
+            "another_code_is_a_conflict",
+            "put_state_twice_stores_it_once",
+            "the_same_code_again_is_in_progress",
+        ]),
+    ),
+    (
+        Fault::WrongBindingConsumes,
+        "a_wrong_binding_consumes_nothing",
+        These(&[]),
+    ),
+    (
+        Fault::DuplicateAccepted,
+        "accept_twice_is_a_duplicate",
+        These(&["of_many_equal_deliveries_one_is_accepted"]),
+    ),
+    (
+        Fault::LostLeaseHonoured,
+        "a_lost_delivery_lease_changes_nothing",
+        These(&[]),
+    ),
+    (
+        Fault::QuarantineUnlisted,
+        "sealed_rows_lists_every_kind",
+        Connections,
+    ),
+    (
+        Fault::ResealUnchecked,
+        "reseal_of_a_changed_record_is_refused",
+        These(&["reseal_changes_the_bytes_and_nothing_else"]),
+    ),
+    (
+        Fault::PurgeRemovesLive,
+        "purge_removes_only_what_has_expired",
+        These(&["purge_is_bounded"]),
+    ),
+];
+
+#[test]
+fn a_wrong_store_fails_the_right_case() {
+    let of_connections: BTreeSet<_> = token_store::cases::<Fixture>()
+        .into_iter()
+        .chain(upkeep_of_a_store::cases::<Fixture>())
+        .map(|case| case.name())
+        .collect();
+    let mut caught = 0;
+    for (fault, case, beside) in FAULTS {
+        let mut failing = failing(Some(*fault));
+        let right = failing.remove(case);
+        caught += usize::from(right);
+        if !right {
+            println!("{fault:?} passes {case}");
+        }
+        let unrelated: Vec<_> = match beside {
+            These(cases) => failing.iter().filter(|it| !cases.contains(it)).collect(),
+            Connections => failing.difference(&of_connections).collect(),
+        };
+        assert!(unrelated.is_empty(), "{fault:?} fails {unrelated:?} too");
+    }
+    println!("wrong stores caught: {caught} of {}", FAULTS.len());
+    assert!(caught > 0);
+    assert_eq!(caught, FAULTS.len());
+}
+
+#[test]
+fn a_right_store_fails_no_case() {
+    let cases = all_cases().len();
+    let failing = failing(None);
+    println!(
+        "cases passed by a right store: {} of {cases}",
+        cases - failing.len()
+    );
+    assert!(cases > 0);
+    assert_eq!(failing, BTreeSet::new());
+}

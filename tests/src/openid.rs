@@ -1,0 +1,434 @@
+//! npm `oidc-provider`, a certified OpenID provider, as judge: it rotates refresh tokens, and the
+//! second use of one ends its grant.
+//!
+//! The server is `counterparts/openid/server.js`. It is reached as `https://openid.example`.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use connector_core::description::{
+    AuthorizationEndpoint, EndpointTemplate, IdentityEndpoint, RevocationEndpoint, RevocationReach,
+    TokenEndpoint,
+};
+use connector_core::http::{HttpClient, Origin};
+use connector_core::oauth::RotationClass;
+use connector_core::{App, Description, ProviderId};
+use connector_testkit::leak::canary;
+use connector_testkit::trace;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
+use http::{Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::{Url, form_urlencoded};
+
+use crate::Loopback;
+
+/// The provider's id in its description.
+pub const PROVIDER: ProviderId = ProviderId::from_static("openid");
+
+/// The issuer, and the only origin of the provider.
+pub const ISSUER: &str = "https://openid.example";
+
+/// How long the provider's access tokens live, in seconds: longer than any test runs.
+pub const ACCESS_TOKEN_SECONDS: u64 = 1800;
+
+const CLIENT_ID: &str = "connectors";
+const REDIRECT_URI: &str = "https://app.example/callback";
+
+/// A running provider. It ends with this process.
+#[derive(Debug)]
+pub struct OpenId {
+    loopback: Loopback,
+    client_secret: SecretString,
+    // Held open: the server ends when its standard input does.
+    _streams: (ChildStdin, BufReader<ChildStdout>),
+    _child: Child,
+}
+
+/// What the provider has seen of one account.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Ledger {
+    /// Authorization codes that were sent to its token endpoint.
+    pub exchanges: Count,
+    /// Refresh tokens that were sent to its token endpoint.
+    pub refreshes: Count,
+    /// Tokens that were sent to its revocation endpoint.
+    pub revocations: u64,
+    /// SHA-256, in hexadecimal, of the newest refresh token that it gave out.
+    pub newest_refresh_token: Option<String>,
+}
+
+/// How often something was accepted and refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Count {
+    /// How often it was accepted.
+    pub accepted: u64,
+    /// How often it was refused.
+    pub refused: u64,
+}
+
+impl Count {
+    /// How often it was asked.
+    #[must_use]
+    pub const fn all(self) -> u64 {
+        self.accepted + self.refused
+    }
+}
+
+/// What the person in front of the browser decides about the consent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    Consent,
+    Cancel,
+}
+
+impl OpenId {
+    /// The provider that all tests of this program share, started by the first that asks. `None`
+    /// if it is not installed here, after saying so: the test ends there.
+    ///
+    /// # Errors
+    /// If it cannot be started, or is not installed where `CI` is `true`.
+    pub fn shared() -> io::Result<Option<&'static Self>> {
+        static SHARED: OnceLock<Result<Option<OpenId>, String>> = OnceLock::new();
+        let shared = SHARED.get_or_init(|| {
+            let Some(directory) = variable("CONNECTORS_OPENID") else {
+                // Standard error itself: the test harness keeps what a passing test prints.
+                let _ = writeln!(io::stderr().lock(), "{SKIPPED}");
+                return Ok(None);
+            };
+            Self::start(directory.into())
+                .map(Some)
+                .map_err(|error| error.to_string())
+        });
+        match shared {
+            Ok(Some(openid)) => Ok(Some(openid)),
+            Ok(None) if variable("CI").is_some_and(|ci| ci == "true") => {
+                Err(io::Error::new(io::ErrorKind::NotFound, SKIPPED))
+            }
+            Ok(None) => {
+                announce(SKIPPED);
+                Ok(None)
+            }
+            Err(error) => Err(io::Error::other(error.as_str())),
+        }
+    }
+
+    fn start(directory: PathBuf) -> io::Result<Self> {
+        trace::init();
+        let client_secret = canary("client-secret");
+        let node = variable("CONNECTORS_NODE").unwrap_or_else(|| "node".to_owned());
+        let mut child = Command::new(node)
+            .arg("server.js")
+            .current_dir(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(io::Error::other("the server has no streams"));
+        };
+        let settings = json!({
+            "issuer": ISSUER,
+            "client_id": CLIENT_ID,
+            "client_secret": client_secret,
+            "redirect_uri": REDIRECT_URI,
+            "access_token_seconds": ACCESS_TOKEN_SECONDS,
+            "secret_prefix": canary("openid"),
+        });
+        writeln!(stdin, "{settings}")?;
+        let mut stdout = BufReader::new(stdout);
+        let mut line = String::new();
+        stdout.read_line(&mut line)?;
+        let ready: Ready = serde_json::from_str(&line)?;
+        let origin = Origin::parse(ISSUER).map_err(io::Error::other)?;
+        Ok(Self {
+            loopback: Loopback::new(origin, ready.port),
+            client_secret: client_secret.into(),
+            _streams: (stdin, stdout),
+            _child: child,
+        })
+    }
+
+    /// The way to this provider past the library, as a browser takes it.
+    #[must_use]
+    pub const fn loopback(&self) -> &Loopback {
+        &self.loopback
+    }
+
+    /// The library's own transport, with its one opening for this provider.
+    ///
+    /// # Errors
+    /// If the machine has no root certificates.
+    pub fn transport(&self) -> io::Result<HttpClient> {
+        let builder = HttpClient::builder().with_opening(self.loopback.opening()?);
+        builder.build().map_err(io::Error::other)
+    }
+
+    /// The provider as data.
+    #[must_use]
+    pub fn description() -> Description {
+        let at = |path: &str| EndpointTemplate::new(format!("{ISSUER}{path}"));
+        let mut authorization = AuthorizationEndpoint::new(at("/auth"));
+        authorization.issuer = Some(ISSUER.to_owned());
+        authorization.issuer_required = true;
+        // Without it this provider gives no refresh token (OpenID Connect Core section 11).
+        authorization
+            .parameters
+            .insert("prompt".to_owned(), "consent".to_owned());
+        let mut revocation = RevocationEndpoint::new(at("/token/revocation"));
+        revocation.reach = RevocationReach::Grant;
+        let mut description = Description::new(PROVIDER, "OpenID provider");
+        description.api = vec![at("")];
+        description.authorization = Some(authorization);
+        description.token = Some(TokenEndpoint::new(at("/token")));
+        description.revocation = Some(revocation);
+        description.identity = Some(IdentityEndpoint::new(at("/me"), "/sub"));
+        description.scopes.default = vec!["openid".to_owned(), "offline_access".to_owned()];
+        description.rotation = RotationClass::Strict;
+        description
+    }
+
+    /// The registration at this provider.
+    ///
+    /// # Errors
+    /// None that a test can cause.
+    pub fn app(&self) -> io::Result<App> {
+        let redirect_uri = Url::parse(REDIRECT_URI).map_err(io::Error::other)?;
+        Ok(App::new(CLIENT_ID)
+            .with_client_secret(self.client_secret.clone())
+            .with_redirect_uri(redirect_uri))
+    }
+
+    /// Follows `url` as a browser does in which `account` logs in and consents, up to the callback.
+    ///
+    /// # Errors
+    /// If the provider answers with anything but its forms and redirects.
+    pub async fn consent(&self, url: &Url, account: &str) -> io::Result<Url> {
+        Browser::new(&self.loopback)
+            .walk(url, account, Decision::Consent)
+            .await
+    }
+
+    /// Follows `url` as a browser does in which `account` logs in and cancels the consent, up to the
+    /// callback.
+    ///
+    /// # Errors
+    /// If the provider answers with anything but its forms and redirects.
+    pub async fn deny(&self, url: &Url, account: &str) -> io::Result<Url> {
+        Browser::new(&self.loopback)
+            .walk(url, account, Decision::Cancel)
+            .await
+    }
+
+    /// What the provider has seen of `account`; of the account with the empty name, what belongs to
+    /// no account: codes and tokens that it never gave out.
+    ///
+    /// # Errors
+    /// If the provider cannot be reached.
+    pub async fn ledger(&self, account: &str) -> io::Result<Ledger> {
+        let encoded: String = form_urlencoded::byte_serialize(account.as_bytes()).collect();
+        let request = http::Request::get(format!("{ISSUER}/ledger/{encoded}"))
+            .body(Bytes::new())
+            .map_err(io::Error::other)?;
+        let answer = self.loopback.exchange(request).await?;
+        Ok(serde_json::from_slice(answer.body())?)
+    }
+
+    /// Whether a token works, as the provider itself says (RFC 7662).
+    ///
+    /// # Errors
+    /// If the provider does not say.
+    pub async fn is_active(&self, token: &SecretString) -> io::Result<bool> {
+        let (status, answer) = self
+            .post("/token/introspection", &[("token", token.expose_secret())])
+            .await?;
+        match answer.get("active").and_then(Value::as_bool) {
+            Some(active) if status == StatusCode::OK => Ok(active),
+            _ => Err(io::Error::other("the provider does not say")),
+        }
+    }
+
+    /// Spends a refresh token behind the library's back, as a thief of it and of the client secret
+    /// would; true if the provider accepted it.
+    ///
+    /// # Errors
+    /// If the provider cannot be reached.
+    pub async fn steal(&self, refresh_token: &SecretString) -> io::Result<bool> {
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token.expose_secret()),
+        ];
+        let (status, _) = self.post("/token", &form).await?;
+        Ok(status == StatusCode::OK)
+    }
+
+    async fn post(&self, path: &str, form: &[(&str, &str)]) -> io::Result<(StatusCode, Value)> {
+        let pair = format!("{CLIENT_ID}:{}", self.client_secret.expose_secret());
+        let body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish();
+        let request = http::Request::post(format!("{ISSUER}{path}"))
+            .header(
+                AUTHORIZATION,
+                format!("Basic {}", BASE64_STANDARD.encode(pair)),
+            )
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Bytes::from(body))
+            .map_err(io::Error::other)?;
+        let answer = self.loopback.exchange(request).await?;
+        let body = serde_json::from_slice(answer.body()).unwrap_or(Value::Null);
+        Ok((answer.status(), body))
+    }
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    port: u16,
+}
+
+const SKIPPED: &str =
+    "skipped: the OpenID provider is not installed: `cargo xtask test` installs it";
+
+#[expect(
+    clippy::print_stdout,
+    reason = "`cargo xtask test` counts what tests say they skipped"
+)]
+fn announce(why: &str) {
+    println!("{why}");
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the only way in which a test program learns what is installed"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A browser that knows one site, with its cookies.
+struct Browser<'a> {
+    loopback: &'a Loopback,
+    cookies: Vec<Cookie>,
+}
+
+struct Cookie {
+    name: String,
+    value: String,
+    path: String,
+}
+
+impl<'a> Browser<'a> {
+    fn new(loopback: &'a Loopback) -> Self {
+        Self {
+            loopback,
+            cookies: Vec::new(),
+        }
+    }
+
+    /// The first URL that leads away from the site.
+    async fn walk(&mut self, start: &Url, account: &str, decision: Decision) -> io::Result<Url> {
+        const MOST_PAGES: usize = 20;
+        let mut at = start.clone();
+        let mut form: Option<String> = None;
+        for _ in 0..MOST_PAGES {
+            if at.origin().ascii_serialization() != ISSUER {
+                return Ok(at);
+            }
+            let answer = self.open(&at, form.take()).await?;
+            if answer.status().is_redirection() {
+                let location = answer.headers().get(LOCATION);
+                let location = location.and_then(|it| it.to_str().ok());
+                let location = location.ok_or_else(|| io::Error::other("no location"))?;
+                at = at.join(location).map_err(io::Error::other)?;
+                continue;
+            }
+            if answer.status() != StatusCode::OK {
+                let page = String::from_utf8_lossy(answer.body()).into_owned();
+                return Err(io::Error::other(page));
+            }
+            let page = String::from_utf8_lossy(answer.body());
+            let (action, body) = fill_in(&page, account, decision)
+                .ok_or_else(|| io::Error::other("a page without the expected form"))?;
+            at = at.join(&action).map_err(io::Error::other)?;
+            form = Some(body);
+        }
+        Err(io::Error::other("the pages have no end"))
+    }
+
+    async fn open(&mut self, url: &Url, form: Option<String>) -> io::Result<http::Response<Bytes>> {
+        let cookies: Vec<String> = self
+            .cookies
+            .iter()
+            .filter(|cookie| url.path().starts_with(&cookie.path))
+            .map(|cookie| format!("{}={}", cookie.name, cookie.value))
+            .collect();
+        let mut request = http::Request::builder().uri(url.as_str());
+        if !cookies.is_empty() {
+            request = request.header(COOKIE, cookies.join("; "));
+        }
+        if form.is_some() {
+            request = request
+                .method(Method::POST)
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        }
+        let request = request
+            .body(Bytes::from(form.unwrap_or_default()))
+            .map_err(io::Error::other)?;
+        let answer = self.loopback.exchange(request).await?;
+        for header in answer.headers().get_all(SET_COOKIE) {
+            if let Some(cookie) = header.to_str().ok().and_then(Cookie::read) {
+                self.cookies
+                    .retain(|kept| (&kept.name, &kept.path) != (&cookie.name, &cookie.path));
+                if !cookie.value.is_empty() {
+                    self.cookies.push(cookie);
+                }
+            }
+        }
+        Ok(answer)
+    }
+}
+
+impl Cookie {
+    /// Reads `name=value; path=/…`. The provider deletes a cookie by emptying it.
+    fn read(header: &str) -> Option<Self> {
+        let mut parts = header.split(';').map(str::trim);
+        let (name, value) = parts.next()?.split_once('=')?;
+        let path = parts.find_map(|part| part.strip_prefix("path="));
+        Some(Self {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            path: path.unwrap_or("/").to_owned(),
+        })
+    }
+}
+
+/// Where to post and what, on a page of `counterparts/openid/server.js`.
+fn fill_in(page: &str, account: &str, decision: Decision) -> Option<(String, String)> {
+    let action = |ending: &str| {
+        page.split("action=\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .find(|action| action.ends_with(ending))
+            .map(str::to_owned)
+    };
+    if let Some(login) = action("/login") {
+        let body = form_urlencoded::Serializer::new(String::new())
+            .append_pair("login", account)
+            .finish();
+        return Some((login, body));
+    }
+    let consent = action("/consent")?;
+    match decision {
+        Decision::Consent => Some((consent, String::new())),
+        Decision::Cancel => Some((action("/abort")?, String::new())),
+    }
+}
