@@ -13,7 +13,7 @@ use std::time::Duration;
 use connector_core::store::{Effects, Filter, PutOutcome, TokenStore};
 use connector_core::{Error, ErrorKind, Retry};
 use connector_store_sqlite::{SqliteOptions, SqliteStore};
-use connector_testkit::{StoreFixture, artefacts, leak};
+use connector_testkit::{StoreFixture, artefacts};
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
