@@ -46,7 +46,6 @@ pub(crate) struct Inner {
 
 impl Hub {
     /// A hub needs a store, a cipher, a transport and at least one connector.
-    #[must_use]
     pub fn builder() -> HubBuilder {
         HubBuilder::default()
     }

@@ -1,5 +1,12 @@
 //! A provider without a network, and a hub that talks to it, on a clock that stands still.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "support of tests, each of which uses its part"
+)]
 
 pub mod outage;
 
@@ -515,7 +522,7 @@ impl World {
             metadata,
             takes: None,
         };
-        let due = access.saturating_sub(HOUR - DUE);
+        let due = access.saturating_sub(HOUR.saturating_sub(DUE));
         let effects = Effects::none().with_work(WorkKind::Refresh, due);
         let outcome = self.store.put_grant(put, effects).await.unwrap();
         assert_eq!(outcome, PutOutcome::Stored);
