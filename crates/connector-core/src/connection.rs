@@ -23,8 +23,9 @@ pub struct ConnectionId([u8; 16]);
 impl Hash for ConnectionId {
     /// Half of the bits are as good as all: every one of them is random.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        let mut half = [0; 8];
+        half.copy_from_slice(&self.0[..8]);
+        state.write_u64(u64::from_le_bytes(half));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Access tokens in memory, read without a lock.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,12 +40,32 @@ pub(crate) enum Read {
 /// The tokens of this process.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
-    entries: papaya::HashMap<ConnectionKey, Entry>,
+    entries: papaya::HashMap<ConnectionKey, Entry, BuildHasherDefault<RandomBits>>,
     /// Grants that this process ended, so that a flight that was under way cannot bring one back.
     /// Locked by whoever adds an entry.
     ended: Mutex<HashMap<ConnectionKey, (GrantNumber, Monotonic)>>,
     /// The step in which room was made last.
     made_room: AtomicU64,
+}
+
+/// Takes over the random bits that a connection's key hashes to: they need no mixing.
+#[derive(Debug, Default)]
+struct RandomBits(u64);
+
+impl Hasher for RandomBits {
+    fn write_u64(&mut self, bits: u64) {
+        self.0 = bits;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 #[derive(Debug)]
