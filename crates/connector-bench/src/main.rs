@@ -10,6 +10,9 @@
 #![expect(clippy::print_stdout, reason = "the tables are the output")]
 
 mod p3;
+mod p4;
+mod p5;
+mod p6;
 mod turns;
 
 use std::error::Error;
@@ -23,11 +26,28 @@ struct Row {
     measure: fn() -> Outcome,
 }
 
-const ROWS: &[Row] = &[Row {
-    name: "p3",
-    what: "seal and open 1 KiB",
-    measure: p3::measure,
-}];
+const ROWS: &[Row] = &[
+    Row {
+        name: "p3",
+        what: "seal and open 1 KiB",
+        measure: p3::measure,
+    },
+    Row {
+        name: "p4",
+        what: "verify a webhook of 2, 16 and 256 KiB",
+        measure: p4::measure,
+    },
+    Row {
+        name: "p5",
+        what: "a typed call on loopback, 32 in flight",
+        measure: p5::measure,
+    },
+    Row {
+        name: "p6",
+        what: "a page of 250 records into typed values",
+        measure: p6::measure,
+    },
+];
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
