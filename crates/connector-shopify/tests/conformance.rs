@@ -65,31 +65,8 @@ fn published_shop_names_are_decided_as_published() {
 #[test]
 fn hostile_shop_names_are_refused() {
     const SHOP: &str = "shop.myshopify.com";
-    let mut hostile: Vec<String> = Vec::new();
-    for part in [
-        ":443",
-        ":8080",
-        "?x",
-        "#x",
-        "/x",
-        "/..",
-        "\\x",
-        "@evil.example",
-        "%2eevil.example",
-        ".evil.example",
-        ".",
-        "..",
-        " evil.example",
-        "\0",
-        "\u{202e}",
-        ",evil.example",
-        ";x",
-        "&x",
-    ] {
-        hostile.push(format!("{SHOP}{part}"));
-        hostile.push(format!("https://{SHOP}{part}"));
-    }
-    for part in [
+    const BEFORE: [&str; 22] = [
+        "",
         "user@",
         "user:pass@",
         "evil.example/",
@@ -109,12 +86,38 @@ fn hostile_shop_names_are_refused() {
         "http://https://",
         "127.0.0.1/",
         "[::1]/",
-        "\n",
         "a\n",
         "a\0",
-    ] {
-        hostile.push(format!("{part}{SHOP}"));
+    ];
+    const AFTER: [&str; 19] = [
+        "",
+        ":443",
+        ":8080",
+        "?x",
+        "#x",
+        "/x",
+        "/..",
+        "\\x",
+        "@evil.example",
+        "%2eevil.example",
+        ".evil.example",
+        ".",
+        "..",
+        " evil.example",
+        "\0",
+        "\u{202e}",
+        ",evil.example",
+        ";x",
+        "&x",
+    ];
+    let mut hostile: Vec<String> = Vec::new();
+    for before in BEFORE {
+        for after in AFTER {
+            hostile.push(format!("{before}{SHOP}{after}"));
+        }
     }
+    // The first is the shop itself.
+    hostile.remove(0);
     for host in [
         "127.0.0.1",
         "localhost",
@@ -145,15 +148,10 @@ fn hostile_shop_names_are_refused() {
         hostile.push(format!("https://{host}"));
     }
     hostile.push(format!("{}.myshopify.com", "a".repeat(64)));
-    // White space and slashes around a name are a person's, and harmless.
-    hostile.retain(|text| text.trim() != SHOP);
     for text in &hostile {
-        if text == "\nshop.myshopify.com" {
-            continue;
-        }
         assert!(ShopDomain::parse(text).is_err(), "{text:?}");
     }
-    assert!(hostile.len() > 100);
+    assert!(hostile.len() > 200);
     println!("hostile shop names refused: {}", hostile.len());
 }
 

@@ -139,10 +139,7 @@ async fn a_query_that_costs_more_than_any_may_is_refused_for_good() {
     let credential = world.connect().await;
     let document = "{ products(first: 250) { nodes { variants(first: 100) { nodes { id } } } } }";
     let client = world.client(&credential);
-    let error = client
-        .graphql::<Value>(document, json!({}))
-        .await
-        .unwrap_err();
+    let error = client.graphql::<Value>(document, &()).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.retry()),
         (ErrorKind::Rejected, Retry::Never)
