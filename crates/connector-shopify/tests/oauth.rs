@@ -2,7 +2,12 @@
 //!
 //! Counts of what was tried are printed; see them with `cargo test -- --nocapture`.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking and print their counts"
+)]
 
 mod world;
 
@@ -254,7 +259,7 @@ async fn a_spent_refresh_token_works_until_its_successor_is_used() {
 async fn a_refresh_token_runs_out_after_90_days() {
     let world = World::new().await;
     let credential = world.connect().await;
-    world.clock.advance(90 * DAY - Duration::from_secs(1));
+    world.clock.advance(Duration::from_secs(90 * 86_400 - 1));
     let renewed = world.refresh(&credential).await.unwrap();
     world.clock.advance(90 * DAY);
     let error = world.refresh(&renewed).await.unwrap_err();
@@ -530,7 +535,7 @@ async fn a_migration_can_be_repeated_for_seven_days() {
         .migrate_token(&world.cx(), &old)
         .await
         .unwrap();
-    world.clock.advance(7 * DAY - Duration::from_secs(1));
+    world.clock.advance(Duration::from_secs(7 * 86_400 - 1));
     let new = world
         .shopify
         .migrate_token(&world.cx(), &old)

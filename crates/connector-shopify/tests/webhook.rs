@@ -1,6 +1,11 @@
 //! Deliveries: their signature, both spellings of their headers, and what they say.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking and print their counts"
+)]
 
 mod world;
 
@@ -173,7 +178,7 @@ async fn a_delivery_is_refused_for_each_rule_that_it_breaks() {
         it.headers_mut().remove("x-shopify-hmac-sha256");
     });
     add("an empty signature", &|it| {
-        set(it, "x-shopify-hmac-sha256", "")
+        set(it, "x-shopify-hmac-sha256", "");
     });
     add("no topic", &|it| {
         it.headers_mut().remove("x-shopify-topic");
@@ -188,7 +193,7 @@ async fn a_delivery_is_refused_for_each_rule_that_it_breaks() {
         "a",
     ] {
         add("a host that is no shop", &|it| {
-            set(it, "x-shopify-shop-domain", host)
+            set(it, "x-shopify-shop-domain", host);
         });
     }
     add("a doubled topic", &|it| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use connector_core::api::{FixedToken, ProviderClient, RetryPolicy, Session};
 use connector_core::clock::{Clock, ManualClock, Timestamp};
-use connector_core::http::{HttpClient, HttpTransport, Origin};
+use connector_core::http::{HttpClient, Origin};
 use connector_core::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, CodeVerifier, ExchangeError,
     TokenAnswer,
@@ -142,7 +142,7 @@ impl World {
     /// A session with limits of its own.
     pub(crate) fn session_with(&self, credential: &Credential, policy: RetryPolicy) -> Session {
         let token = FixedToken::new(credential.origin().clone(), credential.secret().clone());
-        let transport: Arc<dyn HttpTransport> = self.transport.clone();
+        let transport = Arc::<HttpClient>::clone(&self.transport);
         Session::builder(&self.shopify, Arc::new(token), transport)
             .clock(Arc::new(self.clock.clone()))
             .retry_policy(policy)
