@@ -7,7 +7,7 @@ use connector_core::cipher::{
 };
 use connector_core::{AppKey, ErrorKind, Fence, GrantNumber, ProviderId};
 
-const ACME: ProviderId = ProviderId::from_static("acme");
+static ACME: ProviderId = ProviderId::from_static("acme");
 
 fn place(app: &AppKey) -> Place<'_> {
     Place {
