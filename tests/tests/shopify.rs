@@ -24,7 +24,7 @@ use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use secrecy::{ExposeSecret, SecretString};
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 struct World {
     hub: Hub,
@@ -199,4 +199,18 @@ async fn an_adopted_token_that_does_not_expire_is_never_refreshed() {
     let client: ShopifyClient = world.hub.client(&connected.key).await.unwrap();
     let error = client.send(&GetShop::new()).await.unwrap_err();
     assert!(error.needs_reauthorization());
+    let over = ReauthorizationReason::NonExpiringToken;
+    assert_eq!(error.reauthorization(), Some(over));
+
+    // The hourly look at the account finds it out without anybody's call.
+    world.clock.advance(2 * HOUR);
+    world.hub.worker().tick().await.unwrap();
+    let connection = world
+        .hub
+        .tenant(&world.tenant)
+        .get(connected.key.id)
+        .await
+        .unwrap();
+    assert_eq!(connection.status, Status::NeedsReauthorization(over));
+    assert_eq!(world.sim.count(Route::Token), 0);
 }

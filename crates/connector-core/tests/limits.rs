@@ -4,6 +4,7 @@
     clippy::print_stdout,
     clippy::unwrap_used,
     clippy::clone_on_ref_ptr,
+    clippy::struct_field_names,
     reason = "tests fail by panicking, and print what they counted"
 )]
 

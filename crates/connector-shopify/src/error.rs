@@ -5,7 +5,7 @@
 use std::fmt;
 
 use connector_core::api::Response;
-use connector_core::{Error, ErrorKind, Result, Retry};
+use connector_core::{Error, ErrorKind, ReauthorizationReason, Result, Retry};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -249,7 +249,8 @@ pub(crate) fn by_status(response: &Response) -> Result<()> {
         return Ok(());
     }
     if status.as_u16() == 403 && says_non_expiring(response.body()) {
-        return Err(response.error(ErrorKind::NeedsReauthorization, NON_EXPIRING_ADVICE));
+        let error = response.error(ErrorKind::NeedsReauthorization, NON_EXPIRING_ADVICE);
+        return Err(error.with_reauthorization(ReauthorizationReason::NonExpiringToken));
     }
     let known = STATUSES.iter().find(|(code, ..)| *code == status.as_u16());
     let (kind, message) = match known {
