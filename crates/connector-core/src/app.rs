@@ -159,6 +159,25 @@ pub trait AppSource: fmt::Debug + Send + Sync + 'static {
     /// be read now. Nothing is sent to the provider in either case.
     async fn app(&self, provider: &ProviderId, tenant: &TenantId, app: &AppKey)
     -> Result<Arc<App>>;
+
+    /// The one registration that every tenant uses at `provider` under the name `app`. What is
+    /// signed with its secrets is delivered to the connections of all tenants.
+    ///
+    /// Without an override there is none: registrations are the tenants' own.
+    ///
+    /// # Errors
+    /// As for [`AppSource::app`].
+    async fn shared(&self, provider: &ProviderId, app: &AppKey) -> Result<Arc<App>> {
+        Err(Error::new(
+            ErrorKind::Configuration,
+            "app_source.shared",
+            format!(
+                "no registration named {app:?} is shared by all tenants; name the tenant, or \
+                 implement AppSource::shared"
+            ),
+        )
+        .with_provider(provider.as_str().to_owned()))
+    }
 }
 
 /// Registrations that do not change while the service runs: one for everybody, by app key.
@@ -190,6 +209,10 @@ impl AppSource for FixedApps {
         _tenant: &TenantId,
         app: &AppKey,
     ) -> Result<Arc<App>> {
+        self.shared(provider, app).await
+    }
+
+    async fn shared(&self, provider: &ProviderId, app: &AppKey) -> Result<Arc<App>> {
         self.apps
             .get(&(provider.clone(), app.clone()))
             .cloned()

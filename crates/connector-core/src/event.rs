@@ -69,6 +69,13 @@ pub enum Event {
     },
     /// Somebody confirmed that this grant, refused in a wave with others, may count as dead.
     DeadGrantConfirmed,
+    /// Somebody asked that a delivery be handled again.
+    DeliveryReplayed {
+        /// The endpoint it came to.
+        endpoint: String,
+        /// Its id there.
+        id: String,
+    },
     /// A kind of event that a newer version wrote.
     #[serde(untagged)]
     Other(serde_json::Map<String, serde_json::Value>),

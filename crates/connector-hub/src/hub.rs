@@ -15,9 +15,11 @@ use connector_core::{
     App, AppKey, AppSource, Connection, ConnectionId, ConnectionKey, Connector, Error, ErrorKind,
     ProviderId, Random, Result, SystemRandom, TenantId,
 };
+use tokio::sync::Notify;
 
 use crate::breaker::Breakers;
 use crate::events::ChangeHandler;
+use crate::inbound::DeliveryHandler;
 use crate::token::{Cache, Enlisted, Flights};
 
 /// Connects accounts, keeps their credentials fresh, hands out access tokens, disconnects.
@@ -39,6 +41,9 @@ pub(crate) struct Inner {
     pub(crate) flights: Arc<Flights>,
     pub(crate) breakers: Breakers,
     pub(crate) handlers: Vec<Arc<dyn ChangeHandler>>,
+    pub(crate) delivery_handlers: Vec<Arc<dyn DeliveryHandler>>,
+    /// Wakes the worker of this process when a delivery was accepted.
+    pub(crate) arrivals: Notify,
     /// How late the work was that a worker of this process took last, in milliseconds.
     pub(crate) late_by: AtomicU64,
     pub(crate) limits: Limits,
@@ -139,17 +144,25 @@ impl Inner {
         tenant: &TenantId,
         app: &AppKey,
     ) -> Result<Arc<App>> {
+        self.app_source(provider)?.app(provider, tenant, app).await
+    }
+
+    /// The registration of the moment that all tenants share.
+    pub(crate) async fn shared_app(&self, provider: &ProviderId, app: &AppKey) -> Result<Arc<App>> {
+        self.app_source(provider)?.shared(provider, app).await
+    }
+
+    fn app_source(&self, provider: &ProviderId) -> Result<Arc<dyn AppSource>> {
         let own = self.connector(provider)?.app_source();
-        match own.as_ref().or(self.apps.as_ref()) {
-            Some(source) => source.app(provider, tenant, app).await,
-            None => Err(Error::new(
+        own.or_else(|| self.apps.clone()).ok_or_else(|| {
+            Error::new(
                 ErrorKind::Configuration,
                 "hub.app",
                 "neither the connector nor the hub has a source of registrations; give one of them \
                  the client id",
             )
-            .with_provider(provider.as_str().to_owned())),
-        }
+            .with_provider(provider.as_str().to_owned())
+        })
     }
 }
 
@@ -209,13 +222,19 @@ pub struct HubBuilder {
     random: Option<Arc<dyn Random>>,
     apps: Option<Arc<dyn AppSource>>,
     connectors: Vec<Arc<dyn Connector>>,
-    handlers: Handlers,
+    handlers: Handlers<dyn ChangeHandler>,
+    delivery_handlers: Handlers<dyn DeliveryHandler>,
 }
 
-#[derive(Default)]
-struct Handlers(Vec<Arc<dyn ChangeHandler>>);
+struct Handlers<T: ?Sized>(Vec<Arc<T>>);
 
-impl fmt::Debug for Handlers {
+impl<T: ?Sized> Default for Handlers<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Handlers<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} handlers", self.0.len())
     }
@@ -279,6 +298,14 @@ impl HubBuilder {
         self
     }
 
+    /// Adds a handler of deliveries, run by the worker; see [`DeliveryHandler`]. Give every process
+    /// that runs a worker the same handlers: a delivery is handed to those of one of them. Without
+    /// any, a worker leaves deliveries to the others, and they wait.
+    pub fn on_delivery(mut self, handler: impl DeliveryHandler) -> Self {
+        self.delivery_handlers.0.push(Arc::new(handler));
+        self
+    }
+
     /// Checks the parts and puts them together.
     ///
     /// # Errors
@@ -309,6 +336,8 @@ impl HubBuilder {
                 flights: Arc::new(Flights::new()),
                 breakers: Breakers::new(),
                 handlers: self.handlers.0,
+                delivery_handlers: self.delivery_handlers.0,
+                arrivals: Notify::new(),
                 late_by: AtomicU64::new(0),
                 limits,
                 apps: self.apps,

@@ -14,6 +14,7 @@ mod events;
 mod flow;
 mod health;
 mod hub;
+mod inbound;
 mod keys;
 mod token;
 mod vault;
@@ -28,6 +29,7 @@ pub use crate::disconnect::Disconnect;
 pub use crate::events::ChangeHandler;
 pub use crate::health::{AppHealth, Health};
 pub use crate::hub::{Hub, HubBuilder, Tenant};
+pub use crate::inbound::{Delivered, DeliveryHandler, Receipt, Receive, Verified};
 pub use crate::keys::KeyRotation;
 #[cfg(feature = "machine")]
 #[doc(hidden)]

@@ -1,6 +1,7 @@
 //! Sealing: what a store keeps is unreadable without the keys and useless in any other place.
 
 mod keyring;
+mod long;
 mod rotation;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::keyring::{Keyring, KeyringError};
+pub use self::long::{open_long, seal_long};
 pub use self::rotation::{ResealedPage, UnopenableRow, reseal_page};
 use crate::account::TenantId;
 use crate::app::AppKey;
@@ -137,7 +139,7 @@ pub enum SealedKind {
     Revocation = 5,
     /// What a connect flow remembers.
     State = 6,
-    /// The content of a delivery.
+    /// The content of a delivery, sealed by [`seal_long`].
     Delivery = 7,
     /// The secret that a webhook's sender signs with.
     WebhookSecret = 8,

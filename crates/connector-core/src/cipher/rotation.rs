@@ -1,8 +1,8 @@
 //! Sealing old records again, so that an old key can be retired.
 
-use crate::cipher::CredentialCipher;
+use crate::cipher::{CredentialCipher, Plaintext, Sealed, SealedKind, open_long, seal_long};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Cursor, RowRef, Upkeep};
+use crate::store::{Cursor, RowRef, SealedRow, Upkeep};
 
 /// What [`reseal_page`] did with one page of records.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ pub async fn reseal_page(
         ..ResealedPage::default()
     };
     for row in rows.items {
-        let plaintext = match cipher.open(&row.place(), &row.sealed).await {
+        let plaintext = match open(cipher, &row).await {
             Ok(plaintext) => plaintext,
             Err(error) if is_of_the_record(&error) => {
                 page.unopenable.push(UnopenableRow {
@@ -68,7 +68,7 @@ pub async fn reseal_page(
             }
             Err(error) => return Err(error),
         };
-        let new = cipher.seal(&row.place(), plaintext.expose()).await?;
+        let new = seal(cipher, &row, &plaintext).await?;
         if store.reseal(&row.row, &row.sealed, new).await? {
             page.resealed += 1;
         } else {
@@ -80,4 +80,22 @@ pub async fn reseal_page(
 
 fn is_of_the_record(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::KeyUnknown | ErrorKind::Unsealable)
+}
+
+async fn open(cipher: &dyn CredentialCipher, row: &SealedRow) -> Result<Plaintext> {
+    match row.kind {
+        SealedKind::Delivery => open_long(cipher, &row.place(), &row.sealed).await,
+        _ => cipher.open(&row.place(), &row.sealed).await,
+    }
+}
+
+async fn seal(
+    cipher: &dyn CredentialCipher,
+    row: &SealedRow,
+    plaintext: &Plaintext,
+) -> Result<Sealed> {
+    match row.kind {
+        SealedKind::Delivery => seal_long(cipher, &row.place(), plaintext.expose()).await,
+        _ => cipher.seal(&row.place(), plaintext.expose()).await,
+    }
 }

@@ -92,6 +92,9 @@ pub struct Event {
     pub body: Bytes,
     /// What the signature covers besides the body.
     pub signed: &'static [SignedField],
+    /// True if it says that the connection may have ended or lost rights: the provider is asked,
+    /// and its answer decides.
+    pub probes: bool,
 }
 
 impl Event {
@@ -108,6 +111,7 @@ impl Event {
             triggered_at: None,
             body,
             signed: &[],
+            probes: false,
         }
     }
 
@@ -130,6 +134,7 @@ impl fmt::Debug for Event {
             .field("triggered_at", &self.triggered_at)
             .field("body_bytes", &self.body.len())
             .field("signed", &self.signed)
+            .field("probes", &self.probes)
             .finish()
     }
 }

@@ -53,6 +53,10 @@ pub struct WebhookScheme {
     /// The headers that may hold the time of the event, in RFC 3339.
     #[serde(default)]
     pub triggered_at: Vec<String>,
+    /// The topics that say that a connection may have ended or lost rights; see
+    /// [`Event::probes`].
+    #[serde(default)]
+    pub probe_topics: Vec<String>,
 }
 
 impl WebhookScheme {
@@ -70,6 +74,7 @@ impl WebhookScheme {
             delivery_id: Vec::new(),
             event_id: Vec::new(),
             triggered_at: Vec::new(),
+            probe_topics: Vec::new(),
         }
     }
 }
@@ -188,6 +193,7 @@ pub fn verify(
     event.event_id = text(&scheme.event_id)?;
     event.triggered_at = text(&scheme.triggered_at)?.and_then(|at| Timestamp::parse(&at));
     event.signed = signed;
+    event.probes = scheme.probe_topics.contains(&event.topic);
     Ok(Incoming::Events(vec![event]))
 }
 

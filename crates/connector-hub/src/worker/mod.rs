@@ -2,6 +2,7 @@
 //! share it.
 
 mod changes;
+mod deliveries;
 mod lane;
 mod metadata;
 mod quarantine;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use connector_core::clock::Monotonic;
 use connector_core::store::{Due, WorkKind};
 use connector_core::{ConnectionKey, ErrorKind, Result};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use self::lane::Lanes;
@@ -44,8 +46,8 @@ const UNUSED: Duration = Duration::from_secs(3600);
 
 impl Hub {
     /// The worker of this process: it refreshes credentials before they expire, keeps refresh tokens
-    /// from lapsing, finishes connects that were cut off, revokes what was disconnected, reads metadata, tells handlers about changes,
-    /// and removes what has expired.
+    /// from lapsing, finishes connects that were cut off, revokes what was disconnected, reads metadata, tells handlers about changes
+    /// and deliveries, and removes what has expired.
     ///
     /// Start it on as many nodes as you like. Without one, tokens are refreshed when somebody asks
     /// for them, and nothing else of this happens.
@@ -67,6 +69,7 @@ impl Hub {
                 attempts: Mutex::default(),
                 tidied: Mutex::new(None),
                 telling: AtomicBool::new(false),
+                delivering: Shared::room_for_deliveries(),
             }),
         }
     }
@@ -87,6 +90,8 @@ pub struct Tick {
     pub work: usize,
     /// Changes that handlers were told about.
     pub changes: usize,
+    /// Deliveries that every handler has handled.
+    pub deliveries: usize,
     /// True if more is likely to be due: another round may follow at once.
     pub more: bool,
 }
@@ -100,6 +105,8 @@ struct Shared {
     tidied: Mutex<Option<Monotonic>>,
     /// True while a task tells handlers about changes.
     telling: AtomicBool,
+    /// How many more deliveries may be under way.
+    delivering: Arc<Semaphore>,
 }
 
 /// What becomes of a piece of work.
@@ -123,6 +130,7 @@ impl Worker {
             attempts: Mutex::default(),
             tidied: Mutex::new(None),
             telling: AtomicBool::new(false),
+            delivering: Shared::room_for_deliveries(),
         };
         self.shared = Arc::new(shared);
         self
@@ -141,6 +149,10 @@ impl Worker {
         tasks.spawn(async move { shared.tidy().await });
         let shared = Arc::clone(&self.shared);
         tasks.spawn(async move { shared.settle().await });
+        // Before the work that is due: a delivery may make some.
+        let shared = Arc::clone(&self.shared);
+        let delivered = tokio::spawn(async move { shared.deliver().await }).await;
+        let deliveries = delivered.unwrap_or(0);
         let work = self.take(&mut tasks, BATCH).await?;
         while let Some(ended) = tasks.join_next().await {
             report(ended);
@@ -152,6 +164,7 @@ impl Worker {
         Ok(Tick {
             work,
             changes,
+            deliveries,
             more: work == usize::from(BATCH),
         })
     }
@@ -183,6 +196,7 @@ impl Worker {
             tasks.spawn(async move {
                 shared.tell().await;
             });
+            self.spawn_deliver(&mut tasks);
             let hungry = n > 0 && taken == usize::from(n);
             idle = if taken > 0 {
                 IDLE[0]
@@ -195,10 +209,18 @@ impl Worker {
                     biased;
                     () = &mut shutdown => return self.farewell(tasks).await,
                     Some(ended) = tasks.join_next(), if !tasks.is_empty() => report(ended),
+                    () = self.shared.hub.inner.arrivals.notified() => self.spawn_deliver(&mut tasks),
                     () = &mut pause => break,
                 }
             }
         }
+    }
+
+    fn spawn_deliver(&self, tasks: &mut JoinSet<()>) {
+        let shared = Arc::clone(&self.shared);
+        tasks.spawn(async move {
+            shared.deliver().await;
+        });
     }
 
     async fn farewell(&self, mut tasks: JoinSet<()>) {

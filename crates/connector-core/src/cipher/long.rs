@@ -1,0 +1,100 @@
+//! Sealing what is longer than one seal may be.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{CredentialCipher, LONGEST_PLAINTEXT, Place, Plaintext, Sealed};
+use crate::connection::{Fence, GrantNumber};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Seals a delivery's content, of any length, for `place`.
+///
+/// The content is cut into parts of [`LONGEST_PLAINTEXT`] bytes that are sealed one by one. Each
+/// part's seal is bound to how many there are (as its grant) and which of them it is (as its fence),
+/// so that a part that is missing, doubled or elsewhere is noticed. Each stands after its length, in
+/// four bytes, big-endian.
+///
+/// # Errors
+/// As for [`CredentialCipher::seal`].
+pub async fn seal_long(
+    cipher: &dyn CredentialCipher,
+    place: &Place<'_>,
+    plaintext: &[u8],
+) -> Result<Sealed> {
+    let count = plaintext.len().div_ceil(LONGEST_PLAINTEXT).max(1);
+    let mut key_id = cipher.sealing_key();
+    let mut bytes = BytesMut::new();
+    for index in 0..count {
+        let start = index * LONGEST_PLAINTEXT;
+        let end = plaintext.len().min(start + LONGEST_PLAINTEXT);
+        let part = plaintext.get(start..end).unwrap_or_default();
+        let sealed = cipher.seal(&part_of(place, count, index), part).await?;
+        // A key that was replaced between two parts: the record counts as one under the older.
+        if sealed.key_id() != cipher.sealing_key() {
+            key_id = sealed.key_id();
+        }
+        let length = u32::try_from(sealed.bytes().len()).map_err(|_| malformed())?;
+        bytes.put_u32(length);
+        bytes.extend_from_slice(sealed.bytes());
+    }
+    Ok(Sealed::new(key_id, bytes.freeze()))
+}
+
+/// Opens what [`seal_long`] sealed for `place`.
+///
+/// # Errors
+/// As for [`CredentialCipher::open`].
+pub async fn open_long(
+    cipher: &dyn CredentialCipher,
+    place: &Place<'_>,
+    sealed: &Sealed,
+) -> Result<Plaintext> {
+    let mut parts = Vec::new();
+    let mut rest = sealed.bytes().clone();
+    while !rest.is_empty() {
+        parts.push(first_part(&mut rest).ok_or_else(malformed)?);
+    }
+    if parts.is_empty() {
+        return Err(malformed());
+    }
+    // Room for all of it from the start: a vector that grows would leave copies behind.
+    let mut whole = Vec::with_capacity(sealed.bytes().len());
+    let count = parts.len();
+    for (index, part) in parts.into_iter().enumerate() {
+        let part = Sealed::new(sealed.key_id(), part);
+        let opened = cipher.open(&part_of(place, count, index), &part).await;
+        match opened {
+            Ok(part) => whole.extend_from_slice(part.expose()),
+            Err(error) => {
+                drop(Plaintext::new(whole));
+                return Err(error);
+            }
+        }
+    }
+    Ok(Plaintext::new(whole))
+}
+
+fn first_part(rest: &mut Bytes) -> Option<Bytes> {
+    let length = u32::from_be_bytes(*rest.first_chunk()?);
+    let end = usize::try_from(length).ok()?.checked_add(4)?;
+    if end > rest.len() {
+        return None;
+    }
+    Some(rest.split_to(end).slice(4..))
+}
+
+fn part_of<'a>(place: &Place<'a>, count: usize, index: usize) -> Place<'a> {
+    let number = |it: usize| u64::try_from(it).unwrap_or(u64::MAX);
+    Place {
+        grant: GrantNumber::new(number(count)),
+        fence: Fence::new(number(index)),
+        ..*place
+    }
+}
+
+fn malformed() -> Error {
+    Error::new(
+        ErrorKind::Unsealable,
+        "cipher.open_long",
+        "the sealed parts of a delivery are not in their form; restore the row from a backup",
+    )
+}

@@ -1,0 +1,217 @@
+//! What is sealed of a delivery.
+
+use bytes::{BufMut, BytesMut};
+use connector_core::cipher::{Place, Plaintext, Sealed, SealedKind, open_long, seal_long};
+use connector_core::clock::Timestamp;
+use connector_core::store::{DeliveryKey, LeasedDelivery};
+use connector_core::webhook::{AccountHint, Event, SignedField};
+use connector_core::{
+    AccountKey, ConnectionKey, Error, ErrorKind, Fence, GrantNumber, Result, TenantId,
+};
+use serde::{Deserialize, Serialize};
+
+use super::Verified;
+use crate::hub::Inner;
+
+/// A delivery's event, and the connection whose own secret signed it.
+#[derive(Debug)]
+pub(crate) struct Payload {
+    pub(crate) event: Verified<Event>,
+    pub(crate) connection: Option<ConnectionKey>,
+}
+
+/// Everything but the body, which follows it.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    topic: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<Account>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delivery_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    triggered_at_ms: Option<i64>,
+    signed: u8,
+    probes: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    connection: Option<ConnectionKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Account {
+    Key(String),
+    Host(String),
+}
+
+impl Inner {
+    /// Seals an event under the key of its delivery.
+    pub(super) async fn seal_delivery(
+        &self,
+        key: &DeliveryKey,
+        tenant: Option<&TenantId>,
+        event: &Event,
+        connection: Option<&ConnectionKey>,
+    ) -> Result<Sealed> {
+        let row = key.row_id();
+        let plaintext = encode(event, connection)?;
+        seal_long(&*self.cipher, &place(key, tenant, &row), plaintext.expose()).await
+    }
+
+    /// Opens what [`Inner::seal_delivery`] sealed. Nothing that was not verified was ever sealed.
+    pub(crate) async fn open_delivery(&self, delivery: &LeasedDelivery) -> Result<Payload> {
+        let row = delivery.key.row_id();
+        let place = place(&delivery.key, delivery.tenant.as_ref(), &row);
+        let plaintext = open_long(&*self.cipher, &place, &delivery.sealed).await?;
+        decode(&delivery.key, plaintext.expose()).ok_or_else(|| {
+            Error::new(
+                ErrorKind::StoreIncompatible,
+                "hub.open_delivery",
+                "a kept delivery is in a form that this version does not know; update this node",
+            )
+        })
+    }
+}
+
+fn place<'a>(key: &'a DeliveryKey, tenant: Option<&'a TenantId>, row: &'a str) -> Place<'a> {
+    Place {
+        tenant,
+        provider: &key.provider,
+        app: &key.app,
+        row,
+        kind: SealedKind::Delivery,
+        grant: GrantNumber::default(),
+        fence: Fence::default(),
+    }
+}
+
+fn encode(event: &Event, connection: Option<&ConnectionKey>) -> Result<Plaintext> {
+    let unwritable = || {
+        Error::new(
+            ErrorKind::Bug,
+            "hub.receive",
+            "a delivery's head cannot be written",
+        )
+    };
+    let head = Head {
+        topic: event.topic.clone(),
+        account: match &event.account {
+            Some(AccountHint::Key(key)) => Some(Account::Key(key.as_str().to_owned())),
+            Some(AccountHint::Host(host)) => Some(Account::Host(host.clone())),
+            // A hint of a kind that this version cannot route by.
+            _ => None,
+        },
+        delivery_id: event.delivery_id.clone(),
+        event_id: event.event_id.clone(),
+        triggered_at_ms: event.triggered_at.map(Timestamp::as_unix_millis),
+        signed: event.signed.iter().fold(0, |all, field| all | bit(*field)),
+        probes: event.probes,
+        connection: connection.cloned(),
+    };
+    let head = serde_json::to_vec(&head).map_err(|_| unwritable())?;
+    let length = u32::try_from(head.len()).map_err(|_| unwritable())?;
+    let mut bytes = Vec::with_capacity(4 + head.len() + event.body.len());
+    bytes.put_u32(length);
+    bytes.extend_from_slice(&head);
+    bytes.extend_from_slice(&event.body);
+    Ok(Plaintext::new(bytes))
+}
+
+fn decode(key: &DeliveryKey, bytes: &[u8]) -> Option<Payload> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (head, body) = rest.split_at_checked(length)?;
+    let head: Head = serde_json::from_slice(head).ok()?;
+    let body = BytesMut::from(body).freeze();
+    let mut event = Event::new(key.provider.clone(), key.app.clone(), head.topic, body);
+    event.account = match head.account {
+        Some(Account::Key(key)) => Some(AccountHint::Key(AccountKey::new(key).ok()?)),
+        Some(Account::Host(host)) => Some(AccountHint::Host(host)),
+        None => None,
+    };
+    event.delivery_id = head.delivery_id;
+    event.event_id = head.event_id;
+    event.triggered_at = head.triggered_at_ms.map(Timestamp::from_unix_millis);
+    event.signed = fields(head.signed);
+    event.probes = head.probes;
+    Some(Payload {
+        event: Verified::new(event),
+        connection: head.connection,
+    })
+}
+
+const fn bit(field: SignedField) -> u8 {
+    match field {
+        SignedField::Account => 1,
+        SignedField::Topic => 2,
+        SignedField::DeliveryId => 4,
+        SignedField::Time => 8,
+        // Not known to be signed: a hint.
+        _ => 0,
+    }
+}
+
+const fn fields(bits: u8) -> &'static [SignedField] {
+    use SignedField::{Account as A, DeliveryId as D, Time as S, Topic as T};
+    match bits & 15 {
+        1 => &[A],
+        2 => &[T],
+        3 => &[A, T],
+        4 => &[D],
+        5 => &[A, D],
+        6 => &[T, D],
+        7 => &[A, T, D],
+        8 => &[S],
+        9 => &[A, S],
+        10 => &[T, S],
+        11 => &[A, T, S],
+        12 => &[D, S],
+        13 => &[A, D, S],
+        14 => &[T, D, S],
+        15 => &[A, T, D, S],
+        _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_core::store::Direction;
+    use connector_core::{AppKey, ConnectionId, ProviderId};
+
+    use super::*;
+
+    fn key() -> DeliveryKey {
+        DeliveryKey {
+            direction: Direction::Inbound,
+            provider: ProviderId::from_static("acme"),
+            app: AppKey::default(),
+            endpoint: "default".to_owned(),
+            id: "d-1".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_payload_reads_what_it_wrote() {
+        let tenant = TenantId::new("t1").unwrap();
+        let connection = ConnectionKey::new(tenant, ConnectionId::from_bytes([7; 16]));
+        for bits in 0..16 {
+            let key = key();
+            let body = bytes::Bytes::from_static(b"\xff\x00 not text");
+            let mut event = Event::new(key.provider.clone(), key.app.clone(), "t", body);
+            event.account = Some(AccountHint::Host("a.example".to_owned()));
+            event.delivery_id = Some("d-1".to_owned());
+            event.triggered_at = Some(Timestamp::from_unix_millis(-5));
+            event.signed = fields(bits);
+            event.probes = bits % 2 == 0;
+            let written = encode(&event, Some(&connection)).unwrap();
+            let read = decode(&key, written.expose()).unwrap();
+            assert_eq!(*read.event, event);
+            assert_eq!(read.event.signed.len(), bits.count_ones() as usize);
+            assert_eq!(read.connection.as_ref(), Some(&connection));
+            for cut in 0..4 {
+                assert!(decode(&key, &written.expose()[..cut]).is_none());
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Handing deliveries to handlers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector_core::Result;
+use connector_core::store::{Direction, LeasedDelivery};
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinSet};
+
+use super::Shared;
+use crate::inbound::{Delivered, Route, SharedParts};
+
+/// Deliveries that are taken at a time.
+const BATCH: u16 = 16;
+/// Deliveries under way at most.
+pub(super) const AT_ONCE: usize = 64;
+/// Calls of handlers for one delivery at once.
+const CALLS: usize = 32;
+/// How long a delivery is this process's: longer than its handlers may take.
+const LEASE: Duration = Duration::from_secs(300);
+/// How long all handlers of one delivery may take together.
+const LONGEST: Duration = Duration::from_secs(240);
+/// The pauses between attempts. After the last attempt a delivery is parked.
+const PAUSES: [Duration; 9] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(120),
+    Duration::from_secs(600),
+    Duration::from_secs(3_600),
+    Duration::from_secs(2 * 3_600),
+    Duration::from_secs(5 * 3_600),
+    Duration::from_secs(10 * 3_600),
+    Duration::from_secs(10 * 3_600),
+];
+
+impl Shared {
+    /// Hands out what waits, and says how many deliveries were handled.
+    pub(super) async fn deliver(&self) -> usize {
+        let inner = &self.hub.inner;
+        // Another process may have the handlers that this one was not given.
+        if inner.delivery_handlers.is_empty() {
+            return 0;
+        }
+        let mut handled = 0;
+        loop {
+            let free = self.delivering.available_permits();
+            let n = u16::try_from(free).unwrap_or(BATCH).min(BATCH);
+            let room = Arc::clone(&self.delivering).try_acquire_many_owned(u32::from(n));
+            let (Ok(mut room), 1..) = (room, n) else {
+                return handled;
+            };
+            let leased = match inner.store.lease(Direction::Inbound, n, LEASE).await {
+                Ok(leased) => leased,
+                Err(error) => {
+                    tracing::warn!(operation = "worker.deliveries", error = %error, "none taken");
+                    return handled;
+                }
+            };
+            let last = leased.len() < usize::from(n);
+            let jobs: Vec<_> = leased
+                .into_iter()
+                .map(|delivery| {
+                    let place = room.split(1);
+                    async move {
+                        let _place = place;
+                        self.deliver_one(delivery).await
+                    }
+                })
+                .collect();
+            drop(room);
+            handled += join_all(jobs).await.into_iter().filter(|it| *it).count();
+            if last {
+                return handled;
+            }
+        }
+    }
+
+    pub(super) fn room_for_deliveries() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(AT_ONCE))
+    }
+
+    async fn deliver_one(&self, delivery: LeasedDelivery) -> bool {
+        let store = &self.hub.inner.store;
+        let attempt = self.hand_out(&delivery).await;
+        let settled = match attempt {
+            Ok(()) => store.done(&delivery).await,
+            Err(why) => {
+                let pause = pause(&delivery);
+                tracing::warn!(
+                    operation = "worker.deliveries",
+                    connector = delivery.key.provider.as_str(),
+                    endpoint = delivery.key.endpoint,
+                    attempt = delivery.attempt,
+                    why,
+                    parked = pause.is_none(),
+                    "a delivery could not be handled"
+                );
+                match pause {
+                    Some(pause) => store.retry(&delivery, pause, why).await,
+                    None => store.park(&delivery, why).await,
+                }
+            }
+        };
+        match settled {
+            Ok(true) => attempt.is_ok(),
+            // Somebody else has it now.
+            Ok(false) => false,
+            Err(error) => {
+                tracing::warn!(
+                    operation = "worker.deliveries",
+                    error = %error,
+                    "a delivery is handed out again after its lease"
+                );
+                false
+            }
+        }
+    }
+
+    /// Has every handler handle a delivery for every connection it is about; else the stable name
+    /// of what went wrong.
+    async fn hand_out(&self, delivery: &LeasedDelivery) -> Result<(), &'static str> {
+        let inner = &self.hub.inner;
+        let targets = self.targets(delivery).await;
+        let targets = targets.map_err(|error| error.kind().as_str())?;
+        let mut calls = JoinSet::new();
+        let mut outcome = Ok(());
+        let all = async {
+            for target in targets {
+                for handler in &inner.delivery_handlers {
+                    if calls.len() >= CALLS
+                        && let Some(ended) = calls.join_next().await
+                    {
+                        outcome = outcome.and(verdict(ended));
+                    }
+                    // A task of its own: a handler that panics takes nobody with it.
+                    let (handler, target) = (Arc::clone(handler), target.clone());
+                    calls.spawn(async move { handler.handle(&target).await });
+                }
+            }
+            while let Some(ended) = calls.join_next().await {
+                outcome = outcome.and(verdict(ended));
+            }
+        };
+        tokio::select! {
+            biased;
+            () = all => outcome,
+            // The calls are dropped: when the lease has passed, others may begin.
+            () = inner.clock.sleep(LONGEST) => Err("timeout"),
+        }
+    }
+
+    async fn targets(&self, delivery: &LeasedDelivery) -> Result<Vec<Delivered>> {
+        let inner = &self.hub.inner;
+        let payload = inner.open_delivery(delivery).await?;
+        let route = inner.route(&payload, delivery.tenant.as_ref()).await?;
+        let connections = match route {
+            Route::Connections(keys) => keys.into_iter().map(Some).collect(),
+            Route::Nobody => vec![None],
+            Route::Gone => Vec::new(),
+        };
+        if payload.event.probes {
+            for key in connections.iter().flatten() {
+                inner.probe(key).await?;
+            }
+        }
+        let shared = Arc::new(SharedParts {
+            event: payload.event,
+            key: delivery.key.clone(),
+            tenant: delivery.tenant.clone(),
+            attempt: delivery.attempt,
+            accepted_at: delivery.accepted_at,
+        });
+        let delivered = |connection| Delivered {
+            shared: Arc::clone(&shared),
+            connection,
+        };
+        Ok(connections.into_iter().map(delivered).collect())
+    }
+}
+
+fn verdict(ended: Result<Result<()>, JoinError>) -> Result<(), &'static str> {
+    match ended {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error.kind().as_str()),
+        Err(_) => Err("panicked"),
+    }
+}
+
+/// The pause after a failed attempt, up to a fifth longer so that what failed together does not come
+/// back together; `None` after the last one.
+fn pause(delivery: &LeasedDelivery) -> Option<Duration> {
+    let attempt = usize::try_from(delivery.attempt).unwrap_or(usize::MAX);
+    let pause = *PAUSES.get(attempt.saturating_sub(1))?;
+    // The id is a digest, so its bytes are as good as random.
+    let row = delivery.key.row_id();
+    let byte = row.as_bytes().get(attempt).copied().unwrap_or_default();
+    Some(pause + pause / 5 * u32::from(byte) / 255)
+}
