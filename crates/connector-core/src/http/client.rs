@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
 use http::{HeaderMap, Method};
-use rustls::ClientConfig;
 use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use url::Url;
 
@@ -123,9 +123,12 @@ impl HttpClientBuilder {
 
     /// The client. Reads the machine's root certificates.
     ///
+    /// With an opening it can be built on a machine that has none: simulators need no TLS, and every
+    /// other host is one that cannot be trusted then.
+    ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] if the machine has no root certificates, or the user agent or
-    /// the proxy's URL is not usable.
+    /// [`ErrorKind::Configuration`] if the machine has no root certificates and there is no opening,
+    /// or the user agent or the proxy's URL is not usable.
     pub fn build(self) -> Result<HttpClient> {
         let proxy_host = self
             .proxy
@@ -133,7 +136,17 @@ impl HttpClientBuilder {
             .and_then(|it| it.0.host_str())
             .map(str::to_owned);
         let resolver = Arc::new(PublicOnly::new(Arc::clone(&self.resolver), proxy_host));
-        let tls = tls()?;
+        let tls = match tls() {
+            Err(error) if !self.openings.is_empty() => {
+                tracing::warn!(
+                    operation = OPERATION,
+                    %error,
+                    "only simulators can be reached: no other host can be trusted"
+                );
+                trusting_nobody()?
+            }
+            tls => tls?,
+        };
         let lane = |lane, places: usize| -> Result<LaneClients> {
             Ok(LaneClients {
                 places: Bulkhead::new(places.max(1)),
@@ -234,6 +247,16 @@ fn tls() -> Result<ClientConfig> {
         .map_err(unusable)?
         .with_platform_verifier()
         .map_err(unusable)?
+        .with_no_client_auth();
+    Ok(config)
+}
+
+/// TLS that ends at the handshake with whoever it is.
+fn trusting_nobody() -> Result<ClientConfig> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| configuration("TLS cannot be set up").with_source(error))?
+        .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth();
     Ok(config)
 }

@@ -1,0 +1,64 @@
+//! The transport on a machine without root certificates, such as a bare container.
+//!
+//! Which certificates there are is read from the process's environment, so the tests here run
+//! themselves again in a process that finds none.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers here are part of the tests"
+)]
+
+mod server;
+
+use std::process::Command;
+
+use bytes::Bytes;
+use connector_core::ErrorKind;
+use connector_core::http::{HttpClient, HttpTransport, OutboundRequest};
+
+use self::server::{ORIGIN, Server};
+
+const NOWHERE: &str = "/nonexistent";
+
+fn run_without_roots(test: &str) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored"])
+        .env("SSL_CERT_FILE", NOWHERE)
+        .env("SSL_CERT_DIR", NOWHERE)
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}");
+    assert!(printed.contains("1 passed"), "{printed}");
+}
+
+#[test]
+fn without_root_certificates_only_openings_work() {
+    run_without_roots("in_a_process_without_roots_an_opening_works");
+}
+
+#[test]
+fn without_root_certificates_and_openings_nothing_is_built() {
+    run_without_roots("in_a_process_without_roots_nothing_else_is_built");
+}
+
+#[tokio::test]
+#[ignore = "run by without_root_certificates_only_openings_work"]
+async fn in_a_process_without_roots_an_opening_works() {
+    let server = Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    let client = server.opened().build().unwrap();
+    let request = http::Request::get(format!("{ORIGIN}/"))
+        .body(Bytes::new())
+        .unwrap();
+    let answer = client.send(OutboundRequest::new(request)).await.unwrap();
+    assert_eq!(answer.body(), "ok");
+}
+
+#[test]
+#[ignore = "run by without_root_certificates_and_openings_nothing_is_built"]
+fn in_a_process_without_roots_nothing_else_is_built() {
+    let error = HttpClient::builder().build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(error.to_string().contains("ca-certificates"), "{error}");
+}

@@ -1,0 +1,26 @@
+#![cfg_attr(all(feature = "shopify", feature = "sqlite"), doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(all(feature = "shopify", feature = "sqlite")),
+    doc = "The connectors workspace as one crate. Its documentation is built with all features."
+)]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub use connector_core::{
+    AccessToken, Account, AccountKey, AccountRef, Actor, App, AppKey, AppSource, AuditClass,
+    AuditEntry, Check, Connection, ConnectionId, ConnectionKey, Connector, Context, CorrelationId,
+    Credential, CredentialKind, Deadlines, DegradedReason, Description, Error, ErrorKind, Event,
+    Fence, FixedApps, Generation, GenericConnector, GrantNumber, InvalidName, IssuedToken,
+    Metadata, Phase, ProviderId, Random, ReauthorizationReason, RequestContext, Result, Retry,
+    Status, SystemRandom, TenantId, TimeLeft, TokenSlot, Version, api, cipher, clock, description,
+    http, oauth, store, webhook,
+};
+pub use connector_hub::{
+    Adopt, AppHealth, Authorization, Authorize, ChangeHandler, CheckOutcome, Connected, Delivered,
+    DeliveryHandler, Disconnect, FinishConnect, Health, Hub, HubBuilder, KeyRotation, Receipt,
+    Receive, ScopeReport, Tenant, Tick, Verified, Worker,
+};
+#[cfg(feature = "shopify")]
+pub use connector_shopify as shopify;
+#[cfg(feature = "sqlite")]
+pub use connector_store_sqlite as sqlite;
