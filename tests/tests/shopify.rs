@@ -14,7 +14,7 @@ use connector_core::cipher::Keyring;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::http::HttpClient;
 use connector_core::store::MemoryStore;
-use connector_core::{Actor, ConnectionKey, ErrorKind, Status, TenantId};
+use connector_core::{Actor, ConnectionKey, ErrorKind, ReauthorizationReason, Status, TenantId};
 use connector_hub::Hub;
 use connector_shopify::endpoints::{GetShop, ListProducts};
 use connector_shopify::models::Product;

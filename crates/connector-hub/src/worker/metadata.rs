@@ -7,6 +7,7 @@ use connector_core::{ConnectionKey, Error, ErrorKind, Result, Status};
 
 use super::{Next, Shared};
 use crate::check::changed;
+use crate::hub::Inner;
 use crate::token::windows::spread;
 
 /// How often an account's metadata is read.
@@ -81,7 +82,7 @@ impl Shared {
             "the account's owner has to authorize again"
         );
         let inner = &self.hub.inner;
-        let context = inner.worker_context(key);
+        let context = Inner::worker_context(key);
         let to = Status::NeedsReauthorization(reason);
         let record = |stored: &Stored| {
             if stored.connection.status == to {
@@ -91,7 +92,10 @@ impl Shared {
                 status: Some(to.clone()),
                 ..Patch::default()
             };
-            (patch, Effects::none().with_audit(changed(stored, &to, &context)))
+            (
+                patch,
+                Effects::none().with_audit(changed(stored, &to, &context)),
+            )
         };
         inner.patch(key, record).await
     }
