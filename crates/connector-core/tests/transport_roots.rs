@@ -4,10 +4,7 @@
 //! themselves again in a process that finds none.
 
 #![cfg(target_os = "linux")]
-#![allow(
-    clippy::unwrap_used,
-    reason = "the helpers here are part of the tests"
-)]
+#![allow(clippy::unwrap_used, reason = "the helpers here are part of the tests")]
 
 mod server;
 

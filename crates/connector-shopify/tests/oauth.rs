@@ -26,18 +26,35 @@ async fn a_shop_is_connected_identified_and_refreshed() {
     let world = World::new().await;
     let credential = world.connect().await;
     assert_eq!(credential.scopes(), ["read_products"]);
-    let identity = world.shopify.identify(&world.cx(), &credential).await.unwrap();
-    assert_eq!(identity.account.key.as_str(), "gid://shopify/Shop/60000000001");
+    let identity = world
+        .shopify
+        .identify(&world.cx(), &credential)
+        .await
+        .unwrap();
+    assert_eq!(
+        identity.account.key.as_str(),
+        "gid://shopify/Shop/60000000001"
+    );
     assert_eq!(identity.account.host.as_deref(), Some(world.shop.as_str()));
     assert!(!identity.account.asserted);
     let metadata = identity.metadata;
     assert_eq!(metadata.get::<String>("plan").as_deref(), Some("Basic"));
     assert_eq!(metadata.get::<f64>("cost_limit"), Some(2000.0));
-    assert_eq!(metadata.get::<String>("api_version").as_deref(), Some("2026-10"));
-    assert_eq!(metadata.get::<Vec<String>>("scopes").unwrap(), ["read_products"]);
+    assert_eq!(
+        metadata.get::<String>("api_version").as_deref(),
+        Some("2026-10")
+    );
+    assert_eq!(
+        metadata.get::<Vec<String>>("scopes").unwrap(),
+        ["read_products"]
+    );
 
     world.clock.advance(HOUR);
-    let error = world.shopify.identify(&world.cx(), &credential).await.unwrap_err();
+    let error = world
+        .shopify
+        .identify(&world.cx(), &credential)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthorized);
     let renewed = world.refresh(&credential).await.unwrap();
     assert_ne!(text(renewed.secret()), text(credential.secret()));
@@ -100,11 +117,20 @@ async fn a_callback_is_refused_for_each_rule_that_it_breaks() {
     let check = |query: &str| world.check(&Callback::parse(query).unwrap());
     for doubled in ["hmac=00", "shop=a.myshopify.com", "timestamp=1"] {
         for both in [format!("{query}&{doubled}"), format!("{doubled}&{query}")] {
-            assert_eq!(check(&both), Err(CallbackProblem::SignatureMismatch), "{doubled}");
+            assert_eq!(
+                check(&both),
+                Err(CallbackProblem::SignatureMismatch),
+                "{doubled}"
+            );
         }
     }
-    assert_eq!(check("code=c&state=s"), Err(CallbackProblem::SignatureMismatch));
-    let other = world.shopify.check_callback(&world.cx(), Some("other.myshopify.com"), &callback);
+    assert_eq!(
+        check("code=c&state=s"),
+        Err(CallbackProblem::SignatureMismatch)
+    );
+    let other = world
+        .shopify
+        .check_callback(&world.cx(), Some("other.myshopify.com"), &callback);
     assert_eq!(other, Err(CallbackProblem::OtherAccount));
     let none = world.shopify.check_callback(&world.cx(), None, &callback);
     assert_eq!(none, Err(CallbackProblem::OtherAccount));
@@ -113,9 +139,13 @@ async fn a_callback_is_refused_for_each_rule_that_it_breaks() {
     assert_eq!(world.check(&callback), Ok(()));
     world.clock.advance(Duration::from_secs(1));
     assert_eq!(world.check(&callback), Err(CallbackProblem::Stale));
-    world.clock.set_wall(world.now().before(Duration::from_secs(91 + 90)));
+    world
+        .clock
+        .set_wall(world.now().before(Duration::from_secs(91 + 90)));
     assert_eq!(world.check(&callback), Ok(()));
-    world.clock.set_wall(world.now().before(Duration::from_secs(1)));
+    world
+        .clock
+        .set_wall(world.now().before(Duration::from_secs(1)));
     assert_eq!(world.check(&callback), Err(CallbackProblem::Stale));
 }
 
@@ -125,7 +155,10 @@ async fn a_callback_signed_with_the_new_secret_passes_while_both_are_known() {
     let old = world.sim.client_secret();
     world.sim.rotate_client_secret();
     let callback = world.callback();
-    assert_eq!(world.check(&callback), Err(CallbackProblem::SignatureMismatch));
+    assert_eq!(
+        world.check(&callback),
+        Err(CallbackProblem::SignatureMismatch)
+    );
     let app = connector_core::App::new(world.sim.client_id())
         .with_client_secret(old)
         .with_client_secret(world.sim.client_secret());
@@ -138,7 +171,10 @@ async fn a_callback_signed_with_the_new_secret_passes_while_both_are_known() {
 async fn a_denied_consent_is_told_as_such_signed_or_not() {
     let world = World::new().await;
     world.sim.decide(&world.shop, Consent::Deny).unwrap();
-    assert_eq!(world.check(&world.callback()), Err(CallbackProblem::ConsentDenied));
+    assert_eq!(
+        world.check(&world.callback()),
+        Err(CallbackProblem::ConsentDenied)
+    );
     let unsigned = Callback::parse("error=access_denied&state=state-1").unwrap();
     assert_eq!(world.check(&unsigned), Err(CallbackProblem::ConsentDenied));
 }
@@ -152,7 +188,10 @@ async fn the_app_url_is_verified_like_a_callback() {
     let error = verify(&query.replace("demo-shop", "other-shop")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::CallbackRefused);
     world.clock.advance(Duration::from_secs(91));
-    let error = world.shopify.verify_app_url(&world.app, world.now(), &query).unwrap_err();
+    let error = world
+        .shopify
+        .verify_app_url(&world.app, world.now(), &query)
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::CallbackRefused);
 }
 
@@ -160,7 +199,10 @@ async fn the_app_url_is_verified_like_a_callback() {
 async fn granted_scopes_include_what_they_imply() {
     let world = World::new().await;
     let scopes = vec!["write_products".to_owned(), "read_orders".to_owned()];
-    world.sim.decide(&world.shop, Consent::GrantOnly(scopes)).unwrap();
+    world
+        .sim
+        .decide(&world.shop, Consent::GrantOnly(scopes))
+        .unwrap();
     let credential = world.connect().await;
     let wanted = ["write_products", "read_orders", "read_products"];
     assert_eq!(credential.scopes(), wanted);
@@ -174,7 +216,10 @@ async fn a_code_is_good_once_and_for_a_minute() {
     let callback = world.callback();
     world.exchange(&callback).await.unwrap();
     let again = world.exchange(&callback).await.unwrap_err();
-    assert_eq!((again.code(), again.sent()), (Some("invalid_request"), Sent::Answered));
+    assert_eq!(
+        (again.code(), again.sent()),
+        (Some("invalid_request"), Sent::Answered)
+    );
     let late = world.callback();
     world.clock.advance(Duration::from_secs(60));
     assert!(world.exchange(&late).await.is_err());
@@ -240,12 +285,32 @@ async fn every_bad_token_answer_has_its_class_and_loses_nothing() {
     };
     let transient = Transient { after: None };
     let table = [
-        (answer(200, r#"{"error":"invalid_grant"}"#), DeadGrant, Sent::Answered),
+        (
+            answer(200, r#"{"error":"invalid_grant"}"#),
+            DeadGrant,
+            Sent::Answered,
+        ),
         (answer(200, "<html>hello</html>"), Malformed, Sent::Maybe),
-        (answer(200, r#"{"access_token":"a","#), Malformed, Sent::Maybe),
-        (answer(200, &"x".repeat(10 * 1024 * 1024)), Malformed, Sent::Maybe),
-        (answer(400, r#"{"error":"invalid_grant"}"#), DeadGrant, Sent::Answered),
-        (answer(400, r#"{"error":"invalid_request"}"#), Malformed, Sent::Answered),
+        (
+            answer(200, r#"{"access_token":"a","#),
+            Malformed,
+            Sent::Maybe,
+        ),
+        (
+            answer(200, &"x".repeat(10 * 1024 * 1024)),
+            Malformed,
+            Sent::Maybe,
+        ),
+        (
+            answer(400, r#"{"error":"invalid_grant"}"#),
+            DeadGrant,
+            Sent::Answered,
+        ),
+        (
+            answer(400, r#"{"error":"invalid_request"}"#),
+            Malformed,
+            Sent::Answered,
+        ),
         (
             answer(401, r#"{"error":"invalid_client"}"#),
             AppFault { certain: false },
@@ -259,9 +324,17 @@ async fn every_bad_token_answer_has_its_class_and_loses_nothing() {
         (answer(409, ""), SiblingWon, Sent::Answered),
         (answer(429, ""), transient, Sent::Answered),
         (limited("7"), after(7), Sent::Answered),
-        (limited("Fri, 20 Nov 2026 12:00:30 GMT"), after(30), Sent::Answered),
+        (
+            limited("Fri, 20 Nov 2026 12:00:30 GMT"),
+            after(30),
+            Sent::Answered,
+        ),
         (answer(500, ""), transient, Sent::Maybe),
-        (answer(502, "<html>bad gateway</html>"), transient, Sent::Maybe),
+        (
+            answer(502, "<html>bad gateway</html>"),
+            transient,
+            Sent::Maybe,
+        ),
         (Fault::DropBefore, transient, Sent::Maybe),
         (Fault::DropAfter, transient, Sent::Maybe),
         (Fault::Truncate, transient, Sent::Maybe),
@@ -283,8 +356,15 @@ async fn every_bad_token_answer_has_its_class_and_loses_nothing() {
 async fn odd_but_good_token_answers_are_understood() {
     let world = World::new().await;
     let credential = world.connect().await;
-    world.sim.fault(Route::Token, Fault::Edit(|body| body["expires_in"] = json!("3599")));
-    let answer = world.shopify.refresh(&world.cx(), &credential).await.unwrap();
+    world.sim.fault(
+        Route::Token,
+        Fault::Edit(|body| body["expires_in"] = json!("3599")),
+    );
+    let answer = world
+        .shopify
+        .refresh(&world.cx(), &credential)
+        .await
+        .unwrap();
     assert_eq!(answer.expires_in(), Some(Duration::from_secs(3599)));
 
     world.sim.fault(
@@ -295,7 +375,11 @@ async fn odd_but_good_token_answers_are_understood() {
             object.remove("refresh_token");
         }),
     );
-    let answer = world.shopify.refresh(&world.cx(), &credential).await.unwrap();
+    let answer = world
+        .shopify
+        .refresh(&world.cx(), &credential)
+        .await
+        .unwrap();
     assert_eq!(answer.expires_in(), None);
     assert!(answer.refresh_token().is_none());
     let assumed = &world.shopify.description().lifetimes;
@@ -306,7 +390,9 @@ async fn odd_but_good_token_answers_are_understood() {
 async fn a_slow_answer_is_waited_for() {
     let world = World::new().await;
     let credential = world.connect().await;
-    world.sim.fault(Route::Token, Fault::Slow(Duration::from_secs(10)));
+    world
+        .sim
+        .fault(Route::Token, Fault::Slow(Duration::from_secs(10)));
     let (renewed, ()) = tokio::join!(world.refresh(&credential), async {
         world.clock.wait_for_sleepers(1).await;
         world.clock.advance(Duration::from_secs(10));
@@ -317,7 +403,10 @@ async fn a_slow_answer_is_waited_for() {
 #[tokio::test]
 async fn a_token_that_does_not_expire_works_until_shopify_refuses_it_and_is_migrated() {
     let world = World::new().await;
-    let token = world.sim.install_without_expiry(&world.shop, &["read_products"]).unwrap();
+    let token = world
+        .sim
+        .install_without_expiry(&world.shop, &["read_products"])
+        .unwrap();
     let old = Shopify::non_expiring_credential(&world.shop, token, world.now()).unwrap();
     world.clock.advance(400 * DAY);
     world.shopify.identify(&world.cx(), &old).await.unwrap();
@@ -331,32 +420,73 @@ async fn a_token_that_does_not_expire_works_until_shopify_refuses_it_and_is_migr
     assert!(error.message().contains("non_expiring_token"), "{error}");
 
     world.sim.fault(Route::Token, Fault::DropAfter);
-    world.shopify.migrate_token(&world.cx(), &old).await.unwrap_err();
-    let new = world.shopify.migrate_token(&world.cx(), &old).await.unwrap();
-    let same = world.shopify.migrate_token(&world.cx(), &old).await.unwrap();
+    world
+        .shopify
+        .migrate_token(&world.cx(), &old)
+        .await
+        .unwrap_err();
+    let new = world
+        .shopify
+        .migrate_token(&world.cx(), &old)
+        .await
+        .unwrap();
+    let same = world
+        .shopify
+        .migrate_token(&world.cx(), &old)
+        .await
+        .unwrap();
     assert_eq!(text(new.secret()), text(same.secret()));
     assert_eq!(new.expires_at(), Some(world.now().after(HOUR)));
     assert_eq!(new.refresh_expires_at(), Some(world.now().after(90 * DAY)));
     world.shopify.identify(&world.cx(), &new).await.unwrap();
     let error = world.shopify.identify(&world.cx(), &old).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unauthorized, "there is no way back");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Unauthorized,
+        "there is no way back"
+    );
     let renewed = world.refresh(&new).await.unwrap();
     world.shopify.identify(&world.cx(), &renewed).await.unwrap();
-    let error = world.shopify.migrate_token(&world.cx(), &old).await.unwrap_err();
-    assert_eq!(error.class(), ExchangeClass::DeadGrant, "the pair has moved on");
+    let error = world
+        .shopify
+        .migrate_token(&world.cx(), &old)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.class(),
+        ExchangeClass::DeadGrant,
+        "the pair has moved on"
+    );
 }
 
 #[tokio::test]
 async fn a_migration_can_be_repeated_for_seven_days() {
     let world = World::new().await;
-    let token = world.sim.install_without_expiry(&world.shop, &["read_products"]).unwrap();
+    let token = world
+        .sim
+        .install_without_expiry(&world.shop, &["read_products"])
+        .unwrap();
     let old = Shopify::non_expiring_credential(&world.shop, token, world.now()).unwrap();
-    world.shopify.migrate_token(&world.cx(), &old).await.unwrap();
+    world
+        .shopify
+        .migrate_token(&world.cx(), &old)
+        .await
+        .unwrap();
     world.clock.advance(7 * DAY - Duration::from_secs(1));
-    let new = world.shopify.migrate_token(&world.cx(), &old).await.unwrap();
+    let new = world
+        .shopify
+        .migrate_token(&world.cx(), &old)
+        .await
+        .unwrap();
     world.shopify.identify(&world.cx(), &new).await.unwrap();
     world.clock.advance(Duration::from_secs(1));
-    assert!(world.shopify.migrate_token(&world.cx(), &old).await.is_err());
+    assert!(
+        world
+            .shopify
+            .migrate_token(&world.cx(), &old)
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -380,7 +510,11 @@ async fn revoking_is_not_offered_unless_it_is_asked_for() {
     let world = World::new().await;
     assert!(world.shopify.description().revocation.is_none());
     let credential = world.connect().await;
-    let error = world.shopify.revoke(&world.cx(), &credential).await.unwrap_err();
+    let error = world
+        .shopify
+        .revoke(&world.cx(), &credential)
+        .await
+        .unwrap_err();
     assert_eq!(error.error().kind(), ErrorKind::Unsupported);
     assert!(world.sim.is_installed(&world.shop).unwrap());
 }
@@ -403,10 +537,20 @@ async fn uninstalling_on_disconnect_works_with_an_expired_token_and_twice() {
 async fn nothing_secret_is_shown() {
     let world = World::with(|builder| builder.with_secret_prefix("tell-nobody-")).await;
     let credential = world.connect().await;
-    world.sim.fault(Route::Token, Fault::answer(400, r#"{"error":"x","error_description":"tell-nobody-1"}"#));
+    world.sim.fault(
+        Route::Token,
+        Fault::answer(400, r#"{"error":"x","error_description":"tell-nobody-1"}"#),
+    );
     let refused = world.refresh(&credential).await.unwrap_err();
-    world.sim.fault(Route::Graphql, Fault::answer(200, r#"{"data":"tell-nobody-2"}"#));
-    let unread = world.shopify.identify(&world.cx(), &credential).await.unwrap_err();
+    world.sim.fault(
+        Route::Graphql,
+        Fault::answer(200, r#"{"data":"tell-nobody-2"}"#),
+    );
+    let unread = world
+        .shopify
+        .identify(&world.cx(), &credential)
+        .await
+        .unwrap_err();
     let shown = format!(
         "{:?} {:?} {:?} {refused:?} {} {unread:?} {}",
         world.sim,

@@ -17,7 +17,11 @@ async fn verify_with(world: &World, app: &App, request: &http::Request<Bytes>) -
     let key = AppKey::default();
     let endpoint = WebhookEndpoint::of_app(&key);
     let cx = Context::new(app, &*world.transport, &world.clock);
-    match world.shopify.verify_webhook(&cx, &endpoint, request).await? {
+    match world
+        .shopify
+        .verify_webhook(&cx, &endpoint, request)
+        .await?
+    {
         Incoming::Events(mut events) => {
             assert_eq!(events.len(), 1);
             Ok(events.remove(0))
@@ -32,17 +36,36 @@ async fn verify(world: &World, request: &http::Request<Bytes>) -> Result<Event> 
 
 fn delivery(world: &World, headers: WebhookHeaders) -> http::Request<Bytes> {
     let body = json!({ "id": 1, "title": "mânecă / & ü" });
-    world.sim.webhook(&world.shop, "products/update", &body, headers).unwrap()
+    world
+        .sim
+        .webhook(&world.shop, "products/update", &body, headers)
+        .unwrap()
 }
 
 /// Published by Shopify's libraries, or recomputed from their keys.
 #[tokio::test]
 async fn published_signatures_fit() {
     const VECTORS: [(&str, &str, &str); 4] = [
-        ("test_secret_key", r#"{"foo": "bar"}"#, "B23tXN681gZ0qIWNRrgtzBE9XSDo5yaUu6wfmhu3a7g="),
-        ("testApiSecretKey", r#"{"foo": "bar"}"#, "PANl7JhOmE9k72wha4F9eRYMcExxfPqgVcyabvIDaeY="),
-        ("test_secret_key", "{}", "XvcIOG8nFWDt7em908qMy3qjutRcuCIanacuUBx1sD8="),
-        ("test_secret_key", r#"{"title":"mânecă"}"#, "LNGLFghEtQuKncodqNjpfSbe1AWBK3K9U1fi3/gCeOo="),
+        (
+            "test_secret_key",
+            r#"{"foo": "bar"}"#,
+            "B23tXN681gZ0qIWNRrgtzBE9XSDo5yaUu6wfmhu3a7g=",
+        ),
+        (
+            "testApiSecretKey",
+            r#"{"foo": "bar"}"#,
+            "PANl7JhOmE9k72wha4F9eRYMcExxfPqgVcyabvIDaeY=",
+        ),
+        (
+            "test_secret_key",
+            "{}",
+            "XvcIOG8nFWDt7em908qMy3qjutRcuCIanacuUBx1sD8=",
+        ),
+        (
+            "test_secret_key",
+            r#"{"title":"mânecă"}"#,
+            "LNGLFghEtQuKncodqNjpfSbe1AWBK3K9U1fi3/gCeOo=",
+        ),
     ];
     let world = World::new().await;
     for (secret, body, signature) in VECTORS {
@@ -69,20 +92,33 @@ async fn published_signatures_fit() {
 #[tokio::test]
 async fn both_spellings_of_the_headers_are_read() {
     let world = World::new().await;
-    let all = [WebhookHeaders::Prefixed, WebhookHeaders::Plain, WebhookHeaders::Both];
+    let all = [
+        WebhookHeaders::Prefixed,
+        WebhookHeaders::Plain,
+        WebhookHeaders::Both,
+    ];
     for (number, headers) in (1..).zip(all) {
         let event = verify(&world, &delivery(&world, headers)).await.unwrap();
         assert_eq!(event.topic, "products/update");
-        assert_eq!(event.account, Some(AccountHint::Host(world.shop.to_string())));
+        assert_eq!(
+            event.account,
+            Some(AccountHint::Host(world.shop.to_string()))
+        );
         assert_eq!(event.delivery_id, Some(format!("delivery-{number}")));
         assert_eq!(event.event_id, Some(format!("event-{number}")));
         assert_eq!(event.triggered_at, Some(world.now()));
-        for hint in [SignedField::Account, SignedField::Topic, SignedField::DeliveryId] {
+        for hint in [
+            SignedField::Account,
+            SignedField::Topic,
+            SignedField::DeliveryId,
+        ] {
             assert!(!event.is_signed(hint), "only the body is signed");
         }
     }
     let mut request = delivery(&world, WebhookHeaders::Both);
-    request.headers_mut().insert("x-shopify-topic", "shop/redact".parse().unwrap());
+    request
+        .headers_mut()
+        .insert("x-shopify-topic", "shop/redact".parse().unwrap());
     let event = verify(&world, &request).await.unwrap();
     assert_eq!(event.topic, "products/update", "the newer spelling counts");
 }
@@ -129,26 +165,41 @@ async fn a_delivery_is_refused_for_each_rule_that_it_breaks() {
         bad.push((why, request));
     };
     let set = |request: &mut http::Request<Bytes>, name: &'static str, value: &'static str| {
-        request.headers_mut().insert(name, http::HeaderValue::from_static(value));
+        request
+            .headers_mut()
+            .insert(name, http::HeaderValue::from_static(value));
     };
     add("no signature", &|it| {
         it.headers_mut().remove("x-shopify-hmac-sha256");
     });
-    add("an empty signature", &|it| set(it, "x-shopify-hmac-sha256", ""));
+    add("an empty signature", &|it| {
+        set(it, "x-shopify-hmac-sha256", "")
+    });
     add("no topic", &|it| {
         it.headers_mut().remove("x-shopify-topic");
     });
     add("no shop", &|it| {
         it.headers_mut().remove("x-shopify-shop-domain");
     });
-    for host in ["evil.example", "a.myshopify.com.evil.example", "a.myshopify.com@evil.example", "a"] {
-        add("a host that is no shop", &|it| set(it, "x-shopify-shop-domain", host));
+    for host in [
+        "evil.example",
+        "a.myshopify.com.evil.example",
+        "a.myshopify.com@evil.example",
+        "a",
+    ] {
+        add("a host that is no shop", &|it| {
+            set(it, "x-shopify-shop-domain", host)
+        });
     }
     add("a doubled topic", &|it| {
-        it.headers_mut().append("x-shopify-topic", http::HeaderValue::from_static("shop/redact"));
+        it.headers_mut().append(
+            "x-shopify-topic",
+            http::HeaderValue::from_static("shop/redact"),
+        );
     });
     add("a doubled signature", &|it| {
-        it.headers_mut().append("x-shopify-hmac-sha256", http::HeaderValue::from_static("x"));
+        it.headers_mut()
+            .append("x-shopify-hmac-sha256", http::HeaderValue::from_static("x"));
     });
     add("a GET", &|it| *it.method_mut() = http::Method::GET);
     add("an empty body", &|it| *it.body_mut() = Bytes::new());
@@ -235,7 +286,12 @@ async fn a_compliance_delivery_without_its_customer_is_an_error_that_quotes_noth
     let body = json!({ "shop_id": 1, "shop_domain": "x", "customer": { "id": "tell-nobody" } });
     let request = world
         .sim
-        .webhook(&world.shop, "customers/redact", &body, WebhookHeaders::default())
+        .webhook(
+            &world.shop,
+            "customers/redact",
+            &body,
+            WebhookHeaders::default(),
+        )
         .unwrap();
     let event = verify(&world, &request).await.unwrap();
     let error = ShopifyEvent::of(&event).unwrap_err();

@@ -35,7 +35,10 @@ impl World {
 
     pub async fn with(change: impl FnOnce(SimulatorBuilder) -> SimulatorBuilder) -> Self {
         let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
-        let sim = change(Simulator::builder(clock.clone())).start().await.unwrap();
+        let sim = change(Simulator::builder(clock.clone()))
+            .start()
+            .await
+            .unwrap();
         let config = ShopifyConfig::for_simulator(&sim).unwrap();
         let mut transport = HttpClient::builder();
         for opening in config.openings() {
@@ -44,7 +47,10 @@ impl World {
         let shopify = Shopify::new(config);
         let tenant = TenantId::new("tenant").unwrap();
         let apps = shopify.app_source().unwrap();
-        let app = apps.app(&Shopify::ID, &tenant, &AppKey::default()).await.unwrap();
+        let app = apps
+            .app(&Shopify::ID, &tenant, &AppKey::default())
+            .await
+            .unwrap();
         let shop = sim.shops().remove(0);
         Self {
             transport: Arc::new(transport.build().unwrap()),
@@ -94,11 +100,10 @@ impl World {
     pub fn credential(&self, answer: &TokenAnswer) -> Credential {
         let origin = Origin::parse(&format!("https://{}", self.shop)).unwrap();
         let token = answer.access_token().clone();
-        let mut credential =
-            Credential::new(CredentialKind::OAuth, origin, token, self.now())
-                .with_account_host(self.shop.as_str())
-                .with_client_id(self.app.client_id())
-                .with_scopes(answer.scopes().unwrap().to_vec());
+        let mut credential = Credential::new(CredentialKind::OAuth, origin, token, self.now())
+            .with_account_host(self.shop.as_str())
+            .with_client_id(self.app.client_id())
+            .with_scopes(answer.scopes().unwrap().to_vec());
         if let Some(refresh_token) = answer.refresh_token() {
             credential = credential.with_refresh_token(refresh_token.clone());
         }
