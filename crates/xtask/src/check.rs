@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 
 use crate::process::{cargo, finish};
 use crate::workspace::Workspace;
-use crate::{Result, api, dependencies, features, text, toolchains};
+use crate::{Result, api, consumer, dependencies, features, text, toolchains};
 
 /// How a gate ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,6 +50,10 @@ const GATES: &[Gate] = &[
     Gate {
         name: "licences",
         run: dependencies::licences,
+    },
+    Gate {
+        name: "consumer",
+        run: consumer::gate,
     },
     Gate {
         name: "advisories",

@@ -10,7 +10,7 @@ use crate::process::{cargo, stdout_of};
 use crate::workspace::Workspace;
 
 /// Other cryptography and TLS than ring and rustls.
-const BANNED: &[&str] = &[
+pub(crate) const BANNED: &[&str] = &[
     "aws-lc-fips-sys",
     "aws-lc-rs",
     "aws-lc-sys",

@@ -10,6 +10,7 @@
 
 mod api;
 mod check;
+mod consumer;
 mod counterparts;
 mod dependencies;
 mod features;

@@ -12,6 +12,7 @@ use crate::process::{cargo, stdout_of};
 pub(crate) struct Package {
     pub(crate) id: String,
     pub(crate) name: String,
+    pub(crate) version: String,
     /// Where the package comes from; nothing for a path.
     pub(crate) source: Option<String>,
     pub(crate) rust_version: Option<String>,

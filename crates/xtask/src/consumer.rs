@@ -1,0 +1,211 @@
+//! How much a program that uses the facade compiles, against what it would compile anyway.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::Result;
+use crate::check::Outcome;
+use crate::dependencies::BANNED;
+use crate::process::{cargo, stdout_of};
+use crate::workspace::Workspace;
+
+/// What a program that calls APIs has without this library: HTTP with TLS by ring, JSON, compressed
+/// and streamed answers, the runtime.
+const FLOOR: Consumer = Consumer {
+    name: "floor",
+    dependencies: &[
+        (
+            "reqwest",
+            &["gzip", "http2", "json", "rustls-no-provider", "stream"],
+        ),
+        ("rustls", &["ring", "std", "tls12"]),
+        ("serde_json", &["std"]),
+        ("tokio", &["full"]),
+    ],
+    facade: &[],
+};
+
+/// Consumers of the facade, and how many packages each may have beyond the floor.
+const BUDGETS: &[(Consumer, usize)] = &[
+    (
+        Consumer {
+            name: "without-store",
+            dependencies: &[],
+            facade: &["shopify"],
+        },
+        40,
+    ),
+    (
+        Consumer {
+            name: "with-sqlite",
+            dependencies: &[],
+            facade: &["shopify", "sqlite"],
+        },
+        70,
+    ),
+];
+
+/// A program of somebody else's.
+struct Consumer {
+    name: &'static str,
+    /// Crates with the features that they are asked for, of the workspace's versions.
+    dependencies: &'static [(&'static str, &'static [&'static str])],
+    /// The facade's features; without any, it is not used at all.
+    facade: &'static [&'static str],
+}
+
+pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
+    // Nothing of ours is in it, so if it fails, then because of a registry that cannot be reached.
+    let floor = match tree_of(workspace, &FLOOR) {
+        Ok(tree) => tree.len(),
+        Err(error) => {
+            return Ok(Outcome::Skipped(format!(
+                "the floor cannot be resolved: {error}"
+            )));
+        }
+    };
+    let mut looked_at = vec![format!("floor {floor}")];
+    let mut complaints = Vec::new();
+    for (consumer, extra) in BUDGETS {
+        let tree = tree_of(workspace, consumer)?;
+        let (count, most) = (tree.len(), floor + extra);
+        looked_at.push(format!("{} {count} of {most}", consumer.name));
+        complaints.extend(complaints_about(consumer.name, &tree, most));
+    }
+    Ok(Outcome::of_complaints(looked_at.join(", "), &complaints))
+}
+
+fn complaints_about(name: &str, tree: &BTreeSet<String>, most: usize) -> Vec<String> {
+    let mut complaints = Vec::new();
+    if tree.len() > most {
+        complaints.push(format!(
+            "{name}: {} packages are compiled, {most} are the limit",
+            tree.len()
+        ));
+    }
+    let versions_of = |wanted: &str| {
+        tree.iter()
+            .filter(|package| package.split_whitespace().next() == Some(wanted))
+            .count()
+    };
+    for single in ["reqwest", "ring"] {
+        let versions = versions_of(single);
+        if versions != 1 {
+            complaints.push(format!("{name}: {versions} versions of {single}"));
+        }
+    }
+    for other in BANNED {
+        if versions_of(other) > 0 {
+            complaints.push(format!("{name}: {other} beside ring"));
+        }
+    }
+    complaints
+}
+
+/// Name and version of everything that `consumer` compiles on this machine besides itself.
+fn tree_of(workspace: &Workspace, consumer: &Consumer) -> Result<BTreeSet<String>> {
+    let directory = workspace
+        .target_directory()
+        .join("consumer")
+        .join(consumer.name);
+    fs::create_dir_all(directory.join("src"))?;
+    fs::write(directory.join("src/main.rs"), "fn main() {}\n")?;
+    fs::write(directory.join("Cargo.toml"), manifest(workspace, consumer)?)?;
+    // The versions that the workspace is tested with; what it does not need is dropped.
+    fs::copy(
+        workspace.root().join("Cargo.lock"),
+        directory.join("Cargo.lock"),
+    )?;
+    let text = stdout_of(cargo(
+        &directory,
+        &["tree", "--edges", "normal", "--prefix", "none"],
+    ))?;
+    Ok(packages(&text, consumer.name))
+}
+
+fn manifest(workspace: &Workspace, consumer: &Consumer) -> Result<String> {
+    let mut lines = Vec::new();
+    if !consumer.facade.is_empty() {
+        let path = workspace.root().join("crates").join("connectors");
+        lines.push(format!(
+            "connectors = {{ path = {:?}, features = {:?} }}",
+            path.display().to_string(),
+            consumer.facade
+        ));
+    }
+    for (name, features) in consumer.dependencies {
+        let version = workspace
+            .packages()
+            .iter()
+            .find(|package| package.name == *name)
+            .map(|package| package.version.as_str())
+            .ok_or_else(|| format!("the workspace does not use {name}"))?;
+        lines.push(format!(
+            "{name} = {{ version = \"={version}\", default-features = false, features = {features:?} }}"
+        ));
+    }
+    // A workspace of its own: the directory may lie inside another.
+    Ok(format!(
+        "[package]\nname = \"{}\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n\n\
+         [workspace]\n\n[dependencies]\n{}\n",
+        consumer.name,
+        lines.join("\n")
+    ))
+}
+
+/// Lines such as `ring v0.17.14`, `serde v1.0.0 (*)` and `connectors v0.1.0 (/path)`, each package
+/// once, without `own`.
+fn packages(tree: &str, own: &str) -> BTreeSet<String> {
+    tree.lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let (name, version) = (words.next()?, words.next()?);
+            (name != own).then(|| format!("{name} {version}"))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{complaints_about, packages};
+
+    const TREE: &str = "consumer v0.0.0 (/somewhere)\nreqwest v0.13.5\nring v0.17.14\n\
+                        serde_derive v1.0.229 (proc-macro)\nring v0.17.14 (*)\n\n";
+
+    #[test]
+    fn a_package_counts_once_and_the_consumer_does_not() {
+        let tree = packages(TREE, "consumer");
+        assert_eq!(
+            tree.into_iter().collect::<Vec<_>>(),
+            ["reqwest v0.13.5", "ring v0.17.14", "serde_derive v1.0.229"]
+        );
+    }
+
+    #[test]
+    fn two_versions_of_a_package_count_twice() {
+        let tree = packages("hashbrown v0.15.0\nhashbrown v0.16.0\n", "consumer");
+        assert_eq!(tree.len(), 2);
+    }
+
+    #[test]
+    fn the_limit_is_the_last_count_that_passes() {
+        let tree = packages(TREE, "consumer");
+        assert!(complaints_about("consumer", &tree, 3).is_empty());
+        assert_eq!(
+            complaints_about("consumer", &tree, 2),
+            ["consumer: 3 packages are compiled, 2 are the limit"]
+        );
+    }
+
+    #[test]
+    fn a_second_http_stack_and_other_cryptography_are_refused() {
+        let text = format!("{TREE}reqwest v0.12.9\naws-lc-rs v1.0.0\n");
+        assert_eq!(
+            complaints_about("consumer", &packages(&text, "consumer"), 100),
+            [
+                "consumer: 2 versions of reqwest",
+                "consumer: aws-lc-rs beside ring"
+            ]
+        );
+    }
+}
