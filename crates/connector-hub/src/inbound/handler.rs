@@ -13,8 +13,8 @@ use super::Verified;
 /// What an application does when a provider tells it something.
 ///
 /// A delivery is kept before the provider is told so, and handed to every handler by the worker, at
-/// least once: a process that ends in the middle, or a handler that fails, means that it is handed
-/// out again, to all handlers. [`Delivered::key`] recognises a repetition. Deliveries may come in
+/// least once: a handler that fails, or a process that ends in the middle, means that it is handed
+/// out again, to that handler at least, and to others as well. [`Delivered::key`] recognises a repetition. Deliveries may come in
 /// any order.
 ///
 /// A delivery to an app as a whole is handed out once for each live connection, of whatever tenant,

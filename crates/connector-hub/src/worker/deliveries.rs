@@ -1,15 +1,16 @@
 //! Handing deliveries to handlers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::Result;
 use connector_core::store::{Direction, LeasedDelivery};
+use connector_core::{ConnectionKey, Result};
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 
-use super::Shared;
+use super::{Shared, lock};
 use crate::inbound::{Delivered, Route, SharedParts};
 
 /// Deliveries that are taken at a time.
@@ -18,6 +19,8 @@ const BATCH: u16 = 16;
 pub(super) const AT_ONCE: usize = 64;
 /// Calls of handlers for one delivery at once.
 const CALLS: usize = 32;
+/// Deliveries whose calls are remembered between two attempts.
+const REMEMBERED: usize = 10_000;
 /// How long a delivery is this process's: longer than its handlers may take.
 const LEASE: Duration = Duration::from_secs(300);
 /// How long all handlers of one delivery may take together.
@@ -34,6 +37,11 @@ const PAUSES: [Duration; 9] = [
     Duration::from_secs(10 * 3_600),
     Duration::from_secs(10 * 3_600),
 ];
+
+/// A handler, by its number, and the connection that it was called for.
+type Call = (usize, Option<ConnectionKey>);
+/// The calls for one delivery that went well.
+pub(super) type Handled = BTreeSet<Call>;
 
 impl Shared {
     /// Hands out what waits, and says how many deliveries were handled.
@@ -83,7 +91,8 @@ impl Shared {
 
     async fn deliver_one(&self, delivery: LeasedDelivery) -> bool {
         let store = &self.hub.inner.store;
-        let attempt = self.hand_out(&delivery).await;
+        let mut handled = self.recall(&delivery);
+        let attempt = self.hand_out(&delivery, &mut handled).await;
         let settled = match attempt {
             Ok(()) => store.done(&delivery).await,
             Err(why) => {
@@ -98,7 +107,10 @@ impl Shared {
                     "a delivery could not be handled"
                 );
                 match pause {
-                    Some(pause) => store.retry(&delivery, pause, why).await,
+                    Some(pause) => {
+                        self.remember(&delivery, handled);
+                        store.retry(&delivery, pause, why).await
+                    }
                     None => store.park(&delivery, why).await,
                 }
             }
@@ -118,9 +130,36 @@ impl Shared {
         }
     }
 
-    /// Has every handler handle a delivery for every connection it is about; else the stable name
-    /// of what went wrong.
-    async fn hand_out(&self, delivery: &LeasedDelivery) -> Result<(), &'static str> {
+    /// Who need not be told again: one tenant's handler that fails should not have another tenant's
+    /// run ten times.
+    fn remember(&self, delivery: &LeasedDelivery, calls: Handled) {
+        if calls.is_empty() {
+            return;
+        }
+        let mut handled = lock(&self.handled);
+        if handled.len() >= REMEMBERED {
+            handled.clear();
+        }
+        handled.insert(delivery.key.clone(), (delivery.attempt, calls));
+    }
+
+    /// What the attempt just before this one remembered. Since an older one, somebody may have
+    /// replayed the delivery.
+    fn recall(&self, delivery: &LeasedDelivery) -> Handled {
+        let remembered = lock(&self.handled).remove(&delivery.key);
+        match remembered {
+            Some((attempt, calls)) if attempt.checked_add(1) == Some(delivery.attempt) => calls,
+            _ => Handled::new(),
+        }
+    }
+
+    /// Has every handler handle a delivery for every connection it is about, but for the calls that
+    /// went well in the `past`; else the stable name of what went wrong.
+    async fn hand_out(
+        &self,
+        delivery: &LeasedDelivery,
+        past: &mut Handled,
+    ) -> Result<(), &'static str> {
         let inner = &self.hub.inner;
         let targets = self.targets(delivery).await;
         let targets = targets.map_err(|error| error.kind().as_str())?;
@@ -128,19 +167,23 @@ impl Shared {
         let mut outcome = Ok(());
         let all = async {
             for target in targets {
-                for handler in &inner.delivery_handlers {
+                for (number, handler) in inner.delivery_handlers.iter().enumerate() {
+                    let call = (number, target.connection.clone());
+                    if past.contains(&call) {
+                        continue;
+                    }
                     if calls.len() >= CALLS
                         && let Some(ended) = calls.join_next().await
                     {
-                        outcome = outcome.and(verdict(ended));
+                        outcome = outcome.and(verdict(ended, past));
                     }
                     // A task of its own: a handler that panics takes nobody with it.
                     let (handler, target) = (Arc::clone(handler), target.clone());
-                    calls.spawn(async move { handler.handle(&target).await });
+                    calls.spawn(async move { (call, handler.handle(&target).await) });
                 }
             }
             while let Some(ended) = calls.join_next().await {
-                outcome = outcome.and(verdict(ended));
+                outcome = outcome.and(verdict(ended, past));
             }
         };
         tokio::select! {
@@ -180,10 +223,16 @@ impl Shared {
     }
 }
 
-fn verdict(ended: Result<Result<()>, JoinError>) -> Result<(), &'static str> {
+fn verdict(
+    ended: Result<(Call, Result<()>), JoinError>,
+    past: &mut Handled,
+) -> Result<(), &'static str> {
     match ended {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(error.kind().as_str()),
+        Ok((call, Ok(()))) => {
+            past.insert(call);
+            Ok(())
+        }
+        Ok((_, Err(error))) => Err(error.kind().as_str()),
         Err(_) => Err("panicked"),
     }
 }

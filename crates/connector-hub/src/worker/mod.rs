@@ -17,11 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use connector_core::clock::Monotonic;
-use connector_core::store::{Due, WorkKind};
+use connector_core::store::{DeliveryKey, Due, WorkKind};
 use connector_core::{ConnectionKey, ErrorKind, Result};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use self::deliveries::Handled;
 use self::lane::Lanes;
 use crate::hub::Hub;
 
@@ -70,6 +71,7 @@ impl Hub {
                 tidied: Mutex::new(None),
                 telling: AtomicBool::new(false),
                 delivering: Shared::room_for_deliveries(),
+                handled: Mutex::default(),
             }),
         }
     }
@@ -107,6 +109,9 @@ struct Shared {
     telling: AtomicBool,
     /// How many more deliveries may be under way.
     delivering: Arc<Semaphore>,
+    /// Which handlers have handled their part of a delivery that others failed to handle, as of
+    /// which attempt.
+    handled: Mutex<HashMap<DeliveryKey, (u32, Handled)>>,
 }
 
 /// What becomes of a piece of work.
@@ -131,6 +136,7 @@ impl Worker {
             tidied: Mutex::new(None),
             telling: AtomicBool::new(false),
             delivering: Shared::room_for_deliveries(),
+            handled: Mutex::default(),
         };
         self.shared = Arc::new(shared);
         self
@@ -151,8 +157,10 @@ impl Worker {
         tasks.spawn(async move { shared.settle().await });
         // Before the work that is due: a delivery may make some.
         let shared = Arc::clone(&self.shared);
-        let delivered = tokio::spawn(async move { shared.deliver().await }).await;
-        let deliveries = delivered.unwrap_or(0);
+        let mut delivering = JoinSet::new();
+        delivering.spawn(async move { shared.deliver().await });
+        let delivered = delivering.join_next().await;
+        let deliveries = delivered.and_then(Result::ok).unwrap_or(0);
         let work = self.take(&mut tasks, BATCH).await?;
         while let Some(ended) = tasks.join_next().await {
             report(ended);
