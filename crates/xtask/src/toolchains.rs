@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::Result;
 use crate::check::Outcome;
 use crate::process::{command, finish};
-use crate::workspace::Workspace;
+use crate::workspace::{Package, Workspace};
 
 pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
-    let mut crates_by_version: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut crates_by_version: BTreeMap<&str, Vec<&Package>> = BTreeMap::new();
     for package in workspace.published() {
         let Some(version) = &package.rust_version else {
             return Ok(Outcome::Failed(format!(
@@ -16,10 +16,7 @@ pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
                 package.name
             )));
         };
-        crates_by_version
-            .entry(version)
-            .or_default()
-            .push(&package.name);
+        crates_by_version.entry(version).or_default().push(package);
     }
 
     let installed = installed(workspace);
@@ -31,7 +28,8 @@ pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
             missing.insert(version);
             continue;
         };
-        for name in crates {
+        for package in crates {
+            let name = &package.name;
             let mut check = command("rustup", workspace.root());
             check.args([
                 "run",
@@ -39,9 +37,13 @@ pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
                 "cargo",
                 "check",
                 "--quiet",
-                "--all-features",
+                "--package",
+                name,
             ]);
-            check.args(["--package", name]);
+            check.args([
+                "--features",
+                &features(workspace, package, version).join(","),
+            ]);
             // Two compilers in one directory would make each other's work stale.
             check
                 .arg("--target-dir")
@@ -67,6 +69,39 @@ pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
         looked_at.push_str(version);
     }
     Ok(Outcome::of_complaints(looked_at, &complaints))
+}
+
+/// The features of `package` that `version` is promised for: not those that bring a crate of this
+/// workspace which needs a newer one.
+fn features<'a>(workspace: &Workspace, package: &'a Package, version: &str) -> Vec<&'a str> {
+    let newer: Vec<&str> = workspace
+        .published()
+        .filter(|member| {
+            let needed = member.rust_version.as_deref().unwrap_or_default();
+            numbers(needed) > numbers(version)
+        })
+        .map(|member| member.name.as_str())
+        .collect();
+    package
+        .features
+        .iter()
+        .filter(|(_, enables)| !enables.iter().any(|it| brings(it, &newer)))
+        .map(|(feature, _)| feature.as_str())
+        .collect()
+}
+
+/// Whether an entry of a feature, such as `dep:connector-core`, brings one of `crates`.
+fn brings(entry: &str, crates: &[&str]) -> bool {
+    entry
+        .strip_prefix("dep:")
+        .is_some_and(|name| crates.contains(&name))
+}
+
+fn numbers(version: &str) -> Vec<u32> {
+    version
+        .split('.')
+        .map(|part| part.parse().unwrap_or_default())
+        .collect()
 }
 
 /// The names rustup knows; none where there is no rustup.
@@ -99,13 +134,35 @@ fn is_toolchain(name: &str, version: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_toolchain;
+    use super::{brings, is_toolchain, numbers};
 
     #[test]
     fn patch_releases_and_targets_belong_to_a_version() {
         assert!(is_toolchain("1.88-x86_64-unknown-linux-gnu", "1.88"));
         assert!(is_toolchain("1.88.0-x86_64-unknown-linux-gnu", "1.88"));
         assert!(is_toolchain("1.88.0", "1.88.0"));
+    }
+
+    #[test]
+    fn a_feature_that_brings_a_newer_crate_is_recognised() {
+        assert!(brings(
+            "dep:connector-store-sqlite",
+            &["connector-store-sqlite"]
+        ));
+        assert!(!brings(
+            "dep:connector-shopify",
+            &["connector-store-sqlite"]
+        ));
+        assert!(!brings(
+            "connector-store-sqlite/sim",
+            &["connector-store-sqlite"]
+        ));
+    }
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(numbers("1.94") > numbers("1.88"));
+        assert!(numbers("1.100") > numbers("1.94"));
     }
 
     #[test]
