@@ -15,7 +15,7 @@ use connector_core::store::{Effects, Expect, Expiries, MemoryStore, PutGrant, To
 use connector_core::{
     Account, AccountKey, App, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind,
     Description, Fence, FixedApps, Generation, GenericConnector, GrantNumber, Metadata, ProviderId,
-    Status, TenantId,
+    Status, SystemRandom, TenantId,
 };
 use connector_hub::Hub;
 
@@ -60,11 +60,8 @@ pub(crate) async fn hub(
     let apps = FixedApps::new().with(PROVIDER, AppKey::default(), App::new("client"));
     let mut keys = Vec::new();
     for number in 1..=connections {
-        let mut id = [0; 16];
-        id[..4].copy_from_slice(&number.wrapping_mul(2_654_435_761).to_be_bytes());
-        id[12..].copy_from_slice(&number.to_be_bytes());
         let tenant = TenantId::new(format!("tenant-{}", number % 100))?;
-        let key = ConnectionKey::new(tenant, ConnectionId::from_bytes(id));
+        let key = ConnectionKey::new(tenant, ConnectionId::generate(&SystemRandom::new())?);
         let origin = Origin::parse("https://api.acme.example")?;
         let secret = format!("access-token-of-connection-{number}");
         let credential = Credential::new(CredentialKind::OAuth, origin, secret, clock.now())

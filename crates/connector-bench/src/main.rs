@@ -14,6 +14,9 @@ mod p1;
 mod p10;
 mod p2;
 mod p3;
+mod p4;
+mod p5;
+mod p6;
 mod turns;
 
 use std::error::Error;
@@ -47,6 +50,21 @@ const ROWS: &[Row] = &[
         name: "p10",
         what: "read and refresh a connection in SQLite",
         measure: p10::measure,
+    },
+    Row {
+        name: "p4",
+        what: "verify a webhook of 2, 16 and 256 KiB",
+        measure: p4::measure,
+    },
+    Row {
+        name: "p5",
+        what: "a typed call on loopback, 32 in flight",
+        measure: p5::measure,
+    },
+    Row {
+        name: "p6",
+        what: "a page of 250 records into typed values",
+        measure: p6::measure,
     },
 ];
 

@@ -72,7 +72,7 @@ pub(crate) fn measure() -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let day = Duration::from_secs(86_400);
+    let day = Duration::from_hours(24);
     let (hub, keys) = runtime.block_on(hub(CONNECTIONS, day, Endpoint::default()))?;
     for key in &keys {
         runtime.block_on(hub.access_token(key))?;
@@ -94,7 +94,7 @@ pub(crate) fn measure() -> Outcome {
             &mut [
                 Contestant::new("ours", || on_threads(threads, &|step| ours(&hub, at(step)))),
                 Contestant::new("limit", || {
-                    on_threads(threads, &|step| limit.read(at(step)))
+                    on_threads(threads, &|step| limit.read(at(step)));
                 }),
             ],
             TURNS,

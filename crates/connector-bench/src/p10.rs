@@ -1,9 +1,10 @@
 //! P10: reading and refreshing a connection in SQLite, against the same statements on sqlx alone.
 //!
 //! The raw side has the same schema, pragmas and kind of connections, binds the same values and
-//! reads the same columns, but builds nothing of them and decides nothing.
+//! reads the same columns, but checks nothing, builds nothing of them and decides nothing.
 
 use std::error::Error;
+use std::hint::black_box;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,14 +21,14 @@ use connector_store_sqlite::SqliteStore;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{Column as _, ConnectOptions as _, Connection as _, Row as _, TypeInfo as _};
 use tokio::runtime::Runtime;
 
 use crate::Outcome;
 use crate::turns::{Contestant, Figures, take_turns};
 
-const TURNS: u32 = 41;
-const OPERATIONS: u32 = 100;
+const TURNS: u32 = 501;
+const OPERATIONS: u32 = 8;
 const TARGET: f64 = 1.15;
 const CONNECTIONS: u8 = 100;
 const CREDENTIAL: usize = 1_024;
@@ -58,7 +59,8 @@ fn sealed() -> Sealed {
     Sealed::new(KeyId::from_bytes([1; 8]), vec![0x5A; CREDENTIAL])
 }
 
-async fn filled(path: &Path) -> Result<SqliteStore, Box<dyn Error>> {
+/// A file with connections in it, opened by nobody.
+async fn fill(path: &Path) -> Outcome {
     let store = SqliteStore::open(path).await?;
     for number in 0..CONNECTIONS {
         let mut metadata = Metadata::new();
@@ -78,13 +80,14 @@ async fn filled(path: &Path) -> Result<SqliteStore, Box<dyn Error>> {
             metadata,
             takes: None,
         };
-        let effects = Effects::none().with_work(WorkKind::Refresh, Duration::from_secs(3_600));
+        let effects = Effects::none().with_work(WorkKind::Refresh, Duration::from_hours(1));
         let outcome = store.put_grant(grant, effects).await?;
         if outcome != PutOutcome::Stored {
             return Err("the file is not empty".into());
         }
     }
-    Ok(store)
+    store.close().await;
+    Ok(())
 }
 
 /// A refresh as the store keeps it: the claim before the exchange, the commit after it.
@@ -97,7 +100,7 @@ async fn refresh(store: &SqliteStore, number: u8, seen: u64) -> Outcome {
         grant: GrantNumber::new(1),
         seen: Generation::new(seen),
         kind: ClaimKind::Refresh,
-        hold: Duration::from_secs(60),
+        hold: Duration::from_mins(1),
         confirmed: None,
     };
     let ClaimOutcome::Granted { fence, .. } = store.claim(&key, request).await? else {
@@ -114,7 +117,7 @@ async fn refresh(store: &SqliteStore, number: u8, seen: u64) -> Outcome {
         rotates: false,
         takes_pending: None,
     };
-    let effects = Effects::none().with_work(WorkKind::Refresh, Duration::from_secs(3_600));
+    let effects = Effects::none().with_work(WorkKind::Refresh, Duration::from_hours(1));
     match store.commit(&key, commit, effects).await? {
         CommitOutcome::Stored => Ok(()),
         _ => Err("the commit was not stored".into()),
@@ -156,11 +159,15 @@ impl Raw {
             .bind([number; 16].as_slice())
             .fetch_all(&mut *connection)
             .await?;
-        let sealed: Vec<u8> = rows[0].try_get(37)?;
-        rows[0].try_get::<i64, _>(0).map(|row| {
-            std::hint::black_box(sealed);
-            row
-        })
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        for (place, column) in row.columns().iter().enumerate() {
+            match column.type_info().name() {
+                "INTEGER" => drop(black_box(row.try_get::<Option<i64>, _>(place)?)),
+                "TEXT" => drop(black_box(row.try_get::<Option<String>, _>(place)?)),
+                _ => drop(black_box(row.try_get::<Option<Vec<u8>>, _>(place)?)),
+            }
+        }
+        row.try_get(0)
     }
 
     async fn refresh(&mut self, number: u8, seen: i64) -> Result<(), sqlx::Error> {
@@ -243,12 +250,13 @@ pub(crate) fn measure() -> Outcome {
         .enable_all()
         .build()?;
     let directory = tempfile::tempdir()?;
-    let store = runtime.block_on(filled(&directory.path().join("store.db")))?;
-    let raw_path = directory.path().join("raw.db");
-    runtime.block_on(async {
-        filled(&raw_path).await?.close().await;
-        Outcome::Ok(())
-    })?;
+    let (path, raw_path) = (
+        directory.path().join("store.db"),
+        directory.path().join("raw.db"),
+    );
+    runtime.block_on(fill(&path))?;
+    runtime.block_on(fill(&raw_path))?;
+    let store = runtime.block_on(SqliteStore::open(&path))?;
     let raw = runtime.block_on(Raw::open(&raw_path))?;
 
     let reads = reads(&runtime, &store, &raw)?;

@@ -1,5 +1,6 @@
 //! P2: 10,000 tasks on one expired token, against the same tasks that wait for one sleep.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ async fn ours() -> Result<(Duration, u32), Box<dyn std::error::Error>> {
         takes: FETCH,
         ..Endpoint::default()
     };
-    let calls = endpoint.calls.clone();
+    let calls = Arc::clone(&endpoint.calls);
     let (hub, keys) = hub(1, Duration::ZERO, endpoint).await?;
     let clock = SystemClock::new();
     let start = clock.monotonic();

@@ -1,6 +1,7 @@
 //! Connections: their keys, numbers, states and records.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -15,9 +16,18 @@ use crate::provider::ProviderId;
 use crate::random::Random;
 
 /// The id of a connection: 128 random bits, shown in the form of a UUID. It survives reconnects.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ConnectionId([u8; 16]);
+
+impl Hash for ConnectionId {
+    /// Half of the bits are as good as all: every one of them is random.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let mut half = [0; 8];
+        half.copy_from_slice(&self.0[..8]);
+        state.write_u64(u64::from_le_bytes(half));
+    }
+}
 
 impl ConnectionId {
     /// A new id from `random`.
@@ -114,12 +124,19 @@ impl TryFrom<String> for ConnectionId {
 }
 
 /// A connection's id together with its tenant, so that a bare id can never cross tenants.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ConnectionKey {
     /// The tenant that the connection belongs to.
     pub tenant: TenantId,
     /// The connection's id.
     pub id: ConnectionId,
+}
+
+impl Hash for ConnectionKey {
+    /// The id alone: it is random, and telling tenants apart is the comparison's work.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
 }
 
 impl ConnectionKey {

@@ -11,6 +11,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use crate::connection::ReauthorizationReason;
+
 /// What every fallible call of the workspace returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -155,6 +157,7 @@ struct Inner {
     message: Cow<'static, str>,
     provider: Option<Cow<'static, str>>,
     request_id: Option<String>,
+    reauthorization: Option<ReauthorizationReason>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -174,6 +177,7 @@ impl Error {
             message: message.into(),
             provider: None,
             request_id: None,
+            reauthorization: None,
             source: None,
         }))
     }
@@ -208,6 +212,14 @@ impl Error {
         self
     }
 
+    /// Says why the account's owner has to authorize again, where the provider's answer tells. The
+    /// engine puts it into the connection's state.
+    #[must_use]
+    pub fn with_reauthorization(mut self, reason: ReauthorizationReason) -> Self {
+        self.0.reauthorization = Some(reason);
+        self
+    }
+
     /// What happened.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -224,6 +236,12 @@ impl Error {
     #[must_use]
     pub fn needs_reauthorization(&self) -> bool {
         self.0.kind == ErrorKind::NeedsReauthorization
+    }
+
+    /// Why only a new authorization helps, where the provider's answer told.
+    #[must_use]
+    pub fn reauthorization(&self) -> Option<ReauthorizationReason> {
+        self.0.reauthorization
     }
 
     /// The operation that failed, for example `store.claim` or `ListProducts`.

@@ -1,5 +1,12 @@
 //! The pipeline that every call of an API goes through.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::clone_on_ref_ptr,
+    reason = "tests fail by panicking, and print what they counted"
+)]
+
 mod simulation;
 
 use std::collections::VecDeque;

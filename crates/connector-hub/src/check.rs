@@ -50,7 +50,8 @@ impl Hub {
     /// with the connection.
     ///
     /// A credential that the provider refuses is refreshed once, as for any other call. A connection
-    /// that was degraded because its token was refused is well again if the test succeeds.
+    /// that was degraded because its token was refused is well again if the test succeeds; one whose answer says that only its owner can help
+    /// needs a new authorization from now on.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no such connection or it was disconnected;
@@ -80,19 +81,27 @@ impl Hub {
             Err(error) => (CheckOutcome::Failed(error), None),
         };
         let (works, error) = (outcome.works(), outcome.error());
+        let over = match &outcome {
+            CheckOutcome::Failed(error) => error.reauthorization(),
+            _ => None,
+        };
         let record = |stored: &Stored| {
             let from = &stored.connection.status;
             let well = works && *from == Status::Degraded(DegradedReason::Unauthorized);
+            let to = match over {
+                Some(reason) => Some(Status::NeedsReauthorization(reason)),
+                None => well.then_some(Status::Connected),
+            };
+            let to = to.filter(|to| to != from);
+            let effects = match &to {
+                Some(to) => Effects::none().with_audit(changed(stored, to, &context)),
+                None => Effects::none(),
+            };
             let patch = Patch {
                 check: Some(error.clone()),
                 confirmed: generation,
-                status: well.then_some(Status::Connected),
+                status: to,
                 ..Patch::default()
-            };
-            let effects = if well {
-                Effects::none().with_audit(recovered(stored, &context))
-            } else {
-                Effects::none()
             };
             (patch, effects)
         };
@@ -163,7 +172,8 @@ impl Inner {
     }
 }
 
-fn recovered(stored: &Stored, context: &RequestContext) -> AuditEntry {
+/// The entry of a state that changes to `to`.
+pub(crate) fn changed(stored: &Stored, to: &Status, context: &RequestContext) -> AuditEntry {
     let connection = &stored.connection;
     AuditEntry {
         class: AuditClass::Connection,
@@ -174,7 +184,7 @@ fn recovered(stored: &Stored, context: &RequestContext) -> AuditEntry {
         context: context.clone(),
         event: Event::StatusChanged {
             from: connection.status.clone(),
-            to: Status::Connected,
+            to: to.clone(),
         },
         notify: true,
     }

@@ -1,5 +1,13 @@
 //! What is ended here is unusable at once, and ended at the provider in the end.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::semicolon_if_nothing_returned,
+    clippy::too_many_lines,
+    clippy::unwrap_used,
+    reason = "the counts are what a test shows"
+)]
+
 mod provider;
 
 use connector_core::cipher::KeyId;

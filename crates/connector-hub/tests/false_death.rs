@@ -1,5 +1,13 @@
 //! Nobody's trouble but the account's own ends a connection.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::semicolon_if_nothing_returned,
+    clippy::too_many_lines,
+    clippy::unwrap_used,
+    reason = "the counts are what a test shows"
+)]
+
 mod provider;
 
 use connector_core::http::{Sent, TransportErrorKind};

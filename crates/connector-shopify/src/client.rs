@@ -7,6 +7,7 @@ use connector_core::api::{
     Classifier, Endpoint, PagedEndpoint, Pages, ProviderClient, Repeat, Request, Response, Session,
 };
 use connector_core::{Error, ErrorKind, ProviderId, Result};
+use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
@@ -54,10 +55,10 @@ impl ShopifyClient {
     /// [`GraphqlAnswer::errors`].
     pub async fn graphql<T: DeserializeOwned + Send + 'static>(
         &self,
-        document: impl Into<String>,
-        variables: Value,
+        document: impl Into<String> + Send,
+        variables: &(impl Serialize + Sync + ?Sized),
     ) -> Result<GraphqlAnswer<T>> {
-        self.session.send(&Graphql::new(document, variables)).await
+        self.session.send(&Graphql::new(document, variables)?).await
     }
 }
 
@@ -90,14 +91,27 @@ pub struct Graphql<T> {
 }
 
 impl<T> Graphql<T> {
-    /// The document, with an object of its variables.
-    pub fn new(document: impl Into<String>, variables: Value) -> Self {
-        Self {
+    /// The document, with what its variables are: something whose JSON form is an object, or `()`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for anything else.
+    pub fn new(document: impl Into<String>, variables: &(impl Serialize + ?Sized)) -> Result<Self> {
+        let variables = serde_json::to_value(variables)
+            .ok()
+            .filter(|it| it.is_object() || it.is_null())
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::InvalidInput,
+                    "Graphql",
+                    "the variables of a document are an object; use text keys and finite numbers",
+                )
+            })?;
+        Ok(Self {
             document: document.into(),
             variables,
             cost: 10,
             data: PhantomData,
-        }
+        })
     }
 
     /// Sets how many points it is expected to need. Default: 10. Answers correct it.
@@ -123,17 +137,6 @@ impl<T: DeserializeOwned + Send + 'static> Endpoint for Graphql<T> {
     type Output = GraphqlAnswer<T>;
     const NAME: &'static str = "Graphql";
     const REPEAT: Repeat = Repeat::Never;
-
-    fn validate(&self) -> Result<()> {
-        if self.variables.is_object() || self.variables.is_null() {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::InvalidInput,
-            Self::NAME,
-            "the variables of a document are an object",
-        ))
-    }
 
     fn cost(&self) -> u32 {
         self.cost

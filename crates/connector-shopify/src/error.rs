@@ -5,8 +5,9 @@
 use std::fmt;
 
 use connector_core::api::Response;
-use connector_core::{Error, ErrorKind, Result, Retry};
+use connector_core::{Error, ErrorKind, ReauthorizationReason, Result, Retry};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::limits::Cost;
@@ -122,12 +123,11 @@ pub struct GraphqlError {
     /// What Shopify says.
     #[serde(default)]
     pub message: String,
-    /// The path to the field that failed: names and positions.
+    /// The path to the field that failed.
     #[serde(default)]
-    pub path: Vec<Value>,
-    /// What else Shopify says about it; its code is read by [`GraphqlError::code`].
+    pub path: Vec<PathSegment>,
     #[serde(default)]
-    pub extensions: Value,
+    extensions: Value,
 }
 
 impl GraphqlError {
@@ -136,6 +136,25 @@ impl GraphqlError {
     pub fn code(&self) -> Option<&str> {
         self.extensions.get("code").and_then(Value::as_str)
     }
+
+    /// What else Shopify says under `name`, if it is there and has this type.
+    #[must_use]
+    pub fn extension<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        self.extensions
+            .get(name)
+            .and_then(|value| T::deserialize(value).ok())
+    }
+}
+
+/// A step on the way to a field of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum PathSegment {
+    /// Into the field with this name.
+    Field(String),
+    /// Into the item at this position of a list, from 0.
+    Index(u64),
 }
 
 /// The errors of a GraphQL answer: the source of the [`Error`] of an operation.
@@ -230,7 +249,8 @@ pub(crate) fn by_status(response: &Response) -> Result<()> {
         return Ok(());
     }
     if status.as_u16() == 403 && says_non_expiring(response.body()) {
-        return Err(response.error(ErrorKind::NeedsReauthorization, NON_EXPIRING_ADVICE));
+        let error = response.error(ErrorKind::NeedsReauthorization, NON_EXPIRING_ADVICE);
+        return Err(error.with_reauthorization(ReauthorizationReason::NonExpiringToken));
     }
     let known = STATUSES.iter().find(|(code, ..)| *code == status.as_u16());
     let (kind, message) = match known {

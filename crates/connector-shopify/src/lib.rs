@@ -21,7 +21,7 @@ pub use self::account::ShopDomain;
 pub use self::client::{Graphql, GraphqlAnswer, ShopifyClient};
 pub use self::config::{ShopifyConfig, ShopifyConfigBuilder, VARIABLES, Variable};
 pub use self::connector::Shopify;
-pub use self::error::{GraphqlError, GraphqlErrors, UserError, UserErrors};
+pub use self::error::{GraphqlError, GraphqlErrors, PathSegment, UserError, UserErrors};
 pub use self::limits::{Cost, ThrottleStatus};
 pub use self::oauth::expand_scopes;
 pub use self::webhook::{

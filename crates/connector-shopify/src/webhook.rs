@@ -27,6 +27,8 @@ pub(crate) fn scheme() -> WebhookScheme {
     scheme.delivery_id = both("webhook-id").to_vec();
     scheme.event_id = both("event-id").to_vec();
     scheme.triggered_at = both("triggered-at").to_vec();
+    // Their headers are not signed: what they say is asked of Shopify before anything changes.
+    scheme.probe_topics = vec!["app/uninstalled".to_owned(), "app/scopes_update".to_owned()];
     scheme
 }
 

@@ -2,13 +2,19 @@
 //!
 //! Counts of what was tried are printed; see them with `cargo test -- --nocapture`.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking and print their counts"
+)]
 
 mod world;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use connector_core::clock::Clock as _;
 use connector_core::http::Sent;
 use connector_core::oauth::{Callback, CallbackProblem, ExchangeClass};
 use connector_core::{Connector, ErrorKind};
@@ -253,7 +259,7 @@ async fn a_spent_refresh_token_works_until_its_successor_is_used() {
 async fn a_refresh_token_runs_out_after_90_days() {
     let world = World::new().await;
     let credential = world.connect().await;
-    world.clock.advance(90 * DAY - Duration::from_secs(1));
+    world.clock.advance(Duration::from_secs(90 * 86_400 - 1));
     let renewed = world.refresh(&credential).await.unwrap();
     world.clock.advance(90 * DAY);
     let error = world.refresh(&renewed).await.unwrap_err();
@@ -358,7 +364,7 @@ async fn odd_but_good_token_answers_are_understood() {
     let credential = world.connect().await;
     world.sim.fault(
         Route::Token,
-        Fault::Edit(|body| body["expires_in"] = json!("3599")),
+        Fault::Edit(vec![("expires_in", Some("\"3599\""))]),
     );
     let answer = world
         .shopify
@@ -369,11 +375,7 @@ async fn odd_but_good_token_answers_are_understood() {
 
     world.sim.fault(
         Route::Token,
-        Fault::Edit(|body| {
-            let object = body.as_object_mut().unwrap();
-            object.remove("expires_in");
-            object.remove("refresh_token");
-        }),
+        Fault::Edit(vec![("expires_in", None), ("refresh_token", None)]),
     );
     let answer = world
         .shopify
@@ -384,6 +386,67 @@ async fn odd_but_good_token_answers_are_understood() {
     assert!(answer.refresh_token().is_none());
     let assumed = &world.shopify.description().lifetimes;
     assert_eq!(assumed.access(), HOUR);
+}
+
+#[tokio::test]
+async fn an_answer_with_the_same_access_token_is_taken_as_it_is() {
+    let world = World::new().await;
+    let credential = world.connect().await;
+    let same = json!({ "access_token": text(credential.secret()), "scope": "read_products" });
+    world
+        .sim
+        .fault(Route::Token, Fault::answer(200, same.to_string()));
+    let answer = world
+        .shopify
+        .refresh(&world.cx(), &credential)
+        .await
+        .unwrap();
+    assert_eq!(text(answer.access_token()), text(credential.secret()));
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_in_time_leaves_open_what_happened() {
+    let world = World::new().await;
+    let credential = world.connect().await;
+    world
+        .sim
+        .fault(Route::Token, Fault::Slow(Duration::from_secs(60)));
+    let transport = world.timed_transport();
+    let cx = connector_core::Context::new(&world.app, &transport, &world.clock);
+    let (refreshed, ()) = tokio::join!(world.shopify.refresh(&cx, &credential), async {
+        // The transport's deadline, and the simulator's delay.
+        world.clock.wait_for_sleepers(2).await;
+        world.clock.advance(Duration::from_secs(15));
+    });
+    let error = refreshed.unwrap_err();
+    assert_eq!(error.class(), ExchangeClass::Transient { after: None });
+    assert_eq!(error.sent(), Sent::Maybe);
+    assert_eq!(error.error().kind(), ErrorKind::Timeout);
+    world.refresh(&credential).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_simulator_that_is_gone_was_certainly_not_reached() {
+    let World {
+        sim,
+        shopify,
+        transport,
+        app,
+        clock,
+        shop,
+    } = World::new().await;
+    let old = Shopify::expiring_credential(&shop, "a", "r", clock.now(), clock.now()).unwrap();
+    drop(sim);
+    let cx = connector_core::Context::new(&app, &*transport, &clock);
+    // The listener ends with its task, in its own time.
+    let error = loop {
+        let error = shopify.refresh(&cx, &old).await.unwrap_err();
+        if error.sent() == Sent::No {
+            break error;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(error.class(), ExchangeClass::Transient { after: None });
 }
 
 #[tokio::test]
@@ -472,7 +535,7 @@ async fn a_migration_can_be_repeated_for_seven_days() {
         .migrate_token(&world.cx(), &old)
         .await
         .unwrap();
-    world.clock.advance(7 * DAY - Duration::from_secs(1));
+    world.clock.advance(Duration::from_secs(7 * 86_400 - 1));
     let new = world
         .shopify
         .migrate_token(&world.cx(), &old)

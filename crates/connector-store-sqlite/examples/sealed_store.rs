@@ -3,6 +3,7 @@
 //! Runs offline to its end: `cargo run -p connector-store-sqlite --example sealed_store`
 
 #![expect(clippy::print_stdout, reason = "the example explains what it does")]
+#![expect(clippy::too_many_lines, reason = "it is read from top to bottom")]
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -55,7 +56,7 @@ fn credential(
     let origin = Origin::parse("https://api.example.com")?;
     Ok(Credential::new(CredentialKind::OAuth, origin, access, now)
         .with_refresh_token(refresh)
-        .with_expiry(now.after(Duration::from_secs(3600))))
+        .with_expiry(now.after(Duration::from_hours(1))))
 }
 
 async fn seal(
@@ -89,7 +90,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let open_credential = credential("access-token-1", "refresh-token-1", &*clock)?;
     let sealed = seal(&keyring, &place(&key, &app, &row, first), &open_credential).await?;
     let expiries = Expiries {
-        access: Some(Duration::from_secs(3600)),
+        access: Some(Duration::from_hours(1)),
         refresh: None,
     };
     let grant = PutGrant {
@@ -143,7 +144,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         grant: GrantNumber::new(1),
         seen: Generation::new(1),
         kind: ClaimKind::Refresh,
-        hold: Duration::from_secs(60),
+        hold: Duration::from_mins(1),
         confirmed: None,
     };
     let ClaimOutcome::Granted { fence, .. } = store.claim(&key, request).await? else {

@@ -145,9 +145,12 @@ async fn queue(write: &mut Write<'_>, revocation: &Revocation) -> Result<bool> {
 async fn make_current(write: &mut Write<'_>, known: &mut Record, commit: &Commit) -> Result<()> {
     let (operation, now) = (write.operation(), write.now);
     let generation = known.connection.generation.next();
-    write.run(delete_previous(known.number)).await?;
-    let demote = sqlx::query("UPDATE credentials SET slot = 1 WHERE connection = ?1 AND slot = 0")
-        .bind(known.number);
+    // Two statements in one call: the driver hands it to its thread once.
+    let demote = sqlx::query(
+        "DELETE FROM credentials WHERE connection = ?1 AND slot = 1; \
+         UPDATE credentials SET slot = 1 WHERE connection = ?1 AND slot = 0",
+    )
+    .bind(known.number);
     write.run(demote).await?;
     let (sealed, fence) = match commit.takes_pending {
         Some(fence) => {

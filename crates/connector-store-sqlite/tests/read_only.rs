@@ -1,4 +1,9 @@
 //! A store cannot be opened where nothing can be written, and says so.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints what it counted"
+)]
 #![cfg(target_os = "linux")]
 
 mod fixture;

@@ -1,4 +1,9 @@
 //! Files with an older, a newer and a strange schema.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints what it counted"
+)]
 
 mod fixture;
 

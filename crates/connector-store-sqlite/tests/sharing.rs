@@ -1,4 +1,10 @@
 //! Many callers, several handles, and callers that go away.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "a test fails by panicking, and prints what it counted"
+)]
 
 mod fixture;
 
@@ -130,7 +136,7 @@ async fn a_caller_that_goes_away_leaves_no_transaction_open() {
         let generation = next_refresh(&other).await;
         let is_there = other.load(&key(number)).await.unwrap().is_some();
         assert_eq!(entries_of(&other, number).await, usize::from(is_there));
-        let due = other.take_due(&WorkKind::ALL, 10, Duration::from_secs(60));
+        let due = other.take_due(&WorkKind::ALL, 10, Duration::from_mins(1));
         assert_eq!(due.await.unwrap().len(), usize::from(is_there));
 
         // So is a refresh.
@@ -154,7 +160,7 @@ async fn a_caller_that_goes_away_leaves_no_transaction_open() {
         assert_eq!(stored.connection.generation, now.next());
         assert_eq!(stored.current.unwrap().sealed.bytes().as_ref(), [number]);
         assert_eq!(stored.claim, None);
-        let due = other.take_due(&WorkKind::ALL, 10, Duration::from_secs(60));
+        let due = other.take_due(&WorkKind::ALL, 10, Duration::from_mins(1));
         assert_eq!(due.await.unwrap().len(), 1);
     }
     assert_eq!(entries_of(&other, 0).await, MOST_POLLS + 1);

@@ -172,11 +172,8 @@ pub fn verify(
     };
     let headers = request.headers();
     let signed = check(scheme, secrets, cx.clock.now(), request)?;
-    let text = |names: &[String]| -> Result<Option<String>> {
-        Ok(first_header(headers, names)?
-            .and_then(word)
-            .map(str::to_owned))
-    };
+    let text = |names: &[String]| Ok::<_, Error>(first_header(headers, names)?.and_then(word));
+    let owned = |names: &[String]| Ok::<_, Error>(text(names)?.map(str::to_owned));
     let mut event = Event::new(
         description.provider.clone(),
         endpoint.app.clone(),
@@ -185,13 +182,13 @@ pub fn verify(
     );
     if let (Some(host), Some(rule)) = (text(&scheme.account_host)?, &description.account_host) {
         let host = rule
-            .accept(&host)
+            .accept(host)
             .map_err(|_| refused("the delivery names no account host of this provider"))?;
         event.account = Some(AccountHint::Host(host));
     }
-    event.delivery_id = text(&scheme.delivery_id)?;
-    event.event_id = text(&scheme.event_id)?;
-    event.triggered_at = text(&scheme.triggered_at)?.and_then(|at| Timestamp::parse(&at));
+    event.delivery_id = owned(&scheme.delivery_id)?;
+    event.event_id = owned(&scheme.event_id)?;
+    event.triggered_at = text(&scheme.triggered_at)?.and_then(Timestamp::parse);
     event.signed = signed;
     event.probes = scheme.probe_topics.contains(&event.topic);
     Ok(Incoming::Events(vec![event]))

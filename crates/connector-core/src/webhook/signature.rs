@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use ring::hmac;
+use smallvec::SmallVec;
 use subtle::ConstantTimeEq;
 
 use crate::clock::Timestamp;
@@ -24,7 +25,7 @@ pub fn refused(message: &'static str) -> Error {
 
 /// Secrets that a delivery may be signed with under HMAC-SHA256: the current one and, while one is
 /// being replaced, the old one.
-pub struct Secrets(Vec<hmac::Key>);
+pub struct Secrets(SmallVec<[hmac::Key; 2]>);
 
 impl Secrets {
     /// Takes the secrets as the bytes that providers use as HMAC keys.
@@ -32,7 +33,7 @@ impl Secrets {
     /// # Errors
     /// [`ErrorKind::Configuration`] if there is none or one is empty: anybody could sign with it.
     pub fn new<S: AsRef<[u8]>>(secrets: impl IntoIterator<Item = S>) -> Result<Self> {
-        let mut keys = Vec::new();
+        let mut keys = SmallVec::new();
         for secret in secrets {
             let secret = secret.as_ref();
             if secret.is_empty() {

@@ -32,7 +32,7 @@ impl Hub {
                 drop(self.inner.board(key, Errand::Renew));
                 Token::Ready(token)
             }
-            Read::Wait(_) => Token::Wait(self.inner.fetch(key).boxed()),
+            Read::Wait => Token::Wait(self.inner.fetch(key).boxed()),
         }
     }
 

@@ -125,7 +125,7 @@ impl Flight<'_> {
                 self.inner.cache.forget(self.key);
                 return Landing::Over(Why::Ended);
             }
-            Err(error) => return self.unreadable(&error),
+            Err(error) => return Self::unreadable(&error),
         };
         if !stored.connection.is_live() {
             self.inner.cache.forget(self.key);
@@ -134,7 +134,7 @@ impl Flight<'_> {
         let known = self.inner.cache.generation(self.key);
         match self.begin(stored, errand, known).await {
             Ok(landing) => landing,
-            Err(error) => self.failed(&error),
+            Err(error) => Self::failed(&error),
         }
     }
 
@@ -155,10 +155,9 @@ impl Flight<'_> {
             // A row that holds a good token is the answer; nothing needs to be exchanged.
             Errand::Fetch if !behind && driver.is_good() => return Ok(Landing::Current),
             Errand::Renew if !behind && driver.is_fresh() => return Ok(Landing::Current),
-            Errand::Fetch => (Reason::Mandatory, None),
             // Patience is free only as long as the token is good.
             Errand::Renew | Errand::KeepAlive if driver.is_good() => (Reason::Advisory, None),
-            Errand::Renew | Errand::KeepAlive => (Reason::Mandatory, None),
+            Errand::Fetch | Errand::Renew | Errand::KeepAlive => (Reason::Mandatory, None),
             Errand::Force(context) => {
                 driver.context = context.clone();
                 (
@@ -234,7 +233,7 @@ impl Flight<'_> {
     }
 
     /// The store does not answer: what has not expired is served.
-    fn unreadable(&self, error: &connector_core::Error) -> Landing {
+    fn unreadable(error: &connector_core::Error) -> Landing {
         tracing::warn!(
             operation = "token.flight",
             error = %error,
@@ -246,10 +245,10 @@ impl Flight<'_> {
         }
     }
 
-    fn failed(&self, error: &connector_core::Error) -> Landing {
+    fn failed(error: &connector_core::Error) -> Landing {
         tracing::error!(operation = "token.flight", error = %error, "no token can be had");
         if error.kind() == ErrorKind::StoreUnavailable {
-            return self.unreadable(error);
+            return Self::unreadable(error);
         }
         Landing::Over(Why::Failed(error.kind(), advice(error.kind())))
     }
@@ -305,7 +304,7 @@ impl<'a> Driver<'a> {
         connector: Arc<dyn Connector>,
         stored: Stored,
     ) -> Self {
-        let context = inner.worker_context(&key);
+        let context = Inner::worker_context(&key);
         Self {
             inner,
             home: Home::of(&stored),
@@ -1058,7 +1057,7 @@ impl<'a> Driver<'a> {
                 if self.fresh_row().await {
                     Landing::Current
                 } else {
-                    self.store_gone()
+                    Self::store_gone()
                 }
             }
             Outcome::KeepServing { retry_after, cause } => Landing::Kept {
@@ -1097,12 +1096,12 @@ impl<'a> Driver<'a> {
                 self.inner.cache.forget(&self.key);
                 Landing::Over(Why::Ended)
             }
-            Outcome::StoreUnavailable => self.store_gone(),
+            Outcome::StoreUnavailable => Self::store_gone(),
             Outcome::StoreBehind => Landing::Over(Why::StoreBehind),
         }
     }
 
-    fn store_gone(&self) -> Landing {
+    fn store_gone() -> Landing {
         Landing::Kept {
             retry_after: Duration::from_secs(5),
             why: Why::StoreUnavailable,
@@ -1271,7 +1270,7 @@ fn bug(message: &'static str) -> connector_core::Error {
 
 impl Inner {
     /// The context of what the library does by itself.
-    pub(crate) fn worker_context(&self, key: &ConnectionKey) -> RequestContext {
+    pub(crate) fn worker_context(key: &ConnectionKey) -> RequestContext {
         let correlation = CorrelationId::new(format!("refresh-{}", key.id))
             .unwrap_or_else(|_| CorrelationId::default());
         RequestContext::new(Actor::Worker, correlation)

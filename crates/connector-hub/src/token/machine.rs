@@ -41,9 +41,11 @@ use connector_core::{
     DegradedReason, Fence, Generation, GrantNumber, ReauthorizationReason, Status,
 };
 
+#[cfg(feature = "machine")]
+pub use self::messages::Rules;
 pub use self::messages::{
     Action, Cause, Claimed, Committed, Exchanged, Fault, Input, Mark, Outcome, PendingPair, Reason,
-    Recorded, Report, Row, Rules, Sent, Settings, Start, Timings, Unexpected, WrittenBack,
+    Recorded, Report, Row, Sent, Settings, Start, Timings, Unexpected, WrittenBack,
 };
 
 /// How long callers with a dead access token are kept waiting for somebody else's exchange.

@@ -218,6 +218,8 @@ mod tests {
         Description::new(ProviderId::from_static("acme"), "Acme")
     }
 
+    /// Nothing if the work is left where it is, an inner nothing if it is removed.
+    #[expect(clippy::option_option, reason = "as the effects have it")]
     fn due(effects: &Effects, kind: WorkKind) -> Option<Option<Duration>> {
         let of = effects.schedule.iter().find(|(of, _)| *of == kind);
         of.map(|(_, delay)| *delay)

@@ -50,15 +50,15 @@ impl Shared {
             let record = change.record.clone();
             // A task of its own: a handler that panics takes nobody with it.
             let handling = tokio::spawn(async move { handler.handle(&record).await });
-            let handled = tokio::select! {
+            let answer = tokio::select! {
                 biased;
-                handled = handling.fuse() => handled,
+                answer = handling.fuse() => answer,
                 () = inner.clock.sleep(LEASE) => {
                     tracing::warn!(operation = "worker.changes", "a handler takes too long");
                     return false;
                 }
             };
-            match handled {
+            match answer {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
                     tracing::warn!(

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use connector_core::store::{Effects, Patch};
-use connector_core::{ConnectionKey, ErrorKind, Result};
+use connector_core::store::{Effects, Patch, Stored};
+use connector_core::{ConnectionKey, Error, ErrorKind, Result, Status};
 
 use super::{Next, Shared};
+use crate::check::changed;
+use crate::hub::Inner;
 use crate::token::windows::spread;
 
 /// How often an account's metadata is read.
@@ -29,6 +31,10 @@ impl Shared {
             Ok(identified) => identified,
             Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(Next::Done),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Next::Done),
+            Err(error) if error.reauthorization().is_some() => {
+                self.note_over(key, &error).await?;
+                return Ok(again);
+            }
             Err(error) => {
                 tracing::info!(
                     operation = "worker.metadata",
@@ -62,5 +68,35 @@ impl Shared {
             })
             .await?;
         Ok(again)
+    }
+
+    /// The provider's answer says that only the account's owner can help.
+    async fn note_over(&self, key: &ConnectionKey, error: &Error) -> Result<()> {
+        let Some(reason) = error.reauthorization() else {
+            return Ok(());
+        };
+        tracing::warn!(
+            operation = "worker.metadata",
+            connection = %key.id,
+            error = %error,
+            "the account's owner has to authorize again"
+        );
+        let inner = &self.hub.inner;
+        let context = Inner::worker_context(key);
+        let to = Status::NeedsReauthorization(reason);
+        let record = |stored: &Stored| {
+            if stored.connection.status == to {
+                return (Patch::default(), Effects::none());
+            }
+            let patch = Patch {
+                status: Some(to.clone()),
+                ..Patch::default()
+            };
+            (
+                patch,
+                Effects::none().with_audit(changed(stored, &to, &context)),
+            )
+        };
+        inner.patch(key, record).await
     }
 }

@@ -8,6 +8,7 @@ use connector_core::store::{Due, Stored, WorkKind};
 use connector_core::{AuditClass, AuditEntry, Event, Result, TimeLeft};
 
 use super::{Next, Shared, UNABLE};
+use crate::hub::Inner;
 use crate::token::renewal;
 use crate::token::windows::{Windows, spread};
 use crate::token::{Errand, Landing, Why};
@@ -121,7 +122,7 @@ impl Shared {
             provider: connection.provider.clone(),
             app: connection.app.clone(),
             connection: Some(connection.key.id),
-            context: inner.worker_context(&connection.key),
+            context: Inner::worker_context(&connection.key),
             event: Event::RefreshExpiring {
                 at: inner.clock.now().after(left),
             },

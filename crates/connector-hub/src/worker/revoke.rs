@@ -13,6 +13,7 @@ use connector_core::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Next, Shared, lock};
+use crate::hub::Inner;
 use crate::token::windows::spread;
 use crate::vault::Home;
 
@@ -50,7 +51,7 @@ impl Shared {
                 }
             };
             // Recorded first: a process that ends here records it twice, and forgets nothing.
-            inner.store.append(self.entry(&revocation, event)).await?;
+            inner.store.append(Self::entry(&revocation, event)).await?;
             inner.store.revoked(key, revocation.fence).await?;
         }
         let mut attempts = lock(&self.attempts);
@@ -197,14 +198,14 @@ impl Shared {
         }
     }
 
-    fn entry(&self, revocation: &Revocation, event: Event) -> AuditEntry {
+    fn entry(revocation: &Revocation, event: Event) -> AuditEntry {
         AuditEntry {
             class: AuditClass::Connection,
             tenant: revocation.key.tenant.clone(),
             provider: revocation.provider.clone(),
             app: revocation.app.clone(),
             connection: Some(revocation.key.id),
-            context: self.hub.inner.worker_context(&revocation.key),
+            context: Inner::worker_context(&revocation.key),
             event,
             notify: true,
         }

@@ -1,5 +1,12 @@
 //! A provider without a network, and a hub that talks to it, on a clock that stands still.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "support of tests, each of which uses its part"
+)]
 
 pub mod outage;
 
@@ -13,7 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use connector_core::cipher::{CredentialCipher, Keyring, Place, SealedKind};
-use connector_core::clock::{Clock, ManualClock, Timestamp};
+use connector_core::clock::{Clock, ManualClock, Monotonic, Timestamp};
 use connector_core::description::{
     EndpointTemplate, IdentityEndpoint, RevocationEndpoint, RevocationReach, TokenEndpoint,
 };
@@ -22,8 +29,8 @@ use connector_core::http::{
 };
 use connector_core::oauth::RotationClass;
 use connector_core::store::{
-    Effects, Expect, Expiries, MemoryStore, PutGrant, PutOutcome, Store, Stored, TokenStore,
-    WorkKind,
+    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Effects, Expect, Expiries, MemoryStore,
+    PutGrant, PutOutcome, Store, Stored, TokenStore, WorkKind,
 };
 use connector_core::{
     Account, AccountKey, Actor, App, AppKey, ConnectionId, ConnectionKey, CorrelationId,
@@ -68,6 +75,8 @@ type Script = Box<dyn FnMut(&str) -> Reply + Send>;
 #[derive(Default)]
 struct Grant {
     newest: u64,
+    /// The first pair of the newest authorization.
+    first: u64,
     /// The newest access token was used: no grace any more.
     used: bool,
     dead: bool,
@@ -79,6 +88,7 @@ struct State {
     script: Option<Script>,
     redeemed: BTreeMap<String, u64>,
     refused_access: BTreeSet<String>,
+    issued: BTreeMap<String, Monotonic>,
 }
 
 #[derive(Clone)]
@@ -128,10 +138,12 @@ impl Provider {
         grant.newest += 1;
         grant.dead = false;
         grant.used = false;
-        (
-            format!("a.{account}.{}", grant.newest),
-            self.refresh_token(account, grant.newest),
-        )
+        let newest = grant.newest;
+        grant.first = newest;
+        let access = format!("a.{account}.{newest}");
+        let now = self.0.clock.monotonic();
+        state.issued.insert(access.clone(), now);
+        (access, self.refresh_token(account, newest))
     }
 
     fn refresh_token(&self, account: &str, number: u64) -> String {
@@ -166,6 +178,12 @@ impl Provider {
     /// The API refuses this access token from now on.
     pub fn refuse_access(&self, access_token: String) {
         self.state().refused_access.insert(access_token);
+    }
+
+    /// How long ago this access token was issued.
+    pub fn age(&self, access_token: &str) -> Duration {
+        let issued = self.state().issued[access_token];
+        self.0.clock.monotonic().since(issued)
     }
 
     pub fn token_calls(&self) -> u64 {
@@ -227,8 +245,11 @@ impl Provider {
         grant.newest += 1;
         grant.used = false;
         let newest = grant.newest;
+        let access = format!("a.{account}.{newest}");
+        let now = self.0.clock.monotonic();
+        state.issued.insert(access.clone(), now);
         let answer = serde_json::json!({
-            "access_token": format!("a.{account}.{newest}"),
+            "access_token": access,
             "refresh_token": self.refresh_token(account, newest),
             "expires_in": 3600,
             "token_type": "bearer",
@@ -302,8 +323,10 @@ impl Provider {
         let token = field(body, "token");
         let account = token.split('.').nth(1).unwrap_or("").to_owned();
         self.0.revocations.fetch_add(1, Ordering::SeqCst);
+        let number: u64 = token.split('.').nth(2).unwrap().parse().unwrap();
         if let Some(grant) = self.state().grants.get_mut(&account) {
-            grant.dead = true;
+            // Other authorizations of the same account live on.
+            grant.dead |= number >= grant.first || self.0.class == RotationClass::Stable;
         }
         answer(200, "")
     }
@@ -402,6 +425,14 @@ impl World {
         }
     }
 
+    /// The process starts anew, with these keys and a wall clock that is off by so much.
+    pub fn restart(&mut self, keys: Keyring, offset: i64) {
+        let clock = self.clock.with_offset(offset);
+        let store = self.store.clone();
+        let builder = builder(&self.description, &self.provider, store, &clock);
+        self.hub = builder.cipher(keys).build().unwrap();
+    }
+
     /// Another process on the same store, whose wall clock is off by so many milliseconds.
     pub fn other_hub(&self, offset: i64) -> Hub {
         self.hub_on(self.store.clone(), offset)
@@ -447,19 +478,14 @@ impl World {
             .with_client_id("client")
             .with_refresh_token(refresh_token)
             .with_expiry(now.after(access));
-        let (grant, generation, fence) = over.map_or((1, 1, 1), |stored| {
-            let it = &stored.connection;
-            (
-                it.grant.get() + 1,
-                it.generation.get() + 1,
-                it.fence.get() + 1,
-            )
-        });
-        let (grant, generation, fence) = (
-            GrantNumber::new(grant),
-            Generation::new(generation),
-            Fence::new(fence),
-        );
+        let (grant, generation, fence) = match over {
+            None => (GrantNumber::new(1), Generation::new(1), Fence::new(1)),
+            Some(stored) => {
+                let it = &stored.connection;
+                let fence = self.claim(key, stored).await;
+                (it.grant.next(), it.generation.next(), fence)
+            }
+        };
         let app = AppKey::default();
         let row = key.id.to_string();
         let place = Place {
@@ -476,6 +502,8 @@ impl World {
             .seal(&place, plaintext.expose())
             .await
             .unwrap();
+        let mut metadata = Metadata::new();
+        metadata.insert("name", account).unwrap();
         let put = PutGrant {
             key: key.clone(),
             provider: ACME,
@@ -491,13 +519,33 @@ impl World {
                 refresh: None,
             },
             status: Status::Connected,
-            metadata: Metadata::new(),
+            metadata,
             takes: None,
         };
-        let due = access.saturating_sub(HOUR - DUE);
+        let due = access.saturating_sub(HOUR.saturating_sub(DUE));
         let effects = Effects::none().with_work(WorkKind::Refresh, due);
         let outcome = self.store.put_grant(put, effects).await.unwrap();
         assert_eq!(outcome, PutOutcome::Stored);
+    }
+
+    /// A reconnect holds the connection's claim.
+    async fn claim(&self, key: &ConnectionKey, stored: &Stored) -> Fence {
+        let random = connector_core::SystemRandom::new();
+        let request = ClaimRequest {
+            claim_id: ClaimId::generate(&random).unwrap(),
+            grant: stored.connection.grant,
+            seen: stored.connection.generation,
+            kind: ClaimKind::Exchange,
+            hold: MINUTE,
+            confirmed: None,
+        };
+        loop {
+            match self.store.claim(key, request.clone()).await.unwrap() {
+                ClaimOutcome::Granted { fence, .. } => return fence,
+                ClaimOutcome::Held { until, .. } => self.clock.advance(until.remaining()),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     pub async fn stored(&self, key: &ConnectionKey) -> Stored {

@@ -235,6 +235,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stdout, reason = "the count is shown")]
     fn published_signatures_fit_and_others_do_not() {
         for (secret, pairs, hmac) in VECTORS {
             // Those without a timestamp are refused for that, after their signature has fitted.

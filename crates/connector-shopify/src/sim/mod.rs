@@ -22,11 +22,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use connector_core::clock::Clock;
 use connector_core::{Error, ErrorKind, Result};
 use ring::digest::{SHA256, digest};
 use secrecy::SecretString;
-use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use url::Url;
@@ -215,8 +215,9 @@ pub enum Fault {
         /// The body, JSON or not.
         body: String,
     },
-    /// It is done; the answer, which is JSON, is changed on its way.
-    Edit(fn(&mut Value)),
+    /// It is done; these members of the answer, which is a JSON object, are set to this JSON text on
+    /// its way, or taken out.
+    Edit(Vec<(&'static str, Option<&'static str>)>),
 }
 
 impl Fault {
@@ -448,9 +449,9 @@ impl Simulator {
         &self,
         shop: &ShopDomain,
         topic: &str,
-        body: &Value,
+        body: impl Into<Bytes>,
         headers: WebhookHeaders,
-    ) -> Result<http::Request<bytes::Bytes>> {
+    ) -> Result<http::Request<Bytes>> {
         let mut world = self.shared.world();
         if !world.shops.contains_key(shop) {
             return Err(no_such_shop());
@@ -460,7 +461,7 @@ impl Simulator {
             self.shared.clock.now(),
             shop,
             topic,
-            body,
+            body.into(),
             headers,
         )
     }

@@ -13,7 +13,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use url::Url;
@@ -184,10 +184,21 @@ async fn handle(
     match fault {
         Some(Fault::DropAfter) => Err(Broken),
         Some(Fault::Truncate) => Ok(reply.into_http(true)),
-        Some(Fault::Edit(edit)) => {
-            let mut value: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
-            edit(&mut value);
-            reply.body = Bytes::from(value.to_string());
+        Some(Fault::Edit(changes)) => {
+            let mut members: Map<String, Value> =
+                serde_json::from_slice(&reply.body).unwrap_or_default();
+            for (name, text) in changes {
+                match text {
+                    Some(text) => {
+                        let value = serde_json::from_str(text).unwrap_or(Value::Null);
+                        members.insert(name.to_owned(), value);
+                    }
+                    None => {
+                        members.remove(name);
+                    }
+                }
+            }
+            reply.body = Bytes::from(Value::Object(members).to_string());
             Ok(reply.into_http(false))
         }
         _ => Ok(reply.into_http(false)),

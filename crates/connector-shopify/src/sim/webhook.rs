@@ -7,7 +7,6 @@ use connector_core::clock::Timestamp;
 use connector_core::{Error, ErrorKind, Result};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use ring::hmac;
-use serde_json::Value;
 
 use super::World;
 use crate::account::ShopDomain;
@@ -30,7 +29,7 @@ pub(super) fn delivery(
     now: Timestamp,
     shop: &ShopDomain,
     topic: &str,
-    body: &Value,
+    body: Bytes,
     headers: WebhookHeaders,
 ) -> Result<http::Request<Bytes>> {
     let wrong = || {
@@ -42,7 +41,6 @@ pub(super) fn delivery(
     };
     world.deliveries += 1;
     let number = world.deliveries;
-    let body = Bytes::from(body.to_string());
     let secret = world.client_secrets.first().map_or("", String::as_str);
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let signature = BASE64_STANDARD.encode(hmac::sign(&key, &body));

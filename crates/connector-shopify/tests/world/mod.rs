@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use connector_core::api::{FixedToken, ProviderClient, Session};
+use connector_core::api::{FixedToken, ProviderClient, RetryPolicy, Session};
 use connector_core::clock::{Clock, ManualClock, Timestamp};
-use connector_core::http::{HttpClient, HttpTransport, Origin};
+use connector_core::http::{HttpClient, Origin};
 use connector_core::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, CodeVerifier, ExchangeError,
     TokenAnswer,
@@ -19,21 +19,21 @@ use connector_shopify::{ShopDomain, Shopify, ShopifyClient, ShopifyConfig};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-pub struct World {
-    pub clock: ManualClock,
-    pub sim: Simulator,
-    pub shopify: Shopify,
-    pub transport: Arc<HttpClient>,
-    pub app: Arc<App>,
-    pub shop: ShopDomain,
+pub(crate) struct World {
+    pub(crate) clock: ManualClock,
+    pub(crate) sim: Simulator,
+    pub(crate) shopify: Shopify,
+    pub(crate) transport: Arc<HttpClient>,
+    pub(crate) app: Arc<App>,
+    pub(crate) shop: ShopDomain,
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(|builder| builder).await
     }
 
-    pub async fn with(change: impl FnOnce(SimulatorBuilder) -> SimulatorBuilder) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(SimulatorBuilder) -> SimulatorBuilder) -> Self {
         let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
         let sim = change(Simulator::builder(clock.clone()))
             .start()
@@ -62,15 +62,24 @@ impl World {
         }
     }
 
-    pub fn cx(&self) -> Context<'_> {
+    pub(crate) fn cx(&self) -> Context<'_> {
         Context::new(&self.app, &*self.transport, &self.clock)
     }
 
-    pub fn now(&self) -> Timestamp {
+    /// A transport whose deadlines are on the world's clock.
+    pub(crate) fn timed_transport(&self) -> HttpClient {
+        let mut transport = HttpClient::builder().with_clock(Arc::new(self.clock.clone()));
+        for opening in self.shopify.config().openings() {
+            transport = transport.with_opening(opening.clone());
+        }
+        transport.build().unwrap()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    pub fn authorization_url(&self, state: &str) -> Url {
+    pub(crate) fn authorization_url(&self, state: &str) -> Url {
         let state = SecretString::from(state.to_owned());
         let verifier = CodeVerifier::generate(&SystemRandom::new()).unwrap();
         let request = AuthorizationRequest::new(&self.app, &state, &verifier)
@@ -79,17 +88,17 @@ impl World {
     }
 
     /// A callback as Shopify's consent page leads to it.
-    pub fn callback(&self) -> Callback {
+    pub(crate) fn callback(&self) -> Callback {
         let target = self.sim.visit(&self.authorization_url("state-1")).unwrap();
         Callback::parse(target.query().unwrap()).unwrap()
     }
 
-    pub fn check(&self, callback: &Callback) -> Result<(), CallbackProblem> {
+    pub(crate) fn check(&self, callback: &Callback) -> Result<(), CallbackProblem> {
         self.shopify
             .check_callback(&self.cx(), Some(self.shop.as_str()), callback)
     }
 
-    pub async fn exchange(&self, callback: &Callback) -> Result<TokenAnswer, ExchangeError> {
+    pub(crate) async fn exchange(&self, callback: &Callback) -> Result<TokenAnswer, ExchangeError> {
         let verifier = CodeVerifier::generate(&SystemRandom::new()).unwrap();
         let code = callback.code().unwrap();
         let exchange =
@@ -97,7 +106,7 @@ impl World {
         self.shopify.exchange_code(&self.cx(), &exchange).await
     }
 
-    pub fn credential(&self, answer: &TokenAnswer) -> Credential {
+    pub(crate) fn credential(&self, answer: &TokenAnswer) -> Credential {
         let origin = Origin::parse(&format!("https://{}", self.shop)).unwrap();
         let token = answer.access_token().clone();
         let mut credential = Credential::new(CredentialKind::OAuth, origin, token, self.now())
@@ -111,31 +120,40 @@ impl World {
     }
 
     /// Connects the shop, from the consent page to the first credential.
-    pub async fn connect(&self) -> Credential {
+    pub(crate) async fn connect(&self) -> Credential {
         let callback = self.callback();
         self.check(&callback).unwrap();
         let answer = self.exchange(&callback).await.unwrap();
         self.credential(&answer)
     }
 
-    pub async fn refresh(&self, credential: &Credential) -> Result<Credential, ExchangeError> {
+    pub(crate) async fn refresh(
+        &self,
+        credential: &Credential,
+    ) -> Result<Credential, ExchangeError> {
         let answer = self.shopify.refresh(&self.cx(), credential).await?;
         Ok(self.credential(&answer))
     }
 
-    pub fn session(&self, credential: &Credential) -> Session {
+    pub(crate) fn session(&self, credential: &Credential) -> Session {
+        self.session_with(credential, RetryPolicy::default())
+    }
+
+    /// A session with limits of its own.
+    pub(crate) fn session_with(&self, credential: &Credential, policy: RetryPolicy) -> Session {
         let token = FixedToken::new(credential.origin().clone(), credential.secret().clone());
-        let transport: Arc<dyn HttpTransport> = self.transport.clone();
+        let transport = Arc::<HttpClient>::clone(&self.transport);
         Session::builder(&self.shopify, Arc::new(token), transport)
             .clock(Arc::new(self.clock.clone()))
+            .retry_policy(policy)
             .build()
     }
 
-    pub fn client(&self, credential: &Credential) -> ShopifyClient {
+    pub(crate) fn client(&self, credential: &Credential) -> ShopifyClient {
         ShopifyClient::new(self.session(credential))
     }
 }
 
-pub fn text(secret: &SecretString) -> &str {
+pub(crate) fn text(secret: &SecretString) -> &str {
     secret.expose_secret()
 }

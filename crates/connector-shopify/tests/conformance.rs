@@ -1,0 +1,378 @@
+//! What Shopify publishes: domains that are shops, and the schema that documents must fit. And what
+//! this crate promises about its settings.
+
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking and print their counts"
+)]
+
+mod schema;
+mod world;
+
+use connector_core::http::{HttpTransport, OutboundRequest, TransportErrorKind};
+use connector_core::oauth::{Grace, RotationClass};
+use connector_core::{Connector, ErrorKind, Result};
+use connector_shopify::endpoints::OPERATIONS;
+use connector_shopify::{ShopDomain, Shopify, ShopifyConfig, VARIABLES};
+use proptest::prelude::*;
+use secrecy::SecretString;
+
+use schema::Schema;
+use world::World;
+
+/// Published with Shopify's libraries.
+#[test]
+fn published_shop_names_are_decided_as_published() {
+    const ACCEPTED: [(&str, &str); 6] = [
+        ("test-shop.myshopify.com", "test-shop.myshopify.com"),
+        ("https://test-shop.myshopify.com", "test-shop.myshopify.com"),
+        ("Test-Shop.MyShopify.com", "test-shop.myshopify.com"),
+        ("  test-shop.myshopify.com  ", "test-shop.myshopify.com"),
+        ("test-shop.myshopify.com/", "test-shop.myshopify.com"),
+        (
+            "https://admin.shopify.com/store/cool-shop",
+            "cool-shop.myshopify.com",
+        ),
+    ];
+    const REFUSED: [&str; 19] = [
+        "-invalid.myshopify.io",
+        "-invalid.myshopify.com",
+        "notshopify.com",
+        "not-admin.shopify.com/store/my-shop",
+        "myshopify.com",
+        "shopify.com",
+        "attacker.example",
+        "",
+        "two words",
+        "myshopify.com.evil.com",
+        "store.myshopify.com.evil.com",
+        "test-shop.notmyshopify.com",
+        "attacker.com/.myshopify.com",
+        "shop.myshopify.com@evil.com",
+        "/foo/bar",
+        "/foo.myshopify.io.evil.ru",
+        "%0a123.myshopify.io ",
+        "foo.bar.myshopify.io",
+        "foo.bar.myshopify.com",
+    ];
+    for (text, host) in ACCEPTED {
+        assert_eq!(ShopDomain::parse(text).unwrap().as_str(), host);
+    }
+    for text in REFUSED {
+        let error = ShopDomain::parse(text).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
+    }
+    println!("published shop names: {}", ACCEPTED.len() + REFUSED.len());
+}
+
+#[test]
+fn hostile_shop_names_are_refused() {
+    const SHOP: &str = "shop.myshopify.com";
+    const BEFORE: [&str; 22] = [
+        "",
+        "user@",
+        "user:pass@",
+        "evil.example/",
+        "evil.example#",
+        "evil.example?",
+        "evil.example\\",
+        "evil.example%2f",
+        "//",
+        "ftp://",
+        "javascript:",
+        "data:",
+        ".",
+        "a.b.",
+        "%",
+        "\u{ff53}",
+        "https://https://",
+        "http://https://",
+        "127.0.0.1/",
+        "[::1]/",
+        "a\n",
+        "a\0",
+    ];
+    const AFTER: [&str; 19] = [
+        "",
+        ":443",
+        ":8080",
+        "?x",
+        "#x",
+        "/x",
+        "/..",
+        "\\x",
+        "@evil.example",
+        "%2eevil.example",
+        ".evil.example",
+        ".",
+        "..",
+        " evil.example",
+        "\0",
+        "\u{202e}",
+        ",evil.example",
+        ";x",
+        "&x",
+    ];
+    let mut hostile: Vec<String> = Vec::new();
+    for before in BEFORE {
+        for after in AFTER {
+            hostile.push(format!("{before}{SHOP}{after}"));
+        }
+    }
+    // The first is the shop itself.
+    hostile.remove(0);
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        "169.254.169.254",
+        "0x7f.1",
+        "2130706433",
+        "shop.myshopify.com:80",
+        "shop.myshopify.io",
+        "shop.shop.dev",
+        "admin.shopify.com",
+        "xn--shop-.myshopify.com.",
+        "shöp.myshopify.com",
+        "shop_.myshopify.com",
+        "s\u{131}.myshopify.com",
+        "admin.shopify.com/store/",
+        "admin.shopify.com/store/a.b",
+        "admin.shopify.com/store/a/b",
+        "admin.shopify.com/store/-a",
+        "admin.shopify.com/store/evil.example#",
+        "admin.shopify.com/stores/a",
+        "myshopify.com.",
+        ".myshopify.com",
+        "shop.myshopify.co",
+        "shop.myshopify.comm",
+    ] {
+        hostile.push(host.to_owned());
+        hostile.push(format!("https://{host}"));
+    }
+    hostile.push(format!("{}.myshopify.com", "a".repeat(64)));
+    for text in &hostile {
+        assert!(ShopDomain::parse(text).is_err(), "{text:?}");
+    }
+    assert!(hostile.len() > 200);
+    println!("hostile shop names refused: {}", hostile.len());
+}
+
+proptest! {
+    #[test]
+    fn whatever_passes_as_a_shop_is_one_label_of_shopifys(text in "\\PC{0,40}|[a-z0-9.:/@#?-]{0,20}(\\.myshopify\\.com)?[a-z0-9.:/@#?-]{0,3}") {
+        if let Ok(shop) = ShopDomain::parse(&text) {
+            let label = shop.as_str().strip_suffix(".myshopify.com").unwrap();
+            prop_assert!(label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
+            let url = url::Url::parse(&format!("https://{shop}/x")).unwrap();
+            prop_assert_eq!(url.host_str(), Some(shop.as_str()));
+            prop_assert_eq!(ShopDomain::parse(shop.as_str()).unwrap(), shop);
+        }
+    }
+}
+
+#[test]
+fn shopifys_own_domains_are_shops_only_by_explicit_choice() {
+    let host = |config: ShopifyConfig, text: &str| Shopify::new(config).account_host(text).ok();
+    for text in ["dev-shop-.myshopify.io", "a.shop.dev", "a.shopify.com"] {
+        let usual = ShopifyConfig::builder().build().unwrap();
+        assert_eq!(host(usual, text), None);
+        let internal = ShopifyConfig::builder().with_internal_domains();
+        assert_eq!(
+            host(internal.build().unwrap(), text),
+            Some(Some(text.to_owned()))
+        );
+    }
+}
+
+/// The documents against Shopify's own schema, one version behind the one that they are sent to.
+#[test]
+fn every_document_fits_the_official_schema() {
+    let Some(schema) = Schema::load() else {
+        println!("skipped: CONNECTORS_ORACLES names no folder with Shopify's schema");
+        return;
+    };
+    let mut fields = 0;
+    for operation in OPERATIONS {
+        match schema.check(operation.document) {
+            Ok(count) => fields += count,
+            Err(complaint) => panic!("{}: {complaint}", operation.name),
+        }
+    }
+    println!(
+        "documents: {}, fields and arguments: {fields}",
+        OPERATIONS.len()
+    );
+    assert!(fields > 100);
+    for wrong in [
+        "{ shop { colour } }",
+        "{ shop }",
+        "{ shop { name { x } } }",
+        "{ product { id } }",
+        "{ products(first: 1, last2: 1) { nodes { id } } }",
+        "query($n: String) { products(first: $n) { nodes { id } } }",
+        "query($id: ID) { product(id: $id) { id } }",
+        "{ products(first: $n) { nodes { id } } }",
+        "{ product(id: \"x\") { bodyHtml } }",
+        "mutation { shop { name } }",
+    ] {
+        assert!(schema.check(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn the_description_holds_together_and_says_what_shopify_does() {
+    let shopify = Shopify::new(ShopifyConfig::builder().build().unwrap());
+    let description = shopify.description();
+    description.validate().unwrap();
+    let grace = Grace::UntilSuccessorUsed {
+        max_seconds: 30 * 86_400,
+    };
+    assert_eq!(description.rotation, RotationClass::Grace(grace));
+    assert!(shopify.app_source().is_none());
+}
+
+fn configure(variables: &[(&str, &str)]) -> Result<ShopifyConfig> {
+    ShopifyConfig::from_variables(|name| {
+        let found = variables.iter().find(|(known, _)| *known == name);
+        Ok(found.map(|(_, value)| SecretString::from((*value).to_owned())))
+    })
+}
+
+const COMPLETE: [(&str, &str); 3] = [
+    ("SHOPIFY_CLIENT_ID", "an-id"),
+    ("SHOPIFY_CLIENT_SECRET", "tell-nobody"),
+    ("SHOPIFY_REDIRECT_URI", "https://app.example/callback"),
+];
+
+#[test]
+fn settings_are_read_under_both_names() {
+    configure(&COMPLETE).unwrap();
+    let templates = [
+        ("SHOPIFY_API_KEY", "an-id"),
+        ("SHOPIFY_API_SECRET", "a-secret"),
+        ("SHOPIFY_API_SECRET_OLD", "an-old-secret"),
+        ("SHOPIFY_REDIRECT_URI", "http://localhost:3000/callback"),
+        ("SCOPES", "read_products, write_orders"),
+        (
+            "SHOPIFY_BASE_URL",
+            "http://127.0.0.1:4010/demo-shop.myshopify.com",
+        ),
+    ];
+    let config = configure(&templates).unwrap();
+    assert_eq!(config.openings().len(), 1);
+    assert_eq!(
+        config.openings()[0].origin().host(),
+        "demo-shop.myshopify.com"
+    );
+    let shown = format!("{config:?}");
+    assert!(
+        shown.contains("write_orders") && !shown.contains("a-secret"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_group_that_is_set_in_part_names_the_missing_variable_and_no_value() {
+    for (at, (name, _)) in COMPLETE.iter().enumerate() {
+        let mut partial = COMPLETE.to_vec();
+        partial.remove(at);
+        for unset in [partial.clone(), [&partial[..], &[(*name, " ")]].concat()] {
+            let error = configure(&unset).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Configuration);
+            assert!(error.message().contains(name), "{error}");
+            assert!(!error.report().contains("tell-nobody"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_setting_that_is_wrong_is_named_without_its_value() {
+    let table = [
+        ("SHOPIFY_CLIENT_ID", "tell nobody"),
+        ("SHOPIFY_API_KEY", "tell-nobody-else"),
+        ("SHOPIFY_CLIENT_SECRET", "tell\nnobody"),
+        ("SHOPIFY_REDIRECT_URI", "tell-nobody"),
+        (
+            "SHOPIFY_REDIRECT_URI",
+            "http://tell-nobody.example/callback",
+        ),
+        ("SHOPIFY_REDIRECT_URI", "https://app.example/#tell-nobody"),
+        ("SHOPIFY_SCOPES", "read_products,tell-nobody!"),
+        (
+            "SHOPIFY_BASE_URL",
+            "http://tell-nobody.example:80/demo-shop.myshopify.com",
+        ),
+        (
+            "SHOPIFY_BASE_URL",
+            "http://10.0.0.1:80/demo-shop.myshopify.com",
+        ),
+        (
+            "SHOPIFY_BASE_URL",
+            "https://127.0.0.1:80/demo-shop.myshopify.com",
+        ),
+        (
+            "SHOPIFY_BASE_URL",
+            "http://127.0.0.1:0/demo-shop.myshopify.com",
+        ),
+        ("SHOPIFY_BASE_URL", "http://127.0.0.1:80/evil.example"),
+        ("SHOPIFY_BASE_URL", "http://127.0.0.1:80"),
+    ];
+    for (name, value) in table {
+        let others = COMPLETE.iter().filter(|(known, _)| *known != name);
+        let variables: Vec<_> = others.copied().chain([(name, value)]).collect();
+        let error = configure(&variables).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{name}");
+        assert!(error.message().contains(name), "{error}");
+        let report = error.report();
+        assert!(!report.contains("nobody"), "{report}");
+    }
+    println!("wrong settings refused: {}", table.len());
+}
+
+#[test]
+fn the_readme_lists_the_settings_as_they_are_read() {
+    let readme = include_str!("../README.md");
+    for variable in VARIABLES {
+        let alias = variable
+            .alias
+            .map_or(String::new(), |alias| format!("`{alias}` "));
+        let required = if variable.required { "yes" } else { "no" };
+        let row = format!(
+            "| `{}` | {alias}| {required} | {} |",
+            variable.name, variable.purpose
+        );
+        assert!(readme.contains(&row), "{row}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_simulated_shop_is_reached_on_this_machine() {
+    let world = World::new().await;
+    let reach = async |url: &str| {
+        let request = http::Request::get(url).body(bytes::Bytes::new()).unwrap();
+        world.transport.send(OutboundRequest::new(request)).await
+    };
+    let address = world.sim.address();
+    let here = format!("https://{}/admin/api/2026-10/graphql.json", world.shop);
+    assert_eq!(reach(&here).await.unwrap().status(), 405);
+    let refused = [
+        format!("http://{address}/"),
+        format!("https://{address}/"),
+        format!("https://{}:{}/", world.shop, address.port()),
+        format!("http://{}/", world.shop),
+        "https://localhost/".to_owned(),
+    ];
+    for url in &refused {
+        let error = reach(url).await.unwrap_err();
+        assert_eq!(error.kind(), TransportErrorKind::AddressRefused, "{url}");
+    }
+    let shop = world
+        .shopify
+        .account_host(&address.to_string())
+        .unwrap_err();
+    assert_eq!(shop.kind(), ErrorKind::InvalidInput);
+    println!("ways around the opening refused: {}", refused.len() + 1);
+}
