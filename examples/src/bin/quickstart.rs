@@ -242,9 +242,9 @@ impl Story {
     async fn receive_webhooks(&self, product: &Product) -> Outcome {
         let body = json!({ "admin_graphql_api_id": product.id, "title": "A new title" });
         let headers = WebhookHeaders::default();
-        let delivery = self
-            .shopify
-            .webhook(&self.shop, "products/update", &body, headers)?;
+        let delivery =
+            self.shopify
+                .webhook(&self.shop, "products/update", body.to_string(), headers)?;
         let mut forged = delivery.clone();
         *forged.body_mut() = changed(delivery.body());
 
