@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 #[test]
 fn the_quickstart_tells_its_story_to_the_end() {
+    connector_testkit::trace::init();
     let output = Command::new(env!("CARGO_BIN_EXE_quickstart"))
         .env_clear()
         .env("SSL_CERT_FILE", "/nonexistent")

@@ -13,18 +13,25 @@ use std::time::Duration;
 use connector_core::cipher::Keyring;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::http::HttpClient;
-use connector_core::store::MemoryStore;
+use connector_core::store::{MemoryStore, Store};
 use connector_core::{Actor, ConnectionKey, ErrorKind, ReauthorizationReason, Status, TenantId};
 use connector_hub::Hub;
 use connector_shopify::endpoints::{GetShop, ListProducts};
 use connector_shopify::models::Product;
 use connector_shopify::sim::{Consent, Fault, Route, Simulator};
 use connector_shopify::{ShopDomain, Shopify, ShopifyClient, ShopifyConfig};
+use connector_store_sqlite::SqliteOptions;
+use connector_testkit::leak::{canary, canary_key};
+use connector_testkit::{artefacts, trace};
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 const HOUR: Duration = Duration::from_hours(1);
+
+fn clock() -> ManualClock {
+    ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap())
+}
 
 struct World {
     hub: Hub,
@@ -32,21 +39,49 @@ struct World {
     clock: ManualClock,
     tenant: TenantId,
     shop: ShopDomain,
+    /// The store's, for as long as the hub.
+    _directory: Option<artefacts::Directory>,
 }
 
 impl World {
+    /// With a store on SQLite, whose file the search for secrets reads afterwards.
     async fn new() -> Self {
-        let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
-        let sim = Simulator::builder(clock.clone()).start().await.unwrap();
+        let clock = clock();
+        let directory = artefacts::directory("shopify").unwrap();
+        let store = SqliteOptions::new(directory.path().join("connectors.db"))
+            .with_clock(Arc::new(clock.clone()))
+            .open()
+            .await
+            .unwrap();
+        let world = Self::with(store, clock).await;
+        Self {
+            _directory: Some(directory),
+            ..world
+        }
+    }
+
+    /// With a store that answers at once, so that a clock that runs by itself does not run away
+    /// from it.
+    async fn in_memory() -> Self {
+        let clock = clock();
+        Self::with(MemoryStore::new(Arc::new(clock.clone())), clock).await
+    }
+
+    async fn with(store: impl Store, clock: ManualClock) -> Self {
+        trace::init();
+        let sim = Simulator::builder(clock.clone())
+            .with_secret_prefix(canary("shopify"))
+            .start()
+            .await
+            .unwrap();
         let config = ShopifyConfig::for_simulator(&sim).unwrap();
         let mut transport = HttpClient::builder();
         for opening in config.openings() {
             transport = transport.with_opening(opening.clone());
         }
-        let keys: SecretString = Keyring::generate().unwrap();
         let hub = Hub::builder()
-            .store(MemoryStore::new(Arc::new(clock.clone())))
-            .cipher(Keyring::parse(&keys).unwrap())
+            .store(store)
+            .cipher(Keyring::parse(&canary_key()).unwrap())
             .transport(transport.build().unwrap())
             .clock(clock.clone())
             .connector(Shopify::new(config))
@@ -55,6 +90,7 @@ impl World {
         Self {
             shop: sim.shops().remove(0),
             tenant: TenantId::new("tenant").unwrap(),
+            _directory: None,
             hub,
             sim,
             clock,
@@ -125,7 +161,7 @@ async fn a_hundred_callers_of_an_expired_token_cost_one_token_request() {
 
 #[tokio::test]
 async fn an_answer_that_is_lost_after_the_rotation_costs_nothing() {
-    let world = World::new().await;
+    let world = World::in_memory().await;
     let key = world.connect().await.unwrap();
     let faults = [
         Fault::DropAfter,

@@ -10,7 +10,7 @@
 mod simulation;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +26,7 @@ use connector_core::{
     AccessToken, Credential, CredentialKind, Description, Error, ErrorKind, Generation,
     GenericConnector, GrantNumber, IssuedToken, ProviderId, Result, Retry,
 };
+use connector_testkit::leak::canary;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
@@ -51,11 +52,20 @@ fn connector(description: Description) -> GenericConnector {
     GenericConnector::new(description).unwrap()
 }
 
+fn secret(number: u64) -> String {
+    static MARK: LazyLock<String> = LazyLock::new(|| canary("access"));
+    format!("{}-{number}", *MARK)
+}
+
+fn bearer(number: u64) -> String {
+    format!("Bearer {}", secret(number))
+}
+
 fn access_token(number: u64) -> AccessToken {
     let credential = Credential::new(
         CredentialKind::OAuth,
         origin(),
-        format!("secret-{number}"),
+        secret(number),
         Timestamp::UNIX_EPOCH,
     );
     let (grant, generation) = (GrantNumber::new(1), Generation::new(number));
@@ -234,10 +244,7 @@ fn a_call_takes_the_token_before_the_permit_and_looks_at_it_again_after_a_wait()
     });
     let log = ["token", "token", "waiting", "waited", "accepted 2"];
     assert_eq!(world.tokens.log(), log);
-    assert_eq!(
-        world.transport.headers("authorization"),
-        ["Bearer secret-2"]
-    );
+    assert_eq!(world.transport.headers("authorization"), [bearer(2)]);
 }
 
 #[test]
@@ -246,7 +253,7 @@ fn a_401_leads_to_one_refresh_and_one_repetition_whatever_the_operation_is() {
     assert_eq!(world.send(&PayThing).unwrap(), Thing { id: 7 });
     assert_eq!(
         world.transport.headers("authorization"),
-        ["Bearer secret-1", "Bearer secret-2"]
+        [bearer(1), bearer(2)]
     );
     assert_eq!(world.tokens.log(), ["token", "rejected 1", "accepted 2"]);
     assert_eq!(world.clock.elapsed(), Duration::ZERO);
@@ -466,7 +473,7 @@ fn the_credential_stands_where_the_description_says_and_is_marked_as_sensitive()
     world.clock.run(session.raw(request, Repeat::Safe)).unwrap();
     let sent = world.transport.sent.lock().unwrap();
     let values: Vec<_> = sent[0].headers().get_all("x-acme-token").iter().collect();
-    assert_eq!(values, ["secret-1"]);
+    assert_eq!(values, [secret(1).as_str()]);
     assert!(values[0].is_sensitive());
     assert!(!sent[0].headers().contains_key(AUTHORIZATION));
     description.authentication = CallAuthentication::Header("no header".into());
@@ -488,7 +495,7 @@ fn errors_say_which_request_failed_and_quote_neither_body_nor_token() {
         assert_eq!(error.provider(), Some("acme"));
         assert_eq!(error.operation(), "PayThing");
         let shown = format!("{error} {error:?} {}", error.report());
-        assert!(!shown.contains("private-body") && !shown.contains("secret-"));
+        assert!(!shown.contains("private-body") && !shown.contains("access-"));
     }
 }
 

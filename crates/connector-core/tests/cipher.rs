@@ -29,6 +29,7 @@ fn key() -> [u8; 32] {
 }
 
 fn keyring(keys: &[[u8; 32]]) -> Keyring {
+    connector_testkit::trace::init();
     let keys: Vec<String> = keys.iter().map(|key| STANDARD.encode(key)).collect();
     parse(&keys.join(",")).unwrap()
 }

@@ -6,6 +6,7 @@ use connector_core::cipher::{
     CredentialCipher, Keyring, LONGEST_PLAINTEXT, Place, Sealed, SealedKind, open_long, seal_long,
 };
 use connector_core::{AppKey, ErrorKind, Fence, GrantNumber, ProviderId};
+use connector_testkit::leak::canary_key;
 
 static ACME: ProviderId = ProviderId::from_static("acme");
 
@@ -22,7 +23,8 @@ fn place(app: &AppKey) -> Place<'_> {
 }
 
 fn keyring() -> Keyring {
-    Keyring::parse(&Keyring::generate().unwrap()).unwrap()
+    connector_testkit::trace::init();
+    Keyring::parse(&canary_key()).unwrap()
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ use connector_core::{
 use secrecy::SecretString;
 
 fn keyring(keys: &[u8]) -> Keyring {
+    connector_testkit::trace::init();
     let keys: Vec<String> = keys.iter().map(|key| STANDARD.encode([*key; 32])).collect();
     Keyring::parse(&SecretString::from(keys.join(","))).unwrap()
 }

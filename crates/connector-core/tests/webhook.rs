@@ -10,6 +10,7 @@
 
 mod simulation;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use base64::Engine;
@@ -24,6 +25,8 @@ use connector_core::webhook::{
 use connector_core::{
     App, AppKey, Connector, Context, Description, ErrorKind, GenericConnector, ProviderId, Result,
 };
+use connector_testkit::leak::canary;
+use connector_testkit::trace;
 use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request};
 use ring::hmac;
@@ -104,6 +107,10 @@ fn delivery(form: Form, secret: &str, sent: i64, body: &[u8]) -> Request<Bytes> 
         .unwrap()
 }
 
+/// The app's secrets, the current one and the one before.
+static NEW: LazyLock<String> = LazyLock::new(|| canary("secret"));
+static OLD: LazyLock<String> = LazyLock::new(|| canary("secret"));
+
 struct Receiver {
     connector: GenericConnector,
     app: App,
@@ -113,13 +120,14 @@ struct Receiver {
 
 impl Receiver {
     fn new(form: Form) -> Self {
+        trace::init();
         Self {
             connector: connector(form),
             app: App::new("client")
-                .with_client_secret("new")
-                .with_client_secret("old")
-                .with_webhook_secret("new")
-                .with_webhook_secret("old"),
+                .with_client_secret(NEW.as_str())
+                .with_client_secret(OLD.as_str())
+                .with_webhook_secret(NEW.as_str())
+                .with_webhook_secret(OLD.as_str()),
             clock: ManualClock::new(Timestamp::from_unix_seconds(NOW)),
             own: Vec::new(),
         }
@@ -151,7 +159,7 @@ impl Receiver {
 fn a_delivery_signed_with_the_new_or_the_old_secret_is_read() {
     for form in FORMS {
         let receiver = Receiver::new(form);
-        for secret in ["new", "old"] {
+        for secret in [&*NEW, &*OLD] {
             let event = receiver
                 .receive(&delivery(form, secret, NOW, BODY))
                 .unwrap();
@@ -177,7 +185,7 @@ fn every_bit_of_body_and_signature_counts() {
     let mut count = 0;
     for form in FORMS {
         let receiver = Receiver::new(form);
-        let good = delivery(form, "new", NOW, BODY);
+        let good = delivery(form, &NEW, NOW, BODY);
         for bit in 0..BODY.len() * 8 {
             let mut body = BODY.to_vec();
             body[bit / 8] ^= 1 << (bit % 8);
@@ -216,7 +224,7 @@ fn every_bit_of_body_and_signature_counts() {
 #[test]
 fn headers_that_are_doubled_missing_or_no_text_are_refused() {
     let receiver = Receiver::new(Form::Timed);
-    let good = delivery(Form::Timed, "new", NOW, BODY);
+    let good = delivery(Form::Timed, &NEW, NOW, BODY);
     for name in [
         "x-acme-signature",
         "x-acme-topic",
@@ -243,7 +251,7 @@ fn headers_that_are_doubled_missing_or_no_text_are_refused() {
     let mut request = good.clone();
     *request.method_mut() = Method::PUT;
     receiver.refuses(&request, "another method");
-    receiver.refuses(&delivery(Form::Timed, "new", NOW, b""), "an empty body");
+    receiver.refuses(&delivery(Form::Timed, &NEW, NOW, b""), "an empty body");
     for host in [
         "evil.example",
         "a.b.acme.example",
@@ -259,7 +267,7 @@ fn headers_that_are_doubled_missing_or_no_text_are_refused() {
 #[test]
 fn of_two_spellings_of_a_header_the_first_that_is_there_counts() {
     let receiver = Receiver::new(Form::Base64);
-    let mut request = delivery(Form::Base64, "new", NOW, BODY);
+    let mut request = delivery(Form::Base64, &NEW, NOW, BODY);
     let good = request.headers()["x-acme-signature"].clone();
     let wrong = HeaderValue::from_str(&STANDARD.encode([0; 32])).unwrap();
     request.headers_mut().insert("acme-signature", good);
@@ -279,20 +287,20 @@ fn the_window_of_a_timestamp_ends_to_the_second_on_both_sides() {
     let receiver = Receiver::new(Form::Timed);
     for (off, fits) in [(0, true), (300, true), (301, false)] {
         for sent in [NOW - off, NOW + off] {
-            let result = receiver.receive(&delivery(Form::Timed, "new", sent, BODY));
+            let result = receiver.receive(&delivery(Form::Timed, &NEW, sent, BODY));
             assert_eq!(result.is_ok(), fits, "{off}");
         }
     }
     receiver.clock.advance(Duration::from_millis(300_001));
     receiver.refuses(
-        &delivery(Form::Timed, "new", NOW, BODY),
+        &delivery(Form::Timed, &NEW, NOW, BODY),
         "a millisecond late",
     );
     for far in [i64::MIN, i64::MAX, 0] {
-        receiver.refuses(&delivery(Form::Timed, "new", far, BODY), "far away");
+        receiver.refuses(&delivery(Form::Timed, &NEW, far, BODY), "far away");
     }
     // The timestamp is signed: another one is another message.
-    let mut request = delivery(Form::Timed, "new", NOW, BODY);
+    let mut request = delivery(Form::Timed, &NEW, NOW, BODY);
     let later = HeaderValue::from(NOW + 1);
     request.headers_mut().insert("x-acme-time", later);
     receiver.refuses(&request, "another timestamp");
@@ -307,10 +315,7 @@ fn a_connections_own_secret_takes_the_place_of_the_apps() {
     receiver
         .receive(&delivery(Form::Base64, "own", NOW, BODY))
         .unwrap();
-    receiver.refuses(
-        &delivery(Form::Base64, "new", NOW, BODY),
-        "the app's secret",
-    );
+    receiver.refuses(&delivery(Form::Base64, &NEW, NOW, BODY), "the app's secret");
 }
 
 #[test]
@@ -320,7 +325,7 @@ fn without_a_secret_or_a_scheme_nothing_is_accepted() {
         assert_eq!(error.kind(), ErrorKind::Configuration);
     }
     let mut receiver = Receiver::new(Form::Base64);
-    let request = delivery(Form::Base64, "new", NOW, BODY);
+    let request = delivery(Form::Base64, &NEW, NOW, BODY);
     receiver.app = App::new("client");
     let error = receiver.receive(&request).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
@@ -400,7 +405,7 @@ fn mutate(deliveries: u64, seed: u64) {
         let body: Vec<u8> = (0..length)
             .map(|_| random.next().to_be_bytes()[0])
             .collect();
-        let mut request = delivery(form, "new", NOW, &body);
+        let mut request = delivery(form, &NEW, NOW, &body);
         let mut changed = body.clone();
         let at = usize::try_from(random.below(length as u64)).unwrap();
         match random.below(8) {

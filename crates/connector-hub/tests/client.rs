@@ -6,8 +6,8 @@
     reason = "tests fail by panicking, and print what they counted"
 )]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,10 +24,17 @@ use connector_core::{
     ErrorKind, FixedApps, GenericConnector, ProviderId, Result, TenantId,
 };
 use connector_hub::Hub;
+use connector_testkit::leak::{canary, canary_key};
+use connector_testkit::trace;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 
 const ACME: ProviderId = ProviderId::from_static("acme");
+
+fn token(number: u64) -> String {
+    static MARK: LazyLock<String> = LazyLock::new(|| canary("access"));
+    format!("{}-{number}", *MARK)
+}
 
 /// Accepts one access token at a time; a refresh brings the next.
 #[derive(Debug, Default)]
@@ -52,13 +59,13 @@ impl HttpTransport for Network {
         let provider = &self.0;
         let good = provider.good.load(Ordering::SeqCst);
         let bearer = request.headers().get("authorization");
-        let authorized = bearer.is_some_and(|it| it == format!("Bearer token-{good}").as_str());
+        let authorized = bearer.is_some_and(|it| it == format!("Bearer {}", token(good)).as_str());
         let (status, body) = match request.uri().path() {
             "/token" => {
                 provider.refreshes.fetch_add(1, Ordering::SeqCst);
                 let body = serde_json::json!({
-                    "access_token": format!("token-{good}"),
-                    "refresh_token": format!("refresh-{good}"),
+                    "access_token": token(good),
+                    "refresh_token": format!("{}-refresh", token(good)),
                     "expires_in": 3600,
                 });
                 (200, body.to_string())
@@ -121,6 +128,7 @@ struct World {
 
 impl World {
     fn new(rate: Option<RateModel>) -> Self {
+        trace::init();
         let provider = Arc::new(Provider::default());
         let clock = ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000));
         let mut description = Description::new(ACME, "Acme");
@@ -129,7 +137,7 @@ impl World {
         description.token = Some(TokenEndpoint::new(endpoint("/token")));
         description.identity = Some(IdentityEndpoint::new(endpoint("/me"), "/id"));
         description.rate = rate;
-        let app = App::new("client").with_client_secret("secret");
+        let app = App::new("client").with_client_secret(canary("client-secret"));
         let apps = FixedApps::new().with(ACME, AppKey::default(), app);
         let connector = GenericConnector::new(description)
             .unwrap()
@@ -137,7 +145,7 @@ impl World {
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         let hub = Hub::builder()
             .store(MemoryStore::new(shared))
-            .cipher(Keyring::parse(&Keyring::generate().unwrap()).unwrap())
+            .cipher(Keyring::parse(&canary_key()).unwrap())
             .transport(Network(Arc::clone(&provider)))
             .clock(clock.clone())
             .connector(connector)
@@ -154,8 +162,8 @@ impl World {
     async fn connect(&self) -> ConnectionKey {
         let origin = Origin::parse("https://api.acme.example").unwrap();
         let now = self.clock.now();
-        let credential = Credential::new(CredentialKind::OAuth, origin, "token-0", now)
-            .with_refresh_token("refresh-0")
+        let credential = Credential::new(CredentialKind::OAuth, origin, token(0), now)
+            .with_refresh_token(format!("{}-refresh", token(0)))
             .with_expiry(now.after(Duration::from_secs(3600)));
         let adopted = self
             .hub

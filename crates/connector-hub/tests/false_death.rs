@@ -16,7 +16,7 @@ use connector_core::oauth::RotationClass;
 use connector_core::store::{AuditFilter, AuditLog};
 use connector_core::{AppKey, DegradedReason, Event, ReauthorizationReason, Status};
 
-use self::provider::{ACME, DUE, HOUR, Numbers, Reply, World, context, settle};
+use self::provider::{ACME, DUE, HOUR, Numbers, Reply, World, access_token, context, settle};
 
 const CLASSES: [RotationClass; 4] = [
     RotationClass::Stable,
@@ -270,7 +270,10 @@ async fn every_token_answer_ends_in_the_right_state() {
             "the same access token",
             vec![answer(
                 200,
-                r#"{"access_token":"a.alpha.1","expires_in":3600}"#,
+                &format!(
+                    r#"{{"access_token":"{}","expires_in":3600}}"#,
+                    access_token("alpha", 1)
+                ),
             )],
             failing,
             unchanged,

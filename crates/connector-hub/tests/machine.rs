@@ -99,6 +99,7 @@ impl Flight {
     }
 
     fn with(class: RotationClass, start: Start) -> Self {
+        connector_testkit::trace::init();
         let (machine, last) = Machine::start(Settings::new(class, 500), start);
         assert_eq!(last, [Action::Load]);
         Self { machine, last }

@@ -24,7 +24,8 @@ use connector_core::{Error, ErrorKind, Event, ReauthorizationReason, Result, Sta
 use connector_hub::{ChangeHandler, CheckOutcome, Hub};
 
 use self::provider::{
-    ACME, DUE, HOUR, MINUTE, Reply, World, context, description, drive, keyring, settle,
+    ACME, DUE, HOUR, MINUTE, Reply, World, access_token, context, description, drive, keyring,
+    settle,
 };
 
 #[tokio::test]
@@ -173,7 +174,7 @@ async fn a_check_tells_and_records_how_a_connection_is() {
     let check = world.stored(&key).await.connection.check.unwrap();
     assert_eq!(check.error, None);
     // A refused token is refreshed once.
-    world.provider.refuse_access("a.alpha.1".into());
+    world.provider.refuse_access(access_token("alpha", 1));
     let works = world.drive(world.hub.check(&key, context())).await.unwrap();
     assert!(works.works());
     assert_eq!(world.provider.token_calls(), 1);

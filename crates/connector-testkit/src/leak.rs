@@ -19,8 +19,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aho_corasick::AhoCorasick;
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use ring::rand::{SecureRandom, SystemRandom};
+use secrecy::SecretString;
 
 use crate::config;
 
@@ -75,6 +76,16 @@ pub fn canary_bytes<const N: usize>() -> [u8; N] {
     fill(&mut bytes);
     bytes[..prefix.len()].copy_from_slice(prefix);
     bytes
+}
+
+/// A key to plant in a [`Keyring`](connector_core::cipher::Keyring): the beginning of this run's
+/// secrets, the rest random, as [`Keyring::parse`](connector_core::cipher::Keyring::parse) reads it.
+///
+/// # Panics
+/// As for [`canary`].
+#[must_use]
+pub fn canary_key() -> SecretString {
+    SecretString::from(STANDARD.encode(canary_bytes::<32>()))
 }
 
 fn fill(bytes: &mut [u8]) {
@@ -395,7 +406,7 @@ fn base64_inside(secret: &[u8], alignment: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     use super::*;
 

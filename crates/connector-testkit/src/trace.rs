@@ -9,8 +9,9 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::config;
 
-/// Records every event and span of this process, whatever its level, in `trace-<process id>.log`
-/// in the directory that the environment variable `CONNECTORS_TEST_ARTEFACTS` names.
+/// Records every event and span of this process, whatever its level, in
+/// `trace-<program>-<process id>.log` in the directory that the environment variable
+/// `CONNECTORS_TEST_ARTEFACTS` names.
 ///
 /// Without the variable it does nothing, and so do later calls.
 ///
@@ -33,10 +34,12 @@ fn install() -> io::Result<()> {
         return Ok(());
     };
     std::fs::create_dir_all(&directory)?;
+    let program = std::env::current_exe()?;
+    let program = program.file_name().unwrap_or_default().to_string_lossy();
     let file = OpenOptions::new()
         .create(true)
         .append(true)
-        .open(directory.join(format!("trace-{}.log", std::process::id())))?;
+        .open(directory.join(format!("trace-{program}-{}.log", std::process::id())))?;
     tracing_subscriber::fmt()
         .with_max_level(LevelFilter::TRACE)
         .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)

@@ -170,6 +170,7 @@ impl CredentialCipher for Faulty {
 
 /// The cases that a cipher fails, with what they say.
 fn failures(cipher: &dyn CredentialCipher) -> Vec<(&'static str, String)> {
+    connector_testkit::trace::init();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();

@@ -123,6 +123,7 @@ async fn lost_outcomes_are_no_violation() {
 
 /// Another outcome than the one that was seen; none where nothing else is surely wrong.
 fn wrong(entry: &Entry) -> Option<Outcome> {
+    connector_testkit::trace::init();
     let shifted = |view: &View| View {
         generation: view.generation + 1,
         ..view.clone()

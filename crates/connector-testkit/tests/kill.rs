@@ -69,6 +69,7 @@ impl HttpTransport for Answers {
 }
 
 fn store() -> MemoryStore {
+    connector_testkit::trace::init();
     MemoryStore::new(Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)))
 }
 

@@ -40,6 +40,7 @@ macro_rules! names {
 
 /// The names that stand in backticks, alone or in a list, within parentheses of a doc comment.
 fn rules_of(source: &str) -> BTreeSet<String> {
+    connector_testkit::trace::init();
     let docs: Vec<_> = source
         .lines()
         .filter_map(|line| line.trim_start().strip_prefix("///"))

@@ -22,6 +22,7 @@ fn child() {
 
 #[test]
 fn what_a_process_leaves_behind_is_searched() {
+    trace::init();
     let run = tempfile::tempdir().unwrap();
     let prefix = leak::random_prefix();
     let child = Command::new(std::env::current_exe().unwrap())

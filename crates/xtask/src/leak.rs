@@ -1,5 +1,7 @@
 //! The search for planted secrets in what a test run left behind.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 
 use connector_testkit::leak::Probe;
@@ -15,17 +17,36 @@ pub(crate) struct Search {
     pub(crate) planted: u64,
     /// Where a planted secret was found, one line each.
     pub(crate) hits: Vec<String>,
+    /// Test programs whose events were recorded.
+    pub(crate) traced: usize,
+    /// Test programs that ran and recorded nothing: what they log is searched by nobody.
+    pub(crate) untraced: Vec<String>,
 }
 
 impl Search {
-    /// Searches every file below `directory` for secrets that carry `canary`.
-    pub(crate) fn run(canary: &str, directory: &Path) -> Result<Self> {
+    /// Searches every file below `directory` for secrets that carry `canary`; `progress` is what
+    /// cargo told about the programs that it ran.
+    pub(crate) fn run(canary: &str, directory: &Path, progress: &str) -> Result<Self> {
         let report = Probe::new(canary).scan_directory(directory)?;
+        let programs = integration_tests(progress);
+        let mut recorded = BTreeSet::new();
+        for entry in fs::read_dir(directory)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            let program = name
+                .strip_prefix("trace-")
+                .and_then(|rest| rest.rsplit_once('-'));
+            recorded.extend(program.map(|(program, _)| program.to_owned()));
+        }
+        let (traced, untraced): (Vec<String>, Vec<String>) = programs
+            .into_iter()
+            .partition(|program| recorded.contains(program));
         Ok(Self {
             files: report.files,
             bytes: report.bytes,
             planted: report.planted,
             hits: report.findings.iter().map(ToString::to_string).collect(),
+            traced: traced.len(),
+            untraced,
         })
     }
 
@@ -44,15 +65,36 @@ impl Search {
                 self.hits.len()
             ));
         }
+        if !self.untraced.is_empty() {
+            complaints.push(format!(
+                "these test programs record nothing, they must call connector_testkit::trace::init: {}",
+                self.untraced.join(", ")
+            ));
+        }
         complaints
     }
+}
+
+/// The file names of the integration tests in lines such as
+/// `Running tests/api.rs (target/debug/deps/api-0a1b)`. Unit tests (`Running unittests …`) plant
+/// nothing.
+fn integration_tests(progress: &str) -> BTreeSet<String> {
+    progress
+        .lines()
+        .filter_map(|line| {
+            let line = line.trim().strip_prefix("Running ")?;
+            let (source, program) = line.strip_suffix(')')?.split_once(" (")?;
+            let name = Path::new(program).file_name()?.to_str()?;
+            (!source.starts_with("unittests ")).then(|| name.to_owned())
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
-    use super::Search;
+    use super::{Search, integration_tests};
 
     fn search(files: u64, planted: u64, hits: &[&str]) -> Search {
         let hits = hits.iter().map(ToString::to_string).collect();
@@ -61,6 +103,8 @@ mod tests {
             bytes: files * 10,
             planted,
             hits,
+            traced: 1,
+            untraced: Vec::new(),
         }
     }
 
@@ -78,18 +122,44 @@ mod tests {
     }
 
     #[test]
+    fn a_test_program_that_records_nothing_is_named() {
+        let progress = "   Compiling connector-core v0.1.0\n     \
+            Running unittests src/lib.rs (target/debug/deps/connector_core-0a)\n     \
+            Running tests/api.rs (target/debug/deps/api-0b)\n     \
+            Running tests/openid/main.rs (target/debug/deps/openid-0c)\n   \
+            Doc-tests connector_core\n";
+        assert_eq!(
+            integration_tests(progress).into_iter().collect::<Vec<_>>(),
+            ["api-0b", "openid-0c"]
+        );
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join("trace-api-0b-17.log"), "").expect("a file");
+        let search = Search::run("k3v9x0q2m8d1z7p4", directory.path(), progress).expect("a search");
+        assert_eq!(
+            (search.traced, &search.untraced[..]),
+            (1, &["openid-0c".to_owned()][..])
+        );
+        assert!(
+            search
+                .complaints()
+                .iter()
+                .any(|it| it.contains("openid-0c"))
+        );
+    }
+
+    #[test]
     fn a_planted_leak_is_found() {
         let directory = tempfile::tempdir().expect("a directory");
         let canary = "k3v9x0q2m8d1z7p4w6t5r0s2";
         fs::write(directory.path().join("clean"), "nothing here").expect("a file");
-        let clean = Search::run(canary, directory.path()).expect("a search");
+        let clean = Search::run(canary, directory.path(), "").expect("a search");
         assert_eq!((clean.files, clean.hits.len()), (1, 0));
         fs::write(
             directory.path().join("log"),
             format!("token={canary}-access"),
         )
         .expect("a file");
-        let leaked = Search::run(canary, directory.path()).expect("a search");
+        let leaked = Search::run(canary, directory.path(), "").expect("a search");
         assert_eq!(leaked.files, 2);
         assert!(!leaked.hits.is_empty());
         assert!(

@@ -89,7 +89,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         }
     }
     let log = artefacts.directory.join("cargo-test.stdout");
-    let tests_passed = tee(tests, &log, &artefacts.directory.join("cargo-test.stderr"))?;
+    let progress = artefacts.directory.join("cargo-test.stderr");
+    let tests_passed = tee(tests, &log, &progress)?;
     let tally = Tally::read(BufReader::new(File::open(&log)?))?;
 
     println!();
@@ -104,16 +105,18 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         tally.programs,
         started.elapsed().as_secs()
     );
-    let search = Search::run(&artefacts.canary, &artefacts.directory)?;
+    let progress = String::from_utf8_lossy(&fs::read(&progress)?).into_owned();
+    let search = Search::run(&artefacts.canary, &artefacts.directory, &progress)?;
     for hit in &search.hits {
         println!("leak: {hit}");
     }
     println!(
-        "leaks: {} hits in {} files, {} bytes; {} secrets planted",
+        "leaks: {} hits in {} files, {} bytes; {} secrets planted; {} test programs traced",
         search.hits.len(),
         search.files,
         search.bytes,
-        search.planted
+        search.planted,
+        search.traced
     );
 
     let mut complaints = search.complaints();

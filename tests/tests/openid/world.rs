@@ -5,8 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use connector_core::cipher::{CredentialCipher, Keyring, Place, SealedKind};
 use connector_core::clock::{Clock, ManualClock, Monotonic, Timestamp};
@@ -20,7 +18,7 @@ use connector_core::{
     GenericConnector, RequestContext, Status, SystemRandom, TenantId,
 };
 use connector_hub::{Authorize, Connected, Hub};
-use connector_testkit::leak::canary_bytes;
+use connector_testkit::leak::canary_key;
 use connector_tests::openid::{Ledger, OpenId, PROVIDER};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
@@ -222,7 +220,7 @@ impl World {
             next: Arc::default(),
             down: Arc::default(),
         };
-        let keys = SecretString::from(BASE64_STANDARD.encode(canary_bytes::<32>()));
+        let keys = canary_key();
         let hub = hub(openid, store.clone(), &keys, &wire, clock.clone());
         Some(Self {
             openid,

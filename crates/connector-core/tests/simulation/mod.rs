@@ -76,6 +76,7 @@ impl VirtualClock {
     }
 
     fn drive<F: Future<Output = ()>>(&self, tasks: &mut FuturesUnordered<F>, until: Duration) {
+        connector_testkit::trace::init();
         let flag = Arc::new(Flag(AtomicBool::new(true)));
         let waker = Waker::from(Arc::clone(&flag));
         let mut cx = Context::from_waker(&waker);

@@ -10,6 +10,7 @@ use connector_core::http::{
     HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
 use connector_core::oauth::CodeVerifier;
+use connector_testkit::leak::canary;
 use tokio::sync::watch;
 use url::{Url, form_urlencoded};
 
@@ -37,6 +38,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// What every secret of this provider begins with.
+    mark: String,
     codes: BTreeMap<String, Code>,
     tokens: BTreeMap<String, String>,
     next: u32,
@@ -61,7 +64,10 @@ struct Code {
 impl Provider {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Shared {
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                mark: canary("provider"),
+                ..State::default()
+            }),
             arrived: watch::Sender::new((0, 0)),
             closed: watch::Sender::new((false, false)),
         }))
@@ -78,7 +84,7 @@ impl Provider {
         assert_eq!(asked["code_challenge_method"], "S256");
         let mut state = self.state();
         state.next += 1;
-        let code = format!("code-{}", state.next);
+        let code = format!("{}code-{}", state.mark, state.next);
         let kept = Code {
             account: account.to_owned(),
             challenge: asked["code_challenge"].clone(),
@@ -132,7 +138,7 @@ impl Provider {
     pub(crate) fn token_of(&self, account: &str) -> String {
         let mut state = self.state();
         state.next += 1;
-        let token = format!("access-{}", state.next);
+        let token = format!("{}access-{}", state.mark, state.next);
         state.tokens.insert(token.clone(), account.to_owned());
         token
     }
@@ -192,10 +198,10 @@ impl Provider {
             return answer(400, r#"{"error":"invalid_grant"}"#);
         }
         state.next += 1;
-        let access = format!("access-{}", state.next);
+        let access = format!("{}access-{}", state.mark, state.next);
         let refresh = match state.lasting.get(&account) {
             Some(lasting) => lasting.clone(),
-            None => format!("refresh-{}", state.next),
+            None => format!("{}refresh-{}", state.mark, state.next),
         };
         let scope = state.granted.clone().unwrap_or(scope);
         state.tokens.insert(access.clone(), account);

@@ -18,6 +18,8 @@ use connector_core::{
 };
 use connector_hub::{Authorization, Hub};
 use connector_testkit::kill::{Counted, KillPoints};
+use connector_testkit::leak::{canary, canary_key};
+use connector_testkit::trace;
 use secrecy::ExposeSecret;
 
 use crate::provider::Provider;
@@ -119,7 +121,7 @@ pub(crate) struct Rig {
 
 pub(crate) fn app(client_id: &str) -> App {
     App::new(client_id)
-        .with_client_secret("client-secret")
+        .with_client_secret(canary("client-secret"))
         .with_redirect_uri("https://app.example/callback".parse().unwrap())
 }
 
@@ -131,10 +133,11 @@ fn apps(client_id: &str) -> FixedApps {
 
 impl Rig {
     pub(crate) fn new() -> Self {
+        trace::init();
         let clock = ManualClock::new(Timestamp::from_unix_seconds(1_700_000_000));
         let store = MemoryStore::new(Arc::new(clock.clone()));
         let draws = SharedDraws(Arc::default());
-        let keyring = Keyring::parse(&Keyring::generate().unwrap()).unwrap();
+        let keyring = Keyring::parse(&canary_key()).unwrap();
         let cipher = KillPoints::counting().wrap(Arc::new(keyring));
         let provider = Provider::new();
         let apps: Arc<dyn AppSource> = Arc::new(apps("client-1"));

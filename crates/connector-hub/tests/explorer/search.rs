@@ -126,6 +126,7 @@ fn path<S: Space>(parents: &[Option<(u32, S::Label)>], mut at: usize) -> String 
 
 /// Visits every reachable state. Panics beyond `limit` states, so that no bound is met unnoticed.
 pub(crate) fn search<S: Space>(space: &S, limit: usize) -> Report {
+    connector_testkit::trace::init();
     let mut index: HashMap<u128, u32, BuildHasherDefault<Taken>> = HashMap::default();
     let mut parents: Vec<Option<(u32, S::Label)>> = vec![None];
     let mut edges: Vec<(u32, u32)> = Vec::new();

@@ -57,7 +57,7 @@ async fn every_changed_bit_of_body_and_signature_is_refused() {
         }
     }
     for bit in 0..256 {
-        let mut signature = sign(SECRET, BODY);
+        let mut signature = sign(&SECRET, BODY);
         signature[bit / 8] ^= 1 << (bit % 8);
         let mut forged = genuine.clone();
         forged.headers[0].1 = STANDARD.encode(signature);
@@ -117,12 +117,12 @@ async fn what_does_not_have_the_form_is_refused() {
         ),
         ("a signature of something else", {
             let mut it = genuine();
-            it.headers[0].1 = STANDARD.encode(sign(SECRET, b"something else"));
+            it.headers[0].1 = STANDARD.encode(sign(&SECRET, b"something else"));
             it
         }),
         ("the plain secret", {
             let mut it = genuine();
-            it.headers[0].1 = SECRET.to_owned();
+            it.headers[0].1 = SECRET.clone();
             it
         }),
     ];
@@ -204,7 +204,7 @@ async fn random_changes_are_refused() {
 #[tokio::test]
 async fn the_old_and_the_new_secret_are_accepted_while_both_are_configured() {
     let rig = Rig::new();
-    for (id, secret) in [("d-1", SECRET), ("d-2", OLD_SECRET)] {
+    for (id, secret) in [("d-1", &*SECRET), ("d-2", &*OLD_SECRET)] {
         let request = Request::shop_signed(secret, id, "t", BODY);
         let receipt = rig.receive(&SHOP, request).await;
         let Receipt::Accepted(events) = receipt else {

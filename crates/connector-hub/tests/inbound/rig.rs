@@ -2,7 +2,7 @@
 //! and a connector whose deliveries are signed here.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,6 +26,7 @@ use connector_core::{
     RequestContext, Result, TenantId,
 };
 use connector_hub::{Delivered, DeliveryHandler, Hub, HubBuilder, Receipt};
+use connector_testkit::leak::{canary, canary_key};
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -35,8 +36,9 @@ pub(crate) const SHOP: ProviderId = ProviderId::from_static("shop");
 pub(crate) const MAIL: ProviderId = ProviderId::from_static("mail");
 /// Signs time and body by its description alone.
 pub(crate) const ACME: ProviderId = ProviderId::from_static("acme");
-pub(crate) const SECRET: &str = "the-secret-of-the-app";
-pub(crate) const OLD_SECRET: &str = "the-secret-before-it";
+pub(crate) static SECRET: LazyLock<String> = LazyLock::new(|| canary("app-secret"));
+pub(crate) static OLD_SECRET: LazyLock<String> = LazyLock::new(|| canary("app-secret"));
+static ACCESS: LazyLock<String> = LazyLock::new(|| canary("access"));
 pub(crate) const START: i64 = 1_700_000_000;
 
 fn description(provider: &str) -> Description {
@@ -181,7 +183,7 @@ impl HttpTransport for Provider {
         let request = request.request;
         let bearer = request.headers().get("authorization");
         let bearer = bearer.and_then(|it| it.to_str().ok()).unwrap_or_default();
-        let account = bearer.strip_prefix("Bearer access-of-").unwrap_or_default();
+        let account = bearer.split_once("-of-").map_or("", |(_, account)| account);
         let (status, body) = match request.uri().path() {
             "/me" if account.is_empty() || lock(&self.dead).contains(account) => {
                 (401, "{}".to_owned())
@@ -287,7 +289,7 @@ impl Rig {
     pub(crate) fn new() -> Self {
         let clock = ManualClock::new(Timestamp::from_unix_seconds(START));
         let store = MemoryStore::new(Arc::new(clock.clone()));
-        let key = Keyring::generate().unwrap();
+        let key = canary_key();
         let keyring = Arc::new(Keyring::parse(&key).unwrap());
         let (provider, recorder) = (Provider::default(), Recorder::new());
         let hub = builder(
@@ -349,10 +351,10 @@ impl Rig {
         let mut credential = Credential::new(
             CredentialKind::OAuth,
             Origin::parse(&origin).unwrap(),
-            format!("access-of-{account}"),
+            format!("{}-of-{account}", *ACCESS),
             now,
         )
-        .with_refresh_token(format!("refresh-of-{account}"))
+        .with_refresh_token(format!("{}-refresh-of-{account}", *ACCESS))
         .with_expiry(now.after(Duration::from_secs(400 * 86_400)));
         if provider == SHOP {
             credential = credential.with_account_host(host);
@@ -442,8 +444,8 @@ fn builder(
 pub(crate) fn apps() -> FixedApps {
     let app = || {
         App::new("client")
-            .with_client_secret(SECRET)
-            .with_client_secret(OLD_SECRET)
+            .with_client_secret(SECRET.as_str())
+            .with_client_secret(OLD_SECRET.as_str())
     };
     FixedApps::new()
         .with(SHOP, AppKey::default(), app())
@@ -476,7 +478,7 @@ pub(crate) struct Request {
 impl Request {
     /// One of the shop's: the body is signed and nothing else.
     pub(crate) fn shop(id: &str, topic: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self::shop_signed(SECRET, id, topic, body)
+        Self::shop_signed(&SECRET, id, topic, body)
     }
 
     pub(crate) fn shop_signed(
@@ -499,13 +501,13 @@ impl Request {
     pub(crate) fn mail(id: &str, topic: &str, body: &[u8]) -> Self {
         let message = [id.as_bytes(), b".", topic.as_bytes(), b".", body].concat();
         let mut request = Self::shop(id, topic, body);
-        request.headers[0].1 = STANDARD.encode(sign(SECRET, &message));
+        request.headers[0].1 = STANDARD.encode(sign(&SECRET, &message));
         request
     }
 
     /// One of acme's, sent at this time.
     pub(crate) fn acme(id: &str, topic: &str, at: i64, body: &[u8]) -> Self {
-        let signature = sign(SECRET, &[at.to_string().as_bytes(), b".", body].concat());
+        let signature = sign(&SECRET, &[at.to_string().as_bytes(), b".", body].concat());
         let hex = StateKey::from_bytes(signature);
         let headers = vec![
             ("x-acme-signature", format!("v1={hex}")),

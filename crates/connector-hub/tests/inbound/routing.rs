@@ -93,7 +93,7 @@ async fn what_a_connections_own_secret_signs_reaches_that_connection_only() {
     assert_eq!(told.len(), 2);
     assert_eq!(rig.recorder.connections(), keys(&[&own]));
     assert!(told.iter().all(|it| it.tenant == Some(tenant("t1"))));
-    let refused = receive(SECRET, "d-3", "3", "a.shop.example").await;
+    let refused = receive(&SECRET, "d-3", "3", "a.shop.example").await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::WebhookRefused);
 
     // Its ids are its own: the app's delivery with the same one is not a repetition.

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -38,6 +38,8 @@ use connector_core::{
     GrantNumber, Metadata, ProviderId, RequestContext, Status, TenantId,
 };
 use connector_hub::{Hub, HubBuilder};
+use connector_testkit::leak::canary;
+use connector_testkit::trace;
 use secrecy::SecretString;
 
 pub const ACME: ProviderId = ProviderId::from_static("acme");
@@ -140,17 +142,19 @@ impl Provider {
         grant.used = false;
         let newest = grant.newest;
         grant.first = newest;
-        let access = format!("a.{account}.{newest}");
+        let access = access_token(account, newest);
         let now = self.0.clock.monotonic();
         state.issued.insert(access.clone(), now);
         (access, self.refresh_token(account, newest))
     }
 
     fn refresh_token(&self, account: &str, number: u64) -> String {
-        match self.0.class {
-            RotationClass::Stable => format!("r.{account}.0"),
-            _ => format!("r.{account}.{number}"),
-        }
+        static MARK: LazyLock<String> = LazyLock::new(|| canary("refresh"));
+        let number = match self.0.class {
+            RotationClass::Stable => 0,
+            _ => number,
+        };
+        format!("{}.{account}.{number}", *MARK)
     }
 
     pub fn script(&self, script: impl FnMut(&str) -> Reply + Send + 'static) {
@@ -245,7 +249,7 @@ impl Provider {
         grant.newest += 1;
         grant.used = false;
         let newest = grant.newest;
-        let access = format!("a.{account}.{newest}");
+        let access = access_token(account, newest);
         let now = self.0.clock.monotonic();
         state.issued.insert(access.clone(), now);
         let answer = serde_json::json!({
@@ -330,6 +334,12 @@ impl Provider {
         }
         answer(200, "")
     }
+}
+
+/// The access token of an account that the provider issues as its `number`th.
+pub fn access_token(account: &str, number: u64) -> String {
+    static MARK: LazyLock<String> = LazyLock::new(|| canary("access"));
+    format!("{}.{account}.{number}", *MARK)
 }
 
 fn field(body: &Bytes, name: &str) -> String {
@@ -581,7 +591,8 @@ fn builder(
     store: impl Store,
     clock: &ManualClock,
 ) -> HubBuilder {
-    let app = App::new("client").with_client_secret("secret".to_owned());
+    trace::init();
+    let app = App::new("client").with_client_secret(canary("client-secret"));
     let apps = FixedApps::new().with(ACME, AppKey::default(), app);
     Hub::builder()
         .store(store)

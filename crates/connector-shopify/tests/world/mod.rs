@@ -16,6 +16,8 @@ use connector_core::{
 };
 use connector_shopify::sim::{Simulator, SimulatorBuilder};
 use connector_shopify::{ShopDomain, Shopify, ShopifyClient, ShopifyConfig};
+use connector_testkit::leak::canary;
+use connector_testkit::trace;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -35,10 +37,9 @@ impl World {
 
     pub(crate) async fn with(change: impl FnOnce(SimulatorBuilder) -> SimulatorBuilder) -> Self {
         let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
-        let sim = change(Simulator::builder(clock.clone()))
-            .start()
-            .await
-            .unwrap();
+        trace::init();
+        let builder = Simulator::builder(clock.clone()).with_secret_prefix(canary("shopify"));
+        let sim = change(builder).start().await.unwrap();
         let config = ShopifyConfig::for_simulator(&sim).unwrap();
         let mut transport = HttpClient::builder();
         for opening in config.openings() {

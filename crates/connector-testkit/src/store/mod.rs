@@ -19,9 +19,11 @@ mod upkeep;
 use futures_util::future::LocalBoxFuture;
 
 use crate::fixture::StoreFixture;
+use crate::trace;
 
 /// Runs one case on a fresh fixture, on two threads, so that tasks meet.
 fn run<F: StoreFixture>(case: for<'a> fn(&'a F) -> LocalBoxFuture<'a, ()>) {
+    trace::init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
