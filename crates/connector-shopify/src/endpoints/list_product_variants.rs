@@ -2,7 +2,7 @@ use connector_core::Result;
 use connector_core::api::{Endpoint, Page, PageCursor, PagedEndpoint, Repeat, Request, Response};
 use serde::{Deserialize, Serialize};
 
-use super::{PAGE, check_page};
+use super::arguments::{ConnectionArguments, check_page};
 use crate::graphql::{self, Connection};
 use crate::models::{ProductId, ProductVariant};
 
@@ -25,16 +25,9 @@ pub enum ProductVariantSort {
 ///
 /// See [Shopify docs: productVariants](https://shopify.dev/docs/api/admin-graphql/2026-10/queries/productVariants).
 /// Shopify pages through the first 25,000 only.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone)]
 #[must_use]
-pub struct ListProductVariants {
-    first: u32,
-    after: Option<PageCursor>,
-    query: Option<String>,
-    sort_key: Option<ProductVariantSort>,
-    reverse: bool,
-}
+pub struct ListProductVariants(ConnectionArguments<ProductVariantSort>);
 
 impl ListProductVariants {
     pub(crate) const DOCUMENT: &str = "query ListProductVariants(
@@ -51,35 +44,25 @@ impl ListProductVariants {
 
     /// All variants, 100 to a page, by their ids.
     pub const fn new() -> Self {
-        Self {
-            first: PAGE,
-            after: None,
-            query: None,
-            sort_key: None,
-            reverse: false,
-        }
+        Self(ConnectionArguments::new())
     }
 
     /// Sets how many there are to a page: 1 to 250.
     pub const fn with_page_size(mut self, size: u32) -> Self {
-        self.first = size;
+        self.0.first = size;
         self
     }
 
     /// Begins at a cursor that an earlier page gave. The other arguments must be as they were then.
     pub fn after(mut self, cursor: PageCursor) -> Self {
-        self.after = Some(cursor);
+        self.0.after = Some(cursor);
         self
     }
 
     /// Adds a condition in [Shopify's search syntax](https://shopify.dev/docs/api/usage/search-syntax),
     /// for example `sku:TEA-1`. All conditions must hold.
     pub fn matching(mut self, condition: &str) -> Self {
-        let query = self.query.get_or_insert_default();
-        if !query.is_empty() {
-            query.push_str(" AND ");
-        }
-        query.push_str(condition);
+        self.0.match_also(condition);
         self
     }
 
@@ -90,13 +73,13 @@ impl ListProductVariants {
 
     /// Sets what they are sorted by.
     pub const fn sorted_by(mut self, sort: ProductVariantSort) -> Self {
-        self.sort_key = Some(sort);
+        self.0.sort_key = Some(sort);
         self
     }
 
     /// Turns the order around.
     pub const fn reversed(mut self) -> Self {
-        self.reverse = true;
+        self.0.reverse = true;
         self
     }
 }
@@ -120,15 +103,15 @@ impl Endpoint for ListProductVariants {
     const SCOPES: &'static [&'static str] = &["read_products"];
 
     fn validate(&self) -> Result<()> {
-        check_page(Self::NAME, self.first)
+        check_page(Self::NAME, self.0.first)
     }
 
     fn cost(&self) -> u32 {
-        2 + 3 * self.first
+        2 + 3 * self.0.first
     }
 
     fn request(&self) -> Result<Request> {
-        graphql::request(Self::DOCUMENT, self)
+        graphql::request(Self::DOCUMENT, &self.0)
     }
 
     fn decode(response: &mut Response) -> Result<Page<ProductVariant>> {

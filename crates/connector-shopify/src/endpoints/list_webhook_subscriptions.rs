@@ -2,7 +2,7 @@ use connector_core::Result;
 use connector_core::api::{Endpoint, Page, PageCursor, PagedEndpoint, Repeat, Request, Response};
 use serde::{Deserialize, Serialize};
 
-use super::{PAGE, check_page};
+use super::arguments::{PAGE, check_page};
 use crate::graphql::{self, Connection};
 use crate::models::WebhookSubscription;
 

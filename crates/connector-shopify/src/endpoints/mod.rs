@@ -1,6 +1,7 @@
 //! The operations of the Admin API that have types, one file each.
 
 mod app_uninstall;
+mod arguments;
 mod create_webhook_subscription;
 mod delete_webhook_subscription;
 mod get_current_app_installation;
@@ -12,7 +13,6 @@ mod list_products;
 mod list_webhook_subscriptions;
 
 use connector_core::api::Endpoint;
-use connector_core::{Error, ErrorKind, Result};
 
 pub use self::app_uninstall::AppUninstall;
 pub use self::create_webhook_subscription::CreateWebhookSubscription;
@@ -24,11 +24,6 @@ pub use self::get_shop::GetShop;
 pub use self::list_product_variants::{ListProductVariants, ProductVariantSort};
 pub use self::list_products::{ListProducts, ProductSort};
 pub use self::list_webhook_subscriptions::ListWebhookSubscriptions;
-
-/// The largest page that Shopify gives.
-const LARGEST_PAGE: u32 = 250;
-/// The page that is asked for by default.
-const PAGE: u32 = 100;
 
 /// An operation as data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,16 +63,3 @@ pub const OPERATIONS: [Operation; 11] = [
         scopes: &[],
     },
 ];
-
-/// Accepts a page that Shopify gives.
-fn check_page(operation: &'static str, size: u32) -> Result<()> {
-    if (1..=LARGEST_PAGE).contains(&size) {
-        Ok(())
-    } else {
-        Err(Error::new(
-            ErrorKind::InvalidInput,
-            operation,
-            "a page has 1 to 250 results",
-        ))
-    }
-}
