@@ -1,12 +1,14 @@
-//! P6: a page of 250 records into typed values, against `serde_json` on the same bytes.
+//! P6: a page of 250 products of Shopify into typed values, against `serde_json` on the same bytes.
 
 use std::hint::black_box;
 
 use bytes::Bytes;
-use connector_core::ProviderId;
-use connector_core::api::{Endpoint, Page, PageCursor, Repeat, Request, Response};
+use connector_core::api::{Endpoint, PageCursor, Response};
 use connector_core::clock::Timestamp;
-use serde::{Deserialize, Serialize};
+use connector_shopify::Shopify;
+use connector_shopify::endpoints::ListProducts;
+use connector_shopify::models::Product;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Outcome;
@@ -17,66 +19,79 @@ const OPERATIONS: u32 = 50;
 const TARGET: f64 = 1.10;
 const PEER_TARGET: f64 = 2.0;
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Record {
-    id: String,
-    title: String,
-    vendor: String,
-    status: String,
-    created_at: String,
-    total_inventory: i64,
-    tags: Vec<String>,
-    description: Option<String>,
+/// The answer as a program that knows only this operation would read it.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    data: Data,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Records {
-    items: Vec<Record>,
-    next: Option<PageCursor>,
+#[derive(Debug, Deserialize)]
+struct Data {
+    products: Products,
 }
 
-struct ListRecords;
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Products {
+    nodes: Vec<Product>,
+    page_info: PageInfo,
+}
 
-impl Endpoint for ListRecords {
-    type Output = Page<Record>;
-    const NAME: &'static str = "ListRecords";
-    const REPEAT: Repeat = Repeat::Safe;
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageInfo {
+    has_next_page: bool,
+    end_cursor: Option<PageCursor>,
+}
 
-    fn request(&self) -> connector_core::Result<Request> {
-        Request::get(["records"])
-    }
-
-    fn decode(response: &mut Response) -> connector_core::Result<Self::Output> {
-        let records: Records = response.json()?;
-        Ok(Page::new(records.items, records.next))
+/// What has been read, so that nothing of it can be left out.
+impl Answer {
+    fn len(&self) -> usize {
+        let Products { nodes, page_info } = &self.data.products;
+        let more = page_info.has_next_page && page_info.end_cursor.is_some();
+        nodes.len() + usize::from(more)
     }
 }
 
 fn body() -> Vec<u8> {
-    let items: Vec<Value> = (0..250)
+    let nodes: Vec<Value> = (0..250)
         .map(|number| {
             json!({
-                "id": format!("gid://acme/Record/{number}"),
-                "title": format!("Record number {number} with a name of usual length"),
-                "vendor": "Acme",
+                "id": format!("gid://shopify/Product/{}", 8_000_000_000_000_u64 + number),
+                "title": format!("Product number {number} with a name of usual length"),
+                "handle": format!("product-number-{number}-with-a-name-of-usual-length"),
                 "status": "ACTIVE",
-                "created_at": "2026-11-20T12:00:00Z",
-                "total_inventory": number * 3,
+                "vendor": "Acme",
+                "productType": "Tea",
                 "tags": ["one", "two", "three"],
-                "description": "A text of some length, as people write it about what they sell.",
-                "unknown": { "nested": [1, 2, 3] },
+                "totalInventory": number * 3,
+                "createdAt": "2026-11-20T12:00:00Z",
+                "updatedAt": "2026-11-20T12:30:00Z",
             })
         })
         .collect();
-    json!({ "items": items, "next": "cursor" })
-        .to_string()
-        .into()
+    json!({
+        "data": { "products": {
+            "nodes": nodes,
+            "pageInfo": { "hasNextPage": true, "endCursor": "eyJsYXN0X2lkIjo4MDAwfQ==" },
+        } },
+        "extensions": { "cost": {
+            "requestedQueryCost": 252,
+            "actualQueryCost": 252,
+            "throttleStatus": {
+                "maximumAvailable": 2000.0,
+                "currentlyAvailable": 1748.0,
+                "restoreRate": 100.0,
+            },
+        } },
+    })
+    .to_string()
+    .into()
 }
 
 pub(crate) fn measure() -> Outcome {
     let body = Bytes::from(body());
     let received = Timestamp::from_unix_seconds(1_800_000_000);
-    let provider = ProviderId::from_static("acme");
     let mut failed = 0_u64;
     let mut direct_failed = 0_u64;
     let mut value_failed = 0_u64;
@@ -84,19 +99,18 @@ pub(crate) fn measure() -> Outcome {
         &mut [
             Contestant::new("decode of an operation", || {
                 let answer = http::Response::new(black_box(&body).clone());
-                let mut response =
-                    Response::new(provider.clone(), ListRecords::NAME, received, answer);
-                let page = ListRecords::decode(&mut response);
+                let mut response = Response::new(Shopify::ID, ListProducts::NAME, received, answer);
+                let page = ListProducts::decode(&mut response);
                 failed += u64::from(black_box(page).is_err());
             }),
             Contestant::new("serde_json, typed", || {
-                let records = serde_json::from_slice::<Records>(black_box(&body));
-                direct_failed += u64::from(black_box(records).is_err());
+                let records = serde_json::from_slice::<Answer>(black_box(&body));
+                direct_failed += u64::from(black_box(records).map_or(0, |it| it.len()) != 251);
             }),
             Contestant::new("serde_json, Value, then typed", || {
                 let records = serde_json::from_slice::<Value>(black_box(&body))
-                    .and_then(serde_json::from_value::<Records>);
-                value_failed += u64::from(black_box(records).is_err());
+                    .and_then(serde_json::from_value::<Answer>);
+                value_failed += u64::from(black_box(records).map_or(0, |it| it.len()) != 251);
             }),
         ],
         TURNS,

@@ -3,9 +3,8 @@
 use connector_core::api::{Page, PageCursor, Request, Response};
 use connector_core::http::limit::Report;
 use connector_core::{ErrorKind, Result};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::error::{self, GraphqlError};
 use crate::limits::Cost;
@@ -44,9 +43,10 @@ pub(crate) struct Answer<T> {
 }
 
 #[derive(Deserialize)]
-struct Wire {
+#[serde(bound = "T: Deserialize<'de>")]
+struct Wire<T> {
     #[serde(default)]
-    data: Value,
+    data: Option<T>,
     #[serde(default)]
     errors: Vec<GraphqlError>,
     #[serde(default)]
@@ -92,26 +92,37 @@ pub(crate) fn read<T: DeserializeOwned>(response: &mut Response) -> Result<Answe
         data,
         errors,
         extensions: Extensions { cost },
-    } = response.json()?;
+    } = match response.json() {
+        Ok(wire) => wire,
+        Err(_) => without_data(response)?,
+    };
     if let Some(cost) = &cost {
         response.report(report(cost));
     }
-    let data = match data {
-        Value::Null => None,
-        data => match T::deserialize(data) {
-            Ok(data) => Some(data),
-            // A field that is null because of an error must not hide that error.
-            Err(_) if !errors.is_empty() => None,
-            Err(_) => {
-                return Err(response.error(
-                    ErrorKind::UnexpectedAnswer,
-                    "Shopify's answer misses a field that it promised, or has another type; \
-                     update this library",
-                ));
-            }
-        },
-    };
     Ok(Answer { data, errors, cost })
+}
+
+/// Reads an answer whose data does not fit: a field that is null because of an error must not hide
+/// that error.
+fn without_data<T>(response: &mut Response) -> Result<Wire<T>> {
+    let Wire {
+        errors, extensions, ..
+    } = response.json::<Wire<IgnoredAny>>()?;
+    if errors.is_empty() {
+        if let Some(cost) = &extensions.cost {
+            response.report(report(cost));
+        }
+        return Err(response.error(
+            ErrorKind::UnexpectedAnswer,
+            "Shopify's answer misses a field that it promised, or has another type; update this \
+             library",
+        ));
+    }
+    Ok(Wire {
+        data: None,
+        errors,
+        extensions,
+    })
 }
 
 /// Reads the data of an answer, with what it cost.

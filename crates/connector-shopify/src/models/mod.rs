@@ -10,7 +10,8 @@ mod webhook;
 use std::fmt;
 
 use connector_core::clock::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize};
 
 pub use self::app::AppInstallation;
 pub use self::id::{
@@ -42,8 +43,21 @@ impl fmt::Display for Money {
 
 /// Reads a time as Shopify writes it (ISO 8601 with an offset).
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    Timestamp::parse(&text).ok_or_else(|| serde::de::Error::custom("not an RFC 3339 time"))
+    struct Time;
+
+    impl Visitor<'_> for Time {
+        type Value = Timestamp;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an RFC 3339 time")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
+            Timestamp::parse(text).ok_or_else(|| E::custom("not an RFC 3339 time"))
+        }
+    }
+
+    deserializer.deserialize_str(Time)
 }
 
 /// An enumeration of Shopify's whose unknown values are kept.
