@@ -12,7 +12,9 @@ mod world;
 use std::collections::BTreeSet;
 use std::error::Error as _;
 
-use connector_core::api::{PageCursor, Repeat, Request};
+use bytes::Bytes;
+use connector_core::api::{Endpoint, PageCursor, Repeat, Request, Response};
+use connector_core::clock::Timestamp;
 use connector_core::{ErrorKind, Retry};
 use connector_shopify::endpoints::{
     AppUninstall, CreateWebhookSubscription, DeleteWebhookSubscription, GetCurrentAppInstallation,
@@ -23,7 +25,7 @@ use connector_shopify::models::{
     Product, ProductId, ProductStatus, ProductVariantId, WebhookFormat, WebhookSubscriptionId,
 };
 use connector_shopify::sim::{Fault, Route};
-use connector_shopify::{GraphqlErrors, PathSegment, ShopifyClient, UserErrors};
+use connector_shopify::{GraphqlErrors, PathSegment, Shopify, ShopifyClient, UserErrors};
 use futures_util::TryStreamExt;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -47,6 +49,30 @@ async fn the_shop_is_read() {
     assert_eq!(shop.plan.public_display_name, "Basic");
     assert_eq!(shop.resource_limits.max_product_variants, 2048);
     assert_eq!(shop.updated_at, world.now());
+}
+
+#[test]
+fn data_that_does_not_fit_hides_no_error() {
+    const REFUSED: &str = r#"[{"message":"no","extensions":{"code":"ACCESS_DENIED"}}]"#;
+    const DATA: [&str; 4] = [
+        r#"{"shop":null}"#,
+        r#"{"shop":{"id":[]}}"#,
+        r#"{"shop":{"id":"gid://shopify/Shop/x"}}"#,
+        "7",
+    ];
+    let kind = |body: String| {
+        let answer = http::Response::new(Bytes::from(body));
+        let at = Timestamp::UNIX_EPOCH;
+        let mut response = Response::new(Shopify::ID, GetShop::NAME, at, answer);
+        GetShop::decode(&mut response).unwrap_err().kind()
+    };
+    for data in DATA {
+        let refused = kind(format!(r#"{{"data":{data},"errors":{REFUSED}}}"#));
+        assert_eq!(refused, ErrorKind::Forbidden, "{data}");
+        let misfit = kind(format!(r#"{{"data":{data}}}"#));
+        assert_eq!(misfit, ErrorKind::UnexpectedAnswer, "{data}");
+    }
+    println!("data that does not fit: {}", DATA.len());
 }
 
 #[tokio::test]
