@@ -102,8 +102,8 @@ impl HostRule {
 }
 
 /// Letters, digits and hyphens, neither the first nor the last a hyphen (RFC 1123 section 2.1).
-/// Shopify's own library takes a hyphen at the end, but TLS with such a name is refused: a shop of
-/// that kind could be named and never reached.
+/// Shopify's own library takes a hyphen at the end. rustls takes no such server name, so that a shop
+/// of that kind could be named and never reached.
 fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len())
         && !label.starts_with('-')

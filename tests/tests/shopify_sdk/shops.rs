@@ -12,6 +12,7 @@ use connector_tests::shopify_sdk::ShopifySdk;
 use http::StatusCode;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use url::Url;
 
 use crate::comparison::{Comparison, Difference};
 use crate::samples;
@@ -67,7 +68,7 @@ impl Difference for OnPurpose {
             Self::Capitals => "hosts have no case; the library allows capitals in the name alone",
             Self::Internal => "no merchant has one; `with_internal_domains` accepts them",
             Self::Underscore => "no host has one, and no merchant's shop",
-            Self::HyphenAtEnd => "TLS with such a host is refused",
+            Self::HyphenAtEnd => "rustls takes no such server name",
             Self::Long => "DNS has no such name",
             Self::Punycode => "no URL has such a host",
         }
@@ -98,17 +99,16 @@ impl OnPurpose {
             Some(name) => name,
             None => host.strip_suffix(".myshopify.com").unwrap_or_default(),
         };
-        let is_internal = host != "admin.shopify.com/store/"
-            && (host.contains("/store/") && !host.starts_with("admin.shopify.com")
-                || ["myshopify.io", "shop.dev", ".shopify.com"]
-                    .iter()
-                    .any(|domain| host.ends_with(domain)));
+        let domains = ["myshopify.io", "shop.dev", ".shopify.com"];
+        let is_internal = domains.iter().any(|domain| host.ends_with(domain))
+            || (host.contains("/store/") && !host.starts_with("admin.shopify.com/"));
+        let is_url = || Url::parse(&format!("https://{label}.myshopify.com")).is_ok();
         match label {
             _ if is_internal => Some(Self::Internal),
             _ if label.contains('_') => Some(Self::Underscore),
             _ if label.ends_with('-') => Some(Self::HyphenAtEnd),
             _ if label.len() > 63 => Some(Self::Long),
-            _ if label.starts_with("xn--") => Some(Self::Punycode),
+            _ if label.starts_with("xn--") && !is_url() => Some(Self::Punycode),
             _ => None,
         }
     }
