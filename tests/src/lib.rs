@@ -3,7 +3,10 @@
 //! `cargo xtask test` installs them and says in variables where they are. Without them a test says
 //! that it was skipped; where `CI` is `true` it fails instead.
 
+mod counterpart;
 mod loopback;
 pub mod openid;
+pub mod shopify_sdk;
 
+pub use self::counterpart::repetitions;
 pub use self::loopback::Loopback;

@@ -3,9 +3,8 @@
 //!
 //! The server is `counterparts/openid/server.js`. It is reached as `https://openid.example`.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::io;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use base64::Engine as _;
@@ -28,6 +27,10 @@ use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
 use crate::Loopback;
+use crate::counterpart::{Counterpart, Program};
+
+static COUNTERPART: Counterpart =
+    Counterpart::new("the OpenID provider", "CONNECTORS_OPENID", "server.js");
 
 /// The provider's id in its description.
 pub const PROVIDER: ProviderId = ProviderId::from_static("openid");
@@ -46,9 +49,8 @@ const REDIRECT_URI: &str = "https://app.example/callback";
 pub struct OpenId {
     loopback: Loopback,
     client_secret: SecretString,
-    // Held open: the server ends when its standard input does.
-    _streams: (ChildStdin, BufReader<ChildStdout>),
-    _child: Child,
+    // Held: the server ends with it.
+    _server: Program,
 }
 
 /// What the provider has seen of one account.
@@ -99,62 +101,35 @@ impl OpenId {
     /// # Errors
     /// If it cannot be started, or is not installed where `CI` is `true`.
     pub fn shared() -> io::Result<Option<&'static Self>> {
-        static SHARED: OnceLock<Result<Option<OpenId>, String>> = OnceLock::new();
-        let shared = SHARED.get_or_init(|| {
-            let Some(directory) = variable("CONNECTORS_OPENID") else {
-                // Standard error itself: the test harness keeps what a passing test prints.
-                let _ = writeln!(io::stderr().lock(), "{SKIPPED}");
-                return Ok(None);
-            };
-            Self::start(directory.into())
-                .map(Some)
-                .map_err(|error| error.to_string())
-        });
-        match shared {
-            Ok(Some(openid)) => Ok(Some(openid)),
-            Ok(None) if variable("CI").is_some_and(|ci| ci == "true") => {
-                Err(io::Error::new(io::ErrorKind::NotFound, SKIPPED))
-            }
-            Ok(None) => {
-                announce(SKIPPED);
-                Ok(None)
-            }
-            Err(error) => Err(io::Error::other(error.as_str())),
-        }
+        static SHARED: OnceLock<Result<OpenId, String>> = OnceLock::new();
+        let Some(directory) = COUNTERPART.directory()? else {
+            return Ok(None);
+        };
+        let shared = SHARED
+            .get_or_init(|| Self::start(&directory).map_err(|error| error.to_string()))
+            .as_ref();
+        shared
+            .map(Some)
+            .map_err(|error| io::Error::other(error.as_str()))
     }
 
-    fn start(directory: PathBuf) -> io::Result<Self> {
+    fn start(directory: &Path) -> io::Result<Self> {
         trace::init();
         let client_secret = canary("client-secret");
-        let node = variable("CONNECTORS_NODE").unwrap_or_else(|| "node".to_owned());
-        let mut child = Command::new(node)
-            .arg("server.js")
-            .current_dir(directory)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(io::Error::other("the server has no streams"));
-        };
-        let settings = json!({
+        let mut server = COUNTERPART.start(directory)?;
+        let ready: Ready = server.ask(&json!({
             "issuer": ISSUER,
             "client_id": CLIENT_ID,
             "client_secret": client_secret,
             "redirect_uri": REDIRECT_URI,
             "access_token_seconds": ACCESS_TOKEN_SECONDS,
             "secret_prefix": canary("openid"),
-        });
-        writeln!(stdin, "{settings}")?;
-        let mut stdout = BufReader::new(stdout);
-        let mut line = String::new();
-        stdout.read_line(&mut line)?;
-        let ready: Ready = serde_json::from_str(&line)?;
+        }))?;
         let origin = Origin::parse(ISSUER).map_err(io::Error::other)?;
         Ok(Self {
             loopback: Loopback::new(origin, ready.port),
             client_secret: client_secret.into(),
-            _streams: (stdin, stdout),
-            _child: child,
+            _server: server,
         })
     }
 
@@ -293,25 +268,6 @@ impl OpenId {
 #[derive(Deserialize)]
 struct Ready {
     port: u16,
-}
-
-const SKIPPED: &str =
-    "skipped: the OpenID provider is not installed: `cargo xtask test` installs it";
-
-#[expect(
-    clippy::print_stdout,
-    reason = "`cargo xtask test` counts what tests say they skipped"
-)]
-fn announce(why: &str) {
-    println!("{why}");
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the only way in which a test program learns what is installed"
-)]
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// A browser that knows one site, with its cookies.

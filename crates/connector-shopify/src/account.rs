@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use connector_core::http::Origin;
 use connector_core::{Error, ErrorKind, Result};
 
 /// The suffix of every merchant's shop.
@@ -83,7 +84,9 @@ impl HostRule {
             && host.split_once('.').is_some_and(|(label, suffix)| {
                 is_label(label)
                     && (suffix == SUFFIX || (self.internal && INTERNAL_SUFFIXES.contains(&suffix)))
-            });
+            })
+            // A label in Punycode has to stand for something, or no request can go there.
+            && Origin::parse(&format!("https://{host}")).is_ok();
         if is_shop {
             Ok(ShopDomain(host.to_owned()))
         } else {
@@ -98,10 +101,13 @@ impl HostRule {
     }
 }
 
-/// Letters, digits and hyphens, the first not a hyphen. The last may be one: Shopify allows it.
+/// Letters, digits and hyphens, neither the first nor the last a hyphen (RFC 1123 section 2.1).
+/// Shopify's own library takes a hyphen at the end. rustls takes no such server name, so that a shop
+/// of that kind could be named and never reached.
 fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len())
         && !label.starts_with('-')
+        && !label.ends_with('-')
         && label
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')

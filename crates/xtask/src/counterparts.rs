@@ -15,10 +15,16 @@ struct Counterpart {
     variable: &'static str,
 }
 
-const COUNTERPARTS: &[Counterpart] = &[Counterpart {
-    name: "openid",
-    variable: "CONNECTORS_OPENID",
-}];
+const COUNTERPARTS: &[Counterpart] = &[
+    Counterpart {
+        name: "openid",
+        variable: "CONNECTORS_OPENID",
+    },
+    Counterpart {
+        name: "shopify-sdk",
+        variable: "CONNECTORS_SHOPIFY_SDK",
+    },
+];
 
 /// The oldest Node that all counterparts run on.
 const OLDEST_NODE: u32 = 20;

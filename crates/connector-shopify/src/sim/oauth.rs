@@ -104,9 +104,12 @@ fn sign_query(world: &World, pairs: &[(&str, &str)]) -> String {
 /// The scopes as Shopify lists them: without those that others include.
 fn compressed(scopes: &[String]) -> Vec<String> {
     let is_included = |scope: &str| {
-        scope
-            .strip_prefix("read_")
-            .is_some_and(|rest| scopes.contains(&format!("write_{rest}")))
+        let (prefix, rest) = match scope.strip_prefix("unauthenticated_") {
+            Some(rest) => ("unauthenticated_", rest),
+            None => ("", scope),
+        };
+        rest.strip_prefix("read_")
+            .is_some_and(|resource| scopes.contains(&format!("{prefix}write_{resource}")))
     };
     scopes
         .iter()

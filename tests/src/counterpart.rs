@@ -1,0 +1,148 @@
+//! Programs under `counterparts/`: whether they are installed, and how a test talks to one.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Once;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// The longest answer that is read, in bytes.
+const LONGEST_ANSWER: u64 = 16 * 1024 * 1024;
+
+/// A program that `cargo xtask test` installs.
+pub(crate) struct Counterpart {
+    what: &'static str,
+    variable: &'static str,
+    script: &'static str,
+    said: Once,
+}
+
+impl Counterpart {
+    /// `what` it is, in the middle of a sentence; the `variable` that says where it is installed;
+    /// the `script` there that Node runs.
+    pub(crate) const fn new(
+        what: &'static str,
+        variable: &'static str,
+        script: &'static str,
+    ) -> Self {
+        Self {
+            what,
+            variable,
+            script,
+            said: Once::new(),
+        }
+    }
+
+    /// Where it is installed; `None` after saying that the test is skipped.
+    ///
+    /// Fails where `CI` is `true` and it is not installed.
+    pub(crate) fn directory(&self) -> io::Result<Option<PathBuf>> {
+        if let Some(directory) = variable(self.variable) {
+            return Ok(Some(directory.into()));
+        }
+        let skipped = format!(
+            "skipped: {} is not installed: `cargo xtask test` installs it",
+            self.what
+        );
+        self.said.call_once(|| {
+            // Standard error itself: the test harness keeps what a passing test prints.
+            let _ = writeln!(io::stderr().lock(), "{skipped}");
+        });
+        if variable("CI").is_some_and(|ci| ci == "true") {
+            return Err(io::Error::new(io::ErrorKind::NotFound, skipped));
+        }
+        announce(&skipped);
+        Ok(None)
+    }
+
+    /// Starts it.
+    pub(crate) fn start(&self, directory: &Path) -> io::Result<Program> {
+        let node = variable("CONNECTORS_NODE").unwrap_or_else(|| "node".to_owned());
+        let mut child = Command::new(node)
+            .arg(self.script)
+            .current_dir(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(io::Error::other("the program has no streams"));
+        };
+        Ok(Program {
+            what: self.what,
+            input: stdin,
+            output: BufReader::new(stdout),
+            child,
+        })
+    }
+}
+
+/// A running program that answers each line of JSON with one. It ends when this is dropped, or with
+/// this process: its standard input ends then.
+pub(crate) struct Program {
+    what: &'static str,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    child: Child,
+}
+
+impl Program {
+    /// Writes a line and waits for the one that answers it.
+    pub(crate) fn ask<T: DeserializeOwned>(&mut self, question: &Value) -> io::Result<T> {
+        // One write: the program reads whole lines.
+        let mut line = question.to_string();
+        line.push('\n');
+        self.input.write_all(line.as_bytes())?;
+        line.clear();
+        self.output
+            .by_ref()
+            .take(LONGEST_ANSWER)
+            .read_line(&mut line)?;
+        if !line.ends_with('\n') {
+            let why = format!("{} ended instead of answering", self.what);
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It holds nothing that a sudden end would spoil. Nobody is left to hear of a failure.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program")
+            .field("what", &self.what)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `short`, or ten times as much where `CONNECTORS_SOAK` is `full`.
+#[must_use]
+pub fn repetitions(short: usize) -> usize {
+    let is_full = variable("CONNECTORS_SOAK").is_some_and(|mode| mode == "full");
+    short * if is_full { 10 } else { 1 }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "`cargo xtask test` counts what tests say they skipped"
+)]
+fn announce(why: &str) {
+    println!("{why}");
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the only way in which a test program learns what is installed"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
