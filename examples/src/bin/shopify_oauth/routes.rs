@@ -9,7 +9,7 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
 use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -235,7 +235,9 @@ async fn app_url(State(service): Shared, RawQuery(query): RawQuery) -> Result<Re
 
 /// Where Shopify posts. The body is the bytes that arrived: they are what is signed.
 async fn webhooks(State(service): Shared, headers: HeaderMap, body: Bytes) -> Response {
-    let mut request = Request::post(WEBHOOKS).body(body).unwrap_or_default();
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::from_static(WEBHOOKS);
     *request.headers_mut() = headers;
     let response = match service.hub.receive(&Shopify::ID, request).await {
         Ok(receipt) => receipt.response(),
