@@ -1,6 +1,10 @@
 //! The examples run to their end by themselves: no network, no keyboard, no certificates, no
 //! credentials.
 
+#![allow(clippy::print_stdout, reason = "tests print their counts")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 #[test]
@@ -35,4 +39,149 @@ fn the_quickstart_tells_its_story_to_the_end() {
     for secret in ["shpat_", "shprt_", "shpss_"] {
         assert!(!told.contains(secret), "a secret is shown: {told}");
     }
+}
+
+fn shopify_oauth() -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_shopify_oauth"));
+    program
+        .env_clear()
+        .env("SSL_CERT_FILE", "/nonexistent")
+        .env("SSL_CERT_DIR", "/nonexistent")
+        .stdin(Stdio::null());
+    program
+}
+
+#[test]
+fn the_web_program_tells_its_story_to_the_end() {
+    let output = shopify_oauth().output().expect("the program starts");
+    let told = String::from_utf8(output.stdout).expect("text");
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}{complaints}");
+    assert_eq!(complaints, "");
+    let lines = [
+        "The same with another shop's name is answered 403 Forbidden.",
+        "Cookie: __Host-session; Path=/; HttpOnly; SameSite=Lax; Secure",
+        "without this login's CSRF token: 403 Forbidden.",
+        "Cookie: __Host-connect; Path=/; HttpOnly; SameSite=Lax; Secure",
+        "/shopify/callback with host, shop, timestamp, state, code, hmac.",
+        "403 Forbidden: The shop was not connected no connect of this browser fits",
+        "Connected. New webhook subscriptions: 2.",
+        "demo-shop.myshopify.com Status: connected",
+        "the code is sent once.",
+        "than the signed one is answered 401 Unauthorized.",
+        "The start page: Ada's shops demo-shop.myshopify.com : connected ",
+        "the application's handler was given: 1.",
+        "The start page: Ada's shops demo-shop.myshopify.com : needs_reauthorization(",
+    ];
+    for line in lines {
+        assert!(told.contains(line), "not told: {line}\n{told}");
+    }
+    println!("lines of the web program's story: {}", lines.len());
+    assert!(
+        told.ends_with("Done. With --serve it stays up for a browser of yours.\n"),
+        "{told}"
+    );
+    for secret in ["shpat_", "shprt_", "shpss_", "code-"] {
+        assert!(!told.contains(secret), "a secret is shown: {told}");
+    }
+}
+
+#[test]
+fn settings_of_the_web_program_that_are_not_whole_are_refused_by_name() {
+    // Variables, options, and what the complaint names.
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a str);
+    let id = ("SHOPIFY_CLIENT_ID", "client");
+    let secret = ("SHOPIFY_CLIENT_SECRET", "tell-nobody");
+    let redirect = (
+        "SHOPIFY_REDIRECT_URI",
+        "https://app.example/shopify/callback",
+    );
+    let elsewhere = ("SHOPIFY_REDIRECT_URI", "https://app.example/elsewhere");
+    let cases: [Case<'_>; 8] = [
+        (&[id], &[], "SHOPIFY_CLIENT_SECRET"),
+        (&[secret], &[], "SHOPIFY_CLIENT_ID"),
+        (
+            &[("SHOPIFY_API_KEY", "client")],
+            &[],
+            "SHOPIFY_CLIENT_SECRET",
+        ),
+        (
+            &[("SHOPIFY_SCOPES", "read_products")],
+            &["--serve"],
+            "SHOPIFY_CLIENT_ID",
+        ),
+        (&[id, secret], &[], "SHOPIFY_REDIRECT_URI"),
+        (&[id, secret, redirect], &[], "CONNECTORS_KEYS"),
+        (
+            &[
+                id,
+                secret,
+                elsewhere,
+                (
+                    "CONNECTORS_KEYS",
+                    "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+                ),
+            ],
+            &[],
+            "SHOPIFY_REDIRECT_URI",
+        ),
+        (&[], &["--listen", "0.0.0.0:3000"], "--listen"),
+    ];
+    let mut refused = 0;
+    for (variables, options, named) in cases {
+        let output = shopify_oauth()
+            .envs(variables.iter().copied())
+            .args(options)
+            .output()
+            .expect("the program starts");
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{complaints}");
+        assert!(complaints.contains(named), "{named}: {complaints}");
+        assert!(!complaints.contains("tell-nobody"), "{complaints}");
+        refused += 1;
+    }
+    println!("settings that are refused by name: {refused}");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_web_program_stays_up_until_it_is_told_to_end() {
+    let mut program = shopify_oauth()
+        .arg("--serve")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut told = BufReader::new(program.stdout.take().expect("a pipe")).lines();
+    let address = told
+        .by_ref()
+        .map_while(Result::ok)
+        .find_map(|line| {
+            let (_, rest) = line.split_once("Open http://")?;
+            rest.split('/').next().map(str::to_owned)
+        })
+        .expect("it tells its address");
+    let mut stream = TcpStream::connect(&address).expect("it listens");
+    write!(
+        stream,
+        "GET / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
+    )
+    .expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(
+        answer.contains("content-security-policy: default-src 'none'"),
+        "{answer}"
+    );
+    assert!(answer.contains("You are Ada"), "{answer}");
+    let killed = Command::new("kill")
+        .arg(program.id().to_string())
+        .status()
+        .expect("kill starts");
+    assert!(killed.success());
+    let rest: Vec<String> = told.map_while(Result::ok).collect();
+    let status = program.wait().expect("it ends");
+    assert!(status.success(), "{status}: {rest:?}");
+    assert_eq!(rest.last().map(String::as_str), Some("  Ended."));
+    println!("pages served before the end: 1");
 }

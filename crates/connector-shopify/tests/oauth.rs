@@ -14,13 +14,14 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use connector_core::clock::Clock as _;
+use connector_core::clock::{Clock as _, Timestamp};
 use connector_core::http::Sent;
 use connector_core::oauth::{Callback, CallbackProblem, ExchangeClass};
-use connector_core::{Connector, ErrorKind};
+use connector_core::{App, Connector, ErrorKind};
 use connector_shopify::sim::{Consent, Fault, Route};
 use connector_shopify::{Shopify, ShopifyConfig};
 use serde_json::json;
+use url::Url;
 
 use world::{World, text};
 
@@ -188,7 +189,10 @@ async fn a_denied_consent_is_told_as_such_signed_or_not() {
 #[tokio::test]
 async fn the_app_url_is_verified_like_a_callback() {
     let world = World::new().await;
-    let query = world.callback().raw().to_owned();
+    let app_url = Url::parse("https://app.example/shopify/app").unwrap();
+    let opened = world.sim.open_app(&world.shop, &app_url).unwrap();
+    assert_eq!(opened.path(), "/shopify/app");
+    let query = opened.query().unwrap().to_owned();
     let verify = |query: &str| world.shopify.verify_app_url(&world.app, world.now(), query);
     assert_eq!(verify(&query).unwrap(), world.shop);
     let error = verify(&query.replace("demo-shop", "other-shop")).unwrap_err();
@@ -199,6 +203,36 @@ async fn the_app_url_is_verified_like_a_callback() {
         .verify_app_url(&world.app, world.now(), &query)
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::CallbackRefused);
+}
+
+#[test]
+fn a_published_app_url_is_verified() {
+    // https://github.com/Shopify/shopify-api-js/issues/275
+    let query = "hmac=c0ffe062d215a3fa772aa0985dbae97db17a4c1996dc3f94ee1ae2bb097614e8\
+                 &shop=sqd-dev.myshopify.com&timestamp=1639749203";
+    let at = |seconds: i64| Timestamp::from_unix_seconds(1_639_749_203 + seconds);
+    let shopify = Shopify::new(ShopifyConfig::builder().build().unwrap());
+    let app = App::new("client").with_client_secret("secret");
+    let verify = |now, query: &str| shopify.verify_app_url(&app, now, query);
+    assert_eq!(
+        verify(at(0), query).unwrap().as_str(),
+        "sqd-dev.myshopify.com"
+    );
+    let other_shop = query.replace("sqd-dev", "sqd-prod");
+    let twice = format!("{query}&shop=sqd-dev.myshopify.com");
+    let mut refused = 0;
+    for (now, query) in [
+        (at(91), query),
+        (at(-91), query),
+        (at(0), other_shop.as_str()),
+        (at(0), twice.as_str()),
+        (at(0), "shop=sqd-dev.myshopify.com&timestamp=1639749203"),
+    ] {
+        let error = verify(now, query).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::CallbackRefused, "{query}");
+        refused += 1;
+    }
+    println!("published app URLs: 1 verified, {refused} changed ones refused");
 }
 
 #[tokio::test]

@@ -377,6 +377,20 @@ impl Simulator {
         Ok(local)
     }
 
+    /// Tells where Shopify sends the browser of a shop's owner who installs the app from the app
+    /// store, or opens it from the shop's admin: to `app_url`, the App URL, with a signed query.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such shop.
+    pub fn open_app(&self, shop: &ShopDomain, app_url: &Url) -> Result<Url> {
+        let world = self.shared.world();
+        if !world.shops.contains_key(shop) {
+            return Err(no_such_shop());
+        }
+        let now = self.shared.clock.now();
+        Ok(oauth::open_app(&world, now, shop, app_url))
+    }
+
     /// Decides what the owner of `shop` does on the next consent page, after those that were decided
     /// before. Undecided, they grant what is asked for.
     ///

@@ -58,16 +58,8 @@ pub(super) fn authorize(
         Consent::GrantOnly(scopes) => Some(scopes),
         Consent::Deny => None,
     };
-    let name = shop.as_str().split('.').next().unwrap_or_default();
-    let mut pairs = vec![
-        (
-            "host",
-            BASE64_STANDARD_NO_PAD.encode(format!("admin.shopify.com/store/{name}")),
-        ),
-        ("shop", shop.to_string()),
-        ("state", get("state").to_owned()),
-        ("timestamp", now.as_unix_seconds().to_string()),
-    ];
+    let mut pairs = shop_pairs(&shop, now);
+    pairs.push(("state", get("state").to_owned()));
     match granted {
         Some(scopes) => {
             let kept = Code {
@@ -79,14 +71,37 @@ pub(super) fn authorize(
         }
         None => pairs.push(("error", "access_denied".to_owned())),
     }
+    Ok(with_signed(world, &shared.redirect_uri, &pairs))
+}
+
+/// Where a browser is sent that opens the app from within `shop`.
+pub(super) fn open_app(world: &World, now: Timestamp, shop: &ShopDomain, app_url: &Url) -> Url {
+    with_signed(world, app_url, &shop_pairs(shop, now))
+}
+
+/// What Shopify says of a shop whenever it sends a browser to the app.
+fn shop_pairs(shop: &ShopDomain, now: Timestamp) -> Vec<(&'static str, String)> {
+    let name = shop.as_str().split('.').next().unwrap_or_default();
+    vec![
+        (
+            "host",
+            BASE64_STANDARD_NO_PAD.encode(format!("admin.shopify.com/store/{name}")),
+        ),
+        ("shop", shop.to_string()),
+        ("timestamp", now.as_unix_seconds().to_string()),
+    ]
+}
+
+/// The address with these pairs, and the signature over them.
+fn with_signed(world: &World, address: &Url, pairs: &[(&str, String)]) -> Url {
     let borrowed: Vec<(&str, &str)> = pairs.iter().map(|(k, v)| (*k, v.as_str())).collect();
     let signed = sign_query(world, &borrowed);
-    let mut target = shared.redirect_uri.clone();
+    let mut target = address.clone();
     target
         .query_pairs_mut()
         .extend_pairs(borrowed)
         .append_pair("hmac", &signed);
-    Ok(target)
+    target
 }
 
 fn sign_query(world: &World, pairs: &[(&str, &str)]) -> String {

@@ -1,0 +1,181 @@
+//! A web program that connects Shopify shops: login, connect, callback, webhooks, App URL.
+//!
+//! `cargo run --bin shopify_oauth` plays the browser itself against a simulated Shopify, offline and
+//! to its end. `--serve` keeps it up for a person. With Shopify's credentials in the environment it
+//! serves the real Shopify: see docs/providers/shopify.md. Read `routes.rs` first.
+
+#![expect(clippy::print_stdout, reason = "the example explains what it does")]
+
+mod browser;
+mod config;
+mod pages;
+mod routes;
+mod service;
+mod session;
+mod simulated;
+mod story;
+
+use std::error::Error;
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connectors::clock::Clock;
+use secrecy::ExposeSecret;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use url::Url;
+
+use crate::config::{Real, Settings};
+use crate::service::Service;
+use crate::story::Story;
+
+type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// How long work under way may take once the program is told to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Outcome {
+    match Settings::read().await? {
+        Settings::Story => tell().await,
+        Settings::Serve { listen, real } => serve(listen, real).await,
+    }
+}
+
+/// Plays the browser itself, as against a service behind a proxy that ends TLS.
+async fn tell() -> Outcome {
+    step("A web program and a shop");
+    let directory = tempfile::tempdir()?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    let origin = Url::parse("https://app.example")?;
+    let service = Service::simulated(origin, address, directory.path()).await?;
+    say(&format!(
+        "The program listens on {address}; browsers call it https://app.example."
+    ));
+    let service = Arc::new(service);
+    let running = Running::start(listener, Arc::clone(&service));
+    Story::new(Arc::clone(&service))?.tell().await?;
+    running.stop(&service).await?;
+    println!("\nDone. With --serve it stays up for a browser of yours.");
+    Ok(())
+}
+
+/// Stays up until it is told to end.
+async fn serve(listen: SocketAddr, real: Option<Box<Real>>) -> Outcome {
+    // Before the address is told: whoever reads it may end the program at once.
+    let told = told_to_end()?;
+    let directory = tempfile::tempdir()?;
+    let listener = TcpListener::bind(listen).await?;
+    let address = listener.local_addr()?;
+    let service = if let Some(real) = real {
+        let origin = real.origin.clone();
+        let (service, password) = Service::real(*real, address).await?;
+        say(&format!(
+            "Listening on {address}, where {origin} has to lead."
+        ));
+        say(&format!("Ada's password: {}", password.expose_secret()));
+        service
+    } else {
+        let origin = Url::parse(&format!("http://{address}"))?;
+        let service = Service::simulated(origin, address, directory.path()).await?;
+        say("Shopify is simulated; its owner agrees to everything.");
+        say("The shop to connect is demo-shop.myshopify.com.");
+        service
+    };
+    let service = Arc::new(service);
+    let running = Running::start(listener, Arc::clone(&service));
+    let (stop_worker, stopped) = watch::channel(());
+    let worker = tokio::spawn(service.hub.worker().run(dropped(stopped)));
+    say(&format!("Open {} (end with Ctrl-C)", service.own("/")?));
+    told.await;
+    say("Ending: no new requests, then the worker, then what is under way.");
+    drop(stop_worker);
+    worker.await?;
+    running.stop(&service).await?;
+    say("Ended.");
+    Ok(())
+}
+
+/// The web server while it runs.
+struct Running {
+    stop: watch::Sender<()>,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    fn start(listener: TcpListener, service: Arc<Service>) -> Self {
+        let (stop, stopped) = watch::channel(());
+        let serving =
+            axum::serve(listener, routes::router(service)).with_graceful_shutdown(dropped(stopped));
+        Self {
+            stop,
+            server: tokio::spawn(serving.into_future()),
+        }
+    }
+
+    /// Answers what was asked, finishes what the hub has under way, and closes the store.
+    async fn stop(mut self, service: &Service) -> Outcome {
+        drop(self.stop);
+        tokio::select! {
+            ended = &mut self.server => ended??,
+            // A browser that asks for nothing must not keep the program up.
+            () = service.clock.sleep(PATIENCE) => self.server.abort(),
+        }
+        service.hub.shutdown(PATIENCE).await?;
+        service.store.close().await;
+        Ok(())
+    }
+}
+
+/// Ends once the sender is gone.
+async fn dropped(mut receiver: watch::Receiver<()>) {
+    while receiver.changed().await.is_ok() {}
+}
+
+/// Ends on Ctrl-C, and where there is one on SIGTERM. Both are caught from this call on.
+fn told_to_end() -> Outcome<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        Ok(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        })
+    }
+    #[cfg(not(unix))]
+    Ok(async {
+        // Without a handler the program ends all the same, and less gently.
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}
+
+fn step(title: &str) {
+    println!("\n{title}");
+}
+
+fn say(line: &str) {
+    println!("  {line}");
+}
+
+fn ensure(holds: bool, otherwise: &'static str) -> Outcome {
+    if holds { Ok(()) } else { Err(otherwise.into()) }
+}

@@ -1,0 +1,247 @@
+//! The routes that a service adds for Shopify, and a login to stand for its own.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Form, Path, RawQuery, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
+use axum::middleware::map_response;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use connectors::clock::Clock;
+use connectors::shopify::endpoints::ListProducts;
+use connectors::shopify::models::Product;
+use connectors::shopify::{ShopDomain, Shopify, ShopifyClient};
+use connectors::{ConnectionId, ConnectionKey, Receipt};
+use futures_util::{StreamExt, TryStreamExt};
+use secrecy::SecretString;
+use serde::Deserialize;
+use url::form_urlencoded;
+
+use crate::config::CALLBACK;
+use crate::pages::{self, Refusal};
+use crate::service::{APP_URL, Service, WEBHOOKS};
+use crate::session::Session;
+use crate::{say, simulated};
+
+/// The largest form, in bytes.
+const LARGEST_FORM: usize = 4 * 1024;
+/// The largest delivery, in bytes: what the hub looks at.
+const LARGEST_DELIVERY: usize = 1_048_576;
+/// Products and connections that a page shows.
+const SHOWN: u16 = 10;
+
+const SESSION: &str = "session";
+/// The cookie that ties a connect to the browser that began it.
+const BINDING: &str = "connect";
+
+/// Everything is the program's own. There is no `form-action`: browsers hold it against the
+/// redirect to Shopify, too, which follows a form.
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+pub(crate) type Shared = State<Arc<Service>>;
+
+pub(crate) fn router(service: Arc<Service>) -> Router {
+    let deliveries = post(webhooks).layer(DefaultBodyLimit::max(LARGEST_DELIVERY));
+    let mut router = Router::new()
+        .route("/", get(start))
+        .route("/style.css", get(style))
+        .route("/login", post(log_in))
+        .route("/shopify/connect", post(connect))
+        .route(CALLBACK, get(callback))
+        .route("/connections/{id}", get(connection))
+        .route(APP_URL, get(app_url));
+    if service.simulator.is_some() {
+        router = router
+            .route("/simulator/open", get(simulated::open))
+            .route("/simulator/uninstall", post(simulated::uninstall));
+    }
+    router
+        .layer(DefaultBodyLimit::max(LARGEST_FORM))
+        .route(WEBHOOKS, deliveries)
+        .layer(map_response(with_policy))
+        .with_state(service)
+}
+
+async fn with_policy(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let values: [(HeaderName, &'static str); 4] = [
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // The address of the callback has a code in it.
+        (REFERRER_POLICY, "no-referrer"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    for (name, value) in values {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn style() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/css")], pages::STYLE)
+}
+
+/// The session of the browser that sent these headers.
+pub(crate) fn session(service: &Service, headers: &HeaderMap) -> Option<Session> {
+    let cookie = service.cookies.get(headers, SESSION)?;
+    service.sessions.find(&cookie)
+}
+
+/// The start page. Where somebody came from within a shop, the form names that shop already; it is
+/// still they who send it.
+async fn start(
+    State(service): Shared,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Html<String>, Refusal> {
+    let query = query.unwrap_or_default();
+    let shop = form_urlencoded::parse(query.as_bytes())
+        .find_map(|(name, value)| (name == "shop").then(|| ShopDomain::parse(&value).ok()))
+        .flatten();
+    let shop = shop.as_ref().map_or("", ShopDomain::as_str);
+    let Some(session) = session(&service, &headers) else {
+        return Ok(pages::login(service.sessions.asks(), shop));
+    };
+    let tenant = &session.tenant;
+    let connections = service.hub.tenant(tenant).list(None, SHOWN).await?.items;
+    let is_simulated = service.simulator.is_some();
+    Ok(pages::start(&session, &connections, shop, is_simulated))
+}
+
+#[derive(Deserialize)]
+struct LogIn {
+    #[serde(default)]
+    password: SecretString,
+    #[serde(default)]
+    shop: String,
+}
+
+async fn log_in(State(service): Shared, Form(form): Form<LogIn>) -> Result<Response, Refusal> {
+    let session = service.sessions.log_in(&form.password)?.ok_or_else(|| {
+        Refusal::new(
+            StatusCode::UNAUTHORIZED,
+            "Not logged in",
+            "the password is not the one that the program's terminal shows; take that one",
+        )
+    })?;
+    let back = match ShopDomain::parse(&form.shop) {
+        Ok(shop) => format!("/?shop={shop}"),
+        Err(_) => "/".to_owned(),
+    };
+    let cookie = service.cookies.set(SESSION, session.id());
+    Ok(pages::redirect(&back, cookie))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ShopForm {
+    pub(crate) csrf: SecretString,
+    pub(crate) shop: String,
+}
+
+/// Begins to connect a shop. That changes state, so it takes a form that this program made for the
+/// person who is logged in.
+async fn connect(
+    State(service): Shared,
+    headers: HeaderMap,
+    Form(form): Form<ShopForm>,
+) -> Result<Response, Refusal> {
+    let session = session(&service, &headers).ok_or_else(Refusal::not_logged_in)?;
+    if !session.made(&form.csrf) {
+        return Err(Refusal::forged_form());
+    }
+    let mut begun = service
+        .hub
+        .authorize(&session.tenant, Shopify::ID)
+        .actor(session.actor.clone())
+        .account(form.shop);
+    // Several connects in one browser share its cookie.
+    if let Some(binding) = service.cookies.get(&headers, BINDING) {
+        begun = begun.binding(binding);
+    }
+    let authorization = begun.begin().await?;
+    let cookie = service.cookies.set(BINDING, authorization.binding());
+    let consent = service.as_browsers_see(authorization.url())?;
+    Ok(pages::redirect(consent.as_str(), cookie))
+}
+
+/// The redirect URI. The hub checks the state, the browser, the user and Shopify's signature, and
+/// exchanges the code.
+async fn callback(
+    State(service): Shared,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Redirect, Refusal> {
+    let session = session(&service, &headers).ok_or_else(Refusal::not_logged_in)?;
+    let binding = service.cookies.get(&headers, BINDING).unwrap_or_default();
+    let connected = service
+        .hub
+        .callback(Shopify::ID, query.as_deref().unwrap_or_default(), binding)
+        .actor(session.actor.clone())
+        .tenant(&session.tenant)
+        .await?;
+    let key = connected.connection().key();
+    // The shop is connected whether or not this works; connecting again tries again.
+    match service.subscribe(key).await {
+        Ok(made) => say(&format!("Connected. New webhook subscriptions: {made}.")),
+        Err(error) => say(&format!("Connected, but without webhooks: {error}")),
+    }
+    Ok(Redirect::to(&format!("/connections/{}", key.id)))
+}
+
+/// A connection's page. The tenant is that of the login, so nobody sees another's.
+async fn connection(
+    State(service): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Html<String>, Refusal> {
+    let session = session(&service, &headers).ok_or_else(Refusal::not_logged_in)?;
+    let id: ConnectionId = id.parse().map_err(connectors::Error::from)?;
+    let tenant = &session.tenant;
+    let key = service.hub.tenant(tenant).key(id);
+    let products = products(&service, &key).await;
+    // Read after the call, which may have changed it.
+    let connection = service.hub.tenant(tenant).get(id).await?;
+    let is_simulated = service.simulator.is_some();
+    Ok(pages::connection(
+        &session,
+        &connection,
+        &products,
+        is_simulated,
+    ))
+}
+
+async fn products(service: &Service, key: &ConnectionKey) -> connectors::Result<Vec<Product>> {
+    let client = service.hub.client::<ShopifyClient>(key).await?;
+    let list = ListProducts::new().with_page_size(u32::from(SHOWN));
+    let products = client.pages(list).items();
+    products.take(usize::from(SHOWN)).try_collect().await
+}
+
+/// The App URL: somebody installs the app from within Shopify. The signature says which shop, not
+/// who of this application's users they are: so they log in, and connect with a form of ours.
+async fn app_url(State(service): Shared, RawQuery(query): RawQuery) -> Result<Redirect, Refusal> {
+    let query = query.unwrap_or_default();
+    let now = service.clock.now();
+    let shop = service.shopify.verify_app_url(&service.app, now, &query)?;
+    Ok(Redirect::to(&format!("/?shop={shop}")))
+}
+
+/// Where Shopify posts. The body is the bytes that arrived: they are what is signed.
+async fn webhooks(State(service): Shared, headers: HeaderMap, body: Bytes) -> Response {
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::from_static(WEBHOOKS);
+    *request.headers_mut() = headers;
+    let response = match service.hub.receive(&Shopify::ID, request).await {
+        Ok(receipt) => receipt.response(),
+        Err(error) => Receipt::refusal(&error),
+    };
+    response.map(axum::body::Body::from)
+}

@@ -1,0 +1,188 @@
+//! What the service runs on.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use connectors::cipher::Keyring;
+use connectors::clock::SystemClock;
+use connectors::http::HttpClient;
+use connectors::shopify::endpoints::{CreateWebhookSubscription, ListWebhookSubscriptions};
+use connectors::shopify::sim::Simulator;
+use connectors::shopify::{Shopify, ShopifyClient, ShopifyConfig};
+use connectors::sqlite::SqliteStore;
+use connectors::{
+    App, AppKey, ConnectionKey, Connector, Delivered, DeliveryHandler, Hub, SystemRandom, TenantId,
+    oauth::random_token,
+};
+use futures_util::TryStreamExt;
+use secrecy::SecretString;
+use url::Url;
+
+use crate::Outcome;
+use crate::config::{CALLBACK, Real};
+use crate::session::{Cookies, Sessions};
+
+/// Where Shopify posts deliveries.
+pub(crate) const WEBHOOKS: &str = "/shopify/webhooks";
+/// The App URL: where Shopify sends people who open the app from within their shop.
+pub(crate) const APP_URL: &str = "/shopify/app";
+/// What is subscribed to, as GraphQL spells it.
+const TOPICS: [&str; 2] = ["APP_UNINSTALLED", "PRODUCTS_UPDATE"];
+
+/// All that the routes need.
+pub(crate) struct Service {
+    pub(crate) hub: Hub,
+    pub(crate) store: SqliteStore,
+    pub(crate) shopify: Shopify,
+    /// The registration, for what Shopify signs outside of a connect.
+    pub(crate) app: Arc<App>,
+    pub(crate) clock: SystemClock,
+    pub(crate) sessions: Sessions,
+    pub(crate) cookies: Cookies,
+    pub(crate) simulator: Option<Simulator>,
+    pub(crate) handled: Handled,
+    /// What browsers and Shopify call this program.
+    origin: Url,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+}
+
+/// What the application does with deliveries: here it counts them.
+#[derive(Clone, Default)]
+pub(crate) struct Handled(Arc<AtomicUsize>);
+
+impl Handled {
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl DeliveryHandler for Handled {
+    async fn handle(&self, delivery: &Delivered) -> connectors::Result<()> {
+        if delivery.connection().is_some() {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+impl Service {
+    /// With a simulated Shopify and keys that are forgotten.
+    pub(crate) async fn simulated(
+        origin: Url,
+        address: SocketAddr,
+        directory: &Path,
+    ) -> Outcome<Self> {
+        let simulator = Simulator::builder(SystemClock::new())
+            .with_redirect_uri(origin.join(CALLBACK)?)
+            .start()
+            .await?;
+        let config = ShopifyConfig::for_simulator(&simulator)?;
+        let keyring = Keyring::parse(&Keyring::generate()?)?;
+        let database = directory.join("connectors.db");
+        let sessions = Sessions::new(None);
+        let mut service = Self::new(config, keyring, &database, origin, address, sessions).await?;
+        service.simulator = Some(simulator);
+        Ok(service)
+    }
+
+    /// With the real Shopify. The second value is the password of the login: strangers can reach
+    /// the program through its tunnel.
+    pub(crate) async fn real(real: Real, address: SocketAddr) -> Outcome<(Self, SecretString)> {
+        let password = random_token(&SystemRandom::new())?;
+        let sessions = Sessions::new(Some(password.clone()));
+        let database = Path::new("shopify_oauth.db");
+        let service = Self::new(
+            real.shopify,
+            real.keyring,
+            database,
+            real.origin,
+            address,
+            sessions,
+        )
+        .await?;
+        Ok((service, password))
+    }
+
+    async fn new(
+        config: ShopifyConfig,
+        keyring: Keyring,
+        database: &Path,
+        origin: Url,
+        address: SocketAddr,
+        sessions: Sessions,
+    ) -> Outcome<Self> {
+        let mut transport = HttpClient::builder();
+        // Empty unless there is a simulator.
+        for opening in config.openings() {
+            transport = transport.with_opening(opening.clone());
+        }
+        let shopify = Shopify::new(config);
+        let apps = shopify.app_source().ok_or("no app is configured")?;
+        let store = SqliteStore::open(database).await?;
+        let handled = Handled::default();
+        let hub = Hub::builder()
+            .store(store.clone())
+            .cipher(keyring)
+            .transport(transport.build()?)
+            .connector(shopify.clone())
+            .on_delivery(handled.clone())
+            .build()?;
+        Ok(Self {
+            hub,
+            store,
+            app: apps
+                .app(&Shopify::ID, &TenantId::new("any")?, &AppKey::default())
+                .await?,
+            shopify,
+            clock: SystemClock::new(),
+            sessions,
+            cookies: Cookies::new(origin.scheme() == "https"),
+            simulator: None,
+            handled,
+            origin,
+            address,
+        })
+    }
+
+    /// The address of one of the program's own pages.
+    pub(crate) fn own(&self, path: &str) -> Outcome<Url> {
+        Ok(self.origin.join(path)?)
+    }
+
+    /// Where a browser finds the page that `url` names: a simulated shop is on this machine.
+    pub(crate) fn as_browsers_see(&self, url: &Url) -> connectors::Result<Url> {
+        match &self.simulator {
+            Some(simulator) => simulator.browser_url(url),
+            None => Ok(url.clone()),
+        }
+    }
+
+    /// Subscribes to what the shop does not tell yet, and says how many subscriptions are new.
+    pub(crate) async fn subscribe(&self, key: &ConnectionKey) -> Outcome<usize> {
+        let uri = self.own(WEBHOOKS)?;
+        if uri.scheme() != "https" {
+            // Shopify delivers to https only.
+            return Ok(0);
+        }
+        let client = self.hub.client::<ShopifyClient>(key).await?;
+        let list = ListWebhookSubscriptions::new().of_topics(TOPICS);
+        let present: Vec<_> = client.pages(list).items().try_collect().await?;
+        let mut made = 0;
+        for topic in TOPICS {
+            let is_present = |it: &connectors::shopify::models::WebhookSubscription| {
+                it.topic == topic && it.uri == uri.as_str()
+            };
+            if !present.iter().any(is_present) {
+                let create = CreateWebhookSubscription::new(topic, uri.as_str());
+                client.send(&create).await?;
+                made += 1;
+            }
+        }
+        Ok(made)
+    }
+}
