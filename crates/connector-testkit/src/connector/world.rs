@@ -226,9 +226,8 @@ impl World {
         answer: &TokenAnswer,
         before: Option<&Credential>,
     ) -> Credential {
-        let template = match self.description().api.first() {
-            Some(template) => template,
-            None => panic!("the description names no origin"),
+        let Some(template) = self.description().api.first() else {
+            panic!("the description names no origin");
         };
         let url = expect(
             template.url(self.host.as_deref().unwrap_or_default()),
