@@ -1,8 +1,9 @@
 //! The authorization URL.
 
 use connector_core::description::Pkce;
-use connector_core::oauth::AuthorizationRequest;
-use connector_core::{App, ErrorKind};
+use connector_core::http::Sent;
+use connector_core::oauth::{AuthorizationRequest, CodeExchange};
+use connector_core::{App, Credential, ErrorKind};
 use secrecy::ExposeSecret;
 use url::Url;
 
@@ -101,4 +102,44 @@ pub(super) async fn without_a_redirect_uri_there_is_no_authorization_url(world: 
         Ok(_) => panic!("an app without a redirect URI gets an authorization URL"),
         Err(error) => assert_eq!(error.kind(), ErrorKind::Configuration),
     }
+}
+
+pub(super) async fn without_its_host_an_account_is_not_reached(world: &World) {
+    let (callback, flow) = world.granted().await;
+    let request = AuthorizationRequest::new(&world.app, &flow.state, &flow.verifier);
+    assert!(
+        world.connector().authorization_url(&request).is_err(),
+        "an account without its host gets an authorization URL"
+    );
+    let Some(code) = callback.code() else {
+        panic!("the callback has no code");
+    };
+    let exchange = CodeExchange::new(&code, &flow.verifier);
+    let cx = world.cx();
+    match world.connector().exchange_code(&cx, &exchange).await {
+        Ok(_) => panic!("a code without its account's host is exchanged"),
+        Err(error) => assert_eq!(error.sent(), Sent::No, "{error:?}"),
+    }
+    assert_eq!(world.wire.count(), 0, "an exchange sent a request");
+
+    let whole = world.connect().await;
+    world.wire.take();
+    let mut bare = Credential::new(
+        whole.kind(),
+        whole.origin().clone(),
+        whole.secret().clone(),
+        whole.obtained_at(),
+    );
+    if let Some(refresh_token) = whole.refresh_token() {
+        bare = bare.with_refresh_token(refresh_token.clone());
+    }
+    assert!(
+        world.refresh(&bare).await.is_err() && world.identify(&bare).await.is_err(),
+        "a credential without its account's host is used"
+    );
+    assert_eq!(
+        world.wire.count(),
+        0,
+        "a refresh or identify sent a request"
+    );
 }

@@ -91,7 +91,8 @@ pub enum Consent {
     Deny,
 }
 
-/// What goes wrong with one request to the token endpoint.
+/// What goes wrong with one request to the token endpoint. A fixture that cannot do one of these
+/// does not compile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenFault {
     /// It takes this long on the fixture's clock before anything is done. Then all is well.

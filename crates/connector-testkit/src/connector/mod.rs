@@ -102,6 +102,7 @@ macro_rules! connector_cases {
                 the_authorization_url_asks_for_the_scopes [Authorization Scopes]
                 the_authorization_url_holds_no_secret [Authorization]
                 without_a_redirect_uri_there_is_no_authorization_url [Authorization]
+                without_its_host_an_account_is_not_reached [Authorization AccountHost]
             }
             callback {
                 a_right_callback_passes [Authorization]

@@ -1,7 +1,7 @@
 //! A strict provider in memory, whose rules are those of a description.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -77,7 +77,10 @@ pub(crate) fn sign(secret: &str, message: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 /// What a callback's signature is over: all other parameters, in the order of their names.
@@ -383,9 +386,10 @@ impl HttpTransport for Provider {
     ) -> Result<http::Response<Bytes>, TransportError> {
         let broken = || Err(TransportError::new(TransportErrorKind::Broken, Sent::Maybe));
         let url = Url::parse(&outbound.request.uri().to_string()).unwrap();
-        let fault = match self.is_token(&url) {
-            true => self.state().faults.pop_front(),
-            false => None,
+        let fault = if self.is_token(&url) {
+            self.state().faults.pop_front()
+        } else {
+            None
         };
         match &fault {
             Some(TokenFault::DropBefore) => return broken(),

@@ -42,6 +42,7 @@ pub(crate) enum Wrong {
     ScopesWithCommas,
     SecretInUrl,
     NoRedirectUri,
+    HostGuessed,
     // The callback.
     HalfTheCallbackSignature,
     SignatureOptional,
@@ -102,7 +103,7 @@ pub(crate) struct Tested {
     description: Description,
     signs: bool,
     wrong: Option<Wrong>,
-    /// What a connector should not keep.
+    // Hooks keep no state; some faults do.
     kept: Mutex<Option<AccountKey>>,
     kept_token: Mutex<Option<(SecretString, SecretString)>>,
     seen_secrets: Mutex<Vec<SecretString>>,
@@ -245,10 +246,8 @@ impl Tested {
     fn refused(&self, error: ExchangeError, response: &http::Response<Bytes>) -> ExchangeError {
         let sent = error.sent();
         let class = match (self.wrong, error.class()) {
-            (Some(Wrong::DeadIsTransient), ExchangeClass::DeadGrant) => {
-                ExchangeClass::Transient { after: None }
-            }
-            (Some(Wrong::WaitForgotten), ExchangeClass::Transient { .. }) => {
+            (Some(Wrong::DeadIsTransient), ExchangeClass::DeadGrant)
+            | (Some(Wrong::WaitForgotten), ExchangeClass::Transient { .. }) => {
                 ExchangeClass::Transient { after: None }
             }
             (Some(Wrong::BodyQuoted), class) => {
@@ -456,8 +455,12 @@ impl Connector for Tested {
         let app = request.app.clone().with_redirect_uri(redirect_uri);
         let anyway = AuthorizationRequest::new(&app, request.state, request.verifier)
             .with_account_host(request.account_host);
+        let guessed = AuthorizationRequest::new(request.app, request.state, request.verifier)
+            .with_account_host(Some("first-account.crew.example"));
         let request = if self.is(Wrong::NoRedirectUri) {
             &anyway
+        } else if self.is(Wrong::HostGuessed) && request.account_host.is_none() {
+            &guessed
         } else {
             request
         };
@@ -523,9 +526,10 @@ impl Connector for Tested {
         cx: &Context<'_>,
         exchange: &CodeExchange<'_>,
     ) -> Result<TokenAnswer, ExchangeError> {
-        let _turn = match self.is(Wrong::OneAtATime) {
-            true => Some(self.gate.lock().await),
-            false => None,
+        let _turn = if self.is(Wrong::OneAtATime) {
+            Some(self.gate.lock().await)
+        } else {
+            None
         };
         if self.is(Wrong::CodeRemembered) {
             let kept = self.kept_token.lock().unwrap().clone();
