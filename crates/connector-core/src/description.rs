@@ -211,7 +211,8 @@ impl EndpointTemplate {
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] if it is not an https URL with a host name, or if the
-    /// placeholder stands anywhere but in the place of the host.
+    /// placeholder stands anywhere but in the place of the host; [`ErrorKind::InvalidInput`] if it
+    /// needs the account's host and `account_host` is empty.
     pub fn url(&self, account_host: &str) -> Result<Url> {
         let wrong = || {
             Error::new(
@@ -220,6 +221,14 @@ impl EndpointTemplate {
                 "the endpoint is not an https URL with a host name; correct the description",
             )
         };
+        // A URL parser takes the first segment of the path for a host that is empty.
+        if account_host.is_empty() && self.wants_account() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "endpoint_template.url",
+                "every account of the provider has its own host; name the account",
+            ));
+        }
         let text = match self.0.strip_prefix("https://{account}") {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => {
                 format!("https://{account_host}{rest}")
@@ -645,6 +654,8 @@ mod tests {
             good.url("a.example").unwrap().as_str(),
             "https://a.example/admin/token"
         );
+        let error = good.url("").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "no host is named");
         for bad in [
             "http://{account}/x",
             "https://{account}.evil.example/x",

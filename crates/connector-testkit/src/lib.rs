@@ -12,6 +12,11 @@
 //! ```
 //!
 //! A cipher's tests apply [`cipher_suite!`] to a [`CipherFixture`](cipher::CipherFixture).
+//!
+//! A provider's tests apply [`connector_suite!`] to a [`ConnectorFixture`](connector::ConnectorFixture):
+//! its connector in front of a simulator of the provider. Which cases apply follows from the
+//! connector's description.
+//!
 //! [`history`] records what concurrent callers of a store saw, and judges it afterwards.
 
 #![forbid(unsafe_code)]
@@ -20,6 +25,7 @@
 pub mod artefacts;
 pub mod cipher;
 mod config;
+pub mod connector;
 mod fixture;
 pub mod history;
 pub mod kill;

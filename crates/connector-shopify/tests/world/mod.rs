@@ -67,15 +67,6 @@ impl World {
         Context::new(&self.app, &*self.transport, &self.clock)
     }
 
-    /// A transport whose deadlines are on the world's clock.
-    pub(crate) fn timed_transport(&self) -> HttpClient {
-        let mut transport = HttpClient::builder().with_clock(Arc::new(self.clock.clone()));
-        for opening in self.shopify.config().openings() {
-            transport = transport.with_opening(opening.clone());
-        }
-        transport.build().unwrap()
-    }
-
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }

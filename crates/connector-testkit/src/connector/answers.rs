@@ -1,0 +1,290 @@
+//! Token requests that go wrong, and what hooks make of it.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::pin::pin;
+use std::time::Duration;
+
+use connector_core::clock::Clock;
+use connector_core::http::Sent;
+use connector_core::oauth::{ExchangeClass, ExchangeError};
+use connector_core::{ErrorKind, Retry};
+use futures_util::future::{Either, select};
+
+use super::fixture::TokenFault;
+use super::say;
+use super::world::{Exchange, Failed, World, answer, expect};
+
+/// A bad answer and what contract sections 5 and 6 make of it.
+struct Bad {
+    fault: TokenFault,
+    class: ExchangeClass,
+    sent: Sent,
+}
+
+const fn transient(seconds: Option<u64>) -> ExchangeClass {
+    ExchangeClass::Transient {
+        after: match seconds {
+            Some(seconds) => Some(Duration::from_secs(seconds)),
+            None => None,
+        },
+    }
+}
+
+fn with_header(status: u16, name: &'static str, value: String) -> TokenFault {
+    TokenFault::Answer {
+        status,
+        headers: vec![(name, value)],
+        body: String::new(),
+    }
+}
+
+/// Every bad answer. The codes of RFC 6749 mean what it says unless the description says more.
+fn table(world: &World) -> Vec<Bad> {
+    use ExchangeClass::{AppFault, DeadGrant, Malformed, SiblingWon};
+    let codes = &world.description().error_codes;
+    let is_certain = |code: &str| codes.app_fault_certain.iter().any(|known| known == code);
+    let app_fault = |code: &str| AppFault {
+        certain: is_certain(code),
+    };
+    let now = world.fixture.clock().now();
+    let seconds = u64::try_from(now.as_unix_seconds()).unwrap_or_default();
+    let soon = std::time::UNIX_EPOCH + Duration::from_secs(seconds + 30);
+    let html = "<html><title>Bad gateway</title></html>";
+    let error = |code: &str| format!(r#"{{"error":"{code}","error_description":"no"}}"#);
+    let answered = [
+        (answer(400, error("invalid_grant")), DeadGrant),
+        (answer(200, error("invalid_grant")), DeadGrant),
+        (answer(400, error("invalid_request")), Malformed),
+        (
+            answer(401, error("invalid_client")),
+            app_fault("invalid_client"),
+        ),
+        (
+            answer(400, error("unauthorized_client")),
+            app_fault("unauthorized_client"),
+        ),
+        (answer(401, ""), AppFault { certain: false }),
+        (answer(409, ""), SiblingWon),
+        (answer(429, ""), transient(None)),
+        (
+            with_header(429, "retry-after", "7".to_owned()),
+            transient(Some(7)),
+        ),
+        (
+            with_header(429, "retry-after", httpdate::fmt_http_date(soon)),
+            transient(Some(30)),
+        ),
+        (
+            with_header(429, "retry-after", "later".to_owned()),
+            transient(None),
+        ),
+    ];
+    let open = [
+        (answer(200, html), Malformed),
+        (answer(200, ""), Malformed),
+        (answer(200, "[]"), Malformed),
+        (answer(200, r#"{"access_token":"a","#), Malformed),
+        (answer(200, r#"{"access_token":""}"#), Malformed),
+        (answer(200, r#"{"token_type":"bearer"}"#), Malformed),
+        (answer(200, "x".repeat(10 * 1024 * 1024)), Malformed),
+        (answer(403, html), Malformed),
+        (answer(500, ""), transient(None)),
+        // A gateway may answer for a provider that has acted.
+        (answer(500, error("invalid_grant")), transient(None)),
+        (answer(502, html), transient(None)),
+        (
+            with_header(503, "retry-after", "120".to_owned()),
+            transient(Some(120)),
+        ),
+        (TokenFault::DropBefore, transient(None)),
+        (TokenFault::DropAfter, transient(None)),
+        (TokenFault::Truncate, transient(None)),
+    ];
+    let bad = |sent| move |(fault, class)| Bad { fault, class, sent };
+    answered
+        .into_iter()
+        .map(bad(Sent::Answered))
+        .chain(open.into_iter().map(bad(Sent::Maybe)))
+        .collect()
+}
+
+/// The error's own advice is that of its class.
+fn check_advice(what: &str, error: &ExchangeError) {
+    let (kind, retry) = (error.error().kind(), error.error().retry());
+    match error.class() {
+        ExchangeClass::Transient { after: Some(after) } => {
+            assert_eq!(retry, Retry::After(after), "{what}: the wait is lost");
+        }
+        ExchangeClass::DeadGrant => {
+            assert_eq!(kind, ErrorKind::NeedsReauthorization, "{what}");
+        }
+        ExchangeClass::AppFault { .. } => assert_eq!(kind, ErrorKind::AppMisconfigured, "{what}"),
+        _ => assert_ne!(kind, ErrorKind::NeedsReauthorization, "{what}"),
+    }
+}
+
+async fn every_bad_answer_has_its_class(world: &World, exchange: Exchange) {
+    let table = table(world);
+    let count = table.len();
+    for Bad { fault, class, sent } in table {
+        let Failed { what, error } = world.failed(exchange, fault).await;
+        assert_eq!((error.class(), error.sent()), (class, sent), "{what}");
+        check_advice(&what, &error);
+    }
+    say(&format!("bad token answers to a {exchange:?}: {count}"));
+}
+
+pub(super) async fn a_bad_answer_to_a_code_has_its_class(world: &World) {
+    every_bad_answer_has_its_class(world, Exchange::Code).await;
+}
+
+pub(super) async fn a_bad_answer_to_a_refresh_has_its_class(world: &World) {
+    every_bad_answer_has_its_class(world, Exchange::Refresh).await;
+}
+
+/// Codes are always exchanged; whether there is something to refresh, the answer tells.
+async fn exchanges(world: &World) -> Vec<Exchange> {
+    let mut exchanges = vec![Exchange::Code];
+    if world.connect().await.refresh_token().is_some() {
+        exchanges.push(Exchange::Refresh);
+    }
+    exchanges
+}
+
+pub(super) async fn a_failed_token_request_is_not_repeated(world: &World) {
+    for exchange in exchanges(world).await {
+        for fault in [
+            answer(500, ""),
+            answer(429, ""),
+            with_header(503, "retry-after", "0".to_owned()),
+            answer(200, "<html>"),
+            answer(401, ""),
+            answer(409, ""),
+            TokenFault::DropBefore,
+            TokenFault::DropAfter,
+        ] {
+            let Failed { what, .. } = world.failed(exchange, fault).await;
+            assert_eq!(world.wire.count(), 1, "{what}: requests");
+        }
+    }
+}
+
+async fn too_late_an_answer_leaves_open_what_happened(world: &World, exchange: Exchange) {
+    let clock = world.fixture.clock();
+    let slow = TokenFault::Slow(Duration::from_secs(3600));
+    let failing = pin!(world.failed(exchange, slow));
+    let passing = pin!(async {
+        // The transport's deadline, and the provider's delay.
+        clock.wait_for_sleepers(2).await;
+        let sent = world.wire.take();
+        clock.advance(sent.last().map_or(Duration::ZERO, |seen| seen.timeout));
+        pending::<Infallible>().await
+    });
+    let Failed { what, error } = match select(failing, passing).await {
+        Either::Left((failed, _)) => failed,
+        Either::Right((never, _)) => match never {},
+    };
+    assert_eq!(
+        (error.class(), error.sent()),
+        (transient(None), Sent::Maybe),
+        "{what}"
+    );
+    assert_eq!(error.error().kind(), ErrorKind::Timeout, "{what}");
+}
+
+pub(super) async fn a_code_answered_too_late_leaves_open_what_happened(world: &World) {
+    too_late_an_answer_leaves_open_what_happened(world, Exchange::Code).await;
+}
+
+pub(super) async fn a_refresh_answered_too_late_leaves_open_what_happened(world: &World) {
+    too_late_an_answer_leaves_open_what_happened(world, Exchange::Refresh).await;
+}
+
+pub(super) async fn described_error_codes_have_their_class(world: &World) {
+    let mut tried = 0;
+    for (code, list) in super::description::codes(world.description()) {
+        let class = match list {
+            "dead_grant" => ExchangeClass::DeadGrant,
+            "app_fault" => ExchangeClass::AppFault { certain: false },
+            "app_fault_certain" => ExchangeClass::AppFault { certain: true },
+            "sibling_won" => ExchangeClass::SiblingWon,
+            _ => transient(None),
+        };
+        for exchange in exchanges(world).await {
+            let body = format!(r#"{{"error":"{code}"}}"#);
+            let Failed { what, error } = world.failed(exchange, answer(400, body)).await;
+            assert_eq!(
+                (error.class(), error.sent()),
+                (class, Sent::Answered),
+                "{what}"
+            );
+            tried += 1;
+        }
+    }
+    assert!(tried > 0, "no code was tried");
+    say(&format!("described error codes: {tried}"));
+}
+
+pub(super) async fn odd_but_good_answers_are_understood(world: &World) {
+    let edited = async |changes: Vec<(&'static str, Option<&'static str>)>| {
+        let (callback, flow) = world.granted().await;
+        world.fixture.fault(TokenFault::Edit(changes));
+        expect(
+            world.exchange(&callback, &flow).await,
+            "an odd but good answer",
+        )
+    };
+    let seconds = |answer: &connector_core::oauth::TokenAnswer| answer.expires_in();
+    for (written, read) in [
+        ("\"3599\"", Some(3599)),
+        ("3599", Some(3599)),
+        ("3599.5", Some(3599)),
+        ("null", None),
+        ("-1", None),
+        ("\"soon\"", None),
+        ("1e300", None),
+        ("{}", None),
+    ] {
+        let answer = edited(vec![("expires_in", Some(written))]).await;
+        assert_eq!(seconds(&answer), read.map(Duration::from_secs), "{written}");
+    }
+    let answer = edited(vec![("expires_in", None), ("token_type", None)]).await;
+    assert_eq!(seconds(&answer), None, "an answer without `expires_in`");
+    let answer = edited(vec![("refresh_token", None), ("unheard_of", Some("[{}]"))]).await;
+    assert!(answer.refresh_token().is_none());
+
+    let credential = world.connect().await;
+    let Some(before) = credential.refresh_token() else {
+        return;
+    };
+    world
+        .fixture
+        .fault(TokenFault::Edit(vec![("refresh_token", None)]));
+    let refreshed = world.connector().refresh(&world.cx(), &credential).await;
+    let answer = expect(refreshed, "a refresh whose answer has no refresh token");
+    let kept = answer.refresh_token();
+    assert!(
+        kept.is_none_or(|kept| super::world::same(kept, before)),
+        "a refresh token is made up"
+    );
+}
+
+pub(super) async fn redirects_are_not_followed(world: &World) {
+    let endpoint = world.description().token.as_ref().map(|it| &it.endpoint);
+    let Some(endpoint) = endpoint else {
+        panic!("the case needs a token endpoint");
+    };
+    let host = world.host.as_deref().unwrap_or_default();
+    let here = expect(endpoint.url(host), "the token endpoint");
+    for exchange in exchanges(world).await {
+        for status in [301, 302, 303, 307, 308] {
+            for target in ["https://evil.example/token", here.as_str()] {
+                let fault = with_header(status, "location", target.to_owned());
+                let Failed { what, error } = world.failed(exchange, fault).await;
+                assert_eq!(world.wire.count(), 1, "{what}: requests");
+                assert_eq!(error.sent(), Sent::Maybe, "{what}");
+            }
+        }
+    }
+}

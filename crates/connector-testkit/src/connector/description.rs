@@ -1,0 +1,204 @@
+//! The description, and the hosts that accounts may have.
+
+use std::collections::BTreeMap;
+
+use connector_core::description::Description;
+use connector_core::oauth::{Grace, RotationClass};
+use connector_core::{ErrorKind, ProviderId};
+
+use super::say;
+use super::world::{World, expect};
+
+/// Every error code of a description, with the name of its list.
+pub(super) fn codes(description: &Description) -> impl Iterator<Item = (&str, &'static str)> {
+    let codes = &description.error_codes;
+    [
+        (&codes.dead_grant, "dead_grant"),
+        (&codes.app_fault, "app_fault"),
+        (&codes.app_fault_certain, "app_fault_certain"),
+        (&codes.sibling_won, "sibling_won"),
+        (&codes.transient, "transient"),
+    ]
+    .into_iter()
+    .flat_map(|(list, name)| list.iter().map(move |code| (code.as_str(), name)))
+}
+
+pub(super) async fn the_description_is_valid(world: &World) {
+    let description = world.description();
+    expect(description.validate(), "the description's own check");
+    expect(
+        ProviderId::new(description.provider.as_str()),
+        "the provider's id",
+    );
+    assert!(!description.name.trim().is_empty(), "the name is empty");
+    let lifetimes = &description.lifetimes;
+    assert!(
+        lifetimes.access_seconds > 0,
+        "`lifetimes.access_seconds` is 0"
+    );
+    for (field, seconds) in [
+        ("refresh_seconds", lifetimes.refresh_seconds),
+        ("idle_seconds", lifetimes.idle_seconds),
+    ] {
+        assert_ne!(seconds, Some(0), "`lifetimes.{field}` is 0");
+    }
+    if let RotationClass::Grace(
+        Grace::Time { seconds }
+        | Grace::UntilSuccessorUsed {
+            max_seconds: seconds,
+        },
+    ) = description.rotation
+    {
+        assert!(seconds > 0, "a grace of 0 seconds is none: say `strict`");
+    }
+}
+
+pub(super) async fn required_scopes_are_asked_for(world: &World) {
+    let scopes = &world.description().scopes;
+    let asked = scopes.default.iter().chain(&scopes.required);
+    for scope in asked {
+        assert!(
+            !scope.is_empty() && !scope.contains([scopes.separator, ' ']),
+            "{scope:?} is not one scope"
+        );
+    }
+    if scopes.default.is_empty() && scopes.required.is_empty() {
+        return;
+    }
+    for scope in &scopes.required {
+        assert!(
+            scopes.default.contains(scope),
+            "{scope:?} is required and not asked for: add it to `scopes.default`"
+        );
+    }
+}
+
+pub(super) async fn an_error_code_has_one_meaning(world: &World) {
+    let mut known: BTreeMap<&str, &str> = BTreeMap::new();
+    for (code, list) in codes(world.description()) {
+        assert!(!code.is_empty(), "`error_codes.{list}` has an empty code");
+        if let Some(other) = known.insert(code, list) {
+            panic!("the error code {code:?} stands in `{other}` and in `{list}`");
+        }
+    }
+}
+
+pub(super) async fn an_account_host_has_one_accepted_form(world: &World) {
+    let connector = world.connector();
+    let Some(text) = world.fixture.account() else {
+        panic!("accounts have hosts of their own: the fixture must name an account");
+    };
+    let host = expect(connector.account_host(text), "the account to connect");
+    let Some(host) = host else {
+        panic!("accounts have hosts of their own, but {text:?} leads to none");
+    };
+    for spelling in [
+        host.clone(),
+        host.to_ascii_uppercase(),
+        format!(" {host}\t"),
+    ] {
+        assert_eq!(
+            expect(connector.account_host(&spelling), "another spelling"),
+            Some(host.clone()),
+            "{spelling:?}"
+        );
+    }
+}
+
+pub(super) async fn hostile_account_hosts_are_refused(world: &World) {
+    const BEFORE: [&str; 22] = [
+        "",
+        "user@",
+        "user:pass@",
+        "evil.example/",
+        "evil.example#",
+        "evil.example?",
+        "evil.example\\",
+        "evil.example%2f",
+        "//",
+        "ftp://",
+        "javascript:",
+        "data:",
+        ".",
+        "a.b.",
+        "%",
+        "\u{ff53}",
+        "https://https://",
+        "http://https://",
+        "127.0.0.1/",
+        "[::1]/",
+        "a\n",
+        "a\0",
+    ];
+    const AFTER: [&str; 19] = [
+        "",
+        ":443",
+        ":8080",
+        "?x",
+        "#x",
+        "/x",
+        "/..",
+        "\\x",
+        "@evil.example",
+        "%2eevil.example",
+        ".evil.example",
+        ".",
+        "..",
+        " evil.example",
+        "\0",
+        "\u{202e}",
+        ",evil.example",
+        ";x",
+        "&x",
+    ];
+    const ALONE: [&str; 12] = [
+        "",
+        " ",
+        "127.0.0.1",
+        "[::1]",
+        "169.254.169.254",
+        "0x7f.1",
+        "evil.example",
+        "https://evil.example",
+        "//evil.example",
+        "localhost:8080",
+        "a b",
+        "\u{0}",
+    ];
+    let connector = world.connector();
+    let host = world.host.as_deref().unwrap_or_default();
+    let mut hostile: Vec<String> = BEFORE
+        .iter()
+        .flat_map(|before| AFTER.map(|after| format!("{before}{host}{after}")))
+        .collect();
+    // The first is the host itself.
+    hostile.remove(0);
+    hostile.extend(ALONE.map(str::to_owned));
+    let (label, rest) = host.split_once('.').unwrap_or((host, ""));
+    for label in [
+        "-a",
+        "a_b",
+        "a.b",
+        "a b",
+        "sh\u{f6}p",
+        "s\u{131}",
+        "a%2eb",
+        "",
+        &"a".repeat(64),
+    ] {
+        hostile.push(format!("{label}.{rest}"));
+    }
+    for ending in ["", "m", "..", ".evil.example", "@evil.example"] {
+        hostile.push(format!("{label}.evil.{rest}{ending}"));
+    }
+    hostile.extend(world.fixture.hostile_accounts());
+    for text in &hostile {
+        match connector.account_host(text) {
+            Ok(accepted) => panic!("{text:?} is taken for the account host {accepted:?}"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text:?}"),
+        }
+    }
+    assert!(hostile.len() >= 200, "too few texts were tried");
+    assert_eq!(world.wire.count(), 0, "a request was sent");
+    say(&format!("hostile account hosts refused: {}", hostile.len()));
+}

@@ -1,0 +1,384 @@
+//! Token requests that go well: what goes out, and where to.
+
+use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use connector_core::description::{BodyEncoding, ClientAuthentication, EndpointTemplate, Pkce};
+use connector_core::http::{Lane, Origin, Sent};
+use connector_core::oauth::ExchangeClass;
+use futures_util::future::{BoxFuture, FutureExt, join_all};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
+use url::{Url, form_urlencoded};
+
+use super::fixture::{Consent, TokenFault};
+use super::wire::Seen;
+use super::world::{World, expect};
+
+/// The longest that a request to a token endpoint may take: what claims are reckoned with.
+const DEADLINE: Duration = Duration::from_secs(15);
+const LONGEST_TOKEN_ANSWER: usize = 1024 * 1024;
+const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
+
+/// The requests of one life: the code is exchanged, the account identified, the token refreshed
+/// where it can be, and revoked where it can be.
+async fn life(world: &World, strange: bool) -> Life {
+    // Providers name places in their answers; none of these is one that a token may go to.
+    let strange_answer = || {
+        TokenFault::Edit(vec![
+            ("instance_url", Some(r#""https://evil.example""#)),
+            ("api_domain", Some(r#""https://evil.example""#)),
+            ("token_endpoint", Some(r#""https://evil.example/token""#)),
+            ("id", Some(r#""https://evil.example/id""#)),
+        ])
+    };
+    let (callback, flow) = world.granted().await;
+    if strange {
+        world.fixture.fault(strange_answer());
+    }
+    let answer = expect(world.exchange(&callback, &flow).await, "the exchange");
+    let exchange = world.wire.take();
+    let mut credential = world.credential(&answer, None);
+    world.identified(&credential).await;
+    let mut others = world.wire.take();
+    let mut refresh = Vec::new();
+    if credential.refresh_token().is_some() {
+        if strange {
+            world.fixture.fault(strange_answer());
+        }
+        credential = world.refreshed(&credential).await;
+        refresh = world.wire.take();
+        world.identified(&credential).await;
+    }
+    if world.description().revocation.is_some() {
+        let revoked = world.connector().revoke(&world.cx(), &credential).await;
+        expect(revoked, "the revocation");
+    }
+    others.extend(world.wire.take());
+    Life {
+        verifier: flow.verifier.secret().clone(),
+        exchange,
+        refresh,
+        others,
+    }
+}
+
+struct Life {
+    verifier: SecretString,
+    exchange: Vec<Seen>,
+    refresh: Vec<Seen>,
+    others: Vec<Seen>,
+}
+
+impl Life {
+    fn tokens(&self) -> impl Iterator<Item = &Seen> {
+        self.exchange.iter().chain(&self.refresh)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Seen> {
+        self.tokens().chain(&self.others)
+    }
+}
+
+/// The fields of a token request, as the description says that they are written.
+fn fields(world: &World, seen: &Seen) -> Vec<(String, String)> {
+    let endpoint = world.description().token.as_ref();
+    let pairs = |body: &[u8]| form_urlencoded::parse(body).into_owned().collect();
+    match endpoint.map(|it| it.encoding) {
+        Some(BodyEncoding::Json) => {
+            let object: Map<String, Value> = serde_json::from_slice(&seen.body).unwrap_or_default();
+            let texts = object.into_iter().filter_map(|(name, value)| match value {
+                Value::String(text) => Some((name, text)),
+                _ => None,
+            });
+            texts.collect()
+        }
+        _ => pairs(&seen.body),
+    }
+}
+
+fn field(fields: &[(String, String)], name: &str) -> Option<String> {
+    let mut values = fields.iter().filter(|(its_name, _)| its_name == name);
+    let value = values.next().map(|(_, value)| value.clone());
+    assert!(values.next().is_none(), "{name} stands there twice");
+    value
+}
+
+pub(super) async fn a_code_is_good_once(world: &World) {
+    let (callback, flow) = world.granted().await;
+    expect(world.exchange(&callback, &flow).await, "the exchange");
+    match world.exchange(&callback, &flow).await {
+        Ok(_) => panic!("a code that was used brings a second token"),
+        Err(error) => {
+            assert_eq!(error.sent(), Sent::Answered, "{error:?}");
+            assert!(
+                !matches!(error.class(), ExchangeClass::Transient { .. }),
+                "a used code is not tried again: {error:?}"
+            );
+        }
+    }
+}
+
+pub(super) async fn token_requests_stay_inside_their_bounds(world: &World) {
+    let life = life(world, false).await;
+    let token = world.description().token.as_ref();
+    let Some(endpoint) = token.map(|it| &it.endpoint) else {
+        panic!("the case needs a token endpoint");
+    };
+    let host = world.host.as_deref().unwrap_or_default();
+    let endpoint = expect(endpoint.url(host), "the token endpoint");
+    assert_eq!(life.exchange.len(), 1, "requests of one exchange");
+    assert!(life.refresh.len() <= 1, "requests of one refresh");
+    for seen in life.tokens() {
+        assert_eq!(seen.method, http::Method::POST);
+        assert!(
+            seen.url == endpoint.as_str(),
+            "a token request goes elsewhere than the description says"
+        );
+        assert!(
+            seen.longest_answer <= LONGEST_TOKEN_ANSWER,
+            "a token answer of {} bytes is read",
+            seen.longest_answer
+        );
+    }
+    for seen in life.all() {
+        assert_eq!(seen.lane, Lane::Token, "the lane of a credential's request");
+        assert!(
+            seen.timeout <= DEADLINE,
+            "a request may take {:?}",
+            seen.timeout
+        );
+        assert!(
+            seen.longest_answer <= LONGEST_ANSWER,
+            "an answer of {} bytes is read",
+            seen.longest_answer
+        );
+    }
+}
+
+pub(super) async fn token_requests_are_written_as_described(world: &World) {
+    let token = world.description().token.as_ref();
+    let wanted = match token.map(|it| it.encoding) {
+        Some(BodyEncoding::Json) => "application/json",
+        _ => "application/x-www-form-urlencoded",
+    };
+    let life = life(world, false).await;
+    for seen in life.tokens() {
+        let kind = seen.headers.get(CONTENT_TYPE).map(|it| it.to_str());
+        let kind = kind.and_then(Result::ok).unwrap_or_default();
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        assert_eq!(essence, wanted);
+        assert!(!fields(world, seen).is_empty(), "the body has no fields");
+    }
+    for seen in &life.exchange {
+        let fields = fields(world, seen);
+        assert!(field(&fields, "code").is_some(), "the exchange has no code");
+        let parameters = token.iter().flat_map(|it| &it.exchange_parameters);
+        for (name, value) in parameters {
+            assert_eq!(field(&fields, name).as_ref(), Some(value), "{name}");
+        }
+    }
+    for seen in &life.refresh {
+        let fields = fields(world, seen);
+        assert_eq!(
+            field(&fields, "grant_type").as_deref(),
+            Some("refresh_token")
+        );
+        assert!(
+            field(&fields, "refresh_token").is_some(),
+            "the refresh has no refresh token"
+        );
+    }
+}
+
+pub(super) async fn the_client_authenticates_as_described(world: &World) {
+    let token = world.description().token.as_ref();
+    let authentication = token.map(|it| it.client_authentication);
+    let id = world.app.client_id();
+    let secret = world.app.client_secret();
+    let secret = secret.map(|it| it.expose_secret().to_owned());
+    // One that was replaced still verifies, and is never sent.
+    let mut secrets = world.app.client_secrets().to_vec();
+    secrets.push(SecretString::from("an-old-secret"));
+    let app = world.app_with(&secrets);
+    let cx = world.cx_of(&app);
+    let credential = world.connect().await;
+    world.wire.take();
+    if credential.refresh_token().is_some() {
+        let refreshed = world.connector().refresh(&cx, &credential).await;
+        expect(refreshed, "a refresh while a secret is being replaced");
+    }
+    let mut seen = world.wire.take();
+    seen.extend(life(world, false).await.exchange);
+    for seen in &seen {
+        let fields = fields(world, seen);
+        let header = seen.headers.get(AUTHORIZATION);
+        if let (Some(ClientAuthentication::Basic), Some(secret)) = (authentication, &secret) {
+            let Some(header) = header else {
+                panic!("the client sends no Authorization header");
+            };
+            let encode = |text: &str| -> String {
+                form_urlencoded::byte_serialize(text.as_bytes()).collect()
+            };
+            let wanted = STANDARD.encode(format!("{}:{}", encode(id), encode(secret)));
+            let wanted = format!("Basic {wanted}");
+            assert!(
+                header.as_bytes() == wanted.as_bytes(),
+                "the client's id and secret are not in the Authorization header"
+            );
+            assert!(header.is_sensitive(), "the header is not marked sensitive");
+            assert!(
+                field(&fields, "client_secret").is_none(),
+                "the client secret is in the body too"
+            );
+        } else {
+            assert_eq!(field(&fields, "client_id").as_deref(), Some(id));
+            assert!(
+                field(&fields, "client_secret") == secret,
+                "the body's client secret is not the app's first"
+            );
+            assert!(header.is_none(), "the client authenticates twice");
+        }
+    }
+}
+
+pub(super) async fn the_verifier_is_sent_with_the_code_where_described(world: &World) {
+    let authorization = world.description().authorization.as_ref();
+    let pkce = authorization.is_some_and(|it| it.pkce == Pkce::S256);
+    let life = life(world, false).await;
+    for seen in &life.exchange {
+        let sent = field(&fields(world, seen), "code_verifier");
+        let wanted = pkce.then(|| life.verifier.expose_secret().to_owned());
+        assert!(
+            sent == wanted,
+            "the exchange {} the flow's verifier",
+            if pkce { "lacks" } else { "shows" }
+        );
+    }
+    for seen in &life.refresh {
+        let sent = field(&fields(world, seen), "code_verifier");
+        assert!(sent.is_none(), "a refresh sends a code verifier");
+    }
+}
+
+pub(super) async fn granted_scopes_are_those_of_the_answer(world: &World) {
+    let asked = world.scopes();
+    let (Some(first), Some(last)) = (asked.first(), asked.last()) else {
+        panic!("the case needs scopes");
+    };
+    assert_ne!(first, last, "the fixture's app must ask for two scopes");
+    let consent = Consent::GrantOnly(vec![first.clone()]);
+    let Some((callback, flow)) = world.callback(&consent).await else {
+        panic!("the fixture sends no browser back after a consent");
+    };
+    let answer = expect(world.exchange(&callback, &flow).await, "the exchange");
+    let check = |scopes: Option<&[String]>, when: &str| {
+        let Some(scopes) = scopes else {
+            panic!("{when}: the answer's scopes are lost; then all would count as granted");
+        };
+        assert!(scopes.contains(first), "{when}: {first} was granted");
+        assert!(!scopes.contains(last), "{when}: {last} was not granted");
+    };
+    check(answer.scopes(), "after the exchange");
+    let credential = world.credential(&answer, None);
+    if credential.refresh_token().is_some() {
+        let renewed = world.refreshed(&credential).await;
+        check(Some(renewed.scopes()), "after a refresh");
+    }
+}
+
+pub(super) async fn no_request_leaves_for_another_origin(world: &World) {
+    let description = world.description();
+    let host = world.host.as_deref().unwrap_or_default();
+    let named: Vec<&EndpointTemplate> = description
+        .api
+        .iter()
+        .chain(description.token.iter().map(|it| &it.endpoint))
+        .chain(description.revocation.iter().map(|it| &it.endpoint))
+        .chain(description.identity.iter().map(|it| &it.endpoint))
+        .collect();
+    let origins: BTreeSet<Origin> = named
+        .into_iter()
+        .map(|template| {
+            let url = expect(template.url(host), "a described endpoint");
+            expect(Origin::of(&url), "its origin")
+        })
+        .collect();
+    let life = life(world, true).await;
+    let mut seen = 0;
+    for request in life.all() {
+        seen += 1;
+        let origin = Url::parse(&request.url).ok();
+        let origin = origin.and_then(|url| Origin::of(&url).ok());
+        let Some(origin) = origin else {
+            panic!("a request goes to no https origin");
+        };
+        assert!(
+            origins.contains(&origin),
+            "a request goes to {origin:?}, which the description does not name"
+        );
+    }
+    super::say(&format!("requests to described origins: {seen}"));
+}
+
+/// How many callers run at once.
+const CALLERS: usize = 8;
+
+pub(super) async fn hooks_run_at_the_same_time(world: &World) {
+    let credential = world.connect().await;
+    let mut flows = Vec::new();
+    for _ in 0..CALLERS {
+        flows.push(world.granted().await);
+    }
+    world.wire.take();
+    let identifying: Vec<BoxFuture<'_, bool>> = (0..CALLERS)
+        .map(|_| async { world.identify(&credential).await.is_ok() }.boxed())
+        .collect();
+    let identified = together(world, "identify", identifying).await;
+    assert_eq!(identified, CALLERS, "callers that were identified");
+    let refreshing: Vec<BoxFuture<'_, bool>> = (0..CALLERS)
+        .map(|_| async { world.refresh(&credential).await.is_ok() }.boxed())
+        .collect();
+    if credential.refresh_token().is_some() {
+        let refreshed = together(world, "refresh", refreshing).await;
+        assert!(refreshed > 0, "no caller got a token");
+    }
+    let exchanging: Vec<BoxFuture<'_, bool>> = flows
+        .iter()
+        .map(|(callback, flow)| async { world.exchange(callback, flow).await.is_ok() }.boxed())
+        .collect();
+    let exchanged = together(world, "exchange_code", exchanging).await;
+    assert_eq!(exchanged, CALLERS, "codes that were exchanged");
+}
+
+/// Runs all callers, none of whose requests is answered before all have sent one. Returns how many
+/// came through.
+async fn together(world: &World, hook: &str, callers: Vec<BoxFuture<'_, bool>>) -> usize {
+    /// A caller that was polled so often without sending anything waits for another one.
+    const PATIENCE: usize = 1000;
+    world.wire.take();
+    world.wire.hold(true);
+    let mut all = Box::pin(join_all(callers));
+    for _ in 0..PATIENCE {
+        let polled = poll_fn(|task| Poll::Ready(all.as_mut().poll(task))).await;
+        let Poll::Pending = polled else {
+            panic!("{hook} answers without asking the provider");
+        };
+        if world.wire.count() == CALLERS {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        world.wire.count(),
+        CALLERS,
+        "callers of {hook} wait for each other"
+    );
+    world.wire.hold(false);
+    all.await.into_iter().filter(|done| *done).count()
+}

@@ -1,0 +1,159 @@
+//! What the suite needs to know about the provider that a connector is for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use connector_core::clock::ManualClock;
+use connector_core::http::HttpTransport;
+use connector_core::webhook::AccountHint;
+use connector_core::{App, Connector};
+use url::Url;
+
+/// A connector under test, in front of a simulated provider that keeps the provider's own rules.
+///
+/// Every case starts its own, so that cases run in any order and at the same time. What a provider
+/// does not have is read from the connector's description; the methods that have a default are for
+/// what no description says. Methods panic when the simulator cannot do what is asked: the case
+/// then fails.
+#[async_trait]
+pub trait ConnectorFixture: Send + Sync + 'static {
+    /// Starts a fresh provider. `mark` stands somewhere in every secret that it makes up: client
+    /// secrets, codes, tokens, secrets of webhooks. The suite searches for it where no secret may
+    /// stand.
+    async fn start(mark: &str) -> Self
+    where
+        Self: Sized;
+
+    /// The connector.
+    fn connector(&self) -> &dyn Connector;
+
+    /// The registration as the provider knows it, with one client secret. Where the provider has
+    /// scopes, it asks for at least two of which neither includes the other.
+    fn app(&self) -> App;
+
+    /// The way to the provider, with deadlines on [`ConnectorFixture::clock`]. The suite records and
+    /// sometimes replaces what goes through it.
+    fn transport(&self) -> Arc<dyn HttpTransport>;
+
+    /// The clock of provider and transport. The suite moves it.
+    fn clock(&self) -> &ManualClock;
+
+    /// The account to connect, as its owner names it, where accounts have hosts of their own.
+    fn account(&self) -> Option<&str> {
+        None
+    }
+
+    /// Goes where the browser goes, to the authorization URL, and returns the query of the callback
+    /// that it is sent to. `None` if the provider never sends a browser back after this decision.
+    async fn visit(&self, url: &Url, consent: &Consent) -> Option<String>;
+
+    /// Makes the next request to the token endpoint that is not yet spoken for go wrong.
+    fn fault(&self, fault: TokenFault);
+
+    /// Ends every grant at the provider, as the account's owner would: the app is removed, or its
+    /// access is taken away.
+    fn end_grants(&self);
+
+    /// The parameter of the authorization URL that says which app asks, and its value.
+    fn client_parameter(&self) -> (&'static str, String) {
+        ("client_id", self.app().client_id().to_owned())
+    }
+
+    /// The parameters of a callback that the provider signs, the signature included. Empty where it
+    /// signs none.
+    fn signed_parameters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// A delivery as the provider would post it now, signed with the app's secret: of this body, or
+    /// of one that the provider sends. `None` where the description has no webhooks.
+    fn delivery(&self, body: Option<Bytes>) -> Option<Delivery> {
+        let _ = body;
+        None
+    }
+
+    /// Texts that name no account, beside those that the suite makes up.
+    fn hostile_accounts(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// What the owner of an account decides on the consent page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Consent {
+    /// To grant what is asked for.
+    Grant,
+    /// To grant these scopes only.
+    GrantOnly(Vec<String>),
+    /// To grant nothing.
+    Deny,
+}
+
+/// What goes wrong with one request to the token endpoint. A fixture that cannot do one of these
+/// does not compile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenFault {
+    /// It takes this long on the fixture's clock before anything is done. Then all is well.
+    Slow(Duration),
+    /// The connection breaks, and nothing was done.
+    DropBefore,
+    /// It is done, and the connection breaks before the answer.
+    DropAfter,
+    /// It is done, and the connection breaks in the middle of the answer.
+    Truncate,
+    /// Nothing is done; this is the answer.
+    Answer {
+        /// The status.
+        status: u16,
+        /// Headers.
+        headers: Vec<(&'static str, String)>,
+        /// The body, JSON or not.
+        body: String,
+    },
+    /// It is done; these members of the answer, which is a JSON object, are set to this JSON text on
+    /// its way, or taken out.
+    Edit(Vec<(&'static str, Option<&'static str>)>),
+}
+
+/// A delivery, and what a connector should read from it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// The request.
+    pub request: http::Request<Bytes>,
+    /// Its topic.
+    pub topic: String,
+    /// The provider's id of the delivery, where it has one.
+    pub delivery_id: Option<String>,
+    /// The account that it is about, where it says.
+    pub account: Option<AccountHint>,
+}
+
+impl Delivery {
+    /// A delivery about `topic` that names neither itself nor an account.
+    #[must_use]
+    pub fn new(request: http::Request<Bytes>, topic: impl Into<String>) -> Self {
+        Self {
+            request,
+            topic: topic.into(),
+            delivery_id: None,
+            account: None,
+        }
+    }
+
+    /// Sets the provider's id of the delivery.
+    #[must_use]
+    pub fn with_delivery_id(mut self, delivery_id: impl Into<String>) -> Self {
+        self.delivery_id = Some(delivery_id.into());
+        self
+    }
+
+    /// Sets the account that it is about.
+    #[must_use]
+    pub fn with_account(mut self, account: AccountHint) -> Self {
+        self.account = Some(account);
+        self
+    }
+}

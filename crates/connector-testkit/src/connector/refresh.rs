@@ -1,0 +1,130 @@
+//! Refreshing, and what becomes of the refresh tokens.
+
+use std::time::Duration;
+
+use connector_core::http::Sent;
+use connector_core::oauth::{ExchangeClass, Grace, RotationClass, TokenAnswer};
+use connector_core::{Credential, ErrorKind};
+
+use super::world::{World, expect, same};
+
+pub(super) async fn a_refreshed_token_works(world: &World) {
+    let first = world.connect().await;
+    let second = world.refreshed(&first).await;
+    assert!(
+        !same(first.secret(), second.secret()),
+        "a refresh brings the same access token"
+    );
+    world.identified(&second).await;
+    let third = world.refreshed(&second).await;
+    world.identified(&third).await;
+}
+
+pub(super) async fn a_refresh_token_is_kept_or_replaced_as_described(world: &World) {
+    let credential = world.connect().await;
+    let Some(before) = credential.refresh_token() else {
+        panic!("the first answer has no refresh token");
+    };
+    let answer = world.connector().refresh(&world.cx(), &credential).await;
+    let answer = expect(answer, "the refresh");
+    let brought = answer.refresh_token();
+    let rotation = world.description().rotation;
+    match rotation {
+        RotationClass::Stable => assert!(
+            brought.is_none_or(|brought| same(brought, before)),
+            "the description says `stable`, and the refresh token is another one"
+        ),
+        _ => assert!(
+            brought.is_some_and(|brought| !same(brought, before)),
+            "the description says {rotation:?}, and the refresh token stays the same"
+        ),
+    }
+}
+
+pub(super) async fn a_spent_refresh_token_fares_as_described(world: &World) {
+    let clock = world.fixture.clock();
+    let rotation = world.description().rotation;
+    let first = world.connect().await;
+    let second = world.refreshed(&first).await;
+    match rotation {
+        RotationClass::Stable | RotationClass::OldTokensLiveOn => {
+            world.identified(&second).await;
+            for _ in 0..2 {
+                let again = world.refreshed(&first).await;
+                world.identified(&again).await;
+            }
+        }
+        RotationClass::Grace(Grace::Time { seconds }) => {
+            let seconds = Duration::from_secs(seconds.into());
+            clock.advance(seconds.saturating_sub(Duration::from_secs(1)));
+            world.refreshed(&first).await;
+            let other = world.connect().await;
+            world.refreshed(&other).await;
+            clock.advance(seconds);
+            dead(world, &other).await;
+        }
+        RotationClass::Grace(Grace::UntilSuccessorUsed { max_seconds }) => {
+            // The answer before was lost, so that nothing of it was used.
+            let third = world.refreshed(&first).await;
+            world.identified(&third).await;
+            dead(world, &first).await;
+            let fourth = world.refreshed(&third).await;
+            clock.advance(Duration::from_secs(max_seconds.into()));
+            dead(world, &third).await;
+            world.refreshed(&fourth).await;
+        }
+        RotationClass::Strict => {
+            world.identified(&second).await;
+            dead(world, &first).await;
+        }
+        other => panic!("the suite does not know the rotation class {other:?}"),
+    }
+}
+
+async fn dead(world: &World, credential: &Credential) {
+    match world.refresh(credential).await {
+        Ok(_) => panic!(
+            "the description says {:?}, and a spent refresh token brings a token",
+            world.description().rotation
+        ),
+        Err(error) => assert_eq!(
+            (error.class(), error.sent()),
+            (ExchangeClass::DeadGrant, Sent::Answered),
+            "{error:?}"
+        ),
+    }
+}
+
+pub(super) async fn without_a_refresh_token_nothing_is_sent(world: &World) {
+    let credential = world.connect().await;
+    let access = TokenAnswer::new(credential.secret().clone());
+    let bare = world.credential(&access, None);
+    world.wire.take();
+    match world.refresh(&bare).await {
+        Ok(_) => panic!("a credential without a refresh token is refreshed"),
+        Err(error) => {
+            assert_eq!(error.sent(), Sent::No, "{error:?}");
+            assert_eq!(error.class(), ExchangeClass::DeadGrant, "{error:?}");
+        }
+    }
+    assert_eq!(world.wire.count(), 0, "a request was sent");
+}
+
+pub(super) async fn an_ended_grant_is_dead(world: &World) {
+    let credential = world.connect().await;
+    world.fixture.end_grants();
+    match world.identify(&credential).await {
+        Ok(_) => panic!("an ended grant still leads to its account"),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}"),
+    }
+    match world.refresh(&credential).await {
+        Ok(_) => panic!("an ended grant is refreshed"),
+        Err(error) => assert_eq!(
+            (error.class(), error.sent()),
+            (ExchangeClass::DeadGrant, Sent::Answered),
+            "{error:?}"
+        ),
+    }
+    let again = world.connect().await;
+    world.identified(&again).await;
+}

@@ -1,0 +1,381 @@
+//! One started fixture, and the steps that cases are made of.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use connector_core::clock::Clock;
+use connector_core::http::Origin;
+use connector_core::oauth::{
+    AuthorizationRequest, Callback, CallbackProblem, CodeExchange, CodeVerifier, ExchangeError,
+    Identity, TokenAnswer,
+};
+use connector_core::{
+    App, Connector, Context, Credential, CredentialKind, Description, SystemRandom,
+};
+use secrecy::{ExposeSecret, SecretString};
+use url::{Url, form_urlencoded};
+
+use super::Need;
+use super::fixture::{ConnectorFixture, Consent, TokenFault};
+use super::wire::Wire;
+use crate::leak::{self, Probe};
+
+/// What a case runs in.
+pub(super) struct World {
+    pub(super) fixture: Arc<dyn ConnectorFixture>,
+    pub(super) wire: Wire,
+    pub(super) app: App,
+    /// The account's host, as the connector accepted it.
+    pub(super) host: Option<String>,
+    pub(super) probe: Probe,
+}
+
+/// One authorization, from the URL to the callback.
+pub(super) struct Flow {
+    pub(super) url: Url,
+    pub(super) state: SecretString,
+    pub(super) verifier: CodeVerifier,
+}
+
+impl World {
+    pub(super) async fn start<F: ConnectorFixture>() -> Self {
+        let fixture = Arc::new(F::start(&leak::canary("provider")).await);
+        let wire = Wire::around(fixture.transport());
+        let app = fixture.app();
+        let host = fixture.account().and_then(|text| {
+            expect(
+                fixture.connector().account_host(text),
+                "the account to connect",
+            )
+        });
+        Self {
+            fixture,
+            wire,
+            app,
+            host,
+            probe: Probe::new(leak::prefix()),
+        }
+    }
+
+    /// Why a case with these needs does not apply to the connector's description.
+    pub(super) async fn lacks(&self, needs: &[Need]) -> Option<&'static str> {
+        for need in needs {
+            if let Some(why) = self.lack(*need).await {
+                return Some(why);
+            }
+        }
+        self.wire.take();
+        None
+    }
+
+    async fn lack(&self, need: Need) -> Option<&'static str> {
+        let description = self.description();
+        let (has, why) = match need {
+            Need::Authorization => (
+                description.authorization.is_some(),
+                "there is no authorization endpoint",
+            ),
+            Need::Scopes => (!self.scopes().is_empty(), "the provider has no scopes"),
+            Need::AccountHost => (
+                description.account_host.is_some(),
+                "accounts have no hosts of their own",
+            ),
+            Need::CallbackSignature => (
+                !self.fixture.signed_parameters().is_empty(),
+                "callbacks are not signed",
+            ),
+            Need::Issuer => (
+                description
+                    .authorization
+                    .as_ref()
+                    .is_some_and(|it| it.issuer.is_some()),
+                "no issuer is described",
+            ),
+            Need::Denial => (
+                self.callback(&Consent::Deny).await.is_some(),
+                "a refusal leads to no callback",
+            ),
+            Need::Refresh => (
+                self.answer().await.refresh_token().is_some()
+                    || !description.lifetimes.access_may_never_expire,
+                "tokens do not expire and are not refreshed",
+            ),
+            Need::ErrorCodes => (
+                super::description::codes(description).next().is_some(),
+                "no error codes are described",
+            ),
+            Need::Revocation => (
+                description.revocation.is_some(),
+                "there is no revocation endpoint",
+            ),
+            Need::NoRevocation => (
+                description.revocation.is_none(),
+                "there is a revocation endpoint",
+            ),
+            Need::Webhook => (description.webhook.is_some(), "webhooks are not signed"),
+            Need::WebhookTime => (
+                description
+                    .webhook
+                    .as_ref()
+                    .is_some_and(|it| it.timestamp.is_some()),
+                "webhooks have no timestamp that is signed",
+            ),
+        };
+        (!has).then_some(why)
+    }
+
+    pub(super) fn connector(&self) -> &dyn Connector {
+        self.fixture.connector()
+    }
+
+    pub(super) fn description(&self) -> &Description {
+        self.connector().description()
+    }
+
+    pub(super) fn cx(&self) -> Context<'_> {
+        self.cx_of(&self.app)
+    }
+
+    pub(super) fn cx_of<'a>(&'a self, app: &'a App) -> Context<'a> {
+        Context::new(app, &self.wire, self.fixture.clock())
+    }
+
+    /// The app with other client secrets, in this order.
+    pub(super) fn app_with(&self, client_secrets: &[SecretString]) -> App {
+        let mut app = App::new(self.app.client_id()).with_scopes(self.app.scopes());
+        for secret in client_secrets {
+            app = app.with_client_secret(secret.clone());
+        }
+        match self.app.redirect_uri() {
+            Some(redirect_uri) => app.with_redirect_uri(redirect_uri.clone()),
+            None => app,
+        }
+    }
+
+    /// The scopes that are asked for.
+    pub(super) fn scopes(&self) -> &[String] {
+        match self.app.scopes() {
+            [] => &self.description().scopes.default,
+            scopes => scopes,
+        }
+    }
+
+    pub(super) fn flow(&self) -> Flow {
+        let random = SystemRandom::new();
+        let state = expect(connector_core::oauth::random_token(&random), "a state");
+        let verifier = expect(CodeVerifier::generate(&random), "a code verifier");
+        let request = AuthorizationRequest::new(&self.app, &state, &verifier)
+            .with_account_host(self.host.as_deref());
+        let url = expect(
+            self.connector().authorization_url(&request),
+            "the authorization URL",
+        );
+        Flow {
+            url,
+            state,
+            verifier,
+        }
+    }
+
+    /// The callback after this decision, in its flow.
+    pub(super) async fn callback(&self, consent: &Consent) -> Option<(Callback, Flow)> {
+        let flow = self.flow();
+        let query = self.fixture.visit(&flow.url, consent).await?;
+        let callback = expect(Callback::parse(&query), "the callback's query");
+        Some((callback, flow))
+    }
+
+    /// The callback of an owner who grants everything.
+    pub(super) async fn granted(&self) -> (Callback, Flow) {
+        match self.callback(&Consent::Grant).await {
+            Some(granted) => granted,
+            None => panic!("the fixture sends no browser back after a consent"),
+        }
+    }
+
+    pub(super) fn check(&self, callback: &Callback) -> Result<(), CallbackProblem> {
+        self.connector()
+            .check_callback(&self.cx(), self.host.as_deref(), callback)
+    }
+
+    pub(super) async fn exchange(
+        &self,
+        callback: &Callback,
+        flow: &Flow,
+    ) -> Result<TokenAnswer, ExchangeError> {
+        let Some(code) = callback.code() else {
+            panic!("the callback has no code");
+        };
+        let exchange =
+            CodeExchange::new(&code, &flow.verifier).with_account_host(self.host.as_deref());
+        self.connector().exchange_code(&self.cx(), &exchange).await
+    }
+
+    /// The first answer of a grant.
+    pub(super) async fn answer(&self) -> TokenAnswer {
+        let (callback, flow) = self.granted().await;
+        expect(
+            self.exchange(&callback, &flow).await,
+            "the exchange of a code",
+        )
+    }
+
+    /// A credential as the hub makes it of an answer.
+    pub(super) fn credential(
+        &self,
+        answer: &TokenAnswer,
+        before: Option<&Credential>,
+    ) -> Credential {
+        let Some(template) = self.description().api.first() else {
+            panic!("the description names no origin");
+        };
+        let url = expect(
+            template.url(self.host.as_deref().unwrap_or_default()),
+            "the origin",
+        );
+        let origin = expect(Origin::of(&url), "the origin");
+        let now = self.fixture.clock().now();
+        let scopes = answer.scopes().unwrap_or(self.scopes());
+        let mut credential = Credential::new(
+            CredentialKind::OAuth,
+            origin,
+            answer.access_token().clone(),
+            now,
+        )
+        .with_client_id(self.app.client_id())
+        .with_scopes(scopes);
+        if let Some(host) = &self.host {
+            credential = credential.with_account_host(host);
+        }
+        let kept = before.and_then(Credential::refresh_token);
+        match answer.refresh_token().or(kept) {
+            Some(refresh_token) => credential.with_refresh_token(refresh_token.clone()),
+            None => credential,
+        }
+    }
+
+    /// The credential with another access token.
+    pub(super) fn with_secret(&self, credential: &Credential, secret: &str) -> Credential {
+        let answer = TokenAnswer::new(secret.to_owned());
+        self.credential(&answer, Some(credential))
+    }
+
+    /// Connects the account, from the consent page to the first credential.
+    pub(super) async fn connect(&self) -> Credential {
+        let answer = self.answer().await;
+        self.credential(&answer, None)
+    }
+
+    pub(super) async fn refresh(
+        &self,
+        credential: &Credential,
+    ) -> Result<Credential, ExchangeError> {
+        let answer = self.connector().refresh(&self.cx(), credential).await?;
+        Ok(self.credential(&answer, Some(credential)))
+    }
+
+    pub(super) async fn refreshed(&self, credential: &Credential) -> Credential {
+        expect(self.refresh(credential).await, "the refresh")
+    }
+
+    pub(super) async fn identify(
+        &self,
+        credential: &Credential,
+    ) -> connector_core::Result<Identity> {
+        self.connector().identify(&self.cx(), credential).await
+    }
+
+    pub(super) async fn identified(&self, credential: &Credential) -> Identity {
+        match self.identify(credential).await {
+            Ok(identity) => identity,
+            Err(error) => panic!("a good credential is not identified: {}", error.report()),
+        }
+    }
+
+    /// Makes the next token request of either kind go wrong, and returns what comes of it.
+    pub(super) async fn failed(&self, kind: Exchange, fault: TokenFault) -> Failed {
+        let what = format!("{kind:?} with {}", name(&fault));
+        let outcome = match kind {
+            Exchange::Code => {
+                let (callback, flow) = self.granted().await;
+                self.wire.take();
+                self.fixture.fault(fault);
+                self.exchange(&callback, &flow).await.map(drop)
+            }
+            Exchange::Refresh => {
+                let credential = self.connect().await;
+                self.wire.take();
+                self.fixture.fault(fault);
+                self.refresh(&credential).await.map(drop)
+            }
+        };
+        match outcome {
+            Ok(()) => panic!("{what} brings a token"),
+            Err(error) => Failed { what, error },
+        }
+    }
+}
+
+/// A token request.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Exchange {
+    Code,
+    Refresh,
+}
+
+/// A token request that went wrong.
+pub(super) struct Failed {
+    pub(super) what: String,
+    pub(super) error: ExchangeError,
+}
+
+fn name(fault: &TokenFault) -> String {
+    match fault {
+        TokenFault::Answer {
+            status,
+            headers,
+            body,
+        } => {
+            let start: String = body.chars().take(60).collect();
+            format!("status {status}, headers {headers:?}, body {start:?}")
+        }
+        fault => format!("{fault:?}"),
+    }
+}
+
+/// An answer without headers of note.
+pub(super) fn answer(status: u16, body: impl Into<String>) -> TokenFault {
+    TokenFault::Answer {
+        status,
+        headers: Vec::new(),
+        body: body.into(),
+    }
+}
+
+#[track_caller]
+pub(super) fn expect<T, E: Display>(result: Result<T, E>, what: &str) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{what} fails: {error}"),
+    }
+}
+
+/// True if both are the same secret.
+pub(super) fn same(a: &SecretString, b: &SecretString) -> bool {
+    a.expose_secret() == b.expose_secret()
+}
+
+/// The query of these pairs.
+pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
+}
+
+/// The values of a parameter of a URL.
+pub(super) fn values(url: &Url, name: &str) -> Vec<String> {
+    url.query_pairs()
+        .filter(|(its_name, _)| its_name == name)
+        .map(|(_, value)| value.into_owned())
+        .collect()
+}
