@@ -1,4 +1,4 @@
-//! A hub with connections in memory, for what is measured through it.
+//! A hub with connections, for what is measured through it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,7 +11,7 @@ use connector_core::clock::{Clock as _, SystemClock};
 use connector_core::description::{EndpointTemplate, TokenEndpoint};
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
 use connector_core::oauth::RotationClass;
-use connector_core::store::{Effects, Expect, Expiries, MemoryStore, PutGrant, TokenStore as _};
+use connector_core::store::{Effects, Expect, Expiries, MemoryStore, PutGrant, Store};
 use connector_core::{
     Account, AccountKey, App, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind,
     Description, Fence, FixedApps, Generation, GenericConnector, GrantNumber, Metadata, ProviderId,
@@ -43,14 +43,26 @@ impl HttpTransport for Endpoint {
     }
 }
 
-/// A hub over `connections` connections whose access tokens are good for `left`, and their keys.
+/// A hub over `connections` connections in memory whose access tokens are good for `left`, and
+/// their keys.
 pub(crate) async fn hub(
     connections: u32,
     left: Duration,
     endpoint: Endpoint,
 ) -> connector_core::Result<(Hub, Vec<ConnectionKey>)> {
+    let store = MemoryStore::new(Arc::new(SystemClock::new()));
+    hub_over(store, connections, left, Effects::none(), endpoint).await
+}
+
+/// The same over any empty store; `effects` ride in the commit of every connection.
+pub(crate) async fn hub_over(
+    store: impl Store,
+    connections: u32,
+    left: Duration,
+    effects: Effects,
+    endpoint: Endpoint,
+) -> connector_core::Result<(Hub, Vec<ConnectionKey>)> {
     let clock = SystemClock::new();
-    let store = MemoryStore::new(Arc::new(clock.clone()));
     let cipher = Keyring::parse(&Keyring::generate()?)?;
     let mut description = Description::new(PROVIDER, "Acme");
     description.api = vec![EndpointTemplate::new("https://api.acme.example")];
@@ -98,7 +110,7 @@ pub(crate) async fn hub(
             metadata: Metadata::new(),
             takes: None,
         };
-        store.put_grant(grant, Effects::none()).await?;
+        store.put_grant(grant, effects.clone()).await?;
         keys.push(key);
     }
     let hub = Hub::builder()

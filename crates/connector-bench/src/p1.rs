@@ -83,6 +83,7 @@ pub(crate) fn measure() -> Outcome {
         "| Threads | ours: min | median | max | limit: min | median | max | ratio, median | target | met |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
+    let mut rows = Vec::new();
     let cores = u32::try_from(std::thread::available_parallelism()?.get())?;
     for threads in [1, 2, 8, 64] {
         // A cache entry is compared with the store every 30 seconds; that is not what is measured.
@@ -108,6 +109,13 @@ pub(crate) fn measure() -> Outcome {
         } else {
             "no"
         };
+        rows.push(format!(
+            "| P1 {threads} threads, {:.0} ns | {:.2} | {:.2} | {:.2} | 1.5, and 150 ns | {met} |",
+            ours.median(),
+            ratio.min(),
+            ratio.median(),
+            ratio.max()
+        ));
         println!(
             "| {threads} | {} | {} | {:.2} | 1.5, and 150 ns | {met} |",
             ours.cells(),
@@ -115,5 +123,8 @@ pub(crate) fn measure() -> Outcome {
             ratio.median()
         );
     }
+    println!("\n| Row | Ratio to the limit: min | median | max | Target | Met |");
+    println!("|---|---|---|---|---|---|");
+    rows.iter().for_each(|row| println!("{row}"));
     Ok(())
 }

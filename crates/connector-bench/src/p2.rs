@@ -44,8 +44,12 @@ pub(crate) fn measure() -> Outcome {
     } else {
         "no"
     };
+    println!("\n| Row | Ratio of the slowest waiter: min | median | max | Target | Met |");
+    println!("|---|---|---|---|---|---|");
     println!(
-        "\nP2: ratio of the slowest waiter, median {median:.2}, target 1.15; most calls of a turn: {calls_made}, target 1; met: {met}"
+        "| P2, {calls_made} token call at most | {:.2} | {median:.2} | {:.2} | 1.15, and 1 call | {met} |",
+        ratios[0],
+        ratios[ratios.len() - 1]
     );
     Ok(())
 }

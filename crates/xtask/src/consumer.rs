@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
 
 use crate::Result;
 use crate::check::Outcome;
@@ -24,6 +26,21 @@ const FLOOR: Consumer = Consumer {
     ],
     facade: &[],
 };
+
+/// The floor as most programs have it: with reqwest's own choice of cryptography.
+const FLOOR_TO_BUILD: Consumer = Consumer {
+    name: "floor-to-build",
+    dependencies: &[
+        ("reqwest", &["gzip", "http2", "json", "rustls", "stream"]),
+        ("serde_json", &["std"]),
+        ("tokio", &["full"]),
+    ],
+    facade: &[],
+};
+
+/// Clean builds of each consumer; a build takes minutes.
+const BUILDS: usize = 3;
+const BUILD_TARGET: f64 = 1.25;
 
 /// Consumers of the facade, and how many packages each may have beyond the floor.
 const BUDGETS: &[(Consumer, usize)] = &[
@@ -102,8 +119,69 @@ fn complaints_about(name: &str, tree: &BTreeSet<String>, most: usize) -> Vec<Str
     complaints
 }
 
+/// Clean release builds of the floor and of a consumer with one provider, in turns, as markdown.
+pub(crate) fn build_times(workspace: &Workspace) -> Result<String> {
+    let mut lines = Vec::new();
+    let mut ratios = Vec::new();
+    for build in 1..=BUILDS {
+        let floor = build_time(workspace, &FLOOR_TO_BUILD)?;
+        let consumer = build_time(workspace, &BUDGETS[0].0)?;
+        let ratio = consumer / floor;
+        ratios.push(ratio);
+        lines.push(format!(
+            "| {build} | {floor:.0} | {consumer:.0} | {ratio:.2} |"
+        ));
+    }
+    ratios.sort_by(f64::total_cmp);
+    let median = ratios[ratios.len() / 2];
+    let met = if median <= BUILD_TARGET { "yes" } else { "no" };
+    Ok(format!(
+        "| Build | floor, s | consumer, s | ratio |\n|---|---|---|---|\n{}\n\n\
+         | Row | Ratio to the floor: min | median | max | Target | Met |\n|---|---|---|---|---|---|\n\
+         | P12 clean release build | {:.2} | {median:.2} | {:.2} | {BUILD_TARGET} | {met} |\n\n\
+         The floor is reqwest with its feature `rustls`, `serde_json` and tokio; the consumer is a\n\
+         program that uses the facade with one provider and no store. Downloads are not timed. How many\n\
+         packages each compiles is checked by `cargo xtask check consumer`.",
+        lines.join("\n"),
+        ratios[0],
+        ratios[ratios.len() - 1]
+    ))
+}
+
+/// Seconds of a release build of `consumer` from nothing.
+fn build_time(workspace: &Workspace, consumer: &Consumer) -> Result<f64> {
+    let directory = prepare(workspace, consumer)?;
+    stdout_of(cargo(&directory, &["fetch"]))?;
+    let target = directory.join("target");
+    match fs::remove_dir_all(&target) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let mut build = cargo(&directory, &["build", "--release", "--target-dir"]);
+    build.arg(&target);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the time of a child process is what is measured"
+    )]
+    let start = Instant::now();
+    stdout_of(build)?;
+    let taken = start.elapsed();
+    fs::remove_dir_all(&target)?;
+    Ok(taken.as_secs_f64())
+}
+
 /// Name and version of everything that `consumer` compiles on this machine besides itself.
 fn tree_of(workspace: &Workspace, consumer: &Consumer) -> Result<BTreeSet<String>> {
+    let directory = prepare(workspace, consumer)?;
+    let text = stdout_of(cargo(
+        &directory,
+        &["tree", "--edges", "normal", "--prefix", "none"],
+    ))?;
+    Ok(packages(&text, consumer.name))
+}
+
+/// Writes the program of `consumer` and returns where it is.
+fn prepare(workspace: &Workspace, consumer: &Consumer) -> Result<PathBuf> {
     let directory = workspace
         .target_directory()
         .join("consumer")
@@ -116,11 +194,7 @@ fn tree_of(workspace: &Workspace, consumer: &Consumer) -> Result<BTreeSet<String
         workspace.root().join("Cargo.lock"),
         directory.join("Cargo.lock"),
     )?;
-    let text = stdout_of(cargo(
-        &directory,
-        &["tree", "--edges", "normal", "--prefix", "none"],
-    ))?;
-    Ok(packages(&text, consumer.name))
+    Ok(directory)
 }
 
 fn manifest(workspace: &Workspace, consumer: &Consumer) -> Result<String> {

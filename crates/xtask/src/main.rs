@@ -1,14 +1,16 @@
-//! The workspace's own commands: `cargo xtask check`, `cargo xtask test`, `cargo xtask api`.
+//! The workspace's own commands: `cargo xtask check`, `cargo xtask test`, `cargo xtask api`,
+//! `cargo xtask bench`.
 //!
 //! `check` runs every gate that needs no test, `test` runs all tests and then searches what they
 //! left behind for planted secrets, `api` rewrites the listings of the public API under
-//! `docs/api/`.
+//! `docs/api/`, `bench` measures the performance targets and writes `docs/benchmarks.md`.
 #![expect(
     clippy::print_stdout,
     reason = "a command line program reports on standard output"
 )]
 
 mod api;
+mod bench;
 mod check;
 mod consumer;
 mod counterparts;
@@ -37,6 +39,8 @@ usage: cargo xtask <command>
        [--keep]             --full sets CONNECTORS_SOAK=full, --short clears it,
                             --keep leaves the artefacts directory after a passing run
   api                       rewrite docs/api/, the listing of the public API
+  bench [row…]              measure the performance targets, or only the named rows (p1, p2, …),
+                            and rewrite their sections of docs/benchmarks.md
 ";
 
 fn main() -> ExitCode {
@@ -53,6 +57,7 @@ fn run(arguments: &[&str]) -> Result<ExitCode> {
         ["check", gates @ ..] => check::run(&Workspace::load()?, gates),
         ["test", options @ ..] => test::run(&Workspace::load()?, &test::Options::parse(options)?),
         ["api"] => api::rewrite(&Workspace::load()?),
+        ["bench", rows @ ..] => bench::run(&Workspace::load()?, rows),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

@@ -1,0 +1,81 @@
+//! Measures what others wrote for the same work, in turns with the workspace in one process. Built
+//! and run by `cargo xtask bench`; prints the same tables as `connector-bench`, one line for each
+//! target.
+
+#[path = "../../src/fixture.rs"]
+#[allow(dead_code, reason = "the shared code serves both programs")]
+mod fixture;
+mod p1;
+mod p2;
+mod p4;
+mod p5;
+mod server;
+#[path = "../../src/turns.rs"]
+#[allow(dead_code, reason = "the shared code serves both programs")]
+mod turns;
+mod yup;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use turns::Figures;
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+const ROWS: &[(&str, fn() -> Outcome)] = &[
+    ("p1", p1::measure),
+    ("p2", p2::measure),
+    ("p4", p4::measure),
+    ("p5", p5::measure),
+];
+
+fn main() -> ExitCode {
+    // Several of the peers ask for the process's own.
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
+        println!("a TLS provider is installed already");
+        return ExitCode::FAILURE;
+    }
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let known = |name: &String| ROWS.iter().any(|(row, _)| row == name);
+    if wanted.is_empty() || !wanted.iter().all(known) {
+        println!("Usage: connector-bench-peers p1|p2|p4|p5...");
+        return ExitCode::FAILURE;
+    }
+    for (name, measure) in ROWS {
+        if wanted.iter().any(|wanted| wanted == name) {
+            println!("\n{name}: peers\n");
+            if let Err(error) = measure() {
+                println!("{name} could not be measured: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// The figures of each, then how many times as long as ours (the first) the others take.
+fn print(row: &str, unit: f64, named: &[(&str, &Figures)], targets: &[f64]) {
+    println!("| What | min | median | max |\n|---|---|---|---|");
+    for (name, figures) in named {
+        println!("| {name} | {} |", figures.scaled(1.0 / unit).cells());
+    }
+    println!("\n| Row | Times as long as ours: min | median | max | Target | Met |");
+    println!("|---|---|---|---|---|---|");
+    for ((name, figures), target) in named[1..].iter().zip(targets) {
+        let ratio = figures.ratio_to(named[0].1);
+        println!(
+            "| {row}, {name} | {:.2} | {:.2} | {:.2} | at least {target:.1} | {} |",
+            ratio.min(),
+            ratio.median(),
+            ratio.max(),
+            if ratio.median() >= *target {
+                "yes"
+            } else {
+                "no"
+            }
+        );
+    }
+}

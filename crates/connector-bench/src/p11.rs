@@ -1,0 +1,391 @@
+//! P11: the sweep over a million connections in SQLite, against a narrow table (number, due time,
+//! fence) that sqlx claims from with the same pragmas, and the refreshes of the hub's worker,
+//! against what the latency of the token endpoint allows.
+//!
+//! The peer is the design that the narrow table replaces: the lease in the row of the credential.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use connector_core::clock::{Clock as _, SystemClock, Timestamp};
+use connector_core::store::{Effects, TokenStore as _, WorkKind};
+use connector_store_sqlite::SqliteStore;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
+use tokio::runtime::Runtime;
+
+use crate::Outcome;
+use crate::fixture::{Endpoint, hub_over};
+use crate::turns::{Contestant, Figures, take_turns};
+
+const CONNECTIONS: u32 = 1_000_000;
+/// The peer's rows are a hundred times as wide.
+const WIDE: u32 = 100_000;
+/// One connection in so many is due.
+const DUE: u32 = 20;
+const CREDENTIAL: u32 = 1_024;
+/// As many as a worker takes at once.
+const BATCH: u16 = 256;
+const LEASE: Duration = Duration::from_mins(5);
+/// What is due is enough for one more, which does not count: in the wide table, which a turn claims
+/// from once, and in the others, whose rest is taken before the idle sweeps.
+const TURNS: u32 = 18;
+const CLAIMS: u32 = 8;
+const IDLE_TURNS: u32 = 101;
+const TARGET: f64 = 0.85;
+const IDLE_TARGET_MS: f64 = 1.0;
+
+const REFRESHES: u16 = 240;
+const LATENCY: Duration = Duration::from_millis(100);
+const IN_FLIGHT: u16 = 8;
+const REFRESH_TURNS: u32 = 5;
+const REFRESH_TARGET: f64 = 0.90;
+
+/// The pragmas of the store's writing connection.
+async fn writer(path: &Path) -> sqlx::Result<SqliteConnection> {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .busy_timeout(Duration::from_millis(40))
+        .foreign_keys(true)
+        .pragma("trusted_schema", "OFF")
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("secure_delete", "FAST")
+        .disable_statement_logging()
+        .connect()
+        .await
+}
+
+/// The store's own schema with a row in both of its tables for every connection, filled by SQL.
+async fn fill_store(path: &Path, now: Timestamp) -> Outcome {
+    SqliteStore::open(path).await?.close().await;
+    let mut connection = writer(path).await?;
+    let mut fill = connection.begin().await?;
+    let numbers = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1) ";
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "{numbers} INSERT INTO connections (tenant, id, provider, app, account, asserted, status, \
+         status_since, failures, rotates, metadata, grant_number, generation, fence, version, \
+         created_at, updated_at, refreshed_at, first_sealed) \
+         SELECT 'tenant-' || (n / 1000), unhex(printf('%032x', n)), 'acme', 'default', \
+         'account-' || n, 0, 'connected', ?2, 0, 0, '{{}}', 1, 1, 1, 1, ?2, ?2, ?2, zeroblob(32) \
+         FROM n"
+    )))
+    .bind(CONNECTIONS)
+    .bind(now.as_unix_millis())
+    .execute(&mut *fill)
+    .await?;
+    // Due in an order that is not that of the rows, as times of expiry are.
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "{numbers} INSERT INTO work (tenant, connection, kind, due_at) \
+         SELECT 'tenant-' || (n / 1000), unhex(printf('%032x', n)), 'refresh', \
+         CASE WHEN n % ?3 = 0 THEN ?2 - (n * 7919) % 100003 ELSE ?2 + 86400000 + n END FROM n"
+    )))
+    .bind(CONNECTIONS)
+    .bind(now.as_unix_millis())
+    .bind(DUE)
+    .execute(&mut *fill)
+    .await?;
+    fill.commit().await?;
+    connection.close().await?;
+    Ok(())
+}
+
+/// A table whose rows carry their own lease: `columns` beside it, `values` for them.
+async fn fill_table(
+    path: &Path,
+    rows: u32,
+    columns: &str,
+    values: &str,
+    now: Timestamp,
+) -> sqlx::Result<SqliteConnection> {
+    let mut connection = writer(path).await?;
+    connection.execute("PRAGMA journal_mode = WAL").await?;
+    let mut fill = connection.begin().await?;
+    let sql = format!(
+        "CREATE TABLE due (id INTEGER PRIMARY KEY, due_at INTEGER NOT NULL, \
+         fence INTEGER NOT NULL{columns}) STRICT; CREATE INDEX due_first ON due (due_at);"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+        .execute(&mut *fill)
+        .await?;
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1) \
+         INSERT INTO due SELECT n, \
+         CASE WHEN n % ?3 = 0 THEN ?2 - (n * 7919) % 100003 ELSE ?2 + 86400000 + n END, 0{values} \
+         FROM n"
+    )))
+    .bind(rows)
+    .bind(now.as_unix_millis())
+    .bind(DUE)
+    .execute(&mut *fill)
+    .await?;
+    fill.commit().await?;
+    Ok(connection)
+}
+
+/// A claim of due rows in one transaction: the end of the lease is the next due time.
+async fn claim(connection: &mut SqliteConnection) -> Result<usize, sqlx::Error> {
+    let now = SystemClock::new().now();
+    let mut claim = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let rows: Vec<SqliteRow> = sqlx::query(
+        "UPDATE due SET fence = fence + 1, due_at = ?2 WHERE id IN \
+         (SELECT id FROM due WHERE due_at <= ?1 ORDER BY due_at LIMIT ?3) \
+         RETURNING id, due_at, fence",
+    )
+    .bind(now.as_unix_millis())
+    .bind(now.after(LEASE).as_unix_millis())
+    .bind(BATCH)
+    .fetch_all(&mut *claim)
+    .await?;
+    for row in &rows {
+        std::hint::black_box((
+            row.try_get::<i64, _>(0)?,
+            row.try_get::<i64, _>(1)?,
+            row.try_get::<i64, _>(2)?,
+        ));
+    }
+    claim.commit().await?;
+    Ok(rows.len())
+}
+
+/// A look at the narrow table that finds nothing.
+async fn look(connection: &mut SqliteConnection) -> Result<usize, sqlx::Error> {
+    let now = SystemClock::new().now();
+    let rows = sqlx::query("SELECT id FROM due WHERE due_at <= ?1 ORDER BY due_at LIMIT 1")
+        .bind(now.as_unix_millis())
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.len())
+}
+
+/// Keeps the first failure of what is measured, which cannot return one: an error, and any other
+/// number of rows than `expected`.
+fn note<E: Into<Box<dyn Error>>>(
+    failure: &mut Option<Box<dyn Error>>,
+    outcome: Result<usize, E>,
+    expected: usize,
+) {
+    match outcome {
+        Ok(rows) if rows == expected => {}
+        Ok(rows) => {
+            failure.get_or_insert_with(|| format!("{rows} rows in place of {expected}").into());
+        }
+        Err(error) => {
+            failure.get_or_insert(error.into());
+        }
+    }
+}
+
+/// The three tables that are swept.
+struct Tables {
+    store: SqliteStore,
+    narrow: SqliteConnection,
+    wide: SqliteConnection,
+}
+
+impl Tables {
+    async fn fill(directory: &Path) -> Result<Self, Box<dyn Error>> {
+        let now = SystemClock::new().now();
+        let path = directory.join("store.db");
+        fill_store(&path, now).await?;
+        let credential = format!(", zeroblob({CREDENTIAL})");
+        Ok(Self {
+            store: SqliteStore::open(&path).await?,
+            narrow: fill_table(&directory.join("narrow.db"), CONNECTIONS, "", "", now).await?,
+            wide: fill_table(
+                &directory.join("wide.db"),
+                WIDE,
+                ", sealed BLOB NOT NULL",
+                &credential,
+                now,
+            )
+            .await?,
+        })
+    }
+
+    fn claims(&mut self, runtime: &Runtime) -> Result<Vec<Figures>, Box<dyn Error>> {
+        let (mut failed, mut narrow_failed, mut wide_failed) = (None, None, None);
+        let batch = usize::from(BATCH);
+        let Self {
+            store,
+            narrow,
+            wide,
+        } = self;
+        let figures = take_turns(
+            &mut [
+                Contestant::new("store", || {
+                    for _ in 0..CLAIMS {
+                        let taken = runtime.block_on(store.take_due(&WorkKind::ALL, BATCH, LEASE));
+                        note(&mut failed, taken.map(|due| due.len()), batch);
+                    }
+                }),
+                Contestant::new("narrow", || {
+                    for _ in 0..CLAIMS {
+                        note(&mut narrow_failed, runtime.block_on(claim(narrow)), batch);
+                    }
+                }),
+                Contestant::new("wide", || {
+                    note(&mut wide_failed, runtime.block_on(claim(wide)), batch);
+                }),
+            ],
+            TURNS,
+            1,
+        );
+        failed
+            .or(narrow_failed)
+            .or(wide_failed)
+            .map_or(Ok(figures), Err)
+    }
+
+    /// Takes what is still due, in one go without a pause, and then looks at once.
+    fn idle(&mut self, runtime: &Runtime) -> Result<(Vec<Figures>, f64), Box<dyn Error>> {
+        let Self { store, narrow, .. } = self;
+        while runtime
+            .block_on(store.take_due(&WorkKind::ALL, BATCH, LEASE))?
+            .len()
+            == usize::from(BATCH)
+        {}
+        let clock = SystemClock::new();
+        let start = clock.monotonic();
+        let first = runtime.block_on(store.take_due(&WorkKind::ALL, BATCH, LEASE));
+        let first_took = clock.monotonic().since(start).as_secs_f64() * 1e3;
+        if !first?.is_empty() {
+            return Err("something was still due".into());
+        }
+        while runtime.block_on(claim(narrow))? == usize::from(BATCH) {}
+        let (mut failed, mut narrow_failed) = (None, None);
+        let figures = take_turns(
+            &mut [
+                Contestant::new("store", || {
+                    let taken = runtime.block_on(store.take_due(&WorkKind::ALL, BATCH, LEASE));
+                    note(&mut failed, taken.map(|due| due.len()), 0);
+                }),
+                Contestant::new("narrow", || {
+                    note(&mut narrow_failed, runtime.block_on(look(narrow)), 0);
+                }),
+            ],
+            IDLE_TURNS,
+            1,
+        );
+        failed
+            .or(narrow_failed)
+            .map_or(Ok((figures, first_took)), Err)
+    }
+}
+
+/// How long a worker takes for the refreshes of a file where all of them are due.
+async fn refresh_all(directory: &Path) -> Result<Duration, Box<dyn Error>> {
+    let path = directory.join("refreshes.db");
+    let store = SqliteStore::open(&path).await?;
+    let endpoint = Endpoint {
+        takes: LATENCY,
+        ..Endpoint::default()
+    };
+    let calls = std::sync::Arc::clone(&endpoint.calls);
+    let due = Effects::none().with_work(WorkKind::Refresh, Duration::ZERO);
+    let (hub, _) = hub_over(store, u32::from(REFRESHES), Duration::ZERO, due, endpoint).await?;
+    let worker = hub.worker().concurrency(usize::from(IN_FLIGHT));
+    let clock = SystemClock::new();
+    let start = clock.monotonic();
+    let tick = worker.tick().await?;
+    let taken = clock.monotonic().since(start);
+    hub.shutdown(LATENCY * 10).await?;
+    let calls = calls.load(Ordering::SeqCst);
+    if calls != u32::from(REFRESHES) {
+        return Err(format!("{calls} refreshes, {} pieces of work", tick.work).into());
+    }
+    Ok(taken)
+}
+
+pub(crate) fn measure() -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let directory = tempfile::tempdir()?;
+    let mut tables = runtime.block_on(Tables::fill(directory.path()))?;
+    let claims = tables.claims(&runtime)?;
+    let (idle, first_idle) = tables.idle(&runtime)?;
+    drop(tables);
+
+    println!(
+        "{CONNECTIONS} connections, one in {DUE} due, {BATCH} claims in a transaction; {TURNS} \
+         turns of {CLAIMS} transactions; µs per claim\n"
+    );
+    let single = f64::from(BATCH);
+    let [store, narrow, wide] = [
+        claims[0].scaled(1.0 / single / f64::from(CLAIMS)),
+        claims[1].scaled(1.0 / single / f64::from(CLAIMS)),
+        claims[2].scaled(1.0 / single),
+    ];
+    println!("| What | min | median | max | claims/s, median |\n|---|---|---|---|---|");
+    let wide_name = format!("peer: lease in the row of the credential, {WIDE} rows");
+    for (name, figures) in [
+        ("store", &store),
+        ("raw sqlx, narrow table", &narrow),
+        (wide_name.as_str(), &wide),
+    ] {
+        println!(
+            "| {name} | {:.1} | {:.1} | {:.1} | {:.0} |",
+            figures.min() / 1e3,
+            figures.median() / 1e3,
+            figures.max() / 1e3,
+            1e9 / figures.median()
+        );
+    }
+    println!(
+        "\nThe idle sweep right after every due row was claimed, {IDLE_TURNS} turns, µs; the very first took {first_idle:.2} ms.\n"
+    );
+    println!("| What | min | median | max |\n|---|---|---|---|");
+    for (name, figures) in [("store", &idle[0]), ("raw sqlx, narrow table", &idle[1])] {
+        println!(
+            "| {name} | {:.0} | {:.0} | {:.0} |",
+            figures.min() / 1e3,
+            figures.median() / 1e3,
+            figures.max() / 1e3
+        );
+    }
+
+    let possible = f64::from(IN_FLIGHT) / LATENCY.as_secs_f64();
+    let mut shares = Vec::new();
+    for _ in 0..REFRESH_TURNS {
+        let directory = tempfile::tempdir()?;
+        let taken = runtime.block_on(refresh_all(directory.path()))?;
+        shares.push(f64::from(REFRESHES) / taken.as_secs_f64() / possible);
+    }
+    shares.sort_by(f64::total_cmp);
+    let share = shares[shares.len() / 2];
+
+    let ratio = narrow.ratio_to(&store);
+    let idle_median = idle[0].median() / 1e6;
+    let yes = |met: bool| if met { "yes" } else { "no" };
+    println!("\n| Row | min | median | max | Target | Met |\n|---|---|---|---|---|---|");
+    println!(
+        "| P11 claims/s to the narrow table's | {:.2} | {:.2} | {:.2} | at least {TARGET:.2} | {} |",
+        ratio.min(),
+        ratio.median(),
+        ratio.max(),
+        yes(ratio.median() >= TARGET)
+    );
+    println!(
+        "| P11 idle sweep, ms | {:.3} | {idle_median:.3} | {:.3} | at most {IDLE_TARGET_MS} | {} |",
+        idle[0].min() / 1e6,
+        idle[0].max() / 1e6,
+        yes(idle_median <= IDLE_TARGET_MS && first_idle <= IDLE_TARGET_MS)
+    );
+    println!(
+        "| P11 refreshes/s to in flight / latency | {:.2} | {share:.2} | {:.2} | at least {REFRESH_TARGET:.2} | {} |",
+        shares[0],
+        shares[shares.len() - 1],
+        yes(share >= REFRESH_TARGET)
+    );
+    println!(
+        "\nThe worker's refreshes: {REFRESHES} connections in SQLite, an endpoint of {} ms, {IN_FLIGHT} \
+         in flight, {REFRESH_TURNS} turns; {possible:.0}/s are possible. The idle sweep must also be \
+         met by the very first.",
+        LATENCY.as_millis()
+    );
+    Ok(())
+}
