@@ -256,6 +256,51 @@ async fn a_server_that_never_answers_is_left_at_the_deadline() {
 }
 
 #[tokio::test]
+async fn an_answer_that_came_while_the_process_stood_still_is_read() {
+    for answers in [true, false] {
+        let gate = Arc::new(Notify::new());
+        let (arrived, mut seen) = mpsc::unbounded_channel();
+        let open = Arc::clone(&gate);
+        let server = Server::start(move |mut stream| {
+            let (gate, arrived) = (Arc::clone(&open), arrived.clone());
+            async move {
+                read_request(&mut stream).await;
+                arrived.send(()).unwrap();
+                gate.notified().await;
+                let _ = stream.write_all(OK.as_bytes()).await;
+            }
+        })
+        .await;
+        let clock = clock();
+        let client = server
+            .opened()
+            .with_clock(Arc::new(clock.clone()))
+            .build()
+            .unwrap();
+        let sending = tokio::spawn(async move {
+            let answer = client.send(to_server()).await;
+            answer
+                .map(|answer| answer.status().as_u16())
+                .map_err(|error| error.kind())
+        });
+        seen.recv().await.unwrap();
+        clock.wait_for_sleepers(1).await;
+        // Half a minute later than the timer was set for.
+        clock.advance(Duration::from_mins(1));
+        let expected = if answers {
+            gate.notify_one();
+            Ok(200)
+        } else {
+            tokio::task::yield_now().await;
+            clock.wait_for_sleepers(1).await;
+            clock.advance(Duration::from_secs(1));
+            Err(TransportErrorKind::Timeout)
+        };
+        assert_eq!(sending.await.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
 async fn one_byte_per_second_does_not_move_the_deadline() {
     let clock = clock();
     let bytes = Arc::new(AtomicUsize::new(0));

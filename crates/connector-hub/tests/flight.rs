@@ -65,6 +65,29 @@ async fn a_crowd_on_an_expired_token_sends_one_request() {
 }
 
 #[tokio::test]
+async fn an_answer_that_came_while_the_process_stood_still_is_kept() {
+    for (standstill, kept) in [(40, true), (20, false)] {
+        let world = World::new(RotationClass::Strict);
+        let key = world.connect("alpha").await;
+        world.clock.advance(HOUR);
+        world.provider.close_gate();
+        let (hub, asked) = (world.hub.clone(), key.clone());
+        let caller = tokio::spawn(async move { hub.access_token(&asked).await.map(drop) });
+        settle(64).await;
+        // The timer of the exchange is set to 20 seconds: on time, or late.
+        world.clock.advance(Duration::from_secs(standstill));
+        settle(64).await;
+        world.provider.open_gate();
+        settle(64).await;
+        // The caller's patience is over either way.
+        let told = caller.await.unwrap().unwrap_err();
+        assert_eq!(told.kind(), ErrorKind::RefreshUnresolved);
+        assert_eq!(world.provider.token_calls(), u64::from(kept));
+        assert_eq!(world.generation(&key).await, 1 + u64::from(kept));
+    }
+}
+
+#[tokio::test]
 async fn a_hundred_refusals_lead_to_one_refresh() {
     let world = World::new(RotationClass::Strict);
     let key = world.connect("alpha").await;

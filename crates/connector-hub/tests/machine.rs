@@ -415,6 +415,21 @@ fn a_refusal_after_a_lost_answer_is_told_as_that_at_a_strict_provider() {
 }
 
 #[test]
+fn a_grant_that_was_lost_in_flight_stays_so_when_somebody_asks_once_more() {
+    let reason = ReauthorizationReason::LostInFlight;
+    let lost = Row {
+        dead: Some(reason),
+        ..row(5)
+    };
+    let flight = Flight::new(RotationClass::Strict, Reason::Forced { good: false })
+        .then(Input::Loaded(Some(lost.clone())))
+        .then(granted(lost, false))
+        .then(IN_TIME)
+        .then(failed(REFUSED, Sent::Answered));
+    assert_eq!(flight.failure(), (true, Verdict::GiveUp { reason }));
+}
+
+#[test]
 fn a_lost_answer_is_remembered_through_other_failures() {
     let flight = Flight::new(RotationClass::Strict, Reason::Mandatory)
         .then(Input::Loaded(Some(row(5))))

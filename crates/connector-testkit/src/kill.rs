@@ -92,6 +92,7 @@ pub struct Point {
 pub struct KillPoints {
     chosen: Option<(u64, Action)>,
     passed: Arc<Mutex<Vec<Point>>>,
+    observer: Option<Arc<dyn Fn(Point) + Send + Sync>>,
 }
 
 impl KillPoints {
@@ -101,6 +102,7 @@ impl KillPoints {
         Self {
             chosen: None,
             passed: Arc::default(),
+            observer: None,
         }
     }
 
@@ -110,7 +112,16 @@ impl KillPoints {
         Self {
             chosen: Some((number, action)),
             passed: Arc::default(),
+            observer: None,
         }
+    }
+
+    /// Tells `observer` of each point when it is passed, before anything is done there. A process
+    /// can so tell its parent where it is; an observer that blocks holds the call up.
+    #[must_use]
+    pub fn with_observer(mut self, observer: impl Fn(Point) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
     }
 
     /// The same store, cipher or transport with its calls counted.
@@ -149,16 +160,20 @@ impl KillPoints {
     }
 
     fn pass<E: Injected>(&self, operation: &'static str, side: Side) -> Result<(), E> {
-        let number = {
+        let point = {
             let mut passed = self.lock();
-            let number = passed.len() as u64 + 1;
-            passed.push(Point {
-                number,
+            let point = Point {
+                number: passed.len() as u64 + 1,
                 operation,
                 side,
-            });
-            number
+            };
+            passed.push(point);
+            point
         };
+        let number = point.number;
+        if let Some(observer) = &self.observer {
+            observer(point);
+        }
         match self.chosen {
             Some((chosen, Action::Abort)) if chosen == number => std::process::abort(),
             Some((chosen, Action::Fail)) if chosen == number => Err(E::injected(side)),
@@ -183,7 +198,7 @@ impl fmt::Debug for KillPoints {
         f.debug_struct("KillPoints")
             .field("chosen", &self.chosen)
             .field("passed", &self.passed())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::io::Write;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -228,6 +228,17 @@ async fn the_chosen_point_fires_once() {
     assert!(scenario(&points, &store(), |_| ()).await.is_err());
     scenario(&points, &store(), |_| ()).await.unwrap();
     assert_eq!(points.passed(), 2 + LAST);
+}
+
+#[tokio::test]
+async fn an_observer_is_told_of_each_point_before_anything_is_done_there() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&told);
+    let points = KillPoints::at(5, Action::Fail)
+        .with_observer(move |point| seen.lock().unwrap().push(point));
+    assert!(scenario(&points, &store(), |_| ()).await.is_err());
+    assert_eq!(*told.lock().unwrap(), points.points());
+    assert_eq!(points.passed(), 5);
 }
 
 #[tokio::test]

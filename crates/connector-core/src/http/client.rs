@@ -36,6 +36,9 @@ const USER_AGENT: &str = concat!("connectors/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request waits for others to the same host.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A timer that is late by this much belongs to a process that did not run: it was stopped, or its
+/// machine was. It then looks as long for an answer that has come meanwhile.
+const OVERSLEPT: Duration = Duration::from_secs(1);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_PER_HOST: usize = 32;
 /// Without pings, a dead HTTP/2 connection would fail all requests to its host until TCP gives up.
@@ -367,10 +370,15 @@ impl HttpClient {
         if left.is_zero() {
             return failed(TransportErrorKind::Timeout, Sent::No);
         }
-        let exchange = pin!(exchange(lane.to(&destination), destination.url, request));
-        before(exchange, self.clock.sleep(left))
-            .await
-            .unwrap_or_else(|| failed(TransportErrorKind::Timeout, Sent::Maybe))
+        let mut exchange = pin!(exchange(lane.to(&destination), destination.url, request));
+        let mut answer = before(exchange.as_mut(), self.clock.sleep(left)).await;
+        // A process that did not run for a while finds its time over, and the answer unread.
+        if answer.is_none()
+            && self.clock.monotonic().since(started) >= timeout.saturating_add(OVERSLEPT)
+        {
+            answer = before(exchange, self.clock.sleep(OVERSLEPT)).await;
+        }
+        answer.unwrap_or_else(|| failed(TransportErrorKind::Timeout, Sent::Maybe))
     }
 }
 

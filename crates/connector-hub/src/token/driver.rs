@@ -1,10 +1,12 @@
 //! Carries out what the machine decides: the store, the cipher, the provider, the clocks.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
-use connector_core::clock::{Monotonic, Timestamp};
+use connector_core::clock::{Clock, Monotonic, Timestamp};
 use connector_core::description::RefreshPolicy;
 use connector_core::oauth::ExchangeClass;
 use connector_core::store::{
@@ -32,6 +34,11 @@ use crate::vault::Home;
 
 /// How long between two looks at a generation that others are expected to move.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// A timer that is late by this much belongs to a process that did not run.
+const OVERSLEPT: Duration = Duration::from_secs(1);
+/// How long such a process still looks for an answer that has come: longer than its transport does.
+const LAST_LOOK: Duration = Duration::from_secs(3);
 
 /// How long readers of a good token start no flight after one that brought nothing, at least.
 const SHORT_REST: Duration = Duration::from_secs(5);
@@ -727,16 +734,22 @@ impl<'a> Driver<'a> {
         };
         let clock = Arc::clone(&self.inner.clock);
         let cx = Context::new(&app, &*self.inner.transport, &*clock);
-        let answer = tokio::select! {
-            biased;
-            answer = self.connector.refresh(&cx, &before) => answer,
-            () = clock.sleep(limit) => {
-                tracing::warn!(operation = "token.exchange", "the provider did not answer in time");
-                return Ok(self.exchanged(Exchanged::Failed {
-                    fault: Fault::Transient { after: None },
-                    sent: Sent::Maybe,
-                }));
-            }
+        let mut refresh = pin!(self.connector.refresh(&cx, &before));
+        let started = clock.monotonic();
+        let mut answer = within(&mut refresh, &*clock, limit).await;
+        // A process that was frozen finds its time over, and the answer unread.
+        if answer.is_none() && clock.monotonic().since(started) >= limit.saturating_add(OVERSLEPT) {
+            answer = within(&mut refresh, &*clock, LAST_LOOK).await;
+        }
+        let Some(answer) = answer else {
+            tracing::warn!(
+                operation = "token.exchange",
+                "the provider did not answer in time"
+            );
+            return Ok(self.exchanged(Exchanged::Failed {
+                fault: Fault::Transient { after: None },
+                sent: Sent::Maybe,
+            }));
         };
         let connection = &self.stored.connection;
         let exchanged = match answer {
@@ -1261,6 +1274,19 @@ impl<'a> Driver<'a> {
                 tracing::warn!(connector, %connection, "this process is too slow for its claim");
             }
         }
+    }
+}
+
+/// What `future` brings, if it does within `limit`.
+async fn within<F: Future + Unpin>(
+    future: F,
+    clock: &dyn Clock,
+    limit: Duration,
+) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = clock.sleep(limit) => None,
     }
 }
 

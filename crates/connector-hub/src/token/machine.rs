@@ -293,7 +293,7 @@ impl Machine {
 
     fn learn(&mut self, row: &Row) {
         self.failures = row.failures;
-        self.lost |= row.unresolved;
+        self.lost |= row.unresolved || row.dead == Some(ReauthorizationReason::LostInFlight);
         self.class = match self.settings.class {
             RotationClass::Stable if row.rotates => RotationClass::Strict,
             class => class,

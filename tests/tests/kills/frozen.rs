@@ -1,0 +1,254 @@
+//! A process that is frozen for longer than its claim stands, and runs again.
+
+use connector_core::oauth::RotationClass;
+use connector_core::store::Stored;
+
+use crate::child::{End, Outcome, Stage, What};
+use crate::process::First;
+use crate::provider::Gate;
+use crate::world::{DUE, GRACE_OF_A_DAY, GRACE_UNTIL_USED, PAST_CLAIM, PAST_EXPIRY, Rest, World};
+
+/// Exchanges in one process when it is frozen: fewer than a host's token requests at once.
+const AT_ONCE: usize = 25;
+/// So few that their ends are no wave: of more than 20 at once a hub ends none.
+const FEW: usize = 5;
+
+/// Where the exchanges are when the process is frozen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Where {
+    /// The answers have come, and nobody has read them.
+    Unread,
+    /// The first pair is sealed and about to be committed, the other answers are unread.
+    InHand,
+    /// The claim was granted, and nothing was sent.
+    Claimed,
+    /// The clocks were looked at, and nothing was sent.
+    AboutToSend,
+}
+
+/// What the frozen process's return led to.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Pairs that it committed after the other process had refreshed, kept beside the newer one.
+    kept_as_pending: usize,
+    /// Those that took the newer one's place.
+    replaced: usize,
+    /// Pairs that it committed with no newer one there.
+    in_time: usize,
+    /// Exchanges whose answer was there, and that came to nothing.
+    answers_lost: usize,
+    /// Connections that worked afterwards, and once more an hour later.
+    work: usize,
+    /// Connections that have ended.
+    ended: usize,
+    /// Callers of the other process who were refused although a valid token was stored.
+    withheld: u64,
+    /// Refresh tokens sent of which the store held a successor.
+    known_successors: u64,
+}
+
+struct Frozen {
+    world: World,
+    seen: Seen,
+}
+
+impl Frozen {
+    async fn new(class: RotationClass) -> Self {
+        let mut world = World::new(class).await;
+        world.start("b", End::Never).await;
+        Self {
+            world,
+            seen: Seen::default(),
+        }
+    }
+
+    /// Freezes a process with so many exchanges, lets its claims run out, and lets it run again.
+    /// `due` says that the access tokens are good all the while.
+    async fn once(&mut self, at: Where, exchanges: usize, due: bool, first: First) {
+        let world = &mut self.world;
+        let mut connections = Vec::new();
+        for _ in 0..exchanges {
+            connections.push(world.connect().await);
+        }
+        let end = match at {
+            Where::Unread => End::Never,
+            Where::InHand => End::Stop(Stage::AboutToCommit),
+            Where::Claimed => End::Stop(Stage::Claimed),
+            Where::AboutToSend => End::Stop(Stage::AboutToSend),
+        };
+        world.start("a", end).await;
+        world.advance(if due { DUE } else { PAST_EXPIRY }).await;
+        let answered = matches!(at, Where::Unread | Where::InHand);
+        if answered {
+            world.provider.set_gate(Gate::BeforeAnswering);
+        }
+        for connection in &connections {
+            let what = if due {
+                What::Refresh(*connection)
+            } else {
+                What::Use(*connection)
+            };
+            world.send("a", what).await;
+        }
+        world.quiesce().await;
+        if at == Where::Unread {
+            world.process("a").halt();
+            world.quiesce().await;
+        }
+        // The answers are on their way; in hand, the first that is dealt with stops the process.
+        world.provider.set_gate(Gate::Open);
+        world.quiesce().await;
+        world.process("a").freeze();
+        world.advance(PAST_CLAIM).await;
+
+        let mut before = Vec::new();
+        for connection in &connections {
+            if due {
+                let served = world.ask("b", What::Fetch(*connection)).await;
+                assert!(matches!(served, Some(Outcome::Token { .. })), "{served:?}");
+            } else {
+                world.ask("b", What::Use(*connection)).await;
+            }
+            before.push(world.keeper.row(*connection).await);
+        }
+        world.thaw("a", first).await;
+
+        for (connection, before) in connections.iter().zip(before) {
+            let after = world.keeper.row(*connection).await;
+            let [was, is] = [&before, &after].map(|row| row.connection.generation);
+            let fence = |row: &Stored| row.current.as_ref().unwrap().fence;
+            let replaced = is < was || is == was && fence(&before) != fence(&after);
+            self.seen.replaced += usize::from(replaced);
+            self.seen.in_time += usize::from(is > was);
+            self.seen.kept_as_pending += after.pending.len();
+            let lost = answered && is == was && after.pending.is_empty();
+            self.seen.answers_lost += usize::from(lost);
+        }
+        for connection in &connections {
+            world.rest("b", *connection).await;
+        }
+        world.advance(PAST_EXPIRY).await;
+        for connection in connections {
+            match world.rest("b", connection).await {
+                Rest::Works => self.seen.work += 1,
+                Rest::Ended => self.seen.ended += 1,
+                other => panic!("connection {connection}: {other:?}"),
+            }
+            world.forget(connection).await;
+        }
+        world.retire("a").await;
+        let counts = world.counts();
+        self.seen.withheld = counts.withheld;
+        self.seen.known_successors = counts.known_successors;
+    }
+}
+
+/// Freezes a process so often, each time with so many exchanges.
+async fn frozen(
+    class: RotationClass,
+    (at, exchanges): (Where, usize),
+    due: bool,
+    first: First,
+    times: usize,
+) -> Seen {
+    let mut frozen = Frozen::new(class).await;
+    for _ in 0..times {
+        frozen.once(at, exchanges, due, first).await;
+    }
+    let seen = frozen.seen;
+    let token = if due { "good" } else { "expired" };
+    println!(
+        "{class:?}, frozen {times} times with {exchanges} exchanges {at:?}, access tokens {token}, \
+         {first:?} first: {seen:?}"
+    );
+    assert_eq!((seen.replaced, seen.withheld), (0, 0));
+    assert_eq!(seen.work + seen.ended, times * exchanges);
+    seen
+}
+
+const ORDERS: [First; 2] = [First::Answers, First::Time];
+
+/// How often a process is frozen in a test.
+fn times(short: usize, full: usize) -> usize {
+    if crate::full() { full } else { short }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_a_frozen_process_holds_is_kept_beside_the_newer_pair() {
+    let times = times(1, 6);
+    let mut kept = 0;
+    for class in [GRACE_UNTIL_USED, GRACE_OF_A_DAY] {
+        for at in [Where::Unread, Where::InHand] {
+            for first in ORDERS {
+                let seen = frozen(class, (at, AT_ONCE), false, first, times).await;
+                assert_eq!(seen.kept_as_pending, times * AT_ONCE);
+                let bad = (seen.answers_lost, seen.ended, seen.known_successors);
+                assert_eq!(bad, (0, 0, 0));
+                kept += seen.kept_as_pending;
+            }
+        }
+    }
+    println!("stale writes: {kept}, all kept as pending, 0 in the place of a newer generation");
+    assert_eq!(kept, 8 * times * AT_ONCE);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_answer_that_a_frozen_process_holds_counts_while_nobody_needs_the_token() {
+    let times = times(1, 5);
+    for at in [Where::Unread, Where::InHand] {
+        for first in ORDERS {
+            let seen = frozen(RotationClass::Strict, (at, AT_ONCE), true, first, times).await;
+            assert_eq!(
+                (seen.in_time, seen.work),
+                (times * AT_ONCE, times * AT_ONCE)
+            );
+            assert_eq!((seen.answers_lost, seen.known_successors), (0, 0));
+        }
+    }
+}
+
+/// The one loss that no client can avoid: the token is needed, and the only pair is with a process
+/// that nobody can ask.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_frozen_process_without_grace_costs_what_it_holds_and_nothing_else() {
+    let times = times(1, 20);
+    let mut lost = 0;
+    for at in [Where::Unread, Where::InHand] {
+        for first in ORDERS {
+            let seen = frozen(RotationClass::Strict, (at, FEW), false, first, times).await;
+            assert_eq!(seen.known_successors, 0);
+            lost += seen.ended;
+        }
+    }
+    println!("grants lost with what a frozen process held: {lost}");
+    assert!(lost > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_process_that_was_frozen_with_its_claim_sends_nothing() {
+    let times = times(3, 100);
+    for class in [GRACE_UNTIL_USED, GRACE_OF_A_DAY, RotationClass::Strict] {
+        for due in [false, true] {
+            let at = (Where::Claimed, 1);
+            let seen = frozen(class, at, due, First::Answers, times).await;
+            assert_eq!((seen.work, seen.known_successors), (times, 0));
+        }
+    }
+}
+
+/// Between the last look at the clocks and the first byte a process can still be frozen. A grace
+/// forgives the request; without one it ends the grant.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_process_that_was_frozen_about_to_send_is_the_rest_that_remains() {
+    let times = times(3, 100);
+    for class in [GRACE_UNTIL_USED, GRACE_OF_A_DAY] {
+        let at = (Where::AboutToSend, 1);
+        let seen = frozen(class, at, false, First::Answers, times).await;
+        assert_eq!(seen.work, times);
+    }
+    let at = (Where::AboutToSend, 1);
+    let strict = frozen(RotationClass::Strict, at, false, First::Answers, times).await;
+    assert_eq!(strict.known_successors, strict.ended as u64);
+    let good = frozen(RotationClass::Strict, at, true, First::Answers, times).await;
+    assert_eq!((good.work, good.known_successors), (times, 0));
+}
