@@ -13,6 +13,7 @@
 //!
 //! A cipher's tests apply [`cipher_suite!`] to a [`CipherFixture`](cipher::CipherFixture).
 //! [`history`] records what concurrent callers of a store saw, and judges it afterwards.
+//! [`proxy`] loses, cuts and delays what goes over the wire to a provider.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -24,6 +25,7 @@ mod fixture;
 pub mod history;
 pub mod kill;
 pub mod leak;
+pub mod proxy;
 pub mod store;
 pub mod trace;
 
