@@ -83,13 +83,13 @@ impl Random for Dice {
     }
 }
 
-/// What a fault does to a token request, by its name.
-pub(crate) fn kind(fault: Fault) -> &'static str {
+/// What a fault does to a request with this deadline, by its name.
+pub(crate) fn kind(fault: Fault, deadline: Duration) -> &'static str {
     match fault {
         Fault::DropRequest => "drop before",
         Fault::ResetRequest => "reset before",
         Fault::HoldRequest => "hang before",
-        Fault::DelayRequest(by) if by < DEADLINE => "slow",
+        Fault::DelayRequest(by) | Fault::DelayAnswer(by) if by < deadline => "slow",
         Fault::DelayRequest(_) => "late by time",
         Fault::DeliverLate => "late after the client left",
         Fault::DropAnswer => "drop after",
@@ -120,11 +120,11 @@ pub(crate) enum Truth {
     Lost,
 }
 
-/// What has to be true of the request that met `fault`.
-pub(crate) fn truth(fault: Fault) -> Truth {
+/// What has to be true of a request with this deadline that met `fault`.
+pub(crate) fn truth(fault: Fault, deadline: Duration) -> Truth {
     match fault {
         Fault::DropRequest | Fault::ResetRequest | Fault::HoldRequest => Truth::Untouched,
-        Fault::DelayRequest(by) if by < DEADLINE => Truth::Answered,
+        Fault::DelayRequest(by) | Fault::DelayAnswer(by) if by < deadline => Truth::Answered,
         Fault::Trickle => Truth::Answered,
         _ => Truth::Lost,
     }
@@ -237,7 +237,7 @@ impl Stage {
             if is_settled {
                 let over = self.pace.drive(faults, 3 * DEADLINE, injected.over()).await;
                 let acted = over.status.is_some();
-                if acted != (truth(fault) != Truth::Untouched) {
+                if acted != (truth(fault, DEADLINE) != Truth::Untouched) {
                     return Err(format!("the fault is not what it should be: {over:?}"));
                 }
                 self.check(&before, &ended)?;
@@ -337,7 +337,7 @@ impl Tally {
             }
             ref other => format!("{other:?}"),
         };
-        let row = (kind(ended.fault), end);
+        let row = (kind(ended.fault, DEADLINE), end);
         *self.rows.entry(row).or_default() += 1;
     }
 

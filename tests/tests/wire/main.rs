@@ -11,6 +11,8 @@
     reason = "tests fail by panicking, and print the counts that their claims rest on"
 )]
 
+mod calls;
+mod flows;
 mod loss;
 mod openid;
 mod pace;

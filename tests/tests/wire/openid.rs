@@ -8,8 +8,8 @@ use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::HttpClient;
 use connector_core::store::{MemoryStore, Store};
 use connector_core::{
-    Actor, AppKey, ConnectionKey, CorrelationId, ErrorKind, FixedApps, GenericConnector,
-    ReauthorizationReason, RequestContext, Status, TenantId,
+    Actor, AppKey, Connection, ConnectionKey, CorrelationId, ErrorKind, FixedApps,
+    GenericConnector, ReauthorizationReason, RequestContext, Status, TenantId,
 };
 use connector_hub::{Connected, Hub};
 use connector_store_sqlite::SqliteOptions;
@@ -108,6 +108,24 @@ impl Strict {
         self.call_back(&begun).await.unwrap().key.clone()
     }
 
+    /// How many connections there are that have not ended.
+    pub(crate) async fn connections(&self) -> usize {
+        let tenant = self.stage.hub.tenant(&self.stage.tenant);
+        let all = tenant.list(None, 100).await.unwrap().items;
+        let is_there = |it: &&Connection| it.status != Status::Disconnected;
+        all.iter().filter(is_there).count()
+    }
+
+    /// Ends the connection to `account`, and nothing is left of it.
+    pub(crate) async fn forget(&self, account: &str) {
+        let tenant = self.stage.hub.tenant(&self.stage.tenant);
+        let all = tenant.list(None, 100).await.unwrap().items;
+        let of = all.iter().find(|it| it.account.key.as_str() == account);
+        let key = of.unwrap().key.clone();
+        let end = self.stage.hub.disconnect(&key, Self::context());
+        end.forget().await.unwrap();
+    }
+
     async fn lose(&self, what: &str, account: &str, run: u64, cases: u64) {
         let stage = &self.stage;
         let key = self.connect(account).await;
@@ -124,7 +142,7 @@ impl Strict {
             tally.add(&ended);
             let lost = Status::NeedsReauthorization(ReauthorizationReason::LostInFlight);
             // The one look at a token whose successor nobody knows is the only one that is refused.
-            let (status, refused) = match truth(ended.fault) {
+            let (status, refused) = match truth(ended.fault, DEADLINE) {
                 Truth::Untouched | Truth::Answered => (Status::Connected, 0),
                 Truth::Lost => (lost.clone(), 1),
             };

@@ -8,6 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use connector_core::clock::{Clock, ManualClock, Monotonic, Timestamp};
 use connector_testkit::proxy::Injected;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
 /// Longer sleeps are deadlines of something that is under way: they do not move the clock.
@@ -41,8 +43,8 @@ impl Pace {
         self.clock.advance(by);
     }
 
-    /// Carries `work` out. Time passes where it pauses, and, up to `patience`, where the wire is
-    /// stalled by a fault.
+    /// Carries `work` out. Time passes where it pauses, and where the wire is stalled by one of the
+    /// faults, up to `patience` for each.
     pub(crate) async fn drive<T>(
         &self,
         injected: &[&Injected],
@@ -50,16 +52,16 @@ impl Pace {
         work: impl Future<Output = T>,
     ) -> T {
         let mut work = pin!(work);
-        let mut left = patience;
+        let mut left = vec![patience; injected.len()];
         loop {
             tokio::select! {
                 biased;
                 output = &mut work => return output,
                 () = self.nap() => {}
-                () = stalled(injected), if !left.is_zero() => {
-                    let step = left.min(Duration::from_secs(1));
+                at = stalled(injected, &left) => {
+                    let step = left[at].min(Duration::from_secs(1));
                     self.clock.advance(step);
-                    left -= step;
+                    left[at] -= step;
                     tokio::task::yield_now().await;
                 }
             }
@@ -89,14 +91,19 @@ impl Pace {
     }
 }
 
-async fn stalled(injected: &[&Injected]) {
-    let stalls = injected
-        .iter()
-        .map(|it| Box::pin(it.when(|it| it.is_stalled)));
-    if injected.is_empty() {
-        std::future::pending::<()>().await;
+/// Waits until one of the faults stalls for which there is patience left, and says which.
+async fn stalled(injected: &[&Injected], left: &[Duration]) -> usize {
+    let stalls = (0..injected.len()).filter(|at| !left[*at].is_zero());
+    let mut stalls: FuturesUnordered<_> = stalls
+        .map(|at| async move {
+            injected[at].when(|it| it.is_stalled).await;
+            at
+        })
+        .collect();
+    match stalls.next().await {
+        Some(at) => at,
+        None => std::future::pending().await,
     }
-    futures_util::future::select_all(stalls).await;
 }
 
 #[async_trait]

@@ -111,7 +111,7 @@ impl Shop {
                 break;
             }
             // Each request that reached the provider: the one that met the fault, and one more.
-            let expected = match truth(ended.fault) {
+            let expected = match truth(ended.fault, DEADLINE) {
                 Truth::Untouched | Truth::Answered => 1,
                 Truth::Lost => 2,
             };
