@@ -73,7 +73,7 @@ async fn a_code_whose_exchange_is_lost_is_not_sent_again_and_leaves_nothing_behi
                 other => panic!("{fault:?}: {other:?}"),
             }
             // Nothing half stored, now or after the workers' look.
-            stage.pace.advance(Duration::from_secs(600));
+            stage.pace.advance(Duration::from_mins(10));
             stage
                 .pace
                 .drive(&[], DEADLINE, stage.hub.worker().tick())

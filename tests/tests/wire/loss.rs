@@ -21,7 +21,7 @@ use crate::witness::Witness;
 /// The deadline of a token request.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(15);
 
-/// Numbers from a seed: SplitMix64.
+/// Numbers from a seed: `SplitMix64`.
 #[derive(Debug)]
 pub(crate) struct Dice(AtomicU64);
 
@@ -179,10 +179,8 @@ impl Stage {
         let dice = Dice::new(seed);
         let fault = dice.fault();
         let before = self.connection(key).await;
-        let no_faults = &[];
-        let quiet = self
-            .pace
-            .drive(no_faults, DEADLINE, self.hub.access_token(key));
+        let quiet = self.hub.access_token(key);
+        let quiet = self.pace.drive(&[], DEADLINE, quiet);
         let mut held = quiet.await.map_err(|error| format!("before: {error}"))?;
         let (moment, wait) = match dice.within(0, 3) {
             0 => (Moment::Forced, dice.seconds(0, self.life.as_secs() / 2)),
@@ -192,7 +190,7 @@ impl Stage {
             _ => {
                 let (sixth, sixtieth) = (self.life.as_secs() / 6, self.life.as_secs() / 60);
                 let left = dice.seconds(sixtieth + 1, sixth);
-                (Moment::Advisory, self.life - left)
+                (Moment::Advisory, self.life.saturating_sub(left))
             }
         };
         self.pace.advance(wait);

@@ -293,31 +293,26 @@ async fn converse(shared: &Shared, stream: TcpStream) -> io::Result<()> {
             is_head: request.is_head(),
             bytes: request.bytes(),
         };
-        let is_last = match shared.meet(request.path()) {
-            None => {
-                let answer = server.exchange().await?;
-                client.write(answer.bytes()).await?;
-                answer.is_ended_by_close()
+        let Some(injected) = shared.meet(request.path()) else {
+            let answer = server.exchange().await?;
+            client.write(answer.bytes()).await?;
+            if answer.is_ended_by_close() {
+                return Ok(());
             }
-            Some(injected) => {
-                injected.note(|it| it.is_met = true);
-                let met = met(shared, &mut client, server, &injected).await;
-                let is_last = !matches!(met, Ok(Then::GoOn));
-                if matches!(met, Ok(Then::Reset)) {
-                    client.reset()?;
-                }
-                if is_last {
-                    drop(client);
-                    injected.note(|it| it.is_over = true);
-                    return met.map(drop);
-                }
-                injected.note(|it| it.is_over = true);
-                false
-            }
+            continue;
         };
-        if is_last {
-            break;
+        injected.note(|it| it.is_met = true);
+        let then = met(shared, &mut client, server, &injected).await;
+        if matches!(then, Ok(Then::Reset)) {
+            client.reset()?;
         }
+        if !matches!(then, Ok(Then::GoOn)) {
+            // Closed before it is said to be over.
+            drop(client);
+            injected.note(|it| it.is_over = true);
+            return then.map(drop);
+        }
+        injected.note(|it| it.is_over = true);
     }
     Ok(())
 }
