@@ -32,13 +32,24 @@ impl Loopback {
         Self { origin, port }
     }
 
+    /// The same way past another port, where a proxy listens.
+    #[must_use]
+    pub fn through(&self, port: u16) -> Self {
+        Self::new(self.origin.clone(), port)
+    }
+
+    /// Where the server listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
     /// The same way as the library's own transport takes it.
     ///
     /// # Errors
     /// None for a port that something listens on.
     pub fn opening(&self) -> io::Result<LoopbackOpening> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        LoopbackOpening::new(self.origin.clone(), address).map_err(io::Error::other)
+        LoopbackOpening::new(self.origin.clone(), self.address()).map_err(io::Error::other)
     }
 
     /// Sends a request whose URL is absolute and reads the whole answer.

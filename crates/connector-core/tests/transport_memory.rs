@@ -13,7 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use connector_core::http::{HttpTransport, Lane, OutboundRequest, Sent, TransportErrorKind};
+use connector_core::clock::{Clock, SystemClock};
+use connector_core::description::{EndpointTemplate, IdentityEndpoint, TokenEndpoint};
+use connector_core::http::{
+    HttpTransport, Lane, Origin, OutboundRequest, Sent, TransportErrorKind,
+};
+use connector_core::{
+    App, Connector, Context, Credential, CredentialKind, Description, GenericConnector, ProviderId,
+};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::io::AsyncWriteExt;
@@ -134,6 +141,39 @@ fn bombs(bomb: &[u8], twice: &[u8]) -> [Bomb; 10] {
     ]
 }
 
+/// JSON that is an answer for the transport, and none for whoever reads it.
+async fn deep_json() -> usize {
+    let at = |path: &str| EndpointTemplate::new(format!("{ORIGIN}{path}"));
+    let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
+    description.api = vec![at("")];
+    description.token = Some(TokenEndpoint::new(at("/token")));
+    description.identity = Some(IdentityEndpoint::new(at("/me"), "/id"));
+    let connector = GenericConnector::new(description).unwrap();
+    let app = App::new("app").with_client_secret("secret");
+    let clock = SystemClock::new();
+    let origin = Origin::parse(ORIGIN).unwrap();
+    let credential = Credential::new(CredentialKind::OAuth, origin, "access", clock.now())
+        .with_refresh_token("refresh");
+    let mut refused = 0;
+    for (open, close) in [("[", "]"), ("{\"id\":", "}"), ("[{\"id\":", "}]")] {
+        let body = format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
+        for status in ["200 OK", "400 Bad Request"] {
+            let server = Server::answering(format!(
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n\
+                 {body}",
+                body.len()
+            ))
+            .await;
+            let client = server.opened().build().unwrap();
+            let cx = Context::new(&app, &client, &clock);
+            refused += usize::from(connector.refresh(&cx, &credential).await.is_err());
+            refused += usize::from(connector.identify(&cx, &credential).await.is_err());
+            assert_eq!(server.accepted(), 2, "both were asked");
+        }
+    }
+    refused
+}
+
 #[tokio::test]
 async fn bombs_are_refused_within_32_mib() {
     let plain = Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
@@ -178,6 +218,13 @@ async fn bombs_are_refused_within_32_mib() {
     let client = server.opened().build().unwrap();
     let answer = client.send(OutboundRequest::new(request())).await.unwrap();
     assert_eq!(answer.body(), &bomb);
+
+    let deep = deep_json().await;
+    println!(
+        "JSON 100,000 deep: {deep} answers refused, peak + {} KiB",
+        (resident("VmHWM") - before) / 1024
+    );
+    assert_eq!(deep, 12);
 
     let growth = resident("VmHWM") - before;
     println!(

@@ -22,7 +22,7 @@ use futures_util::FutureExt;
 use secrecy::ExposeSecret;
 
 use self::provider::outage::Outage;
-use self::provider::{DUE, HOUR, MINUTE, Reply, World, access_token, drive, settle};
+use self::provider::{DUE, HOUR, MINUTE, Numbers, Reply, World, access_token, drive, settle};
 
 const GRACE: RotationClass = RotationClass::Grace(Grace::UntilSuccessorUsed { max_seconds: 3600 });
 
@@ -62,6 +62,98 @@ async fn a_crowd_on_an_expired_token_sends_one_request() {
         println!("{callers} callers, {cancelled} cancelled: {calls} token call, {served} served");
         assert_eq!((calls, served), (1, callers - cancelled));
     }
+}
+
+#[tokio::test]
+async fn every_expiry_costs_one_request_whoever_goes_away() {
+    const CALLERS: usize = 10_000;
+    #[expect(clippy::disallowed_methods, reason = "the switch of the long mode")]
+    let is_full = std::env::var("CONNECTORS_SOAK").is_ok_and(|mode| mode == "full");
+    let rounds = if is_full { 1000 } else { 10 };
+    let world = World::new(RotationClass::Strict);
+    let key = world.connect("alpha").await;
+    let mut numbers = Numbers::new(1);
+    let mut number = |below: usize| usize::try_from(numbers.below(below as u64)).unwrap();
+    let (mut served, mut cancelled) = (0, 0);
+    for round in 1..=rounds {
+        world.clock.advance(HOUR);
+        world.provider.close_gate();
+        let mut tasks: Vec<_> = (0..CALLERS)
+            .map(|_| {
+                let (hub, key) = (world.hub.clone(), key.clone());
+                tokio::spawn(async move { hub.access_token(&key).await.map(|it| it.generation()) })
+            })
+            .collect();
+        // Some go before anything was done for them, some while they wait, some once the answer
+        // is on its way; in every third round, one more than all others.
+        for _ in 0..3 {
+            settle(number(CALLERS / 16)).await;
+            for _ in 0..number(CALLERS / 4) {
+                tasks[number(CALLERS)].abort();
+            }
+            if round % 3 == 0 {
+                tasks[1..].iter().for_each(tokio::task::JoinHandle::abort);
+            }
+            world.provider.open_gate();
+        }
+        for task in tasks.drain(..) {
+            match task.await {
+                Ok(generation) => {
+                    assert_eq!(generation.unwrap().get(), round + 1);
+                    served += 1;
+                }
+                Err(error) => {
+                    assert!(error.is_cancelled());
+                    cancelled += 1;
+                }
+            }
+        }
+        // The flight lands whether or not anybody is left to see it.
+        settle(64).await;
+        assert_eq!(world.generation(&key).await, round + 1);
+        assert_eq!(world.provider.token_calls(), round);
+    }
+    println!(
+        "{CALLERS} callers x {rounds} rounds: {} token calls, {served} served, {cancelled} \
+         cancelled",
+        world.provider.token_calls()
+    );
+    assert_eq!(
+        served + cancelled,
+        CALLERS * usize::try_from(rounds).unwrap()
+    );
+    assert!(served > 0 && cancelled > 0);
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_at_any_step_of_the_flight_changes_nothing() {
+    const STEPS: usize = 32;
+    let mut pending = 0;
+    for steps in 0..STEPS {
+        let world = World::new(RotationClass::Strict);
+        let key = world.connect("alpha").await;
+        world.clock.advance(HOUR);
+        world.provider.close_gate();
+        // This one starts the flight, which goes on by a step with each poll.
+        let mut first = Box::pin(world.hub.access_token(&key));
+        for _ in 0..steps {
+            pending += usize::from((&mut first).now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        drop(first);
+        world.provider.open_gate();
+        settle(64).await;
+        let token = world.drive(world.hub.access_token(&key)).await.unwrap();
+        assert_eq!(
+            token.secret().expose_secret(),
+            access_token("alpha", 2),
+            "{steps} steps"
+        );
+        assert_eq!(world.provider.token_calls(), 1, "{steps} steps");
+        assert_eq!(world.generation(&key).await, 2);
+    }
+    println!("one caller, gone after each of {STEPS} steps: 1 token call each");
+    assert_eq!(pending, STEPS * (STEPS - 1) / 2);
 }
 
 #[tokio::test]

@@ -249,3 +249,103 @@ async fn a_compliance_delivery_without_its_customer_is_an_error_that_quotes_noth
     assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer);
     assert!(!error.report().contains("tell-nobody"));
 }
+
+/// A delivery that Shopify signed, changed somewhere that its signature covers.
+fn mutated(world: &World, number: u64) -> http::Request<Bytes> {
+    let random = |salt: u64| {
+        let seed = number.wrapping_mul(16).wrapping_add(salt).to_be_bytes();
+        let drawn = ring::digest::digest(&ring::digest::SHA256, &seed);
+        <[u8; 32]>::try_from(drawn.as_ref()).unwrap()
+    };
+    let drawn = random(0);
+    let mut body = [random(1), random(2)].concat();
+    body.truncate(1 + usize::from(drawn[0]) % 64);
+    let all = [
+        WebhookHeaders::Prefixed,
+        WebhookHeaders::Plain,
+        WebhookHeaders::Both,
+    ];
+    let headers = all[usize::from(drawn[1]) % 3];
+    let signed = world
+        .sim
+        .webhook(&world.shop, "products/update", body.clone(), headers);
+    let mut request = signed.unwrap();
+    let names = ["x-shopify-hmac-sha256", "shopify-hmac-sha256"];
+    let set = |request: &mut http::Request<Bytes>, change: &dyn Fn(&mut Vec<u8>)| {
+        for name in names {
+            if let Some(value) = request.headers().get(name) {
+                let mut value = value.as_bytes().to_vec();
+                change(&mut value);
+                let value = http::HeaderValue::from_bytes(&value).unwrap();
+                request.headers_mut().insert(name, value);
+            }
+        }
+    };
+    let at = usize::from(drawn[2]) % body.len();
+    match drawn[3] % 7 {
+        0 => body[at] ^= 1 << (drawn[4] % 8),
+        1 => drop(body.remove(at)),
+        2 => body.insert(at, drawn[5]),
+        3 => body.push(drawn[5]),
+        4 => set(&mut request, &|value| value.truncate(at % 44)),
+        // Another character of the alphabet.
+        5 => set(&mut request, &|value| {
+            let at = at % 43;
+            value[at] = if value[at] == b'A' { b'B' } else { b'A' };
+        }),
+        _ => {
+            let other =
+                world
+                    .sim
+                    .webhook(&world.shop, "products/update", random(3).to_vec(), headers);
+            let other = other.unwrap();
+            for name in names {
+                if let Some(value) = other.headers().get(name) {
+                    request.headers_mut().insert(name, value.clone());
+                }
+            }
+        }
+    }
+    *request.body_mut() = body.into();
+    request
+}
+
+#[tokio::test]
+async fn mutated_deliveries_are_refused() {
+    #[expect(clippy::disallowed_methods, reason = "the switch of the long mode")]
+    let is_full = std::env::var("CONNECTORS_SOAK").is_ok_and(|mode| mode == "full");
+    let deliveries = if is_full { 1_000_000 } else { 5_000 };
+    let world = World::new().await;
+    let (mut accepted, mut genuine, mut not_text) = (0, 0, 0);
+    for number in 0..deliveries {
+        let request = mutated(&world, number);
+        if verify(&world, &request).await.is_ok() {
+            accepted += 1;
+            println!("delivery {number} was accepted: {request:?}");
+        }
+        // Deliveries are bytes: what is no text is as good.
+        if number % 10 == 0 {
+            let body = request.into_body();
+            not_text += usize::from(std::str::from_utf8(&body).is_err());
+            let genuine_one = world.sim.webhook(
+                &world.shop,
+                "products/update",
+                if body.is_empty() {
+                    Bytes::from_static(b"\xff")
+                } else {
+                    body.clone()
+                },
+                WebhookHeaders::default(),
+            );
+            let event = verify(&world, &genuine_one.unwrap()).await.unwrap();
+            assert!(body.is_empty() || event.body == body);
+            genuine += 1;
+        }
+    }
+    println!(
+        "Shopify: {deliveries} mutated deliveries, {accepted} accepted; {genuine} genuine ones \
+         accepted, {not_text} of them not UTF-8"
+    );
+    assert_eq!(accepted, 0);
+    assert!(not_text > 0);
+}

@@ -18,6 +18,7 @@
 //! connector's description.
 //!
 //! [`history`] records what concurrent callers of a store saw, and judges it afterwards.
+//! [`proxy`] loses, cuts and delays what goes over the wire to a provider.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -30,6 +31,7 @@ mod fixture;
 pub mod history;
 pub mod kill;
 pub mod leak;
+pub mod proxy;
 pub mod store;
 pub mod trace;
 
