@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use connector_core::ConnectionKey;
 use connector_core::clock::{Clock, SystemClock};
 use connector_hub::{Hub, Token};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::Outcome;
 use crate::fixture::{Endpoint, hub};
@@ -55,10 +56,12 @@ fn ours(hub: &Hub, key: &ConnectionKey) {
 
 /// Every thread reads `READS` tokens, each starting elsewhere; the time of all together, for one
 /// read of one core.
-fn on_threads(threads: u32, read: &(dyn Fn(usize) + Sync)) {
+fn on_threads(runtime: &Runtime, threads: u32, read: &(dyn Fn(usize) + Sync)) {
     std::thread::scope(|scope| {
         for thread in 0..threads {
             scope.spawn(move || {
+                // A read may wake a comparison with the store.
+                let _entered = runtime.enter();
                 let start = thread as usize * 997;
                 for step in 0..READS as usize {
                     read(start + step * 31);
@@ -69,9 +72,7 @@ fn on_threads(threads: u32, read: &(dyn Fn(usize) + Sync)) {
 }
 
 pub(crate) fn measure() -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
     let day = Duration::from_hours(24);
     let (hub, keys) = runtime.block_on(hub(CONNECTIONS, day, Endpoint::default()))?;
     for key in &keys {
@@ -93,9 +94,11 @@ pub(crate) fn measure() -> Outcome {
         let at = |step: usize| &keys[step % keys.len()];
         let figures = take_turns(
             &mut [
-                Contestant::new("ours", || on_threads(threads, &|step| ours(&hub, at(step)))),
+                Contestant::new("ours", || {
+                    on_threads(&runtime, threads, &|step| ours(&hub, at(step)));
+                }),
                 Contestant::new("limit", || {
-                    on_threads(threads, &|step| limit.read(at(step)));
+                    on_threads(&runtime, threads, &|step| limit.read(at(step)));
                 }),
             ],
             TURNS,

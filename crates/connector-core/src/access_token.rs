@@ -28,10 +28,7 @@ pub enum Phase {
 /// When an access token enters its phases, on both clocks of this machine: the steady one stands
 /// still while a machine is suspended, the wall clock jumps. Whichever says so first holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deadlines {
-    steady: [Monotonic; 3],
-    wall: [Timestamp; 3],
-}
+pub struct Deadlines([(Monotonic, Timestamp); 3]);
 
 impl Deadlines {
     /// The deadlines of a token that is good for `left` from now, and enters its advisory and
@@ -49,21 +46,19 @@ impl Deadlines {
             left.saturating_sub(mandatory),
             left,
         ];
-        Self {
-            steady: offsets.map(|offset| steady.after(offset)),
-            wall: offsets.map(|offset| wall.after(offset)),
-        }
+        Self(offsets.map(|offset| (steady.after(offset), wall.after(offset))))
     }
 
     /// The phase at this moment.
     #[must_use]
     pub fn phase(&self, steady: Monotonic, wall: Timestamp) -> Phase {
-        let passed = |at: usize| steady >= self.steady[at] || wall >= self.wall[at];
-        if !passed(0) {
+        let [advisory, mandatory, end] = &self.0;
+        let passed = |at: &(Monotonic, Timestamp)| steady >= at.0 || wall >= at.1;
+        if !passed(advisory) {
             Phase::Good
-        } else if passed(2) {
+        } else if passed(end) {
             Phase::Expired
-        } else if passed(1) {
+        } else if passed(mandatory) {
             Phase::Mandatory
         } else {
             Phase::Advisory

@@ -124,12 +124,20 @@ impl TryFrom<String> for ConnectionId {
 }
 
 /// A connection's id together with its tenant, so that a bare id can never cross tenants.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ConnectionKey {
     /// The tenant that the connection belongs to.
     pub tenant: TenantId,
     /// The connection's id.
     pub id: ConnectionId,
+}
+
+impl PartialEq for ConnectionKey {
+    /// The text of a tenant that both share, as clones do, is not read.
+    fn eq(&self, other: &Self) -> bool {
+        let (own, others) = (self.tenant.as_str(), other.tenant.as_str());
+        self.id == other.id && (std::ptr::eq(own, others) || own == others)
+    }
 }
 
 impl Hash for ConnectionKey {

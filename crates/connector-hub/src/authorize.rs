@@ -167,7 +167,7 @@ impl Authorize {
         };
         if description.grants_per_account == GrantsPerAccount::One
             && !purpose.takeover
-            && !inner.elsewhere(&purpose, None).await?.is_empty()
+            && purpose.is_elsewhere(&inner.at_host(&purpose).await?)
         {
             return Err(Reason::CONNECTED_ELSEWHERE.error(AUTHORIZE, None));
         }

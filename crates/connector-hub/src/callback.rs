@@ -21,7 +21,7 @@ use secrecy::SecretString;
 
 use crate::authorize::KEEP_FOR;
 use crate::connect::{ClaimEnd, Claimed, Connected, Origin, Setback, failed, outliving};
-use crate::flow::{Answer, Binding, CALLBACK, Flow, Reason, row_of};
+use crate::flow::{Answer, Binding, CALLBACK, Flow, Purpose, Reason, row_of};
 use crate::hub::{Hub, Inner};
 use crate::token::renewal;
 use crate::vault::FlowPlace;
@@ -268,17 +268,14 @@ impl Inner {
         let Some(code) = visit.callback.code() else {
             return refused(Reason::of_problem(CallbackProblem::Incomplete));
         };
+        let at_host = self.at_host(purpose).await.map_err(before)?;
         if connector.description().grants_per_account == GrantsPerAccount::One
             && !purpose.takeover
-            && !self
-                .elsewhere(purpose, None)
-                .await
-                .map_err(before)?
-                .is_empty()
+            && purpose.is_elsewhere(&at_host)
         {
             return refused(Reason::CONNECTED_ELSEWHERE);
         }
-        let claim = match self.known(flow).await.map_err(before)? {
+        let claim = match self.known(purpose, at_host).await.map_err(before)? {
             Some(known) => Some(self.claim_known(flow, &known).await?),
             None => None,
         };
@@ -310,13 +307,14 @@ impl Inner {
     }
 
     /// The connection that the flow leads to, as far as that is known before the exchange.
-    async fn known(&self, flow: &Flow) -> Result<Option<Stored>> {
-        let purpose = &flow.purpose;
-        let key = match purpose.reconnects() {
-            Some(key) => Some(key),
-            None => self.own_by_host(purpose).await?,
-        };
-        match key {
+    async fn known(
+        &self,
+        purpose: &Purpose,
+        at_host: Vec<ConnectionKey>,
+    ) -> Result<Option<Stored>> {
+        let mut at_host = at_host.into_iter();
+        let own = || at_host.find(|key| key.tenant == purpose.tenant);
+        match purpose.reconnects().or_else(own) {
             Some(key) => self.store.load(&key).await,
             None => Ok(None),
         }

@@ -47,6 +47,11 @@ impl Purpose {
         self.connection.map(|id| self.key(id))
     }
 
+    /// True if one of `connections` is another tenant's.
+    pub(crate) fn is_elsewhere(&self, connections: &[ConnectionKey]) -> bool {
+        connections.iter().any(|key| key.tenant != self.tenant)
+    }
+
     pub(crate) fn context(&self) -> RequestContext {
         RequestContext::new(self.actor.clone(), self.correlation.clone())
     }

@@ -56,8 +56,8 @@ pub(crate) fn verify(
 }
 
 fn shop_domain(headers: &HeaderMap) -> Result<Option<&str>> {
-    for name in both("shop-domain") {
-        if let Some(host) = single_header(headers, &name)? {
+    for name in ["shopify-shop-domain", "x-shopify-shop-domain"] {
+        if let Some(host) = single_header(headers, name)? {
             return Ok(Some(host));
         }
     }

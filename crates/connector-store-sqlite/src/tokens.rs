@@ -243,6 +243,34 @@ fn judge(known: &Record, failure: &Failure, now: Timestamp) -> Judgement {
     }
 }
 
+impl SqliteStore {
+    /// The live connections that `statement` finds by provider, app and what names the account.
+    async fn find_live(
+        &self,
+        operation: &'static str,
+        statement: &'static str,
+        (provider, app, account): (&ProviderId, &AppKey, &str),
+        after: Option<&Cursor>,
+        n: u16,
+    ) -> Result<Slice<ConnectionKey>> {
+        let after = number_after(operation, after)?;
+        let statement = || {
+            sqlx::query(statement)
+                .bind(provider.as_str())
+                .bind(app.as_str())
+                .bind(account)
+                .bind(after)
+                .bind(Status::Disconnected.as_str())
+                .bind(one_more(n))
+        };
+        let rows = self.database.read(operation, statement).await?;
+        slice(operation, &rows, n, |columns| {
+            columns.skip(1);
+            columns.key()
+        })
+    }
+}
+
 #[async_trait]
 impl TokenStore for SqliteStore {
     async fn load(&self, key: &ConnectionKey) -> Result<Option<Stored>> {
@@ -292,25 +320,12 @@ impl TokenStore for SqliteStore {
         n: u16,
     ) -> Result<Slice<ConnectionKey>> {
         const OPERATION: &str = "store.find_by_account";
-        let after = number_after(OPERATION, after)?;
-        let statement = || {
-            sqlx::query(
-                "SELECT number, tenant, id FROM connections \
-                 WHERE provider = ?1 AND app = ?2 AND account = ?3 AND number > ?4 \
-                 AND asserted = 0 AND status <> ?5 ORDER BY number LIMIT ?6",
-            )
-            .bind(provider.as_str())
-            .bind(app.as_str())
-            .bind(account.as_str())
-            .bind(after)
-            .bind(Status::Disconnected.as_str())
-            .bind(one_more(n))
-        };
-        let rows = self.database.read(OPERATION, statement).await?;
-        slice(OPERATION, &rows, n, |columns| {
-            columns.skip(1);
-            columns.key()
-        })
+        let statement = "SELECT number, tenant, id FROM connections \
+             WHERE provider = ?1 AND app = ?2 AND account = ?3 AND number > ?4 \
+             AND asserted = 0 AND status <> ?5 ORDER BY number LIMIT ?6";
+        let account = (provider, app, account.as_str());
+        self.find_live(OPERATION, statement, account, after, n)
+            .await
     }
 
     async fn find_by_host(
@@ -322,25 +337,12 @@ impl TokenStore for SqliteStore {
         n: u16,
     ) -> Result<Slice<ConnectionKey>> {
         const OPERATION: &str = "store.find_by_host";
-        let after = number_after(OPERATION, after)?;
-        let statement = || {
-            sqlx::query(
-                "SELECT number, tenant, id FROM connections \
-                 WHERE provider = ?1 AND app = ?2 AND host = ?3 AND number > ?4 \
-                 AND asserted = 0 AND status <> ?5 ORDER BY number LIMIT ?6",
-            )
-            .bind(provider.as_str())
-            .bind(app.as_str())
-            .bind(host)
-            .bind(after)
-            .bind(Status::Disconnected.as_str())
-            .bind(one_more(n))
-        };
-        let rows = self.database.read(OPERATION, statement).await?;
-        slice(OPERATION, &rows, n, |columns| {
-            columns.skip(1);
-            columns.key()
-        })
+        let statement = "SELECT number, tenant, id FROM connections \
+             WHERE provider = ?1 AND app = ?2 AND host = ?3 AND number > ?4 \
+             AND asserted = 0 AND status <> ?5 ORDER BY number LIMIT ?6";
+        let account = (provider, app, host);
+        self.find_live(OPERATION, statement, account, after, n)
+            .await
     }
 
     async fn list(

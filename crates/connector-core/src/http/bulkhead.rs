@@ -3,13 +3,20 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 /// Counts the requests under way per host. Holds nothing for a host without any.
 #[derive(Debug)]
 pub(crate) struct Bulkhead {
     places: usize,
-    hosts: Mutex<HashMap<Box<str>, Arc<Semaphore>>>,
+    hosts: Mutex<HashMap<Box<str>, Gate>>,
+}
+
+#[derive(Debug)]
+struct Gate {
+    places: Arc<Semaphore>,
+    /// How many are here or wait for a place.
+    guests: usize,
 }
 
 impl Bulkhead {
@@ -21,30 +28,38 @@ impl Bulkhead {
     }
 
     /// Waits for a place. Whoever waits is served in order; dropping the future gives up.
-    pub(crate) async fn enter(&self, host: &str) -> Place<'_> {
-        let gate = {
+    pub(crate) async fn enter<'a>(&'a self, host: &'a str) -> Place<'a> {
+        let places = {
             let mut hosts = self.hosts();
-            if let Some(gate) = hosts.get(host) {
-                Arc::clone(gate)
+            if let Some(gate) = hosts.get_mut(host) {
+                gate.guests += 1;
+                Arc::clone(&gate.places)
             } else {
-                let gate = Arc::new(Semaphore::new(self.places));
-                hosts.insert(host.into(), Arc::clone(&gate));
-                gate
+                let places = Arc::new(Semaphore::new(self.places));
+                let gate = Gate {
+                    places: Arc::clone(&places),
+                    guests: 1,
+                };
+                hosts.insert(host.into(), gate);
+                places
             }
         };
         // Made before the wait, so that an abandoned wait is cleaned up as well.
         let mut place = Place {
             bulkhead: self,
-            host: host.into(),
-            gate: Some(Arc::clone(&gate)),
-            permit: None,
+            host,
+            places,
+            is_taken: false,
         };
         // The semaphore is never closed.
-        place.permit = gate.acquire_owned().await.ok();
+        if let Ok(permit) = place.places.acquire().await {
+            permit.forget();
+            place.is_taken = true;
+        }
         place
     }
 
-    fn hosts(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Semaphore>>> {
+    fn hosts(&self) -> MutexGuard<'_, HashMap<Box<str>, Gate>> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -53,22 +68,22 @@ impl Bulkhead {
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
     bulkhead: &'a Bulkhead,
-    host: Box<str>,
-    gate: Option<Arc<Semaphore>>,
-    permit: Option<OwnedSemaphorePermit>,
+    host: &'a str,
+    places: Arc<Semaphore>,
+    is_taken: bool,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.permit = None;
+        if self.is_taken {
+            self.places.add_permits(1);
+        }
         let mut hosts = self.bulkhead.hosts();
-        self.gate = None;
-        // New references are made under the lock only: one left means that nobody else is here.
-        if hosts
-            .get(&self.host)
-            .is_some_and(|gate| Arc::strong_count(gate) == 1)
-        {
-            hosts.remove(&self.host);
+        if let Some(gate) = hosts.get_mut(self.host) {
+            gate.guests -= 1;
+            if gate.guests == 0 {
+                hosts.remove(self.host);
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, poll_immediate, select};
 use http::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
 use http::{HeaderMap, Method};
 use rustls::crypto::ring;
@@ -17,7 +17,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use url::Url;
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, Monotonic, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::answer::{Body, BodyProblem, Encoding};
 use crate::http::bulkhead::Bulkhead;
@@ -355,22 +355,28 @@ impl HttpClient {
     async fn deliver(
         &self,
         lane: &LaneClients,
-        destination: Destination,
+        destination: &Destination,
         request: Outgoing,
+        started: Monotonic,
         timeout: Duration,
     ) -> Result<http::Response<Bytes>, TransportError> {
         let failed = |kind, sent| Err(TransportError::new(kind, sent));
-        let started = self.clock.monotonic();
-        let entered = pin!(lane.places.enter(&destination.host));
-        let patience = timeout.min(PLACE_TIMEOUT);
-        let Some(_place) = before(entered, self.clock.sleep(patience)).await else {
-            return failed(TransportErrorKind::Busy, Sent::No);
+        let mut entered = pin!(lane.places.enter(&destination.host));
+        // Mostly there is room, and no deadline needs to be set up for nothing.
+        let (_place, left) = if let Some(place) = poll_immediate(entered.as_mut()).await {
+            (place, timeout)
+        } else {
+            let patience = timeout.min(PLACE_TIMEOUT);
+            let Some(place) = before(entered, self.clock.sleep(patience)).await else {
+                return failed(TransportErrorKind::Busy, Sent::No);
+            };
+            let waited = self.clock.monotonic().since(started);
+            (place, timeout.saturating_sub(waited))
         };
-        let left = timeout.saturating_sub(self.clock.monotonic().since(started));
         if left.is_zero() {
             return failed(TransportErrorKind::Timeout, Sent::No);
         }
-        let mut exchange = pin!(exchange(lane.to(&destination), destination.url, request));
+        let mut exchange = pin!(exchange(lane.to(destination), request));
         let mut answer = before(exchange.as_mut(), self.clock.sleep(left)).await;
         // A process that did not run for a while finds its time over, and the answer unread.
         if answer.is_none()
@@ -392,9 +398,10 @@ async fn before<F: Future + Unpin>(future: F, deadline: Sleep<'_>) -> Option<F::
     }
 }
 
-/// A request that lost its URL to the guard.
+/// A request whose URL went through the guard.
 struct Outgoing {
     method: Method,
+    url: Url,
     headers: HeaderMap,
     body: Bytes,
     longest_answer: usize,
@@ -402,11 +409,11 @@ struct Outgoing {
 
 async fn exchange(
     client: &reqwest::Client,
-    url: Url,
     outgoing: Outgoing,
 ) -> Result<http::Response<Bytes>, TransportError> {
     let Outgoing {
         method,
+        url,
         mut headers,
         body,
         longest_answer,
@@ -483,35 +490,39 @@ impl HttpTransport for HttpClient {
             lane,
         } = request;
         let (mut parts, body) = request.into_parts();
-        let Some(destination) = self.guard.admit(&parts.uri, &mut parts.headers) else {
+        let Some((url, destination)) = self.guard.admit(&parts.uri, &mut parts.headers) else {
             tracing::debug!(method = %parts.method, "request refused: its address is not allowed");
             return Err(TransportError::new(
                 TransportErrorKind::AddressRefused,
                 Sent::No,
             ));
         };
-        let host = destination.host.clone();
         let method = parts.method.clone();
         let outgoing = Outgoing {
             method: parts.method,
+            url,
             headers: parts.headers,
             body,
             longest_answer,
         };
         let started = self.clock.monotonic();
         let answer = self
-            .deliver(self.lane(lane), destination, outgoing, timeout)
+            .deliver(self.lane(lane), &destination, outgoing, started, timeout)
             .await;
-        let elapsed_ms = self.clock.monotonic().since(started).as_millis();
-        let elapsed_ms = u64::try_from(elapsed_ms).unwrap_or(u64::MAX);
+        // Looks at the clock only if somebody listens.
+        let elapsed_ms = || {
+            let elapsed_ms = self.clock.monotonic().since(started).as_millis();
+            u64::try_from(elapsed_ms).unwrap_or(u64::MAX)
+        };
+        let host = &*destination.host;
         match &answer {
             Ok(answer) => {
                 let status = answer.status().as_u16();
-                tracing::debug!(%method, host, status, elapsed_ms, "answered");
+                tracing::debug!(%method, host, status, elapsed_ms = elapsed_ms(), "answered");
             }
             Err(error) => {
                 let (kind, sent) = (error.kind(), error.sent());
-                tracing::debug!(%method, host, ?kind, ?sent, elapsed_ms, "no answer");
+                tracing::debug!(%method, host, ?kind, ?sent, elapsed_ms = elapsed_ms(), "no answer");
             }
         }
         answer

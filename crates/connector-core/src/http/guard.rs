@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use http::header::{HOST, HeaderValue};
 use http::{HeaderMap, Uri};
-use url::Url;
+use url::{Position, Url};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Origin;
@@ -30,6 +30,8 @@ const LOCAL_NAMES: [&str; 7] = [
 pub struct LoopbackOpening {
     origin: Origin,
     address: SocketAddr,
+    /// The root of the server at `address`.
+    root: Url,
 }
 
 impl LoopbackOpening {
@@ -39,15 +41,20 @@ impl LoopbackOpening {
     /// [`ErrorKind::Configuration`] if `address` is not a loopback address (127.0.0.0/8 or `::1`)
     /// with a port.
     pub fn new(origin: Origin, address: SocketAddr) -> Result<Self> {
-        if !address.ip().is_loopback() || address.port() == 0 {
-            return Err(Error::new(
+        let root = Url::parse(&format!("http://{address}"));
+        match root {
+            Ok(root) if address.ip().is_loopback() && address.port() != 0 => Ok(Self {
+                origin,
+                address,
+                root,
+            }),
+            _ => Err(Error::new(
                 ErrorKind::Configuration,
                 "http.loopback_opening",
                 "a simulator is reached through a loopback address with a port, for example \
                  127.0.0.1:4010",
-            ));
+            )),
         }
-        Ok(Self { origin, address })
     }
 
     /// The origin that the simulator stands for.
@@ -66,11 +73,9 @@ impl LoopbackOpening {
 /// A destination that passed.
 #[derive(Debug)]
 pub(crate) struct Destination {
-    /// What to connect to.
-    pub(crate) url: Url,
     /// The host of the request.
     pub(crate) host: String,
-    /// Whether `url` leads through an opening.
+    /// Whether the way leads through an opening.
     pub(crate) is_opened: bool,
 }
 
@@ -82,8 +87,9 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Decides on the request's URL and sets the `Host` header; `None` if it may not go there.
-    pub(crate) fn admit(&self, uri: &Uri, headers: &mut HeaderMap) -> Option<Destination> {
+    /// Decides on the request's URL and sets the `Host` header; returns what to connect to, or `None`
+    /// if it may not go there.
+    pub(crate) fn admit(&self, uri: &Uri, headers: &mut HeaderMap) -> Option<(Url, Destination)> {
         // All decisions are made on the very value that is connected to, after normalisation.
         let mut url = Url::parse(&uri.to_string()).ok()?;
         // Only https, a name and no userinfo make an origin.
@@ -95,22 +101,22 @@ impl Guard {
         headers.remove(HOST);
         let opening = self.openings.iter().find(|it| it.origin == origin);
         if let Some(opening) = opening {
-            let host = origin.to_string();
-            let host = HeaderValue::from_str(host.strip_prefix("https://")?).ok()?;
-            headers.insert(HOST, host);
-            url.set_scheme("http").ok()?;
-            url.set_ip_host(opening.address.ip()).ok()?;
-            url.set_port(Some(opening.address.port())).ok()?;
+            let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]);
+            headers.insert(HOST, host.ok()?);
+            let mut opened = opening.root.clone();
+            opened.set_path(url.path());
+            opened.set_query(url.query());
+            url = opened;
         } else if (origin.port() != 443 && !self.ports.contains(&origin.port()))
             || is_local(origin.host())
         {
             return None;
         }
-        Some(Destination {
-            url,
-            host: origin.host().to_owned(),
+        let destination = Destination {
             is_opened: opening.is_some(),
-        })
+            host: origin.into_host(),
+        };
+        Some((url, destination))
     }
 }
 
@@ -177,7 +183,7 @@ mod tests {
         let admit = |uri: &'static str| {
             guard
                 .admit(&Uri::from_static(uri), &mut HeaderMap::new())
-                .map(|it| it.url.to_string())
+                .map(|(url, _)| url.to_string())
         };
         assert!(admit("https://a.example/").is_some());
         assert!(admit("https://a.example:443/").is_some());
@@ -197,17 +203,14 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("other.example"));
         let uri = Uri::from_static("https://api.acme.example/a%2Fb?c=%20d");
-        let destination = guard.admit(&uri, &mut headers).unwrap();
+        let (url, destination) = guard.admit(&uri, &mut headers).unwrap();
         assert!(destination.is_opened);
-        assert_eq!(
-            destination.url.as_str(),
-            "http://127.0.0.1:4010/a%2Fb?c=%20d"
-        );
+        assert_eq!(url.as_str(), "http://127.0.0.1:4010/a%2Fb?c=%20d");
         assert_eq!(headers[HOST], "api.acme.example");
         assert_eq!(headers.len(), 1);
         // Elsewhere the HTTP library writes the header, from the URL.
         let uri = Uri::from_static("https://www.acme.example/");
-        assert!(!guard.admit(&uri, &mut headers).unwrap().is_opened);
+        assert!(!guard.admit(&uri, &mut headers).unwrap().1.is_opened);
         assert!(headers.is_empty());
         // Another port is another origin.
         let uri = Uri::from_static("https://api.acme.example:4010/");

@@ -69,7 +69,7 @@ impl Secrets {
             for part in parts {
                 context.update(part);
             }
-            context.sign().as_ref().ct_eq(signature).into()
+            is_same(context.sign().as_ref(), signature)
         })
     }
 
@@ -82,6 +82,19 @@ impl Secrets {
                  on the way changes the body",
             ))
         }
+    }
+}
+
+/// Compares two tags in constant time, by words: by bytes it takes as long as the rest of a check
+/// without the hash.
+fn is_same(tag: &[u8], signature: &[u8]) -> bool {
+    let words = |bytes: &[u8]| match bytes.as_chunks() {
+        ([a, b, c, d], []) => Some([a, b, c, d].map(|word| u64::from_ne_bytes(*word))),
+        _ => None,
+    };
+    match (words(tag), words(signature)) {
+        (Some(tag), Some(signature)) => tag[..].ct_eq(&signature[..]).into(),
+        _ => false,
     }
 }
 

@@ -11,6 +11,7 @@ use connector_core::store::{
     ClaimId, Effects, End, EndRequest, Expect, Expiries, Patch, PutGrant, PutOutcome, Revocation,
     Stored, UpdateOutcome, WorkKind,
 };
+use connector_core::webhook::AccountHint;
 use connector_core::{
     Account, AccountKey, AccountRef, Actor, ConnectionKey, Credential, Error, ErrorKind, Event,
     Fence, Generation, GrantNumber, IssuedToken, Metadata, RequestContext, Result, Status,
@@ -95,7 +96,7 @@ impl Inner {
                 .await;
         }
         if passage.description.grants_per_account == GrantsPerAccount::One {
-            let others = self.elsewhere(purpose, Some(&identity.account)).await?;
+            let others = self.elsewhere(purpose, &identity.account).await?;
             if !others.is_empty() && !purpose.takeover {
                 return self
                     .refuse(passage, claim.as_ref(), Reason::CONNECTED_ELSEWHERE)
@@ -480,72 +481,19 @@ impl Inner {
         Ok(())
     }
 
-    /// Other tenants' live connections to the account: by the host that was asked for, and by the
-    /// key once it is known.
-    pub(crate) async fn elsewhere(
-        &self,
-        purpose: &Purpose,
-        account: Option<&Account>,
-    ) -> Result<Vec<ConnectionKey>> {
-        let (provider, app) = (&purpose.provider, &purpose.app);
-        let mut found = Vec::new();
-        if let Some(host) = purpose.account_host.as_deref() {
-            let mut after = None;
-            loop {
-                let slice = self
-                    .store
-                    .find_by_host(provider, app, host, after.as_ref(), 100)
-                    .await?;
-                found.extend(slice.items);
-                after = slice.next;
-                if after.is_none() {
-                    break;
-                }
-            }
-        }
+    /// Other tenants' live connections to the account, by the host that was asked for and by the key.
+    async fn elsewhere(&self, purpose: &Purpose, account: &Account) -> Result<Vec<ConnectionKey>> {
+        let mut found = self.at_host(purpose).await?;
         // An asserted key routes nothing: it does not say who else has the account.
-        if let Some(account) = account.filter(|account| !account.asserted) {
-            let mut after = None;
-            loop {
-                let (key, after_now) = (&account.key, after.as_ref());
-                let slice = self
-                    .store
-                    .find_by_account(provider, app, key, after_now, 100)
-                    .await?;
-                found.extend(slice.items);
-                after = slice.next;
-                if after.is_none() {
-                    break;
-                }
-            }
+        if !account.asserted {
+            let hint = AccountHint::Key(account.key.clone());
+            let (provider, app) = (&purpose.provider, &purpose.app);
+            found.extend(self.connections_of(provider, app, &hint).await?);
         }
         found.retain(|key| key.tenant != purpose.tenant);
         found.sort();
         found.dedup();
         Ok(found)
-    }
-
-    /// The tenant's own live connection to the account whose host was asked for.
-    pub(crate) async fn own_by_host(&self, purpose: &Purpose) -> Result<Option<ConnectionKey>> {
-        let Some(host) = purpose.account_host.as_deref() else {
-            return Ok(None);
-        };
-        let (provider, app) = (&purpose.provider, &purpose.app);
-        let mut after = None;
-        loop {
-            let slice = self
-                .store
-                .find_by_host(provider, app, host, after.as_ref(), 100)
-                .await?;
-            let own = slice
-                .items
-                .into_iter()
-                .find(|key| key.tenant == purpose.tenant);
-            after = slice.next;
-            if own.is_some() || after.is_none() {
-                return Ok(own);
-            }
-        }
     }
 }
 

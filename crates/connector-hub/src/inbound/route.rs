@@ -1,15 +1,11 @@
 //! Which connections a delivery is about.
 
 use connector_core::store::{Effects, Patch, WorkKind};
-use connector_core::webhook::{AccountHint, Event};
 use connector_core::{ConnectionKey, Result, TenantId};
 use std::time::Duration;
 
 use super::payload::Payload;
 use crate::hub::Inner;
-
-/// Connections read at a time.
-const PAGE: u16 = 100;
 
 /// Whom a delivery is handed out for.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +35,14 @@ impl Inner {
                 Route::Gone
             });
         }
-        let mut found = self.connections_of(&payload.event).await?;
+        let event = &payload.event;
+        let mut found = match &event.account {
+            Some(hint) => {
+                self.connections_of(&event.provider, &event.app, hint)
+                    .await?
+            }
+            None => Vec::new(),
+        };
         if let Some(tenant) = tenant {
             found.retain(|key| key.tenant == *tenant);
         }
@@ -48,32 +51,6 @@ impl Inner {
         } else {
             Route::Connections(found)
         })
-    }
-
-    async fn connections_of(&self, event: &Event) -> Result<Vec<ConnectionKey>> {
-        let (provider, app, store) = (&event.provider, &event.app, &self.store);
-        let (mut found, mut after) = (Vec::new(), None);
-        loop {
-            let cursor = after.as_ref();
-            let slice = match &event.account {
-                Some(AccountHint::Key(key)) => {
-                    store
-                        .find_by_account(provider, app, key, cursor, PAGE)
-                        .await?
-                }
-                Some(AccountHint::Host(host)) => {
-                    store
-                        .find_by_host(provider, app, host, cursor, PAGE)
-                        .await?
-                }
-                _ => return Ok(found),
-            };
-            found.extend(slice.items);
-            after = slice.next;
-            if after.is_none() {
-                return Ok(found);
-            }
-        }
     }
 
     /// Has the worker ask the provider about a connection now. Its answer decides what becomes of

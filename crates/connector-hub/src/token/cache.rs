@@ -68,6 +68,7 @@ impl Hasher for RandomBits {
     }
 }
 
+/// What every read looks at. With its key it fits in two cache lines.
 #[derive(Debug)]
 struct Entry {
     slot: TokenSlot,
@@ -77,6 +78,12 @@ struct Entry {
     used: AtomicU64,
     /// True while somebody works behind the callers' backs.
     waking: AtomicBool,
+    history: Box<History>,
+}
+
+/// What a read of a good token has no need of.
+#[derive(Debug)]
+struct History {
     /// The newest generation that the provider's API accepted.
     worked: AtomicU64,
     /// The newest generation that the provider's API refused.
@@ -145,8 +152,8 @@ impl Cache {
         if entry.used.load(Ordering::Relaxed) != step {
             entry.used.store(step, Ordering::Relaxed);
         }
-        let due =
-            phase == Phase::Advisory && millis(steady) >= entry.resting.load(Ordering::Relaxed);
+        let due = phase == Phase::Advisory
+            && millis(steady) >= entry.history.resting.load(Ordering::Relaxed);
         if (due || unchecked >= as_millis(REVALIDATE))
             && !entry.waking.swap(true, Ordering::Relaxed)
         {
@@ -214,16 +221,16 @@ impl Cache {
                 held.rest = known.rest;
             } else {
                 let spent = known.generation.get();
-                let worked = entry.worked.load(Ordering::Relaxed) >= spent;
-                let refused = entry.refused.load(Ordering::Relaxed) >= spent;
-                let unproven = entry.unproven.load(Ordering::Relaxed);
+                let worked = entry.history.worked.load(Ordering::Relaxed) >= spent;
+                let refused = entry.history.refused.load(Ordering::Relaxed) >= spent;
+                let unproven = entry.history.unproven.load(Ordering::Relaxed);
                 let unproven = match (worked, refused) {
                     (true, _) => 0,
                     (false, true) => unproven.saturating_add(1),
                     (false, false) => unproven,
                 };
-                entry.unproven.store(unproven, Ordering::Relaxed);
-                entry.resting.store(0, Ordering::Relaxed);
+                entry.history.unproven.store(unproven, Ordering::Relaxed);
+                entry.history.resting.store(0, Ordering::Relaxed);
             }
             entry.slot.store(arrival.issued);
             entry.checked.store(millis(steady), Ordering::Relaxed);
@@ -239,11 +246,13 @@ impl Cache {
             checked: AtomicU64::new(millis(steady)),
             used: AtomicU64::new(millis(steady) / as_millis(USE_STEP)),
             waking: AtomicBool::new(false),
-            worked: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            unproven: AtomicU32::new(0),
-            resting: AtomicU64::new(0),
-            held: Mutex::new(held),
+            history: Box::new(History {
+                worked: AtomicU64::new(0),
+                refused: AtomicU64::new(0),
+                unproven: AtomicU32::new(0),
+                resting: AtomicU64::new(0),
+                held: Mutex::new(held),
+            }),
         };
         entries.insert(key.clone(), entry);
     }
@@ -274,7 +283,10 @@ impl Cache {
         let mut held = entry.held();
         if held.generation == generation {
             held.rest = Some(rest);
-            entry.resting.store(millis(rest.until), Ordering::Relaxed);
+            entry
+                .history
+                .resting
+                .store(millis(rest.until), Ordering::Relaxed);
         }
     }
 
@@ -296,14 +308,17 @@ impl Cache {
     pub(crate) fn let_rest(&self, key: &ConnectionKey, pause: Duration, clock: &dyn Clock) {
         if let Some(entry) = self.entries.pin().get(key) {
             let until = millis(clock.monotonic().after(pause));
-            entry.resting.fetch_max(until, Ordering::Relaxed);
+            entry.history.resting.fetch_max(until, Ordering::Relaxed);
         }
     }
 
     /// Remembers that the provider's API refused a token of this generation.
     pub(crate) fn refused(&self, key: &ConnectionKey, generation: Generation) {
         if let Some(entry) = self.entries.pin().get(key) {
-            entry.refused.fetch_max(generation.get(), Ordering::Relaxed);
+            entry
+                .history
+                .refused
+                .fetch_max(generation.get(), Ordering::Relaxed);
         }
     }
 
@@ -313,17 +328,21 @@ impl Cache {
         let Some(entry) = entries.get(key) else {
             return false;
         };
-        if entry.worked.load(Ordering::Relaxed) >= generation.get() {
+        if entry.history.worked.load(Ordering::Relaxed) >= generation.get() {
             return false;
         }
-        entry.unproven.store(0, Ordering::Relaxed);
-        entry.worked.fetch_max(generation.get(), Ordering::Relaxed) < generation.get()
+        entry.history.unproven.store(0, Ordering::Relaxed);
+        entry
+            .history
+            .worked
+            .fetch_max(generation.get(), Ordering::Relaxed)
+            < generation.get()
     }
 
     /// The newest generation that the provider's API is known to have accepted.
     pub(crate) fn confirmed(&self, key: &ConnectionKey) -> Option<Generation> {
         let entries = self.entries.pin();
-        let worked = entries.get(key)?.worked.load(Ordering::Relaxed);
+        let worked = entries.get(key)?.history.worked.load(Ordering::Relaxed);
         (worked > 0).then(|| Generation::new(worked))
     }
 
@@ -341,8 +360,8 @@ impl Cache {
                 age: Duration::MAX,
             },
             |entry| Proof {
-                worked: entry.worked.load(Ordering::Relaxed) >= refused.get(),
-                unproven: entry.unproven.load(Ordering::Relaxed),
+                worked: entry.history.worked.load(Ordering::Relaxed) >= refused.get(),
+                unproven: entry.history.unproven.load(Ordering::Relaxed),
                 age: clock.monotonic().since(entry.held().obtained),
             },
         )
@@ -406,7 +425,8 @@ impl Cache {
 
 impl Entry {
     fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        let held = self.history.held.lock();
+        held.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -66,6 +66,9 @@ impl Flights {
             key: key.clone(),
             enlisted: self.count_one(),
         };
+        // A runtime that is shutting down, or none at all, drops the flight here, which takes it off
+        // the list.
+        drop(running);
         tokio::spawn(async move {
             let landing = flight.await;
             // A caller that comes from now on starts a flight of its own.
@@ -146,5 +149,29 @@ impl Ticket {
             Ok(landing) => landing.clone(),
             Err(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_core::{ConnectionId, TenantId};
+
+    use super::*;
+
+    #[test]
+    fn a_flight_that_finds_no_runtime_leaves_the_list_and_blocks_nobody() {
+        let flights = Arc::new(Flights::new());
+        let tenant = TenantId::new("tenant").unwrap();
+        let key = ConnectionKey::new(tenant, ConnectionId::from_bytes([7; 16]));
+        let join = || {
+            flights.join(&key, |_| {
+                std::future::ready(Landing::Over(Why::ShuttingDown))
+            })
+        };
+        let joined = std::panic::catch_unwind(std::panic::AssertUnwindSafe(join));
+        assert!(joined.is_err());
+        assert!(!flights.is_closed());
+        assert!(flights.running().flights.is_empty());
+        assert_eq!(flights.under_way(), 0);
     }
 }
