@@ -18,7 +18,7 @@ use bytes::Bytes;
 use connector_core::ErrorKind;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::http::{
-    HttpClient, HttpTransport, Lane, LoopbackOpening, Origin, OutboundRequest, Sent,
+    HttpClient, HttpTransport, Lane, LastCheck, LoopbackOpening, Origin, OutboundRequest, Sent,
     TransportError, TransportErrorKind,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -253,6 +253,29 @@ async fn a_server_that_never_answers_is_left_at_the_deadline() {
     let failed = sending.await.unwrap();
     assert_eq!(failed, (TransportErrorKind::Timeout, Sent::Maybe));
     seen.recv().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_may_not_go_any_more_is_not_sent() {
+    let server = Server::answering(OK).await;
+    let client = server.opened().build().unwrap();
+    for may_go in [true, false, true] {
+        let check = LastCheck::new(move || may_go);
+        let answer = client.send(to_server().with_last_check(check)).await;
+        if may_go {
+            assert_eq!(answer.unwrap().status(), 200);
+        } else {
+            assert_eq!(what(answer), (TransportErrorKind::TooLate, Sent::No));
+        }
+    }
+    let before = server.accepted();
+    let mut late = to_server().with_last_check(LastCheck::new(|| false));
+    late.lane = Lane::Token;
+    assert_eq!(
+        what(client.send(late).await),
+        (TransportErrorKind::TooLate, Sent::No)
+    );
+    assert_eq!(server.accepted(), before);
 }
 
 #[tokio::test]

@@ -250,16 +250,23 @@ fn a_row_that_moved_is_the_answer_whoever_asks() {
 
 #[test]
 fn either_clock_stops_a_late_send_and_the_claim_is_made_anew() {
-    for (steady, wall) in [(secs(6), secs(0)), (secs(0), secs(3600))] {
+    let clocks = |steady, wall| Input::Clocks { steady, wall };
+    // The machine's own look, by either clock, and the transport's just before the first byte.
+    for late in [
+        vec![clocks(secs(6), secs(0))],
+        vec![clocks(secs(0), secs(3600))],
+        vec![clocks(secs(1), secs(1)), failed(Fault::TooLate, Sent::No)],
+    ] {
         let mut flight = Flight::new(SHOP, Reason::Mandatory).then(Input::Loaded(Some(row(5))));
         for number in 0..3 {
             assert!(
                 matches!(flight.asked(), Action::Claim { number: n, .. } if *n == number),
                 "each granted claim has a name of its own"
             );
-            flight = flight
-                .then(granted(row(5), false))
-                .then(Input::Clocks { steady, wall });
+            flight = flight.then(granted(row(5), false));
+            for input in late.clone() {
+                flight = flight.then(input);
+            }
             assert!(flight.last.contains(&Action::Report(Report::TooSlow)));
             assert_eq!(flight.failure(), (true, Verdict::Later { status: None }));
             flight = flight.then(Input::Recorded(Recorded::Applied));
@@ -283,7 +290,7 @@ fn what_may_have_been_acted_on_leaves_the_claim_standing() {
     for (fault, sent) in [
         (transient, Sent::Maybe),
         (REFUSED, Sent::Maybe),
-        (Fault::AppFault, Sent::Maybe),
+        (Fault::App, Sent::Maybe),
         (Fault::Malformed, Sent::Maybe),
         (Fault::Malformed, Sent::Answered),
     ] {
@@ -338,7 +345,7 @@ fn what_was_answered_or_never_left_resolves_the_claim() {
 #[test]
 fn a_fault_of_the_app_changes_no_account() {
     for sent in [Sent::No, Sent::Answered] {
-        let flight = Flight::sent(SHOP, Reason::Mandatory).then(failed(Fault::AppFault, sent));
+        let flight = Flight::sent(SHOP, Reason::Mandatory).then(failed(Fault::App, sent));
         assert_eq!(flight.failure(), (true, Verdict::Later { status: None }));
         let flight = flight.then(Input::Recorded(Recorded::Applied));
         assert_eq!(flight.outcome(), Outcome::AppFault);

@@ -24,8 +24,8 @@ use crate::http::bulkhead::Bulkhead;
 use crate::http::guard::{Destination, Guard};
 use crate::http::resolve::{NotPublic, PublicOnly};
 use crate::http::{
-    HttpTransport, Lane, LoopbackOpening, OutboundRequest, Resolver, Sent, SystemResolver,
-    TransportError, TransportErrorKind,
+    HttpTransport, Lane, LastCheck, LoopbackOpening, OutboundRequest, Resolver, Sent,
+    SystemResolver, TransportError, TransportErrorKind,
 };
 
 const OPERATION: &str = "http.client";
@@ -405,6 +405,7 @@ struct Outgoing {
     headers: HeaderMap,
     body: Bytes,
     longest_answer: usize,
+    last_check: Option<LastCheck>,
 }
 
 async fn exchange(
@@ -417,6 +418,7 @@ async fn exchange(
         mut headers,
         body,
         longest_answer,
+        last_check,
     } = outgoing;
     // A range counts bytes of the encoded form, and who names encodings reads them.
     let is_decoded = !headers.contains_key(ACCEPT_ENCODING) && !headers.contains_key(RANGE);
@@ -427,6 +429,9 @@ async fn exchange(
     *request.headers_mut() = headers;
     if !body.is_empty() {
         *request.body_mut() = Some(body.into());
+    }
+    if last_check.is_some_and(|check| !check.may_go()) {
+        return Err(TransportError::new(TransportErrorKind::TooLate, Sent::No));
     }
     let mut response = client.execute(request).await.map_err(failure)?;
     let refused = |problem: BodyProblem| {
@@ -488,6 +493,7 @@ impl HttpTransport for HttpClient {
             timeout,
             longest_answer,
             lane,
+            last_check,
         } = request;
         let (mut parts, body) = request.into_parts();
         let Some((url, destination)) = self.guard.admit(&parts.uri, &mut parts.headers) else {
@@ -504,6 +510,7 @@ impl HttpTransport for HttpClient {
             headers: parts.headers,
             body,
             longest_answer,
+            last_check,
         };
         let started = self.clock.monotonic();
         let answer = self

@@ -15,5 +15,5 @@ pub use self::guard::LoopbackOpening;
 pub use self::origin::Origin;
 pub use self::resolve::{Resolver, SystemResolver};
 pub use self::transport::{
-    HttpTransport, Lane, OutboundRequest, Sent, TransportError, TransportErrorKind,
+    HttpTransport, Lane, LastCheck, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };

@@ -1,6 +1,7 @@
 //! The one door to the network.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -34,6 +35,35 @@ pub struct OutboundRequest {
     pub longest_answer: usize,
     /// Which connections it may use.
     pub lane: Lane,
+    /// What is asked before it leaves.
+    pub last_check: Option<LastCheck>,
+}
+
+/// A question that a transport asks at the last moment before a request leaves: may it still go?
+///
+/// A refresh token must not be sent once the claim to it is no longer fresh, and a process can be
+/// stopped at any moment before the first byte.
+#[derive(Clone)]
+pub struct LastCheck(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl LastCheck {
+    /// A check that says true as long as the request may go. It is asked on the async runtime, so it
+    /// must not wait.
+    pub fn new(may_go: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(may_go))
+    }
+
+    /// True if the request may still go.
+    #[must_use]
+    pub fn may_go(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for LastCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LastCheck")
+    }
 }
 
 impl OutboundRequest {
@@ -45,6 +75,7 @@ impl OutboundRequest {
             timeout: Duration::from_secs(30),
             longest_answer: 8 * 1024 * 1024,
             lane: Lane::Call,
+            last_check: None,
         }
     }
 
@@ -56,6 +87,7 @@ impl OutboundRequest {
             timeout: Duration::from_secs(15),
             longest_answer: 1024 * 1024,
             lane: Lane::Token,
+            last_check: None,
         }
     }
 
@@ -70,6 +102,13 @@ impl OutboundRequest {
     #[must_use]
     pub fn with_longest_answer(mut self, bytes: usize) -> Self {
         self.longest_answer = bytes;
+        self
+    }
+
+    /// Sets what is asked before it leaves.
+    #[must_use]
+    pub fn with_last_check(mut self, check: LastCheck) -> Self {
+        self.last_check = Some(check);
         self
     }
 }
@@ -97,6 +136,8 @@ pub enum TransportErrorKind {
     Connect,
     /// The deadline passed.
     Timeout,
+    /// Its [`LastCheck`] did not let it go.
+    TooLate,
     /// The connection broke.
     Broken,
     /// The answer is longer than allowed, or not HTTP, or in an encoding that was not asked for.
@@ -118,6 +159,7 @@ fn describe(kind: TransportErrorKind) -> &'static str {
         TransportErrorKind::Busy => "too many requests to this host are under way",
         TransportErrorKind::Connect => "no connection could be made",
         TransportErrorKind::Timeout => "the deadline passed",
+        TransportErrorKind::TooLate => "it was too late to send the request",
         TransportErrorKind::Broken => "the connection broke",
         TransportErrorKind::Answer => "the answer is too long or not HTTP",
     }
@@ -164,6 +206,8 @@ impl TransportError {
 ///   followed.
 /// * The request's timeout covers everything, and the answer's length is bounded while it is read.
 /// * A request is sent at most once: no retry of its own.
+/// * The request's [`LastCheck`] is asked as late as possible; if it says no, nothing is sent, and
+///   the error is [`TransportErrorKind::TooLate`] with [`Sent::No`].
 /// * [`Sent::No`] is claimed only when no byte of the request can have left; in doubt it is
 ///   [`Sent::Maybe`].
 ///

@@ -28,6 +28,7 @@ use crate::token::machine::{
     Action, Cause, Claimed, Committed, Exchanged, Fault, Input, Machine, Outcome, Reason, Recorded,
     Report, Row, Sent, Settings, Start, WrittenBack,
 };
+use crate::token::punctual::Punctual;
 use crate::token::renewal::{self, Renewed};
 use crate::token::windows::{Windows, spread};
 use crate::vault::Home;
@@ -578,7 +579,7 @@ impl<'a> Driver<'a> {
                 first_byte,
                 deadline,
                 ..
-            } => self.exchange(first_byte + deadline).await,
+            } => self.exchange(first_byte, deadline).await,
             Action::Commit {
                 number,
                 grant,
@@ -725,7 +726,7 @@ impl<'a> Driver<'a> {
         }))
     }
 
-    async fn exchange(&mut self, limit: Duration) -> Result<Input> {
+    async fn exchange(&mut self, first_byte: Duration, deadline: Duration) -> Result<Input> {
         let (Some((_, before)), Some(app)) = (self.current.clone(), self.app.clone()) else {
             return Ok(self.exchanged(Exchanged::Failed {
                 fault: Fault::Malformed,
@@ -733,7 +734,10 @@ impl<'a> Driver<'a> {
             }));
         };
         let clock = Arc::clone(&self.inner.clock);
-        let cx = Context::new(&app, &*self.inner.transport, &*clock);
+        let transport = Arc::clone(&self.inner.transport);
+        let transport = Punctual::new(transport, Arc::clone(&clock), first_byte);
+        let cx = Context::new(&app, &transport, &*clock);
+        let limit = first_byte + deadline;
         let mut refresh = pin!(self.connector.refresh(&cx, &before));
         let started = clock.monotonic();
         let mut answer = within(&mut refresh, &*clock, limit).await;
@@ -771,6 +775,12 @@ impl<'a> Driver<'a> {
                 Exchanged::Pair {
                     rotated,
                     same_access,
+                }
+            }
+            Err(error) if transport.is_late() && error.sent() == connector_core::http::Sent::No => {
+                Exchanged::Failed {
+                    fault: Fault::TooLate,
+                    sent: Sent::No,
                 }
             }
             Err(error) => {
@@ -822,7 +832,7 @@ impl<'a> Driver<'a> {
                         reason: ReauthorizationReason::AppNotInstalled,
                     }
                 } else {
-                    Fault::AppFault
+                    Fault::App
                 }
             }
             ExchangeClass::DeadGrant => {
@@ -832,7 +842,7 @@ impl<'a> Driver<'a> {
                     }
                 } else {
                     // The brake is on: nobody is marked until a person confirms.
-                    Fault::AppFault
+                    Fault::App
                 }
             }
             _ => Fault::Malformed,

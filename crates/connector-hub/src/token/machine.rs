@@ -519,6 +519,11 @@ impl Machine {
         if elapsed <= Timings::of(self.class).start || !self.settings.rules.clock {
             return self.exchange(elapsed);
         }
+        self.too_slow()
+    }
+
+    /// The time to the first byte is over, and nothing was sent.
+    fn too_slow(&mut self) -> Vec<Action> {
         let mut actions = vec![Action::Report(Report::TooSlow)];
         let what = if self.restarts < RESTARTS {
             self.restarts += 1;
@@ -570,7 +575,7 @@ impl Machine {
             } => self.keep_pair(ticket, rotated, same_access),
             Exchanged::Failed {
                 sent: Sent::No | Sent::Answered,
-                fault: Fault::AppFault,
+                fault: Fault::App,
             } => self.fail(Failing::Finish(Outcome::AppFault), true, self.later(None)),
             Exchanged::Failed {
                 sent: Sent::Answered,
@@ -591,6 +596,10 @@ impl Machine {
                     self.later(Some(DegradedReason::RefreshFailing)),
                 )
             }
+            Exchanged::Failed {
+                sent: Sent::No,
+                fault: Fault::TooLate,
+            } => self.too_slow(),
             Exchanged::Failed { sent: Sent::No, .. } => {
                 let outcome = self.keep(Cause::Transient, Duration::ZERO);
                 self.fail(

@@ -14,6 +14,7 @@ mod flight;
     )
 )]
 pub mod machine;
+mod punctual;
 pub(crate) mod renewal;
 pub(crate) mod windows;
 

@@ -280,7 +280,9 @@ pub enum Fault {
         reason: ReauthorizationReason,
     },
     /// The application's registration is refused.
-    AppFault,
+    App,
+    /// The time to the first byte was over before it was sent.
+    TooLate,
     /// The answer makes no sense.
     Malformed,
     /// The provider says that another request with the same token is being served.
