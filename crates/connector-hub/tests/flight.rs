@@ -157,6 +157,20 @@ async fn a_caller_that_goes_away_at_any_step_of_the_flight_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_caller_that_reads_seldom_starts_the_refresh_of_a_good_token_too() {
+    let world = World::new(RotationClass::Strict);
+    let key = world.connect("alpha").await;
+    drop(world.drive(world.hub.access_token(&key)).await.unwrap());
+    world.clock.advance(DUE);
+    // So long after the last read the token is compared with the store before it is handed out.
+    let token = world.drive(world.hub.access_token(&key)).await.unwrap();
+    assert_eq!(token.secret().expose_secret(), access_token("alpha", 1));
+    settle(64).await;
+    assert_eq!(world.provider.token_calls(), 1);
+    assert_eq!(world.generation(&key).await, 2);
+}
+
+#[tokio::test]
 async fn an_answer_that_came_while_the_process_stood_still_is_kept() {
     for (standstill, kept) in [(40, true), (20, false)] {
         let world = World::new(RotationClass::Strict);

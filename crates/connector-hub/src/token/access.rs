@@ -25,14 +25,9 @@ impl Hub {
     ///
     /// A token that is good but not for long is handed out, and refreshed behind the caller's back.
     pub fn token<'a>(&'a self, key: &'a ConnectionKey) -> Token<'a> {
-        match self.inner.cache.read(key, &*self.inner.clock) {
-            Read::Ready(token) => Token::Ready(token),
-            Read::Wake(token) => {
-                // Whoever started a flight meanwhile does the work; the ticket is not needed.
-                drop(self.inner.board(key, Errand::Renew));
-                Token::Ready(token)
-            }
-            Read::Wait => Token::Wait(self.inner.fetch(key).boxed()),
+        match self.inner.good(key) {
+            Some(token) => Token::Ready(token),
+            None => Token::Wait(self.inner.fetch(key).boxed()),
         }
     }
 
@@ -128,6 +123,20 @@ impl Inner {
             .join(key, |board| fly(inner, key.clone(), errand, board))
     }
 
+    /// The token in memory, if it may be handed out. What is to be done for it is done behind the
+    /// caller's back.
+    fn good(self: &Arc<Self>, key: &ConnectionKey) -> Option<AccessToken> {
+        match self.cache.read(key, &*self.clock) {
+            Read::Ready(token) => Some(token),
+            Read::Wake(token) => {
+                // Whoever started a flight meanwhile does the work; the ticket is not needed.
+                drop(self.board(key, Errand::Renew));
+                Some(token)
+            }
+            Read::Wait => None,
+        }
+    }
+
     /// Waits for a token that may be handed out.
     async fn fetch(self: &Arc<Self>, key: &ConnectionKey) -> Result<AccessToken> {
         let clock = Arc::clone(&self.clock);
@@ -144,8 +153,11 @@ impl Inner {
         for _ in 0..2 {
             let (ticket, joined) = self.board(key, Errand::Fetch);
             match ticket.landing().await {
+                // A token that was only compared with the store may be due for its refresh.
                 Some(Landing::Current) => {
-                    if let Some(token) = self.cache.unexpired(key, &*self.clock) {
+                    let token = self.good(key);
+                    let token = token.or_else(|| self.cache.unexpired(key, &*self.clock));
+                    if let Some(token) = token {
                         return Ok(token);
                     }
                 }
