@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Once;
 
+use connector_testkit::trace;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -60,6 +61,7 @@ impl Counterpart {
 
     /// Starts it.
     pub(crate) fn start(&self, directory: &Path) -> io::Result<Program> {
+        trace::init();
         let node = variable("CONNECTORS_NODE").unwrap_or_else(|| "node".to_owned());
         let mut child = Command::new(node)
             .arg(self.script)

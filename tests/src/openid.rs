@@ -18,7 +18,6 @@ use connector_core::http::{HttpClient, Origin};
 use connector_core::oauth::RotationClass;
 use connector_core::{App, Description, ProviderId};
 use connector_testkit::leak::canary;
-use connector_testkit::trace;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
 use http::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -114,7 +113,6 @@ impl OpenId {
     }
 
     fn start(directory: &Path) -> io::Result<Self> {
-        trace::init();
         let client_secret = canary("client-secret");
         let mut server = COUNTERPART.start(directory)?;
         let ready: Ready = server.ask(&json!({

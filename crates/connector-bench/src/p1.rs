@@ -128,6 +128,8 @@ pub(crate) fn measure() -> Outcome {
     }
     println!("\n| Row | Ratio to the limit: min | median | max | Target | Met |");
     println!("|---|---|---|---|---|---|");
-    rows.iter().for_each(|row| println!("{row}"));
+    for row in &rows {
+        println!("{row}");
+    }
     Ok(())
 }

@@ -14,6 +14,7 @@ use connector_core::{
 use connector_hub::{Connected, Hub};
 use connector_store_sqlite::SqliteOptions;
 use connector_testkit::artefacts;
+use connector_testkit::leak::canary_key;
 use connector_testkit::proxy::FaultProxy;
 use connector_tests::openid::{ACCESS_TOKEN_SECONDS, OpenId, PROVIDER};
 use secrecy::SecretString;
@@ -54,11 +55,10 @@ impl Strict {
             .build()
             .unwrap();
         let witness = Witness::new(client);
-        let keys: SecretString = Keyring::generate().unwrap();
         let apps = FixedApps::new().with(PROVIDER, AppKey::default(), openid.app().unwrap());
         let hub = Hub::builder()
             .store(open(pace.clone()).await)
-            .cipher(Keyring::parse(&keys).unwrap())
+            .cipher(Keyring::parse(&canary_key()).unwrap())
             .transport(witness.clone())
             .clock(pace.clone())
             .random(Dice::new(0))

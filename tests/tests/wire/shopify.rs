@@ -13,9 +13,9 @@ use connector_shopify::endpoints::GetShop;
 use connector_shopify::sim::{Route, Simulator};
 use connector_shopify::{Shopify, ShopifyClient, ShopifyConfig};
 use connector_store_sqlite::SqliteOptions;
-use connector_testkit::artefacts;
+use connector_testkit::leak::{canary, canary_key};
 use connector_testkit::proxy::FaultProxy;
-use secrecy::SecretString;
+use connector_testkit::{artefacts, trace};
 
 use crate::is_full;
 use crate::loss::{DEADLINE, Dice, Stage, Tally, Truth, truth};
@@ -38,7 +38,12 @@ impl Shop {
     pub(crate) async fn on<S: Store>(open: impl AsyncFnOnce(Pace) -> S) -> Self {
         let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
         let pace = Pace::new(clock.clone());
-        let sim = Simulator::builder(clock.clone()).start().await.unwrap();
+        trace::init();
+        let sim = Simulator::builder(clock.clone())
+            .with_secret_prefix(canary("shopify"))
+            .start()
+            .await
+            .unwrap();
         let proxy = FaultProxy::start(sim.address(), clock.clone())
             .await
             .unwrap();
@@ -49,11 +54,10 @@ impl Shop {
             .build()
             .unwrap();
         let witness = Witness::new(client);
-        let keys: SecretString = Keyring::generate().unwrap();
         let config = ShopifyConfig::for_simulator(&sim).unwrap();
         let hub = Hub::builder()
             .store(open(pace.clone()).await)
-            .cipher(Keyring::parse(&keys).unwrap())
+            .cipher(Keyring::parse(&canary_key()).unwrap())
             .transport(witness.clone())
             .clock(pace.clone())
             .random(Dice::new(0))
