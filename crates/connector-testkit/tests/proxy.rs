@@ -62,6 +62,7 @@ impl Server {
 }
 
 fn clock() -> ManualClock {
+    connector_testkit::trace::init();
     ManualClock::new(Timestamp::UNIX_EPOCH)
 }
 
