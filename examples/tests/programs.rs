@@ -97,7 +97,7 @@ fn settings_of_the_web_program_that_are_not_whole_are_refused_by_name() {
         "https://app.example/shopify/callback",
     );
     let elsewhere = ("SHOPIFY_REDIRECT_URI", "https://app.example/elsewhere");
-    let cases: [Case<'_>; 8] = [
+    let cases: [Case<'_>; 9] = [
         (&[id], &[], "SHOPIFY_CLIENT_SECRET"),
         (&[secret], &[], "SHOPIFY_CLIENT_ID"),
         (
@@ -126,6 +126,7 @@ fn settings_of_the_web_program_that_are_not_whole_are_refused_by_name() {
             "SHOPIFY_REDIRECT_URI",
         ),
         (&[], &["--listen", "0.0.0.0:3000"], "--listen"),
+        (&[], &["--listen", "4000"], "--listen"),
     ];
     let mut refused = 0;
     for (variables, options, named) in cases {

@@ -274,8 +274,12 @@ impl Error {
         let mut text = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
+            let shown = error.to_string();
+            // Many an error shows its own cause too.
+            if !text.ends_with(&shown) {
+                text.push_str(": ");
+                text.push_str(&shown);
+            }
             cause = error.source();
         }
         text
@@ -305,6 +309,7 @@ impl fmt::Debug for Error {
             .field("message", &self.0.message)
             .field("provider", &self.0.provider)
             .field("request_id", &self.0.request_id)
+            .field("reauthorization", &self.0.reauthorization)
             .field("source", &self.0.source)
             .finish()
     }
@@ -342,6 +347,28 @@ mod tests {
             "token.refresh: the connection was reset (provider shopify, request r-1)"
         );
         assert!(error.report().ends_with(": socket details"));
+    }
+
+    #[test]
+    fn a_report_says_nothing_twice() {
+        #[derive(Debug)]
+        struct Talkative(std::io::Error);
+        impl fmt::Display for Talkative {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "the driver failed: {}", self.0)
+            }
+        }
+        impl StdError for Talkative {
+            fn source(&self) -> Option<&(dyn StdError + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let error = Error::new(ErrorKind::StoreUnavailable, "store.load", "try again")
+            .with_source(Talkative(std::io::Error::other("no room")));
+        assert_eq!(
+            error.report(),
+            "store.load: try again: the driver failed: no room"
+        );
     }
 
     #[test]

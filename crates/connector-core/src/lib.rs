@@ -7,6 +7,8 @@
 //! * [`Connection`], its [`Status`], and the [`Credential`] behind it;
 //! * what a database must offer ([`store`]) and a store in memory, [`store::MemoryStore`];
 //! * what seals secrets ([`cipher`]): [`cipher::CredentialCipher`] and our [`cipher::Keyring`];
+//! * what is special about a provider, as data ([`description`]), the messages of OAuth that follow
+//!   from it ([`oauth`]), and the [`Connector`] that puts both behind hooks;
 //! * typed calls of a provider's API ([`api`]) and what its webhooks are ([`webhook`]);
 //! * time and randomness as dependencies ([`clock`], [`Random`]) and the one door to the network
 //!   ([`http`]);

@@ -602,6 +602,7 @@ fn malformed_keys_are_refused_without_their_text() {
     for (text, expected) in &cases {
         let error = parse(text).unwrap_err();
         assert_eq!(&error, expected);
+        assert!(error.to_string().contains("CONNECTORS_KEYS"), "{error}");
         let as_error = Error::from(error.clone());
         assert_eq!(as_error.kind(), ErrorKind::Configuration);
         let shown = format!("{error} {error:?} {as_error:?} {}", as_error.report());

@@ -52,7 +52,8 @@ pub(crate) struct Inner {
 }
 
 impl Hub {
-    /// A hub needs a store, a cipher, a transport and at least one connector.
+    /// A hub needs a store, a cipher and a transport, and a connector for each provider that it is
+    /// asked for.
     pub fn builder() -> HubBuilder {
         HubBuilder::default()
     }

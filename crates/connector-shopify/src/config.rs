@@ -84,7 +84,7 @@ const BASE_URL: Variable = variable(
 );
 
 /// Every setting that [`ShopifyConfig::from_env`] reads.
-pub const VARIABLES: [Variable; 6] = [
+pub const VARIABLES: &[Variable] = &[
     CLIENT_ID,
     CLIENT_SECRET,
     CLIENT_SECRET_OLD,
@@ -398,10 +398,18 @@ fn app(
     if client_secrets.is_empty() {
         return Err(missing(&CLIENT_SECRET));
     }
-    if !client_secrets.iter().all(|it| is_text(it.expose_secret())) {
+    let unusable = client_secrets
+        .iter()
+        .position(|it| !is_text(it.expose_secret()));
+    if let Some(at) = unusable {
+        let variable = if at == 0 {
+            &CLIENT_SECRET
+        } else {
+            &CLIENT_SECRET_OLD
+        };
         return Err(wrong(format!(
             "{} has characters that no client secret has",
-            CLIENT_SECRET.name
+            variable.name
         )));
     }
     if !scopes.iter().all(|scope| is_scope(scope)) {

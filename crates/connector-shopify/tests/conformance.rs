@@ -239,6 +239,7 @@ fn a_setting_that_is_wrong_is_named_without_its_value() {
         ("SHOPIFY_CLIENT_ID", "tell nobody"),
         ("SHOPIFY_API_KEY", "tell-nobody-else"),
         ("SHOPIFY_CLIENT_SECRET", "tell\nnobody"),
+        ("SHOPIFY_CLIENT_SECRET_OLD", "tell\nnobody"),
         ("SHOPIFY_REDIRECT_URI", "tell-nobody"),
         (
             "SHOPIFY_REDIRECT_URI",

@@ -1,5 +1,7 @@
 //! What SQLite reports, as the workspace's error.
 
+use std::path::Path;
+
 use connector_core::{Error, ErrorKind};
 
 /// SQLite's primary result codes that need an answer of their own.
@@ -35,11 +37,21 @@ pub(crate) fn is_busy(failure: &sqlx::Error) -> bool {
 
 /// The one place where a failure of SQLite or of its driver becomes an error.
 pub(crate) fn failed(operation: &'static str, failure: sqlx::Error) -> Error {
-    let (kind, message) = match extended_code(&failure) {
-        Some(extended) => of_code(extended),
-        None => of_driver(&failure),
-    };
+    let (kind, message) = parts(&failure);
     Error::new(kind, operation, message).with_source(failure)
+}
+
+/// As [`failed`], while it may still be the path that is wrong.
+pub(crate) fn failed_at(path: &Path, operation: &'static str, failure: sqlx::Error) -> Error {
+    let (kind, message) = parts(&failure);
+    Error::new(kind, operation, format!("{}: {message}", path.display())).with_source(failure)
+}
+
+fn parts(failure: &sqlx::Error) -> (ErrorKind, &'static str) {
+    match extended_code(failure) {
+        Some(extended) => of_code(extended),
+        None => of_driver(failure),
+    }
 }
 
 fn of_code(extended: i32) -> (ErrorKind, &'static str) {

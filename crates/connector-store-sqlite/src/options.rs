@@ -14,7 +14,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 
 use crate::SqliteStore;
 use crate::database::{Database, Patience, connect_options};
-use crate::error::{failed, is_busy};
+use crate::error::{failed_at, is_busy};
 use crate::mount::network_file_system;
 use crate::schema;
 
@@ -167,7 +167,7 @@ async fn connect(options: &SqliteConnectOptions, patience: &Patience) -> Result<
         match options.connect().await {
             Ok(connection) => return Ok(connection),
             Err(failure) if is_busy(&failure) && patience.allows(&failure).await => {}
-            Err(failure) => return Err(failed(OPERATION, failure)),
+            Err(failure) => return Err(failed_at(options.get_filename(), OPERATION, failure)),
         }
     }
 }

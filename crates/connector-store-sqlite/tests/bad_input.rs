@@ -56,6 +56,9 @@ async fn a_wrong_path_is_refused() {
         let error = refusal(&path).await;
         assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
         assert!(error.message().contains(advice), "{error}");
+        if let Some(name) = path.file_name() {
+            assert!(error.message().contains(name.to_str().unwrap()), "{error}");
+        }
     }
     let missing = directory.path().join("missing.db");
     let options = SqliteOptions::new(&missing).create_if_missing(false);

@@ -18,7 +18,11 @@
 //! connector's description.
 //!
 //! [`history`] records what concurrent callers of a store saw, and judges it afterwards.
-//! [`proxy`] loses, cuts and delays what goes over the wire to a provider.
+//! [`kill`] ends the process, or loses an answer, before and after each call of a store, a cipher or
+//! a transport. [`proxy`] loses, cuts and delays what goes over the wire to a provider.
+//!
+//! [`leak`] plants secrets and finds them where they should not be: in the files of [`artefacts`] and
+//! in the logs that [`trace`] records.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

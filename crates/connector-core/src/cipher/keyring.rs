@@ -39,7 +39,8 @@ const OVERHEAD: usize = PREFIX + TAG;
 /// What a key is derived with and a seal is bound to. Not secret. Usual names need no allocation.
 type Public = SmallVec<[u8; 512]>;
 
-/// Why a text does not hold usable keys. The text itself is never repeated.
+/// Why a text does not hold usable keys: the messages name `CONNECTORS_KEYS`, wherever it came from.
+/// The text itself is never repeated.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyringError {
@@ -50,25 +51,29 @@ pub enum KeyringError {
     #[error("CONNECTORS_KEYS is not UTF-8; set it to what `openssl rand -base64 32` prints")]
     NotText,
     /// There is no key at all.
-    #[error("there is no key; give at least one, made by `openssl rand -base64 32`")]
+    #[error("CONNECTORS_KEYS has no key; give at least one, made by `openssl rand -base64 32`")]
     Empty,
     /// Nothing stands at a position of the list.
-    #[error("key {position} is empty; remove the comma that does not separate two keys")]
+    #[error(
+        "key {position} of CONNECTORS_KEYS is empty; remove the comma that does not separate two keys"
+    )]
     EmptyKey {
         /// Which key of the list, counted from 1.
         position: usize,
     },
     /// A key is not base64.
     #[error(
-        "key {position} is not base64; write it in the standard alphabet with padding, as \
-         `openssl rand -base64 32` does"
+        "key {position} of CONNECTORS_KEYS is not base64; write it in the standard alphabet with \
+         padding, as `openssl rand -base64 32` does"
     )]
     NotBase64 {
         /// Which key of the list, counted from 1.
         position: usize,
     },
     /// A key has not 32 bytes.
-    #[error("key {position} has {bytes} bytes where 32 are needed; make a new one")]
+    #[error(
+        "key {position} of CONNECTORS_KEYS has {bytes} bytes where 32 are needed; make a new one"
+    )]
     Length {
         /// Which key of the list, counted from 1.
         position: usize,
@@ -76,7 +81,7 @@ pub enum KeyringError {
         bytes: usize,
     },
     /// A key stands twice in the list.
-    #[error("key {position} is the same as key {first}; remove one of them")]
+    #[error("key {position} of CONNECTORS_KEYS is the same as key {first}; remove one of them")]
     Doubled {
         /// The second place where it stands, counted from 1.
         position: usize,
@@ -84,7 +89,7 @@ pub enum KeyringError {
         first: usize,
     },
     /// The key's id could not be computed. No key is known for which this happens.
-    #[error("no id can be derived from key {position}; please report it")]
+    #[error("no id can be derived from key {position} of CONNECTORS_KEYS; please report it")]
     Derivation {
         /// Which key of the list, counted from 1.
         position: usize,

@@ -46,7 +46,7 @@ const fn operation<E: Endpoint>(document: &'static str) -> Operation {
 }
 
 /// Every document that this crate sends, the one that identifies a shop included.
-pub const OPERATIONS: [Operation; 11] = [
+pub const OPERATIONS: &[Operation] = &[
     operation::<AppUninstall>(AppUninstall::DOCUMENT),
     operation::<CreateWebhookSubscription>(CreateWebhookSubscription::DOCUMENT),
     operation::<DeleteWebhookSubscription>(DeleteWebhookSubscription::DOCUMENT),

@@ -44,7 +44,10 @@ impl Settings {
             match option.as_str() {
                 "--serve" => serve = true,
                 "--listen" => {
-                    let address: SocketAddr = options.next().ok_or(USAGE)?.parse()?;
+                    let address = options.next().ok_or(USAGE)?;
+                    let address: SocketAddr = address
+                        .parse()
+                        .map_err(|_| "--listen: give an address and a port, as 127.0.0.1:4000")?;
                     if !address.ip().is_loopback() {
                         return Err(
                             "--listen: this program speaks plain HTTP, so it listens on a \
