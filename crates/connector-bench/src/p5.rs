@@ -1,7 +1,9 @@
-//! P5: a typed call on loopback, 32 in flight, against raw reqwest with the same requests.
+//! P5: a typed call on loopback, 32 in flight, against raw reqwest with the same requests: the same
+//! headers on the wire, and a deadline for each, which no client may leave out.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use connector_core::api::{Endpoint, FixedToken, Repeat, Request, Response, Session};
 use connector_core::clock::{Clock, SystemClock};
@@ -21,6 +23,7 @@ use crate::turns::{Contestant, take_turns};
 const TURNS: u32 = 51;
 const CALLS: u32 = 2_000;
 const IN_FLIGHT: usize = 32;
+const USER_AGENT: &str = "acme-orders/1.0";
 const TARGET: f64 = 0.93;
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
@@ -96,6 +99,7 @@ pub(crate) fn measure() -> Outcome {
     let origin = Origin::parse("https://api.acme.example")?;
     let transport = HttpClient::builder()
         .with_opening(LoopbackOpening::new(origin.clone(), address)?)
+        .with_user_agent(USER_AGENT)
         .build()?;
     let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
     description.api = vec![EndpointTemplate::new("https://api.acme.example")];
@@ -113,7 +117,11 @@ pub(crate) fn measure() -> Outcome {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| "a TLS provider is installed already")?;
-    let raw = reqwest::Client::builder().no_proxy().build()?;
+    let raw = reqwest::Client::builder()
+        .no_proxy()
+        .user_agent(USER_AGENT)
+        .timeout(Duration::from_secs(30))
+        .build()?;
     let url = format!("http://{address}/things/7?fields=id%2Ctitle");
 
     let clock = SystemClock::new();
@@ -139,6 +147,7 @@ pub(crate) fn measure() -> Outcome {
                         .get(&url)
                         .header("authorization", "Bearer token")
                         .header("accept", "application/json")
+                        .header("accept-encoding", "gzip")
                         .send()
                         .await;
                     let Ok(answer) = answer else { return false };

@@ -1,6 +1,6 @@
 //! Requests without credential, from parts that are encoded one by one.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -206,15 +206,18 @@ impl Request {
 
     /// The request as it goes to `origin`, still without credential.
     pub(crate) fn to_http(&self, origin: &Origin) -> Result<http::Request<Bytes>> {
-        let mut url = origin.to_string();
-        url.push_str(&self.target);
-        let uri: Uri = url.parse().map_err(|_| {
+        let too_long = || {
             Error::new(
                 ErrorKind::InvalidInput,
                 OPERATION,
                 "the request's address is too long; use shorter arguments",
             )
-        })?;
+        };
+        // With room for `https://` and a port.
+        let length = 16 + origin.host().len() + self.target.len();
+        let mut url = String::with_capacity(length);
+        write!(url, "{origin}{}", self.target).map_err(|_| too_long())?;
+        let uri = Uri::try_from(url).map_err(|_| too_long())?;
         let mut request = http::Request::new(self.body.clone());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;

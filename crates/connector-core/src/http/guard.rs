@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use http::header::{HOST, HeaderValue};
 use http::{HeaderMap, Uri};
-use url::{Position, Url};
+use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Origin;
@@ -32,6 +32,8 @@ pub struct LoopbackOpening {
     address: SocketAddr,
     /// The root of the server at `address`.
     root: Url,
+    /// The `Host` header of a request to `origin`.
+    host: HeaderValue,
 }
 
 impl LoopbackOpening {
@@ -41,12 +43,17 @@ impl LoopbackOpening {
     /// [`ErrorKind::Configuration`] if `address` is not a loopback address (127.0.0.0/8 or `::1`)
     /// with a port.
     pub fn new(origin: Origin, address: SocketAddr) -> Result<Self> {
+        let host = match origin.port() {
+            443 => HeaderValue::from_str(origin.host()),
+            port => HeaderValue::from_str(&format!("{}:{port}", origin.host())),
+        };
         let root = Url::parse(&format!("http://{address}"));
-        match root {
-            Ok(root) if address.ip().is_loopback() && address.port() != 0 => Ok(Self {
+        match (root, host) {
+            (Ok(root), Ok(host)) if address.ip().is_loopback() && address.port() != 0 => Ok(Self {
                 origin,
                 address,
                 root,
+                host,
             }),
             _ => Err(Error::new(
                 ErrorKind::Configuration,
@@ -91,7 +98,9 @@ impl Guard {
     /// if it may not go there.
     pub(crate) fn admit(&self, uri: &Uri, headers: &mut HeaderMap) -> Option<(Url, Destination)> {
         // All decisions are made on the very value that is connected to, after normalisation.
-        let mut url = Url::parse(&uri.to_string()).ok()?;
+        let (scheme, authority) = (uri.scheme_str()?, uri.authority()?.as_str());
+        let text = [scheme, "://", authority, uri.path_and_query()?.as_str()].concat();
+        let mut url = Url::parse(&text).ok()?;
         // Only https, a name and no userinfo make an origin.
         let origin = Origin::of(&url).ok()?;
         if !is_host_name(origin.host()) {
@@ -101,8 +110,7 @@ impl Guard {
         headers.remove(HOST);
         let opening = self.openings.iter().find(|it| it.origin == origin);
         if let Some(opening) = opening {
-            let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]);
-            headers.insert(HOST, host.ok()?);
+            headers.insert(HOST, opening.host.clone());
             let mut opened = opening.root.clone();
             opened.set_path(url.path());
             opened.set_query(url.query());

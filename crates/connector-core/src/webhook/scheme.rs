@@ -2,18 +2,18 @@
 
 use bytes::Bytes;
 use http::Method;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::connector::Context;
 use crate::description::Description;
 use crate::error::{Error, ErrorKind, Result};
-use crate::webhook::signature::{first_header, word};
+use crate::webhook::signature::{check_secrets, first_header, verify_once, word};
 use crate::webhook::{
-    AccountHint, Event, Incoming, Secrets, SignedField, WebhookEndpoint, check_window,
-    decode_base64, decode_hex, refused,
+    AccountHint, Event, Incoming, SignedField, WebhookEndpoint, check_window, decode_base64,
+    decode_hex, refused,
 };
 
 /// How a provider signs deliveries, where it is HMAC-SHA256 over the body, with or without a
@@ -171,7 +171,7 @@ pub fn verify(
         endpoint.secrets
     };
     let headers = request.headers();
-    let signed = check(scheme, secrets, cx.clock.now(), request)?;
+    let signed = check(scheme, secrets, cx.clock, request)?;
     let text = |names: &[String]| Ok::<_, Error>(first_header(headers, names)?.and_then(word));
     let owned = |names: &[String]| Ok::<_, Error>(text(names)?.map(str::to_owned));
     let mut event = Event::new(
@@ -198,11 +198,11 @@ pub fn verify(
 fn check(
     scheme: &WebhookScheme,
     secrets: &[SecretString],
-    now: Timestamp,
+    clock: &dyn Clock,
     request: &http::Request<Bytes>,
 ) -> Result<&'static [SignedField]> {
     let headers = request.headers();
-    let secrets = Secrets::new(secrets.iter().map(|it| it.expose_secret().as_bytes()))?;
+    check_secrets(secrets)?;
     let signature = first_header(headers, &scheme.signature)?
         .ok_or_else(|| refused("the delivery has no signature"))?;
     let signature = signature
@@ -213,12 +213,13 @@ fn check(
         SignatureEncoding::Hex => decode_hex(signature)?,
     };
     let Some(timestamp) = &scheme.timestamp else {
-        secrets.verify(request.body(), &signature)?;
+        verify_once(secrets, &[request.body()], &signature)?;
         return Ok(&[]);
     };
     let sent = crate::webhook::single_header(headers, &timestamp.header)?
         .ok_or_else(|| refused("the delivery has no timestamp"))?;
-    secrets.verify_parts(
+    verify_once(
+        secrets,
         &[
             sent.as_bytes(),
             timestamp.separator.as_bytes(),
@@ -230,6 +231,7 @@ fn check(
         .parse()
         .map(Timestamp::from_unix_seconds)
         .map_err(|_| refused("the delivery's timestamp is not in Unix seconds"))?;
-    check_window(now, sent, Duration::from_secs(timestamp.tolerance_seconds))?;
+    let tolerance = Duration::from_secs(timestamp.tolerance_seconds);
+    check_window(clock.now(), sent, tolerance)?;
     Ok(&[SignedField::Time])
 }

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use ring::hmac;
+use secrecy::{ExposeSecret, SecretString};
 use smallvec::SmallVec;
 use subtle::ConstantTimeEq;
 
@@ -36,17 +37,11 @@ impl Secrets {
         let mut keys = SmallVec::new();
         for secret in secrets {
             let secret = secret.as_ref();
-            if secret.is_empty() {
-                return Err(unusable(
-                    "a webhook secret is empty; set the one of the provider",
-                ));
-            }
-            keys.push(hmac::Key::new(hmac::HMAC_SHA256, secret));
+            check_secret(secret)?;
+            keys.push(key(secret));
         }
         if keys.is_empty() {
-            return Err(unusable(
-                "there is no secret to check webhooks with; set the one of the provider",
-            ));
+            return Err(no_secret());
         }
         Ok(Self(keys))
     }
@@ -56,7 +51,7 @@ impl Secrets {
     /// # Errors
     /// [`ErrorKind::WebhookRefused`] if it fits none of the secrets.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<()> {
-        self.accept(|key| hmac::verify(key, message, signature).is_ok())
+        self.verify_parts(&[message], signature)
     }
 
     /// Checks the signature of the concatenation of `parts` in constant time, without copying them.
@@ -64,24 +59,60 @@ impl Secrets {
     /// # Errors
     /// As for [`Secrets::verify`].
     pub fn verify_parts(&self, parts: &[&[u8]], signature: &[u8]) -> Result<()> {
-        self.accept(|key| {
-            let mut context = hmac::Context::with_key(key);
-            for part in parts {
-                context.update(part);
-            }
-            is_same(context.sign().as_ref(), signature)
-        })
+        accept(self.0.iter().any(|key| fits(key, parts, signature)))
     }
+}
 
-    fn accept(&self, fits: impl FnMut(&hmac::Key) -> bool) -> Result<()> {
-        if self.0.iter().any(fits) {
-            Ok(())
-        } else {
-            Err(refused(
-                "the signature does not fit the body; check the webhook secret, and that nothing \
-                 on the way changes the body",
-            ))
-        }
+/// As [`Secrets::verify_parts`], with secrets that went through [`check_secrets`]. For one signature:
+/// no key is made for a secret that is not reached.
+pub(crate) fn verify_once(
+    secrets: &[SecretString],
+    parts: &[&[u8]],
+    signature: &[u8],
+) -> Result<()> {
+    let mut secrets = secrets.iter().map(|it| it.expose_secret().as_bytes());
+    accept(secrets.any(|secret| fits(&key(secret), parts, signature)))
+}
+
+/// Checks that there are secrets, and that each can be used.
+pub(crate) fn check_secrets(secrets: &[SecretString]) -> Result<()> {
+    if secrets.is_empty() {
+        return Err(no_secret());
+    }
+    secrets
+        .iter()
+        .try_for_each(|secret| check_secret(secret.expose_secret().as_bytes()))
+}
+
+fn check_secret(secret: &[u8]) -> Result<()> {
+    if secret.is_empty() {
+        return Err(unusable(
+            "a webhook secret is empty; set the one of the provider",
+        ));
+    }
+    Ok(())
+}
+
+fn key(secret: &[u8]) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, secret)
+}
+
+fn fits(key: &hmac::Key, parts: &[&[u8]], signature: &[u8]) -> bool {
+    let mut context = hmac::Context::with_key(key);
+    for part in parts {
+        context.update(part);
+    }
+    is_same(context.sign().as_ref(), signature)
+}
+
+fn accept(fits: bool) -> Result<()> {
+    if fits {
+        Ok(())
+    } else {
+        Err(refused(
+            "the signature does not fit the body; check the webhook secret, and that nothing on \
+             the way changes the body",
+        ))
     }
 }
 
@@ -104,6 +135,10 @@ impl fmt::Debug for Secrets {
     }
 }
 
+fn no_secret() -> Error {
+    unusable("there is no secret to check webhooks with; set the one of the provider")
+}
+
 fn unusable(message: &'static str) -> Error {
     Error::new(ErrorKind::Configuration, "webhook.secrets", message)
 }
@@ -114,12 +149,17 @@ fn unusable(message: &'static str) -> Error {
 /// [`ErrorKind::WebhookRefused`] if it is there twice, since programs disagree about which one
 /// counts, or if it is no text.
 pub fn single_header<'r>(headers: &'r HeaderMap, name: &str) -> Result<Option<&'r str>> {
-    let mut values = headers.get_all(name).iter();
+    // A look-up by text makes a header name of it first, which takes longer than to pass over the few
+    // headers of a delivery.
+    let mut values = headers
+        .iter()
+        .filter(|(held, _)| held.as_str().eq_ignore_ascii_case(name))
+        .map(|(_, value)| value);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => value
             .to_str()
-            .map(|text| Some(text.trim_matches([' ', '\t'])))
+            .map(|text| Some(text.trim_ascii()))
             .map_err(|_| refused("a header of the delivery is not text")),
         (Some(_), Some(_)) => Err(refused("a header of the delivery is there twice")),
     }
