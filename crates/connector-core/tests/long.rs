@@ -2,11 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
 use connector_core::cipher::{
-    CredentialCipher, Keyring, LONGEST_PLAINTEXT, Place, Sealed, SealedKind, open_long, seal_long,
+    CredentialCipher, KeyId, Keyring, LONGEST_PLAINTEXT, Place, Plaintext, Sealed, SealedKind,
+    open_long, seal_long,
 };
-use connector_core::{AppKey, ErrorKind, Fence, GrantNumber, ProviderId};
+use connector_core::{AppKey, ErrorKind, Fence, GrantNumber, ProviderId, Result};
 use connector_testkit::leak::canary_key;
+use secrecy::{ExposeSecret, SecretString};
 
 static ACME: ProviderId = ProviderId::from_static("acme");
 
@@ -84,5 +89,73 @@ async fn parts_that_are_missing_swapped_doubled_or_cut_are_refused() {
         let wrong = Sealed::new(sealed.key_id(), bytes);
         let error = open_long(&cipher, &here, &wrong).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsealable);
+    }
+}
+
+/// A cipher whose key is replaced while a content is sealed: 0 is the old key, 1 the new one.
+#[derive(Debug)]
+struct Replaced {
+    rings: [Keyring; 2],
+    /// The key of each seal, over and over.
+    seals: &'static [usize],
+    sealed: AtomicUsize,
+}
+
+#[async_trait]
+impl CredentialCipher for Replaced {
+    fn sealing_key(&self) -> KeyId {
+        self.rings[1].sealing_key()
+    }
+
+    async fn seal(&self, place: &Place<'_>, plaintext: &[u8]) -> Result<Sealed> {
+        let number = self.sealed.fetch_add(1, Ordering::Relaxed);
+        let ring = self.seals[number % self.seals.len()];
+        self.rings[ring].seal(place, plaintext).await
+    }
+
+    async fn open(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Plaintext> {
+        self.rings[1].open(place, sealed).await
+    }
+}
+
+#[tokio::test]
+async fn a_content_is_sealed_under_one_key_though_the_key_is_replaced_meanwhile() {
+    let app = AppKey::default();
+    let here = place(&app);
+    let (old, new) = (canary_key(), canary_key());
+    let both = SecretString::from([new.expose_secret(), old.expose_secret()].join(","));
+    let content = vec![7; 3 * LONGEST_PLAINTEXT];
+    // The key of each seal; how many there are, and the key of them all in the end.
+    let replacements: [(&[usize], usize, Option<usize>); 7] = [
+        (&[0, 0, 0], 3, Some(0)),
+        (&[1, 1, 1], 3, Some(1)),
+        (&[0, 1, 1, 1, 1], 5, Some(1)),
+        (&[0, 0, 1, 1, 1, 1], 6, Some(1)),
+        // A service of several servers, which learn of a new key one after the other.
+        (&[0, 1, 0, 0, 1, 1, 1, 1], 8, Some(1)),
+        (&[0, 1, 1, 1, 0, 0, 0, 0], 8, Some(0)),
+        (&[0, 1], 6, None),
+    ];
+    for (seals, count, under) in replacements {
+        let cipher = Replaced {
+            rings: [&old, &both].map(|keys| Keyring::parse(keys).unwrap()),
+            seals,
+            sealed: AtomicUsize::new(0),
+        };
+        let outcome = seal_long(&cipher, &here, &content).await;
+        assert_eq!(cipher.sealed.load(Ordering::Relaxed), count, "{seals:?}");
+        match (outcome, under) {
+            (Ok(sealed), Some(ring)) => {
+                let key = cipher.rings[ring].sealing_key();
+                assert_eq!(sealed.key_id(), key, "{seals:?}");
+                let opened = open_long(&cipher, &here, &sealed).await.unwrap();
+                assert!(opened.expose() == content, "{seals:?}");
+            }
+            (outcome, under) => {
+                assert_eq!(under, None, "{seals:?}");
+                let error = outcome.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::StoreUnavailable);
+            }
+        }
     }
 }

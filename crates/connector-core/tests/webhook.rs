@@ -174,7 +174,8 @@ fn a_delivery_signed_with_the_new_or_the_old_secret_is_read() {
             assert_eq!(event.body, BODY);
             assert!(!event.is_signed(SignedField::Account));
             assert_eq!(event.is_signed(SignedField::Time), form == Form::Timed);
-            assert!(!format!("{event:?}").contains("title"));
+            let shown = format!("{event:?}");
+            assert!(shown.contains("d-1") && !shown.contains("title"), "{shown}");
         }
         receiver.refuses(&delivery(form, "other", NOW, BODY), "another secret");
     }
@@ -323,6 +324,13 @@ fn a_connections_own_secret_takes_the_place_of_the_apps() {
         .receive(&delivery(Form::Base64, "own", NOW, BODY))
         .unwrap();
     receiver.refuses(&delivery(Form::Base64, &NEW, NOW, BODY), "the app's secret");
+    let app = AppKey::default();
+    let endpoint = WebhookEndpoint::of_connection(&app, &receiver.own);
+    let shown = format!("{endpoint:?}");
+    assert!(
+        shown.contains("secrets: 1") && !shown.contains("own"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -342,7 +350,7 @@ fn without_a_secret_or_a_scheme_nothing_is_accepted() {
     let error = receiver.receive(&request).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     let secrets = Secrets::new(["tell-nobody"]).unwrap();
-    assert!(!format!("{secrets:?}").contains("tell-nobody"));
+    assert_eq!(format!("{secrets:?}"), "Secrets(1)");
 }
 
 #[test]

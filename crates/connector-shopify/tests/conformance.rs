@@ -102,6 +102,11 @@ fn published_shop_names_are_decided_as_published() {
         let error = ShopDomain::parse(text).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
     }
+    let shop = ShopDomain::parse(ACCEPTED[0].0).unwrap();
+    assert_eq!(
+        format!("{shop:?}"),
+        "ShopDomain(\"test-shop.myshopify.com\")"
+    );
     println!("published shop names: {}", ACCEPTED.len() + REFUSED.len());
 }
 
@@ -176,6 +181,7 @@ fn the_description_says_what_shopify_does() {
     };
     assert_eq!(description.rotation, RotationClass::Grace(grace));
     assert_eq!(description.lifetimes.access_seconds, 3600);
+    assert_eq!(description.lifetimes.refresh_seconds, Some(90 * 86_400));
     assert!(shopify.app_source().is_none());
 }
 

@@ -232,6 +232,36 @@ async fn compliance_deliveries_are_read_with_whatever_they_leave_out() {
 }
 
 #[tokio::test]
+async fn a_customer_is_shown_by_number_only() {
+    let world = World::new().await;
+    let body = json!({ "shop_id": 1, "shop_domain": "demo-shop.myshopify.com",
+        "customer": { "id": 191_167, "email": "jo@shop.example", "phone": "555-0100" },
+        "orders_to_redact": [] });
+    let request = world
+        .sim
+        .webhook(
+            &world.shop,
+            "customers/redact",
+            body.to_string(),
+            WebhookHeaders::default(),
+        )
+        .unwrap();
+    let event = verify(&world, &request).await.unwrap();
+    let event = ShopifyEvent::of(&event).unwrap();
+    let ShopifyEvent::CustomerRedacted(redaction) = &event else {
+        panic!("{event:?}");
+    };
+    assert_eq!(redaction.customer.email.as_deref(), Some("jo@shop.example"));
+    assert_eq!(redaction.customer.phone.as_deref(), Some("555-0100"));
+    let shown = format!("{event:?}");
+    assert!(
+        shown.contains("ComplianceCustomer { id: 191167, .. }"),
+        "{shown}"
+    );
+    assert!(!shown.contains("jo@") && !shown.contains("555"), "{shown}");
+}
+
+#[tokio::test]
 async fn a_compliance_delivery_without_its_customer_is_an_error_that_quotes_nothing() {
     let world = World::new().await;
     let body = json!({ "shop_id": 1, "shop_domain": "x", "customer": { "id": "tell-nobody" } });

@@ -6,37 +6,60 @@ use super::{CredentialCipher, LONGEST_PLAINTEXT, Place, Plaintext, Sealed};
 use crate::connection::{Fence, GrantNumber};
 use crate::error::{Error, ErrorKind, Result};
 
+/// How often a content is sealed from its start before a cipher counts as out of order.
+const ATTEMPTS: usize = 3;
+
 /// Seals a delivery's content, of any length, for `place`.
 ///
 /// The content is cut into parts of [`LONGEST_PLAINTEXT`] bytes that are sealed one by one. Each
 /// part's seal is bound to how many there are (as its grant) and which of them it is (as its fence),
 /// so that a part that is missing, doubled or elsewhere is noticed. Each stands after its length, in
-/// four bytes, big-endian.
+/// four bytes, big-endian. All are sealed under one key: if it is replaced meanwhile, all are sealed
+/// again.
 ///
 /// # Errors
-/// As for [`CredentialCipher::seal`].
+/// As for [`CredentialCipher::seal`]. And [`ErrorKind::StoreUnavailable`] if the key was replaced
+/// again and again.
 pub async fn seal_long(
     cipher: &dyn CredentialCipher,
     place: &Place<'_>,
     plaintext: &[u8],
 ) -> Result<Sealed> {
+    for _ in 0..ATTEMPTS {
+        if let Some(sealed) = seal_parts(cipher, place, plaintext).await? {
+            return Ok(sealed);
+        }
+    }
+    Err(Error::new(
+        ErrorKind::StoreUnavailable,
+        "cipher.seal_long",
+        "the cipher's key was replaced each time before a delivery was sealed; try again",
+    ))
+}
+
+/// The sealed parts; `None` if not all were sealed under the same key.
+async fn seal_parts(
+    cipher: &dyn CredentialCipher,
+    place: &Place<'_>,
+    plaintext: &[u8],
+) -> Result<Option<Sealed>> {
     let count = plaintext.len().div_ceil(LONGEST_PLAINTEXT).max(1);
-    let mut key_id = cipher.sealing_key();
+    let mut key_id = None;
     let mut bytes = BytesMut::new();
     for index in 0..count {
         let start = index * LONGEST_PLAINTEXT;
         let end = plaintext.len().min(start + LONGEST_PLAINTEXT);
         let part = plaintext.get(start..end).unwrap_or_default();
         let sealed = cipher.seal(&part_of(place, count, index), part).await?;
-        // A key that was replaced between two parts: the record counts as one under the older.
-        if sealed.key_id() != cipher.sealing_key() {
-            key_id = sealed.key_id();
+        // A record has one key id, and a part opens only under its own.
+        if *key_id.get_or_insert(sealed.key_id()) != sealed.key_id() {
+            return Ok(None);
         }
         let length = u32::try_from(sealed.bytes().len()).map_err(|_| malformed())?;
         bytes.put_u32(length);
         bytes.extend_from_slice(sealed.bytes());
     }
-    Ok(Sealed::new(key_id, bytes.freeze()))
+    Ok(key_id.map(|key_id| Sealed::new(key_id, bytes.freeze())))
 }
 
 /// Opens what [`seal_long`] sealed for `place`.

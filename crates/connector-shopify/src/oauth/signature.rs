@@ -260,10 +260,84 @@ mod tests {
         }
     }
 
+    /// A shop and a time, beside what is tried.
+    const SHOP: (&str, &str) = ("shop", "some-shop.myshopify.com");
+    const TIME: (&str, &str) = ("timestamp", "1337178173");
+
+    /// Sound queries, and queries that are refused although their signature fits: what was signed,
+    /// and the pairs that it was signed for or that were made of it.
+    const SOUND: [(&str, Pairs); 2] = [
+        (
+            r#"ids=["2", "1"]&shop=some-shop.myshopify.com&timestamp=1337178173"#,
+            &[("ids[]", "2"), ("ids[]", "1"), SHOP, TIME],
+        ),
+        (
+            "shop=some-shop.myshopify.com&timestamp=1337178173",
+            &[SHOP, TIME],
+        ),
+    ];
+    const REFUSED: [(&str, Pairs); 8] = [
+        // A quotation mark moves the border between two values of an array.
+        (
+            r#"ids=["2", "1"]&shop=some-shop.myshopify.com&timestamp=1337178173"#,
+            &[("ids[]", "2\", \"1"), SHOP, TIME],
+        ),
+        // A backslash may hide a quotation mark.
+        (
+            r#"ids=["2\"]&shop=some-shop.myshopify.com&timestamp=1337178173"#,
+            &[("ids[]", "2\\"), SHOP, TIME],
+        ),
+        // What decides stands there as an array too, or twice.
+        (
+            r#"shop=["other"]&shop=some-shop.myshopify.com&timestamp=1337178173"#,
+            &[("shop[]", "other"), SHOP, TIME],
+        ),
+        (
+            "shop=other&shop=some-shop.myshopify.com&timestamp=1337178173",
+            &[("shop", "other"), SHOP, TIME],
+        ),
+        // A time that is not digits alone, or not there.
+        (
+            "shop=some-shop.myshopify.com&timestamp=+1337178173",
+            &[SHOP, ("timestamp", "+1337178173")],
+        ),
+        (
+            "shop=some-shop.myshopify.com&timestamp=now",
+            &[SHOP, ("timestamp", "now")],
+        ),
+        (
+            "shop=some-shop.myshopify.com&timestamp=",
+            &[SHOP, ("timestamp", "")],
+        ),
+        ("shop=some-shop.myshopify.com", &[SHOP]),
+    ];
+
     #[test]
-    fn a_quotation_mark_cannot_move_the_border_inside_an_array() {
-        let pairs: Pairs = &[("ids[]", "2\", \"1"), ("shop", "some-shop.myshopify.com")];
-        let (secret, _, hmac) = VECTORS[3];
-        assert_eq!(decide(secret, pairs, hmac), Err(QueryProblem::Malformed));
+    #[expect(clippy::print_stdout, reason = "the count is shown")]
+    fn a_fitting_signature_does_not_excuse_an_ambiguous_or_undated_query() {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"hush");
+        let now = Timestamp::from_unix_seconds(1_337_178_173);
+        let decide = |text: &str, pairs: Pairs| {
+            assert_eq!(canonical(pairs), text, "the signature does not fit");
+            let tag = hmac::sign(&key, text.as_bytes());
+            let tag: String = tag
+                .as_ref()
+                .iter()
+                .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+            let query: Vec<_> = pairs.iter().copied().chain([("hmac", &*tag)]).collect();
+            check(&query, &["hush".into()], now, Duration::from_secs(90))
+        };
+        for (text, pairs) in SOUND {
+            assert_eq!(decide(text, pairs), Ok(()), "{pairs:?}");
+        }
+        for (text, pairs) in REFUSED {
+            let refused = Err(QueryProblem::Malformed);
+            assert_eq!(decide(text, pairs), refused, "{pairs:?}");
+        }
+        println!(
+            "signed queries: {} sound, {} ambiguous or undated ones refused",
+            SOUND.len(),
+            REFUSED.len()
+        );
     }
 }
