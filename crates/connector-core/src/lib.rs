@@ -1,7 +1,6 @@
-//! The contract and the ground floor of the connectors workspace.
+#![doc = include_str!("../README.md")]
 //!
-//! A service connects its customers' accounts at other companies. This crate names the parts of
-//! that and what must hold between them:
+//! # Rooms
 //!
 //! * who and what: [`TenantId`], [`ProviderId`], [`AppKey`], [`AccountKey`], [`ConnectionKey`];
 //! * [`Connection`], its [`Status`], and the [`Credential`] behind it;

@@ -1,4 +1,6 @@
-//! What shows that a store, a cipher or a provider does what the contract of `connector-core` says.
+#![doc = include_str!("../README.md")]
+//!
+//! # Suites
 //!
 //! Suites are macros that expand to one `#[test]` per rule of a trait's documentation, named after
 //! the rule. A store's own tests apply them to a [`StoreFixture`], from its `tests/` folder:
