@@ -217,7 +217,11 @@ pub(in crate::store) async fn a_pending_pair_becomes_current<F: StoreFixture>(fi
     assert_eq!(commit, CommitOutcome::Pending, "there is no such pair");
     let after = loaded(&store, &key).await;
     assert_eq!(names(&after), names(&before));
-    assert_eq!(after.connection.generation, before.connection.generation);
+    assert_eq!(after.connection, before.connection);
+    assert_eq!(
+        after.claim, before.claim,
+        "it may still bring a credential of its own"
+    );
 
     let commit = done(store.commit(&key, take(late.fence), Effects::none()).await);
     assert_eq!(commit, CommitOutcome::Stored);
