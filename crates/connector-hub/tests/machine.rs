@@ -171,7 +171,7 @@ fn a_refresh_is_load_claim_check_exchange_commit() {
         }
     );
     let flight = flight.then(pair(true, false));
-    assert!(flight.machine.holds_a_pair());
+    assert!(flight.machine.holds_a_pair() && !flight.machine.is_done());
     assert_eq!(
         *flight.asked(),
         Action::Commit {
@@ -192,6 +192,18 @@ fn a_refresh_is_load_claim_check_exchange_commit() {
             generation: Generation::new(6),
         }
     );
+}
+
+#[test]
+fn a_machine_that_is_done_takes_nothing_more() {
+    let done = || {
+        let flight = Flight::new(RotationClass::Strict, Reason::Mandatory);
+        flight.then(Input::Loaded(None))
+    };
+    assert!(done().machine.is_done());
+    for input in [Input::GrantEnded, Input::Woken, Input::TimerFired] {
+        assert!(done().machine.step(input).is_err());
+    }
 }
 
 #[test]
