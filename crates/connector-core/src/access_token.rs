@@ -105,6 +105,13 @@ impl IssuedToken {
         self.generation
     }
 
+    /// The moment, on either clock, at which it stops being [`Phase::Good`]; `None` if it does not
+    /// expire.
+    #[must_use]
+    pub fn good_until(&self) -> Option<(Monotonic, Timestamp)> {
+        self.deadlines.map(|Deadlines([advisory, ..])| advisory)
+    }
+
     /// The phase at this moment.
     #[must_use]
     pub fn phase(&self, steady: Monotonic, wall: Timestamp) -> Phase {

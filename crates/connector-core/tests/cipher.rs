@@ -625,6 +625,17 @@ fn debug_shows_key_ids_only() {
     assert_eq!(format!("{keyring:?}"), format!("[{}]", ids.join(", ")));
 }
 
+#[test]
+fn debug_of_a_record_shows_its_length_and_its_key_only() {
+    let (keyring, spot) = (keyring(&[key()]), Spot::new());
+    let sealed = keyring.seal_now(&spot.place(), b"secret").unwrap();
+    let (length, id) = (sealed.bytes().len(), keyring.sealing_key());
+    let shown = format!("{sealed:?}");
+    assert_eq!(shown, format!("Sealed({length} bytes under {id})"));
+    let opened = keyring.open_now(&spot.place(), &sealed).unwrap();
+    assert_eq!(format!("{opened:?}"), "Plaintext(6 bytes)");
+}
+
 /// Run by `the_environment_holds_the_keys` in a process of its own.
 #[test]
 #[ignore = "reads the environment that another test prepares"]

@@ -10,14 +10,14 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use connector_core::cipher::{
-    CredentialCipher, KeyId, Keyring, Place, Plaintext, ResealedPage, Sealed, SealedKind,
-    reseal_page,
+    CredentialCipher, KeyId, Keyring, LONGEST_PLAINTEXT, Place, Plaintext, ResealedPage, Sealed,
+    SealedKind, open_long, reseal_page, seal_long,
 };
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::store::{
-    Cursor, Effects, End, EndRequest, Expect, Expiries, MemoryStore, NewRevocation, NewState,
-    PutGrant, PutOutcome, RowRef, SealedRow, Slice, StateKey, StateStore as _, Stored,
-    TokenStore as _, Upkeep,
+    Cursor, DeliveryKey, Direction, Effects, End, EndRequest, Expect, Expiries, MemoryStore,
+    NewRevocation, NewState, PutGrant, PutOutcome, RowRef, SealedRow, Slice, StateKey,
+    StateStore as _, Stored, TokenStore as _, Upkeep,
 };
 use connector_core::{
     Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Error, ErrorKind, Fence, Generation,
@@ -287,6 +287,38 @@ async fn what_does_not_open_is_named_and_the_rest_goes_on() {
     let after = rows.all();
     assert_eq!(after[1], broken[1]);
     assert_eq!(after[6], broken[6]);
+}
+
+#[tokio::test]
+async fn a_delivery_of_many_parts_is_sealed_again_in_parts() {
+    let old = keyring(&[1]);
+    let rows = Rows::filled(&old, 1);
+    let mut delivery = rows.all().remove(0);
+    delivery.row = RowRef::Delivery(DeliveryKey {
+        direction: Direction::Inbound,
+        provider: delivery.provider.clone(),
+        app: delivery.app.clone(),
+        endpoint: "webhook".to_owned(),
+        id: "delivery".to_owned(),
+    });
+    delivery.kind = SealedKind::Delivery;
+    let contents = [Vec::new(), vec![7; LONGEST_PLAINTEXT * 2 + 1]];
+    for (number, content) in contents.iter().enumerate() {
+        delivery.row_id = format!("delivery {number}");
+        delivery.sealed = seal_long(&old, &delivery.place(), content).await.unwrap();
+        let row = delivery.row.clone();
+        rows.rows.lock().unwrap().insert(row, delivery.clone());
+
+        let new = keyring(&[2, 1]);
+        let pages = whole_pass(&rows, &new, 1).await;
+        let resealed: u32 = pages.iter().map(|page| page.resealed).sum();
+        assert_eq!(resealed, if number == 0 { 2 } else { 1 });
+        let all = rows.all();
+        let after = all.iter().find(|row| row.row == delivery.row).unwrap();
+        let only_new = keyring(&[2]);
+        let opened = open_long(&only_new, &after.place(), &after.sealed).await;
+        assert_eq!(opened.unwrap().expose(), content);
+    }
 }
 
 /// A cipher whose key service cannot be reached, for opening or for sealing.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use connector_core::clock::{Clock, Monotonic};
+use connector_core::clock::{Clock, Monotonic, Timestamp};
 use connector_core::{
     AccessToken, ConnectionKey, Credential, Fence, Generation, GrantNumber, IssuedToken, Phase,
     TokenSlot,
@@ -68,22 +68,37 @@ impl Hasher for RandomBits {
     }
 }
 
-/// What every read looks at. With its key it fits in two cache lines.
+/// What every read looks at. With its key it is as long as a cache line. It never changes: what
+/// arrives takes its place whole, so that no read sees the deadlines of another token.
 #[derive(Debug)]
+#[repr(C)]
 struct Entry {
+    /// Up to this moment of either clock the token can be handed out without a further look.
+    quiet: Quiet,
     slot: TokenSlot,
-    /// When the token was last compared with the store, in milliseconds of the steady clock.
-    checked: AtomicU64,
-    /// When the token was last handed out, in steps of the steady clock.
-    used: AtomicU64,
-    /// True while somebody works behind the callers' backs.
-    waking: AtomicBool,
-    history: Box<History>,
+    history: Arc<History>,
+}
+
+const _: () = assert!(size_of::<(ConnectionKey, Entry)>() <= 64);
+
+/// When a token is first due for anything: its refresh, or its comparison with the store.
+#[derive(Debug, Clone, Copy)]
+struct Quiet {
+    /// In milliseconds of the steady clock.
+    steady: u64,
+    wall: Timestamp,
 }
 
 /// What a read of a good token has no need of.
 #[derive(Debug)]
 struct History {
+    /// When the token was last compared with the store, in milliseconds of the steady clock.
+    checked: AtomicU64,
+    /// When the token was last handed out, in steps of the steady clock. What is handed out before
+    /// the token is due for anything is not noted: that lasts a fraction of a step.
+    used: AtomicU64,
+    /// True while somebody works behind the callers' backs.
+    waking: AtomicBool,
     /// The newest generation that the provider's API accepted.
     worked: AtomicU64,
     /// The newest generation that the provider's API refused.
@@ -142,24 +157,10 @@ impl Cache {
         let Some(entry) = entries.get(key) else {
             return Read::Wait;
         };
-        let token = entry.slot.load();
-        let unchecked = millis(steady).saturating_sub(entry.checked.load(Ordering::Relaxed));
-        let phase = token.phase(steady, wall);
-        if phase >= Phase::Mandatory || unchecked >= as_millis(STALE) {
-            return Read::Wait;
+        if millis(steady) < entry.quiet.steady && wall < entry.quiet.wall {
+            return Read::Ready(entry.slot.load());
         }
-        let step = millis(steady) / as_millis(USE_STEP);
-        if entry.used.load(Ordering::Relaxed) != step {
-            entry.used.store(step, Ordering::Relaxed);
-        }
-        let due = phase == Phase::Advisory
-            && millis(steady) >= entry.history.resting.load(Ordering::Relaxed);
-        if (due || unchecked >= as_millis(REVALIDATE))
-            && !entry.waking.swap(true, Ordering::Relaxed)
-        {
-            return Read::Wake(token);
-        }
-        Read::Ready(token)
+        entry.look(steady, wall)
     }
 
     /// The token that lies there, however old, unless it has expired.
@@ -178,17 +179,7 @@ impl Cache {
     /// Work behind the callers' backs is over.
     pub(crate) fn woken(&self, key: &ConnectionKey) {
         if let Some(entry) = self.entries.pin().get(key) {
-            entry.waking.store(false, Ordering::Relaxed);
-        }
-    }
-
-    /// The token is the store's, as of now.
-    #[cfg(test)]
-    fn checked(&self, key: &ConnectionKey, clock: &dyn Clock) {
-        if let Some(entry) = self.entries.pin().get(key) {
-            entry
-                .checked
-                .store(millis(clock.monotonic()), Ordering::Relaxed);
+            entry.history.waking.store(false, Ordering::Relaxed);
         }
     }
 
@@ -210,9 +201,12 @@ impl Cache {
         {
             return;
         }
+        let quiet = Quiet::of(&arrival.issued, steady);
+        let slot = TokenSlot::new(arrival.issued);
         let entries = self.entries.pin();
         if let Some(entry) = entries.get(key) {
-            let mut known = entry.held();
+            let history = Arc::clone(&entry.history);
+            let mut known = history.held();
             if (held.grant, held.generation) < (known.grant, known.generation) {
                 return;
             }
@@ -220,21 +214,16 @@ impl Cache {
                 held.obtained = known.obtained;
                 held.rest = known.rest;
             } else {
-                let spent = known.generation.get();
-                let worked = entry.history.worked.load(Ordering::Relaxed) >= spent;
-                let refused = entry.history.refused.load(Ordering::Relaxed) >= spent;
-                let unproven = entry.history.unproven.load(Ordering::Relaxed);
-                let unproven = match (worked, refused) {
-                    (true, _) => 0,
-                    (false, true) => unproven.saturating_add(1),
-                    (false, false) => unproven,
-                };
-                entry.history.unproven.store(unproven, Ordering::Relaxed);
-                entry.history.resting.store(0, Ordering::Relaxed);
+                history.succeed(known.generation);
             }
-            entry.slot.store(arrival.issued);
-            entry.checked.store(millis(steady), Ordering::Relaxed);
+            history.checked.store(millis(steady), Ordering::Relaxed);
             *known = held;
+            let entry = Entry {
+                quiet,
+                slot,
+                history: Arc::clone(&history),
+            };
+            entries.insert(key.clone(), entry);
             return;
         }
         let step = millis(steady) / as_millis(USE_STEP);
@@ -242,23 +231,16 @@ impl Cache {
             self.drop_unused(clock, Duration::from_secs(600));
         }
         let entry = Entry {
-            slot: TokenSlot::new(arrival.issued),
-            checked: AtomicU64::new(millis(steady)),
-            used: AtomicU64::new(millis(steady) / as_millis(USE_STEP)),
-            waking: AtomicBool::new(false),
-            history: Box::new(History {
-                worked: AtomicU64::new(0),
-                refused: AtomicU64::new(0),
-                unproven: AtomicU32::new(0),
-                resting: AtomicU64::new(0),
-                held: Mutex::new(held),
-            }),
+            quiet,
+            slot,
+            history: Arc::new(History::new(held, steady)),
         };
         entries.insert(key.clone(), entry);
     }
 
     /// Forgets a connection that ended.
     pub(crate) fn forget(&self, key: &ConnectionKey) {
+        let _nobody_adds = self.ended();
         self.entries.pin().remove(key);
     }
 
@@ -280,7 +262,7 @@ impl Cache {
         let Some(entry) = entries.get(key) else {
             return;
         };
-        let mut held = entry.held();
+        let mut held = entry.history.held();
         if held.generation == generation {
             held.rest = Some(rest);
             entry
@@ -298,7 +280,7 @@ impl Cache {
         clock: &dyn Clock,
     ) -> Option<(Duration, Why)> {
         let entries = self.entries.pin();
-        let held = entries.get(key)?.held();
+        let held = entries.get(key)?.history.held();
         let rest = held.rest.filter(|_| held.generation == generation)?;
         let left = rest.until.since(clock.monotonic());
         (!left.is_zero()).then_some((left, rest.why))
@@ -362,7 +344,7 @@ impl Cache {
             |entry| Proof {
                 worked: entry.history.worked.load(Ordering::Relaxed) >= refused.get(),
                 unproven: entry.history.unproven.load(Ordering::Relaxed),
-                age: clock.monotonic().since(entry.held().obtained),
+                age: clock.monotonic().since(entry.history.held().obtained),
             },
         )
     }
@@ -370,7 +352,7 @@ impl Cache {
     /// What this process has seen of a connection at most.
     pub(crate) fn mark(&self, key: &ConnectionKey) -> Option<Mark> {
         let entries = self.entries.pin();
-        let held = entries.get(key)?.held();
+        let held = entries.get(key)?.history.held();
         Some(Mark {
             grant: held.grant,
             generation: held.generation,
@@ -382,13 +364,13 @@ impl Cache {
     /// The newest credential that this process has seen of a connection.
     pub(crate) fn held(&self, key: &ConnectionKey) -> Option<Arc<Credential>> {
         let entries = self.entries.pin();
-        Some(Arc::clone(&entries.get(key)?.held().credential))
+        Some(Arc::clone(&entries.get(key)?.history.held().credential))
     }
 
     /// The newest credential that this process has seen of a connection, with its generation.
     pub(crate) fn newest(&self, key: &ConnectionKey) -> Option<(Generation, Arc<Credential>)> {
         let entries = self.entries.pin();
-        let held = entries.get(key)?.held();
+        let held = entries.get(key)?.history.held();
         Some((held.generation, Arc::clone(&held.credential)))
     }
 
@@ -410,6 +392,7 @@ impl Cache {
         let before = self.entries.len();
         entries.retain(|_, entry| {
             let used = entry
+                .history
                 .used
                 .load(Ordering::Relaxed)
                 .saturating_mul(as_millis(USE_STEP));
@@ -424,9 +407,78 @@ impl Cache {
 }
 
 impl Entry {
+    /// What to do with a token that is due for something.
+    fn look(&self, steady: Monotonic, wall: Timestamp) -> Read {
+        let token = self.slot.load();
+        let history = &*self.history;
+        let unchecked = millis(steady).saturating_sub(history.checked.load(Ordering::Relaxed));
+        let phase = token.phase(steady, wall);
+        if phase >= Phase::Mandatory || unchecked >= as_millis(STALE) {
+            return Read::Wait;
+        }
+        let step = millis(steady) / as_millis(USE_STEP);
+        if history.used.load(Ordering::Relaxed) != step {
+            history.used.store(step, Ordering::Relaxed);
+        }
+        let due =
+            phase == Phase::Advisory && millis(steady) >= history.resting.load(Ordering::Relaxed);
+        if (due || unchecked >= as_millis(REVALIDATE))
+            && !history.waking.swap(true, Ordering::Relaxed)
+        {
+            return Read::Wake(token);
+        }
+        Read::Ready(token)
+    }
+}
+
+impl Quiet {
+    /// Of a token that was compared with the store at this moment.
+    fn of(token: &IssuedToken, checked: Monotonic) -> Self {
+        let compared = checked.after(REVALIDATE);
+        match token.good_until() {
+            Some((steady, wall)) => Self {
+                steady: millis(steady.min(compared)),
+                wall,
+            },
+            None => Self {
+                steady: millis(compared),
+                wall: Timestamp::from_unix_millis(i64::MAX),
+            },
+        }
+    }
+}
+
+impl History {
+    fn new(held: Held, steady: Monotonic) -> Self {
+        Self {
+            checked: AtomicU64::new(millis(steady)),
+            used: AtomicU64::new(millis(steady) / as_millis(USE_STEP)),
+            waking: AtomicBool::new(false),
+            worked: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            unproven: AtomicU32::new(0),
+            resting: AtomicU64::new(0),
+            held: Mutex::new(held),
+        }
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
-        let held = self.history.held.lock();
-        held.unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another token takes the place of this generation's: what is known of that one counts for the
+    /// row of tokens that never worked.
+    fn succeed(&self, spent: Generation) {
+        let worked = self.worked.load(Ordering::Relaxed) >= spent.get();
+        let refused = self.refused.load(Ordering::Relaxed) >= spent.get();
+        let unproven = self.unproven.load(Ordering::Relaxed);
+        let unproven = match (worked, refused) {
+            (true, _) => 0,
+            (false, true) => unproven.saturating_add(1),
+            (false, false) => unproven,
+        };
+        self.unproven.store(unproven, Ordering::Relaxed);
+        self.resting.store(0, Ordering::Relaxed);
     }
 }
 
@@ -485,10 +537,11 @@ mod tests {
         let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
         let cache = Cache::new();
         assert_eq!(ready(cache.read(&key(), &clock)), "wait");
+        let same = arrival("a", 1, &clock);
         cache.put(&key(), arrival("a", 1, &clock), &clock);
         assert_eq!(ready(cache.read(&key(), &clock)), "ready a");
         clock.advance(Duration::from_secs(71));
-        cache.checked(&key(), &clock);
+        cache.put(&key(), same, &clock);
         assert_eq!(ready(cache.read(&key(), &clock)), "wake a");
         assert_eq!(ready(cache.read(&key(), &clock)), "ready a");
         cache.woken(&key());
@@ -504,11 +557,73 @@ mod tests {
     fn a_token_that_was_not_compared_with_the_store_is_not_handed_out() {
         let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
         let cache = Cache::new();
+        let same = arrival("a", 1, &clock);
         cache.put(&key(), arrival("a", 1, &clock), &clock);
         clock.advance(STALE);
         assert_eq!(ready(cache.read(&key(), &clock)), "wait");
-        cache.checked(&key(), &clock);
+        cache.put(&key(), same, &clock);
         assert_eq!(ready(cache.read(&key(), &clock)), "ready a");
+    }
+
+    #[test]
+    fn a_token_is_quiet_until_it_is_due_for_something_on_either_clock() {
+        let wall = |seconds: i64| Timestamp::from_unix_millis(seconds * 1000 - 1);
+        // What is read a millisecond before and at the moment: when the token was compared with
+        // the store, the steady clock and the wall clock, all in seconds.
+        let table = [
+            (0, 15, 15, "ready a", "wake a"),
+            (0, 30, 30, "wake a", "wait"),
+            (60, 70, 70, "ready a", "wake a"),
+            (0, 10, 70, "ready a", "wake a"),
+            (0, 10, 95, "wake a", "wait"),
+            (0, 10, 100, "wait", "wait"),
+            (90, 95, 10, "wake a", "wait"),
+        ];
+        for (checked, steady, at, before, after) in table {
+            let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+            let (cache, issued) = (Cache::new(), arrival("a", 1, &clock));
+            clock.advance(Duration::from_secs(checked));
+            cache.put(&key(), issued, &clock);
+            clock.advance(Duration::from_secs(steady - checked) - Duration::from_millis(1));
+            clock.set_wall(wall(at));
+            let read = ready(cache.read(&key(), &clock));
+            assert_eq!(read, before, "before {steady} and {at}");
+            cache.woken(&key());
+            clock.advance(Duration::from_millis(1));
+            let read = ready(cache.read(&key(), &clock));
+            assert_eq!(read, after, "at {steady} and {at}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_does_not_expire_is_due_for_comparison_only() {
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+        let (cache, mut forever) = (Cache::new(), arrival("a", 1, &clock));
+        let (grant, generation) = (GrantNumber::new(1), Generation::new(1));
+        forever.issued = IssuedToken::new(&forever.credential, grant, generation, None);
+        cache.put(&key(), forever, &clock);
+        clock.set_wall(Timestamp::from_unix_seconds(4_000_000_000));
+        clock.advance(REVALIDATE - Duration::from_millis(1));
+        assert_eq!(ready(cache.read(&key(), &clock)), "ready a");
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(ready(cache.read(&key(), &clock)), "wake a");
+    }
+
+    #[test]
+    fn a_reader_that_comes_now_and_then_counts_as_use() {
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+        let cache = Cache::new();
+        for _ in 0..10 {
+            let same = arrival("a", 1, &clock);
+            cache.put(&key(), same, &clock);
+            clock.advance(REVALIDATE);
+            assert_eq!(ready(cache.read(&key(), &clock)), "wake a");
+            cache.woken(&key());
+            clock.advance(Duration::from_secs(100));
+            assert_eq!(cache.evict(&clock, Duration::from_secs(180)), 0);
+        }
+        clock.advance(Duration::from_secs(180));
+        assert_eq!(cache.evict(&clock, Duration::from_secs(180)), 1);
     }
 
     #[test]
@@ -537,9 +652,10 @@ mod tests {
     fn nobody_is_woken_during_a_rest() {
         let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
         let cache = Cache::new();
+        let same = arrival("a", 1, &clock);
         cache.put(&key(), arrival("a", 1, &clock), &clock);
         clock.advance(Duration::from_secs(71));
-        cache.checked(&key(), &clock);
+        cache.put(&key(), same, &clock);
         let until = clock.monotonic().after(Duration::from_secs(10));
         let rest = Rest {
             until,
