@@ -470,22 +470,25 @@ impl AccountHost {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for anything else: a scheme, a port, a path, userinfo, a second
-    /// label, another suffix. The text is not repeated.
+    /// label, another suffix, a label that is none of a host (RFC 1123 section 2.1: a hyphen at
+    /// either end, more than 63 characters) or that is no valid Punycode. The text is not repeated.
     pub fn accept(&self, text: &str) -> Result<String> {
         let text = text
             .trim_matches(|c: char| c.is_ascii_whitespace())
             .to_ascii_lowercase();
         let label = text.strip_suffix(self.suffix.as_str()).unwrap_or(&text);
-        let good = !label.is_empty()
-            && label.len() <= 63
-            && label.len() + self.suffix.len() <= 253
+        let host = format!("{label}{}", self.suffix);
+        let good = (1..=63).contains(&label.len())
+            && host.len() <= 253
             && label
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !label.starts_with('-')
-            && !label.ends_with('-');
+            && !label.ends_with('-')
+            // A label in Punycode has to stand for something, or no request can go there.
+            && Origin::parse(&format!("https://{host}")).is_ok();
         if good {
-            Ok(format!("{label}{}", self.suffix))
+            Ok(host)
         } else {
             Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -641,6 +644,9 @@ mod tests {
             "ac\nme",
             "äcme",
             "xn--\u{0}",
+            "xn--",
+            "xn--a",
+            "xn--a.example.com",
             &"a".repeat(64),
         ] {
             assert!(rule.accept(bad).is_err(), "{bad}");

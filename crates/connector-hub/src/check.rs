@@ -66,7 +66,7 @@ impl Hub {
         self.inner.accepting(OPERATION)?;
         let stored = self.inner.store.load(key).await?;
         let stored = stored.filter(|stored| stored.connection.is_live());
-        let stored = stored.ok_or_else(not_found)?;
+        let stored = stored.ok_or_else(|| not_found(OPERATION))?;
         let (outcome, generation) = match self.identify(key, &stored).await {
             Ok((identity, generation)) => {
                 let right = identity.account.key == stored.connection.account.key;
@@ -126,7 +126,7 @@ impl Hub {
         let mut repeated = false;
         loop {
             let Some((generation, credential)) = inner.cache.newest(key) else {
-                return Err(not_found());
+                return Err(not_found(OPERATION));
             };
             match connector.identify(&cx, &credential).await {
                 Ok(identity) => {

@@ -19,7 +19,8 @@ impl Hub {
     /// [`ErrorKind::NotFound`] if there is no such connection; [`ErrorKind::StoreUnavailable`]:
     /// repeat it; [`ErrorKind::Configuration`] if the hub has no connector for it.
     pub async fn session(&self, key: &ConnectionKey) -> Result<Session> {
-        let stored = self.inner.store.load(key).await?.ok_or_else(not_found)?;
+        let stored = self.inner.store.load(key).await?;
+        let stored = stored.ok_or_else(|| not_found("hub.session"))?;
         let connection = stored.connection;
         let connector = self.inner.connector(&connection.provider)?;
         let limit = LimitKey {

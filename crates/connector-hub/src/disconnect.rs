@@ -90,7 +90,7 @@ impl Disconnect<'_> {
             .store
             .load(self.key)
             .await?
-            .ok_or_else(not_found)?;
+            .ok_or_else(|| not_found(OPERATION))?;
         for _ in 0..ATTEMPTS {
             if !stored.connection.is_live() && self.how == End::Deactivate {
                 return Ok(());
@@ -108,7 +108,7 @@ impl Disconnect<'_> {
                     return Ok(());
                 }
                 EndOutcome::Moved(moved) => stored = *moved,
-                EndOutcome::Missing => return Err(not_found()),
+                EndOutcome::Missing => return Err(not_found(OPERATION)),
             }
         }
         Err(Error::new(

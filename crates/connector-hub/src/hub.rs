@@ -188,7 +188,9 @@ impl Tenant<'_> {
     /// [`ErrorKind::StoreUnavailable`]: repeat it.
     pub async fn get(&self, id: ConnectionId) -> Result<Connection> {
         let stored = self.hub.inner.store.load(&self.key(id)).await?;
-        stored.map(|stored| stored.connection).ok_or_else(not_found)
+        stored
+            .map(|stored| stored.connection)
+            .ok_or_else(|| not_found("hub.get"))
     }
 
     /// The connections of this tenant, at most `n`, from `after` on.
@@ -204,10 +206,10 @@ impl Tenant<'_> {
     }
 }
 
-pub(crate) fn not_found() -> Error {
+pub(crate) fn not_found(operation: &'static str) -> Error {
     Error::new(
         ErrorKind::NotFound,
-        "hub.get",
+        operation,
         "this tenant has no such connection; list its connections for their ids",
     )
 }

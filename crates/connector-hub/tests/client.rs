@@ -20,8 +20,9 @@ use connector_core::http::limit::RateModel;
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
 use connector_core::store::MemoryStore;
 use connector_core::{
-    Actor, App, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind, Description,
-    ErrorKind, FixedApps, GenericConnector, ProviderId, Result, TenantId,
+    Actor, App, AppKey, ConnectionId, ConnectionKey, CorrelationId, Credential, CredentialKind,
+    Description, ErrorKind, FixedApps, GenericConnector, ProviderId, RequestContext, Result,
+    TenantId,
 };
 use connector_hub::Hub;
 use connector_testkit::leak::{canary, canary_key};
@@ -225,5 +226,10 @@ async fn a_client_is_had_for_a_connection_of_its_provider_and_its_tenant_only() 
     ] {
         let error = world.hub.session(&key).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(error.operation(), "hub.session");
+        let context = RequestContext::new(Actor::Service("test".into()), CorrelationId::default());
+        let error = world.hub.check(&key, context).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(error.operation(), "hub.check");
     }
 }

@@ -3,13 +3,13 @@
 
 use std::fmt;
 
-use connector_core::http::Origin;
+use connector_core::description::AccountHost;
 use connector_core::{Error, ErrorKind, Result};
 
 /// The suffix of every merchant's shop.
-const SUFFIX: &str = "myshopify.com";
+const SUFFIX: &str = ".myshopify.com";
 /// Suffixes that exist inside Shopify only.
-const INTERNAL_SUFFIXES: [&str; 3] = ["myshopify.io", "shop.dev", "shopify.com"];
+const INTERNAL_SUFFIXES: [&str; 3] = [".myshopify.io", ".shop.dev", ".shopify.com"];
 
 /// The host of a shop in its one accepted form: `name.myshopify.com`, lower case.
 ///
@@ -72,7 +72,7 @@ impl HostRule {
             .unwrap_or(&text);
         let text = text.trim_end_matches('/');
         let host = match text.strip_prefix("admin.shopify.com/store/") {
-            Some(name) => format!("{name}.{SUFFIX}"),
+            Some(name) => format!("{name}{SUFFIX}"),
             None => text.to_owned(),
         };
         self.accept_host(&host)
@@ -80,13 +80,13 @@ impl HostRule {
 
     /// The shop whose host is exactly `host`, as a provider's message has it.
     pub(crate) fn accept_host(self, host: &str) -> Result<ShopDomain> {
-        let is_shop = host.len() <= 253
-            && host.split_once('.').is_some_and(|(label, suffix)| {
-                is_label(label)
-                    && (suffix == SUFFIX || (self.internal && INTERNAL_SUFFIXES.contains(&suffix)))
-            })
-            // A label in Punycode has to stand for something, or no request can go there.
-            && Origin::parse(&format!("https://{host}")).is_ok();
+        let internal = INTERNAL_SUFFIXES.iter().filter(|_| self.internal);
+        let is_shop = internal.chain([&SUFFIX]).any(|suffix| {
+            // Shopify's own library takes a name that ends in a hyphen. rustls takes no such server
+            // name, so that a shop of that kind could be named and never reached.
+            let accepted = AccountHost::new(*suffix).accept(host);
+            host.ends_with(suffix) && accepted.is_ok_and(|accepted| accepted == host)
+        });
         if is_shop {
             Ok(ShopDomain(host.to_owned()))
         } else {
@@ -99,16 +99,4 @@ impl HostRule {
             .with_provider("shopify"))
         }
     }
-}
-
-/// Letters, digits and hyphens, neither the first nor the last a hyphen (RFC 1123 section 2.1).
-/// Shopify's own library takes a hyphen at the end. rustls takes no such server name, so that a shop
-/// of that kind could be named and never reached.
-fn is_label(label: &str) -> bool {
-    (1..=63).contains(&label.len())
-        && !label.starts_with('-')
-        && !label.ends_with('-')
-        && label
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
