@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
+use connector_core::clock::{Clock as _, SystemClock};
 use connector_hub::Token;
 use google_cloud_auth::credentials::user_account;
 use serde_json::json;
@@ -55,6 +56,7 @@ pub(crate) fn measure() -> Outcome {
         }
         Token::Wait(_) => false,
     };
+    let clock = SystemClock::new();
     let mut next = 0;
     let figures = take_turns(
         &mut [
@@ -70,6 +72,11 @@ pub(crate) fn measure() -> Outcome {
                 for _ in 0..READS {
                     next = (next + 31) % keys.len();
                     spread_failed += u64::from(!is_ready(&keys[next]));
+                }
+            }),
+            Contestant::new("both clocks", || {
+                for _ in 0..READS {
+                    black_box((clock.monotonic(), clock.now()));
                 }
             }),
             Contestant::new("yup-oauth2", || {
@@ -100,17 +107,18 @@ pub(crate) fn measure() -> Outcome {
     }
     println!(
         "One thread; {TURNS} turns of {READS} reads, ns per read. Each of the others has one token \
-         and no tenant, so it is compared with one of ours; beside it stands what a read from \
-         {CONNECTIONS} connections in turn takes.\n"
+         and no tenant, so it is compared with one of ours; beside it stand what a read from \
+         {CONNECTIONS} connections in turn takes, and the part of it that is the clocks.\n"
     );
     print(
         "P1",
         f64::from(READS),
         &[
             ("ours, one connection", &figures[0]),
-            ("yup-oauth2", &figures[2]),
-            ("google-cloud-auth", &figures[3]),
+            ("yup-oauth2", &figures[3]),
+            ("google-cloud-auth", &figures[4]),
             ("ours, 10,000 connections", &figures[1]),
+            ("reading both clocks, nothing else", &figures[2]),
         ],
         &[TARGET, TARGET],
     );
