@@ -20,7 +20,7 @@ use connector_core::{
     AccessToken, Actor, App, AppKey, ConnectionKey, CorrelationId, Error, ErrorKind, FixedApps,
     GenericConnector, RequestContext, Retry,
 };
-use connector_hub::{Hub, Worker};
+use connector_hub::{Delivered, DeliveryHandler, Hub, Receipt, Worker};
 use connector_store_sqlite::SqliteOptions;
 use connector_testkit::kill::{Action, Counted, KillPoints, Point, Side};
 use connector_testkit::trace;
@@ -32,7 +32,9 @@ use tokio::task::JoinSet;
 
 use crate::clock::FileClock;
 use crate::keeper::key;
-use crate::provider::{CLIENT_ID, ORIGIN, PROCESS, PROVIDER, description, digest, opening};
+use crate::provider::{
+    CLIENT_ID, ORIGIN, PROCESS, PROVIDER, delivery, description, digest, opening,
+};
 
 /// What every line begins with that is meant for the parent.
 pub(crate) const MARK: &str = "@@";
@@ -50,6 +52,8 @@ pub(crate) struct Order {
     pub(crate) keys: String,
     pub(crate) client_secret: String,
     pub(crate) end: End,
+    /// True if it handles deliveries.
+    pub(crate) handles: bool,
     /// True if what it logs is recorded for the leak probe.
     pub(crate) trace: bool,
 }
@@ -103,6 +107,8 @@ pub(crate) enum What {
     Refresh(u32),
     /// One round of the worker.
     Work,
+    /// Take a delivery in, so many times by each of so many tasks, with rounds of the worker between.
+    Receive { tasks: u32, times: u32 },
 }
 
 /// What became of a command.
@@ -112,6 +118,8 @@ pub(crate) enum Outcome {
     Token { generation: u64, digest: String },
     /// So many tasks got that many different tokens.
     Tokens { tasks: u32, different: usize },
+    /// So many deliveries were new, so many were known, and so many were handled.
+    Deliveries { new: u64, known: u64, handled: u64 },
     /// It was done.
     Done,
     /// It failed, and may be asked for again after so many milliseconds.
@@ -341,6 +349,20 @@ struct Node {
     hub: Hub,
     worker: Worker,
     door: Door,
+    client_secret: String,
+    handled: Arc<AtomicU64>,
+}
+
+/// Counts what it is handed.
+#[derive(Debug)]
+struct Handled(Arc<AtomicU64>);
+
+#[async_trait]
+impl DeliveryHandler for Handled {
+    async fn handle(&self, _: &Delivered) -> Result<(), Error> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
 }
 
 impl Node {
@@ -360,20 +382,25 @@ impl Node {
             activity: Arc::clone(activity),
         };
         let keyring = Keyring::parse(&SecretString::from(order.keys)).unwrap();
-        let app = App::new(CLIENT_ID).with_client_secret(order.client_secret);
-        let hub = Hub::builder()
+        let app = App::new(CLIENT_ID).with_client_secret(order.client_secret.clone());
+        let handled = Arc::new(AtomicU64::new(0));
+        let mut hub = Hub::builder()
             .store(points.wrap(Arc::new(store)))
             .cipher(points.wrap(Arc::new(keyring)))
             .transport(door.clone())
             .clock(clock)
             .apps(FixedApps::new().with(PROVIDER, AppKey::default(), app))
-            .connector(GenericConnector::new(description(order.class)).unwrap())
-            .build()
-            .unwrap();
+            .connector(GenericConnector::new(description(order.class)).unwrap());
+        if order.handles {
+            hub = hub.on_delivery(Handled(Arc::clone(&handled)));
+        }
+        let hub = hub.build().unwrap();
         Arc::new(Self {
             worker: hub.worker(),
             hub,
             door,
+            client_secret: order.client_secret,
+            handled,
         })
     }
 
@@ -393,6 +420,7 @@ impl Node {
                 refreshed.map(|()| Outcome::Done)
             }
             What::Work => self.worker.tick().await.map(|_| Outcome::Done),
+            What::Receive { tasks, times } => self.receive(tasks, times).await,
         };
         outcome.unwrap_or_else(|error| failed(&error))
     }
@@ -420,6 +448,42 @@ impl Node {
             tasks: got,
             different: tokens.len(),
         }
+    }
+
+    async fn receive(&self, tasks: u32, times: u32) -> Result<Outcome, Error> {
+        let before = self.handled.load(Ordering::SeqCst);
+        let mut receiving = JoinSet::new();
+        for _ in 0..tasks {
+            let (hub, worker) = (self.hub.clone(), self.hub.worker());
+            let secret = self.client_secret.clone();
+            receiving.spawn(async move {
+                let (mut new, mut known) = (0, 0);
+                for time in 0..times {
+                    match hub.receive(&PROVIDER, delivery(&secret)).await? {
+                        Receipt::Accepted(_) => new += 1,
+                        Receipt::Duplicate => known += 1,
+                        other => panic!("{other:?}"),
+                    }
+                    if time % 8 == 0 {
+                        worker.tick().await?;
+                    }
+                }
+                Ok::<_, Error>((new, known))
+            });
+        }
+        let (mut new, mut known) = (0, 0);
+        while let Some(received) = receiving.join_next().await {
+            let received = received.unwrap()?;
+            new += received.0;
+            known += received.1;
+        }
+        self.worker.tick().await?;
+        let handled = self.handled.load(Ordering::SeqCst) - before;
+        Ok(Outcome::Deliveries {
+            new,
+            known,
+            handled,
+        })
     }
 
     /// One call of the API, with one more after a refusal.

@@ -19,6 +19,7 @@ mod child;
 mod clock;
 mod fleet;
 mod frozen;
+mod inbox;
 mod keeper;
 mod process;
 mod provider;

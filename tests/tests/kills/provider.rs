@@ -12,6 +12,7 @@ use bytes::Bytes;
 use connector_core::description::{EndpointTemplate, IdentityEndpoint, TokenEndpoint};
 use connector_core::http::{LoopbackOpening, Origin};
 use connector_core::oauth::{Grace, RotationClass};
+use connector_core::webhook::WebhookScheme;
 use connector_core::{Description, ProviderId};
 use connector_testkit::leak::canary;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -20,6 +21,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -49,7 +51,24 @@ pub(crate) fn description(class: RotationClass) -> Description {
     description.token = Some(TokenEndpoint::new(at("/token")));
     description.identity = Some(IdentityEndpoint::new(at("/me"), "/id"));
     description.rotation = class;
+    let mut webhook = WebhookScheme::new(["x-signature"]);
+    webhook.delivery_id = vec!["x-id".to_owned()];
+    webhook.topic = vec!["x-topic".to_owned()];
+    description.webhook = Some(webhook);
     description
+}
+
+/// A delivery as the provider signs it, always the same.
+pub(crate) fn delivery(client_secret: &str) -> http::Request<Bytes> {
+    let body = Bytes::from_static(br#"{"order":1}"#);
+    let key = hmac::Key::new(hmac::HMAC_SHA256, client_secret.as_bytes());
+    let signature = BASE64_STANDARD.encode(hmac::sign(&key, &body));
+    http::Request::post("/webhooks/rotating")
+        .header("x-signature", signature)
+        .header("x-id", "delivery-1")
+        .header("x-topic", "orders/create")
+        .body(body)
+        .unwrap()
 }
 
 /// The library's one opening, for the provider at this port.

@@ -203,6 +203,15 @@ impl World {
 
     /// Starts a process in the place of a dead one, or of none, and waits until it can work.
     pub(crate) async fn start(&mut self, place: &'static str, end: End) {
+        self.start_with(place, end, false).await;
+    }
+
+    /// As [`World::start`], with a process that handles deliveries.
+    pub(crate) async fn start_handler(&mut self, place: &'static str) {
+        self.start_with(place, End::Never, true).await;
+    }
+
+    async fn start_with(&mut self, place: &'static str, end: End, handles: bool) {
         assert!(self.is_dead(place), "{place} lives");
         self.instances += 1;
         let path = self.directory.path();
@@ -215,6 +224,7 @@ impl World {
             keys: self.keys.expose_secret().to_owned(),
             client_secret: self.provider.client_secret().expose_secret().to_owned(),
             end,
+            handles,
             trace: self.instances <= TRACED,
         };
         self.dead.insert(order.name.clone(), false);
@@ -269,7 +279,7 @@ impl World {
                     must_serve,
                 }
             }
-            What::Refresh(_) | What::Work => Asked {
+            What::Refresh(_) | What::Work | What::Receive { .. } => Asked {
                 connection: None,
                 must_serve: false,
             },
@@ -370,7 +380,7 @@ impl World {
                 *highest = (*highest).max(*generation);
             }
             Outcome::Tokens { tasks, .. } => self.counts.tokens += u64::from(*tasks),
-            Outcome::Done => {}
+            Outcome::Done | Outcome::Deliveries { .. } => {}
             Outcome::Failed { .. } => {
                 let withheld = must_serve && !self.provider.is_revoked(connection);
                 self.counts.withheld += u64::from(withheld);
