@@ -277,7 +277,8 @@ pub(crate) fn connection(columns: &mut Columns<'_>) -> Result<(i64, Connection)>
         host: columns.take()?,
     };
     let status: &str = columns.take()?;
-    let status = Status::from_parts(status, columns.take()?)?;
+    let status =
+        Status::from_parts(status, columns.take()?).map_err(|_| unreadable(columns.operation()))?;
     let status_since = columns.time()?;
     let failures = columns.small_number()?;
     let check_at = columns.maybe_time()?;
@@ -297,7 +298,8 @@ pub(crate) fn connection(columns: &mut Columns<'_>) -> Result<(i64, Connection)>
                 error: check_error,
             }),
             rotates: columns.take()?,
-            metadata: Metadata::from_json(columns.take()?)?,
+            metadata: Metadata::from_json(columns.take()?)
+                .map_err(|cause| unreadable(columns.operation()).with_source(cause))?,
             grant: GrantNumber::new(columns.number()?),
             generation: Generation::new(columns.number()?),
             confirmed: {

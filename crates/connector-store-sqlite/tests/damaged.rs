@@ -1,0 +1,372 @@
+//! Values that this crate never writes: every column of every table is given some, one at a time.
+//! What cannot be read is an error of the call that met it, and nothing panics.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints what it counted"
+)]
+
+mod fixture;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use connector_core::cipher::KeyId;
+use connector_core::store::{
+    AuditFilter, AuditLog, ConnectOutcome, DeliveryFilter, DeliveryKey, DeliveryQueue, Direction,
+    Effects, End, EndRequest, Expect, Filter, NewDelivery, NewQuarantine, NewRevocation, NewState,
+    Patch, StateKey, StateStore, TokenStore, Upkeep, WorkKind,
+};
+use connector_core::{
+    AccountKey, AppKey, ErrorKind, Fence, Generation, GrantNumber, Result, Version,
+};
+use connector_store_sqlite::{SqliteOptions, SqliteStore};
+use connector_testkit::StoreFixture;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, Row};
+
+use self::fixture::Fixture;
+use self::fixture::grants::{PROVIDER, claim, commit, effects, first_grant, key, sealed};
+
+/// What a column is given, as SQL. The tables are strict, so that most columns refuse most of it.
+const VALUES: [&str; 8] = [
+    "NULL",
+    "-1",
+    "9223372036854775806",
+    "''",
+    "'\u{1}'",
+    "x''",
+    "zeroblob(16)",
+    "zeroblob(17)",
+];
+const LEASE: Duration = Duration::from_mins(5);
+
+fn state() -> StateKey {
+    StateKey::of("state")
+}
+
+fn delivery() -> DeliveryKey {
+    DeliveryKey {
+        direction: Direction::Inbound,
+        provider: PROVIDER,
+        app: AppKey::default(),
+        endpoint: "webhook".to_owned(),
+        id: "delivery".to_owned(),
+    }
+}
+
+async fn raw(path: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(path);
+    SqliteConnection::connect_with(&options).await.unwrap()
+}
+
+/// A file with something in every table and in every column that can be empty.
+async fn filled() -> Fixture {
+    let fixture = Fixture::create().await;
+    let store = fixture.open().await;
+    let mut grant = first_grant(1, b"sealed");
+    grant.account.label = Some("Account".to_owned());
+    grant.account.host = Some("a.acme.example".to_owned());
+    store.put_grant(grant, effects(1)).await.unwrap();
+    store.claim(&key(1), claim(1, 1)).await.unwrap();
+    let first = commit(1, 1, Fence::new(2), b"second");
+    store.commit(&key(1), first, Effects::none()).await.unwrap();
+    store.claim(&key(1), claim(2, 2)).await.unwrap();
+    fixture.advance(Duration::from_mins(2));
+    store.claim(&key(1), claim(3, 2)).await.unwrap();
+    let late = commit(1, 1, Fence::new(9), b"pending");
+    store.commit(&key(1), late, Effects::none()).await.unwrap();
+    let queued = EndRequest {
+        how: End::Deactivate,
+        at: None,
+        revoke: vec![NewRevocation {
+            grant: GrantNumber::new(1),
+            fence: Fence::new(1),
+            sealed: sealed(b"revoked"),
+        }],
+    };
+    store
+        .put_grant(first_grant(2, b"other"), Effects::none())
+        .await
+        .unwrap();
+    store.end(&key(2), queued, Effects::none()).await.unwrap();
+    let quarantine = NewQuarantine {
+        state: state(),
+        tenant: key(1).tenant,
+        provider: PROVIDER,
+        app: AppKey::default(),
+        sealed: sealed(b"answer"),
+        delay: Duration::ZERO,
+        keep_for: Duration::from_hours(1),
+    };
+    store.quarantine(quarantine).await.unwrap();
+    let flow = NewState {
+        key: state(),
+        tenant: key(1).tenant,
+        provider: PROVIDER,
+        app: AppKey::default(),
+        binding: [1; 32],
+        sealed: sealed(b"flow"),
+        open_for: Duration::from_hours(1),
+        keep_for: Duration::from_hours(1),
+    };
+    store.put_state(flow).await.unwrap();
+    store.begin(&state(), &[1; 32], &[2; 32]).await.unwrap();
+    let outcome = ConnectOutcome::Connected { connection: key(1) };
+    store.finish_state(&state(), outcome).await.unwrap();
+    let new = NewDelivery {
+        key: delivery(),
+        tenant: Some(key(1).tenant),
+        sealed: sealed(b"delivery"),
+        delay: Duration::ZERO,
+        keep_for: Duration::from_hours(1),
+    };
+    store.accept(new).await.unwrap();
+    store.close().await;
+    fixture
+}
+
+/// Makes the calls that read what is in a table. Each result stands under the operation that its
+/// error has to name.
+async fn read(table: &str, store: &SqliteStore) -> Vec<(&'static str, Result<()>)> {
+    let one = key(1);
+    let other = KeyId::from_bytes([9; 8]);
+    let rows = store.sealed_rows(&other, None, 9).await.map(drop);
+    let mut results = match table {
+        "connections" => connections(store).await,
+        "credentials" => {
+            let again = commit(3, 2, Fence::new(4), b"third");
+            let commit = store.commit(&one, again, Effects::none());
+            vec![
+                ("store.load", store.load(&one).await.map(drop)),
+                ("store.commit", commit.await.map(drop)),
+            ]
+        }
+        "work" | "leases" => {
+            let due = store.take_due(&[WorkKind::Refresh], 9, LEASE).await;
+            vec![("store.take_due", due.map(drop))]
+        }
+        "quarantine" => {
+            let taken = store.take_quarantined(9, LEASE).await;
+            vec![
+                (
+                    "store.quarantined",
+                    store.quarantined(&state()).await.map(drop),
+                ),
+                ("store.take_quarantined", taken.map(drop)),
+            ]
+        }
+        "revocations" => {
+            let revocations = store.revocations(&key(2)).await;
+            vec![("store.revocations", revocations.map(drop))]
+        }
+        "states" => {
+            let begun = store.begin(&state(), &[1; 32], &[2; 32]).await;
+            let outcome = ConnectOutcome::Connected { connection: key(1) };
+            let finished = store.finish_state(&state(), outcome).await;
+            vec![
+                ("store.state", store.state(&state()).await.map(drop)),
+                ("store.begin", begun.map(drop)),
+                ("store.finish_state", finished.map(drop)),
+            ]
+        }
+        "deliveries" => {
+            let all = store.deliveries(&DeliveryFilter::default(), None, 9).await;
+            let leased = store.lease(Direction::Inbound, 9, LEASE).await;
+            vec![
+                ("store.deliveries", all.map(drop)),
+                ("store.lease", leased.map(drop)),
+            ]
+        }
+        "audit" => {
+            let all = store.audit(&AuditFilter::default(), None, 9).await;
+            vec![
+                ("store.audit", all.map(drop)),
+                (
+                    "store.take_changes",
+                    store.take_changes(9, LEASE).await.map(drop),
+                ),
+            ]
+        }
+        other => unreachable!("{other} is no table that is read"),
+    };
+    results.push(("store.sealed_rows", rows));
+    results
+}
+
+async fn connections(store: &SqliteStore) -> Vec<(&'static str, Result<()>)> {
+    let one = key(1);
+    let (app, account) = (AppKey::default(), AccountKey::new("account 1").unwrap());
+    let acme = PROVIDER;
+    let by_account = store.find_by_account(&acme, &app, &account, None, 9);
+    let by_host = store.find_by_host(&acme, &app, "a.acme.example", None, 9);
+    let patch = Patch {
+        label: Some("Renamed".to_owned()),
+        ..Patch::default()
+    };
+    let update = store.update(&one, Version::new(1), patch, Effects::none());
+    let again = commit(3, 2, Fence::new(4), b"third");
+    let commit = store.commit(&one, again, Effects::none());
+    let mut grant = first_grant(1, b"anew");
+    grant.expect = Expect::At(Generation::new(3));
+    let put = store.put_grant(grant, Effects::none());
+    vec![
+        ("store.load", store.load(&one).await.map(drop)),
+        ("store.generation", store.generation(&one).await.map(drop)),
+        ("store.find_by_account", by_account.await.map(drop)),
+        ("store.find_by_host", by_host.await.map(drop)),
+        (
+            "store.list",
+            store.list(&Filter::everyone(), None, 9).await.map(drop),
+        ),
+        (
+            "store.claim",
+            store.claim(&one, claim(3, 2)).await.map(drop),
+        ),
+        ("store.update", update.await.map(drop)),
+        ("store.commit", commit.await.map(drop)),
+        ("store.put_grant", put.await.map(drop)),
+    ]
+}
+
+/// Gives every column of `table` every value that it takes, and makes the calls that read it.
+/// Returns how many values were written, and how often each call refused one.
+async fn damage(table: &'static str) -> (usize, BTreeMap<&'static str, usize>) {
+    let fixture = filled().await;
+    let mut connection = raw(&fixture.path()).await;
+    let columns = AssertSqlSafe(format!("SELECT name FROM pragma_table_info('{table}')"));
+    let columns = sqlx::query(columns).fetch_all(&mut connection).await;
+    let columns: Vec<String> = columns.unwrap().iter().map(|row| row.get(0)).collect();
+    // Everything is in the one file: no log beside it has to be copied.
+    let checkpoint = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)");
+    checkpoint.execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+
+    let damaged = fixture.directory.path().join("damaged.db");
+    let (mut written, mut refused) = (0, BTreeMap::new());
+    for column in &columns {
+        for value in VALUES {
+            for beside in ["-wal", "-shm"] {
+                let _ = std::fs::remove_file(
+                    fixture.directory.path().join(format!("damaged.db{beside}")),
+                );
+            }
+            std::fs::copy(fixture.path(), &damaged).unwrap();
+            let mut connection = raw(&damaged).await;
+            let changed = AssertSqlSafe(format!("UPDATE {table} SET {column} = {value}"));
+            let changed = sqlx::query(changed).execute(&mut connection).await;
+            connection.close().await.unwrap();
+            if changed.is_err() {
+                continue;
+            }
+            written += 1;
+            let options =
+                SqliteOptions::new(&damaged).with_clock(std::sync::Arc::new(fixture.clock.clone()));
+            let store = options.open().await.unwrap();
+            for (operation, result) in read(table, &store).await {
+                if let Err(error) = result {
+                    // A connection that has become another app's or account's is not the grant's.
+                    if error.kind() == ErrorKind::InvalidInput && operation == "store.put_grant" {
+                        continue;
+                    }
+                    let what = format!("{table}.{column} = {value}: {}", error.report());
+                    assert_eq!(error.kind(), ErrorKind::StoreIncompatible, "{what}");
+                    assert_eq!(error.operation(), operation, "{what}");
+                    *refused.entry(operation).or_default() += 1;
+                }
+            }
+            store.close().await;
+        }
+    }
+    (written, refused)
+}
+
+async fn is_noticed(table: &'static str, by: &[&'static str]) {
+    let (written, refused) = damage(table).await;
+    println!("{table}: {written} damaged values, refused: {refused:?}");
+    assert!(written > 0);
+    let noticed: Vec<&str> = refused.keys().copied().collect();
+    assert_eq!(noticed, by);
+}
+
+#[tokio::test]
+async fn damaged_connections_are_noticed() {
+    is_noticed(
+        "connections",
+        &[
+            "store.claim",
+            "store.commit",
+            "store.find_by_account",
+            "store.find_by_host",
+            "store.generation",
+            "store.list",
+            "store.load",
+            "store.put_grant",
+            "store.sealed_rows",
+            "store.update",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn damaged_credentials_are_noticed() {
+    is_noticed(
+        "credentials",
+        &["store.commit", "store.load", "store.sealed_rows"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn damaged_work_is_noticed() {
+    is_noticed("work", &["store.take_due"]).await;
+    is_noticed("leases", &[]).await;
+}
+
+#[tokio::test]
+async fn damaged_answers_in_quarantine_are_noticed() {
+    is_noticed(
+        "quarantine",
+        &[
+            "store.quarantined",
+            "store.sealed_rows",
+            "store.take_quarantined",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn damaged_revocations_are_noticed() {
+    is_noticed("revocations", &["store.revocations", "store.sealed_rows"]).await;
+}
+
+#[tokio::test]
+async fn damaged_flows_are_noticed() {
+    is_noticed(
+        "states",
+        &[
+            "store.begin",
+            "store.finish_state",
+            "store.sealed_rows",
+            "store.state",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn damaged_deliveries_are_noticed() {
+    is_noticed(
+        "deliveries",
+        &["store.deliveries", "store.lease", "store.sealed_rows"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn damaged_audit_entries_are_noticed() {
+    is_noticed("audit", &["store.audit", "store.take_changes"]).await;
+}
