@@ -20,6 +20,10 @@ mod p3;
 mod p4;
 mod p5;
 mod p6;
+#[expect(
+    dead_code,
+    reason = "only the peers have contestants in another process"
+)]
 mod turns;
 
 use std::error::Error;

@@ -1,19 +1,38 @@
 //! Taking turns: what is compared runs alternately in one process, so that the noise of a shared
 //! machine meets everything alike.
 
+use std::time::Duration;
+
 use connector_core::clock::{Clock as _, SystemClock};
 
-/// What is measured: one call is one operation.
+/// What is measured.
 pub(crate) struct Contestant<'a> {
     pub(crate) name: &'static str,
-    pub(crate) run: Box<dyn FnMut() + 'a>,
+    run: Run<'a>,
+}
+
+enum Run<'a> {
+    /// One call is one operation.
+    Here(Box<dyn FnMut() + 'a>),
+    /// One call is as many operations as it is told, and returns what they took.
+    Elsewhere(Box<dyn FnMut(u32) -> Duration + 'a>),
 }
 
 impl<'a> Contestant<'a> {
+    /// One call of `run` is one operation.
     pub(crate) fn new(name: &'static str, run: impl FnMut() + 'a) -> Self {
         Self {
             name,
-            run: Box::new(run),
+            run: Run::Here(Box::new(run)),
+        }
+    }
+
+    /// What another process does: one call of `run` lets it do as many operations as it is told, and
+    /// returns what they took by that process's clock.
+    pub(crate) fn elsewhere(name: &'static str, run: impl FnMut(u32) -> Duration + 'a) -> Self {
+        Self {
+            name,
+            run: Run::Elsewhere(Box::new(run)),
         }
     }
 }
@@ -79,11 +98,16 @@ pub(crate) fn take_turns(
     let mut figures: Vec<Figures> = contestants.iter().map(|_| Figures(Vec::new())).collect();
     for turn in 0..=turns {
         for (contestant, figures) in contestants.iter_mut().zip(&mut figures) {
-            let start = clock.monotonic();
-            for _ in 0..operations {
-                (contestant.run)();
-            }
-            let taken = clock.monotonic().since(start);
+            let taken = match &mut contestant.run {
+                Run::Here(run) => {
+                    let start = clock.monotonic();
+                    for _ in 0..operations {
+                        run();
+                    }
+                    clock.monotonic().since(start)
+                }
+                Run::Elsewhere(run) => run(operations),
+            };
             if turn > 0 {
                 figures
                     .0

@@ -67,12 +67,16 @@ fn scheme(form: Form) -> WebhookScheme {
 }
 
 fn connector(form: Form) -> GenericConnector {
+    connector_with(scheme(form))
+}
+
+fn connector_with(scheme: WebhookScheme) -> GenericConnector {
     let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
     description.api = vec![EndpointTemplate::new("https://{account}")];
     description.account_host = Some(connector_core::description::AccountHost::new(
         ".acme.example",
     ));
-    description.webhook = Some(scheme(form));
+    description.webhook = Some(scheme);
     GenericConnector::new(description).unwrap()
 }
 
@@ -263,6 +267,25 @@ fn headers_that_are_doubled_missing_or_no_text_are_refused() {
         request.headers_mut().insert("x-acme-shop", value);
         receiver.refuses(&request, host);
     }
+}
+
+#[test]
+fn a_scheme_may_write_header_names_in_any_case() {
+    let mut receiver = Receiver::new(Form::Timed);
+    let mut scheme = scheme(Form::Timed);
+    scheme.signature = vec!["X-Acme-Signature".into()];
+    scheme.topic = vec!["X-ACME-Topic".into()];
+    scheme.timestamp = Some(WebhookTimestamp::new("X-Acme-TIME"));
+    receiver.connector = connector_with(scheme);
+    let mut request = delivery(Form::Timed, &NEW, NOW, BODY);
+    // Another header of the same length is another header.
+    request
+        .headers_mut()
+        .insert("x-acme-tonic", HeaderValue::from_static("other"));
+    assert_eq!(receiver.receive(&request).unwrap().topic, "things/changed");
+    let value = request.headers()["x-acme-time"].clone();
+    request.headers_mut().append("x-acme-time", value);
+    receiver.refuses(&request, "a doubled header");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! `docs/benchmarks.md`.
 //!
 //! The rows are in `connector-bench`; what others wrote for the same work is in its folder `peers`,
-//! a workspace of its own that only this command builds.
+//! a workspace of its own that only this command builds. Those for Node are in `peers/npm`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use crate::process::{cargo, command, stdout_of};
 use crate::workspace::Workspace;
-use crate::{Result, consumer};
+use crate::{Result, consumer, counterparts};
 
 /// What `docs/benchmarks.md` is called below the root.
 const PAGE: &str = "docs/benchmarks.md";
@@ -60,6 +60,9 @@ const ROWS: &[(&str, &str, Measured)] = &[
     ),
     ("P12", "the release build of a consumer", Measured::Builds),
 ];
+
+/// The row that has peers for Node.
+const ROW_WITH_NODE: &str = "P4";
 
 /// Runs the rows named by `wanted`, or all of them, and replaces their sections of the page.
 pub(crate) fn run(workspace: &Workspace, wanted: &[&str]) -> Result<ExitCode> {
@@ -125,6 +128,8 @@ pub(crate) fn run(workspace: &Workspace, wanted: &[&str]) -> Result<ExitCode> {
 /// The programs that measure.
 struct Programs {
     directory: PathBuf,
+    /// The variables that tell them about the peers for Node.
+    peers: Vec<(&'static str, PathBuf)>,
 }
 
 impl Programs {
@@ -144,8 +149,14 @@ impl Programs {
             build.arg(workspace.target_directory());
             stdout_of(build)?;
         }
+        let peers = if rows.iter().any(|row| row.0 == ROW_WITH_NODE) {
+            counterparts::install_peers(workspace)
+        } else {
+            Vec::new()
+        };
         Ok(Self {
             directory: workspace.target_directory().join("release"),
+            peers,
         })
     }
 
@@ -154,7 +165,9 @@ impl Programs {
         let run = |program: &str| {
             let program = self.directory.join(program);
             let mut program = command(&program.to_string_lossy(), workspace.root());
-            program.arg(name.to_lowercase());
+            program
+                .arg(name.to_lowercase())
+                .envs(self.peers.iter().cloned());
             let text = stdout_of(program)?;
             // The first line repeats the name of the row.
             let (_, text) = text.trim().split_once('\n').unwrap_or_default();

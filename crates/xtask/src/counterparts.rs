@@ -9,22 +9,34 @@ use crate::Result;
 use crate::process::{command, finish, stdout_of};
 use crate::workspace::Workspace;
 
-/// One folder of `tests/counterparts`, and the variable that tells tests where it was installed.
+/// A folder with a package that locks others, what it is called where it is installed, and the
+/// variable that tells where that is.
 struct Counterpart {
     name: &'static str,
+    source: &'static str,
     variable: &'static str,
 }
 
+/// Those of the tests.
 const COUNTERPARTS: &[Counterpart] = &[
     Counterpart {
         name: "openid",
+        source: "tests/counterparts/openid",
         variable: "CONNECTORS_OPENID",
     },
     Counterpart {
         name: "shopify-sdk",
+        source: "tests/counterparts/shopify-sdk",
         variable: "CONNECTORS_SHOPIFY_SDK",
     },
 ];
+
+/// Those of the benchmarks.
+const PEERS: &[Counterpart] = &[Counterpart {
+    name: "bench-peers",
+    source: "crates/connector-bench/peers/npm",
+    variable: "CONNECTORS_NPM_PEERS",
+}];
 
 /// The oldest Node that all counterparts run on.
 const OLDEST_NODE: u32 = 20;
@@ -40,7 +52,7 @@ const STAMP: &str = ".installed";
 /// Where `CI` is `true`, a counterpart that cannot be installed is an error; elsewhere the tests
 /// that need it say what they skip.
 pub(crate) fn install(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
-    match install_all(workspace) {
+    match install_all(workspace, COUNTERPARTS) {
         Err(error) if !is_ci() => {
             println!("no counterparts: {error}");
             Ok(Vec::new())
@@ -49,15 +61,24 @@ pub(crate) fn install(workspace: &Workspace) -> Result<Vec<(&'static str, PathBu
     }
 }
 
-fn install_all(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
+/// The variables that tell benchmarks where Node is and what is installed for it, or why nothing is.
+pub(crate) fn install_peers(workspace: &Workspace) -> Vec<(&'static str, PathBuf)> {
+    install_all(workspace, PEERS)
+        .unwrap_or_else(|error| vec![("CONNECTORS_NPM_PEERS_SKIPPED", error.to_string().into())])
+}
+
+fn install_all(
+    workspace: &Workspace,
+    counterparts: &[Counterpart],
+) -> Result<Vec<(&'static str, PathBuf)>> {
     let target = workspace.target_directory().join("counterparts");
     fs::create_dir_all(&target)?;
     let node = Node::on_path().map_or_else(|| Node::from_package(&target.join("node")), Ok)?;
     let mut variables = vec![("CONNECTORS_NODE", node.program.clone())];
-    for counterpart in COUNTERPARTS {
-        let source = workspace.root().join("tests/counterparts");
+    for counterpart in counterparts {
+        let source = workspace.root().join(counterpart.source);
         let directory = target.join(counterpart.name);
-        node.install(&source.join(counterpart.name), &directory)
+        node.install(&source, &directory)
             .map_err(|error| format!("{}: {error}", counterpart.name))?;
         variables.push((counterpart.variable, directory));
     }
@@ -203,7 +224,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::{COUNTERPARTS, major, refreshed};
+    use super::{COUNTERPARTS, PEERS, major, refreshed};
 
     #[test]
     fn the_first_number_of_a_version_counts() {
@@ -233,10 +254,10 @@ mod tests {
 
     #[test]
     fn every_counterpart_is_locked_by_version_and_checksum_without_addresses() {
-        for counterpart in COUNTERPARTS {
+        for counterpart in COUNTERPARTS.iter().chain(PEERS) {
             let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("../../tests/counterparts")
-                .join(counterpart.name);
+                .join("../..")
+                .join(counterpart.source);
             let lock = fs::read_to_string(directory.join("package-lock.json")).expect("a file");
             let lock: serde_json::Value = serde_json::from_str(&lock).expect("a lock");
             let packages = lock["packages"].as_object().expect("packages");

@@ -5,6 +5,7 @@
 #[path = "../../src/fixture.rs"]
 #[allow(dead_code, reason = "the shared code serves both programs")]
 mod fixture;
+mod npm;
 mod p1;
 mod p2;
 mod p4;
@@ -58,16 +59,35 @@ fn main() -> ExitCode {
 
 /// The figures of each, then how many times as long as ours (the first) the others take.
 fn print(row: &str, unit: f64, named: &[(&str, &Figures)], targets: &[f64]) {
+    print_figures(unit, named);
+    let peers: Vec<_> = named[1..]
+        .iter()
+        .zip(targets)
+        .map(|((name, figures), target)| {
+            (
+                format!("{row}, {name}"),
+                figures.ratio_to(named[0].1),
+                *target,
+            )
+        })
+        .collect();
+    print_ratios(&peers);
+}
+
+fn print_figures(unit: f64, named: &[(&str, &Figures)]) {
     println!("| What | min | median | max |\n|---|---|---|---|");
     for (name, figures) in named {
         println!("| {name} | {} |", figures.scaled(1.0 / unit).cells());
     }
+}
+
+/// For each row how many times as long as ours the other takes, and at least how many it should.
+fn print_ratios(rows: &[(String, Figures, f64)]) {
     println!("\n| Row | Times as long as ours: min | median | max | Target | Met |");
     println!("|---|---|---|---|---|---|");
-    for ((name, figures), target) in named[1..].iter().zip(targets) {
-        let ratio = figures.ratio_to(named[0].1);
+    for (row, ratio, target) in rows {
         println!(
-            "| {row}, {name} | {:.2} | {:.2} | {:.2} | at least {target:.1} | {} |",
+            "| {row} | {:.2} | {:.2} | {:.2} | at least {target:.1} | {} |",
             ratio.min(),
             ratio.median(),
             ratio.max(),

@@ -174,24 +174,32 @@ pub fn verify(
     let signed = check(scheme, secrets, cx.clock, request)?;
     let text = |names: &[String]| Ok::<_, Error>(first_header(headers, names)?.and_then(word));
     let owned = |names: &[String]| Ok::<_, Error>(text(names)?.map(str::to_owned));
-    let mut event = Event::new(
-        description.provider.clone(),
-        endpoint.app.clone(),
-        text(&scheme.topic)?.unwrap_or_default(),
-        request.body().clone(),
-    );
-    if let (Some(host), Some(rule)) = (text(&scheme.account_host)?, &description.account_host) {
-        let host = rule
-            .accept(host)
-            .map_err(|_| refused("the delivery names no account host of this provider"))?;
-        event.account = Some(AccountHint::Host(host));
-    }
-    event.delivery_id = owned(&scheme.delivery_id)?;
-    event.event_id = owned(&scheme.event_id)?;
-    event.triggered_at = text(&scheme.triggered_at)?.and_then(Timestamp::parse);
-    event.signed = signed;
-    event.probes = scheme.probe_topics.contains(&event.topic);
-    Ok(Incoming::Events(vec![event]))
+    let topic = owned(&scheme.topic)?.unwrap_or_default();
+    let account = match (text(&scheme.account_host)?, &description.account_host) {
+        (Some(host), Some(rule)) => {
+            let host = rule
+                .accept(host)
+                .map_err(|_| refused("the delivery names no account host of this provider"))?;
+            Some(AccountHint::Host(host))
+        }
+        _ => None,
+    };
+    let delivery_id = owned(&scheme.delivery_id)?;
+    let event_id = owned(&scheme.event_id)?;
+    let triggered_at = text(&scheme.triggered_at)?.and_then(Timestamp::parse);
+    let probes = scheme.probe_topics.contains(&topic);
+    Ok(Incoming::Events(vec![Event {
+        provider: description.provider.clone(),
+        app: endpoint.app.clone(),
+        topic,
+        account,
+        delivery_id,
+        event_id,
+        triggered_at,
+        body: request.body().clone(),
+        signed,
+        probes,
+    }]))
 }
 
 /// Checks signature and timestamp; returns what the signature covers besides the body.
@@ -205,8 +213,7 @@ fn check(
     check_secrets(secrets)?;
     let signature = first_header(headers, &scheme.signature)?
         .ok_or_else(|| refused("the delivery has no signature"))?;
-    let signature = signature
-        .strip_prefix(scheme.prefix.as_str())
+    let signature = without_prefix(signature, &scheme.prefix)
         .ok_or_else(|| refused("the signature does not begin as it should"))?;
     let signature = match scheme.encoding {
         SignatureEncoding::Base64 => decode_base64(signature)?,
@@ -234,4 +241,14 @@ fn check(
     let tolerance = Duration::from_secs(timestamp.tolerance_seconds);
     check_window(clock.now(), sent, tolerance)?;
     Ok(&[SignedField::Time])
+}
+
+/// What follows `prefix`; `None` if the text does not begin with it.
+fn without_prefix<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
+    // An empty `String` has no memory behind it, and the C library compares with masked loads where the
+    // processor has AVX-512. One of no bytes at an address that is not mapped takes about 60 ns.
+    if prefix.is_empty() {
+        return Some(text);
+    }
+    text.strip_prefix(prefix)
 }
