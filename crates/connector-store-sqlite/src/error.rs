@@ -175,3 +175,71 @@ pub(crate) fn foreign_cursor(operation: &'static str) -> Error {
         "the cursor is not one of this list; pass what the slice before returned",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SQLite's own list: <https://www.sqlite.org/rescode.html>. Extended codes have the primary one
+    /// in their lowest byte.
+    #[test]
+    fn every_result_code_says_what_helps() {
+        use ErrorKind::{Bug, Configuration, InvalidInput, StoreIncompatible, StoreUnavailable};
+        let table = [
+            (1, StoreIncompatible, "restore a backup"),
+            (3, Configuration, "write permission"),
+            (5, StoreUnavailable, "busy timeout"),
+            (6, StoreUnavailable, "busy timeout"),
+            (8, Configuration, "write permission"),
+            (10, StoreUnavailable, "check its disk"),
+            (11, StoreIncompatible, "damaged"),
+            (13, StoreUnavailable, "free space"),
+            (14, Configuration, "cannot be opened"),
+            (15, StoreUnavailable, "busy timeout"),
+            (17, StoreIncompatible, "restore a backup"),
+            (18, InvalidInput, "a smaller one"),
+            (19, Bug, "report it"),
+            (26, StoreIncompatible, "not an SQLite database"),
+            (261, StoreUnavailable, "busy timeout"),
+            (1032, StoreUnavailable, "moved or replaced"),
+            (1544, Configuration, "write permission"),
+            (2067, Bug, "report it"),
+        ];
+        for (code, kind, advice) in table {
+            let (found, message) = of_code(code);
+            assert_eq!(found, kind, "{code}");
+            assert!(message.contains(advice), "{code}: {message}");
+        }
+    }
+
+    #[test]
+    fn every_failure_of_the_driver_says_what_helps() {
+        use ErrorKind::{Bug, StoreIncompatible, StoreUnavailable};
+        let table = [
+            (sqlx::Error::PoolTimedOut, StoreUnavailable, "allow more"),
+            (sqlx::Error::PoolClosed, StoreUnavailable, "open it again"),
+            (
+                sqlx::Error::WorkerCrashed,
+                StoreUnavailable,
+                "repeat the call",
+            ),
+            (
+                sqlx::Error::Io(std::io::Error::other("broken")),
+                StoreUnavailable,
+                "repeat the call",
+            ),
+            (
+                sqlx::Error::Decode("not a number".into()),
+                StoreIncompatible,
+                "update this node",
+            ),
+            (sqlx::Error::RowNotFound, Bug, "report it"),
+        ];
+        for (failure, kind, advice) in table {
+            let error = failed("store.load", failure);
+            assert_eq!(error.kind(), kind, "{error}");
+            assert_eq!(error.operation(), "store.load");
+            assert!(error.message().contains(advice), "{error}");
+        }
+    }
+}
