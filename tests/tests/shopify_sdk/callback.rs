@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use connector_core::clock::{Clock, ManualClock, Timestamp};
-use connector_core::http::HttpClient;
+use connector_core::clock::Clock;
 use connector_core::oauth::{AuthorizationRequest, Callback, CodeVerifier};
-use connector_core::{App, Connector, Context, SystemRandom};
+use connector_core::{App, Connector, SystemRandom};
+use connector_shopify::ShopDomain;
 use connector_shopify::sim::{SimulatedShop, Simulator};
-use connector_shopify::{ShopDomain, Shopify, ShopifyConfig};
 use connector_testkit::leak::canary;
 use connector_tests::repetitions;
-use connector_tests::shopify_sdk::ShopifySdk;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -21,6 +19,7 @@ use serde::Serialize;
 use url::form_urlencoded;
 
 use crate::comparison::{Comparison, Difference};
+use crate::judges::{Judges, app};
 use crate::{samples, text};
 
 const SHOP: &str = "some-shop.myshopify.com";
@@ -37,25 +36,7 @@ const RESERVED: [&str; 8] = [
     "timestamp",
 ];
 
-/// The connector and the library in front of the same callbacks.
-struct Judges {
-    sdk: ShopifySdk,
-    shopify: Shopify,
-    transport: HttpClient,
-    clock: ManualClock,
-}
-
 impl Judges {
-    fn new() -> Option<Self> {
-        let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
-        Some(Self {
-            sdk: ShopifySdk::start().unwrap()?,
-            shopify: Shopify::new(ShopifyConfig::builder().build().unwrap()),
-            transport: HttpClient::builder().build().unwrap(),
-            clock,
-        })
-    }
-
     fn now(&self) -> i64 {
         self.clock.now().as_unix_seconds()
     }
@@ -66,8 +47,8 @@ impl Judges {
     }
 
     fn we_accept(&self, secret: &SecretString, query: &str, shop: &str) -> bool {
-        let app = App::new("client-id").with_client_secret(secret.clone());
-        let cx = Context::new(&app, &self.transport, &self.clock);
+        let app = app(secret);
+        let cx = self.context(&app);
         Callback::parse(query).is_ok_and(|callback| {
             self.shopify
                 .check_callback(&cx, Some(shop), &callback)

@@ -10,6 +10,7 @@
 mod callback;
 mod comparison;
 mod flow;
+mod judges;
 mod scopes;
 mod shops;
 mod webhook;

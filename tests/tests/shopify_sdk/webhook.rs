@@ -1,15 +1,12 @@
 //! Deliveries of webhooks.
 
 use bytes::Bytes;
-use connector_core::clock::{ManualClock, Timestamp};
-use connector_core::http::HttpClient;
 use connector_core::webhook::{AccountHint, Event, Incoming, WebhookEndpoint};
-use connector_core::{App, AppKey, Connector, Context};
+use connector_core::{AppKey, Connector};
 use connector_shopify::sim::{Simulator, WebhookHeaders};
-use connector_shopify::{Shopify, ShopifyConfig};
 use connector_testkit::leak::canary;
 use connector_tests::repetitions;
-use connector_tests::shopify_sdk::{ShopifySdk, WebhookVerdict};
+use connector_tests::shopify_sdk::WebhookVerdict;
 use http::Method;
 use http::header::HeaderValue;
 use proptest::collection::vec;
@@ -18,6 +15,7 @@ use proptest::sample::{Index, select};
 use secrecy::SecretString;
 
 use crate::comparison::{Comparison, Difference};
+use crate::judges::{Judges, app};
 use crate::{samples, text};
 
 const SHOP: &str = "some-shop.myshopify.com";
@@ -30,32 +28,14 @@ const TOPICS: [&str; 5] = [
 ];
 const LARGE: usize = 256 * 1024;
 
-/// The connector and the library in front of the same deliveries.
-struct Judges {
-    sdk: ShopifySdk,
-    shopify: Shopify,
-    transport: HttpClient,
-    clock: ManualClock,
-}
-
 impl Judges {
-    fn new() -> Option<Self> {
-        let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
-        Some(Self {
-            sdk: ShopifySdk::start().unwrap()?,
-            shopify: Shopify::new(ShopifyConfig::builder().build().unwrap()),
-            transport: HttpClient::builder().build().unwrap(),
-            clock,
-        })
-    }
-
     fn sdk(&mut self, secret: &SecretString, request: &http::Request<Bytes>) -> WebhookVerdict {
         self.sdk.check_webhook(secret, request).unwrap()
     }
 
     async fn ours(&self, secret: &SecretString, request: &http::Request<Bytes>) -> Option<Event> {
-        let app = App::new("client-id").with_client_secret(secret.clone());
-        let cx = Context::new(&app, &self.transport, &self.clock);
+        let app = app(secret);
+        let cx = self.context(&app);
         let key = AppKey::default();
         let endpoint = WebhookEndpoint::of_app(&key);
         match self.shopify.verify_webhook(&cx, &endpoint, request).await {

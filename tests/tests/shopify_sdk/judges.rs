@@ -1,0 +1,39 @@
+//! The connector and the library in front of the same message.
+
+use connector_core::clock::{ManualClock, Timestamp};
+use connector_core::http::HttpClient;
+use connector_core::{App, Context};
+use connector_shopify::{Shopify, ShopifyConfig};
+use connector_tests::shopify_sdk::ShopifySdk;
+use secrecy::SecretString;
+
+/// What each says of a message is asked for where the messages are made.
+pub(crate) struct Judges {
+    pub(crate) sdk: ShopifySdk,
+    pub(crate) shopify: Shopify,
+    pub(crate) clock: ManualClock,
+    transport: HttpClient,
+}
+
+impl Judges {
+    /// Nothing if the library is not installed here.
+    pub(crate) fn new() -> Option<Self> {
+        let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
+        Some(Self {
+            sdk: ShopifySdk::start().unwrap()?,
+            shopify: Shopify::new(ShopifyConfig::builder().build().unwrap()),
+            clock,
+            transport: HttpClient::builder().build().unwrap(),
+        })
+    }
+
+    /// What the connector is told beside the message.
+    pub(crate) fn context<'a>(&'a self, app: &'a App) -> Context<'a> {
+        Context::new(app, &self.transport, &self.clock)
+    }
+}
+
+/// The registration with this secret.
+pub(crate) fn app(secret: &SecretString) -> App {
+    App::new("client-id").with_client_secret(secret.clone())
+}
