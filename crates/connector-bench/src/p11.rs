@@ -78,9 +78,10 @@ async fn fill_store(path: &Path, now: Timestamp) -> Outcome {
     .await?;
     // Due in an order that is not that of the rows, as times of expiry are.
     sqlx::query(sqlx::AssertSqlSafe(format!(
-        "{numbers} INSERT INTO work (tenant, connection, kind, due_at) \
-         SELECT 'tenant-' || (n / 1000), unhex(printf('%032x', n)), 'refresh', \
-         CASE WHEN n % ?3 = 0 THEN ?2 - (n * 7919) % 100003 ELSE ?2 + 86400000 + n END FROM n"
+        "{numbers} INSERT INTO work (tenant, connection, kind, due_at, leased_until) \
+         SELECT 'tenant-' || (n / 1000), unhex(printf('%032x', n)), 'refresh', due, due FROM \
+         (SELECT n, CASE WHEN n % ?3 = 0 THEN ?2 - (n * 7919) % 100003 \
+         ELSE ?2 + 86400000 + n END AS due FROM n)"
     )))
     .bind(CONNECTIONS)
     .bind(now.as_unix_millis())
