@@ -167,13 +167,14 @@ async fn a_sweep_changes_few_pages_and_moves_no_row() {
     const SWEEP: u16 = 256;
     let fixture = Fixture::create().await;
     fixture.open().await.close().await;
-    // Due one by one in an order that is not that of the connections, before the fixture's time.
+    // Due one by one, before the fixture's time, in an order that is not that of the connections. The
+    // pages are full.
     change(
         &fixture,
         "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5000) \
          INSERT INTO work (tenant, connection, kind, due_at, leased_until) \
          SELECT 'tenant', unhex(printf('%032x', n)), 'refresh', due, due \
-         FROM (SELECT n, 1700000000000 - (n * 7919) % 5000 AS due FROM n)",
+         FROM (SELECT n, 1700000000000 - (n * 7919) % 5000 AS due FROM n) ORDER BY due",
     )
     .await;
     let before = pages_of_work(&fixture).await;
