@@ -220,9 +220,9 @@ impl Raw {
         .execute(&mut *commit)
         .await?;
         sqlx::query(
-            "INSERT INTO work (tenant, connection, kind, due_at) VALUES (?1, ?2, 'refresh', ?3) \
-             ON CONFLICT (tenant, connection, kind) \
-             DO UPDATE SET due_at = excluded.due_at, lease = 0, leased_until = NULL",
+            "INSERT INTO work (tenant, connection, kind, due_at, leased_until) \
+             VALUES (?1, ?2, 'refresh', ?3, ?3) ON CONFLICT (tenant, connection, kind) \
+             DO UPDATE SET due_at = excluded.due_at, leased = 0",
         )
         .bind("tenant-1")
         .bind(id.as_slice())

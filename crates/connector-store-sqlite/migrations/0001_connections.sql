@@ -70,20 +70,27 @@ CREATE TABLE credentials (
     UNIQUE (connection, slot, fence)
 ) STRICT;
 
--- Due work, narrow: a sweep reads the two indexes only. It may outlive its connection.
+-- Due work, in the order in which it is due: what a sweep leases lies side by side, in the table and
+-- in the two indexes that a sweep reads, so that it changes few pages. It may outlive its connection.
+--
+-- A lease changes no row's length, because a row that grows in a full page moves its neighbours to
+-- other pages: whether it stands is a column of its own, its number always has 4 bytes, as numbers
+-- of leases begin at 2^24, and work that was never leased has its due time for the end of a lease.
 CREATE TABLE work (
-    number       INTEGER PRIMARY KEY,
+    due_at       INTEGER NOT NULL,
+    kind         TEXT    NOT NULL,
     tenant       TEXT    NOT NULL,
     connection   BLOB    NOT NULL CHECK (length(connection) = 16),
-    kind         TEXT    NOT NULL,
-    due_at       INTEGER NOT NULL,
-    lease        INTEGER NOT NULL DEFAULT 0,
-    leased_until INTEGER,
-    UNIQUE (tenant, connection, kind)
-) STRICT;
+    leased       INTEGER NOT NULL DEFAULT 0 CHECK (leased IN (0, 1)),
+    -- The last lease and its end.
+    lease        INTEGER NOT NULL DEFAULT 16777216,
+    leased_until INTEGER NOT NULL,
+    PRIMARY KEY (due_at, kind, tenant, connection)
+) STRICT, WITHOUT ROWID;
 
-CREATE INDEX work_waiting ON work (kind, due_at) WHERE leased_until IS NULL;
-CREATE INDEX work_leased ON work (leased_until) WHERE leased_until IS NOT NULL;
+CREATE UNIQUE INDEX work_of_a_connection ON work (tenant, connection, kind);
+CREATE INDEX work_waiting ON work (kind, due_at) WHERE leased = 0;
+CREATE INDEX work_leased ON work (leased_until) WHERE leased = 1;
 
 -- Where the numbers of leases come from, so that a later lease of anything has a higher one.
 CREATE TABLE leases (
@@ -91,7 +98,7 @@ CREATE TABLE leases (
     number INTEGER NOT NULL
 ) STRICT;
 
-INSERT INTO leases (only, number) VALUES (1, 0);
+INSERT INTO leases (only, number) VALUES (1, 16777216);
 
 -- Token answers whose account is not known yet.
 CREATE TABLE quarantine (

@@ -21,9 +21,9 @@ pub(crate) async fn apply(
     for (kind, delay) in &effects.schedule {
         let statement = match delay {
             Some(delay) => of_work(
-                "INSERT INTO work (tenant, connection, kind, due_at) VALUES (?1, ?2, ?3, ?4) \
-                 ON CONFLICT (tenant, connection, kind) \
-                 DO UPDATE SET due_at = excluded.due_at, lease = 0, leased_until = NULL",
+                "INSERT INTO work (tenant, connection, kind, due_at, leased_until) \
+                 VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT (tenant, connection, kind) \
+                 DO UPDATE SET due_at = excluded.due_at, leased = 0",
                 key,
                 *kind,
             )
@@ -71,23 +71,40 @@ pub(crate) async fn next_lease(write: &mut Write<'_>) -> Result<i64> {
     Columns::new(row, operation).take()
 }
 
-/// The numbers of due work, the longest due first: the work that waits and the work whose lease
-/// has passed, for each kind from its index, so that only what is handed out is looked at.
-fn due_numbers(kinds: &[WorkKind]) -> String {
-    let mut parts = vec![format!(
-        "SELECT number, due_at FROM work WHERE leased_until <= ?1 AND kind IN ({})",
+/// The primary key of the table.
+const KEY: &str = "due_at, kind, tenant, connection";
+
+/// The keys of due work, the longest due first: the work that waits, of each kind from its index, and
+/// the work whose lease has passed, merged, so that only what is handed out is looked at. The indexes
+/// are named because the table is in the same order, but has what is leased in it too.
+fn due_keys(kinds: &[WorkKind]) -> String {
+    let mut parts: Vec<_> = (0..kinds.len())
+        .map(|place| {
+            format!(
+                "SELECT {KEY} FROM work INDEXED BY work_waiting \
+                 WHERE leased = 0 AND kind = ?{} AND due_at <= ?1",
+                place + FIRST_KIND
+            )
+        })
+        .collect();
+    parts.push(format!(
+        "SELECT {KEY} FROM work INDEXED BY work_leased \
+         WHERE leased = 1 AND leased_until <= ?1 AND kind IN ({})",
         places(kinds)
-    )];
-    for place in 0..kinds.len() {
-        parts.push(format!(
-            "SELECT * FROM (SELECT number, due_at FROM work WHERE leased_until IS NULL \
-             AND kind = ?{} AND due_at <= ?1 ORDER BY due_at LIMIT ?2)",
-            place + FIRST_KIND
-        ));
-    }
+    ));
+    // The sign is for SQLite, which plans a statement anew whenever a parameter is bound that stands
+    // alone after LIMIT: that takes longer than an idle sweep.
     format!(
-        "SELECT number FROM ({}) ORDER BY due_at, number LIMIT ?2",
+        "SELECT * FROM ({} ORDER BY due_at LIMIT +?2)",
         parts.join(" UNION ALL ")
+    )
+}
+
+/// Leases the work of these keys: lease `?3`, until `?4`.
+fn lease_of(keys: &str) -> String {
+    format!(
+        "UPDATE work SET leased = 1, lease = ?3, leased_until = ?4 \
+         WHERE ({KEY}) IN ({keys}) RETURNING tenant, connection, kind, due_at"
     )
 }
 
@@ -131,13 +148,11 @@ pub(crate) async fn take_due(
     if kinds.is_empty() || n == 0 {
         return Ok(Vec::new());
     }
-    let numbers = due_numbers(&kinds);
+    let keys = due_keys(&kinds);
     // An idle sweep only looks: it takes no write lock and writes nothing.
     let now = database.clock.now();
     let waiting = database
-        .read(OPERATION, || {
-            with_kinds(numbers.clone(), &kinds, now, 1, None)
-        })
+        .read(OPERATION, || with_kinds(keys.clone(), &kinds, now, 1, None))
         .await?;
     if waiting.is_empty() {
         return Ok(Vec::new());
@@ -145,11 +160,13 @@ pub(crate) async fn take_due(
     let mut write = database.write(OPERATION).await?;
     let number = next_lease(&mut write).await?;
     let now = write.now;
-    let sql = format!(
-        "UPDATE work SET lease = ?3, leased_until = ?4 WHERE number IN ({numbers}) \
-         RETURNING tenant, connection, kind, due_at"
+    let statement = with_kinds(
+        lease_of(&keys),
+        &kinds,
+        now,
+        n,
+        Some((number, now.after(lease))),
     );
-    let statement = with_kinds(sql, &kinds, now, n, Some((number, now.after(lease))));
     let rows = write.rows(statement).await?;
     let lease = u64::try_from(number).map_err(|_| unreadable(OPERATION))?;
     let mut taken = Vec::with_capacity(rows.len());
@@ -173,9 +190,8 @@ pub(crate) async fn finish(database: &Database, due: &Due, next: Option<Duration
     let mut write = database.write(OPERATION).await?;
     let statement = match next {
         Some(delay) => of_work(
-            "UPDATE work SET due_at = ?5, lease = 0, leased_until = NULL \
-             WHERE tenant = ?1 AND connection = ?2 AND kind = ?3 AND lease = ?4 \
-             AND leased_until IS NOT NULL",
+            "UPDATE work SET due_at = ?5, leased = 0 WHERE tenant = ?1 AND connection = ?2 \
+             AND kind = ?3 AND lease = ?4 AND leased = 1",
             &due.key,
             due.kind,
         )
@@ -183,7 +199,7 @@ pub(crate) async fn finish(database: &Database, due: &Due, next: Option<Duration
         .bind(write.now.after(delay).as_unix_millis()),
         None => of_work(
             "DELETE FROM work WHERE tenant = ?1 AND connection = ?2 AND kind = ?3 AND lease = ?4 \
-             AND leased_until IS NOT NULL",
+             AND leased = 1",
             &due.key,
             due.kind,
         )
@@ -192,4 +208,61 @@ pub(crate) async fn finish(database: &Database, due: &Due, next: Option<Duration
     let changed = write.run(statement).await?;
     write.commit().await?;
     Ok(changed == 1)
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints what it counted"
+)]
+mod tests {
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+    use sqlx::{ConnectOptions, Row};
+
+    use super::*;
+    use crate::schema::MIGRATIONS;
+
+    async fn plan(connection: &mut SqliteConnection, sql: &str, kinds: &[WorkKind]) -> Vec<String> {
+        let sql = format!("EXPLAIN QUERY PLAN {sql}");
+        let now = Timestamp::from_unix_seconds(1_700_000_000);
+        let statement = with_kinds(sql, kinds, now, 256, Some((1, now)));
+        let rows = statement.fetch_all(connection).await.unwrap();
+        rows.iter().map(|row| row.get("detail")).collect()
+    }
+
+    /// How a statement is carried out is SQLite's choice, and may change with its version.
+    #[tokio::test]
+    async fn a_sweep_searches_its_indexes_and_sorts_nothing_that_waits() {
+        let mut connection = SqliteConnectOptions::new().connect().await.unwrap();
+        for step in MIGRATIONS {
+            sqlx::raw_sql(step.sql())
+                .execute(&mut connection)
+                .await
+                .unwrap();
+        }
+        let mut plans = 0;
+        for count in 1..=WorkKind::ALL.len() {
+            let kinds = &WorkKind::ALL[..count];
+            let keys = due_keys(kinds);
+            let look = plan(&mut connection, &keys, kinds).await;
+            let claim = plan(&mut connection, &lease_of(&keys), kinds).await;
+            let found = "SEARCH work USING PRIMARY KEY \
+                         (due_at=? AND kind=? AND tenant=? AND connection=?)";
+            assert!(claim.iter().any(|line| line == found), "{claim:#?}");
+            for lines in [look, claim] {
+                let count = |of: &str| lines.iter().filter(|line| line.contains(of)).count();
+                let waiting =
+                    count("SEARCH work USING COVERING INDEX work_waiting (kind=? AND due_at<?)");
+                assert_eq!(waiting, kinds.len(), "{lines:#?}");
+                let leased = count("SEARCH work USING COVERING INDEX work_leased (leased_until<?)");
+                assert_eq!(leased, 1, "{lines:#?}");
+                // That of the leased ones, which come in the order of their leases.
+                assert_eq!(count("TEMP B-TREE"), 1, "{lines:#?}");
+                assert_eq!(count("SCAN work"), 0, "{lines:#?}");
+                plans += 1;
+            }
+        }
+        println!("plans that search: {plans}");
+    }
 }

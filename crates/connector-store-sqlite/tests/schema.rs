@@ -7,8 +7,10 @@
 
 mod fixture;
 
+use std::time::Duration;
+
 use connector_core::ErrorKind;
-use connector_core::store::{Effects, PutOutcome, TokenStore};
+use connector_core::store::{Effects, PutOutcome, TokenStore, WorkKind};
 use connector_store_sqlite::SqliteStore;
 use connector_testkit::StoreFixture;
 use sqlx::Row;
@@ -119,7 +121,7 @@ async fn a_schema_made_by_other_migrations_is_refused() {
 async fn opening_again_changes_nothing() {
     let fixture = filled().await;
     let before = number(&fixture, "SELECT max(applied_at) FROM migrations").await;
-    fixture.advance(std::time::Duration::from_secs(1));
+    fixture.advance(Duration::from_secs(1));
     fixture.open().await.close().await;
     let after = number(&fixture, "SELECT max(applied_at) FROM migrations").await;
     assert_eq!(before, after);
@@ -136,4 +138,66 @@ async fn the_file_is_durable_and_marked() {
     assert_eq!(row.get::<String, _>(0), "wal");
     let mark = i64::from(u32::from_be_bytes(*b"CXDB"));
     assert_eq!(number(&fixture, "PRAGMA application_id").await, mark);
+}
+
+/// The pages of the table of work, each with the number of its rows.
+async fn pages_of_work(fixture: &Fixture) -> Vec<(i64, i64)> {
+    let mut connection = raw(fixture).await;
+    let rows = sqlx::query("SELECT pageno, ncell FROM dbstat WHERE name = 'work' ORDER BY pageno")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+/// How many pages the write-ahead log holds.
+fn pages_written(fixture: &Fixture) -> u64 {
+    const HEADER: u64 = 32;
+    const PAGE: u64 = 24 + 4096;
+    let log = fixture.directory.path().join("store.db-wal");
+    (std::fs::metadata(log).unwrap().len() - HEADER) / PAGE
+}
+
+/// A sweep changes few pages: those where the work lies that is due next, and no others because a
+/// row grew out of its page.
+#[tokio::test]
+async fn a_sweep_changes_few_pages_and_moves_no_row() {
+    const ROWS: u16 = 5_000;
+    const SWEEP: u16 = 256;
+    let fixture = Fixture::create().await;
+    fixture.open().await.close().await;
+    // Due one by one, before the fixture's time, in an order that is not that of the connections. The
+    // pages are full.
+    change(
+        &fixture,
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5000) \
+         INSERT INTO work (tenant, connection, kind, due_at, leased_until) \
+         SELECT 'tenant', unhex(printf('%032x', n)), 'refresh', due, due \
+         FROM (SELECT n, 1700000000000 - (n * 7919) % 5000 AS due FROM n) ORDER BY due",
+    )
+    .await;
+    let before = pages_of_work(&fixture).await;
+    let rows: i64 = before.iter().map(|(_, rows)| rows).sum();
+    assert_eq!(rows, i64::from(ROWS));
+    let store = fixture.open().await;
+    let lease = Duration::from_mins(1);
+    let due = store.take_due(&WorkKind::ALL, SWEEP, lease).await.unwrap();
+    assert_eq!(due.len(), usize::from(SWEEP));
+    let written = pages_written(&fixture);
+    assert!((1..=40).contains(&written), "{written} pages");
+    let mut leases = due.len();
+    // Every row is leased for the first time, and most of them again.
+    for _ in 0..2 {
+        let due = store.take_due(&WorkKind::ALL, ROWS, lease).await.unwrap();
+        leases += due.len();
+        fixture.advance(lease);
+    }
+    assert_eq!(leases, usize::from(ROWS) * 2);
+    store.close().await;
+    assert_eq!(pages_of_work(&fixture).await, before);
+    println!(
+        "leases: {leases}, pages that kept their rows: {}, written by a sweep: {written}",
+        before.len()
+    );
 }
