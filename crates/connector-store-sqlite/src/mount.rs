@@ -104,6 +104,11 @@ this line is not one of the table
     }
 
     #[test]
+    fn the_memory_of_this_machine_is_not_on_the_network() {
+        assert_eq!(network_file_system(Path::new("/proc/self/mountinfo")), None);
+    }
+
+    #[test]
     fn an_unreadable_table_says_nothing() {
         for table in ["", "\n\n", "1 2 3", "1 2 3 4 - ", "a - b"] {
             assert_eq!(file_system(table, Path::new("/store.db")), None, "{table}");

@@ -48,6 +48,8 @@ async fn a_wrong_path_is_refused() {
         (directory.path().join("missing/store.db"), "make it first"),
         (directory.path().to_owned(), "is not a file"),
         (file.join("store.db"), "not a directory"),
+        (file.join("below/store.db"), "not a directory"),
+        (directory.path().join("x".repeat(300)), "cannot be read"),
         ("".into(), "name one"),
         (":memory:".into(), "MemoryStore"),
         ("/proc/self/store.db".into(), "cannot be opened"),
@@ -189,6 +191,8 @@ async fn a_full_disk_is_an_error_and_loses_nothing() {
     }
     store.claim(&key(1), claim(1, 1)).await.unwrap();
     store.close().await;
+    let length = std::fs::metadata(fixture.path()).unwrap().len();
+    assert!((800_000..=1_000_000).contains(&length), "{length} bytes");
     let store = fixture.open().await;
     let everyone = store
         .list(&Filter::everyone(), None, u16::MAX)
