@@ -584,7 +584,7 @@ mod tests {
             let (cache, issued) = (Cache::new(), arrival("a", 1, &clock));
             clock.advance(Duration::from_secs(checked));
             cache.put(&key(), issued, &clock);
-            clock.advance(Duration::from_secs(steady - checked) - Duration::from_millis(1));
+            clock.advance(Duration::from_millis((steady - checked) * 1000 - 1));
             clock.set_wall(wall(at));
             let read = ready(cache.read(&key(), &clock));
             assert_eq!(read, before, "before {steady} and {at}");
@@ -603,7 +603,7 @@ mod tests {
         forever.issued = IssuedToken::new(&forever.credential, grant, generation, None);
         cache.put(&key(), forever, &clock);
         clock.set_wall(Timestamp::from_unix_seconds(4_000_000_000));
-        clock.advance(REVALIDATE - Duration::from_millis(1));
+        clock.advance(Duration::from_millis(14_999));
         assert_eq!(ready(cache.read(&key(), &clock)), "ready a");
         clock.advance(Duration::from_millis(1));
         assert_eq!(ready(cache.read(&key(), &clock)), "wake a");
