@@ -11,7 +11,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::{Either, poll_immediate, select};
 use http::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
-use http::{HeaderMap, Method};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -160,10 +159,7 @@ impl HttpClientBuilder {
         Ok(HttpClient {
             calls: lane(Lane::Call, self.calls_per_host)?,
             token_requests: lane(Lane::Token, self.token_requests_per_host)?,
-            guard: Guard {
-                openings: self.openings,
-                ports: self.ports,
-            },
+            guard: Guard::new(self.openings, self.ports),
             clock: self.clock,
         })
     }
@@ -323,7 +319,7 @@ struct LaneClients {
 impl LaneClients {
     fn to(&self, destination: &Destination) -> &reqwest::Client {
         match &self.opened {
-            Some(opened) if destination.is_opened => opened,
+            Some(opened) if destination.is_opened() => opened,
             // Takes https only, so it refuses what should have gone through an opening.
             _ => &self.public,
         }
@@ -356,7 +352,7 @@ impl HttpClient {
         &self,
         lane: &LaneClients,
         destination: &Destination,
-        request: Outgoing,
+        outgoing: Outgoing,
         started: Monotonic,
         timeout: Duration,
     ) -> Result<http::Response<Bytes>, TransportError> {
@@ -376,7 +372,15 @@ impl HttpClient {
         if left.is_zero() {
             return failed(TransportErrorKind::Timeout, Sent::No);
         }
-        let mut exchange = pin!(exchange(lane.to(destination), request));
+        let Outgoing {
+            request,
+            last_check,
+            reading,
+        } = outgoing;
+        if last_check.is_some_and(|check| !check.may_go()) {
+            return failed(TransportErrorKind::TooLate, Sent::No);
+        }
+        let mut exchange = pin!(reading.exchange(lane.to(destination).execute(request)));
         let mut answer = before(exchange.as_mut(), self.clock.sleep(left)).await;
         // A process that did not run for a while finds its time over, and the answer unread.
         if answer.is_none()
@@ -400,62 +404,77 @@ async fn before<F: Future + Unpin>(future: F, deadline: Sleep<'_>) -> Option<F::
 
 /// A request whose URL went through the guard.
 struct Outgoing {
-    method: Method,
-    url: Url,
-    headers: HeaderMap,
-    body: Bytes,
-    longest_answer: usize,
+    request: reqwest::Request,
     last_check: Option<LastCheck>,
+    reading: Reading,
 }
 
-async fn exchange(
-    client: &reqwest::Client,
-    outgoing: Outgoing,
-) -> Result<http::Response<Bytes>, TransportError> {
-    let Outgoing {
-        method,
-        url,
-        mut headers,
-        body,
-        longest_answer,
-        last_check,
-    } = outgoing;
-    // A range counts bytes of the encoded form, and who names encodings reads them.
-    let is_decoded = !headers.contains_key(ACCEPT_ENCODING) && !headers.contains_key(RANGE);
-    if is_decoded {
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+impl Outgoing {
+    fn new(
+        url: Url,
+        parts: http::request::Parts,
+        body: Bytes,
+        longest_answer: usize,
+        last_check: Option<LastCheck>,
+    ) -> Self {
+        let mut request = reqwest::Request::new(parts.method, url);
+        let headers = request.headers_mut();
+        *headers = parts.headers;
+        // A range counts bytes of the encoded form, and who names encodings reads them.
+        let is_decoded = !headers.contains_key(ACCEPT_ENCODING) && !headers.contains_key(RANGE);
+        if is_decoded {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        if !body.is_empty() {
+            *request.body_mut() = Some(body.into());
+        }
+        Self {
+            request,
+            last_check,
+            reading: Reading {
+                longest_answer,
+                is_decoded,
+            },
+        }
     }
-    let mut request = reqwest::Request::new(method, url);
-    *request.headers_mut() = headers;
-    if !body.is_empty() {
-        *request.body_mut() = Some(body.into());
+}
+
+/// How an answer is read.
+struct Reading {
+    longest_answer: usize,
+    is_decoded: bool,
+}
+
+impl Reading {
+    /// Waits for what `sending` brings, and reads the whole of it.
+    async fn exchange(
+        self,
+        sending: impl Future<Output = reqwest::Result<reqwest::Response>>,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        let mut response = sending.await.map_err(failure)?;
+        let refused = |problem: BodyProblem| {
+            TransportError::new(TransportErrorKind::Answer, Sent::Maybe).with_source(problem)
+        };
+        let announced = response.content_length().unwrap_or(0);
+        if usize::try_from(announced).map_or(true, |length| length > self.longest_answer) {
+            return Err(refused(BodyProblem::TooLong));
+        }
+        let encoding = if self.is_decoded {
+            Encoding::of(response.headers())
+        } else {
+            Encoding::Identity
+        };
+        let mut body = Body::new(encoding, self.longest_answer);
+        while let Some(chunk) = response.chunk().await.map_err(failure)? {
+            body.push(&chunk).map_err(refused)?;
+        }
+        let mut answer = http::Response::new(Bytes::new());
+        *answer.status_mut() = response.status();
+        *answer.version_mut() = response.version();
+        *answer.headers_mut() = std::mem::take(response.headers_mut());
+        *answer.body_mut() = body.finish(answer.headers_mut()).map_err(refused)?;
+        Ok(answer)
     }
-    if last_check.is_some_and(|check| !check.may_go()) {
-        return Err(TransportError::new(TransportErrorKind::TooLate, Sent::No));
-    }
-    let mut response = client.execute(request).await.map_err(failure)?;
-    let refused = |problem: BodyProblem| {
-        TransportError::new(TransportErrorKind::Answer, Sent::Maybe).with_source(problem)
-    };
-    let announced = response.content_length().unwrap_or(0);
-    if usize::try_from(announced).map_or(true, |length| length > longest_answer) {
-        return Err(refused(BodyProblem::TooLong));
-    }
-    let encoding = if is_decoded {
-        Encoding::of(response.headers())
-    } else {
-        Encoding::Identity
-    };
-    let mut body = Body::new(encoding, longest_answer);
-    while let Some(chunk) = response.chunk().await.map_err(failure)? {
-        body.push(&chunk).map_err(refused)?;
-    }
-    let mut answer = http::Response::new(Bytes::new());
-    *answer.status_mut() = response.status();
-    *answer.version_mut() = response.version();
-    *answer.headers_mut() = std::mem::take(response.headers_mut());
-    *answer.body_mut() = body.finish(answer.headers_mut()).map_err(refused)?;
-    Ok(answer)
 }
 
 /// Reads what reqwest tells, the one place that does.
@@ -504,14 +523,7 @@ impl HttpTransport for HttpClient {
             ));
         };
         let method = parts.method.clone();
-        let outgoing = Outgoing {
-            method: parts.method,
-            url,
-            headers: parts.headers,
-            body,
-            longest_answer,
-            last_check,
-        };
+        let outgoing = Outgoing::new(url, parts, body, longest_answer, last_check);
         let started = self.clock.monotonic();
         let answer = self
             .deliver(self.lane(lane), &destination, outgoing, started, timeout)
