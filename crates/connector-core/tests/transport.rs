@@ -378,6 +378,14 @@ async fn a_dropped_future_abandons_its_request() {
     assert!(sending.await.unwrap_err().is_cancelled());
 }
 
+#[test]
+fn a_request_under_way_takes_less_than_a_kibibyte() {
+    let client = HttpClient::builder().build().unwrap();
+    let bytes = size_of_val(&*client.send(to_server()));
+    println!("bytes of a request under way: {bytes}");
+    assert!((1..1024).contains(&bytes));
+}
+
 #[tokio::test]
 async fn token_requests_do_not_queue_with_calls_and_a_full_lane_says_so() {
     let gate = Arc::new(Notify::new());
