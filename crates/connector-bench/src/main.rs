@@ -20,7 +20,9 @@ mod p3;
 mod p4;
 mod p5;
 mod p6;
+mod server;
 mod turns;
+mod typed_call;
 
 use std::error::Error;
 use std::process::ExitCode;
