@@ -288,6 +288,16 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_behind_a_host_is_no_part_of_an_authority() {
+        let guard = Guard::new(vec![], vec![]);
+        assert!(guard.decide("a.example").is_some());
+        // `Uri` ends an authority at each of them; the decision does not rely on that.
+        for text in ["a.example/x", "a.example?x", "a.example#x", "a.example\\x"] {
+            assert!(guard.decide(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
     fn what_passed_is_remembered_as_it_was_written_and_never_more_than_so_many() {
         let guard = Guard::new(vec![], vec![]);
         let admit = |uri: &str| guard.admit(&uri.parse().unwrap(), &mut HeaderMap::new());
