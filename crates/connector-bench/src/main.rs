@@ -20,11 +20,13 @@ mod p3;
 mod p4;
 mod p5;
 mod p6;
+mod server;
 #[expect(
     dead_code,
     reason = "only the peers have contestants in another process"
 )]
 mod turns;
+mod typed_call;
 
 use std::error::Error;
 use std::process::ExitCode;

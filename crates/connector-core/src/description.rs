@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde::Deserialize;
 use url::Url;
-use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Origin;
@@ -371,8 +371,9 @@ impl CallAuthentication {
     pub(crate) fn attach(&self, headers: &mut HeaderMap, secret: &str) -> Option<()> {
         let (name, value) = match self {
             Self::Bearer => {
-                let value = Zeroizing::new(["Bearer ", secret].concat());
-                (AUTHORIZATION, HeaderValue::from_str(&value))
+                // The header keeps these very bytes: no second copy of the secret is made.
+                let value = Bytes::from(["Bearer ", secret].concat());
+                (AUTHORIZATION, HeaderValue::from_maybe_shared(value))
             }
             Self::Header(name) => (
                 HeaderName::from_bytes(name.as_bytes()).ok()?,

@@ -523,6 +523,14 @@ fn a_call_that_is_abandoned_gives_its_place_back_and_counts_as_sent() {
 }
 
 #[test]
+fn a_call_under_way_takes_less_than_a_kibibyte() {
+    let session = World::new([]).session();
+    let bytes = size_of_val(&session.send(&ReadThing));
+    println!("bytes of a call under way: {bytes}");
+    assert!((1..1024).contains(&bytes));
+}
+
+#[test]
 fn a_raw_request_goes_the_same_way() {
     let world = World::new([answer(401, ""), answer(503, ""), answer(200, "text")]);
     let request = Request::get(["a b"]).unwrap().query("c", "d e");
@@ -546,6 +554,40 @@ fn a_fixed_token_is_sent_and_never_refreshed() {
     let error = clock.run(session.send(&ReadThing)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthorized);
     assert_eq!(transport.headers("authorization"), ["Bearer key-1"; 2]);
+}
+
+#[test]
+fn a_token_that_no_header_can_hold_is_not_sent_and_takes_nothing_of_the_limit() {
+    let mut refused = 0;
+    for authentication in [
+        CallAuthentication::Bearer,
+        CallAuthentication::Header("X-Acme-Token".into()),
+    ] {
+        let mut description = description();
+        description.authentication = authentication;
+        for token in ["line\nbreak", "carriage\rreturn", "nothing\0", "del\u{7f}"] {
+            let (transport, clock) = (Script::new([]), VirtualClock::default());
+            let model = RateModel::Window {
+                requests: 1,
+                seconds: 10,
+            };
+            let budget = Budget::new(model, Arc::new(clock.clone()));
+            let fixed = FixedToken::new(origin(), token);
+            let session = Session::fixed(&connector(description.clone()), fixed, transport.clone())
+                .with_budget(budget.clone());
+            let error = clock.run(session.send(&ReadThing)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer, "{token:?}");
+            assert!(!format!("{error:?} {}", error.report()).contains(token));
+            assert_eq!(transport.count(), 0);
+            clock
+                .run(budget.acquire(Class::Interactive, "other", 1))
+                .release();
+            assert_eq!(clock.elapsed(), Duration::ZERO);
+            refused += 1;
+        }
+    }
+    println!("tokens refused: {refused} of 8");
+    assert_eq!(refused, 8);
 }
 
 #[derive(Clone)]

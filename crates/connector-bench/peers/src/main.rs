@@ -10,10 +10,13 @@ mod p1;
 mod p2;
 mod p4;
 mod p5;
+#[path = "../../src/server.rs"]
 mod server;
 #[path = "../../src/turns.rs"]
 #[allow(dead_code, reason = "the shared code serves both programs")]
 mod turns;
+#[path = "../../src/typed_call.rs"]
+mod typed_call;
 mod yup;
 
 use std::error::Error;

@@ -1,65 +1,62 @@
 //! P5: a typed call on loopback, 32 in flight, against reqwest-middleware with reqwest-retry, and
-//! octocrab.
+//! octocrab; beside them what they stand on, raw reqwest and a bare client of hyper-util.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use connector_core::api::{Endpoint, FixedToken, Repeat, Request, Response, Session};
-use connector_core::description::EndpointTemplate;
-use connector_core::http::limit::RateModel;
-use connector_core::http::{HttpClient, LoopbackOpening, Origin};
-use connector_core::{Description, GenericConnector, ProviderId};
-use futures_util::{StreamExt as _, stream};
-use reqwest_middleware::ClientBuilder;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use reqwest_retry::RetryTransientMiddleware;
 use reqwest_retry::policies::ExponentialBackoff;
-use serde::Deserialize;
 
 use crate::server::Server;
 use crate::turns::{Contestant, take_turns};
+use crate::typed_call::{
+    BODY, DEADLINE, IN_FLIGHT, ReadThing, Thing, USER_AGENT, calls, is_thing, reqwest_client,
+    session, url, with_reqwest,
+};
 use crate::{Outcome, print};
 
 const TURNS: u32 = 31;
 const CALLS: u32 = 1_000;
-const IN_FLIGHT: usize = 32;
-const BODY: &str = r#"{"id":7,"title":"a short name"}"#;
 
-#[derive(Deserialize)]
-struct Thing {
-    id: u64,
-    title: String,
+async fn with_middleware(client: &ClientWithMiddleware, url: &str) -> bool {
+    let answer = client
+        .get(url)
+        .header("authorization", "Bearer token")
+        .header("accept", "application/json")
+        .header("accept-encoding", "gzip")
+        .send()
+        .await;
+    let Ok(answer) = answer else { return false };
+    answer.bytes().await.is_ok_and(|body| is_thing(&body))
 }
 
-impl Thing {
-    fn is_right(&self) -> bool {
-        self.id == 7 && !self.title.is_empty()
-    }
+async fn with_octocrab(client: &octocrab::Octocrab) -> bool {
+    let thing = client
+        .get::<Thing, _, ()>("/things/7?fields=id%2Ctitle", None)
+        .await;
+    thing.is_ok_and(|thing| thing.is_right())
 }
 
-struct ReadThing;
-
-impl Endpoint for ReadThing {
-    type Output = Thing;
-    const NAME: &'static str = "ReadThing";
-    const REPEAT: Repeat = Repeat::Safe;
-
-    fn request(&self) -> connector_core::Result<Request> {
-        Ok(Request::get(["things", "7"])?.query("fields", "id,title"))
-    }
-
-    fn decode(response: &mut Response) -> connector_core::Result<Thing> {
-        response.json()
-    }
-}
-
-/// `CALLS` calls, `IN_FLIGHT` at once; how many went wrong.
-async fn calls<F: Future<Output = bool>>(one: impl Fn() -> F) -> usize {
-    stream::iter(0..CALLS)
-        .map(|_| one())
-        .buffer_unordered(IN_FLIGHT)
-        .filter(|good| std::future::ready(!good))
-        .count()
-        .await
+async fn with_hyper(client: &Client<HttpConnector, Empty<Bytes>>, url: &str) -> bool {
+    let request = http::Request::get(url)
+        .header("user-agent", USER_AGENT)
+        .header("authorization", "Bearer token")
+        .header("accept", "application/json")
+        .header("accept-encoding", "gzip")
+        .body(Empty::new());
+    let Ok(request) = request else { return false };
+    let exchange = tokio::time::timeout(DEADLINE, async {
+        let answer = client.request(request).await.ok()?;
+        answer.into_body().collect().await.ok()
+    });
+    let body = exchange.await.ok().flatten();
+    body.is_some_and(|body| is_thing(&body.to_bytes()))
 }
 
 pub(crate) fn measure() -> Outcome {
@@ -73,85 +70,90 @@ pub(crate) fn measure() -> Outcome {
         .enable_all()
         .build()?;
 
-    let origin = Origin::parse("https://api.acme.example")?;
-    let transport = HttpClient::builder()
-        .with_opening(LoopbackOpening::new(origin.clone(), server.address)?)
-        .build()?;
-    let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
-    description.api = vec![EndpointTemplate::new("https://api.acme.example")];
-    description.rate = Some(RateModel::Bucket {
-        capacity: 1_000_000_000,
-        per_second: 1e9,
-    });
-    let session = Session::fixed(
-        &GenericConnector::new(description)?,
-        FixedToken::new(origin, "token"),
-        Arc::new(transport),
-    );
+    let (session, _) = session(server.address)?;
     let retry = ExponentialBackoff::builder().build_with_max_retries(3);
-    let middleware = ClientBuilder::new(reqwest::Client::builder().no_proxy().build()?)
+    let middleware = ClientBuilder::new(reqwest_client()?)
         .with(RetryTransientMiddleware::new_with_policy(retry))
         .build();
-    let url = format!("http://{}/things/7?fields=id%2Ctitle", server.address);
     let octocrab = {
         let _inside = client.enter();
         octocrab::Octocrab::builder()
             .base_uri(format!("http://{}", server.address))?
             .personal_token("token".to_owned())
+            // It has no deadline for a whole request; this is the nearest.
+            .set_read_timeout(Some(DEADLINE))
             .build()?
     };
+    let raw = reqwest_client()?;
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    let bare = Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .build(connector);
+    let url = url(server.address);
 
-    let (mut failed, mut middleware_failed, mut octocrab_failed) = (0, 0, 0);
+    let mut failed = [0; 5];
+    let [
+        ours,
+        middleware_failed,
+        octocrab_failed,
+        raw_failed,
+        bare_failed,
+    ] = &mut failed;
     let figures = take_turns(
         &mut [
             Contestant::new("session.send", || {
-                failed += client.block_on(calls(|| async {
+                *ours += calls(&client, CALLS, || async {
                     let thing = session.send(&ReadThing).await;
                     thing.is_ok_and(|thing| thing.is_right())
-                }));
+                });
             }),
             Contestant::new("reqwest-middleware", || {
-                middleware_failed += client.block_on(calls(|| async {
-                    let answer = middleware
-                        .get(&url)
-                        .header("authorization", "Bearer token")
-                        .header("accept", "application/json")
-                        .send()
-                        .await;
-                    let Ok(answer) = answer else { return false };
-                    let Ok(body) = answer.bytes().await else {
-                        return false;
-                    };
-                    serde_json::from_slice::<Thing>(&body).is_ok_and(|thing| thing.is_right())
-                }));
+                let one = || with_middleware(&middleware, &url);
+                *middleware_failed += calls(&client, CALLS, one);
             }),
             Contestant::new("octocrab", || {
-                octocrab_failed += client.block_on(calls(|| async {
-                    let thing = octocrab
-                        .get::<Thing, _, ()>("/things/7?fields=id%2Ctitle", None)
-                        .await;
-                    thing.is_ok_and(|thing| thing.is_right())
-                }));
+                let one = || with_octocrab(&octocrab);
+                *octocrab_failed += calls(&client, CALLS, one);
+            }),
+            Contestant::new("raw reqwest", || {
+                *raw_failed += calls(&client, CALLS, || with_reqwest(&raw, &url));
+            }),
+            Contestant::new("hyper-util", || {
+                *bare_failed += calls(&client, CALLS, || with_hyper(&bare, &url));
             }),
         ],
         TURNS,
         1,
     );
-    if failed + middleware_failed + octocrab_failed > 0 {
-        return Err(
-            format!("{failed}, {middleware_failed} and {octocrab_failed} calls failed").into(),
-        );
+    if failed != [0; 5] {
+        return Err(format!("so many calls failed: {failed:?}").into());
     }
-    println!("{TURNS} turns of {CALLS} calls, {IN_FLIGHT} in flight; µs per call\n");
+    let (wanted, arrived) = (
+        5 * (TURNS + 1) * CALLS,
+        server.requests.load(Ordering::SeqCst),
+    );
+    if arrived != wanted {
+        return Err(format!("{arrived} requests arrived, not {wanted}").into());
+    }
+    println!("{TURNS} turns of {CALLS} calls, {IN_FLIGHT} in flight; ns per call\n");
     print(
         "P5",
-        f64::from(CALLS) * 1e3,
+        f64::from(CALLS),
         &[
             ("session.send", &figures[0]),
             ("reqwest-middleware with reqwest-retry", &figures[1]),
             ("octocrab", &figures[2]),
+            ("raw reqwest, for reference", &figures[3]),
+            ("hyper-util's client, for reference", &figures[4]),
         ],
         &[1.0, 1.0],
+    );
+    println!(
+        "\nFor reference: raw reqwest takes {:.2} times as long as ours, hyper-util's client {:.2} \
+         times (medians).",
+        figures[3].ratio_to(&figures[0]).median(),
+        figures[4].ratio_to(&figures[0]).median()
     );
     Ok(())
 }

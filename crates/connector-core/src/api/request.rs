@@ -1,6 +1,6 @@
 //! Requests without credential, from parts that are encoded one by one.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -216,7 +216,8 @@ impl Request {
         // With room for `https://` and a port.
         let length = 16 + origin.host().len() + self.target.len();
         let mut url = String::with_capacity(length);
-        write!(url, "{origin}{}", self.target).map_err(|_| too_long())?;
+        origin.write_to(&mut url).map_err(|_| too_long())?;
+        url.push_str(&self.target);
         let uri = Uri::try_from(url).map_err(|_| too_long())?;
         let mut request = http::Request::new(self.body.clone());
         *request.method_mut() = self.method.clone();

@@ -270,7 +270,15 @@ impl Session {
         let mut refreshed = false;
         loop {
             let (token, permits) = self.admit(call, fresh.take()).await?;
-            let failure = match self.attempt(call, &token, permits, read).await {
+            let sending = match self.authenticated(call, &token) {
+                Ok(request) => shared.transport.send(request),
+                Err(error) => {
+                    permits.release();
+                    return Err(error);
+                }
+            };
+            let answer = sending.await;
+            let failure = match self.outcome(call, &token, permits, answer, read) {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
@@ -338,7 +346,8 @@ impl Session {
             }
             // Nothing is kept from others while this waits, and the newest token is taken after it.
             drop(token);
-            let permits = self.permits(call).await;
+            // Boxed, so that a call which need not wait is not as large as one that does.
+            let permits = Box::pin(self.permits(call)).await;
             match tokens.token() {
                 Token::Ready(token) => return Ok((token, permits)),
                 // Whoever refreshes may need a permit: it is given back before the wait.
@@ -381,26 +390,17 @@ impl Session {
         self.extra.iter().chain([&self.shared.budget])
     }
 
-    /// Sends the call once.
-    async fn attempt(
+    /// What one attempt came to.
+    fn outcome(
         &self,
         call: &Call,
         token: &AccessToken,
         permits: Permits,
+        answer: Result<http::Response<Bytes>, TransportError>,
         read: Read<'_>,
     ) -> Result<Response, Failure> {
         let shared = &*self.shared;
-        let request = match self.authenticated(call, token) {
-            Ok(request) => request,
-            Err(error) => {
-                permits.release();
-                return Err(Failure {
-                    error,
-                    acted: false,
-                });
-            }
-        };
-        let answer = match shared.transport.send(request).await {
+        let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
                 match error.sent() {

@@ -2,16 +2,14 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::{Either, poll_immediate, select};
 use http::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
-use http::{HeaderMap, Method};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -20,12 +18,12 @@ use url::Url;
 use crate::clock::{Clock, Monotonic, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::answer::{Body, BodyProblem, Encoding};
-use crate::http::bulkhead::Bulkhead;
+use crate::http::bulkhead::{Bulkhead, Place};
 use crate::http::guard::{Destination, Guard};
 use crate::http::resolve::{NotPublic, PublicOnly};
 use crate::http::{
-    HttpTransport, Lane, LastCheck, LoopbackOpening, OutboundRequest, Resolver, Sent,
-    SystemResolver, TransportError, TransportErrorKind,
+    HttpTransport, Lane, LoopbackOpening, OutboundRequest, Resolver, Sent, SystemResolver,
+    TransportError, TransportErrorKind,
 };
 
 const OPERATION: &str = "http.client";
@@ -160,10 +158,7 @@ impl HttpClientBuilder {
         Ok(HttpClient {
             calls: lane(Lane::Call, self.calls_per_host)?,
             token_requests: lane(Lane::Token, self.token_requests_per_host)?,
-            guard: Guard {
-                openings: self.openings,
-                ports: self.ports,
-            },
+            guard: Guard::new(self.openings, self.ports),
             clock: self.clock,
         })
     }
@@ -323,7 +318,7 @@ struct LaneClients {
 impl LaneClients {
     fn to(&self, destination: &Destination) -> &reqwest::Client {
         match &self.opened {
-            Some(opened) if destination.is_opened => opened,
+            Some(opened) if destination.is_opened() => opened,
             // Takes https only, so it refuses what should have gone through an opening.
             _ => &self.public,
         }
@@ -352,41 +347,58 @@ impl HttpClient {
         }
     }
 
-    async fn deliver(
+    /// A place among the requests to `host`, and what is left of `timeout` then.
+    async fn place<'a>(
         &self,
-        lane: &LaneClients,
-        destination: &Destination,
-        request: Outgoing,
+        lane: &'a LaneClients,
+        host: &'a str,
         started: Monotonic,
         timeout: Duration,
-    ) -> Result<http::Response<Bytes>, TransportError> {
-        let failed = |kind, sent| Err(TransportError::new(kind, sent));
-        let mut entered = pin!(lane.places.enter(&destination.host));
+    ) -> Result<(Place<'a>, Duration), TransportError> {
+        let failed = |kind| Err(TransportError::new(kind, Sent::No));
+        let mut entered = pin!(lane.places.enter(host));
         // Mostly there is room, and no deadline needs to be set up for nothing.
-        let (_place, left) = if let Some(place) = poll_immediate(entered.as_mut()).await {
+        let (place, left) = if let Some(place) = poll_immediate(entered.as_mut()).await {
             (place, timeout)
         } else {
             let patience = timeout.min(PLACE_TIMEOUT);
             let Some(place) = before(entered, self.clock.sleep(patience)).await else {
-                return failed(TransportErrorKind::Busy, Sent::No);
+                return failed(TransportErrorKind::Busy);
             };
             let waited = self.clock.monotonic().since(started);
             (place, timeout.saturating_sub(waited))
         };
         if left.is_zero() {
-            return failed(TransportErrorKind::Timeout, Sent::No);
+            return failed(TransportErrorKind::Timeout);
         }
-        let mut exchange = pin!(exchange(lane.to(destination), request));
-        let mut answer = before(exchange.as_mut(), self.clock.sleep(left)).await;
+        Ok((place, left))
+    }
+
+    /// What `exchange` brings, if it does in what is `left` of `timeout`.
+    async fn in_time(
+        &self,
+        mut exchange: Pin<&mut (impl Future<Output = Answer> + Send)>,
+        started: Monotonic,
+        timeout: Duration,
+        left: Duration,
+    ) -> Answer {
+        if let Some(answer) = before(exchange.as_mut(), self.clock.sleep(left)).await {
+            return answer;
+        }
         // A process that did not run for a while finds its time over, and the answer unread.
-        if answer.is_none()
-            && self.clock.monotonic().since(started) >= timeout.saturating_add(OVERSLEPT)
-        {
-            answer = before(exchange, self.clock.sleep(OVERSLEPT)).await;
+        let is_overslept =
+            self.clock.monotonic().since(started) >= timeout.saturating_add(OVERSLEPT);
+        if is_overslept && let Some(answer) = before(exchange, self.clock.sleep(OVERSLEPT)).await {
+            return answer;
         }
-        answer.unwrap_or_else(|| failed(TransportErrorKind::Timeout, Sent::Maybe))
+        Err(TransportError::new(
+            TransportErrorKind::Timeout,
+            Sent::Maybe,
+        ))
     }
 }
+
+type Answer = Result<http::Response<Bytes>, TransportError>;
 
 type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
@@ -398,64 +410,67 @@ async fn before<F: Future + Unpin>(future: F, deadline: Sleep<'_>) -> Option<F::
     }
 }
 
-/// A request whose URL went through the guard.
-struct Outgoing {
-    method: Method,
+/// The request as reqwest takes it, and how its answer is to be read.
+fn outgoing(
     url: Url,
-    headers: HeaderMap,
+    parts: http::request::Parts,
     body: Bytes,
     longest_answer: usize,
-    last_check: Option<LastCheck>,
-}
-
-async fn exchange(
-    client: &reqwest::Client,
-    outgoing: Outgoing,
-) -> Result<http::Response<Bytes>, TransportError> {
-    let Outgoing {
-        method,
-        url,
-        mut headers,
-        body,
-        longest_answer,
-        last_check,
-    } = outgoing;
+) -> (reqwest::Request, Reading) {
+    let mut request = reqwest::Request::new(parts.method, url);
+    let headers = request.headers_mut();
+    *headers = parts.headers;
     // A range counts bytes of the encoded form, and who names encodings reads them.
     let is_decoded = !headers.contains_key(ACCEPT_ENCODING) && !headers.contains_key(RANGE);
     if is_decoded {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    let mut request = reqwest::Request::new(method, url);
-    *request.headers_mut() = headers;
     if !body.is_empty() {
         *request.body_mut() = Some(body.into());
     }
-    if last_check.is_some_and(|check| !check.may_go()) {
-        return Err(TransportError::new(TransportErrorKind::TooLate, Sent::No));
-    }
-    let mut response = client.execute(request).await.map_err(failure)?;
-    let refused = |problem: BodyProblem| {
-        TransportError::new(TransportErrorKind::Answer, Sent::Maybe).with_source(problem)
+    let reading = Reading {
+        longest_answer,
+        is_decoded,
     };
-    let announced = response.content_length().unwrap_or(0);
-    if usize::try_from(announced).map_or(true, |length| length > longest_answer) {
-        return Err(refused(BodyProblem::TooLong));
+    (request, reading)
+}
+
+/// How an answer is read.
+struct Reading {
+    longest_answer: usize,
+    is_decoded: bool,
+}
+
+impl Reading {
+    /// Waits for what `sending` brings, and reads the whole of it.
+    async fn exchange(
+        self,
+        sending: impl Future<Output = reqwest::Result<reqwest::Response>>,
+    ) -> Answer {
+        let mut response = sending.await.map_err(failure)?;
+        let refused = |problem: BodyProblem| {
+            TransportError::new(TransportErrorKind::Answer, Sent::Maybe).with_source(problem)
+        };
+        let announced = response.content_length().unwrap_or(0);
+        if usize::try_from(announced).map_or(true, |length| length > self.longest_answer) {
+            return Err(refused(BodyProblem::TooLong));
+        }
+        let encoding = if self.is_decoded {
+            Encoding::of(response.headers())
+        } else {
+            Encoding::Identity
+        };
+        let mut body = Body::new(encoding, self.longest_answer);
+        while let Some(chunk) = response.chunk().await.map_err(failure)? {
+            body.push(&chunk).map_err(refused)?;
+        }
+        let mut answer = http::Response::new(Bytes::new());
+        *answer.status_mut() = response.status();
+        *answer.version_mut() = response.version();
+        *answer.headers_mut() = std::mem::take(response.headers_mut());
+        *answer.body_mut() = body.finish(answer.headers_mut()).map_err(refused)?;
+        Ok(answer)
     }
-    let encoding = if is_decoded {
-        Encoding::of(response.headers())
-    } else {
-        Encoding::Identity
-    };
-    let mut body = Body::new(encoding, longest_answer);
-    while let Some(chunk) = response.chunk().await.map_err(failure)? {
-        body.push(&chunk).map_err(refused)?;
-    }
-    let mut answer = http::Response::new(Bytes::new());
-    *answer.status_mut() = response.status();
-    *answer.version_mut() = response.version();
-    *answer.headers_mut() = std::mem::take(response.headers_mut());
-    *answer.body_mut() = body.finish(answer.headers_mut()).map_err(refused)?;
-    Ok(answer)
 }
 
 /// Reads what reqwest tells, the one place that does.
@@ -482,12 +497,17 @@ fn failure(error: reqwest::Error) -> TransportError {
     TransportError::new(kind, sent).with_source(error)
 }
 
-#[async_trait]
 impl HttpTransport for HttpClient {
-    async fn send(
-        &self,
+    // As an `async fn` it would keep the request three times for as long as it runs, and there is
+    // one future for each call under way. The lifetimes are named as `async_trait` names them.
+    fn send<'life0, 'async_trait>(
+        &'life0 self,
         request: OutboundRequest,
-    ) -> Result<http::Response<Bytes>, TransportError> {
+    ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'async_trait>>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
         let OutboundRequest {
             request,
             timeout,
@@ -498,40 +518,41 @@ impl HttpTransport for HttpClient {
         let (mut parts, body) = request.into_parts();
         let Some((url, destination)) = self.guard.admit(&parts.uri, &mut parts.headers) else {
             tracing::debug!(method = %parts.method, "request refused: its address is not allowed");
-            return Err(TransportError::new(
-                TransportErrorKind::AddressRefused,
-                Sent::No,
-            ));
+            let refused = TransportError::new(TransportErrorKind::AddressRefused, Sent::No);
+            return Box::pin(ready(Err(refused)));
         };
         let method = parts.method.clone();
-        let outgoing = Outgoing {
-            method: parts.method,
-            url,
-            headers: parts.headers,
-            body,
-            longest_answer,
-            last_check,
-        };
-        let started = self.clock.monotonic();
-        let answer = self
-            .deliver(self.lane(lane), &destination, outgoing, started, timeout)
-            .await;
-        // Looks at the clock only if somebody listens.
-        let elapsed_ms = || {
-            let elapsed_ms = self.clock.monotonic().since(started).as_millis();
-            u64::try_from(elapsed_ms).unwrap_or(u64::MAX)
-        };
-        let host = &*destination.host;
-        match &answer {
-            Ok(answer) => {
-                let status = answer.status().as_u16();
-                tracing::debug!(%method, host, status, elapsed_ms = elapsed_ms(), "answered");
+        let lane = self.lane(lane);
+        let (request, reading) = outgoing(url, parts, body, longest_answer);
+        Box::pin(async move {
+            let started = self.clock.monotonic();
+            let host = &*destination.host;
+            let answer = match self.place(lane, host, started, timeout).await {
+                Ok(_) if last_check.is_some_and(|check| !check.may_go()) => {
+                    Err(TransportError::new(TransportErrorKind::TooLate, Sent::No))
+                }
+                Ok((_place, left)) => {
+                    let exchange = reading.exchange(lane.to(&destination).execute(request));
+                    self.in_time(pin!(exchange), started, timeout, left).await
+                }
+                Err(error) => Err(error),
+            };
+            // Looks at the clock only if somebody listens.
+            let elapsed_ms = || {
+                let elapsed_ms = self.clock.monotonic().since(started).as_millis();
+                u64::try_from(elapsed_ms).unwrap_or(u64::MAX)
+            };
+            match &answer {
+                Ok(answer) => {
+                    let status = answer.status().as_u16();
+                    tracing::debug!(%method, host, status, elapsed_ms = elapsed_ms(), "answered");
+                }
+                Err(error) => {
+                    let (kind, sent) = (error.kind(), error.sent());
+                    tracing::debug!(%method, host, ?kind, ?sent, elapsed_ms = elapsed_ms(), "no answer");
+                }
             }
-            Err(error) => {
-                let (kind, sent) = (error.kind(), error.sent());
-                tracing::debug!(%method, host, ?kind, ?sent, elapsed_ms = elapsed_ms(), "no answer");
-            }
-        }
-        answer
+            answer
+        })
     }
 }

@@ -1,8 +1,11 @@
 //! Where a request may go, decided before anything is looked up.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::header::{HOST, HeaderValue};
+use http::uri::Scheme;
 use http::{HeaderMap, Uri};
 use url::Url;
 
@@ -77,54 +80,117 @@ impl LoopbackOpening {
     }
 }
 
+/// So many destinations are remembered, less than 1 KiB each; then all are forgotten.
+const MANY: usize = 1024;
+/// A host name and a port. A longer authority is one that was written to be long.
+const LONGEST: usize = 253 + ":65535".len();
+
 /// A destination that passed.
 #[derive(Debug)]
 pub(crate) struct Destination {
     /// The host of the request.
     pub(crate) host: String,
+    /// What to connect to: a URL without path and query.
+    root: Url,
+    /// The `Host` header, if the way leads through an opening.
+    opened: Option<HeaderValue>,
+}
+
+impl Destination {
     /// Whether the way leads through an opening.
-    pub(crate) is_opened: bool,
+    pub(crate) const fn is_opened(&self) -> bool {
+        self.opened.is_some()
+    }
 }
 
 /// What may be reached besides port 443 of public hosts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Guard {
-    pub(crate) openings: Vec<LoopbackOpening>,
-    pub(crate) ports: Vec<u16>,
+    openings: Vec<LoopbackOpening>,
+    ports: Vec<u16>,
+    /// What passed, by the authority as it was written. What is refused is decided anew each time.
+    passed: Mutex<HashMap<Box<str>, Arc<Destination>>>,
 }
 
 impl Guard {
+    pub(crate) fn new(openings: Vec<LoopbackOpening>, ports: Vec<u16>) -> Self {
+        Self {
+            openings,
+            ports,
+            passed: Mutex::default(),
+        }
+    }
+
     /// Decides on the request's URL and sets the `Host` header; returns what to connect to, or `None`
     /// if it may not go there.
-    pub(crate) fn admit(&self, uri: &Uri, headers: &mut HeaderMap) -> Option<(Url, Destination)> {
+    pub(crate) fn admit(
+        &self,
+        uri: &Uri,
+        headers: &mut HeaderMap,
+    ) -> Option<(Url, Arc<Destination>)> {
+        if uri.scheme() != Some(&Scheme::HTTPS) {
+            return None;
+        }
+        let destination = self.destination(uri.authority()?.as_str())?;
+        match &destination.opened {
+            Some(host) => headers.insert(HOST, host.clone()),
+            // A caller's own Host header could name another tenant of the same server.
+            None => headers.remove(HOST),
+        };
+        // Neither can change what stands before the path.
+        let target = uri.path_and_query()?;
+        let mut url = destination.root.clone();
+        url.set_path(target.path());
+        url.set_query(target.query());
+        Some((url, destination))
+    }
+
+    /// The decision on `authority` depends on nothing else, so it is made once.
+    fn destination(&self, authority: &str) -> Option<Arc<Destination>> {
+        if let Some(known) = self.passed().get(authority) {
+            return Some(Arc::clone(known));
+        }
+        let decided = Arc::new(self.decide(authority)?);
+        if authority.len() <= LONGEST {
+            let mut passed = self.passed();
+            if passed.len() >= MANY {
+                passed.clear();
+            }
+            passed.insert(authority.into(), Arc::clone(&decided));
+        }
+        Some(decided)
+    }
+
+    fn decide(&self, authority: &str) -> Option<Destination> {
         // All decisions are made on the very value that is connected to, after normalisation.
-        let (scheme, authority) = (uri.scheme_str()?, uri.authority()?.as_str());
-        let text = [scheme, "://", authority, uri.path_and_query()?.as_str()].concat();
-        let mut url = Url::parse(&text).ok()?;
+        let url = Url::parse(&["https://", authority].concat()).ok()?;
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+            return None;
+        }
         // Only https, a name and no userinfo make an origin.
         let origin = Origin::of(&url).ok()?;
         if !is_host_name(origin.host()) {
             return None;
         }
-        // A caller's own Host header could name another tenant of the same server.
-        headers.remove(HOST);
         let opening = self.openings.iter().find(|it| it.origin == origin);
-        if let Some(opening) = opening {
-            headers.insert(HOST, opening.host.clone());
-            let mut opened = opening.root.clone();
-            opened.set_path(url.path());
-            opened.set_query(url.query());
-            url = opened;
-        } else if (origin.port() != 443 && !self.ports.contains(&origin.port()))
-            || is_local(origin.host())
-        {
-            return None;
-        }
-        let destination = Destination {
-            is_opened: opening.is_some(),
-            host: origin.into_host(),
+        let (root, opened) = match opening {
+            Some(opening) => (opening.root.clone(), Some(opening.host.clone())),
+            None if (origin.port() != 443 && !self.ports.contains(&origin.port()))
+                || is_local(origin.host()) =>
+            {
+                return None;
+            }
+            None => (url, None),
         };
-        Some((url, destination))
+        Some(Destination {
+            host: origin.into_host(),
+            root,
+            opened,
+        })
+    }
+
+    fn passed(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Destination>>> {
+        self.passed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -154,6 +220,8 @@ fn is_local(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn opening(address: &str) -> Result<LoopbackOpening> {
@@ -184,10 +252,7 @@ mod tests {
 
     #[test]
     fn only_the_port_of_the_scheme_or_an_allowed_one_passes() {
-        let guard = Guard {
-            ports: vec![8443],
-            ..Guard::default()
-        };
+        let guard = Guard::new(vec![], vec![8443]);
         let admit = |uri: &'static str| {
             guard
                 .admit(&Uri::from_static(uri), &mut HeaderMap::new())
@@ -204,24 +269,94 @@ mod tests {
 
     #[test]
     fn an_opened_request_keeps_the_real_host_and_path() {
-        let guard = Guard {
-            openings: vec![opening("127.0.0.1:4010").unwrap()],
-            ..Guard::default()
-        };
+        let guard = Guard::new(vec![opening("127.0.0.1:4010").unwrap()], vec![]);
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("other.example"));
         let uri = Uri::from_static("https://api.acme.example/a%2Fb?c=%20d");
         let (url, destination) = guard.admit(&uri, &mut headers).unwrap();
-        assert!(destination.is_opened);
+        assert!(destination.is_opened());
         assert_eq!(url.as_str(), "http://127.0.0.1:4010/a%2Fb?c=%20d");
         assert_eq!(headers[HOST], "api.acme.example");
         assert_eq!(headers.len(), 1);
         // Elsewhere the HTTP library writes the header, from the URL.
         let uri = Uri::from_static("https://www.acme.example/");
-        assert!(!guard.admit(&uri, &mut headers).unwrap().1.is_opened);
+        assert!(!guard.admit(&uri, &mut headers).unwrap().1.is_opened());
         assert!(headers.is_empty());
         // Another port is another origin.
         let uri = Uri::from_static("https://api.acme.example:4010/");
         assert!(guard.admit(&uri, &mut headers).is_none());
+    }
+
+    #[test]
+    fn what_stands_behind_a_host_is_no_part_of_an_authority() {
+        let guard = Guard::new(vec![], vec![]);
+        assert!(guard.decide("a.example").is_some());
+        // `Uri` ends an authority at each of them; the decision does not rely on that.
+        for text in ["a.example/x", "a.example?x", "a.example#x", "a.example\\x"] {
+            assert!(guard.decide(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_passed_is_remembered_as_it_was_written_and_never_more_than_so_many() {
+        let guard = Guard::new(vec![], vec![]);
+        let admit = |uri: &str| guard.admit(&uri.parse().unwrap(), &mut HeaderMap::new());
+        let (url, first) = admit("https://a.example/x?y").unwrap();
+        assert_eq!(url.as_str(), "https://a.example/x?y");
+        let (url, again) = admit("https://a.example/z").unwrap();
+        assert_eq!(url.as_str(), "https://a.example/z");
+        assert!(Arc::ptr_eq(&first, &again));
+        for refused in [
+            "http://a.example/",
+            "https://user@a.example/",
+            "https://a.example:444/",
+            "https://a.example./",
+            "https://127.0.0.1/",
+        ] {
+            for _ in 0..2 {
+                assert!(admit(refused).is_none(), "{refused}");
+            }
+        }
+        // The port counts, but it can be written without end.
+        let long = format!("https://a.example:{:0>1000}/", 443);
+        assert_eq!(admit(&long).unwrap().1.host, "a.example");
+        assert_eq!(guard.passed().len(), 1);
+        let mut most = 0;
+        for number in 0..3 * MANY {
+            admit(&format!("https://host-{number}.example/")).unwrap();
+            most = most.max(guard.passed().len());
+        }
+        assert_eq!(most, MANY);
+        // Who was forgotten is decided alike, and whoever is under way keeps what it has.
+        assert!(!Arc::ptr_eq(
+            &first,
+            &admit("https://a.example/").unwrap().1
+        ));
+        assert_eq!(first.host, "a.example");
+    }
+
+    proptest! {
+        /// The URL is put together from what was remembered and the request's path; it must be the
+        /// one that the whole text stands for.
+        #[test]
+        fn what_is_connected_to_is_what_the_whole_url_says(
+            authority in "[aA]\\.example|a\\.example:0?443|%61\\.example|[a-z0-9.:%@-]{1,12}\\.example",
+            path in "(/[!$&-;=@-Z_a-z~%]{0,6}|/\\.\\.?|/%2[eE]|//[a-z.]{0,9}){0,5}",
+            query in "(\\?[!$&-;=?@-Z_a-z~%']{0,9}){0,2}",
+        ) {
+            let text = format!("https://{authority}{path}{query}");
+            prop_assume!(text.parse::<Uri>().is_ok());
+            let uri: Uri = text.parse().unwrap();
+            let guard = Guard::new(vec![], vec![]);
+            let cold = guard.admit(&uri, &mut HeaderMap::new());
+            let warm = guard.admit(&uri, &mut HeaderMap::new());
+            prop_assert_eq!(cold.is_some(), warm.is_some());
+            if let (Some((cold, destination)), Some((warm, _))) = (cold, warm) {
+                let whole = Url::parse(&text).unwrap();
+                prop_assert_eq!(Some(&*destination.host), whole.host_str());
+                prop_assert_eq!(&cold, &whole);
+                prop_assert_eq!(&warm, &whole);
+            }
+        }
     }
 }

@@ -73,6 +73,16 @@ impl Origin {
     pub const fn port(&self) -> u16 {
         self.port
     }
+
+    /// Writes its text form to where it is built up.
+    pub(crate) fn write_to(&self, text: &mut impl fmt::Write) -> fmt::Result {
+        text.write_str("https://")?;
+        text.write_str(&self.host)?;
+        match self.port {
+            443 => Ok(()),
+            port => write!(text, ":{port}"),
+        }
+    }
 }
 
 fn invalid() -> InvalidName {
@@ -84,11 +94,7 @@ fn invalid() -> InvalidName {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.port == 443 {
-            write!(f, "https://{}", self.host)
-        } else {
-            write!(f, "https://{}:{}", self.host, self.port)
-        }
+        self.write_to(f)
     }
 }
 

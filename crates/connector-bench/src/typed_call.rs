@@ -1,0 +1,117 @@
+//! The call of P5, as a typed operation and as raw reqwest makes it.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector_core::api::{Endpoint, FixedToken, Repeat, Request, Response, Session};
+use connector_core::description::EndpointTemplate;
+use connector_core::http::limit::RateModel;
+use connector_core::http::{HttpClient, LoopbackOpening, Origin};
+use connector_core::{Description, GenericConnector, ProviderId};
+use futures_util::{StreamExt as _, stream};
+use serde::Deserialize;
+use tokio::runtime::Runtime;
+
+pub(crate) const IN_FLIGHT: usize = 32;
+pub(crate) const BODY: &str = r#"{"id":7,"title":"a short name"}"#;
+pub(crate) const USER_AGENT: &str = "acme-orders/1.0";
+/// That of our calls; whoever can have one gets the same.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What every call asks for, on the server at `address`.
+pub(crate) fn url(address: SocketAddr) -> String {
+    format!("http://{address}/things/7?fields=id%2Ctitle")
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Thing {
+    id: u64,
+    title: String,
+}
+
+impl Thing {
+    pub(crate) fn is_right(&self) -> bool {
+        self.id == 7 && !self.title.is_empty()
+    }
+}
+
+pub(crate) struct ReadThing;
+
+impl Endpoint for ReadThing {
+    type Output = Thing;
+    const NAME: &'static str = "ReadThing";
+    const REPEAT: Repeat = Repeat::Safe;
+
+    fn request(&self) -> connector_core::Result<Request> {
+        Ok(Request::get(["things", "7"])?.query("fields", "id,title"))
+    }
+
+    fn decode(response: &mut Response) -> connector_core::Result<Thing> {
+        response.json()
+    }
+}
+
+/// A session of a provider with a limit that never makes a call wait, and the transport below it;
+/// both lead to the server at `address`.
+pub(crate) fn session(address: SocketAddr) -> Result<(Session, Arc<HttpClient>), Box<dyn Error>> {
+    let origin = Origin::parse("https://api.acme.example")?;
+    let transport = HttpClient::builder()
+        .with_opening(LoopbackOpening::new(origin.clone(), address)?)
+        .with_user_agent(USER_AGENT)
+        .build()?;
+    let transport = Arc::new(transport);
+    let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
+    description.api = vec![EndpointTemplate::new("https://api.acme.example")];
+    description.rate = Some(RateModel::Bucket {
+        capacity: 1_000_000_000,
+        per_second: 1e9,
+    });
+    let session = Session::fixed(
+        &GenericConnector::new(description)?,
+        FixedToken::new(origin, "token"),
+        Arc::<HttpClient>::clone(&transport),
+    );
+    Ok((session, transport))
+}
+
+/// A client with the same headers and the same deadline.
+pub(crate) fn reqwest_client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .user_agent(USER_AGENT)
+        .timeout(DEADLINE)
+        .build()
+}
+
+/// The call as raw reqwest makes it; whether it went well.
+pub(crate) async fn with_reqwest(client: &reqwest::Client, url: &str) -> bool {
+    let answer = client
+        .get(url)
+        .header("authorization", "Bearer token")
+        .header("accept", "application/json")
+        .header("accept-encoding", "gzip")
+        .send()
+        .await;
+    let Ok(answer) = answer else { return false };
+    answer.bytes().await.is_ok_and(|body| is_thing(&body))
+}
+
+/// Whether `body` is what every call asks for.
+pub(crate) fn is_thing(body: &[u8]) -> bool {
+    serde_json::from_slice::<Thing>(body).is_ok_and(|thing| thing.is_right())
+}
+
+/// So many calls on the thread of `runtime`, [`IN_FLIGHT`] at once; how many went wrong.
+pub(crate) fn calls<F: Future<Output = bool>>(
+    runtime: &Runtime,
+    count: u32,
+    one: impl Fn() -> F,
+) -> usize {
+    let failed = stream::iter(0..count)
+        .map(|_| one())
+        .buffer_unordered(IN_FLIGHT)
+        .filter(|good| std::future::ready(!good));
+    runtime.block_on(failed.count())
+}
