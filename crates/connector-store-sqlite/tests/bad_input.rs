@@ -115,13 +115,16 @@ async fn a_database_of_another_program_is_refused_and_left_alone() {
     let statements = [
         "CREATE TABLE notes (text TEXT)",
         "PRAGMA application_id = 7",
+        // This store's own, without a version.
+        "PRAGMA application_id = 0x43584442",
+        "PRAGMA application_id = 0x43584442; PRAGMA user_version = -1",
         "PRAGMA user_version = 2",
     ];
     for (number, statement) in statements.into_iter().enumerate() {
         let directory = artefacts::directory("sqlite").unwrap();
         let path = directory.path().join(format!("other{number}.db"));
         let mut other = raw(&path).await;
-        sqlx::query(statement).execute(&mut other).await.unwrap();
+        sqlx::raw_sql(statement).execute(&mut other).await.unwrap();
         other.close().await.unwrap();
         let before = std::fs::read(&path).unwrap();
         let error = refusal(&path).await;

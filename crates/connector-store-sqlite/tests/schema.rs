@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use connector_core::ErrorKind;
 use connector_core::store::{Effects, PutOutcome, TokenStore, WorkKind};
-use connector_store_sqlite::SqliteStore;
+use connector_store_sqlite::{Migration, SqliteStore};
 use connector_testkit::StoreFixture;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -69,6 +69,26 @@ fn migrations_can_be_printed() {
     }
     assert!(steps[0].sql().contains("STRICT"));
     assert_eq!((steps[0].version(), steps[0].name()), (1, "connections"));
+    let versions = steps.iter().map(Migration::version);
+    assert!(versions.eq(1..=2), "without gaps");
+}
+
+#[tokio::test]
+async fn the_books_hold_the_digest_of_every_step() {
+    let fixture = filled().await;
+    let mut connection = raw(&fixture).await;
+    let books = sqlx::query("SELECT checksum FROM migrations ORDER BY version");
+    let books = books.fetch_all(&mut connection).await.unwrap();
+    let kept: Vec<String> = books.iter().map(|row| row.get(0)).collect();
+    let digests: Vec<String> = SqliteStore::migrations()
+        .iter()
+        .map(|step| {
+            let digest = ring::digest::digest(&ring::digest::SHA256, step.sql().as_bytes());
+            let bytes = digest.as_ref().iter();
+            bytes.map(|byte| format!("{byte:02x}")).collect()
+        })
+        .collect();
+    assert_eq!(kept, digests);
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use connector_core::store::{
     FailOutcome, Filter, Patch, PutGrant, PutOutcome, UpdateOutcome, Verdict, WorkKind,
 };
 use connector_core::{
-    Account, AppKey, ErrorKind, Generation, GrantNumber, ProviderId, ReauthorizationReason, Status,
+    Account, AppKey, ErrorKind, Fence, Generation, GrantNumber, ProviderId, ReauthorizationReason,
+    Status,
 };
 
 use super::reading::deactivate;
@@ -178,15 +179,29 @@ pub(in crate::store) async fn a_grant_whose_numbers_do_not_follow_is_refused<F: 
     refused(wrong, "a first generation that is not the first").await;
     assert_eq!(done(store.load(&key(1)).await), None);
 
-    let before = connect(&store, &key(1), "shop-1").await;
-    let next = next_grant(&before.connection, before.connection.fence.next(), "next");
+    let first = connect(&store, &key(1), "shop-1").await;
+    let claim = claimed(&store, &key(1), 1).await;
+    let before = loaded(&store, &key(1)).await;
+    let next = next_grant(&before.connection, claim.fence, "next");
+    // One number is wrong at a time: each is looked at.
     for (grant, generation) in [(1, 2), (3, 2), (2, 1), (2, 3)] {
         let mut wrong = next.clone();
         wrong.grant = GrantNumber::new(grant);
         wrong.generation = Generation::new(generation);
         refused(wrong, &format!("grant {grant}, generation {generation}")).await;
     }
+    for (fence, what) in [
+        (Fence::default(), "no fence"),
+        (first.connection.fence, "the fence of the first grant"),
+        (claim.fence.next(), "a fence of no claim"),
+    ] {
+        let mut wrong = next.clone();
+        wrong.fence = fence;
+        refused(wrong, what).await;
+    }
     assert_eq!(loaded(&store, &key(1)).await, before);
+    let outcome = done(store.put_grant(next, Effects::none()).await);
+    assert_eq!(outcome, PutOutcome::Stored);
 }
 
 pub(in crate::store) async fn a_grant_for_another_account_is_refused<F: StoreFixture>(fixture: &F) {
