@@ -77,6 +77,8 @@ const REFUSED: Fault = Fault::DeadGrant {
     reason: ReauthorizationReason::GrantRevoked,
 };
 
+const BUSY: Fault = Fault::Transient { after: None };
+
 /// A flight over generation 5, as far as the inputs take it, and what it asked for last.
 struct Flight {
     machine: Machine,
@@ -851,6 +853,137 @@ fn a_connection_that_ends_stops_what_was_not_sent() {
     assert!(sent.last.is_empty(), "the answer is still dealt with");
     let kept = sent.then(pair(true, false));
     assert!(matches!(kept.asked(), Action::Commit { .. }));
+}
+
+/// A pair came, and a backup was restored over its commit: it is to be written back.
+fn writing_back(found: Row) -> Flight {
+    Flight::sent(RotationClass::Strict, Reason::Mandatory)
+        .then(pair(true, false))
+        .then(Input::Committed(Committed::Pending))
+        .then(Input::Loaded(Some(found)))
+}
+
+#[test]
+fn a_pair_in_hand_is_what_this_process_knows_to_be_the_newest() {
+    // The store is where it was before the exchange: older than the pair, not than the start.
+    let flight = writing_back(row(5));
+    let seen = Action::Report(Report::RestoredBackup {
+        seen: Generation::new(6),
+        found: Generation::new(5),
+    });
+    assert_eq!(flight.last[0], seen);
+    assert!(matches!(flight.asked(), Action::Claim { .. }));
+}
+
+#[test]
+fn a_connection_that_ends_while_a_pair_is_written_back_is_not_the_end_of_the_pair() {
+    let ended = Input::Claimed(Claimed::Ended);
+    let flight = writing_back(row(2)).then(ended.clone());
+    assert_eq!(*flight.asked(), Action::Load);
+    let flight = flight.then(Input::Loaded(None));
+    assert!(matches!(flight.asked(), Action::Revoke { .. }));
+    // Nor is it while somebody else's claim is waited for.
+    let held = Input::Claimed(Claimed::Held { left: secs(50) });
+    let waiting = writing_back(row(2)).then(held).then(Input::GrantEnded);
+    assert!(waiting.last.is_empty());
+    assert!(waiting.machine.holds_a_pair());
+    let nothing_in_hand = Flight::new(SHOP, Reason::Mandatory)
+        .then(Input::Loaded(Some(row(5))))
+        .then(ended);
+    assert_eq!(nothing_in_hand.outcome(), Outcome::Ended);
+}
+
+/// What is waited for each time that the store does not answer, until it is given up or 20 times.
+fn outage(mut flight: Flight) -> (Vec<Duration>, Vec<Outcome>, Flight) {
+    let (mut pauses, mut answers) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        flight = flight.then(Input::StoreUnavailable);
+        answers.extend(flight.last.iter().filter_map(|action| match action {
+            Action::Answer(outcome) => Some(*outcome),
+            _ => None,
+        }));
+        let Action::Wait { limit, .. } = flight.asked() else {
+            break;
+        };
+        pauses.push(*limit);
+        flight = flight.then(Input::TimerFired);
+    }
+    (pauses, answers, flight)
+}
+
+#[test]
+fn a_store_that_is_away_is_asked_with_growing_pauses() {
+    let doubling = [250, 500, 1000, 2000].map(Duration::from_millis);
+    let loading = Flight::new(SHOP, Reason::Mandatory);
+    let (pauses, answers, flight) = outage(loading);
+    assert_eq!((pauses.as_slice(), answers), (&doubling[..], vec![]));
+    assert_eq!(flight.outcome(), Outcome::StoreUnavailable);
+    // What failed is told as that, also if it could not be recorded.
+    let failing = Flight::sent(SHOP, Reason::Mandatory).then(failed(BUSY, Sent::No));
+    let (pauses, answers, flight) = outage(failing);
+    assert_eq!((pauses.as_slice(), answers), (&doubling[..], vec![]));
+    assert!(matches!(flight.outcome(), Outcome::KeepServing { .. }));
+    let unheard = Flight::sent(SHOP, Reason::Mandatory).then(failed(BUSY, Sent::Maybe));
+    let (_, answers, flight) = outage(unheard);
+    assert_eq!(answers, []);
+    assert!(matches!(flight.outcome(), Outcome::Unresolved { .. }));
+}
+
+#[test]
+fn what_would_be_lost_is_not_given_up_while_the_store_is_away() {
+    let late = |found| {
+        Flight::sent(SHOP, Reason::Mandatory)
+            .then(pair(true, false))
+            .then(found)
+    };
+    // A pair in hand, before it is known where it belongs.
+    let (pauses, answers, _) = outage(late(Input::Committed(Committed::Ended)));
+    assert_eq!((pauses.len(), answers), (20, vec![]));
+    assert_eq!(pauses[19], secs(4));
+    // A backup that gets back what this process has in its cache.
+    let restoring =
+        Flight::new(RotationClass::Strict, Reason::Mandatory).then(Input::Loaded(Some(row(4))));
+    assert!(!restoring.machine.holds_a_pair());
+    let (pauses, answers, _) = outage(restoring);
+    assert_eq!(pauses.len(), 20);
+    assert_eq!(
+        answers,
+        [Outcome::StoreUnavailable],
+        "callers are told once"
+    );
+}
+
+#[test]
+fn a_lost_answer_is_waited_for_once_and_only_by_who_has_no_token() {
+    let lost = |reason, left| {
+        let granted = Input::Claimed(Claimed::Granted {
+            fence: Fence::new(4),
+            left: secs(left),
+            row: row(5),
+            superseded: false,
+        });
+        Flight::new(SHOP, reason)
+            .then(Input::Loaded(Some(row(5))))
+            .then(granted)
+            .then(IN_TIME)
+            .then(failed(BUSY, Sent::Maybe))
+            .then(Input::Recorded(Recorded::Applied))
+    };
+    for (reason, left) in [(Reason::Advisory, 10), (Reason::Mandatory, 60)] {
+        let flight = lost(reason, left);
+        let outcome = flight.outcome();
+        assert!(matches!(outcome, Outcome::Unresolved { .. }), "{reason:?}");
+    }
+    let flight = lost(Reason::Mandatory, 10);
+    assert!(matches!(flight.asked(), Action::Wait { .. }));
+    let again = flight
+        .then(Input::TimerFired)
+        .then(Input::Loaded(Some(row(5))))
+        .then(granted(row(5), false))
+        .then(IN_TIME)
+        .then(failed(BUSY, Sent::Maybe))
+        .then(Input::Recorded(Recorded::Applied));
+    assert!(matches!(again.outcome(), Outcome::Unresolved { .. }));
 }
 
 #[test]

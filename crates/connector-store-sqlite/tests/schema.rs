@@ -85,7 +85,7 @@ async fn the_books_hold_the_digest_of_every_step() {
         .map(|step| {
             let digest = ring::digest::digest(&ring::digest::SHA256, step.sql().as_bytes());
             let bytes = digest.as_ref().iter();
-            bytes.map(|byte| format!("{byte:02x}")).collect()
+            bytes.fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
         })
         .collect();
     assert_eq!(kept, digests);

@@ -1,6 +1,7 @@
 //! `cargo xtask check`: gates that need no test, one line each.
 
 use std::process::{Command, ExitCode};
+use std::{fs, io};
 
 use crate::process::{cargo, finish};
 use crate::workspace::Workspace;
@@ -187,11 +188,23 @@ fn package(workspace: &Workspace) -> Result<Outcome> {
         .published()
         .map(|package| package.name.as_str())
         .collect();
-    let mut arguments = vec!["package", "--allow-dirty", "--quiet", "--all-features"];
+    // Cargo unpacks the packages once for each directory, version by version, and afterwards builds from
+    // what lies there: after a change the old ones. So each run has a directory of its own.
+    let name = format!("package-{}", std::process::id());
+    let target = workspace.target_directory().join(name);
+    let mut package = cargo(
+        workspace.root(),
+        &["package", "--allow-dirty", "--quiet", "--all-features"],
+    );
+    package.arg("--target-dir").arg(&target);
     for name in &names {
-        arguments.extend(["--package", name]);
+        package.args(["--package", name]);
     }
-    command(cargo(workspace.root(), &arguments), &names.join(", "))
+    let outcome = command(package, &names.join(", "));
+    match fs::remove_dir_all(&target) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => outcome,
+    }
 }
 
 #[expect(
