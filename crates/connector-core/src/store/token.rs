@@ -672,8 +672,9 @@ pub trait TokenStore: Upkeep {
     ///   (`an_end_at_a_moved_generation_is_refused`).
     /// * Deactivated, the record stays; forgotten, it is gone, and its account can be connected
     ///   under a new id (`a_forgotten_connection_is_gone`).
-    /// * A repeated or late call still queues its revocations once each
-    ///   (`revocations_are_queued_once`); for a connection that never was it is `Missing`.
+    /// * A repeated or late call still queues its revocations once each, and applies its effects if
+    ///   it queued one (`revocations_are_queued_once`); for a connection that never was it is
+    ///   `Missing`.
     ///
     /// # Errors
     /// [`ErrorKind::StoreUnavailable`]: repeat it.

@@ -158,12 +158,16 @@ pub(in crate::store) async fn revocations_are_queued_once<F: StoreFixture>(fixtu
     let ended = store.end(&key, request(vec![first.clone()]), Effects::none());
     assert_eq!(done(ended.await), EndOutcome::Ended);
     assert_eq!(queued().await, ["first"]);
-    let repeated = store.end(&key, request(vec![first.clone()]), Effects::none());
+    let work = || Effects::none().with_work(WorkKind::Revocation, seconds(0));
+    let repeated = store.end(&key, request(vec![first.clone()]), work());
     assert_eq!(done(repeated.await), EndOutcome::AlreadyEnded);
     assert_eq!(queued().await, ["first"]);
-    let after = store.end(&key, request(vec![first, late.clone()]), Effects::none());
+    assert_eq!(due(&store).await, [], "nothing was queued");
+    // What is queued late needs the work that carries it out.
+    let after = store.end(&key, request(vec![late.clone(), first]), work());
     assert_eq!(done(after.await), EndOutcome::AlreadyEnded);
     assert_eq!(queued().await, ["first", "late"]);
+    assert_eq!(due(&store).await, [(key.clone(), WorkKind::Revocation)]);
 
     let never = crate::store::samples::key(2);
     let missing = store.end(&never, request(vec![late]), Effects::none());
