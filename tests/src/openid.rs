@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use connector_core::description::{
-    AuthorizationEndpoint, EndpointTemplate, IdentityEndpoint, RevocationEndpoint, RevocationReach,
+    AuthorizationEndpoint, EndpointTemplate, IdentityRule, RevocationEndpoint, RevocationReach,
     TokenEndpoint,
 };
 use connector_core::http::{HttpClient, Origin};
@@ -164,7 +164,7 @@ impl OpenId {
         description.authorization = Some(authorization);
         description.token = Some(TokenEndpoint::new(at("/token")));
         description.revocation = Some(revocation);
-        description.identity = Some(IdentityEndpoint::new(at("/me"), "/sub"));
+        description.identity = Some(IdentityRule::endpoint(at("/me"), "/sub"));
         description.scopes.default = vec!["openid".to_owned(), "offline_access".to_owned()];
         description.rotation = RotationClass::Strict;
         description
@@ -175,7 +175,7 @@ impl OpenId {
     /// # Errors
     /// None that a test can cause.
     pub fn app(&self) -> io::Result<App> {
-        let redirect_uri = Url::parse(REDIRECT_URI).map_err(io::Error::other)?;
+        let redirect_uri = REDIRECT_URI.parse().map_err(io::Error::other)?;
         Ok(App::new(CLIENT_ID)
             .with_client_secret(self.client_secret.clone())
             .with_redirect_uri(redirect_uri))

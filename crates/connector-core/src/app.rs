@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
-use url::Url;
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
 
 use crate::account::TenantId;
 use crate::error::{Error, ErrorKind, Result};
-use crate::name::name;
+use crate::name::{InvalidName, name};
 use crate::provider::ProviderId;
 
 name! {
@@ -26,6 +28,108 @@ impl Default for AppKey {
     }
 }
 
+/// A redirect URI (RFC 6749 section 3.1.2), kept and sent byte for byte as it is registered.
+///
+/// Providers compare redirect URIs as texts, so that `https://app.example` and
+/// `https://app.example/` are different ones.
+///
+/// ```
+/// use connector_core::RedirectUri;
+/// let uri: RedirectUri = "https://app.example".parse()?;
+/// assert_eq!(uri.as_str(), "https://app.example");
+/// assert!("http://app.example/callback".parse::<RedirectUri>().is_err());
+/// assert!("http://127.0.0.1:3000/callback".parse::<RedirectUri>().is_ok());
+/// # Ok::<(), connector_core::InvalidName>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct RedirectUri {
+    text: String,
+    url: Url,
+}
+
+impl RedirectUri {
+    /// The longest redirect URI, in bytes.
+    const LONGEST: usize = 2048;
+
+    /// The exact text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The parsed URL, for its host and path. Its text may differ from the registered one.
+    #[must_use]
+    pub const fn url(&self) -> &Url {
+        &self.url
+    }
+}
+
+impl FromStr for RedirectUri {
+    type Err = InvalidName;
+
+    /// Accepts an https URL, or an http URL of the loopback interface (`localhost`, `127.0.0.1`,
+    /// `[::1]`; RFC 8252 section 7.3), without userinfo and fragment (RFC 6749 section 3.1.2).
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let invalid = || InvalidName::Form {
+            what: "redirect URI",
+            form: "an https URL, or an http URL of localhost, without user, password and fragment",
+        };
+        let printable = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'\\');
+        if text.len() > Self::LONGEST || !text.bytes().all(printable) {
+            return Err(invalid());
+        }
+        let url = Url::parse(text).map_err(|_| invalid())?;
+        let is_loopback = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        let is_named = matches!(url.host(), Some(Host::Domain(_)));
+        let allowed = match url.scheme() {
+            "https" => is_named || is_loopback,
+            "http" => is_loopback,
+            _ => false,
+        };
+        let bare = url.username().is_empty() && url.password().is_none();
+        if allowed && bare && url.fragment().is_none() {
+            Ok(Self {
+                text: text.to_owned(),
+                url,
+            })
+        } else {
+            Err(invalid())
+        }
+    }
+}
+
+impl TryFrom<String> for RedirectUri {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl From<RedirectUri> for String {
+    fn from(uri: RedirectUri) -> Self {
+        uri.text
+    }
+}
+
+impl fmt::Display for RedirectUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for RedirectUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RedirectUri({:?})", self.text)
+    }
+}
+
 /// One registration at a provider: the client id, its secrets and what was agreed with it.
 ///
 /// Secrets can be replaced while the service runs: an [`AppSource`] hands out the new `App`.
@@ -33,7 +137,7 @@ impl Default for AppKey {
 pub struct App {
     client_id: String,
     client_secrets: Vec<SecretString>,
-    redirect_uri: Option<Url>,
+    redirect_uri: Option<RedirectUri>,
     scopes: Vec<String>,
     webhook_secrets: Vec<SecretString>,
     extra: BTreeMap<String, SecretString>,
@@ -61,9 +165,10 @@ impl App {
         self
     }
 
-    /// Sets where the provider sends the browser back to (RFC 6749 section 3.1.2).
+    /// Sets where the provider sends the browser back to (RFC 6749 section 3.1.2), exactly as it is
+    /// registered there.
     #[must_use]
-    pub fn with_redirect_uri(mut self, redirect_uri: Url) -> Self {
+    pub fn with_redirect_uri(mut self, redirect_uri: RedirectUri) -> Self {
         self.redirect_uri = Some(redirect_uri);
         self
     }
@@ -109,7 +214,7 @@ impl App {
 
     /// Where the provider sends the browser back to.
     #[must_use]
-    pub fn redirect_uri(&self) -> Option<&Url> {
+    pub fn redirect_uri(&self) -> Option<&RedirectUri> {
         self.redirect_uri.as_ref()
     }
 
@@ -137,7 +242,7 @@ impl fmt::Debug for App {
         f.debug_struct("App")
             .field("client_id", &self.client_id)
             .field("client_secrets", &self.client_secrets.len())
-            .field("redirect_uri", &self.redirect_uri.as_ref().map(Url::as_str))
+            .field("redirect_uri", &self.redirect_uri)
             .field("scopes", &self.scopes)
             .field("webhook_secrets", &self.webhook_secrets.len())
             .field("extra", &self.extra.keys())
@@ -226,5 +331,44 @@ impl AppSource for FixedApps {
                 )
                 .with_provider(provider.as_str().to_owned())
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_uri_is_kept_byte_for_byte_and_other_texts_are_refused() {
+        for good in [
+            "https://app.example",
+            "https://app.example/",
+            "https://App.Example:443/Callback?x=%20'&y=+",
+            "http://localhost:3000/callback",
+            "http://127.0.0.1/callback",
+            "http://[::1]:8080/",
+        ] {
+            let uri: RedirectUri = good.parse().unwrap();
+            assert_eq!(uri.as_str(), good);
+            let json = serde_json::to_string(&uri).unwrap();
+            assert_eq!(serde_json::from_str::<RedirectUri>(&json).unwrap(), uri);
+        }
+        for bad in [
+            "",
+            "app.example",
+            "/callback",
+            "http://app.example/",
+            "https://user@app.example/",
+            "https://:secret@app.example/",
+            "https://app.example/#fragment",
+            "https://10.0.0.1/",
+            "https://app.example/a b",
+            "https://app.example/\n",
+            "javascript:alert(1)",
+            "myapp://callback",
+            &format!("https://app.example/{}", "a".repeat(RedirectUri::LONGEST)),
+        ] {
+            assert!(bad.parse::<RedirectUri>().is_err(), "{bad}");
+        }
     }
 }

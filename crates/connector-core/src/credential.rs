@@ -6,10 +6,13 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use crate::account::{Account, AccountKey};
 use crate::cipher::Plaintext;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Origin;
+use crate::metadata::Metadata;
+use crate::oauth::Identity;
 
 /// What a credential is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,6 +46,7 @@ pub struct Credential {
     expires_at: Option<Timestamp>,
     refresh_expires_at: Option<Timestamp>,
     extra: BTreeMap<String, SecretString>,
+    identity: Option<Identity>,
 }
 
 impl Credential {
@@ -67,7 +71,22 @@ impl Credential {
             expires_at: None,
             refresh_expires_at: None,
             extra: BTreeMap::new(),
+            identity: None,
         }
+    }
+
+    /// A credential of `kind` that has no access token yet, for `origin` only: a pasted refresh
+    /// token, a key file. Add what it is renewed with ([`Credential::with_refresh_token`],
+    /// [`Credential::with_extra`]); adopting it renews it first, then identifies it, then stores it.
+    #[must_use]
+    pub fn unissued(kind: CredentialKind, origin: Origin, now: Timestamp) -> Self {
+        Self::new(kind, origin, String::new(), now).with_expiry(now)
+    }
+
+    /// True if the credential has an access token, a key or a URL to call with.
+    #[must_use]
+    pub fn is_issued(&self) -> bool {
+        !self.secret.expose_secret().is_empty()
     }
 
     /// Sets the account's own host, for providers whose accounts have one. Its token and revocation
@@ -120,7 +139,21 @@ impl Credential {
         self
     }
 
-    /// What it is.
+    /// Sets the account that the credential leads to, with the facts that came with it. Sealed with
+    /// the credential, so that a row's account can be compared with it.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// The account that the credential leads to, once it was identified.
+    #[must_use]
+    pub const fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// The kind of credential.
     #[must_use]
     pub const fn kind(&self) -> CredentialKind {
         self.kind
@@ -217,6 +250,13 @@ impl Credential {
                 .iter()
                 .map(|(k, v)| (k.as_str(), v.expose_secret()))
                 .collect(),
+            identity: self.identity.as_ref().map(|identity| SealedIdentityRef {
+                account: &identity.account.key,
+                host: identity.account.host.as_deref(),
+                asserted: identity.account.asserted,
+                label: identity.account.label.as_deref(),
+                metadata: &identity.metadata,
+            }),
         };
         // Reserved at once: a buffer that grows leaves copies of the secret behind. JSON escapes
         // lengthen a byte to six at most.
@@ -272,6 +312,15 @@ impl Credential {
             expires_at: payload.expires_at,
             refresh_expires_at: payload.refresh_expires_at,
             extra: payload.extra,
+            identity: payload.identity.map(|sealed| {
+                let account = Account {
+                    key: sealed.account,
+                    host: sealed.host,
+                    asserted: sealed.asserted,
+                    label: sealed.label,
+                };
+                Identity::new(account).with_metadata(sealed.metadata)
+            }),
         })
     }
 }
@@ -289,6 +338,7 @@ impl fmt::Debug for Credential {
             .field("expires_at", &self.expires_at)
             .field("refresh_expires_at", &self.refresh_expires_at)
             .field("extra", &self.extra.keys())
+            .field("identity", &self.identity)
             .finish_non_exhaustive()
     }
 }
@@ -314,6 +364,34 @@ struct PayloadRef<'a> {
     refresh_expires_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     extra: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<SealedIdentityRef<'a>>,
+}
+
+#[derive(Serialize)]
+struct SealedIdentityRef<'a> {
+    account: &'a AccountKey,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    asserted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<&'a str>,
+    #[serde(skip_serializing_if = "Metadata::is_empty")]
+    metadata: &'a Metadata,
+}
+
+#[derive(Deserialize)]
+struct SealedIdentity {
+    account: AccountKey,
+    #[serde(default)]
+    host: Option<String>,
+    #[serde(default)]
+    asserted: bool,
+    #[serde(default)]
+    label: Option<String>,
+    #[serde(default)]
+    metadata: Metadata,
 }
 
 impl PayloadRef<'_> {
@@ -356,6 +434,8 @@ struct Payload {
     refresh_expires_at: Option<Timestamp>,
     #[serde(default)]
     extra: BTreeMap<String, SecretString>,
+    #[serde(default)]
+    identity: Option<SealedIdentity>,
 }
 
 #[cfg(test)]
@@ -407,6 +487,23 @@ mod tests {
         );
         assert_eq!(read.scopes(), ["read_products"]);
         assert_eq!(read.expires_at(), credential().expires_at());
+        assert_eq!(read.identity(), None);
+        let mut metadata = Metadata::new();
+        metadata.insert("plan", "free").unwrap();
+        let account = Account::asserted(AccountKey::new("A1").unwrap()).with_label("Acme");
+        let identity = Identity::new(account).with_metadata(metadata);
+        let identified = credential().with_identity(identity.clone());
+        let read = Credential::from_plaintext(&identified.to_plaintext().unwrap()).unwrap();
+        assert_eq!(read.identity(), Some(&identity));
+    }
+
+    #[test]
+    fn a_credential_without_an_access_token_is_not_issued() {
+        let origin = Origin::parse("https://api.acme.example").unwrap();
+        let pasted = Credential::unissued(CredentialKind::OAuth, origin, Timestamp::UNIX_EPOCH)
+            .with_refresh_token("refresh-example");
+        assert!(!pasted.is_issued());
+        assert!(credential().is_issued());
     }
 
     #[test]

@@ -157,6 +157,8 @@ struct Inner {
     message: Cow<'static, str>,
     provider: Option<Cow<'static, str>>,
     request_id: Option<String>,
+    status: Option<u16>,
+    code: Option<String>,
     reauthorization: Option<ReauthorizationReason>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -177,6 +179,8 @@ impl Error {
             message: message.into(),
             provider: None,
             request_id: None,
+            status: None,
+            code: None,
             reauthorization: None,
             source: None,
         }))
@@ -209,6 +213,20 @@ impl Error {
     #[must_use]
     pub fn with_request_id(mut self, request_id: impl Into<String>) -> Self {
         self.0.request_id = Some(request_id.into());
+        self
+    }
+
+    /// Adds the HTTP status of the provider's response.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.0.status = Some(status);
+        self
+    }
+
+    /// Adds the provider's machine-readable error code. It must be bounded and printable.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<String>) -> Self {
+        self.0.code = Some(code.into());
         self
     }
 
@@ -268,6 +286,18 @@ impl Error {
         self.0.request_id.as_deref()
     }
 
+    /// The HTTP status of the provider's response.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.0.status
+    }
+
+    /// The provider's machine-readable error code.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
+    }
+
     /// The error and its causes in one line, for a log that only operators read.
     #[must_use]
     pub fn report(&self) -> String {
@@ -291,6 +321,9 @@ impl fmt::Display for Error {
         write!(f, "{}: {}", self.0.operation, self.0.message)?;
         if let Some(provider) = &self.0.provider {
             write!(f, " (provider {provider}")?;
+            if let Some(code) = &self.0.code {
+                write!(f, ", code {code}")?;
+            }
             if let Some(id) = &self.0.request_id {
                 write!(f, ", request {id}")?;
             }
@@ -309,6 +342,8 @@ impl fmt::Debug for Error {
             .field("message", &self.0.message)
             .field("provider", &self.0.provider)
             .field("request_id", &self.0.request_id)
+            .field("status", &self.0.status)
+            .field("code", &self.0.code)
             .field("reauthorization", &self.0.reauthorization)
             .field("source", &self.0.source)
             .finish()

@@ -7,6 +7,7 @@ use crate::app::AppKey;
 use crate::clock::Timestamp;
 use crate::connection::{ConnectionId, ConnectionKey, Generation, Status};
 use crate::context::RequestContext;
+use crate::description::RevocationReach;
 use crate::provider::ProviderId;
 
 /// Something that happened. Stored as JSON; a reader that does not know a kind gets
@@ -29,6 +30,9 @@ pub enum Event {
     ConnectFailed {
         /// The stable name of the reason.
         reason: String,
+        /// The provider's error code, if it sent one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
     },
     /// The account's owner said no.
     ConsentDenied,
@@ -59,8 +63,12 @@ pub enum Event {
         /// True when its record was removed as well.
         forgotten: bool,
     },
-    /// The provider confirmed that a grant is revoked.
-    Revoked,
+    /// The provider confirmed a revocation.
+    Revoked {
+        /// The extent of the revocation.
+        #[serde(default)]
+        reach: RevocationReach,
+    },
     /// A grant that was to be revoked at the provider was left alone.
     RevocationSkipped {
         /// The stable name of the reason: `shared` if that would have ended a living connection,

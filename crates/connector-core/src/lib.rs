@@ -41,7 +41,7 @@ pub mod webhook;
 
 pub use self::access_token::{AccessToken, Deadlines, IssuedToken, Phase, TokenSlot};
 pub use self::account::{Account, AccountKey, AccountRef, TenantId};
-pub use self::app::{App, AppKey, AppSource, FixedApps};
+pub use self::app::{App, AppKey, AppSource, FixedApps, RedirectUri};
 pub use self::connection::{
     Check, Connection, ConnectionId, ConnectionKey, DegradedReason, Fence, Generation, GrantNumber,
     ReauthorizationReason, Status, TimeLeft, Version,

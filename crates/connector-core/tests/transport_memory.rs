@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use connector_core::clock::{Clock, SystemClock};
-use connector_core::description::{EndpointTemplate, IdentityEndpoint, TokenEndpoint};
+use connector_core::description::{EndpointTemplate, IdentityRule, TokenEndpoint};
 use connector_core::http::{
     HttpTransport, Lane, Origin, OutboundRequest, Sent, TransportErrorKind,
 };
@@ -147,7 +147,7 @@ async fn deep_json() -> usize {
     let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
     description.api = vec![at("")];
     description.token = Some(TokenEndpoint::new(at("/token")));
-    description.identity = Some(IdentityEndpoint::new(at("/me"), "/id"));
+    description.identity = Some(IdentityRule::endpoint(at("/me"), "/id"));
     let connector = GenericConnector::new(description).unwrap();
     let app = App::new("app").with_client_secret("secret");
     let clock = SystemClock::new();

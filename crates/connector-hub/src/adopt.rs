@@ -5,16 +5,20 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use connector_core::http::Origin as HttpOrigin;
+use connector_core::http::Origin;
+use connector_core::oauth::{ExchangeClass, ExchangeError, random_token};
+use connector_core::store::StateKey;
 use connector_core::{
-    Actor, AppKey, ConnectionId, Connector, CorrelationId, Credential, CredentialKind, Error,
-    ErrorKind, ProviderId, Result, TenantId,
+    Actor, AppKey, ConnectionId, Connector, Context, CorrelationId, Credential, CredentialKind,
+    Error, ErrorKind, ProviderId, Result, TenantId,
 };
+use secrecy::ExposeSecret;
 
 use crate::authorize::{correlation, requested, required};
-use crate::connect::{Connected, Origin, Setback, outliving};
-use crate::flow::{ADOPT, Purpose};
+use crate::connect::{ConnectFailure, Connected, Source, outliving};
+use crate::flow::{ADOPT, Answer, Purpose};
 use crate::hub::{Hub, Inner};
+use crate::token::renewal;
 
 impl Hub {
     /// Connects an account by a credential that was obtained elsewhere: name the actor, then await
@@ -165,20 +169,82 @@ impl IntoFuture for Adopt {
             let hub = Arc::clone(&inner);
             outliving(&hub, ADOPT, async move {
                 let (purpose, credential) = self.purpose(&inner).await?;
-                let origin = Origin::Application;
-                let settled = inner.settle(&purpose, credential, None, None, origin).await;
+                let settled = if credential.is_issued() {
+                    let source = Source::Application;
+                    inner.settle(&purpose, credential, None, None, source).await
+                } else {
+                    inner.renew_and_settle(&purpose, credential).await
+                };
                 match settled {
                     Ok(connected) => Ok(connected),
-                    Err(Setback::Refused(reason, cause)) => {
-                        inner.record_refusal(&purpose, reason).await;
+                    Err(ConnectFailure::Refused(reason, cause)) => {
+                        let code = cause.as_ref().and_then(Error::code);
+                        inner.record_refusal(&purpose, reason, code).await;
                         Err(reason.error(ADOPT, cause))
                     }
-                    Err(Setback::Later(error)) => Err(error),
+                    Err(ConnectFailure::Later(error)) => Err(error),
                 }
             })
             .await
         })
     }
+}
+
+impl Inner {
+    /// Renews a credential that has no access token yet, then makes it a connection's. If the renewal
+    /// fails, nothing is stored.
+    async fn renew_and_settle(
+        &self,
+        purpose: &Purpose,
+        credential: Credential,
+    ) -> Result<Connected, ConnectFailure> {
+        let connector = self.connector(&purpose.provider)?;
+        let description = connector.description();
+        let app = self
+            .app(&purpose.provider, &purpose.tenant, &purpose.app)
+            .await?;
+        let cx = Context::new(&app, &*self.transport, &*self.clock);
+        let answer = connector.refresh(&cx, &credential).await.map_err(refused)?;
+        let now = self.clock.now();
+        let renewed = renewal::next(description, &app, &credential, None, &answer, now);
+        if !renewed.rotated {
+            // The application still has what it pasted.
+            let (credential, source) = (renewed.credential, Source::Application);
+            return self.settle(purpose, credential, None, None, source).await;
+        }
+        // The pasted token is spent: its successor exists here only, until it is kept.
+        let state = StateKey::of(random_token(&*self.random)?.expose_secret());
+        let answer = Answer {
+            purpose: purpose.clone(),
+            claim: None,
+            credential: renewed.credential,
+            siblings: Vec::new(),
+        };
+        self.put_in_quarantine(state, &answer).await?;
+        self.settle_answer(state, answer, None, None).await
+    }
+}
+
+/// A pasted credential that the provider did not renew.
+fn refused(error: ExchangeError) -> ConnectFailure {
+    let (kind, message) = match error.class() {
+        ExchangeClass::DeadGrant => (
+            ErrorKind::Unauthorized,
+            "the provider refuses the refresh token; paste a current one, and check that this app \
+             obtained it",
+        ),
+        ExchangeClass::AppFault { .. } => (
+            ErrorKind::AppMisconfigured,
+            "the provider refused the app; check its client id and secret",
+        ),
+        _ => return ConnectFailure::Later(error.into_error()),
+    };
+    let error = error.into_error();
+    let mut shown = Error::new(kind, ADOPT, message);
+    if let Some(code) = error.code() {
+        shown = shown.with_code(code.to_owned());
+    }
+    ConnectFailure::Later(shown.with_source(error))
 }
 
 /// Checks that the credential goes nowhere but to the provider.
@@ -198,11 +264,11 @@ fn account_host(connector: &dyn Connector, credential: &Credential) -> Result<Op
             "accounts of this provider have their own hosts; name the account's",
         ));
     }
-    let known = |origin: &HttpOrigin| {
+    let known = |origin: &Origin| {
         let named = host.as_deref().unwrap_or_default();
         let origins = description.api.iter().filter_map(|api| api.url(named).ok());
         origins
-            .filter_map(|url| HttpOrigin::of(&url).ok())
+            .filter_map(|url| Origin::of(&url).ok())
             .any(|known| known == *origin)
     };
     if !known(credential.origin()) {

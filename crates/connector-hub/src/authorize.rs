@@ -1,5 +1,6 @@
 //! The first half of a connect: where the browser is sent, and what is remembered until it is back.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ impl Hub {
             return_to: None,
             binding: None,
             takeover: false,
+            scopes: Vec::new(),
+            parameters: BTreeMap::new(),
         }
     }
 }
@@ -61,6 +64,8 @@ pub struct Authorize {
     return_to: Option<String>,
     binding: Option<SecretString>,
     takeover: bool,
+    scopes: Vec<String>,
+    parameters: BTreeMap<String, String>,
 }
 
 impl fmt::Debug for Authorize {
@@ -118,6 +123,19 @@ impl Authorize {
         self
     }
 
+    /// Requests these scopes instead of the app's.
+    pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
+        self.scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets a parameter of this flow by the name that the provider's description lists in
+    /// `authorization.flow_parameters`, for example `login_hint`. It is sealed with the flow.
+    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.parameters.insert(name.into(), value.into());
+        self
+    }
+
     /// Where a provider allows one grant for each account: ends another tenant's connection to the
     /// account once this one is authorized. Ask somebody who may decide that.
     pub fn takeover(mut self) -> Self {
@@ -151,6 +169,7 @@ impl Authorize {
         if let Some(path) = &self.return_to {
             check_return(path)?;
         }
+        check_parameters(description, &self.parameters)?;
         let app = inner.app(&self.provider, &self.tenant, &app_key).await?;
         let random = &*inner.random;
         let purpose = Purpose {
@@ -162,7 +181,10 @@ impl Authorize {
             connection: self.connection,
             candidate: ConnectionId::generate(random)?,
             account_host,
-            requested: requested(&app, description),
+            requested: match self.scopes.is_empty() {
+                true => requested(&app, description),
+                false => self.scopes.clone(),
+            },
             takeover: self.takeover,
         };
         if description.grants_per_account == GrantsPerAccount::One
@@ -180,6 +202,7 @@ impl Authorize {
         let flow = Flow {
             client_id: app.client_id().to_owned(),
             redirect_uri: app.redirect_uri().cloned(),
+            parameters: self.parameters,
             return_to: self.return_to,
             binding: Binding::of(&binding),
             verifier: CodeVerifier::generate(random)?,
@@ -187,7 +210,9 @@ impl Authorize {
             purpose,
         };
         let request = AuthorizationRequest::new(&app, &state, &flow.verifier)
-            .with_account_host(flow.purpose.account_host.as_deref());
+            .with_account_host(flow.purpose.account_host.as_deref())
+            .with_scopes(&flow.purpose.requested)
+            .with_parameters(&flow.parameters);
         let url = connector.authorization_url(&request)?;
         inner.remember(&state, &flow).await?;
         Ok(Authorization {
@@ -367,6 +392,29 @@ fn check_return(path: &str) -> Result<()> {
             "the return address must be a path of the application: one slash, not followed by a \
              slash or backslash, without control characters, at most 2,048 bytes",
         ))
+    }
+}
+
+/// Only parameters that the description lists, and none that is longer than a browser carries.
+fn check_parameters(
+    description: &Description,
+    parameters: &BTreeMap<String, String>,
+) -> Result<()> {
+    let listed = description.authorization.iter();
+    let listed: Vec<&String> = listed.flat_map(|it| &it.flow_parameters).collect();
+    match parameters.iter().find(|(name, value)| {
+        !listed.contains(name) || value.len() > LONGEST_RETURN || value.contains(char::is_control)
+    }) {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::new(
+            ErrorKind::InvalidInput,
+            AUTHORIZE,
+            format!(
+                "the flow parameter {name:?} is none of this provider's, or its value is longer than \
+                 2,048 bytes or has control characters; use one of {listed:?}"
+            ),
+        )
+        .with_provider(description.provider.as_str().to_owned())),
     }
 }
 

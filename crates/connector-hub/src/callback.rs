@@ -9,19 +9,21 @@ use std::time::Duration;
 use connector_core::cipher::SealedKind;
 use connector_core::description::GrantsPerAccount;
 use connector_core::http::Sent;
-use connector_core::oauth::{Callback, CallbackProblem, CodeExchange};
+use connector_core::oauth::{
+    Callback, CallbackProblem, CodeExchange, ExchangeClass, ExchangeError, TokenAnswer,
+};
 use connector_core::store::{
     BeginOutcome, ClaimId, ConnectOutcome, NewQuarantine, StateKey, Stored,
 };
 use connector_core::{
-    Actor, App, ConnectionKey, Context, Credential, Error, ErrorKind, ProviderId, Result, Retry,
+    Actor, App, ConnectionId, ConnectionKey, Context, Error, ErrorKind, ProviderId, Result, Retry,
     TenantId,
 };
 use secrecy::SecretString;
 
 use crate::authorize::KEEP_FOR;
-use crate::connect::{ClaimEnd, Claimed, Connected, Origin, Setback, failed, outliving};
-use crate::flow::{Answer, Binding, CALLBACK, Flow, Purpose, Reason, row_of};
+use crate::connect::{ClaimEnd, Claimed, ConnectFailure, Connected, failed, outliving};
+use crate::flow::{Answer, Binding, CALLBACK, Flow, Purpose, Reason, Sibling, row_of};
 use crate::hub::{Hub, Inner};
 use crate::token::renewal;
 use crate::vault::FlowPlace;
@@ -56,10 +58,15 @@ impl Hub {
         query: &str,
         binding: impl Into<SecretString>,
     ) -> FinishConnect {
+        // A provider without a connector is reported when the callback is handled.
+        let code_parameter = self
+            .inner
+            .connector(&provider)
+            .map_or("code", |it| it.description().code_parameter());
         FinishConnect {
             hub: self.clone(),
+            callback: Callback::parse_with(query, code_parameter),
             provider,
-            callback: Callback::parse(query),
             binding: Binding::of(&binding.into()),
             actor: None,
             tenant: None,
@@ -210,7 +217,7 @@ impl Inner {
         &self,
         state: &StateKey,
         flow: &Flow,
-        settled: Result<Connected, Setback>,
+        settled: Result<Connected, ConnectFailure>,
     ) -> Result<Connected> {
         match settled {
             Ok(connected) => {
@@ -219,24 +226,18 @@ impl Inner {
                     .await;
                 Ok(connected.with_return(flow.return_to.clone()))
             }
-            Err(Setback::Refused(reason, cause)) => {
-                self.record_refusal(&flow.purpose, reason).await;
+            Err(ConnectFailure::Refused(reason, cause)) => {
+                let code = cause.as_ref().and_then(Error::code);
+                self.record_refusal(&flow.purpose, reason, code).await;
                 self.finish(state, failed(reason)).await;
                 Err(reason.error(CALLBACK, cause))
             }
-            Err(Setback::Later(error)) => Err(Error::new(
-                error.kind(),
-                CALLBACK,
-                "the provider granted access, but the account could not be connected yet; what was \
-                 granted is kept: load the page again",
-            )
-            .with_retry(Retry::Backoff)
-            .with_source(error)),
+            Err(ConnectFailure::Later(error)) => Err(unfinished(error)),
         }
     }
 
-    async fn first_visit(&self, visit: &Visit, flow: &Flow) -> Result<Connected, Setback> {
-        let refused = |reason| Err(Setback::Refused(reason, None));
+    async fn first_visit(&self, visit: &Visit, flow: &Flow) -> Result<Connected, ConnectFailure> {
+        let refused = |reason| Err(ConnectFailure::Refused(reason, None));
         if let Some(reason) = visit.mismatch(flow) {
             return refused(reason);
         }
@@ -245,7 +246,7 @@ impl Inner {
         }
         // Until the code is sent, every failure ends the flow: the state is consumed, and nothing
         // is lost with it.
-        let before = |error: Error| Setback::Refused(Reason::INTERRUPTED, Some(error));
+        let before = |error: Error| ConnectFailure::Refused(Reason::INTERRUPTED, Some(error));
         let purpose = &flow.purpose;
         let connector = self.connector(&purpose.provider).map_err(before)?;
         let app = self
@@ -263,7 +264,8 @@ impl Inner {
         let cx = Context::new(&app, &*self.transport, &*self.clock);
         let host = purpose.account_host.as_deref();
         if let Err(problem) = connector.check_callback(&cx, host, &visit.callback) {
-            return refused(Reason::of_problem(problem));
+            let cause = provider_error(&visit.callback);
+            return Err(ConnectFailure::Refused(Reason::of_problem(problem), cause));
         }
         let Some(code) = visit.callback.code() else {
             return refused(Reason::of_problem(CallbackProblem::Incomplete));
@@ -280,8 +282,11 @@ impl Inner {
             None => None,
         };
 
-        let exchange = CodeExchange::new(&code, &flow.verifier).with_account_host(host);
-        let answer = match connector.exchange_code(&cx, &exchange).await {
+        let exchange = CodeExchange::new(&code, &flow.verifier)
+            .with_account_host(host)
+            .with_callback(&visit.callback)
+            .with_parameters(&flow.parameters);
+        let mut token_answer = match connector.exchange_code(&cx, &exchange).await {
             Ok(answer) => answer,
             Err(error) => {
                 if let Some(claim) = &claim
@@ -290,20 +295,31 @@ impl Inner {
                     self.give_back(claim).await;
                 }
                 let reason = Reason::of_exchange(&error);
-                return Err(Setback::Refused(reason, Some(error.into_error())));
+                return Err(ConnectFailure::Refused(reason, Some(error.into_error())));
             }
         };
         let (description, now) = (connector.description(), self.clock.now());
-        let first = renewal::first(description, &app, host, &purpose.requested, &answer, now);
-        let credential = match first {
-            Ok(renewed) => renewed.credential,
-            Err(error) => return Err(Setback::Refused(Reason::UNUSABLE_ANSWER, Some(error))),
+        let first = |answer: &TokenAnswer, requested: &[String]| {
+            renewal::first(description, &app, host, requested, answer, now)
+                .map(|renewed| renewed.credential)
+                .map_err(|error| ConnectFailure::Refused(Reason::UNUSABLE_ANSWER, Some(error)))
         };
-        self.put_in_quarantine(visit, flow, claim.as_ref(), &credential)
-            .await?;
+        let mut siblings = Vec::new();
+        for sibling in token_answer.take_siblings() {
+            siblings.push(Sibling {
+                candidate: ConnectionId::generate(&*self.random).map_err(before)?,
+                credential: first(&sibling, &[])?,
+            });
+        }
+        let answer = Answer {
+            purpose: purpose.clone(),
+            claim: claim.as_ref().map(Claimed::mark),
+            credential: first(&token_answer, &purpose.requested)?,
+            siblings,
+        };
+        self.put_in_quarantine(visit.state, &answer).await?;
         let known = claim.as_ref().map(|claim| claim.key().clone());
-        let origin = Origin::Code(visit.state);
-        self.settle(purpose, credential, claim, known, origin).await
+        self.settle_answer(visit.state, answer, claim, known).await
     }
 
     /// The connection that the flow leads to, as far as that is known before the exchange.
@@ -322,41 +338,35 @@ impl Inner {
 
     /// Claims the connection before its next grant is obtained, so that nobody spends the refresh
     /// token that the exchange is about to end.
-    async fn claim_known(&self, flow: &Flow, known: &Stored) -> Result<Claimed, Setback> {
-        let before = |error: Error| Setback::Refused(Reason::INTERRUPTED, Some(error));
+    async fn claim_known(&self, flow: &Flow, known: &Stored) -> Result<Claimed, ConnectFailure> {
+        let before = |error: Error| ConnectFailure::Refused(Reason::INTERRUPTED, Some(error));
         let claim_id = ClaimId::generate(&*self.random).map_err(before)?;
         match self.claim_exchange(known, claim_id).await.map_err(before)? {
             ClaimEnd::Claimed(claimed) => Ok(claimed),
             // Forgotten this moment. Reconnected it cannot be; connected anew it can.
             ClaimEnd::Gone if flow.purpose.connection.is_some() => {
-                Err(Setback::Refused(Reason::CONNECTION_GONE, None))
+                Err(ConnectFailure::Refused(Reason::CONNECTION_GONE, None))
             }
-            ClaimEnd::Busy | ClaimEnd::Gone => Err(Setback::Refused(Reason::BUSY, None)),
+            ClaimEnd::Busy | ClaimEnd::Gone => Err(ConnectFailure::Refused(Reason::BUSY, None)),
         }
     }
 
-    async fn put_in_quarantine(
+    /// Keeps a token response, sealed, before anything else happens to it.
+    pub(crate) async fn put_in_quarantine(
         &self,
-        visit: &Visit,
-        flow: &Flow,
-        claim: Option<&Claimed>,
-        credential: &Credential,
-    ) -> Result<(), Setback> {
-        let purpose = &flow.purpose;
-        let answer = Answer {
-            purpose: purpose.clone(),
-            claim: claim.map(Claimed::mark),
-            credential: credential.clone(),
-        };
-        // From here on the answer exists in this task only, until the store has it.
-        let lost = |error: Error| Setback::Refused(Reason::UNUSABLE_ANSWER, Some(error));
+        state: StateKey,
+        answer: &Answer,
+    ) -> Result<(), ConnectFailure> {
+        let purpose = &answer.purpose;
+        // From here on the response exists in this task only, until the store has it.
+        let lost = |error: Error| ConnectFailure::Refused(Reason::UNUSABLE_ANSWER, Some(error));
         let plaintext = answer.to_plaintext().map_err(lost)?;
-        let row = row_of(&visit.state);
+        let row = row_of(&state);
         let place = purpose.place(&row, SealedKind::Quarantine);
         let seal = || self.seal_flow(&place, plaintext.expose());
         let sealed = self.insist(QUARANTINE_PATIENCE, seal).await.map_err(lost)?;
         let new = NewQuarantine {
-            state: visit.state,
+            state,
             tenant: purpose.tenant.clone(),
             provider: purpose.provider.clone(),
             app: purpose.app.clone(),
@@ -393,7 +403,7 @@ impl Inner {
                     return Err(Reason::named(&reason).error(CALLBACK, None));
                 }
                 BeginOutcome::Conflict => {
-                    self.record_refusal(&flow.purpose, Reason::CODE_CONFLICT)
+                    self.record_refusal(&flow.purpose, Reason::CODE_CONFLICT, None)
                         .await;
                     return Err(Reason::CODE_CONFLICT.error(CALLBACK, None));
                 }
@@ -451,6 +461,43 @@ impl Inner {
         let connected = Connected::new(stored.connection, &flow.purpose.requested, granted);
         Ok(connected.with_return(flow.return_to.clone()))
     }
+}
+
+/// The error that the provider sent in place of a code.
+fn provider_error(callback: &Callback) -> Option<Error> {
+    let code = callback.shown_error()?;
+    let error = Error::new(
+        ErrorKind::CallbackRefused,
+        CALLBACK,
+        "the provider's callback carries an error",
+    );
+    let refused = ExchangeError::new(ExchangeClass::Malformed, Sent::Answered, error).with_code(code);
+    Some(match callback.error_description() {
+        Some(text) => refused.with_description(text).into_error(),
+        None => refused.into_error(),
+    })
+}
+
+/// A connect whose grant is kept, and whose account could not be connected yet.
+fn unfinished(error: Error) -> Error {
+    if error.retry() == Retry::Never {
+        // Loading the page again would fail in the same way.
+        return Error::new(
+            error.kind(),
+            CALLBACK,
+            "the provider granted access, but its response about the account cannot be used; the \
+             grant is kept for a day, and a worker tries again: correct the connector's description",
+        )
+        .with_source(error);
+    }
+    Error::new(
+        error.kind(),
+        CALLBACK,
+        "the provider granted access, but the account could not be connected yet; the grant is kept: \
+         load the page again",
+    )
+    .with_retry(Retry::Backoff)
+    .with_source(error)
 }
 
 fn unknown() -> Error {

@@ -118,6 +118,15 @@ impl Hub {
         let inner = &self.inner;
         let connection = &stored.connection;
         let connector = Arc::clone(inner.connector(&connection.provider)?);
+        let source = connector.description().identity.as_ref();
+        if source.is_some_and(|rule| rule.test_endpoint().is_none()) {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                OPERATION,
+                "the description names no endpoint to test a credential at; add `identity.probe`",
+            )
+            .with_provider(connection.provider.as_str().to_owned()));
+        }
         let app = inner
             .app(&connection.provider, &key.tenant, &connection.app)
             .await?;
@@ -129,8 +138,11 @@ impl Hub {
                 return Err(not_found(OPERATION));
             };
             match connector.identify(&cx, &credential).await {
-                Ok(identity) => {
+                Ok(mut identity) => {
                     inner.cache.worked(key, generation);
+                    let host = credential.account_host();
+                    let description = connector.description();
+                    identity.account = description.qualify(identity.account, host)?;
                     return Ok((identity, generation));
                 }
                 Err(error) if error.kind() == ErrorKind::Unauthorized && !repeated => {

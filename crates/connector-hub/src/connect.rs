@@ -2,8 +2,8 @@
 //! one commit that puts it there. Callbacks, adoptions and what is taken up from quarantine meet
 //! here.
 
+mod attach;
 mod claim;
-mod place;
 
 use std::future::Future;
 use std::ops::Deref;
@@ -18,7 +18,7 @@ use connector_core::{
 };
 
 pub(crate) use self::claim::{ClaimEnd, Claimed};
-use self::place::Passage;
+use self::attach::PendingConnection;
 use crate::flow::{Answer, Purpose, Reason, row_of};
 use crate::hub::Inner;
 use crate::vault::FlowPlace;
@@ -38,6 +38,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 #[must_use]
 pub struct Connected {
     connection: Connection,
+    siblings: Vec<Connection>,
     return_to: Option<String>,
     scopes: ScopeReport,
 }
@@ -55,6 +56,13 @@ impl Connected {
         self.connection
     }
 
+    /// The connections of the other grants that came with the same token response, for example a
+    /// user's beside a bot's. Empty when the page is loaded again.
+    #[must_use]
+    pub fn siblings(&self) -> &[Connection] {
+        &self.siblings
+    }
+
     /// The return address that the connect began with: a path of the application.
     #[must_use]
     pub fn return_to(&self) -> Option<&str> {
@@ -65,6 +73,11 @@ impl Connected {
     #[must_use]
     pub fn scopes(&self) -> &ScopeReport {
         &self.scopes
+    }
+
+    pub(crate) fn with_siblings(mut self, siblings: Vec<Connection>) -> Self {
+        self.siblings = siblings;
+        self
     }
 
     pub(crate) fn with_return(mut self, return_to: Option<String>) -> Self {
@@ -80,6 +93,7 @@ impl Connected {
             .collect();
         Self {
             connection,
+            siblings: Vec::new(),
             return_to: None,
             scopes: ScopeReport { granted, missing },
         }
@@ -107,51 +121,119 @@ pub struct ScopeReport {
 
 /// Why a credential is not a connection's.
 #[derive(Debug)]
-pub(crate) enum Setback {
+pub(crate) enum ConnectFailure {
     /// It never will be. What is left of it is taken care of.
     Refused(Reason, Option<Error>),
     /// It is not yet. What was in quarantine still is.
     Later(Error),
 }
 
-impl From<Error> for Setback {
+impl From<Error> for ConnectFailure {
     fn from(error: Error) -> Self {
         Self::Later(error)
     }
 }
 
-/// Where a credential comes from.
+/// The source of a credential.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Origin {
-    /// From a code: it is in quarantine under this key, and ours to revoke.
+pub(crate) enum Source {
+    /// A token response: it is in quarantine under this key, and ours to revoke.
     Code(StateKey),
-    /// From the application, which keeps it.
+    /// Another grant of a token response that is in quarantine.
+    Sibling,
+    /// The application, which keeps it.
     Application,
 }
 
 impl Inner {
-    /// Finds out whose account a credential leads to and makes it that connection's.
+    /// Makes every credential of a quarantined token response a connection's: the siblings first,
+    /// then the main one, whose commit takes the response out of quarantine. A crash in between is
+    /// made up for from there.
+    pub(crate) async fn settle_answer(
+        &self,
+        state: StateKey,
+        answer: Answer,
+        claim: Option<Claimed>,
+        obtained_for: Option<ConnectionKey>,
+    ) -> Result<Connected, ConnectFailure> {
+        let mut siblings = Vec::new();
+        for sibling in &answer.siblings {
+            let purpose = Purpose {
+                connection: None,
+                candidate: sibling.candidate,
+                requested: sibling.credential.scopes().to_vec(),
+                ..answer.purpose.clone()
+            };
+            let credential = sibling.credential.clone();
+            let settled = self.settle(&purpose, credential, None, None, Source::Sibling);
+            match settled.await {
+                Ok(connected) => siblings.push(connected.into_connection()),
+                Err(ConnectFailure::Refused(reason, cause)) => {
+                    tracing::warn!(
+                        operation = "hub.connect",
+                        connector = purpose.provider.as_str(),
+                        reason = reason.name(),
+                        "another grant of a token response was not connected"
+                    );
+                    let code = cause.as_ref().and_then(Error::code);
+                    self.record_refusal(&purpose, reason, code).await;
+                }
+                Err(later) => return Err(later),
+            }
+        }
+        let source = Source::Code(state);
+        let Answer {
+            purpose,
+            credential,
+            ..
+        } = answer;
+        let connected = self.settle(&purpose, credential, claim, obtained_for, source);
+        Ok(connected.await?.with_siblings(siblings))
+    }
+
+    /// Identifies the account of a credential and makes the credential that connection's.
     pub(crate) async fn settle(
         &self,
         purpose: &Purpose,
         credential: Credential,
         claim: Option<Claimed>,
         obtained_for: Option<ConnectionKey>,
-        origin: Origin,
-    ) -> Result<Connected, Setback> {
+        source: Source,
+    ) -> Result<Connected, ConnectFailure> {
         let connector = self.connector(&purpose.provider)?;
-        let credential = Arc::new(credential);
-        let passage = Passage {
+        let identity = match self.identify(purpose, &credential).await {
+            Ok(identity) => identity,
+            // Trying again does not help: somebody has to allow it first.
+            Err(error) if error.kind() == ErrorKind::Forbidden => {
+                if let Some(claim) = &claim {
+                    self.give_back(claim).await;
+                }
+                if let Source::Code(state) = source {
+                    self.insist(PATIENCE, || self.store.release(&state)).await?;
+                }
+                return Err(ConnectFailure::Refused(
+                    Reason::IDENTITY_REFUSED,
+                    Some(error),
+                ));
+            }
+            Err(error) => return Err(ConnectFailure::Later(error)),
+        };
+        // Sealed with the credential, so that a row's account can be compared with it.
+        let credential = match credential.identity() {
+            Some(_) => credential,
+            None => credential.with_identity(Identity::new(identity.account.clone())),
+        };
+        let pending = PendingConnection {
             purpose,
             description: connector.description(),
-            credential: &credential,
-            origin,
-            obtained_for,
-            identity: self.identify(purpose, &credential).await?,
-            // Afterwards: the tries take their time.
+            // Afterwards: the attempts to identify take their time.
             expiries: self.expiries(&credential),
+            credential: Arc::new(credential),
+            source,
+            obtained_for,
+            identity,
         };
-        self.place(&passage, claim).await
+        self.attach(&pending, claim).await
     }
 
     /// Goes on with a token answer that was left in quarantine. Once it is a connection's, or
@@ -167,12 +249,13 @@ impl Inner {
                     .await;
                 Ok(connected)
             }
-            Err(Setback::Refused(reason, cause)) => {
-                self.record_refusal(&purpose, reason).await;
+            Err(ConnectFailure::Refused(reason, cause)) => {
+                let code = cause.as_ref().and_then(Error::code);
+                self.record_refusal(&purpose, reason, code).await;
                 self.finish(&kept.state, failed(reason)).await;
                 Err(reason.error(OPERATION, cause))
             }
-            Err(Setback::Later(error)) => Err(error),
+            Err(ConnectFailure::Later(error)) => Err(error),
         }
     }
 
@@ -180,19 +263,14 @@ impl Inner {
         &self,
         state: StateKey,
         answer: Answer,
-    ) -> Result<Connected, Setback> {
-        let Answer {
-            purpose,
-            claim,
-            credential,
-        } = answer;
-        let obtained_for = claim.map(|mark| purpose.key(mark.connection));
-        let claimed = match claim {
-            Some(mark) => self.claim_again(&purpose, mark).await?,
+    ) -> Result<Connected, ConnectFailure> {
+        let purpose = &answer.purpose;
+        let obtained_for = answer.claim.map(|mark| purpose.key(mark.connection));
+        let claimed = match answer.claim {
+            Some(mark) => self.claim_again(purpose, mark).await?,
             None => None,
         };
-        let origin = Origin::Code(state);
-        self.settle(&purpose, credential, claimed, obtained_for, origin)
+        self.settle_answer(state, answer, claimed, obtained_for)
             .await
     }
 
@@ -208,11 +286,7 @@ impl Inner {
         Answer::from_plaintext(&self.open_flow(&place, &kept.sealed).await?)
     }
 
-    async fn identify(
-        &self,
-        purpose: &Purpose,
-        credential: &Credential,
-    ) -> Result<Identity, Setback> {
+    async fn identify(&self, purpose: &Purpose, credential: &Credential) -> Result<Identity> {
         let connector = self.connector(&purpose.provider)?;
         let app = self
             .app(&purpose.provider, &purpose.tenant, &purpose.app)
@@ -222,10 +296,9 @@ impl Inner {
         loop {
             let error = match connector.identify(&cx, credential).await {
                 Ok(mut identity) => {
-                    let account = &mut identity.account;
-                    if account.host.is_none() {
-                        account.host = credential.account_host().map(str::to_owned);
-                    }
+                    let description = connector.description();
+                    let host = credential.account_host();
+                    identity.account = description.qualify(identity.account, host)?;
                     return Ok(identity);
                 }
                 Err(error) => error,
@@ -234,7 +307,7 @@ impl Inner {
             let may_pass = error.retry() != Retry::Never || error.kind() == ErrorKind::Unauthorized;
             match pauses.next() {
                 Some(pause) if may_pass => self.clock.sleep(pause).await,
-                _ => return Err(Setback::Later(error)),
+                _ => return Err(error),
             }
         }
     }
@@ -255,8 +328,14 @@ impl Inner {
         }
     }
 
-    pub(crate) async fn record_refusal(&self, purpose: &Purpose, reason: Reason) {
-        let entry = purpose.entry(purpose.connection, reason.event());
+    /// Records a connect that ended without a connection; `code` is the provider's error code.
+    pub(crate) async fn record_refusal(
+        &self,
+        purpose: &Purpose,
+        reason: Reason,
+        code: Option<&str>,
+    ) {
+        let entry = purpose.entry(purpose.connection, reason.event(code));
         let call = || self.store.append(entry.clone());
         if let Err(error) = self.insist(PATIENCE, call).await {
             tracing::warn!(reason = reason.name(), %error, "a refused connect was not recorded");

@@ -1,5 +1,7 @@
 //! What a connect flow remembers from its begin to its end, and the reasons it can end for.
 
+use std::collections::BTreeMap;
+
 use connector_core::cipher::{Plaintext, SealedKind};
 use connector_core::clock::Timestamp;
 use connector_core::http::Sent;
@@ -7,13 +9,12 @@ use connector_core::oauth::{CallbackProblem, CodeVerifier, ExchangeClass, Exchan
 use connector_core::store::{ClaimId, StateKey};
 use connector_core::{
     Actor, AppKey, AuditClass, AuditEntry, ConnectionId, ConnectionKey, CorrelationId, Credential,
-    Error, ErrorKind, Event, GrantNumber, ProviderId, RequestContext, Result, Retry, TenantId,
+    Error, ErrorKind, Event, GrantNumber, ProviderId, RedirectUri, RequestContext, Result, Retry, TenantId,
 };
 use ring::digest::{SHA256, digest};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
-use url::Url;
 
 use crate::vault::FlowPlace;
 
@@ -86,7 +87,9 @@ impl Purpose {
 pub(crate) struct Flow {
     pub(crate) purpose: Purpose,
     pub(crate) client_id: String,
-    pub(crate) redirect_uri: Option<Url>,
+    pub(crate) redirect_uri: Option<RedirectUri>,
+    /// The parameters that the application set for this flow.
+    pub(crate) parameters: BTreeMap<String, String>,
     pub(crate) return_to: Option<String>,
     pub(crate) binding: Binding,
     #[serde(with = "verifier")]
@@ -159,12 +162,23 @@ mod verifier {
     }
 }
 
-/// A token answer in quarantine: the credential, and what it takes to go on with it.
+/// A token response in quarantine: its credentials, and the facts needed to go on with them.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) purpose: Purpose,
     /// The claim under which it was obtained.
     pub(crate) claim: Option<ClaimMark>,
+    pub(crate) credential: Credential,
+    /// The other grants of the same response. They become connections before the main one does.
+    pub(crate) siblings: Vec<Sibling>,
+}
+
+/// A further grant of a token response.
+#[derive(Debug, Clone)]
+pub(crate) struct Sibling {
+    /// The id of its connection if it becomes a new one: drawn once, so that every attempt makes the
+    /// same connection.
+    pub(crate) candidate: ConnectionId,
     pub(crate) credential: Credential,
 }
 
@@ -195,49 +209,80 @@ impl ClaimMark {
 struct HeaderRef<'a> {
     purpose: &'a Purpose,
     claim: Option<ClaimMark>,
+    siblings: Vec<ConnectionId>,
 }
 
 #[derive(Deserialize)]
 struct Header {
     purpose: Purpose,
     claim: Option<ClaimMark>,
+    siblings: Vec<ConnectionId>,
 }
 
 impl Answer {
-    /// The length of the header in four bytes, the header, the credential's payload.
+    /// The header, the siblings' payloads and the main credential's payload, each after its length in
+    /// four bytes, big-endian.
     pub(crate) fn to_plaintext(&self) -> Result<Plaintext> {
-        let credential = self.credential.to_plaintext()?;
         let mut header = Vec::new();
         write(
             &mut header,
             &HeaderRef {
                 purpose: &self.purpose,
                 claim: self.claim,
+                siblings: self.siblings.iter().map(|it| it.candidate).collect(),
             },
         )?;
-        let length = u32::try_from(header.len()).map_err(|_| unreadable())?;
-        let mut bytes = Vec::with_capacity(4 + header.len() + credential.expose().len());
-        bytes.extend_from_slice(&length.to_be_bytes());
-        bytes.extend_from_slice(&header);
-        bytes.extend_from_slice(credential.expose());
+        let credentials = self.siblings.iter().map(|it| &it.credential);
+        let payloads = credentials
+            .chain([&self.credential])
+            .map(Credential::to_plaintext)
+            .collect::<Result<Vec<_>>>()?;
+        let parts = || std::iter::once(header.as_slice()).chain(payloads.iter().map(Plaintext::expose));
+        // Reserved at once: a buffer that grows leaves copies of the secrets behind.
+        let mut bytes = Vec::with_capacity(parts().map(|part| 4 + part.len()).sum());
+        for part in parts() {
+            let length = u32::try_from(part.len()).map_err(|_| unreadable())?;
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(part);
+        }
         Ok(Plaintext::new(bytes))
     }
 
     pub(crate) fn from_plaintext(plaintext: &Plaintext) -> Result<Self> {
-        let (length, rest) = plaintext
-            .expose()
-            .split_first_chunk()
-            .ok_or_else(unreadable)?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| unreadable())?;
-        let (header, credential) = rest.split_at_checked(length).ok_or_else(unreadable)?;
-        let Header { purpose, claim } = read(header)?;
-        let credential = Credential::from_plaintext(&Plaintext::new(credential.to_vec()))?;
-        Ok(Self {
+        let mut rest = plaintext.expose();
+        let Header {
             purpose,
             claim,
-            credential,
+            siblings,
+        } = read(part(&mut rest)?)?;
+        let mut credential = || -> Result<Credential> {
+            Credential::from_plaintext(&Plaintext::new(part(&mut rest)?.to_vec()))
+        };
+        let siblings = siblings
+            .into_iter()
+            .map(|candidate| {
+                Ok(Sibling {
+                    candidate,
+                    credential: credential()?,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Self {
+            credential: credential()?,
+            purpose,
+            claim,
+            siblings,
         })
     }
+}
+
+/// Takes the next part off, whose length stands before it in four bytes.
+fn part<'p>(rest: &mut &'p [u8]) -> Result<&'p [u8]> {
+    let (length, after) = rest.split_first_chunk().ok_or_else(unreadable)?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| unreadable())?;
+    let (part, after) = after.split_at_checked(length).ok_or_else(unreadable)?;
+    *rest = after;
+    Ok(part)
 }
 
 fn write<T: Serialize>(bytes: &mut Vec<u8>, content: T) -> Result<()> {
@@ -333,8 +378,15 @@ reasons! {
         "the provider did not take the code; connect again later";
     UNRESOLVED = "exchange_unresolved", ProviderUnavailable,
         "the provider's answer to the code was lost, and a code is never sent twice; connect again";
+    UNREADABLE_ANSWER = "unreadable_answer", UnexpectedAnswer,
+        "the provider's response to the code could not be read, and a code is never sent twice; check \
+         the token endpoint in the description, then connect again";
     UNUSABLE_ANSWER = "unusable_answer", UnexpectedAnswer,
-        "the provider's answer to the code could not be used; check the description";
+        "the provider's response to the code could not be used; check the description";
+    IDENTITY_REFUSED = "identity_refused", Forbidden,
+        "the provider granted access, but does not let the app read which account it is: the app \
+         lacks a scope or a permission, or the account does not allow it; the app's operator or the \
+         account's administrator can change that";
     SCOPES_MISSING = "scopes_missing", Forbidden,
         "scopes that the connector cannot work without were not granted; connect again and leave \
          them checked";
@@ -369,6 +421,11 @@ impl Reason {
         match (error.class(), error.sent()) {
             (ExchangeClass::DeadGrant | ExchangeClass::SiblingWon, _) => Self::CODE_REFUSED,
             (ExchangeClass::AppFault { .. }, _) => Self::APP_REFUSED,
+            (ExchangeClass::Malformed, Sent::Maybe)
+                if error.error().kind() == ErrorKind::UnexpectedAnswer =>
+            {
+                Self::UNREADABLE_ANSWER
+            }
             (_, Sent::Maybe) => Self::UNRESOLVED,
             (ExchangeClass::Transient { .. }, _) => Self::PROVIDER_UNAVAILABLE,
             _ if error.code().is_some() => Self::CODE_REFUSED,
@@ -376,12 +433,14 @@ impl Reason {
         }
     }
 
-    pub(crate) fn event(self) -> Event {
+    /// The event of a connect that ended so; `code` is the provider's error code.
+    pub(crate) fn event(self, code: Option<&str>) -> Event {
         if self == Self::CONSENT_DENIED {
             Event::ConsentDenied
         } else {
             Event::ConnectFailed {
                 reason: self.name.to_owned(),
+                code: code.map(str::to_owned),
             }
         }
     }
@@ -393,11 +452,15 @@ impl Reason {
             (ADOPT, Self::OTHER_ACCOUNT) => ErrorKind::InvalidInput,
             _ => self.kind,
         };
-        let error = Error::new(kind, operation, self.message).with_retry(Retry::Never);
-        match cause {
-            Some(cause) => error.with_source(cause),
-            None => error,
+        let mut error = Error::new(kind, operation, self.message).with_retry(Retry::Never);
+        let Some(cause) = cause else { return error };
+        if let Some(code) = cause.code() {
+            error = error.with_code(code.to_owned());
         }
+        if let Some(status) = cause.status() {
+            error = error.with_status(status);
+        }
+        error.with_source(cause)
     }
 }
 

@@ -124,6 +124,21 @@ impl Inner {
         })
     }
 
+    /// `provider`, and the other providers of this hub whose grants one revocation ends with it.
+    pub(crate) fn family<'a>(
+        &'a self,
+        provider: &'a ProviderId,
+        family: Option<&'a str>,
+    ) -> impl Iterator<Item = &'a ProviderId> {
+        let belongs = move |connector: &Arc<dyn Connector>| {
+            let revocation = connector.description().revocation.as_ref();
+            family.is_some() && revocation.and_then(|it| it.family.as_deref()) == family
+        };
+        let others = self.connectors.iter();
+        let others = others.filter(move |(id, it)| *id != provider && belongs(it));
+        std::iter::once(provider).chain(others.map(|(id, _)| id))
+    }
+
     /// Refuses new work once a shutdown has begun.
     pub(crate) fn accepting(&self, operation: &'static str) -> Result<()> {
         if self.flights.is_closed() {

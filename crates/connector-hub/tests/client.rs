@@ -15,7 +15,7 @@ use bytes::Bytes;
 use connector_core::api::{Endpoint, ProviderClient, Repeat, Request, Response, Session};
 use connector_core::cipher::Keyring;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
-use connector_core::description::{EndpointTemplate, IdentityEndpoint, TokenEndpoint};
+use connector_core::description::{EndpointTemplate, IdentityRule, TokenEndpoint};
 use connector_core::http::limit::RateModel;
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
 use connector_core::store::MemoryStore;
@@ -136,7 +136,7 @@ impl World {
         let endpoint = |path| EndpointTemplate::new(format!("https://api.acme.example{path}"));
         description.api = vec![endpoint("")];
         description.token = Some(TokenEndpoint::new(endpoint("/token")));
-        description.identity = Some(IdentityEndpoint::new(endpoint("/me"), "/id"));
+        description.identity = Some(IdentityRule::endpoint(endpoint("/me"), "/id"));
         description.rate = rate;
         let app = App::new("client").with_client_secret(canary("client-secret"));
         let apps = FixedApps::new().with(ACME, AppKey::default(), app);

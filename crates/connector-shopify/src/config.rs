@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::http::{LoopbackOpening, Origin};
-use connector_core::{App, AppKey, AppSource, Error, ErrorKind, FixedApps, Result};
+use connector_core::{
+    App, AppKey, AppSource, Error, ErrorKind, FixedApps, RedirectUri, Result,
+};
 use secrecy::{ExposeSecret, SecretString};
-use url::{Host, Url};
 
 use crate::Shopify;
 use crate::account::{HostRule, ShopDomain};
@@ -171,16 +172,13 @@ impl ShopifyConfig {
             }
         }
         if let Some(redirect_uri) = text(&REDIRECT_URI)? {
-            let url = Url::parse(&redirect_uri)
-                .ok()
-                .filter(is_redirect_uri)
-                .ok_or_else(|| {
-                    wrong(format!(
-                        "{} is not a redirection URL; {REDIRECT_FORM}",
-                        REDIRECT_URI.name
-                    ))
-                })?;
-            builder = builder.with_redirect_uri(url);
+            let redirect_uri = redirect_uri.parse().map_err(|_| {
+                wrong(format!(
+                    "{} is not a redirection URL; {REDIRECT_FORM}",
+                    REDIRECT_URI.name
+                ))
+            })?;
+            builder = builder.with_redirect_uri(redirect_uri);
         }
         if let Some(scopes) = text(&SCOPES)? {
             let scopes: Vec<String> = scopes
@@ -260,7 +258,7 @@ impl fmt::Debug for ShopifyConfig {
 pub struct ShopifyConfigBuilder {
     client_id: Option<String>,
     client_secrets: Vec<SecretString>,
-    redirect_uri: Option<Url>,
+    redirect_uri: Option<RedirectUri>,
     scopes: Vec<String>,
     app_key: AppKey,
     callback_window: Duration,
@@ -284,7 +282,7 @@ impl ShopifyConfigBuilder {
     }
 
     /// Sets where Shopify sends the browser back to: https, or http to this machine.
-    pub fn with_redirect_uri(mut self, redirect_uri: Url) -> Self {
+    pub fn with_redirect_uri(mut self, redirect_uri: RedirectUri) -> Self {
         self.redirect_uri = Some(redirect_uri);
         self
     }
@@ -385,7 +383,7 @@ const SCOPE_FORM: &str = "is a list of scopes such as read_products, separated b
 fn app(
     client_id: String,
     client_secrets: Vec<SecretString>,
-    redirect_uri: Option<Url>,
+    redirect_uri: Option<RedirectUri>,
     scopes: Vec<String>,
 ) -> Result<App> {
     let is_text = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
@@ -420,22 +418,9 @@ fn app(
         app = app.with_client_secret(secret);
     }
     if let Some(redirect_uri) = redirect_uri {
-        if !is_redirect_uri(&redirect_uri) {
-            return Err(wrong(format!("{}: {REDIRECT_FORM}", REDIRECT_URI.name)));
-        }
         app = app.with_redirect_uri(redirect_uri);
     }
     Ok(app)
-}
-
-fn is_redirect_uri(url: &Url) -> bool {
-    let is_here = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return false,
-    };
-    url.fragment().is_none() && (url.scheme() == "https" || (url.scheme() == "http" && is_here))
 }
 
 fn is_scope(scope: &str) -> bool {

@@ -180,7 +180,7 @@ fn the_description_says_what_shopify_does() {
         max_seconds: 30 * 86_400,
     };
     assert_eq!(description.rotation, RotationClass::Grace(grace));
-    assert_eq!(description.lifetimes.access_seconds, 3600);
+    assert_eq!(description.lifetimes.unstated, connector_core::description::Unstated::Assume(3600));
     assert_eq!(description.lifetimes.refresh_seconds, Some(90 * 86_400));
     assert!(shopify.app_source().is_none());
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use connector_core::description::{EndpointTemplate, IdentityEndpoint, TokenEndpoint};
+use connector_core::description::{EndpointTemplate, IdentityRule, TokenEndpoint};
 use connector_core::http::{LoopbackOpening, Origin};
 use connector_core::oauth::{Grace, RotationClass};
 use connector_core::webhook::WebhookScheme;
@@ -49,7 +49,7 @@ pub(crate) fn description(class: RotationClass) -> Description {
     let mut description = Description::new(PROVIDER, "Rotating");
     description.api = vec![at("")];
     description.token = Some(TokenEndpoint::new(at("/token")));
-    description.identity = Some(IdentityEndpoint::new(at("/me"), "/id"));
+    description.identity = Some(IdentityRule::endpoint(at("/me"), "/id"));
     description.rotation = class;
     let mut webhook = WebhookScheme::new(["x-signature"]);
     webhook.delivery_id = vec!["x-id".to_owned()];

@@ -273,7 +273,7 @@ async fn the_description_says_what_the_provider_publishes() {
         ),
         (
             "userinfo_endpoint",
-            endpoint(&description.identity.unwrap().endpoint),
+            endpoint(description.identity.unwrap().test_endpoint().unwrap()),
         ),
         (
             "authorization_response_iss_parameter_supported",

@@ -177,7 +177,7 @@ async fn an_app_is_installed_refreshed_and_migrated() {
         let dead = app.refresh(refresh_token(&session)).unwrap_err();
         assert_eq!(
             (dead.status, &dead.body["error"]),
-            (Some(400), &json!("invalid_grant"))
+            (Some(401), &json!("invalid_request"))
         );
         session = renewed;
         refreshes += 2;

@@ -462,7 +462,7 @@ impl Session {
         let mut request = call.request.to_http(origin)?;
         if shared
             .authentication
-            .attach(request.headers_mut(), token.secret().expose_secret())
+            .attach(&mut request, token.secret().expose_secret())
             .is_none()
         {
             return refused(

@@ -1,5 +1,6 @@
-//! What a token endpoint answers (RFC 6749 sections 5.1 and 5.2), read tolerantly.
+//! Responses of a token endpoint (RFC 6749 sections 5.1 and 5.2), read tolerantly.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -9,38 +10,60 @@ use http::header::{HeaderMap, RETRY_AFTER};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use url::form_urlencoded;
 
 use crate::clock::Timestamp;
-use crate::description::{Description, ErrorCodes};
+use crate::credential::CredentialKind;
+use crate::description::{Description, Pointer, RefusalMeaning, TokenFields};
 use crate::error::{Error, ErrorKind, Retry};
-use crate::http::{Sent, TransportError, TransportErrorKind};
+use crate::http::{Origin, Sent, TransportError, TransportErrorKind};
+use crate::oauth::Identity;
+use crate::oauth::identity::kept;
 
-/// A successful answer of a token endpoint.
+/// A successful response of a token endpoint.
 ///
 /// Tolerant where providers deviate: `expires_in` may be missing, a number or a text; `token_type`
-/// may be missing; scopes may be a text or a list. What is not understood is kept for
-/// [`TokenAnswer::field`].
+/// may be missing; scopes may be a text or a list. Other fields are available through
+/// [`TokenAnswer::field`] until the response is dropped; those that a later call needs are kept with
+/// [`TokenAnswer::keep`].
 pub struct TokenAnswer {
+    kind: CredentialKind,
     access_token: SecretString,
     refresh_token: Option<SecretString>,
     expires_in: Option<Duration>,
     refresh_expires_in: Option<Duration>,
     scopes: Option<Vec<String>>,
-    fields: Map<String, Value>,
+    origin: Option<Origin>,
+    identity: Option<Identity>,
+    kept: BTreeMap<String, SecretString>,
+    siblings: Vec<Self>,
+    body: Value,
 }
 
 impl TokenAnswer {
-    /// An answer with this access token and nothing else, for connectors that read another form.
+    /// A response with this access token and nothing else, for connectors that read another form.
     #[must_use]
     pub fn new(access_token: impl Into<SecretString>) -> Self {
         Self {
+            kind: CredentialKind::OAuth,
             access_token: access_token.into(),
             refresh_token: None,
             expires_in: None,
             refresh_expires_in: None,
             scopes: None,
-            fields: Map::new(),
+            origin: None,
+            identity: None,
+            kept: BTreeMap::new(),
+            siblings: Vec::new(),
+            body: Value::Null,
         }
+    }
+
+    /// Sets the kind of credential, for a grant whose secret is a URL or a key.
+    #[must_use]
+    pub fn with_kind(mut self, kind: CredentialKind) -> Self {
+        self.kind = kind;
+        self
     }
 
     /// Sets the refresh token.
@@ -50,14 +73,14 @@ impl TokenAnswer {
         self
     }
 
-    /// Sets how long the access token is good.
+    /// Sets the access token's lifetime.
     #[must_use]
     pub fn with_expires_in(mut self, expires_in: Duration) -> Self {
         self.expires_in = Some(expires_in);
         self
     }
 
-    /// Sets how long the refresh token is good.
+    /// Sets the refresh token's lifetime.
     #[must_use]
     pub fn with_refresh_expires_in(mut self, refresh_expires_in: Duration) -> Self {
         self.refresh_expires_in = Some(refresh_expires_in);
@@ -69,6 +92,44 @@ impl TokenAnswer {
     pub fn with_scopes(mut self, scopes: Vec<String>) -> Self {
         self.scopes = Some(scopes);
         self
+    }
+
+    /// Binds the credential to this origin, one that the description's `api` names, instead of the
+    /// first one: a region.
+    #[must_use]
+    pub fn with_origin(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// Sets the account that the response names. An account that stood in the callback only must be
+    /// [asserted](crate::Account::asserted).
+    #[must_use]
+    pub fn with_identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Keeps a secret, sealed, with the credential, under this name. Read it with
+    /// [`Credential::extra`](crate::Credential::extra).
+    #[must_use]
+    pub fn keep(mut self, name: impl Into<String>, secret: impl Into<SecretString>) -> Self {
+        self.kept.insert(name.into(), secret.into());
+        self
+    }
+
+    /// Adds another grant that came with the same response, for example a user's token beside a
+    /// bot's. It becomes a connection of its own, before this one.
+    #[must_use]
+    pub fn with_sibling(mut self, sibling: Self) -> Self {
+        self.siblings.push(sibling);
+        self
+    }
+
+    /// The kind of credential.
+    #[must_use]
+    pub const fn kind(&self) -> CredentialKind {
+        self.kind
     }
 
     /// The access token.
@@ -83,66 +144,138 @@ impl TokenAnswer {
         self.refresh_token.as_ref()
     }
 
-    /// How long the access token is good, if the provider said so in a readable form.
+    /// The access token's lifetime, if the provider stated it in a readable form.
     #[must_use]
     pub const fn expires_in(&self) -> Option<Duration> {
         self.expires_in
     }
 
-    /// How long the refresh token is good, if the provider said so in a readable form.
+    /// The refresh token's lifetime, if the provider stated it in a readable form.
     #[must_use]
     pub const fn refresh_expires_in(&self) -> Option<Duration> {
         self.refresh_expires_in
     }
 
-    /// The granted scopes, if the provider said. Without them they are what was asked for (RFC 6749
-    /// section 5.1).
+    /// The granted scopes, if the provider stated them. Without them they are those that were
+    /// requested (RFC 6749 section 5.1).
     #[must_use]
     pub fn scopes(&self) -> Option<&[String]> {
         self.scopes.as_deref()
     }
 
-    /// Another field of the answer, if it is there and has this type. It may be secret.
+    /// The origin to bind the credential to, if it is not the description's first.
+    #[must_use]
+    pub const fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    /// The account that the response names.
+    #[must_use]
+    pub const fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// The secrets to keep with the credential, by their names.
+    pub fn kept(&self) -> impl Iterator<Item = (&str, &SecretString)> {
+        self.kept
+            .iter()
+            .map(|(name, secret)| (name.as_str(), secret))
+    }
+
+    /// The other grants of the same response.
+    #[must_use]
+    pub fn siblings(&self) -> &[Self] {
+        &self.siblings
+    }
+
+    /// Takes the other grants of the same response out.
+    #[must_use]
+    pub fn take_siblings(&mut self) -> Vec<Self> {
+        std::mem::take(&mut self.siblings)
+    }
+
+    /// Another field of the response, if it is there and has this type. It may be secret.
     #[must_use]
     pub fn field<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        self.fields
+        self.body
             .get(name)
             .and_then(|value| T::deserialize(value).ok())
     }
 
-    fn read(mut fields: Map<String, Value>, separator: char) -> Option<Self> {
-        let text = |value: Option<Value>| match value {
-            Some(Value::String(text)) if !text.is_empty() => Some(SecretString::from(text)),
-            _ => None,
+    /// The value that a JSON pointer (RFC 6901) leads to in the response, if it has this type. It may
+    /// be secret.
+    #[must_use]
+    pub fn pointer<T: DeserializeOwned>(&self, pointer: &str) -> Option<T> {
+        self.body
+            .pointer(pointer)
+            .and_then(|value| T::deserialize(value).ok())
+    }
+
+    pub(super) const fn body(&self) -> &Value {
+        &self.body
+    }
+
+    fn read(description: &Description, mut body: Value) -> Option<Self> {
+        let defaults = TokenFields::default();
+        let fields = description
+            .token
+            .as_ref()
+            .map_or(&defaults, |endpoint| &endpoint.response);
+        let access_token = take_text(&mut body, &fields.access_token)?;
+        let refresh_token = take_text(&mut body, &fields.refresh_token);
+        let first = |pointers: &[Pointer], read: fn(&Value) -> Option<Duration>| {
+            pointers.iter().find_map(|it| it.find(&body).and_then(read))
         };
-        let access_token = text(fields.remove("access_token"))?;
-        let refresh_token = text(fields.remove("refresh_token"));
-        let expires_in = fields.get("expires_in").and_then(seconds);
-        let refresh_expires_in = ["refresh_token_expires_in", "refresh_expires_in"]
-            .into_iter()
-            .find_map(|name| fields.get(name).and_then(seconds));
+        let expires_in = first(&fields.expires_in, seconds);
+        let refresh_expires_in = first(&fields.refresh_expires_in, seconds);
+        let separator = description.scopes.separator;
         let scopes = fields
-            .get("scope")
-            .and_then(|value| scopes(value, separator));
+            .scope
+            .iter()
+            .find_map(|it| scopes(it.find(&body)?, separator));
+        let kept = kept(description, &body);
         Some(Self {
-            access_token,
             refresh_token,
             expires_in,
             refresh_expires_in,
             scopes,
-            fields,
+            kept: kept
+                .into_iter()
+                .map(|(name, text)| (name, SecretString::from(text)))
+                .collect(),
+            body,
+            ..Self::new(access_token)
         })
     }
 }
 
+/// Takes the first text that one of the pointers leads to out of the response.
+fn take_text(body: &mut Value, pointers: &[Pointer]) -> Option<SecretString> {
+    pointers.iter().find_map(|pointer| {
+        let value = body.pointer_mut(pointer.as_str())?;
+        match value.take() {
+            Value::String(text) if !text.is_empty() => Some(SecretString::from(text)),
+            other => {
+                *value = other;
+                None
+            }
+        }
+    })
+}
+
 impl fmt::Debug for TokenAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields: Vec<&String> = match &self.body {
+            Value::Object(fields) => fields.keys().collect(),
+            _ => Vec::new(),
+        };
         f.debug_struct("TokenAnswer")
             .field("has_refresh_token", &self.refresh_token.is_some())
             .field("expires_in", &self.expires_in)
             .field("refresh_expires_in", &self.refresh_expires_in)
             .field("scopes", &self.scopes)
-            .field("fields", &self.fields.keys().collect::<Vec<_>>())
+            .field("siblings", &self.siblings.len())
+            .field("fields", &fields)
             .finish_non_exhaustive()
     }
 }
@@ -161,14 +294,49 @@ fn seconds(value: &Value) -> Option<Duration> {
         .then(|| Duration::from_secs_f64(seconds.floor()))
 }
 
+/// Scopes as a text or as a list of texts, each of which may hold several.
 fn scopes(value: &Value, separator: char) -> Option<Vec<String>> {
-    let clean = |text: &str| text.trim().to_owned();
-    let list: Vec<String> = match value {
-        Value::String(text) => text.split([separator, ' ', ',']).map(clean).collect(),
-        Value::Array(values) => values.iter().filter_map(Value::as_str).map(clean).collect(),
-        _ => return None,
+    let mut scopes: Vec<String> = Vec::new();
+    let mut add = |text: &str| {
+        for scope in text.split([separator, ' ', ',']).map(str::trim) {
+            if !scope.is_empty() && !scopes.iter().any(|known| known == scope) {
+                scopes.push(scope.to_owned());
+            }
+        }
     };
-    Some(list.into_iter().filter(|scope| !scope.is_empty()).collect())
+    match value {
+        Value::String(text) => add(text),
+        Value::Array(values) => values.iter().filter_map(Value::as_str).for_each(add),
+        _ => return None,
+    }
+    Some(scopes)
+}
+
+/// A body as JSON: a byte order mark before it is skipped (RFC 8259 section 8.1).
+///
+/// The parser's own error may quote the body, so it is dropped.
+pub(super) fn json(body: &[u8]) -> Option<Value> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    serde_json::from_slice(body).ok()
+}
+
+/// A body as a JSON object, or as a form where it is not JSON: some token endpoints answer in the
+/// encoding of the request, whatever was accepted.
+fn object(body: &[u8]) -> Option<Value> {
+    if let Some(value) = json(body) {
+        return value.is_object().then_some(value);
+    }
+    let text = std::str::from_utf8(body).ok()?.trim();
+    let is_form = !text.is_empty()
+        && text.contains('=')
+        && !text.contains(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '{' | '}' | '"'));
+    if !is_form {
+        return None;
+    }
+    let fields: Map<String, Value> = form_urlencoded::parse(text.as_bytes())
+        .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
+        .collect();
+    Some(Value::Object(fields))
 }
 
 /// Why an exchange brought no token.
@@ -215,10 +383,19 @@ impl ExchangeError {
         }
     }
 
-    /// Adds the provider's error code.
+    /// Adds the provider's error code, here and to the error to show.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
-        self.code = Some(code.into());
+        let code = code.into();
+        self.source = self.source.with_code(code.clone());
+        self.code = Some(code);
+        self
+    }
+
+    /// Adds the provider's description of the error. Only [`Error::report`] shows it.
+    #[must_use]
+    pub fn with_description(mut self, text: &str) -> Self {
+        self.source = self.source.with_source(ProviderText::of(text));
         self
     }
 
@@ -300,15 +477,17 @@ impl std::error::Error for ExchangeError {
     }
 }
 
-/// Reads a token endpoint's answer.
+/// Reads a token endpoint's response.
 ///
-/// A success is status 200 to 299 with a JSON object that has a text `access_token` and no `error`.
-/// A JSON object with a text `error` is an answer by its code whatever the status. 401 and 429 are
-/// answers without a code too. Everything else (5xx, a gateway's HTML, a truncated body, a redirect)
-/// leaves open whether the provider acted.
+/// A success is status 200 to 299 with an object (JSON, or a form where it is not JSON) that has an
+/// access token and no error code. Every complete response with a status from 400 to 499 is a
+/// refusal, whatever its body: its meaning follows from the description's
+/// [`refusals`](Description::refusals), then from the codes of RFC 6749 section 5.2, then from the
+/// status (401, 409, 429). 408, 5xx, redirects and unreadable successes leave open whether the
+/// provider acted.
 ///
 /// # Errors
-/// [`ExchangeError`], with the class that the code or status means.
+/// [`ExchangeError`], with the class that status, code and description mean.
 pub fn read_token_answer(
     description: &Description,
     operation: &'static str,
@@ -317,25 +496,20 @@ pub fn read_token_answer(
 ) -> Result<TokenAnswer, ExchangeError> {
     let status = response.status();
     let after = retry_after(response.headers(), now);
-    let object = match serde_json::from_slice::<Value>(response.body()) {
-        Ok(Value::Object(object)) => Some(object),
-        // The parser's own error may quote the body, so it is dropped.
-        _ => None,
-    };
-    let code = object
-        .as_ref()
-        .and_then(|it| it.get("error"))
-        .and_then(Value::as_str);
+    let refusal = Refusal::read(description, status, object(response.body()));
     let fail = |class, sent, kind, message| {
         let mut error = Error::new(kind, operation, message)
-            .with_provider(description.provider.as_str().to_owned());
+            .with_provider(description.provider.as_str().to_owned())
+            .with_status(status.as_u16());
         if let Some(id) = request_id(response.headers()) {
             error = error.with_request_id(id);
         }
-        if let Some(after) = after {
+        if let Some(after) = after
+            && matches!(class, ExchangeClass::Transient { .. })
+        {
             error = error.with_retry(Retry::After(after));
         }
-        Err(ExchangeError::new(class, sent, error))
+        Err(refusal.explain(ExchangeError::new(class, sent, error)))
     };
     if status == StatusCode::TOO_MANY_REQUESTS {
         return fail(
@@ -345,7 +519,7 @@ pub fn read_token_answer(
             "the provider limits token requests; try again later",
         );
     }
-    if status.is_server_error() {
+    if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
         return fail(
             ExchangeClass::Transient { after },
             Sent::Maybe,
@@ -353,116 +527,203 @@ pub fn read_token_answer(
             "the provider's token endpoint failed; try again later",
         );
     }
-    if let Some(code) = code.filter(|code| !code.is_empty()) {
-        let refused = refused_by_code(description, operation, code, after);
-        return Err(match request_id(response.headers()) {
-            Some(id) => ExchangeError {
-                source: refused.source.with_request_id(id),
-                ..refused
-            },
-            None => refused,
-        });
+    if let Some((class, kind, message)) = refusal.meaning(description, after) {
+        return fail(class, Sent::Answered, kind, message);
     }
     if status.is_success() {
-        return match object.and_then(|it| TokenAnswer::read(it, description.scopes.separator)) {
+        let read = |body| TokenAnswer::read(description, body);
+        return match object(response.body()).and_then(read) {
             Some(answer) => Ok(answer),
             None => fail(
                 ExchangeClass::Malformed,
                 Sent::Maybe,
                 ErrorKind::UnexpectedAnswer,
-                "the provider's token answer has no access token; it is tried again later",
+                "the provider's response to the token request cannot be read: it has no access \
+                 token; check the endpoint and `token.response` in the description",
             ),
         };
     }
-    match status {
-        StatusCode::UNAUTHORIZED => fail(
+    match status.as_u16() {
+        401 => fail(
             ExchangeClass::AppFault { certain: false },
             Sent::Answered,
             ErrorKind::AppMisconfigured,
             "the provider refused the client's authentication; check the app's client id and secret",
         ),
-        StatusCode::CONFLICT => fail(
+        409 => fail(
             ExchangeClass::SiblingWon,
             Sent::Answered,
             ErrorKind::Conflict,
             "the provider is working on another request with the same token; read again",
         ),
+        400..=499 => fail(
+            ExchangeClass::Malformed,
+            Sent::Answered,
+            ErrorKind::Rejected,
+            "the provider refused the token request in a form that RFC 6749 does not know; describe \
+             it in `refusals`",
+        ),
         _ => fail(
             ExchangeClass::Malformed,
             Sent::Maybe,
             ErrorKind::UnexpectedAnswer,
-            "the provider's token endpoint gave no answer that RFC 6749 knows; it is tried again",
+            "the provider's token endpoint gave no response that RFC 6749 knows; check the endpoint",
         ),
     }
 }
 
-/// What an error code of a token endpoint means: RFC 6749 section 5.2, and the description's codes
-/// before it.
-#[must_use]
-pub fn refused_by_code(
-    description: &Description,
-    operation: &'static str,
-    code: &str,
+/// The error codes and the description of a response.
+struct Refusal {
+    status: StatusCode,
+    codes: Vec<String>,
+    description: Option<String>,
+}
+
+impl Refusal {
+    fn read(description: &Description, status: StatusCode, body: Option<Value>) -> Self {
+        let defaults = TokenFields::default();
+        let fields = description
+            .token
+            .as_ref()
+            .map_or(&defaults, |endpoint| &endpoint.response);
+        let body = body.unwrap_or(Value::Null);
+        let texts = |pointers: &[Pointer]| -> Vec<String> {
+            pointers
+                .iter()
+                .filter_map(|it| it.text(&body))
+                // Reddit repeats the status as the error; `false` is the absence of one.
+                .filter(|code| *code != status.as_str() && code != "false")
+                .collect()
+        };
+        Self {
+            codes: texts(&fields.error),
+            description: texts(&fields.error_description).into_iter().next(),
+            status,
+        }
+    }
+
+    /// The meaning of the codes; `None` if there is no code and no rule for the status.
+    fn meaning(
+        &self,
+        description: &Description,
+        after: Option<Duration>,
+    ) -> Option<(ExchangeClass, ErrorKind, &'static str)> {
+        let described = description.refusals.iter().find(|rule| {
+            let shown = self.description.as_deref();
+            rule.applies(self.status.as_u16(), &self.codes, shown)
+                // A success without a code is a success, whatever its status.
+                && (!self.codes.is_empty() || self.status.is_client_error())
+        });
+        if let Some(rule) = described {
+            return Some(classified(rule.means, after));
+        }
+        let is = |codes: &[&str]| self.codes.iter().any(|code| codes.contains(&code.as_str()));
+        if is(&["temporarily_unavailable", "server_error"]) {
+            Some(classified(RefusalMeaning::Transient, after))
+        } else if is(&["invalid_grant"]) {
+            Some(classified(RefusalMeaning::DeadGrant, after))
+        } else if is(&["invalid_client", "unauthorized_client"]) {
+            Some(classified(RefusalMeaning::AppFault, after))
+        } else if self.codes.is_empty() {
+            None
+        } else {
+            Some((
+                ExchangeClass::Malformed,
+                ErrorKind::Rejected,
+                "the provider refused the token request with an error code that the description does \
+                 not explain; look the code up, and add it to `refusals`",
+            ))
+        }
+    }
+
+    /// Adds code and description to the error; the description is for operators only.
+    fn explain(&self, error: ExchangeError) -> ExchangeError {
+        let code = self.codes.first().map(|code| shown_code(code));
+        let error = match code.filter(|code| !code.is_empty()) {
+            Some(code) => error.with_code(code),
+            None => error,
+        };
+        match &self.description {
+            Some(text) => error.with_description(text),
+            None => error,
+        }
+    }
+}
+
+fn classified(
+    means: RefusalMeaning,
     after: Option<Duration>,
-) -> ExchangeError {
-    let ErrorCodes {
-        dead_grant,
-        app_fault,
-        app_fault_certain,
-        sibling_won,
-        transient,
-    } = &description.error_codes;
-    let among = |codes: &[String]| codes.iter().any(|known| known == code);
-    let (class, kind, message) = if among(sibling_won) {
-        (
+) -> (ExchangeClass, ErrorKind, &'static str) {
+    match means {
+        RefusalMeaning::SiblingWon => (
             ExchangeClass::SiblingWon,
             ErrorKind::Conflict,
             "the provider is working on another request with the same token; read again",
-        )
-    } else if among(transient) || matches!(code, "temporarily_unavailable" | "server_error") {
-        (
+        ),
+        RefusalMeaning::Transient => (
             ExchangeClass::Transient { after },
             ErrorKind::ProviderUnavailable,
             "the provider is busy; try again later",
-        )
-    } else if among(dead_grant) || code == "invalid_grant" {
-        (
+        ),
+        RefusalMeaning::DeadGrant => (
             ExchangeClass::DeadGrant,
             ErrorKind::NeedsReauthorization,
             "the provider says that the grant is over; the account's owner must connect it again",
-        )
-    } else if among(app_fault_certain) {
-        (
+        ),
+        RefusalMeaning::AppFaultCertain => (
             ExchangeClass::AppFault { certain: true },
             ErrorKind::AppMisconfigured,
             "the provider refused the app; check its client id and secret",
-        )
-    } else if among(app_fault) || matches!(code, "invalid_client" | "unauthorized_client") {
-        (
+        ),
+        RefusalMeaning::AppFault => (
             ExchangeClass::AppFault { certain: false },
             ErrorKind::AppMisconfigured,
             "the provider refused the app; check its client id and secret",
-        )
-    } else {
-        (
-            ExchangeClass::Malformed,
-            ErrorKind::Rejected,
-            "the provider refused the token request with a code that means a fault in it; report it",
-        )
-    };
-    let error = Error::new(kind, operation, message)
-        .with_provider(description.provider.as_str().to_owned());
-    let error = match after {
-        Some(after) if matches!(class, ExchangeClass::Transient { .. }) => {
-            error.with_retry(Retry::After(after))
-        }
-        _ => error,
-    };
-    ExchangeError::new(class, Sent::Answered, error).with_code(shown_code(code))
+        ),
+    }
 }
 
+/// The provider's own description of an error, for operators: [`Error::report`] shows it.
+struct ProviderText(String);
+
+impl ProviderText {
+    /// At most 300 characters on one line. A word that may be a token which the provider quotes is left
+    /// out: one of more than 24 characters, or of more than 16 with a digit.
+    fn of(text: &str) -> Self {
+        let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+        let words = words.filter(|word| !word.is_empty()).map(|word| {
+            let longest = if word.contains(|c: char| c.is_ascii_digit()) {
+                16
+            } else {
+                24
+            };
+            if word.chars().nth(longest).is_some() {
+                "…"
+            } else {
+                word
+            }
+        });
+        let line = words.collect::<Vec<_>>().join(" ");
+        Self(line.chars().take(300).collect())
+    }
+}
+
+impl fmt::Display for ProviderText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the provider says: {}", self.0)
+    }
+}
+
+impl fmt::Debug for ProviderText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProviderText({} bytes)", self.0.len())
+    }
+}
+
+impl std::error::Error for ProviderText {}
+
 /// A code that may be shown: the characters that RFC 6749 section 5.2 allows, and not too many.
-fn shown_code(code: &str) -> String {
+pub(super) fn shown_code(code: &str) -> String {
     code.chars()
         .filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\'))
         .take(64)
@@ -501,9 +762,11 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use secrecy::ExposeSecret;
 
     use super::*;
+    use crate::description::{EndpointTemplate, RefusalRule, TokenEndpoint};
     use crate::provider::ProviderId;
 
     fn read(status: u16, body: &str) -> Result<TokenAnswer, ExchangeError> {
@@ -516,7 +779,20 @@ mod tests {
         headers: &[(&str, &str)],
     ) -> Result<TokenAnswer, ExchangeError> {
         let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
-        description.error_codes.sibling_won = vec!["conflict".into()];
+        description.refusals = vec![
+            RefusalRule::code("conflict", RefusalMeaning::SiblingWon),
+            RefusalRule::code("invalid_request", RefusalMeaning::DeadGrant)
+                .with_status(401)
+                .with_description("active refresh_token"),
+            RefusalRule::code("190", RefusalMeaning::DeadGrant),
+            RefusalRule::code("BAD_REFRESH_TOKEN", RefusalMeaning::DeadGrant),
+            RefusalRule::status(410, RefusalMeaning::DeadGrant),
+        ];
+        let mut endpoint = TokenEndpoint::new(EndpointTemplate::new("https://acme.example/t"));
+        endpoint.response.error = ["/error", "/error/code", "/status", "/error/type"]
+            .map(Pointer::new)
+            .to_vec();
+        description.token = Some(endpoint);
         let mut response = http::Response::builder().status(status);
         for (name, value) in headers {
             response = response.header(*name, *value);
@@ -592,7 +868,8 @@ mod tests {
             (200, "", Malformed, Sent::Maybe),
             (401, "", AppFault { certain: false }, Sent::Answered),
             (409, "", SiblingWon, Sent::Answered),
-            (403, "<html>", Malformed, Sent::Maybe),
+            (403, "<html>", Malformed, Sent::Answered),
+            (408, "", Transient { after: None }, Sent::Maybe),
             (302, "", Malformed, Sent::Maybe),
             (429, "", Transient { after: None }, Sent::Answered),
             (
@@ -610,6 +887,149 @@ mod tests {
                 (class, sent),
                 "{status} {body}"
             );
+        }
+    }
+
+    /// The meaning of a refusal depends on status, code and description together, in whatever form the
+    /// provider writes them (kinds 1, 3 and 20 of the refusals that clients elsewhere misread).
+    #[test]
+    fn a_complete_refusal_has_its_meaning_in_every_form() {
+        use ExchangeClass::{AppFault, DeadGrant, Malformed};
+        const ACTIVE: &str = "This request requires an active refresh_token";
+        let app = AppFault { certain: false };
+        let shopify = |description: &str| {
+            format!(r#"{{"error":"invalid_request","error_description":"{description}"}}"#)
+        };
+        let table = [
+            // 1: status, code and description together.
+            (401, shopify(ACTIVE), DeadGrant, Some("invalid_request")),
+            (401, shopify("this REQUIRES an ACTIVE REFRESH_TOKEN"), DeadGrant, Some("invalid_request")),
+            (400, shopify(ACTIVE), Malformed, Some("invalid_request")),
+            (401, shopify("missing parameter"), Malformed, Some("invalid_request")),
+            (401, r#"{"error":"invalid_request"}"#.into(), Malformed, Some("invalid_request")),
+            // 3: other forms of a complete refusal.
+            (400, r#"{"error":{"code":190,"message":"expired"}}"#.into(), DeadGrant, Some("190")),
+            (400, r#"{"error":{"code":1,"message":"unknown"}}"#.into(), Malformed, Some("1")),
+            (400, r#"{"status":"BAD_REFRESH_TOKEN","error":null}"#.into(), DeadGrant,
+                Some("BAD_REFRESH_TOKEN")),
+            (400, r#"{"status":"error","errors":{"token":["no"]}}"#.into(), Malformed, Some("error")),
+            (400, "error=invalid_grant&error_description=no".into(), DeadGrant, Some("invalid_grant")),
+            (400, "\u{feff}{\"error\":\"invalid_grant\"}".into(), DeadGrant, Some("invalid_grant")),
+            (400, r#"[{"error":"invalid_grant"}]"#.into(), Malformed, None),
+            // 20: no readable code; a described status has a meaning.
+            (410, String::new(), DeadGrant, None),
+            (410, "<html>".into(), DeadGrant, None),
+            (400, String::new(), Malformed, None),
+            (422, "<html>".into(), Malformed, None),
+            (404, String::new(), Malformed, None),
+            // A number that repeats the status is no code (Reddit).
+            (401, r#"{"message":"Unauthorized","error":401}"#.into(), app, None),
+        ];
+        for (status, body, class, code) in &table {
+            let error = read(*status, body).unwrap_err();
+            assert_eq!(
+                (error.class(), error.sent(), error.code()),
+                (*class, Sent::Answered, *code),
+                "{status} {body}"
+            );
+            assert_eq!(error.error().status(), Some(*status));
+            assert_eq!(error.error().code(), *code);
+        }
+        println!("refusals in other forms: {}", table.len());
+    }
+
+    /// Kind 10: what varies in practice is read all the same.
+    #[test]
+    fn a_success_is_read_in_every_form_that_providers_send() {
+        let bodies = [
+            "\u{feff}{\"access_token\":\"a\",\"scope\":\"x y\"}",
+            "access_token=a&scope=x%20y&token_type=bearer",
+            "access_token=a&scope=x,y&expires_in=3600\n",
+            r#"{"access_token":"a","scope":["x y","y"],"error":null}"#,
+            r#"{"access_token":"a","scope":["x","y"],"error":""}"#,
+            r#"{"access_token":"a","scope":"x  ,y","error":false}"#,
+        ];
+        for body in bodies {
+            let answer = read(200, body).unwrap();
+            assert_eq!(answer.access_token().expose_secret(), "a", "{body}");
+            assert_eq!(answer.scopes().unwrap(), ["x", "y"], "{body}");
+        }
+        for body in ["access_token", "a=b", "<a href='x=y'>", "access_token=", "{\"a\"=1}"] {
+            assert!(read(200, body).is_err(), "{body}");
+        }
+        println!("forms of a token response: {}", bodies.len());
+    }
+
+    /// Kind 14: a list's elements may hold several scopes.
+    #[test]
+    fn scopes_are_split_wherever_they_stand() {
+        for (scope, read_as) in [
+            (r#"["read write","other"]"#, vec!["read", "write", "other"]),
+            (r#""read,write other""#, vec!["read", "write", "other"]),
+            (r#"["read","read"]"#, vec!["read"]),
+            (r"[]", vec![]),
+            (r#""""#, vec![]),
+        ] {
+            let body = format!(r#"{{"access_token":"a","scope":{scope}}}"#);
+            assert_eq!(read(200, &body).unwrap().scopes().unwrap(), read_as, "{scope}");
+        }
+    }
+
+    /// Kind 24: the operator sees the provider's own words, and nobody else.
+    #[test]
+    fn the_report_shows_the_description_and_nothing_else_does() {
+        let body = r#"{"error":"invalid_grant","error_description":"AADSTS70008:\n expired"}"#;
+        let error = read(400, body).unwrap_err().into_error();
+        assert!(error.to_string().contains("code invalid_grant"), "{error}");
+        assert!(!error.to_string().contains("AADSTS"));
+        assert!(!format!("{error:?}").contains("AADSTS"), "{error:?}");
+        assert!(error.report().contains("AADSTS70008: expired"), "{}", error.report());
+        let long = format!(r#"{{"error":"x","error_description":"{}"}}"#, "a".repeat(9999));
+        assert!(read(400, &long).unwrap_err().into_error().report().len() < 700);
+        let quoted = r#"{"error":"x","error_description":"no such token: 0123456789abcdef0123456789"}"#;
+        let report = read(400, quoted).unwrap_err().into_error().report();
+        assert!(report.ends_with("no such token: …"), "{report}");
+    }
+
+    #[test]
+    fn described_places_and_kept_fields_are_read() {
+        let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
+        let mut endpoint = TokenEndpoint::new(EndpointTemplate::new("https://acme.example/t"));
+        endpoint.response.access_token = vec!["/access_token".into(), "/data/0/access_token".into()];
+        endpoint.response.scope = vec!["/data/0/permissions".into()];
+        endpoint.response.keep.insert("team".into(), "/team".into());
+        endpoint.response.keep.insert("user".into(), "/data/0/user_id".into());
+        description.token = Some(endpoint);
+        let body = r#"{"data":[{"access_token":"a","user_id":17841400000000001,
+            "permissions":"x,y"}],"team":{"id":"T1"},"none":null}"#;
+        let response = http::Response::new(Bytes::from_static(body.as_bytes()));
+        let now = Timestamp::UNIX_EPOCH;
+        let answer = read_token_answer(&description, "test", now, &response).unwrap();
+        assert_eq!(answer.access_token().expose_secret(), "a");
+        assert_eq!(answer.scopes().unwrap(), ["x", "y"]);
+        let kept: Vec<(&str, &str)> = answer
+            .kept()
+            .map(|(name, secret)| (name, secret.expose_secret()))
+            .collect();
+        assert_eq!(kept, [("team", r#"{"id":"T1"}"#), ("user", "17841400000000001")]);
+        assert_eq!(answer.pointer::<String>("/team/id").as_deref(), Some("T1"));
+        assert!(!format!("{answer:?}").contains("17841400000000001"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_response_panics(
+            status in 100_u16..600,
+            body in prop::collection::vec(any::<u8>(), 0..64),
+            text in "[\\[{\"a-z_:,=&}\\] 0-9]{0,48}",
+        ) {
+            for body in [body.as_slice(), text.as_bytes()] {
+                let response = http::Response::builder().status(status);
+                let response = response.body(Bytes::copy_from_slice(body)).unwrap();
+                let description = Description::new(ProviderId::from_static("acme"), "Acme");
+                let now = Timestamp::UNIX_EPOCH;
+                let _ = read_token_answer(&description, "test", now, &response);
+            }
         }
     }
 

@@ -2,6 +2,8 @@
 
 use oauth2::basic::BasicClient;
 use oauth2::{AuthUrl, ClientId, CsrfToken, RedirectUrl, Scope};
+use std::collections::BTreeMap;
+
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -10,7 +12,7 @@ use crate::description::{Description, Pkce};
 use crate::error::{Error, ErrorKind, Result};
 use crate::oauth::CodeVerifier;
 
-/// What one authorization request is made of.
+/// The parts of one authorization request.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct AuthorizationRequest<'a> {
@@ -22,7 +24,13 @@ pub struct AuthorizationRequest<'a> {
     pub state: &'a SecretString,
     /// The code verifier, whose challenge is sent.
     pub verifier: &'a CodeVerifier,
+    /// The scopes that the application requests for this flow; empty for the app's.
+    pub flow_scopes: &'a [String],
+    /// The parameters that the application set for this flow.
+    pub parameters: &'a BTreeMap<String, String>,
 }
+
+static NO_PARAMETERS: BTreeMap<String, String> = BTreeMap::new();
 
 impl<'a> AuthorizationRequest<'a> {
     /// A request by `app` under `state`.
@@ -33,6 +41,8 @@ impl<'a> AuthorizationRequest<'a> {
             account_host: None,
             state,
             verifier,
+            flow_scopes: &[],
+            parameters: &NO_PARAMETERS,
         }
     }
 
@@ -43,17 +53,31 @@ impl<'a> AuthorizationRequest<'a> {
         self
     }
 
-    /// The scopes to ask for: the app's, or the description's defaults.
+    /// Sets the scopes that the application requests for this flow.
+    #[must_use]
+    pub fn with_scopes(mut self, scopes: &'a [String]) -> Self {
+        self.flow_scopes = scopes;
+        self
+    }
+
+    /// Sets the parameters that the application set for this flow.
+    #[must_use]
+    pub fn with_parameters(mut self, parameters: &'a BTreeMap<String, String>) -> Self {
+        self.parameters = parameters;
+        self
+    }
+
+    /// The scopes to request: the flow's, else the app's, else the description's defaults.
     #[must_use]
     pub fn scopes<'s>(&'s self, description: &'s Description) -> &'s [String] {
-        match self.app.scopes() {
-            [] => &description.scopes.default,
-            scopes => scopes,
+        match (self.flow_scopes, self.app.scopes()) {
+            ([], []) => &description.scopes.default,
+            ([], scopes) | (scopes, _) => scopes,
         }
     }
 }
 
-/// The URL to send the browser to, with PKCE S256 unless the provider refuses it.
+/// The URL to send the browser to, with PKCE unless the provider refuses it.
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`] if the provider has no authorization endpoint;
@@ -80,9 +104,17 @@ pub fn authorization_url(
     let url = endpoint
         .endpoint
         .url(request.account_host.unwrap_or_default())?;
+    // The text is sent exactly as it is registered: providers compare it byte by byte.
+    let redirect_uri = RedirectUrl::new(redirect_uri.as_str().to_owned()).map_err(|_| {
+        Error::new(
+            ErrorKind::Configuration,
+            OPERATION,
+            "the app's redirect URI is not a URL; set the one that is registered",
+        )
+    })?;
     let client = BasicClient::new(ClientId::new(request.app.client_id().to_owned()))
         .set_auth_uri(AuthUrl::from_url(url))
-        .set_redirect_uri(RedirectUrl::from_url(redirect_uri.clone()));
+        .set_redirect_uri(redirect_uri);
     let state = CsrfToken::new(request.state.expose_secret().to_owned());
     let mut authorize = client.authorize_url(|| state);
     let scopes = request.scopes(description);
@@ -91,14 +123,38 @@ pub fn authorization_url(
         let joined = scopes.join(&description.scopes.separator.to_string());
         authorize = authorize.add_scope(Scope::new(joined));
     }
-    if endpoint.pkce == Pkce::S256 {
-        authorize = authorize.set_pkce_challenge(request.verifier.pkce_challenge());
+    match endpoint.pkce {
+        Pkce::S256 => authorize = authorize.set_pkce_challenge(request.verifier.pkce_challenge()),
+        Pkce::S256Hex => {
+            authorize = authorize
+                .add_extra_param("code_challenge", request.verifier.hexadecimal_challenge())
+                .add_extra_param("code_challenge_method", "S256");
+        }
+        Pkce::Refused => {}
     }
-    for (name, value) in &endpoint.parameters {
+    if endpoint.nonce {
+        authorize = authorize.add_extra_param("nonce", request.verifier.nonce());
+    }
+    for (name, value) in endpoint.parameters.iter().chain(request.parameters) {
         authorize = authorize.add_extra_param(name.as_str(), value.as_str());
     }
     let (url, _state) = authorize.url();
-    Ok(url)
+    Ok(percent_encoded(description, url))
+}
+
+/// The URL with spaces as `%20`, which every server reads, in place of `+`, which only form decoders
+/// read; and with the provider's name for the client id.
+fn percent_encoded(description: &Description, mut url: Url) -> Url {
+    let client_id = description.client_id();
+    let Some(query) = url.query() else { return url };
+    let renamed = query.split('&').map(|pair| match pair.strip_prefix("client_id=") {
+        Some(value) => format!("{client_id}={value}"),
+        None => pair.to_owned(),
+    });
+    // A plus sign of a value is written as %2B.
+    let query = renamed.collect::<Vec<_>>().join("&").replace('+', "%20");
+    url.set_query(Some(&query));
+    url
 }
 
 #[cfg(test)]
@@ -106,7 +162,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::description::{AuthorizationEndpoint, EndpointTemplate};
+    use crate::description::{AuthorizationEndpoint, EndpointTemplate, TokenEndpoint};
     use crate::provider::ProviderId;
 
     #[test]
@@ -148,5 +204,64 @@ mod tests {
             assert_eq!(pairs.get(name).map(String::as_str), Some(value), "{name}");
         }
         assert_eq!(pairs.len(), 9);
+    }
+
+    fn url(edit: impl FnOnce(&mut Description), redirect_uri: &str) -> String {
+        let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
+        let endpoint = EndpointTemplate::new("https://acme.example/authorize");
+        description.authorization = Some(AuthorizationEndpoint::new(endpoint.clone()));
+        description.token = Some(TokenEndpoint::new(endpoint));
+        edit(&mut description);
+        let app = App::new("client").with_redirect_uri(redirect_uri.parse().unwrap());
+        let state = SecretString::from("s+t");
+        let verifier =
+            CodeVerifier::from_secret("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".into())
+                .unwrap();
+        let scopes = ["read".to_owned(), "write".to_owned()];
+        let parameters = BTreeMap::from([("login_hint".to_owned(), "a b+c".to_owned())]);
+        let request = AuthorizationRequest::new(&app, &state, &verifier)
+            .with_scopes(&scopes)
+            .with_parameters(&parameters);
+        authorization_url(&description, &request).unwrap().to_string()
+    }
+
+    /// Kind 13: `+` is a space to form decoders only.
+    #[test]
+    fn spaces_are_percent_encoded() {
+        let url = url(|_| {}, "https://app.example/cb");
+        for part in ["scope=read%20write", "login_hint=a%20b%2Bc", "state=s%2Bt"] {
+            assert!(url.contains(part), "{part} in {url}");
+        }
+        assert!(!url.contains('+'), "{url}");
+    }
+
+    /// Kind 5: providers compare redirect URIs byte by byte.
+    #[test]
+    fn the_redirect_uri_is_sent_as_it_is_registered() {
+        for (registered, sent) in [
+            ("https://app.example", "https%3A%2F%2Fapp.example&"),
+            ("https://app.example:443/cb", "https%3A%2F%2Fapp.example%3A443%2Fcb&"),
+            ("https://App.Example/Cb", "https%3A%2F%2FApp.Example%2FCb&"),
+            ("https://app.example/it's", "https%3A%2F%2Fapp.example%2Fit%27s&"),
+        ] {
+            let url = url(|_| {}, registered) + "&";
+            assert!(url.contains(&format!("redirect_uri={sent}")), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_provider_may_name_the_client_id_and_write_the_challenge_otherwise() {
+        let url = url(
+            |description| {
+                description.authorization.as_mut().unwrap().pkce = Pkce::S256Hex;
+                description.token.as_mut().unwrap().client_id_parameter = "client_key".into();
+            },
+            "https://app.example/cb",
+        );
+        assert!(url.contains("client_key=client&"), "{url}");
+        assert!(!url.contains("client_id="), "{url}");
+        // SHA-256 of the verifier of RFC 7636 appendix B.
+        let hexadecimal = "13d31e961a1ad8ec2f16b10c4c982e0876a878ad6df144566ee1894acb70f9c3";
+        assert!(url.contains(&format!("code_challenge={hexadecimal}")), "{url}");
     }
 }

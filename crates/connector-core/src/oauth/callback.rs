@@ -8,27 +8,38 @@ use url::form_urlencoded;
 
 use crate::description::Description;
 use crate::error::{Error, ErrorKind, Result};
+use crate::oauth::answer::shown_code;
 
 /// The longest callback query that is read, in bytes.
 const LONGEST_QUERY: usize = 8 * 1024;
 
-/// Parameters that decide something and must therefore not stand there twice.
-const SINGLE: [&str; 5] = ["state", "code", "error", "error_description", "iss"];
+/// Parameters that decide something and must therefore not occur twice.
+const SINGLE: [&str; 4] = ["state", "error", "error_description", "iss"];
 
 /// The query of a callback, taken apart once. It holds the authorization code, so it shows names
 /// only.
 pub struct Callback {
     raw: String,
+    code_parameter: String,
     pairs: Vec<(String, String)>,
 }
 
 impl Callback {
-    /// Takes the raw query apart, with or without its question mark.
+    /// Parses the raw query, with or without its question mark. The code stands in `code`.
     ///
     /// # Errors
-    /// [`ErrorKind::CallbackRefused`] if it is longer than 8 KiB, or names `state`, `code`, `error`,
-    /// `error_description` or `iss` twice.
+    /// As for [`Callback::parse_with`].
     pub fn parse(query: &str) -> Result<Self> {
+        Self::parse_with(query, "code")
+    }
+
+    /// Parses the raw query of a provider that names the authorization code `code_parameter`; see
+    /// [`Description::code_parameter`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::CallbackRefused`] if the query is longer than 8 KiB, or names `state`, the code,
+    /// `error`, `error_description` or `iss` twice.
+    pub fn parse_with(query: &str, code_parameter: &str) -> Result<Self> {
         let query = query.strip_prefix('?').unwrap_or(query);
         if query.len() > LONGEST_QUERY {
             return Err(refused(
@@ -40,10 +51,12 @@ impl Callback {
             .collect();
         let callback = Self {
             raw: query.to_owned(),
+            code_parameter: code_parameter.to_owned(),
             pairs,
         };
         match SINGLE
             .into_iter()
+            .chain([code_parameter])
             .find(|name| callback.all(name).count() > 1)
         {
             None => Ok(callback),
@@ -90,7 +103,7 @@ impl Callback {
     /// The authorization code.
     #[must_use]
     pub fn code(&self) -> Option<SecretString> {
-        self.get("code")
+        self.get(&self.code_parameter)
             .filter(|code| !code.is_empty())
             .map(SecretString::from)
     }
@@ -101,10 +114,26 @@ impl Callback {
         self.get("error").filter(|error| !error.is_empty())
     }
 
+    /// The error code with the characters that RFC 6749 section 5.2 allows, at most 64 of them: fit
+    /// for logs and events.
+    #[must_use]
+    pub fn shown_error(&self) -> Option<String> {
+        self.error()
+            .map(shown_code)
+            .filter(|code| !code.is_empty())
+    }
+
+    /// The provider's description of the error. It is the sender's text: show it to operators only.
+    #[must_use]
+    pub fn error_description(&self) -> Option<&str> {
+        self.get("error_description")
+            .filter(|text| !text.is_empty())
+    }
+
     /// SHA-256 of the code, or of the error that came instead: what a state is begun with.
     #[must_use]
     pub fn code_digest(&self) -> [u8; 32] {
-        let (label, value) = match (self.get("code"), self.error()) {
+        let (label, value) = match (self.get(&self.code_parameter), self.error()) {
             (Some(code), _) => ("code", code),
             (None, error) => ("error", error.unwrap_or_default()),
         };
@@ -223,6 +252,18 @@ mod tests {
         assert_eq!(callback.state(), Some("s t"));
         assert_eq!(callback.all("x").collect::<Vec<_>>(), ["1", "2"]);
         assert!(!format!("{callback:?}").contains("secret-code"));
+    }
+
+    #[test]
+    fn a_provider_may_name_the_code_otherwise() {
+        let query = "spapi_oauth_code=secret&state=s&selling_partner_id=A1";
+        let callback = Callback::parse_with(query, "spapi_oauth_code").unwrap();
+        assert_eq!(callback.code().unwrap().expose_secret(), "secret");
+        let plain = Callback::parse_with("code=secret&state=s", "code").unwrap();
+        assert_eq!(callback.code_digest(), plain.code_digest());
+        assert!(Callback::parse(query).unwrap().code().is_none());
+        let doubled = "spapi_oauth_code=a&spapi_oauth_code=b";
+        assert!(Callback::parse_with(doubled, "spapi_oauth_code").is_err());
     }
 
     #[test]

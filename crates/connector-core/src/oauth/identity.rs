@@ -1,5 +1,9 @@
-//! Which account a credential leads to.
+//! The account behind a credential.
 
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::ACCEPT;
@@ -7,21 +11,23 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use crate::account::{Account, AccountKey};
+use crate::clock::Timestamp;
 use crate::connector::Context;
 use crate::credential::Credential;
-use crate::description::Description;
+use crate::description::{Description, EndpointTemplate, IdentityRule, IdentitySource, Pointer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::http::OutboundRequest;
+use crate::http::{OutboundRequest, Sent};
 use crate::metadata::Metadata;
-use crate::oauth::ExchangeError;
+use crate::oauth::answer::json;
+use crate::oauth::{ExchangeClass, ExchangeError, TokenAnswer};
 
-/// The account behind a credential, as an authenticated answer of the provider named it.
+/// The account behind a credential, as an authenticated response of the provider named it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Identity {
     /// The account.
     pub account: Account,
-    /// What else the answer told about it.
+    /// Further facts about it.
     pub metadata: Metadata,
 }
 
@@ -35,7 +41,7 @@ impl Identity {
         }
     }
 
-    /// Adds what else is known.
+    /// Adds further facts.
     #[must_use]
     pub fn with_metadata(mut self, metadata: Metadata) -> Self {
         self.metadata = metadata;
@@ -43,107 +49,323 @@ impl Identity {
     }
 }
 
-/// Reads the account from the description's identity endpoint with the credential where the
-/// description puts it: as bearer (RFC 6750 section 2.1) unless it says otherwise.
+/// Identifies the account of a credential from the source that the description names.
+///
+/// An endpoint is read with the credential where the description puts it: as bearer (RFC 6750
+/// section 2.1) unless it says otherwise. An identity that came with the token response is returned
+/// from the credential, after the credential was tested at the probe endpoint, if there is one.
 ///
 /// # Errors
-/// [`ErrorKind::Unauthorized`] if the provider refuses the credential, [`ErrorKind::Unsupported`] if
-/// the provider has no identity endpoint, [`ErrorKind::UnexpectedAnswer`] if the answer has no
-/// account; network and provider trouble as their kinds say.
+/// [`ErrorKind::Unauthorized`] if the provider refuses the credential, [`ErrorKind::Forbidden`] if the
+/// credential may not read its own account, [`ErrorKind::Unsupported`] if the description names no
+/// source, [`ErrorKind::UnexpectedAnswer`] if the response has no account; network and provider
+/// trouble as their kinds say.
 pub async fn identify(
     description: &Description,
     cx: &Context<'_>,
     credential: &Credential,
 ) -> Result<Identity> {
     const OPERATION: &str = "oauth.identify";
-    let provider = || description.provider.as_str().to_owned();
-    let fail = |kind, message| Err(Error::new(kind, OPERATION, message).with_provider(provider()));
-    let Some(endpoint) = &description.identity else {
+    let fail = |kind, message| Err(failed(description, OPERATION, kind, message));
+    let Some(rule) = &description.identity else {
         return fail(
             ErrorKind::Unsupported,
-            "the description names no identity endpoint; add one, or override the hook",
+            "the description names no identity; add one, or override the hook",
         );
     };
+    let body = match rule.test_endpoint() {
+        Some(endpoint) => Some(read(description, cx, credential, endpoint, OPERATION).await?),
+        None => None,
+    };
+    match (rule.source(), body) {
+        (IdentitySource::Endpoint(_), Some(body)) => {
+            identity_in(rule, &body).map_or_else(|| {
+                fail(
+                    ErrorKind::UnexpectedAnswer,
+                    "the identity response has no account key where the description says; correct it",
+                )
+            }, Ok)
+        }
+        _ => match credential.identity() {
+            Some(identity) => Ok(identity.clone()),
+            None => fail(
+                ErrorKind::UnexpectedAnswer,
+                "the token response named no account; connect again, or check the description",
+            ),
+        },
+    }
+}
+
+/// Reads a JSON object with the credential.
+async fn read(
+    description: &Description,
+    cx: &Context<'_>,
+    credential: &Credential,
+    endpoint: &EndpointTemplate,
+    operation: &'static str,
+) -> Result<Value> {
+    let fail = |kind, message| Err(failed(description, operation, kind, message));
     // The URL is the description's, its host at most the one that is sealed with the credential.
-    let url = endpoint
-        .endpoint
-        .url(credential.account_host().unwrap_or_default())?;
-    let request = http::Request::get(url.as_str())
-        .header(ACCEPT, "application/json")
-        .body(Bytes::new());
+    let url = endpoint.url(credential.account_host().unwrap_or_default())?;
+    let request = http::Request::get(url.as_str()).body(Bytes::new());
     let Ok(mut request) = request else {
         return fail(
             ErrorKind::Bug,
             "the identity request could not be built; please report it",
         );
     };
+    description.add_headers(request.headers_mut());
+    let accept = http::HeaderValue::from_static("application/json");
+    request.headers_mut().insert(ACCEPT, accept);
     let secret = credential.secret().expose_secret();
-    let attached = description
+    if description
         .authentication
-        .attach(request.headers_mut(), secret);
-    if attached.is_none() {
+        .attach(&mut request, secret)
+        .is_none()
+    {
         return fail(
             ErrorKind::UnexpectedAnswer,
-            "the access token has characters that no header may have; connect again",
+            "the credential has characters that no request may have; connect again",
         );
     }
     let response = cx
         .send(OutboundRequest::token(request))
         .await
-        .map_err(|error| ExchangeError::from_transport(OPERATION, error).into_error())?;
+        .map_err(|error| ExchangeError::from_transport(operation, error).into_error())?;
     match response.status() {
-        status if status.is_success() => {}
-        StatusCode::UNAUTHORIZED => {
-            return fail(
-                ErrorKind::Unauthorized,
-                "the provider refused the access token",
-            );
-        }
-        StatusCode::FORBIDDEN => {
-            return fail(
-                ErrorKind::Forbidden,
-                "the access token may not read who it belongs to; ask for the scope that allows it",
-            );
-        }
-        StatusCode::TOO_MANY_REQUESTS => {
-            return fail(
-                ErrorKind::RateLimited,
-                "the provider limits requests; try again later",
-            );
-        }
-        status if status.is_server_error() => {
-            return fail(
-                ErrorKind::ProviderUnavailable,
-                "the provider failed; try again later",
-            );
-        }
-        _ => {
-            return fail(
-                ErrorKind::UnexpectedAnswer,
-                "the identity endpoint gave an unknown answer; check the description",
-            );
-        }
-    }
-    // The parser's own error may quote the body, so it is dropped.
-    let body: Value = serde_json::from_slice(response.body()).unwrap_or(Value::Null);
-    let key = match body.pointer(&endpoint.account) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) if number.is_u64() || number.is_i64() => number.to_string(),
-        _ => String::new(),
-    };
-    let Ok(key) = AccountKey::new(key) else {
-        return fail(
+        status if status.is_success() => Ok(json(response.body()).unwrap_or(Value::Null)),
+        StatusCode::UNAUTHORIZED => fail(
+            ErrorKind::Unauthorized,
+            "the provider refused the access token",
+        ),
+        StatusCode::FORBIDDEN => fail(
+            ErrorKind::Forbidden,
+            "the provider does not let the credential read its own account: the app lacks a scope \
+             or a permission, or the account does not allow it; the app's operator adds the scope, \
+             or the account's administrator allows the app",
+        ),
+        StatusCode::TOO_MANY_REQUESTS => fail(
+            ErrorKind::RateLimited,
+            "the provider limits requests; try again later",
+        ),
+        status if status.is_server_error() => fail(
+            ErrorKind::ProviderUnavailable,
+            "the provider failed; try again later",
+        ),
+        _ => fail(
             ErrorKind::UnexpectedAnswer,
-            "the identity answer has no account key where the description says; correct it",
-        );
+            "the identity endpoint gave an unknown response; check the description",
+        ),
+    }
+}
+
+fn failed(
+    description: &Description,
+    operation: &'static str,
+    kind: ErrorKind,
+    message: &'static str,
+) -> Error {
+    Error::new(kind, operation, message).with_provider(description.provider.as_str().to_owned())
+}
+
+/// The account that a JSON object names.
+fn identity_in(rule: &IdentityRule, body: &Value) -> Option<Identity> {
+    let parts = |pointers: &[Pointer]| -> Option<Vec<String>> {
+        pointers.iter().map(|pointer| pointer.text(body)).collect()
     };
-    let mut account = Account::identified(key);
-    let label = endpoint
-        .label
-        .as_ref()
-        .and_then(|pointer| body.pointer(pointer));
-    if let Some(label) = label.and_then(Value::as_str) {
+    let key = parts(&rule.account)
+        .or_else(|| parts(&rule.alternative).filter(|parts| !parts.is_empty()))?
+        .join(":");
+    let mut account = Account::identified(AccountKey::new(key).ok()?);
+    if let Some(label) = rule.label.as_ref().and_then(|it| it.text(body)) {
         account = account.with_label(label.chars().take(255).collect::<String>());
     }
-    Ok(Identity::new(account))
+    let mut metadata = Metadata::new();
+    for (name, pointer) in &rule.metadata {
+        if let Some(value) = pointer.find(body).filter(|value| !value.is_null()) {
+            // A JSON value has a JSON form.
+            let _ = metadata.insert(name.as_str(), value);
+        }
+    }
+    Some(Identity::new(account).with_metadata(metadata))
+}
+
+/// Reads the account that a token response names, where the description says that it does.
+pub(super) fn names_account(
+    description: &Description,
+    cx: &Context<'_>,
+    operation: &'static str,
+    answer: TokenAnswer,
+    nonce: Option<&str>,
+) -> Result<TokenAnswer, ExchangeError> {
+    let Some(rule) = &description.identity else {
+        return Ok(answer);
+    };
+    let identity = match rule.source() {
+        IdentitySource::TokenResponse => identity_in(rule, answer.body()),
+        IdentitySource::IdToken { issuer } => match answer.field::<String>("id_token") {
+            Some(token) => {
+                let claims = claims(issuer, &token, cx.app.client_id(), nonce, cx.clock.now());
+                let claims = claims.map_err(|message| {
+                    let kind = ErrorKind::UnexpectedAnswer;
+                    let error = failed(description, operation, kind, message);
+                    ExchangeError::new(ExchangeClass::Malformed, Sent::Maybe, error)
+                })?;
+                identity_in(rule, &claims)
+            }
+            // A refresh need not bring one (OpenID Connect Core section 12.2).
+            None => None,
+        },
+        IdentitySource::Endpoint(_) => None,
+    };
+    Ok(match identity {
+        Some(identity) => answer.with_identity(identity),
+        None => answer,
+    })
+}
+
+/// The claims of an ID token that came straight from the token endpoint (OpenID Connect Core
+/// section 3.1.3.7).
+fn claims(
+    issuer: &str,
+    token: &str,
+    client_id: &str,
+    nonce: Option<&str>,
+    now: Timestamp,
+) -> Result<Value, &'static str> {
+    /// Clocks may differ by this much.
+    const LEEWAY_SECONDS: i64 = 60;
+    let payload = token.split('.').nth(1).unwrap_or_default();
+    let payload = BASE64_URL_SAFE_NO_PAD
+        .decode(payload.trim_end_matches('='))
+        .map_err(|_| "the ID token is not a JWT; check the description")?;
+    let claims: Value =
+        serde_json::from_slice(&payload).map_err(|_| "the ID token is not a JWT")?;
+    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    let issuer = fill(issuer, &claims).ok_or("the ID token lacks a claim of its issuer")?;
+    if text("iss") != Some(issuer.as_str()) {
+        return Err("the ID token is of another issuer; check the description");
+    }
+    let audience = match claims.get("aud") {
+        Some(Value::String(one)) => one == client_id,
+        Some(Value::Array(many)) => many.iter().any(|it| it.as_str() == Some(client_id)),
+        _ => false,
+    };
+    if !audience {
+        return Err("the ID token is for another client; check the app's client id");
+    }
+    let expires = claims.get("exp").and_then(Value::as_f64).unwrap_or(0.0);
+    #[expect(clippy::cast_precision_loss, reason = "seconds of this era are exact")]
+    let earliest = (now.as_unix_millis() / 1000 - LEEWAY_SECONDS) as f64;
+    if expires <= earliest {
+        return Err("the ID token has expired; check this machine's clock");
+    }
+    if nonce.is_some() && text("nonce") != nonce {
+        return Err("the ID token belongs to another authorization; connect again");
+    }
+    Ok(claims)
+}
+
+/// The issuer with the claims that it names; `None` if one is missing.
+fn fill(template: &str, claims: &Value) -> Option<String> {
+    let mut filled = String::with_capacity(template.len() + 36);
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}')?;
+        let value = claims.get(name)?.as_str()?;
+        // A claim fills one segment of the issuer.
+        if value.is_empty() || value.contains(['/', '?', '#']) {
+            return None;
+        }
+        filled.push_str(before);
+        filled.push_str(value);
+        rest = after;
+    }
+    filled.push_str(rest);
+    Some(filled)
+}
+
+/// The fields of a token response that the description keeps, by their names.
+pub(super) fn kept(description: &Description, body: &Value) -> BTreeMap<String, String> {
+    let keep = description.token.iter().flat_map(|it| &it.response.keep);
+    keep.filter_map(|(name, pointer)| {
+        let text = match pointer.find(body)? {
+            Value::Null => return None,
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        Some((name.clone(), text))
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn token(claims: &Value) -> String {
+        let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        [part(&json!({"alg": "RS256"})), part(claims), "c2ln".into()].join(".")
+    }
+
+    #[test]
+    fn an_id_token_is_accepted_only_from_its_issuer_for_this_client_in_time_and_flow() {
+        let now = Timestamp::from_unix_seconds(1_000_000);
+        let rule = "https://login.example/{tid}/v2.0";
+        let good = json!({"iss": "https://login.example/t-1/v2.0", "tid": "t-1", "aud": "client",
+            "sub": "user-1", "exp": 1_000_600, "nonce": "n"});
+        let read = |claims_: &Value| claims(rule, &token(claims_), "client", Some("n"), now);
+        assert_eq!(read(&good).unwrap()["sub"], "user-1");
+        let mut refused = 0;
+        for (name, value) in [
+            ("iss", json!("https://login.example/t-2/v2.0")),
+            ("iss", json!("https://evil.example/t-1/v2.0")),
+            ("iss", Value::Null),
+            ("tid", json!("t-1/../t-2")),
+            ("tid", json!("")),
+            ("aud", json!("other")),
+            ("aud", json!(["other"])),
+            ("aud", Value::Null),
+            ("exp", json!(999_000)),
+            ("exp", json!("soon")),
+            ("nonce", json!("m")),
+            ("nonce", Value::Null),
+        ] {
+            let mut bad = good.clone();
+            bad[name] = value;
+            assert!(read(&bad).is_err(), "{bad}");
+            refused += 1;
+        }
+        for bad in ["", "a", "a.b.c", "a.!.c", "a.e30.c"] {
+            assert!(claims(rule, bad, "client", None, now).is_err(), "{bad}");
+            refused += 1;
+        }
+        println!("ID tokens refused: {refused}");
+        let mut listed = good.clone();
+        listed["aud"] = json!(["other", "client"]);
+        assert!(read(&listed).is_ok());
+    }
+
+    #[test]
+    fn an_account_key_has_every_part_or_its_alternative() {
+        let mut rule = IdentityRule::token_response("/team/id");
+        rule.alternative = vec!["/enterprise/id".into()];
+        rule.metadata.insert("domain".into(), "/team/domain".into());
+        let key = |body: Value| {
+            identity_in(&rule, &body).map(|it| it.account.key.as_str().to_owned())
+        };
+        assert_eq!(key(json!({"team": {"id": "T1"}})).as_deref(), Some("T1"));
+        let org = json!({"team": null, "enterprise": {"id": "E1"}});
+        assert_eq!(key(org).as_deref(), Some("E1"));
+        assert_eq!(key(json!({"team": {"id": ""}})), None);
+        assert_eq!(key(json!([])), None);
+        rule.account = vec!["/tid".into(), "/oid".into()];
+        rule.alternative.clear();
+        let both = identity_in(&rule, &json!({"tid": "t", "oid": "o", "team": {"domain": 5}}));
+        let both = both.unwrap();
+        assert_eq!(both.account.key.as_str(), "t:o");
+        assert_eq!(both.metadata.get::<u8>("domain"), Some(5));
+        assert!(identity_in(&rule, &json!({"tid": "t"})).is_none());
+    }
 }

@@ -14,14 +14,12 @@ mod rotation;
 #[cfg(test)]
 mod tests;
 
-pub use self::answer::{
-    ExchangeClass, ExchangeError, TokenAnswer, read_token_answer, refused_by_code,
-};
+pub use self::answer::{ExchangeClass, ExchangeError, TokenAnswer, read_token_answer};
 pub(crate) use self::answer::{request_id, retry_after};
 pub use self::authorization::{AuthorizationRequest, authorization_url};
 pub use self::callback::{Callback, CallbackProblem, check_callback};
 pub use self::identity::{Identity, identify};
 pub use self::pkce::{CodeVerifier, random_token};
-pub use self::request::{CodeExchange, client_credentials, exchange_code, refresh};
+pub use self::request::{CodeExchange, TokenRequest, client_credentials, exchange_code, refresh};
 pub use self::revocation::revoke;
 pub use self::rotation::{Grace, RotationClass};

@@ -1,10 +1,11 @@
 //! Proof Key for Code Exchange (RFC 7636), method S256, and the random texts of a flow.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
+use ring::digest::{Context, SHA256, digest};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
@@ -65,6 +66,25 @@ impl CodeVerifier {
     #[must_use]
     pub fn challenge(&self) -> String {
         self.pkce_challenge().as_str().to_owned()
+    }
+
+    /// The SHA-256 of the verifier in lower-case hexadecimal.
+    pub(crate) fn hexadecimal_challenge(&self) -> String {
+        let digest = digest(&SHA256, self.0.expose_secret().as_bytes());
+        digest.as_ref().iter().fold(String::new(), |mut text, byte| {
+            // Writing to a string does not fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
+    /// The `nonce` of the flow (OpenID Connect Core section 3.1.2.1): derived, so that nothing more
+    /// has to be remembered.
+    pub(crate) fn nonce(&self) -> String {
+        let mut context = Context::new(&SHA256);
+        context.update(b"nonce\0");
+        context.update(self.0.expose_secret().as_bytes());
+        BASE64_URL_SAFE_NO_PAD.encode(context.finish().as_ref())
     }
 
     pub(crate) fn pkce_challenge(&self) -> PkceCodeChallenge {

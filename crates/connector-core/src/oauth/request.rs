@@ -4,24 +4,31 @@ use std::cell::RefCell;
 use std::fmt;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use oauth2::basic::{BasicClient, BasicErrorResponse, BasicTokenResponse};
 use oauth2::{
-    AuthType, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest,
-    RedirectUrl, RefreshToken, RequestTokenError, Scope, TokenUrl,
+    AuthType, AuthorizationCode, ClientId, EndpointNotSet, EndpointSet, HttpRequest, RedirectUrl,
+    RefreshToken, RequestTokenError, Scope, TokenUrl,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
-use url::form_urlencoded;
+use std::collections::BTreeMap;
+use url::{Url, form_urlencoded};
+use zeroize::Zeroizing;
 
 use crate::connector::Context;
 use crate::credential::Credential;
-use crate::description::{BodyEncoding, ClientAuthentication, Description};
+use crate::description::{
+    BodyEncoding, ClientAuthentication, Description, Pkce, TokenMethod, basic,
+};
 use crate::error::{Error, ErrorKind};
-use crate::http::{OutboundRequest, Sent};
-use crate::oauth::{CodeVerifier, ExchangeClass, ExchangeError, TokenAnswer, read_token_answer};
+use crate::http::{Origin, OutboundRequest, Sent};
+use crate::oauth::identity::names_account;
+use crate::oauth::{
+    Callback, CodeVerifier, ExchangeClass, ExchangeError, TokenAnswer, read_token_answer,
+};
 
-/// An authorization code with what its exchange needs.
+/// An authorization code with the facts that its exchange needs.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CodeExchange<'a> {
@@ -31,7 +38,14 @@ pub struct CodeExchange<'a> {
     pub verifier: &'a CodeVerifier,
     /// The account's host, for providers whose accounts have their own.
     pub account_host: Option<&'a str>,
+    /// The callback that brought the code, for providers that name the account or a region there.
+    /// Its parameters are claims of the browser.
+    pub callback: Option<&'a Callback>,
+    /// The parameters that the application set for the flow.
+    pub parameters: &'a BTreeMap<String, String>,
 }
+
+static NO_PARAMETERS: BTreeMap<String, String> = BTreeMap::new();
 
 impl<'a> CodeExchange<'a> {
     /// The exchange of `code` in the flow of `verifier`.
@@ -41,6 +55,8 @@ impl<'a> CodeExchange<'a> {
             code,
             verifier,
             account_host: None,
+            callback: None,
+            parameters: &NO_PARAMETERS,
         }
     }
 
@@ -50,6 +66,268 @@ impl<'a> CodeExchange<'a> {
         self.account_host = account_host;
         self
     }
+
+    /// Sets the callback that brought the code.
+    #[must_use]
+    pub fn with_callback(mut self, callback: &'a Callback) -> Self {
+        self.callback = Some(callback);
+        self
+    }
+
+    /// Sets the parameters that the application set for the flow.
+    #[must_use]
+    pub fn with_parameters(mut self, parameters: &'a BTreeMap<String, String>) -> Self {
+        self.parameters = parameters;
+        self
+    }
+}
+
+/// A request to a provider's token endpoint: fields, client authentication and encoding as the
+/// description has them. Sent once, never repeated.
+///
+/// A connector's hook uses it for a request that the RFCs do not have:
+///
+/// ```no_run
+/// # use connector_core::{Context, Description};
+/// # use connector_core::oauth::{ExchangeError, TokenAnswer, TokenRequest};
+/// # async fn example(description: &Description, cx: &Context<'_>, token: &str)
+/// #     -> Result<TokenAnswer, ExchangeError> {
+/// TokenRequest::to(description, cx, None)
+///     .field("grant_type", "ig_exchange_token")
+///     .field("access_token", token)
+///     .send("acme.exchange_token")
+///     .await
+/// # }
+/// ```
+#[must_use = "nothing is sent before send is awaited"]
+pub struct TokenRequest<'a> {
+    description: &'a Description,
+    cx: &'a Context<'a>,
+    url: Result<Url, Error>,
+    method: TokenMethod,
+    encoding: BodyEncoding,
+    authentication: ClientAuthentication,
+    fields: Vec<(String, Zeroizing<String>)>,
+}
+
+impl<'a> TokenRequest<'a> {
+    /// A request to the description's token endpoint for the account with this host.
+    pub fn to(
+        description: &'a Description,
+        cx: &'a Context<'a>,
+        account_host: Option<&str>,
+    ) -> Self {
+        let Some(endpoint) = &description.token else {
+            return Self::at(description, cx, Err(no_endpoint(description)));
+        };
+        let url = endpoint.endpoint.url(account_host.unwrap_or_default());
+        Self {
+            method: endpoint.method,
+            encoding: endpoint.encoding,
+            authentication: endpoint.client_authentication,
+            ..Self::at(description, cx, url)
+        }
+    }
+
+    /// A request to another URL of the provider, encoded as its token endpoint's. The URL must be a
+    /// constant of the connector.
+    pub fn at_url(description: &'a Description, cx: &'a Context<'a>, url: &Url) -> Self {
+        Self {
+            url: Ok(url.clone()),
+            ..Self::to(description, cx, Some("account.invalid"))
+        }
+    }
+
+    fn at(description: &'a Description, cx: &'a Context<'a>, url: Result<Url, Error>) -> Self {
+        Self {
+            description,
+            cx,
+            url,
+            method: TokenMethod::default(),
+            encoding: BodyEncoding::default(),
+            authentication: ClientAuthentication::default(),
+            fields: Vec::new(),
+        }
+    }
+
+    /// Adds a field.
+    pub fn field(mut self, name: impl Into<String>, value: impl AsRef<str>) -> Self {
+        let value = Zeroizing::new(value.as_ref().to_owned());
+        self.fields.push((name.into(), value));
+        self
+    }
+
+    /// Adds fields.
+    pub fn fields<'f>(self, fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> Self {
+        fields
+            .into_iter()
+            .fold(self, |request, (name, value)| request.field(name, value))
+    }
+
+    /// Replaces the description's client authentication.
+    pub fn with_client_authentication(mut self, authentication: ClientAuthentication) -> Self {
+        self.authentication = authentication;
+        self
+    }
+
+    /// Replaces the description's method.
+    pub fn with_method(mut self, method: TokenMethod) -> Self {
+        self.method = method;
+        self
+    }
+
+    /// Replaces the description's encoding.
+    pub fn with_encoding(mut self, encoding: BodyEncoding) -> Self {
+        self.encoding = encoding;
+        self
+    }
+
+    /// Leaves the fields with these names out.
+    fn without(mut self, names: &[String]) -> Self {
+        self.fields.retain(|(name, _)| !names.contains(name));
+        self
+    }
+
+    /// Sends the request and reads the response as a token response.
+    ///
+    /// # Errors
+    /// [`ExchangeError`]: see [`read_token_answer`].
+    pub async fn send(self, operation: &'static str) -> Result<TokenAnswer, ExchangeError> {
+        let (description, cx) = (self.description, self.cx);
+        let response = self.response(operation).await?;
+        read_token_answer(description, operation, cx.clock.now(), &response)
+    }
+
+    /// Sends the request and returns the complete response, whatever its status.
+    ///
+    /// # Errors
+    /// [`ExchangeError`] if there is no complete response.
+    pub async fn response(
+        self,
+        operation: &'static str,
+    ) -> Result<http::Response<Bytes>, ExchangeError> {
+        let cx = self.cx;
+        let request = self.build(operation)?;
+        cx.send(OutboundRequest::token(request))
+            .await
+            .map_err(|error| ExchangeError::from_transport(operation, error))
+    }
+
+    fn build(mut self, operation: &'static str) -> Result<http::Request<Bytes>, ExchangeError> {
+        let provider = self.description.provider.as_str().to_owned();
+        let unusable = |error: Error| {
+            let error = error.with_provider(provider.clone());
+            ExchangeError::new(ExchangeClass::Malformed, Sent::No, error)
+        };
+        let broken = || {
+            unusable(Error::new(
+                ErrorKind::Bug,
+                operation,
+                "the request could not be built; please report it with the provider's name",
+            ))
+        };
+        let authorization = self.authenticate(operation).map_err(&unusable)?;
+        let mut url = self.url.map_err(&unusable)?;
+        Origin::of(&url).map_err(|_| broken())?;
+        let pairs = self.fields.iter();
+        let pairs = pairs.map(|(name, value)| (name.as_str(), value.as_str()));
+        let (method, body, content_type) = match (self.method, self.encoding) {
+            (TokenMethod::Get, _) => {
+                url.query_pairs_mut().extend_pairs(pairs);
+                (http::Method::GET, Bytes::new(), None)
+            }
+            (TokenMethod::Post, BodyEncoding::Form) => {
+                let body = form_urlencoded::Serializer::new(String::new())
+                    .extend_pairs(pairs)
+                    .finish();
+                let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+                (http::Method::POST, Bytes::from(body), Some(form))
+            }
+            (TokenMethod::Post, BodyEncoding::Json) => {
+                let object: Map<String, Value> = pairs
+                    .map(|(name, value)| (name.to_owned(), Value::String(value.to_owned())))
+                    .collect();
+                let body = Value::Object(object).to_string();
+                let json = HeaderValue::from_static("application/json");
+                (http::Method::POST, Bytes::from(body), Some(json))
+            }
+        };
+        let request = http::Request::builder().method(method).uri(url.as_str());
+        let mut request = request.body(body).map_err(|_| broken())?;
+        let headers = request.headers_mut();
+        self.description.add_headers(headers);
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some(content_type) = content_type {
+            headers.insert(CONTENT_TYPE, content_type);
+        }
+        if let Some(authorization) = authorization {
+            headers.insert(AUTHORIZATION, authorization);
+        }
+        Ok(request)
+    }
+
+    /// Adds what proves who the client is (RFC 6749 section 2.3): fields, or the header to set.
+    fn authenticate(&mut self, operation: &'static str) -> Result<Option<HeaderValue>, Error> {
+        let app = self.cx.app;
+        let secret = app.client_secret().map(ExposeSecret::expose_secret);
+        let client_id = self.description.client_id().to_owned();
+        let mut add = |name: String, value: &str| {
+            self.fields.retain(|(known, _)| *known != name);
+            self.fields.push((name, Zeroizing::new(value.to_owned())));
+        };
+        let header = match (self.authentication, secret) {
+            (ClientAuthentication::Basic, Some(secret)) => {
+                let encode = |text: &str| -> String {
+                    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+                };
+                let pair = Zeroizing::new(encode(app.client_id()) + ":" + &encode(secret));
+                basic(&pair)
+            }
+            (ClientAuthentication::SecretAsUser, Some(secret)) => basic(secret),
+            (ClientAuthentication::SecretAsUser, None) => {
+                return Err(Error::new(
+                    ErrorKind::Configuration,
+                    operation,
+                    "the app has no client secret; the provider accepts no request without one",
+                ));
+            }
+            (ClientAuthentication::Body, Some(secret)) => {
+                add(client_id, app.client_id());
+                add("client_secret".to_owned(), secret);
+                return Ok(None);
+            }
+            (ClientAuthentication::None, _) | (_, None) => {
+                add(client_id, app.client_id());
+                return Ok(None);
+            }
+        };
+        header.map(Some).map_err(|_| {
+            Error::new(
+                ErrorKind::Configuration,
+                operation,
+                "the client secret has characters that no header may have; correct it",
+            )
+        })
+    }
+}
+
+impl fmt::Debug for TokenRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.fields.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("TokenRequest")
+            .field("provider", &self.description.provider)
+            .field("fields", &names)
+            .finish_non_exhaustive()
+    }
+}
+
+fn no_endpoint(description: &Description) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        "oauth.token_request",
+        "the provider has no token endpoint; its credentials are not refreshed",
+    )
+    .with_provider(description.provider.as_str().to_owned())
 }
 
 type TokenClient =
@@ -66,21 +344,27 @@ pub async fn exchange_code(
     exchange: &CodeExchange<'_>,
 ) -> Result<TokenAnswer, ExchangeError> {
     const OPERATION: &str = "oauth.exchange_code";
-    let client = client(description, cx, exchange.account_host, OPERATION)?;
+    let request = TokenRequest::to(description, cx, exchange.account_host);
+    let client = client(cx, &request)?;
     let code = AuthorizationCode::new(exchange.code.expose_secret().to_owned());
-    let mut request = client.exchange_code(code);
-    if sends_verifier(description) {
-        request = request.set_pkce_verifier(exchange.verifier.pkce_verifier());
+    let mut built = client.exchange_code(code);
+    let pkce = description.authorization.as_ref().map(|it| it.pkce);
+    if pkce.is_some_and(|pkce| pkce != Pkce::Refused) {
+        built = built.set_pkce_verifier(exchange.verifier.pkce_verifier());
     }
-    for (name, value) in description
-        .token
-        .iter()
-        .flat_map(|endpoint| &endpoint.exchange_parameters)
-    {
-        request = request.add_extra_param(name.as_str(), value.as_str());
+    let rfc = fields_of(OPERATION, |take| built.request(&take))?;
+    let (mut request, mut nonce) = (request.with_rfc(&rfc), None);
+    if let Some(endpoint) = &description.token {
+        request = request.without(&endpoint.omitted_parameters);
+        for (name, value) in &endpoint.exchange_parameters {
+            request = request.field(name, value);
+        }
     }
-    let built = build(OPERATION, |take| request.request(&take))?;
-    send(description, cx, OPERATION, built).await
+    if description.authorization.as_ref().is_some_and(|it| it.nonce) {
+        nonce = Some(exchange.verifier.nonce());
+    }
+    let answer = request.send(OPERATION).await?;
+    names_account(description, cx, OPERATION, answer, nonce.as_deref())
 }
 
 /// Spends a refresh token (RFC 6749 section 6). Sent once, never repeated.
@@ -107,15 +391,23 @@ pub async fn refresh(
         ));
     };
     // The host is the one that is sealed with the credential, never one that stands beside it.
-    let client = client(description, cx, credential.account_host(), OPERATION)?;
+    let request = TokenRequest::to(description, cx, credential.account_host());
+    let client = client(cx, &request)?;
     let refresh_token = RefreshToken::new(refresh_token.expose_secret().to_owned());
-    let built = build(OPERATION, |take| {
+    let rfc = fields_of(OPERATION, |take| {
         client.exchange_refresh_token(&refresh_token).request(&take)
     })?;
-    send(description, cx, OPERATION, built).await
+    let mut request = request.with_rfc(&rfc);
+    if let Some(endpoint) = &description.token {
+        for (name, value) in &endpoint.refresh_parameters {
+            request = request.field(name, value);
+        }
+    }
+    let answer = request.send(OPERATION).await?;
+    names_account(description, cx, OPERATION, answer, None)
 }
 
-/// Asks for a token for the app itself (RFC 6749 section 4.4).
+/// Requests a token for the app itself (RFC 6749 section 4.4).
 ///
 /// # Errors
 /// [`ExchangeError`]: see [`read_token_answer`].
@@ -126,59 +418,56 @@ pub async fn client_credentials(
     scopes: &[String],
 ) -> Result<TokenAnswer, ExchangeError> {
     const OPERATION: &str = "oauth.client_credentials";
-    let client = client(description, cx, account_host, OPERATION)?;
-    let mut request = client.exchange_client_credentials();
+    let request = TokenRequest::to(description, cx, account_host);
+    let client = client(cx, &request)?;
+    let mut built = client.exchange_client_credentials();
     if !scopes.is_empty() {
         let joined = scopes.join(&description.scopes.separator.to_string());
-        request = request.add_scope(Scope::new(joined));
+        built = built.add_scope(Scope::new(joined));
     }
-    let built = build(OPERATION, |take| request.request(&take))?;
-    send(description, cx, OPERATION, built).await
+    let rfc = fields_of(OPERATION, |take| built.request(&take))?;
+    request.with_rfc(&rfc).send(OPERATION).await
 }
 
-fn sends_verifier(description: &Description) -> bool {
-    use crate::description::Pkce;
-    description
-        .authorization
-        .as_ref()
-        .is_some_and(|endpoint| endpoint.pkce == Pkce::S256)
+impl TokenRequest<'_> {
+    /// Adds the fields of a request that the `oauth2` crate has built.
+    fn with_rfc(self, request: &HttpRequest) -> Self {
+        form_urlencoded::parse(request.body()).fold(self, |to, (name, value)| {
+            let value = Zeroizing::new(value.into_owned());
+            // The client's own fields follow from the description.
+            match &*name {
+                "client_id" | "client_secret" => to,
+                name => to.field(name, value.as_str()),
+            }
+        })
+    }
 }
 
-fn client(
-    description: &Description,
-    cx: &Context<'_>,
-    account_host: Option<&str>,
-    operation: &'static str,
-) -> Result<TokenClient, ExchangeError> {
+/// The `oauth2` crate's client: what it builds is taken before it would be sent.
+fn client(cx: &Context<'_>, request: &TokenRequest<'_>) -> Result<TokenClient, ExchangeError> {
     let unusable = |error: Error| ExchangeError::new(ExchangeClass::Malformed, Sent::No, error);
-    let Some(endpoint) = &description.token else {
-        return Err(unusable(Error::new(
-            ErrorKind::Unsupported,
-            operation,
-            "the provider has no token endpoint; its credentials are not refreshed",
-        )));
+    let url = match &request.url {
+        Ok(url) => url.clone(),
+        Err(error) => {
+            let error = Error::new(error.kind(), error.operation(), error.message().to_owned());
+            return Err(unusable(error));
+        }
     };
-    let url = endpoint
-        .endpoint
-        .url(account_host.unwrap_or_default())
-        .map_err(unusable)?;
     let mut client = BasicClient::new(ClientId::new(cx.app.client_id().to_owned()))
         .set_token_uri(TokenUrl::from_url(url))
-        .set_auth_type(auth_type(endpoint.client_authentication));
-    if let Some(secret) = cx.app.client_secret() {
-        client = client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()));
-    }
+        .set_auth_type(AuthType::RequestBody);
     if let Some(redirect_uri) = cx.app.redirect_uri() {
-        client = client.set_redirect_uri(RedirectUrl::from_url(redirect_uri.clone()));
+        let exact = RedirectUrl::new(redirect_uri.as_str().to_owned());
+        let exact = exact.map_err(|_| {
+            unusable(Error::new(
+                ErrorKind::Configuration,
+                "oauth.token_request",
+                "the app's redirect URI is not a URL; set the one that is registered",
+            ))
+        })?;
+        client = client.set_redirect_uri(exact);
     }
     Ok(client)
-}
-
-pub(crate) const fn auth_type(authentication: ClientAuthentication) -> AuthType {
-    match authentication {
-        ClientAuthentication::Basic => AuthType::BasicAuth,
-        ClientAuthentication::Body => AuthType::RequestBody,
-    }
 }
 
 /// What stops the `oauth2` crate after it has built a request: sending and reading are ours.
@@ -195,7 +484,7 @@ impl std::error::Error for Taken {}
 
 type Take<'a> = Box<dyn Fn(HttpRequest) -> Result<oauth2::HttpResponse, Taken> + 'a>;
 
-fn build(
+fn fields_of(
     operation: &'static str,
     run: impl FnOnce(
         Take<'_>,
@@ -208,14 +497,7 @@ fn build(
     }));
     // Whatever the outcome says, what counts is the request: nothing was sent.
     drop(outcome);
-    taken(operation, slot.into_inner())
-}
-
-pub(crate) fn taken(
-    operation: &'static str,
-    request: Option<HttpRequest>,
-) -> Result<HttpRequest, ExchangeError> {
-    request.ok_or_else(|| {
+    slot.into_inner().ok_or_else(|| {
         let error = Error::new(
             ErrorKind::Bug,
             operation,
@@ -223,42 +505,4 @@ pub(crate) fn taken(
         );
         ExchangeError::new(ExchangeClass::Malformed, Sent::No, error)
     })
-}
-
-/// Writes the request as the provider reads it, with the bounds of a token request.
-pub(crate) fn outbound(encoding: BodyEncoding, request: HttpRequest) -> OutboundRequest {
-    let (mut parts, body) = request.into_parts();
-    if let Some(value) = parts.headers.get_mut(AUTHORIZATION) {
-        value.set_sensitive(true);
-    }
-    let body = match encoding {
-        BodyEncoding::Form => Bytes::from(body),
-        BodyEncoding::Json => {
-            parts
-                .headers
-                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            let object: Map<String, Value> = form_urlencoded::parse(&body)
-                .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
-                .collect();
-            Bytes::from(Value::Object(object).to_string())
-        }
-    };
-    OutboundRequest::token(http::Request::from_parts(parts, body))
-}
-
-async fn send(
-    description: &Description,
-    cx: &Context<'_>,
-    operation: &'static str,
-    request: HttpRequest,
-) -> Result<TokenAnswer, ExchangeError> {
-    let encoding = description
-        .token
-        .as_ref()
-        .map_or(BodyEncoding::Form, |it| it.encoding);
-    let response = cx
-        .send(outbound(encoding, request))
-        .await
-        .map_err(|error| ExchangeError::from_transport(operation, error))?;
-    read_token_answer(description, operation, cx.clock.now(), &response)
 }

@@ -1,26 +1,20 @@
 //! Revocation (RFC 7009).
 
-use std::cell::RefCell;
-
 use http::StatusCode;
-use oauth2::basic::BasicClient;
-use oauth2::{
-    ClientId, ClientSecret, HttpRequest, RefreshToken, RevocationUrl, StandardRevocableToken,
-};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::connector::Context;
 use crate::credential::Credential;
-use crate::description::{BodyEncoding, Description};
+use crate::description::{Description, RevocationEndpoint, RevocationReach, TokenMethod};
 use crate::error::{Error, ErrorKind};
 use crate::http::Sent;
-use crate::oauth::request::{Taken, auth_type, outbound, taken};
-use crate::oauth::{ExchangeClass, ExchangeError, read_token_answer};
+use crate::oauth::{ExchangeClass, ExchangeError, TokenRequest, read_token_answer};
 
 const OPERATION: &str = "oauth.revoke";
 
 /// Revokes a credential: its refresh token where it has one, else its access token (RFC 7009
-/// section 2.1). A token that the provider does not know any more counts as revoked (section 2.2).
+/// section 2.1); both where the provider revokes only the token that it is given. A token that the
+/// provider does not know any more counts as revoked (section 2.2).
 ///
 /// # Errors
 /// [`ExchangeError`]: [`Transient`](ExchangeClass::Transient) when it should be tried again,
@@ -31,40 +25,6 @@ pub async fn revoke(
     cx: &Context<'_>,
     credential: &Credential,
 ) -> Result<(), ExchangeError> {
-    let request = revocation_request(description, cx, credential)?;
-    let response = cx
-        .send(outbound(BodyEncoding::Form, request))
-        .await
-        .map_err(|error| ExchangeError::from_transport(OPERATION, error))?;
-    if response.status().is_success() {
-        return Ok(());
-    }
-    match read_token_answer(description, OPERATION, cx.clock.now(), &response) {
-        Err(error) if error.class() == ExchangeClass::DeadGrant => Ok(()),
-        Err(error) if error.code() == Some("invalid_token") => Ok(()),
-        Err(error) => Err(error),
-        Ok(_) => Err(unusable(Error::new(
-            ErrorKind::UnexpectedAnswer,
-            OPERATION,
-            "the revocation endpoint answered with a token; check the description's endpoints",
-        ))),
-    }
-    .or_else(|error| match response.status() {
-        // Some providers answer so for a token that they no longer know.
-        StatusCode::NOT_FOUND | StatusCode::GONE => Ok(()),
-        _ => Err(error),
-    })
-}
-
-fn unusable(error: Error) -> ExchangeError {
-    ExchangeError::new(ExchangeClass::Malformed, Sent::No, error)
-}
-
-fn revocation_request(
-    description: &Description,
-    cx: &Context<'_>,
-    credential: &Credential,
-) -> Result<HttpRequest, ExchangeError> {
     let Some(endpoint) = &description.revocation else {
         return Err(unusable(Error::new(
             ErrorKind::Unsupported,
@@ -72,34 +32,55 @@ fn revocation_request(
             "the provider has no revocation endpoint; its owner removes the app there",
         )));
     };
-    let url = endpoint
-        .endpoint
-        .url(credential.account_host().unwrap_or_default())
-        .map_err(unusable)?;
-    let mut client = BasicClient::new(ClientId::new(cx.app.client_id().to_owned()))
-        .set_revocation_url(RevocationUrl::from_url(url));
-    if let Some(token) = &description.token {
-        client = client.set_auth_type(auth_type(token.client_authentication));
-    }
-    if let Some(secret) = cx.app.client_secret() {
-        client = client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()));
-    }
-    let token = match credential.refresh_token() {
-        Some(refresh_token) => RefreshToken::new(refresh_token.expose_secret().to_owned()).into(),
-        None => StandardRevocableToken::AccessToken(oauth2::AccessToken::new(
-            credential.secret().expose_secret().to_owned(),
-        )),
+    let host = credential.account_host().unwrap_or_default();
+    let url = endpoint.endpoint.url(host).map_err(unusable)?;
+    let refresh = credential
+        .refresh_token()
+        .map(|token| (token, "refresh_token"));
+    let access = (credential.secret(), "access_token");
+    let tokens = match (refresh, endpoint.reach) {
+        (Some(refresh), RevocationReach::Token) => vec![refresh, access],
+        (Some(refresh), _) => vec![refresh],
+        (None, _) => vec![access],
     };
-    let slot = RefCell::new(None);
-    let take = |request: HttpRequest| -> Result<oauth2::HttpResponse, Taken> {
-        *slot.borrow_mut() = Some(request);
-        Err(Taken)
-    };
-    // Whatever the outcome says, what counts is the request: nothing was sent.
-    drop(
-        client
-            .revoke_token(token)
-            .map(|request| request.request(&take)),
-    );
-    taken(OPERATION, slot.into_inner())
+    for (token, hint) in tokens {
+        let request = TokenRequest::at_url(description, cx, &url);
+        revoke_one(description, cx, endpoint, request, token, hint).await?;
+    }
+    Ok(())
+}
+
+async fn revoke_one(
+    description: &Description,
+    cx: &Context<'_>,
+    endpoint: &RevocationEndpoint,
+    request: TokenRequest<'_>,
+    token: &SecretString,
+    hint: &str,
+) -> Result<(), ExchangeError> {
+    let response = request
+        .with_method(TokenMethod::Post)
+        .with_encoding(endpoint.encoding)
+        .field("token", token.expose_secret())
+        .field("token_type_hint", hint)
+        .response(OPERATION)
+        .await?;
+    // A refusal may come with any status that is not a failure of the server.
+    match read_token_answer(description, OPERATION, cx.clock.now(), &response) {
+        Err(error) if error.class() == ExchangeClass::DeadGrant => Ok(()),
+        Err(error) if error.code() == Some("invalid_token") => Ok(()),
+        Err(error) if response.status().is_success() && error.code().is_none() => Ok(()),
+        // Some providers answer so for a token that they no longer know.
+        Err(_) if matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::GONE) => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => Err(unusable(Error::new(
+            ErrorKind::UnexpectedAnswer,
+            OPERATION,
+            "the revocation endpoint answered with a token; check the description's endpoints",
+        ))),
+    }
+}
+
+fn unusable(error: Error) -> ExchangeError {
+    ExchangeError::new(ExchangeClass::Malformed, Sent::No, error)
 }

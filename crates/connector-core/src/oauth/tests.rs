@@ -14,7 +14,7 @@ use crate::connector::Context;
 use crate::credential::{Credential, CredentialKind};
 use crate::description::{
     AccountHost, BodyEncoding, ClientAuthentication, Description, EndpointTemplate,
-    IdentityEndpoint, RevocationEndpoint, TokenEndpoint,
+    IdentityRule, RevocationEndpoint, TokenEndpoint,
 };
 use crate::error::ErrorKind;
 use crate::http::{
@@ -89,7 +89,7 @@ fn description() -> Description {
     )));
     let revocation = EndpointTemplate::new("https://{account}/revoke");
     description.revocation = Some(RevocationEndpoint::new(revocation));
-    let mut identity = IdentityEndpoint::new(EndpointTemplate::new("https://{account}/me"), "/id");
+    let mut identity = IdentityRule::endpoint(EndpointTemplate::new("https://{account}/me"), "/id");
     identity.label = Some("/name".into());
     description.identity = Some(identity);
     description

@@ -8,7 +8,7 @@ use connector_core::store::{
 };
 use connector_core::{ConnectionKey, Error, ErrorKind, Fence, GrantNumber, Result, Retry};
 
-use super::{PATIENCE, Setback};
+use super::{PATIENCE, ConnectFailure};
 use crate::flow::{ClaimMark, Purpose};
 use crate::hub::Inner;
 
@@ -56,7 +56,7 @@ impl Inner {
         &self,
         purpose: &Purpose,
         mark: ClaimMark,
-    ) -> Result<Option<Claimed>, Setback> {
+    ) -> Result<Option<Claimed>, ConnectFailure> {
         let key = purpose.key(mark.connection);
         let Some(stored) = self.store.load(&key).await? else {
             return Ok(None);
@@ -66,7 +66,7 @@ impl Inner {
                 since: mark.grant,
                 ..claimed
             })),
-            ClaimEnd::Busy => Err(Setback::Later(busy())),
+            ClaimEnd::Busy => Err(ConnectFailure::Later(busy())),
             ClaimEnd::Gone => Ok(None),
         }
     }

@@ -1,18 +1,18 @@
-//! From a token endpoint's answer to a credential.
+//! From a token endpoint's response to a credential.
 
 use std::time::Duration;
 
 use connector_core::clock::Timestamp;
-use connector_core::description::{Description, Lifetimes, RefreshPolicy};
+use connector_core::description::{Description, Lifetimes, RefreshPolicy, Unstated};
 use connector_core::http::Origin;
-use connector_core::oauth::TokenAnswer;
+use connector_core::oauth::{Identity, TokenAnswer};
 use connector_core::store::{Effects, Expiries, WorkKind};
-use connector_core::{App, ConnectionId, Credential, CredentialKind, Result};
+use connector_core::{App, ConnectionId, Credential, CredentialKind, Error, ErrorKind, Result};
 use secrecy::ExposeSecret;
 
 use crate::token::windows::Windows;
 
-/// A credential that an answer brought, and how long its tokens are good.
+/// A credential that a token response brought, and the lifetimes of its tokens.
 #[derive(Debug)]
 pub(crate) struct Renewed {
     pub(crate) credential: Credential,
@@ -21,6 +21,9 @@ pub(crate) struct Renewed {
     pub(crate) rotated: bool,
     /// True if its access token is the one from before.
     pub(crate) same_access: bool,
+    /// True if the response names another account than the one before: the credential is kept, and
+    /// never handed out.
+    pub(crate) other_account: bool,
 }
 
 /// The first credential of a grant.
@@ -32,21 +35,27 @@ pub(crate) fn first(
     answer: &TokenAnswer,
     now: Timestamp,
 ) -> Result<Renewed> {
-    let origin = Origin::of(&description.api[0].url(account_host.unwrap_or_default())?)?;
+    let origin = origin(description, account_host, answer.origin())?;
     let mut credential = Credential::new(
-        CredentialKind::OAuth,
+        answer.kind(),
         origin,
         answer.access_token().clone(),
         now,
     )
     .with_client_id(app.client_id())
-    // RFC 6749 section 5.1: without a scope in the answer, what was asked for is granted.
+    // RFC 6749 section 5.1: without a scope in the response, what was requested is granted.
     .with_scopes(answer.scopes().unwrap_or(requested).to_vec());
     if let Some(host) = account_host {
         credential = credential.with_account_host(host);
     }
     if let Some(refresh_token) = answer.refresh_token() {
         credential = credential.with_refresh_token(refresh_token.clone());
+    }
+    for (name, secret) in answer.kept() {
+        credential = credential.with_extra(name, secret.clone());
+    }
+    if let Some(identity) = identity(description, account_host, answer)? {
+        credential = credential.with_identity(identity);
     }
     Ok(with_expiries(
         &description.lifetimes,
@@ -57,7 +66,54 @@ pub(crate) fn first(
     ))
 }
 
-/// The credential that a refresh leads to: what the answer leaves out stays as it was.
+/// The account that a token response names, with its host where keys are unique per host only.
+fn identity(
+    description: &Description,
+    account_host: Option<&str>,
+    answer: &TokenAnswer,
+) -> Result<Option<Identity>> {
+    let Some(identity) = answer.identity() else {
+        return Ok(None);
+    };
+    let account = description.qualify(identity.account.clone(), account_host)?;
+    Ok(Some(
+        Identity::new(account).with_metadata(identity.metadata.clone()),
+    ))
+}
+
+/// The origin to bind a new credential to: the one that the connector selected among the
+/// description's, or their first.
+fn origin(
+    description: &Description,
+    account_host: Option<&str>,
+    selected: Option<&Origin>,
+) -> Result<Origin> {
+    let host = account_host.unwrap_or_default();
+    let mut named = description.api.iter();
+    let Some(selected) = selected else {
+        let first = named.next().ok_or_else(no_origin)?;
+        return Ok(Origin::of(&first.url(host)?)?);
+    };
+    let mut origins = named.filter_map(|template| Origin::of(&template.url(host).ok()?).ok());
+    origins.find(|it| it == selected).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Configuration,
+            "token.renewal",
+            "the connector selected an origin that its description's `api` does not name",
+        )
+        .with_provider(description.provider.as_str().to_owned())
+    })
+}
+
+fn no_origin() -> Error {
+    Error::new(
+        ErrorKind::Configuration,
+        "token.renewal",
+        "the description's `api` names no origin",
+    )
+}
+
+/// The credential that a refresh leads to: values that the response leaves out stay as they were.
 pub(crate) fn next(
     description: &Description,
     app: &App,
@@ -66,31 +122,47 @@ pub(crate) fn next(
     answer: &TokenAnswer,
     now: Timestamp,
 ) -> Renewed {
+    let host = before.account_host();
     let scopes = answer.scopes().unwrap_or(before.scopes()).to_vec();
-    let mut credential = Credential::new(
-        before.kind(),
-        before.origin().clone(),
-        answer.access_token().clone(),
-        now,
-    )
-    .with_client_id(app.client_id())
-    .with_scopes(scopes);
-    if let Some(host) = before.account_host() {
+    // An origin that the description does not name is not taken over.
+    let origin = match origin(description, host, answer.origin()) {
+        Ok(origin) if answer.origin().is_some() => origin,
+        _ => before.origin().clone(),
+    };
+    let mut credential =
+        Credential::new(before.kind(), origin, answer.access_token().clone(), now)
+            .with_client_id(app.client_id())
+            .with_scopes(scopes);
+    if let Some(host) = host {
         credential = credential.with_account_host(host);
     }
-    for (name, value) in before.extras() {
+    for (name, value) in before.extras().chain(answer.kept()) {
         credential = credential.with_extra(name, value.clone());
     }
-    let kept = answer.refresh_token().is_none();
     if let Some(refresh_token) = answer.refresh_token().or(before.refresh_token()) {
         credential = credential.with_refresh_token(refresh_token.clone());
+    }
+    let named = identity(description, host, answer).unwrap_or_default();
+    let known = before.identity().map(|identity| &identity.account.key);
+    let other_account = match (&named, known) {
+        (Some(named), Some(known)) => named.account.key != *known,
+        _ => false,
+    };
+    // The account stays the one that the connection was made for.
+    let identity = match named {
+        Some(named) if !other_account => Some(named),
+        _ => before.identity().cloned(),
+    };
+    if let Some(identity) = identity {
+        credential = credential.with_identity(identity);
     }
     let same = |a: Option<&secrecy::SecretString>, b: Option<&secrecy::SecretString>| {
         a.map(ExposeSecret::expose_secret) == b.map(ExposeSecret::expose_secret)
     };
     let rotated = !same(credential.refresh_token(), before.refresh_token());
     let same_access = same(Some(credential.secret()), Some(before.secret()));
-    let refresh_left = if kept { refresh_left } else { None };
+    // A refresh token that stays the same keeps its end, whether or not the response repeats it.
+    let refresh_left = if rotated { None } else { refresh_left };
     let renewed = with_expiries(
         &description.lifetimes,
         credential,
@@ -101,6 +173,7 @@ pub(crate) fn next(
     Renewed {
         rotated,
         same_access,
+        other_account,
         ..renewed
     }
 }
@@ -113,10 +186,12 @@ fn with_expiries(
     now: Timestamp,
 ) -> Renewed {
     let refreshable = credential.refresh_token().is_some();
-    let access = match answer.expires_in() {
-        Some(expires_in) => Some(expires_in),
-        None if !refreshable && lifetimes.access_may_never_expire => None,
-        None => Some(lifetimes.access()),
+    let is_oauth = credential.kind() == CredentialKind::OAuth;
+    let access = match (answer.expires_in(), lifetimes.unstated) {
+        (Some(expires_in), _) => Some(expires_in),
+        (None, _) if !refreshable && (lifetimes.access_may_never_expire || !is_oauth) => None,
+        (None, Unstated::Assume(seconds)) => Some(Duration::from_secs(seconds)),
+        (None, _) => None,
     };
     let refresh = match answer.refresh_expires_in() {
         _ if !refreshable => None,
@@ -134,6 +209,7 @@ fn with_expiries(
         expiries: Expiries { access, refresh },
         rotated: false,
         same_access: false,
+        other_account: false,
     }
 }
 
@@ -233,6 +309,33 @@ mod tests {
     ) -> Effects {
         let id = ConnectionId::from_bytes([0; 16]);
         work(description, id, true, Expiries { access, refresh }, before)
+    }
+
+    fn refreshed(answer: &TokenAnswer, left: Option<Duration>) -> Renewed {
+        let mut description = description();
+        description.lifetimes.refresh_seconds = Some(DAY.as_secs() * 365);
+        let origin = Origin::parse("https://api.acme.example").unwrap();
+        let now = Timestamp::from_unix_seconds(1_000_000);
+        let before = Credential::new(CredentialKind::OAuth, origin, "access-1", now)
+            .with_refresh_token("refresh-1");
+        next(&description, &App::new("client"), &before, left, answer, now)
+    }
+
+    #[test]
+    fn a_refresh_token_that_is_repeated_keeps_its_end() {
+        let left = Some(DAY * 20);
+        let repeated = TokenAnswer::new("access-2").with_refresh_token("refresh-1");
+        let renewed = refreshed(&repeated, left);
+        assert!(!renewed.rotated);
+        assert_eq!(renewed.expiries.refresh, left, "repeated");
+        let omitted = refreshed(&TokenAnswer::new("access-2"), left);
+        assert_eq!(omitted.expiries.refresh, left, "omitted");
+        let another = TokenAnswer::new("access-2").with_refresh_token("refresh-2");
+        let renewed = refreshed(&another, left);
+        assert!(renewed.rotated);
+        assert_eq!(renewed.expiries.refresh, Some(DAY * 365), "rotated");
+        let stated = repeated.with_refresh_expires_in(DAY * 90);
+        assert_eq!(refreshed(&stated, left).expiries.refresh, Some(DAY * 90));
     }
 
     #[test]

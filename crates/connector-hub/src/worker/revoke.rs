@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
-use connector_core::description::RevocationReach;
+use connector_core::description::{Description, RevocationReach};
 use connector_core::oauth::ExchangeClass;
 use connector_core::store::Revocation;
+use connector_core::webhook::AccountHint;
 use connector_core::{
     AuditClass, AuditEntry, ConnectionKey, Connector, Context, Credential, ErrorKind, Event, Result,
 };
@@ -27,8 +28,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 const REMEMBERED: usize = 100_000;
 
 enum Attempt {
-    /// It is revoked, or there is nothing to revoke.
-    Revoked,
+    /// It is revoked as far as this reaches, or there is nothing to revoke.
+    Revoked(RevocationReach),
     /// It must not or cannot be revoked.
     Skipped(&'static str),
     /// It is tried again.
@@ -41,7 +42,7 @@ impl Shared {
         let mut failed = false;
         for revocation in inner.store.revocations(key).await? {
             let event = match self.attempt(&revocation).await? {
-                Attempt::Revoked => Event::Revoked,
+                Attempt::Revoked(reach) => Event::Revoked { reach },
                 Attempt::Skipped(reason) => Event::RevocationSkipped {
                     reason: reason.to_owned(),
                 },
@@ -137,9 +138,10 @@ impl Shared {
             answer = connector.revoke(&cx, &credential) => answer,
             () = inner.clock.sleep(DEADLINE) => return Ok(Attempt::Later),
         };
+        let reach = reach(connector.description());
         match answer {
-            Ok(()) => Ok(Attempt::Revoked),
-            Err(error) if error.class() == ExchangeClass::DeadGrant => Ok(Attempt::Revoked),
+            Ok(()) => Ok(Attempt::Revoked(reach)),
+            Err(error) if error.class() == ExchangeClass::DeadGrant => Ok(Attempt::Revoked(reach)),
             Err(error) if error.error().kind() == ErrorKind::Unsupported => {
                 Ok(Attempt::Skipped("unsupported"))
             }
@@ -155,11 +157,10 @@ impl Shared {
         credential: &Credential,
     ) -> Result<bool> {
         let inner = &self.hub.inner;
-        let reach = connector.description().revocation.as_ref();
-        let reach = reach.map_or(RevocationReach::Account, |endpoint| endpoint.reach);
+        let description = connector.description();
         let own = inner.store.load(&revocation.key).await?;
         let own = own.filter(|stored| stored.connection.is_live());
-        if reach == RevocationReach::Grant {
+        if reach(description) != RevocationReach::Account {
             // Some providers hand out the same grant again when an account is connected anew.
             let Some(stored) = own else {
                 return Ok(false);
@@ -182,20 +183,16 @@ impl Shared {
             account,
             ..
         } = revocation;
-        let mut after = None;
-        loop {
-            let others = inner
-                .store
-                .find_by_account(provider, app, account, after.as_ref(), 1)
-                .await?;
-            if !others.items.is_empty() {
+        let hint = AccountHint::Key(account.clone());
+        let family = description.revocation.as_ref();
+        let family = family.and_then(|endpoint| endpoint.family.as_deref());
+        // One authorization server may serve several connectors under one client id.
+        for provider in inner.family(provider, family) {
+            if !inner.connections_of(provider, app, &hint).await?.is_empty() {
                 return Ok(true);
             }
-            after = others.next;
-            if after.is_none() {
-                return Ok(false);
-            }
         }
+        Ok(false)
     }
 
     fn entry(revocation: &Revocation, event: Event) -> AuditEntry {
@@ -210,6 +207,11 @@ impl Shared {
             notify: true,
         }
     }
+}
+
+fn reach(description: &Description) -> RevocationReach {
+    let endpoint = description.revocation.as_ref();
+    endpoint.map_or(RevocationReach::Account, |endpoint| endpoint.reach)
 }
 
 fn same_grant(living: &Credential, ended: &Credential) -> bool {

@@ -326,9 +326,10 @@ async fn a_failed_exchange_ends_the_flow_and_says_why() {
             "provider_unavailable",
         ),
         (
+            // A response that cannot be read is not a lost one.
             Fault::Status(200),
-            ErrorKind::ProviderUnavailable,
-            "exchange_unresolved",
+            ErrorKind::UnexpectedAnswer,
+            "unreadable_answer",
         ),
     ];
     for (fault, kind, reason) in faults {
@@ -355,7 +356,7 @@ async fn a_failed_exchange_ends_the_flow_and_says_why() {
         assert_eq!(again.kind(), kind, "{fault:?}");
         assert_eq!(rig.provider.token_calls(), calls, "{fault:?}");
         let reason = reason.to_owned();
-        assert_eq!(rig.events().await, [Event::ConnectFailed { reason }]);
+        assert_eq!(rig.events().await, [Event::ConnectFailed { reason, code: None }]);
     }
 }
 

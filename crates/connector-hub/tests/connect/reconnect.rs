@@ -113,7 +113,7 @@ async fn another_account_is_refused_and_the_old_credential_kept() {
     let reason = "other_account".to_owned();
     assert_eq!(
         rig.events().await.last(),
-        Some(&Event::ConnectFailed { reason })
+        Some(&Event::ConnectFailed { reason, code: None })
     );
 
     // Somebody else's live connection to that account would end with a revocation: there is none.

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use connector_core::cipher::{CredentialCipher, Keyring, Place, SealedKind};
 use connector_core::clock::{Clock, ManualClock, Monotonic, Timestamp};
 use connector_core::description::{
-    EndpointTemplate, IdentityEndpoint, RevocationEndpoint, RevocationReach, TokenEndpoint,
+    EndpointTemplate, IdentityRule, RevocationEndpoint, RevocationReach, TokenEndpoint,
 };
 use connector_core::http::{
     HttpTransport, Origin, OutboundRequest, Sent, TransportError, TransportErrorKind,
@@ -388,7 +388,7 @@ pub fn description(class: RotationClass, reach: RevocationReach) -> Description 
     let mut revocation = RevocationEndpoint::new(at("/revoke"));
     revocation.reach = reach;
     description.revocation = Some(revocation);
-    description.identity = Some(IdentityEndpoint::new(at("/me"), "/id"));
+    description.identity = Some(IdentityRule::endpoint(at("/me"), "/id"));
     description.rotation = class;
     description
 }

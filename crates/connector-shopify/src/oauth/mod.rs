@@ -19,8 +19,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use connector_core::description::{
     AccountHost, AuthorizationEndpoint, CallAuthentication, ClientAuthentication, Description,
-    EndpointTemplate, ErrorCodes, GrantsPerAccount, Lifetimes, Pkce, RevocationEndpoint,
-    RevocationReach, Scopes, TokenEndpoint,
+    EndpointTemplate, GrantsPerAccount, Lifetimes, Pkce, RefusalMeaning, RefusalRule,
+    RevocationEndpoint, RevocationReach, Scopes, TokenEndpoint, Unstated,
 };
 use connector_core::http::limit::RateModel;
 use connector_core::http::{OutboundRequest, Sent};
@@ -78,13 +78,16 @@ pub(crate) fn description(config: &ShopifyConfig) -> Description {
         per_second: SLOWEST_RATE,
     });
     description.webhook = Some(crate::webhook::scheme());
-    description.account_host = Some(AccountHost::new(".myshopify.com"));
+    let mut host = AccountHost::new(".myshopify.com");
+    // A shop's gid is unique across all shops.
+    host.global_keys = true;
+    description.account_host = Some(host);
     let mut scopes = Scopes::default();
     scopes.default = vec!["read_products".to_owned()];
     scopes.separator = ',';
     description.scopes = scopes;
     let mut lifetimes = Lifetimes::default();
-    lifetimes.access_seconds = ACCESS_SECONDS;
+    lifetimes.unstated = Unstated::Assume(ACCESS_SECONDS);
     lifetimes.refresh_seconds = Some(REFRESH_SECONDS);
     // A token of an app that Shopify exempts, obtained elsewhere and adopted.
     lifetimes.access_may_never_expire = true;
@@ -93,9 +96,14 @@ pub(crate) fn description(config: &ShopifyConfig) -> Description {
         max_seconds: GRACE_SECONDS,
     });
     description.grants_per_account = GrantsPerAccount::One;
-    let mut codes = ErrorCodes::default();
-    codes.dead_grant = vec!["invalid_subject_token".to_owned()];
-    description.error_codes = codes;
+    let dead = RefusalMeaning::DeadGrant;
+    description.refusals = vec![
+        RefusalRule::code("invalid_subject_token", dead),
+        // A refresh token that is expired or revoked; the same code means other things elsewhere.
+        RefusalRule::code("invalid_request", dead)
+            .with_status(401)
+            .with_description("active refresh_token"),
+    ];
     description
 }
 

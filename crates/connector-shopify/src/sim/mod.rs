@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use connector_core::clock::Clock;
-use connector_core::{Error, ErrorKind, Result};
+use connector_core::{Error, ErrorKind, RedirectUri, Result};
 use ring::digest::{SHA256, digest};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -85,7 +85,7 @@ impl SimulatedShop {
 #[must_use]
 pub struct SimulatorBuilder {
     shops: Vec<SimulatedShop>,
-    redirect_uri: Option<Url>,
+    redirect_uri: Option<RedirectUri>,
     secret_prefix: String,
     clock: Arc<dyn Clock>,
 }
@@ -98,7 +98,7 @@ impl SimulatorBuilder {
     }
 
     /// Sets the one redirect URI on the app's list. Default: `https://app.example/callback`.
-    pub fn with_redirect_uri(mut self, redirect_uri: Url) -> Self {
+    pub fn with_redirect_uri(mut self, redirect_uri: RedirectUri) -> Self {
         self.redirect_uri = Some(redirect_uri);
         self
     }
@@ -130,7 +130,7 @@ impl SimulatorBuilder {
         let address = listener.local_addr().map_err(unavailable)?;
         let redirect_uri = match self.redirect_uri {
             Some(redirect_uri) => redirect_uri,
-            None => Url::parse("https://app.example/callback").map_err(|error| {
+            None => "https://app.example/callback".parse::<RedirectUri>().map_err(|error| {
                 Error::new(ErrorKind::Bug, "simulator.start", "a fixed URL is wrong")
                     .with_source(error)
             })?,
@@ -254,7 +254,7 @@ pub struct Simulator {
 struct Shared {
     clock: Arc<dyn Clock>,
     client_id: String,
-    redirect_uri: Url,
+    redirect_uri: RedirectUri,
     world: Mutex<World>,
 }
 
@@ -334,7 +334,7 @@ impl Simulator {
 
     /// The redirect URI on the app's list.
     #[must_use]
-    pub fn redirect_uri(&self) -> &Url {
+    pub fn redirect_uri(&self) -> &RedirectUri {
         &self.shared.redirect_uri
     }
 

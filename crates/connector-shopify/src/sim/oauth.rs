@@ -71,7 +71,7 @@ pub(super) fn authorize(
         }
         None => pairs.push(("error", "access_denied".to_owned())),
     }
-    Ok(with_signed(world, &shared.redirect_uri, &pairs))
+    Ok(with_signed(world, shared.redirect_uri.url(), &pairs))
 }
 
 /// Where a browser is sent that opens the app from within `shop`.
@@ -181,7 +181,11 @@ pub(super) fn token(
                     installation.refresh(refresh, pair.clone(), now);
                     (200, issued(installation, &pair, now))
                 }
-                None => refused(400, "invalid_grant", "the refresh token is not valid"),
+                None => refused(
+                    401,
+                    "invalid_request",
+                    "This request requires an active refresh_token",
+                ),
             }
         }
         TOKEN_EXCHANGE => {

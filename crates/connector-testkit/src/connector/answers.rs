@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use connector_core::clock::Clock;
 use connector_core::http::Sent;
+use connector_core::description::RefusalMeaning;
 use connector_core::oauth::{ExchangeClass, ExchangeError};
 use connector_core::{ErrorKind, Retry};
 use futures_util::future::{Either, select};
@@ -42,8 +43,10 @@ fn with_header(status: u16, name: &'static str, value: String) -> TokenFault {
 /// Every bad answer. The codes of RFC 6749 mean what it says unless the description says more.
 fn table(world: &World) -> Vec<Bad> {
     use ExchangeClass::{AppFault, DeadGrant, Malformed, SiblingWon};
-    let codes = &world.description().error_codes;
-    let is_certain = |code: &str| codes.app_fault_certain.iter().any(|known| known == code);
+    let is_certain = |code: &str| {
+        super::description::codes(world.description())
+            .any(|(known, rule)| known == code && rule.means == RefusalMeaning::AppFaultCertain)
+    };
     let app_fault = |code: &str| AppFault {
         certain: is_certain(code),
     };
@@ -79,6 +82,11 @@ fn table(world: &World) -> Vec<Bad> {
             with_header(429, "retry-after", "later".to_owned()),
             transient(None),
         ),
+        // A complete refusal is one in whatever form it comes.
+        (answer(403, html), Malformed),
+        (answer(400, ""), Malformed),
+        (answer(422, r#"{"status":"error","errors":{"token":["no"]}}"#), Malformed),
+        (answer(400, r#"{"error":{"message":"no"}}"#), Malformed),
     ];
     let open = [
         (answer(200, html), Malformed),
@@ -88,7 +96,8 @@ fn table(world: &World) -> Vec<Bad> {
         (answer(200, r#"{"access_token":""}"#), Malformed),
         (answer(200, r#"{"token_type":"bearer"}"#), Malformed),
         (answer(200, "x".repeat(10 * 1024 * 1024)), Malformed),
-        (answer(403, html), Malformed),
+        (answer(302, ""), Malformed),
+        (answer(408, ""), transient(None)),
         (answer(500, ""), transient(None)),
         // A gateway may answer for a provider that has acted.
         (answer(500, error("invalid_grant")), transient(None)),
@@ -201,19 +210,42 @@ pub(super) async fn a_refresh_answered_too_late_leaves_open_what_happened(world:
     too_late_an_answer_leaves_open_what_happened(world, Exchange::Refresh).await;
 }
 
+/// A refusal with this code and description where the provider writes them.
+fn error_body(world: &World, code: &str, description: &str) -> String {
+    let token = world.description().token.as_ref();
+    let fields = token.map(|it| it.response.clone()).unwrap_or_default();
+    let mut body = serde_json::Value::Object(serde_json::Map::new());
+    for (pointers, text) in [
+        (fields.error, code),
+        (fields.error_description, description),
+    ] {
+        let Some(pointer) = pointers.first() else {
+            continue;
+        };
+        let mut place = &mut body;
+        for name in pointer.as_str().split('/').skip(1) {
+            place = &mut place[name];
+        }
+        *place = text.into();
+    }
+    body.to_string()
+}
+
 pub(super) async fn described_error_codes_have_their_class(world: &World) {
     let mut tried = 0;
-    for (code, list) in super::description::codes(world.description()) {
-        let class = match list {
-            "dead_grant" => ExchangeClass::DeadGrant,
-            "app_fault" => ExchangeClass::AppFault { certain: false },
-            "app_fault_certain" => ExchangeClass::AppFault { certain: true },
-            "sibling_won" => ExchangeClass::SiblingWon,
+    for (code, rule) in super::description::codes(world.description()) {
+        let class = match rule.means {
+            RefusalMeaning::DeadGrant => ExchangeClass::DeadGrant,
+            RefusalMeaning::AppFault => ExchangeClass::AppFault { certain: false },
+            RefusalMeaning::AppFaultCertain => ExchangeClass::AppFault { certain: true },
+            RefusalMeaning::SiblingWon => ExchangeClass::SiblingWon,
             _ => transient(None),
         };
+        let description = rule.description.as_deref().unwrap_or("no");
+        let status = rule.status.unwrap_or(400);
         for exchange in exchanges(world).await {
-            let body = format!(r#"{{"error":"{code}"}}"#);
-            let Failed { what, error } = world.failed(exchange, answer(400, body)).await;
+            let body = error_body(world, code, description);
+            let Failed { what, error } = world.failed(exchange, answer(status, body)).await;
             assert_eq!(
                 (error.class(), error.sent()),
                 (class, Sent::Answered),

@@ -1,26 +1,15 @@
 //! The description, and the hosts that accounts may have.
 
-use std::collections::BTreeMap;
-
-use connector_core::description::Description;
-use connector_core::oauth::{Grace, RotationClass};
+use connector_core::description::{Description, RefusalRule};
 use connector_core::{ErrorKind, ProviderId};
 
 use super::say;
 use super::world::{World, expect};
 
-/// Every error code of a description, with the name of its list.
-pub(super) fn codes(description: &Description) -> impl Iterator<Item = (&str, &'static str)> {
-    let codes = &description.error_codes;
-    [
-        (&codes.dead_grant, "dead_grant"),
-        (&codes.app_fault, "app_fault"),
-        (&codes.app_fault_certain, "app_fault_certain"),
-        (&codes.sibling_won, "sibling_won"),
-        (&codes.transient, "transient"),
-    ]
-    .into_iter()
-    .flat_map(|(list, name)| list.iter().map(move |code| (code.as_str(), name)))
+/// The rules of a description that recognise a refusal by its code, with the code.
+pub(super) fn codes(description: &Description) -> impl Iterator<Item = (&str, &RefusalRule)> {
+    let rules = description.refusals.iter();
+    rules.filter_map(|rule| Some((rule.code.as_deref()?, rule)))
 }
 
 pub(super) async fn the_description_is_valid(world: &World) {
@@ -31,26 +20,6 @@ pub(super) async fn the_description_is_valid(world: &World) {
         "the provider's id",
     );
     assert!(!description.name.trim().is_empty(), "the name is empty");
-    let lifetimes = &description.lifetimes;
-    assert!(
-        lifetimes.access_seconds > 0,
-        "`lifetimes.access_seconds` is 0"
-    );
-    for (field, seconds) in [
-        ("refresh_seconds", lifetimes.refresh_seconds),
-        ("idle_seconds", lifetimes.idle_seconds),
-    ] {
-        assert_ne!(seconds, Some(0), "`lifetimes.{field}` is 0");
-    }
-    if let RotationClass::Grace(
-        Grace::Time { seconds }
-        | Grace::UntilSuccessorUsed {
-            max_seconds: seconds,
-        },
-    ) = description.rotation
-    {
-        assert!(seconds > 0, "a grace of 0 seconds is none: say `strict`");
-    }
 }
 
 pub(super) async fn required_scopes_are_asked_for(world: &World) {
@@ -74,12 +43,16 @@ pub(super) async fn required_scopes_are_asked_for(world: &World) {
 }
 
 pub(super) async fn an_error_code_has_one_meaning(world: &World) {
-    let mut known: BTreeMap<&str, &str> = BTreeMap::new();
-    for (code, list) in codes(world.description()) {
-        assert!(!code.is_empty(), "`error_codes.{list}` has an empty code");
-        if let Some(other) = known.insert(code, list) {
-            panic!("the error code {code:?} stands in `{other}` and in `{list}`");
-        }
+    let rules = &world.description().refusals;
+    for (number, rule) in rules.iter().enumerate() {
+        let same = |other: &&RefusalRule| {
+            (&other.status, &other.code, &other.description)
+                == (&rule.status, &rule.code, &rule.description)
+        };
+        assert!(
+            !rules[..number].iter().any(|other| same(&other)),
+            "the refusal {rule:?} has two meanings"
+        );
     }
 }
 

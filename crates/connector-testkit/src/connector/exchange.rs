@@ -300,7 +300,7 @@ pub(super) async fn no_request_leaves_for_another_origin(world: &World) {
         .iter()
         .chain(description.token.iter().map(|it| &it.endpoint))
         .chain(description.revocation.iter().map(|it| &it.endpoint))
-        .chain(description.identity.iter().map(|it| &it.endpoint))
+        .chain(description.identity.iter().filter_map(|it| it.test_endpoint()))
         .collect();
     let origins: BTreeSet<Origin> = named
         .into_iter()

@@ -157,6 +157,7 @@ pub(super) fn audit_entry(key: &ConnectionKey, reason: &str) -> AuditEntry {
         context: RequestContext::new(Actor::Worker, valid(CorrelationId::new("request-1"))),
         event: Event::ConnectFailed {
             reason: reason.to_owned(),
+            code: None,
         },
         notify: false,
     }
@@ -165,7 +166,7 @@ pub(super) fn audit_entry(key: &ConnectionKey, reason: &str) -> AuditEntry {
 /// What tells an [`audit_entry`] apart.
 pub(super) fn reason_of(entry: &AuditEntry) -> String {
     match &entry.event {
-        Event::ConnectFailed { reason } => reason.clone(),
+        Event::ConnectFailed { reason, .. } => reason.clone(),
         other => format!("{other:?}"),
     }
 }

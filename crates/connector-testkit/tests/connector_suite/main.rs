@@ -62,11 +62,15 @@ impl Kind for Strict {
         "identity": { "endpoint": "https://api.acme.example/me", "account": "/id", "label": "/name" },
         "scopes": { "default": ["read", "write"], "required": ["read"] },
         "rotation": "strict",
-        "error_codes": {
-            "dead_grant": ["token_revoked"], "app_fault": ["app_disabled"],
-            "app_fault_certain": ["app_suspended"], "sibling_won": ["refresh_in_progress"],
-            "transient": ["try_later"]
-        },
+        "refusals": [
+            { "code": "token_revoked", "means": "dead_grant" },
+            { "code": "invalid_request", "description": "active refresh", "status": 401,
+              "means": "dead_grant" },
+            { "code": "app_disabled", "means": "app_fault" },
+            { "code": "app_suspended", "means": "app_fault_certain" },
+            { "code": "refresh_in_progress", "means": "sibling_won" },
+            { "code": "try_later", "means": "transient" }
+        ],
         "webhook": {
             "signature": ["x-acme-signature"], "encoding": "hex", "prefix": "sha256=",
             "timestamp": { "header": "x-acme-timestamp" }, "secret": "webhook",

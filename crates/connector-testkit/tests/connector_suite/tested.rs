@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::description::ErrorCodes;
+use connector_core::description::{RefusalMeaning, Unstated};
 use connector_core::http::{
     HttpTransport, Lane, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
@@ -145,13 +145,14 @@ fn copy(outbound: &OutboundRequest) -> OutboundRequest {
 impl Tested {
     pub(crate) fn new(mut description: Description, signs: bool, wrong: Option<Wrong>) -> Self {
         match wrong {
-            Some(Wrong::NoLifetime) => description.lifetimes.access_seconds = 0,
+            Some(Wrong::NoLifetime) => description.lifetimes.unstated = Unstated::Assume(0),
             Some(Wrong::RequiredScopeNotAsked) => {
                 description.scopes.required = vec!["admin".to_owned()];
             }
             Some(Wrong::CodeWithTwoMeanings) => {
-                let codes = &mut description.error_codes;
-                codes.transient.push(codes.dead_grant[0].clone());
+                let mut again = description.refusals[0].clone();
+                again.means = RefusalMeaning::Transient;
+                description.refusals.push(again);
             }
             _ => {}
         }
@@ -221,7 +222,7 @@ impl Tested {
         let response = answer.map_err(|error| self.unanswered(operation, error))?;
         let mut description = self.description.clone();
         if self.is(Wrong::CodesUnknown) {
-            description.error_codes = ErrorCodes::default();
+            description.refusals.clear();
         }
         let read = read_token_answer(&description, operation, cx.clock.now(), &response);
         read.map_err(|error| self.refused(error, &response))

@@ -97,6 +97,7 @@ impl Real {
             .app(&Shopify::ID, &TenantId::new("any")?, &AppKey::default())
             .await?;
         let redirect_uri = app.redirect_uri().ok_or("no redirect URI is configured")?;
+        let redirect_uri = redirect_uri.url();
         if redirect_uri.path() != CALLBACK || redirect_uri.query().is_some() {
             return Err(format!("SHOPIFY_REDIRECT_URI: its path has to be {CALLBACK}").into());
         }

@@ -78,7 +78,7 @@ impl Service {
         directory: &Path,
     ) -> Outcome<Self> {
         let simulator = Simulator::builder(SystemClock::new())
-            .with_redirect_uri(origin.join(CALLBACK)?)
+            .with_redirect_uri(origin.join(CALLBACK)?.as_str().parse()?)
             .start()
             .await?;
         let config = ShopifyConfig::for_simulator(&simulator)?;

@@ -1,4 +1,4 @@
-//! Whether a credential may become a connection's, and the one commit that makes it so.
+//! Attaching a credential to the connection of its account: the checks, and the one commit.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,13 +13,14 @@ use connector_core::store::{
 };
 use connector_core::webhook::AccountHint;
 use connector_core::{
-    Account, AccountKey, AccountRef, Actor, ConnectionKey, Credential, Error, ErrorKind, Event,
-    Fence, Generation, GrantNumber, IssuedToken, Metadata, RequestContext, Result, Status,
+    Account, AccountKey, AccountRef, Actor, ConnectionKey, Credential, CredentialKind, Error,
+    ErrorKind, Event, Fence, Generation, GrantNumber, IssuedToken, Metadata, RequestContext, Result,
+    Status, TimeLeft,
 };
 use secrecy::{ExposeSecret, SecretString};
 
 use super::claim::{ClaimEnd, Claimed, busy};
-use super::{Connected, Origin, PATIENCE, Setback};
+use super::{Connected, Source, PATIENCE, ConnectFailure};
 use crate::flow::{Purpose, Reason};
 use crate::hub::Inner;
 use crate::token::Arrival;
@@ -32,35 +33,36 @@ const MOVES: u8 = 5;
 /// When the account's metadata is read next.
 const METADATA_EVERY: Duration = Duration::from_secs(3600);
 
-/// A credential on its way to its connection.
-pub(super) struct Passage<'a> {
+/// A credential whose account is known, before it becomes a connection's.
+#[derive(Clone)]
+pub(super) struct PendingConnection<'a> {
     pub(super) purpose: &'a Purpose,
     pub(super) description: &'a Description,
-    pub(super) credential: &'a Arc<Credential>,
-    pub(super) origin: Origin,
+    pub(super) credential: Arc<Credential>,
+    pub(super) source: Source,
     /// The connection for which it was obtained, if it was known before.
     pub(super) obtained_for: Option<ConnectionKey>,
     pub(super) expiries: Expiries,
     pub(super) identity: Identity,
 }
 
-impl fmt::Debug for Passage<'_> {
+impl fmt::Debug for PendingConnection<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Passage")
+        f.debug_struct("PendingConnection")
             .field("purpose", self.purpose)
             .finish_non_exhaustive()
     }
 }
 
 impl Inner {
-    pub(super) async fn place(
+    pub(super) async fn attach(
         &self,
-        passage: &Passage<'_>,
+        pending: &PendingConnection<'_>,
         claim: Option<Claimed>,
-    ) -> Result<Connected, Setback> {
-        let Passage {
+    ) -> Result<Connected, ConnectFailure> {
+        let PendingConnection {
             purpose, identity, ..
-        } = passage;
+        } = pending;
         let account = AccountRef {
             tenant: purpose.tenant.clone(),
             provider: purpose.provider.clone(),
@@ -75,31 +77,33 @@ impl Inner {
                 Some(_) => Reason::OTHER_ACCOUNT,
                 None => Reason::CONNECTION_GONE,
             };
-            return self.refuse(passage, claim.as_ref(), reason).await;
+            return self.refuse(pending, claim.as_ref(), reason).await;
         }
         // What was obtained for a connection that its owner has removed since is not kept.
-        if let Some(meant) = &passage.obtained_for
+        if let Some(meant) = &pending.obtained_for
             && found.as_ref() != Some(meant)
             && self.store.load(meant).await?.is_none()
         {
             return self
-                .refuse(passage, claim.as_ref(), Reason::CONNECTION_GONE)
+                .refuse(pending, claim.as_ref(), Reason::CONNECTION_GONE)
                 .await;
         }
-        let required = &passage.description.scopes.required;
-        if required
+        let required = &pending.description.scopes.required;
+        // A sibling's scopes are another set: a user's beside a bot's.
+        if !matches!(pending.source, Source::Sibling)
+            && required
             .iter()
-            .any(|scope| !passage.credential.scopes().contains(scope))
+            .any(|scope| !pending.credential.scopes().contains(scope))
         {
             return self
-                .refuse(passage, claim.as_ref(), Reason::SCOPES_MISSING)
+                .refuse(pending, claim.as_ref(), Reason::SCOPES_MISSING)
                 .await;
         }
-        if passage.description.grants_per_account == GrantsPerAccount::One {
+        if pending.description.grants_per_account == GrantsPerAccount::One {
             let others = self.elsewhere(purpose, &identity.account).await?;
             if !others.is_empty() && !purpose.takeover {
                 return self
-                    .refuse(passage, claim.as_ref(), Reason::CONNECTED_ELSEWHERE)
+                    .refuse(pending, claim.as_ref(), Reason::CONNECTED_ELSEWHERE)
                     .await;
             }
             // Before the new grant is put, so that a crash between the two is made up for from
@@ -118,38 +122,38 @@ impl Inner {
         };
         match found {
             Some(key) => match self.store.load(&key).await? {
-                Some(stored) => self.place_over(passage, stored, claim).await,
-                None => self.place_first(passage).await,
+                Some(stored) => self.attach_over(pending, stored, claim).await,
+                None => self.attach_new(pending).await,
             },
-            None => self.place_first(passage).await,
+            None => self.attach_new(pending).await,
         }
     }
 
     /// Makes the credential the first of a new connection.
-    async fn place_first(&self, passage: &Passage<'_>) -> Result<Connected, Setback> {
-        let purpose = passage.purpose;
+    async fn attach_new(&self, pending: &PendingConnection<'_>) -> Result<Connected, ConnectFailure> {
+        let purpose = pending.purpose;
         let key = purpose.key(purpose.candidate);
         let at = (GrantNumber::new(1), Generation::new(1), Fence::new(1));
-        let account = passage.identity.account.key.clone();
+        let account = pending.identity.account.key.clone();
         let event = Event::Connected { account };
-        let metadata = passage.identity.metadata.clone();
+        let metadata = pending.identity.metadata.clone();
         match self
-            .put(passage, &key, Expect::Absent, at, metadata, event)
+            .put(pending, &key, Expect::Absent, at, metadata, event)
             .await?
         {
-            PutOutcome::Stored => self.placed(passage, &key).await,
-            PutOutcome::Moved(stored) => self.place_over(passage, *stored, None).await,
-            PutOutcome::Missing => Err(Setback::Later(broken())),
+            PutOutcome::Stored => self.attached(pending, &key).await,
+            PutOutcome::Moved(stored) => self.attach_over(pending, *stored, None).await,
+            PutOutcome::Missing => Err(ConnectFailure::Later(broken())),
         }
     }
 
     /// Makes the credential that of a known connection.
-    async fn place_over(
+    async fn attach_over(
         &self,
-        passage: &Passage<'_>,
+        pending: &PendingConnection<'_>,
         mut stored: Stored,
         mut claim: Option<Claimed>,
-    ) -> Result<Connected, Setback> {
+    ) -> Result<Connected, ConnectFailure> {
         let key = stored.connection.key.clone();
         for _ in 0..MOVES {
             if let Some(claim) = &claim
@@ -157,14 +161,14 @@ impl Inner {
                 && stored.connection.grant != claim.since
             {
                 return self
-                    .refuse(passage, Some(claim), Reason::CONNECTION_GONE)
+                    .refuse(pending, Some(claim), Reason::CONNECTION_GONE)
                     .await;
             }
-            if self.is_same_grant(&stored, passage.credential).await? {
+            if self.is_same_grant(&stored, &pending.credential).await? {
                 if let Some(claim) = &claim {
                     self.give_back(claim).await;
                 }
-                return self.note_same_grant(passage, &key).await;
+                return self.note_same_grant(pending, &key).await;
             }
             let seen = &stored.connection;
             let named = claim.as_ref().map(|claim| claim.claim_id);
@@ -182,97 +186,139 @@ impl Inner {
                 };
                 match self.claim_exchange(&stored, claim_id).await? {
                     ClaimEnd::Claimed(claimed) => claimed,
-                    ClaimEnd::Busy => return Err(Setback::Later(busy())),
-                    ClaimEnd::Gone if passage.purpose.connection.is_none() => {
-                        return Box::pin(self.place_first(passage)).await;
+                    ClaimEnd::Busy => return Err(ConnectFailure::Later(busy())),
+                    ClaimEnd::Gone if pending.purpose.connection.is_none() => {
+                        return Box::pin(self.attach_new(pending)).await;
                     }
                     ClaimEnd::Gone => {
-                        return self.refuse(passage, None, Reason::CONNECTION_GONE).await;
+                        return self.refuse(pending, None, Reason::CONNECTION_GONE).await;
                     }
                 }
             };
             // The claim may have been decided on a later row than the one that was read.
             if self
-                .is_same_grant(&claimed.stored, passage.credential)
+                .is_same_grant(&claimed.stored, &pending.credential)
                 .await?
             {
                 self.give_back(&claimed).await;
-                return self.note_same_grant(passage, &key).await;
+                return self.note_same_grant(pending, &key).await;
             }
+            let keeping = self.keeping_refresh_token(pending, &claimed.stored).await?;
+            let pending = keeping.as_ref().unwrap_or(pending);
             let row = &claimed.stored.connection;
             let at = (row.grant.next(), row.generation.next(), claimed.fence);
-            let account = passage.identity.account.key.clone();
+            let account = pending.identity.account.key.clone();
             let event = Event::Reconnected { account };
-            let metadata = match &passage.identity.metadata {
+            let metadata = match &pending.identity.metadata {
                 told if told.is_empty() => row.metadata.clone(),
                 told => told.clone(),
             };
             let expect = Expect::At(row.generation);
-            match self.put(passage, &key, expect, at, metadata, event).await? {
-                PutOutcome::Stored => return self.placed(passage, &key).await,
+            match self.put(pending, &key, expect, at, metadata, event).await? {
+                PutOutcome::Stored => return self.attached(pending, &key).await,
                 PutOutcome::Moved(now) => stored = *now,
-                PutOutcome::Missing if passage.purpose.connection.is_none() => {
-                    return Box::pin(self.place_first(passage)).await;
+                PutOutcome::Missing if pending.purpose.connection.is_none() => {
+                    return Box::pin(self.attach_new(pending)).await;
                 }
                 PutOutcome::Missing => {
-                    return self.refuse(passage, None, Reason::CONNECTION_GONE).await;
+                    return self.refuse(pending, None, Reason::CONNECTION_GONE).await;
                 }
             }
             claim = Some(claimed);
         }
-        Err(Setback::Later(busy()))
+        Err(ConnectFailure::Later(busy()))
+    }
+
+    /// The credential with the refresh token that the connection has, where the new grant brought
+    /// none: providers such as Google issue one with the first consent only, and the old grant of
+    /// the same account and client lives on.
+    async fn keeping_refresh_token<'a>(
+        &self,
+        pending: &PendingConnection<'a>,
+        stored: &Stored,
+    ) -> Result<Option<PendingConnection<'a>>> {
+        let credential = &pending.credential;
+        let lives_on = pending.description.grants_per_account == GrantsPerAccount::Many
+            && stored.connection.is_live()
+            && !matches!(stored.connection.status, Status::NeedsReauthorization(_));
+        let renews = credential.kind() == CredentialKind::OAuth
+            && credential.refresh_token().is_none()
+            && credential.expires_at().is_some();
+        let (true, true, Some(current)) = (lives_on, renews, &stored.current) else {
+            return Ok(None);
+        };
+        let before = self.open_stored(&Home::of(stored), current).await?;
+        let Some(refresh_token) = before.refresh_token() else {
+            return Ok(None);
+        };
+        if before.client_id() != credential.client_id() {
+            return Ok(None);
+        }
+        let left = current.refresh_left.map(TimeLeft::remaining);
+        let mut kept = Credential::clone(credential).with_refresh_token(refresh_token.clone());
+        if let Some(left) = left {
+            kept = kept.with_refresh_expiry(self.clock.now().after(left));
+        }
+        Ok(Some(PendingConnection {
+            credential: Arc::new(kept),
+            expiries: Expiries {
+                refresh: left,
+                ..pending.expiries
+            },
+            ..pending.clone()
+        }))
     }
 
     async fn put(
         &self,
-        passage: &Passage<'_>,
+        pending: &PendingConnection<'_>,
         key: &ConnectionKey,
         expect: Expect,
         (grant, generation, fence): (GrantNumber, Generation, Fence),
         metadata: Metadata,
         event: Event,
     ) -> Result<PutOutcome> {
-        let purpose = passage.purpose;
+        let purpose = pending.purpose;
         let home = Home::new(key.clone(), purpose.provider.clone(), purpose.app.clone());
         let kind = SealedKind::Credential;
         let sealed = self
-            .seal(&home, kind, grant, fence, passage.credential)
+            .seal(&home, kind, grant, fence, &pending.credential)
             .await?;
         let put = PutGrant {
             key: key.clone(),
             provider: purpose.provider.clone(),
             app: purpose.app.clone(),
-            account: passage.identity.account.clone(),
+            account: pending.identity.account.clone(),
             expect,
             grant,
             generation,
             fence,
             credential: sealed,
-            expiries: passage.expiries,
+            expiries: pending.expiries,
             status: Status::Connected,
             metadata,
-            takes: match passage.origin {
-                Origin::Code(state) => Some(state),
-                Origin::Application => None,
+            takes: match pending.source {
+                Source::Code(state) => Some(state),
+                Source::Application | Source::Sibling => None,
             },
         };
-        let effects = Self::schedule(passage, key).with_audit(purpose.entry(Some(key.id), event));
+        let effects = Self::schedule(pending, key).with_audit(purpose.entry(Some(key.id), event));
         // The same numbers and bytes each time: a repetition is recognised.
         let call = || self.store.put_grant(put.clone(), effects.clone());
         let outcome = self.insist(PATIENCE, call).await?;
         if outcome == PutOutcome::Stored {
-            self.hand_out(key, (grant, generation, fence), passage);
+            self.hand_out(key, (grant, generation, fence), pending);
         }
         Ok(outcome)
     }
 
-    fn schedule(passage: &Passage<'_>, key: &ConnectionKey) -> Effects {
-        let refreshable = passage.credential.refresh_token().is_some();
+    fn schedule(pending: &PendingConnection<'_>, key: &ConnectionKey) -> Effects {
+        let refreshable = pending.credential.refresh_token().is_some();
         renewal::work(
-            passage.description,
+            pending.description,
             key.id,
             refreshable,
-            passage.expiries,
+            pending.expiries,
             None,
         )
         .with_work(WorkKind::Metadata, METADATA_EVERY)
@@ -283,14 +329,14 @@ impl Inner {
         &self,
         key: &ConnectionKey,
         (grant, generation, fence): (GrantNumber, Generation, Fence),
-        passage: &Passage<'_>,
+        pending: &PendingConnection<'_>,
     ) {
-        let lifetime = renewal::lifetime(passage.credential);
-        let deadlines = passage.expiries.access.map(|left| {
+        let lifetime = renewal::lifetime(&pending.credential);
+        let deadlines = pending.expiries.access.map(|left| {
             Windows::of(lifetime.unwrap_or(left), key.id).deadlines(&*self.clock, left)
         });
-        let issued = IssuedToken::new(passage.credential, grant, generation, deadlines);
-        let credential = Arc::clone(passage.credential);
+        let issued = IssuedToken::new(&pending.credential, grant, generation, deadlines);
+        let credential = Arc::clone(&pending.credential);
         self.cache.put(
             key,
             Arrival {
@@ -303,22 +349,22 @@ impl Inner {
     }
 
     /// Reads the connection as it is now.
-    async fn placed(
+    async fn attached(
         &self,
-        passage: &Passage<'_>,
+        pending: &PendingConnection<'_>,
         key: &ConnectionKey,
-    ) -> Result<Connected, Setback> {
+    ) -> Result<Connected, ConnectFailure> {
         let call = || self.store.load(key);
         match self.insist(PATIENCE, call).await? {
             Some(stored) => {
-                let granted = passage.credential.scopes().to_vec();
+                let granted = pending.credential.scopes().to_vec();
                 Ok(Connected::new(
                     stored.connection,
-                    &passage.purpose.requested,
+                    &pending.purpose.requested,
                     granted,
                 ))
             }
-            None => Err(Setback::Refused(Reason::CONNECTION_GONE, None)),
+            None => Err(ConnectFailure::Refused(Reason::CONNECTION_GONE, None)),
         }
     }
 
@@ -343,16 +389,16 @@ impl Inner {
     /// what is known about the account is brought up to date.
     async fn note_same_grant(
         &self,
-        passage: &Passage<'_>,
+        pending: &PendingConnection<'_>,
         key: &ConnectionKey,
-    ) -> Result<Connected, Setback> {
+    ) -> Result<Connected, ConnectFailure> {
         for _ in 0..MOVES {
             let Some(stored) = self.store.load(key).await? else {
-                return self.refuse(passage, None, Reason::CONNECTION_GONE).await;
+                return self.refuse(pending, None, Reason::CONNECTION_GONE).await;
             };
             let Identity {
                 account, metadata, ..
-            } = &passage.identity;
+            } = &pending.identity;
             let connection = stored.connection;
             let mut patch = Patch::default();
             patch.label.clone_from(&account.label);
@@ -361,16 +407,16 @@ impl Inner {
             let event = Event::Reconnected {
                 account: account.key.clone(),
             };
-            let entry = passage.purpose.entry(Some(key.id), event);
+            let entry = pending.purpose.entry(Some(key.id), event);
             let mut effects = Effects::none().with_audit(entry);
             if !connection.is_live() {
-                return self.refuse(passage, None, Reason::CONNECTION_GONE).await;
+                return self.refuse(pending, None, Reason::CONNECTION_GONE).await;
             }
             if connection.status != Status::Connected {
                 // The owner has just agreed and the provider still knows the grant: whether it
                 // works is for the next refresh to say.
                 patch.status = Some(Status::Connected);
-                if passage.credential.refresh_token().is_some() {
+                if pending.credential.refresh_token().is_some() {
                     effects = effects.with_work(WorkKind::Refresh, Duration::ZERO);
                 }
             }
@@ -380,13 +426,13 @@ impl Inner {
                 .await?
             {
                 UpdateOutcome::Updated(_) => {
-                    self.release(passage.origin).await?;
-                    return self.placed(passage, key).await;
+                    self.release(pending.source).await?;
+                    return self.attached(pending, key).await;
                 }
                 UpdateOutcome::Moved(_) | UpdateOutcome::Missing => {}
             }
         }
-        Err(Setback::Later(busy()))
+        Err(ConnectFailure::Later(busy()))
     }
 
     /// Ends another tenant's connection whose grant the new one replaced at the provider.
@@ -412,29 +458,29 @@ impl Inner {
     /// ours and no live connection shares what a revocation would end.
     async fn refuse<T>(
         &self,
-        passage: &Passage<'_>,
+        pending: &PendingConnection<'_>,
         claim: Option<&Claimed>,
         reason: Reason,
-    ) -> Result<T, Setback> {
-        if let Origin::Code(_) = passage.origin {
-            self.revoke_unused(passage, claim).await?;
+    ) -> Result<T, ConnectFailure> {
+        if let Source::Code(_) = pending.source {
+            self.revoke_unused(pending, claim).await?;
         }
-        self.release(passage.origin).await?;
+        self.release(pending.source).await?;
         if let Some(claim) = claim {
             self.give_back(claim).await;
         }
-        Err(Setback::Refused(reason, None))
+        Err(ConnectFailure::Refused(reason, None))
     }
 
-    async fn revoke_unused(&self, passage: &Passage<'_>, claim: Option<&Claimed>) -> Result<()> {
-        let purpose = passage.purpose;
-        let account: &AccountKey = &passage.identity.account.key;
+    async fn revoke_unused(&self, pending: &PendingConnection<'_>, claim: Option<&Claimed>) -> Result<()> {
+        let purpose = pending.purpose;
+        let account: &AccountKey = &pending.identity.account.key;
         let (provider, app) = (&purpose.provider, &purpose.app);
         let sharing = self
             .store
             .find_by_account(provider, app, account, None, 1)
             .await?;
-        if passage.description.revocation.is_none() || !sharing.items.is_empty() {
+        if pending.description.revocation.is_none() || !sharing.items.is_empty() {
             return Ok(());
         }
         // A connection and a fence name a revocation: without a claim it gets the id of the
@@ -454,7 +500,7 @@ impl Inner {
         let home = Home::new(key.clone(), provider.clone(), app.clone());
         let kind = SealedKind::Revocation;
         let sealed = self
-            .seal(&home, kind, grant, fence, passage.credential)
+            .seal(&home, kind, grant, fence, &pending.credential)
             .await?;
         let revocation = Revocation {
             key,
@@ -473,8 +519,8 @@ impl Inner {
         self.insist(PATIENCE, call).await
     }
 
-    async fn release(&self, origin: Origin) -> Result<()> {
-        if let Origin::Code(state) = origin {
+    async fn release(&self, source: Source) -> Result<()> {
+        if let Source::Code(state) = source {
             let call = || self.store.release(&state);
             self.insist(PATIENCE, call).await?;
         }

@@ -1,0 +1,287 @@
+//! URLs with a place for the account's host, the rule for such hosts, and pointers into JSON.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::Origin;
+
+/// An https URL whose host may be `{account}`, the account's own host.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct EndpointTemplate(String);
+
+impl EndpointTemplate {
+    /// The placeholder for the account's host.
+    const ACCOUNT: &'static str = "{account}";
+
+    /// Creates a template from its text; [`Description::validate`](crate::Description::validate)
+    /// checks it.
+    #[must_use]
+    pub fn new(template: impl Into<String>) -> Self {
+        Self(template.into())
+    }
+
+    /// True if the URL contains the account's host.
+    #[must_use]
+    pub fn wants_account(&self) -> bool {
+        self.0.contains(Self::ACCOUNT)
+    }
+
+    /// The URL for the account with this host. Pass only a host that the account rule accepted.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] if the template is not an https URL with a host name, or has the
+    /// placeholder anywhere but in the place of the host; [`ErrorKind::InvalidInput`] if the
+    /// template needs the account's host and `account_host` is empty.
+    pub fn url(&self, account_host: &str) -> Result<Url> {
+        let wrong = || {
+            Error::new(
+                ErrorKind::Configuration,
+                "endpoint_template.url",
+                "the endpoint is not an https URL with a host name; correct the description",
+            )
+        };
+        // A URL parser takes the first segment of the path for a host that is empty.
+        if account_host.is_empty() && self.wants_account() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "endpoint_template.url",
+                "every account of the provider has its own host; name the account",
+            ));
+        }
+        let text = match self.0.strip_prefix("https://{account}") {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+                format!("https://{account_host}{rest}")
+            }
+            Some(_) => return Err(wrong()),
+            None => self.0.clone(),
+        };
+        if text.contains(Self::ACCOUNT) {
+            return Err(wrong());
+        }
+        let url = Url::parse(&text).map_err(|_| wrong())?;
+        Origin::of(&url).map_err(|_| wrong())?;
+        Ok(url)
+    }
+}
+
+/// The hosts that accounts may have: one label in front of a suffix.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct AccountHost {
+    /// The suffix of every account's host, with its leading dot: `.example.com`.
+    pub suffix: String,
+    /// True if account keys are unique across all hosts. Otherwise the host is part of the key: two
+    /// accounts with the same id on different hosts are different accounts.
+    #[serde(default)]
+    pub global_keys: bool,
+}
+
+impl AccountHost {
+    /// One label in front of `suffix`, which starts with a dot.
+    #[must_use]
+    pub fn new(suffix: impl Into<String>) -> Self {
+        Self {
+            suffix: suffix.into(),
+            global_keys: false,
+        }
+    }
+
+    /// The account host that `text` names: the whole host or its first label, in any case, with
+    /// surrounding white space.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for anything else: a scheme, a port, a path, userinfo, a second
+    /// label, another suffix, a label that no host has (RFC 1123 section 2.1: a hyphen at either
+    /// end, more than 63 characters) or that is not valid Punycode. The error does not repeat the
+    /// text.
+    pub fn accept(&self, text: &str) -> Result<String> {
+        let text = text
+            .trim_matches(|c: char| c.is_ascii_whitespace())
+            .to_ascii_lowercase();
+        let label = text.strip_suffix(self.suffix.as_str()).unwrap_or(&text);
+        let host = format!("{label}{}", self.suffix);
+        let good = (1..=63).contains(&label.len())
+            && host.len() <= 253
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            // A label in Punycode has to stand for something, or no request can go there.
+            && Origin::parse(&format!("https://{host}")).is_ok();
+        if good {
+            Ok(host)
+        } else {
+            Err(Error::new(
+                ErrorKind::InvalidInput,
+                "account_host.accept",
+                format!(
+                    "the account must be a name of letters, digits and hyphens, or such a name followed by {}",
+                    self.suffix
+                ),
+            ))
+        }
+    }
+}
+
+/// A JSON pointer (RFC 6901) to one value of a provider's response.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Pointer(String);
+
+impl Pointer {
+    /// Creates a pointer from its text; [`Description::validate`](crate::Description::validate)
+    /// checks that it starts with a slash.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The pointer as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn is_valid(&self) -> bool {
+        self.0.starts_with('/') && self.0.len() <= 256
+    }
+
+    /// The value that the pointer leads to in `value`.
+    #[must_use]
+    pub fn find<'v>(&self, value: &'v Value) -> Option<&'v Value> {
+        value.pointer(&self.0)
+    }
+
+    /// The text or the whole number that the pointer leads to, as text; `None` for anything else and
+    /// for an empty text.
+    #[must_use]
+    pub fn text(&self, value: &Value) -> Option<String> {
+        match self.find(value)? {
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            Value::Number(number) if number.is_u64() || number.is_i64() => Some(number.to_string()),
+            Value::Bool(flag) => Some(flag.to_string()),
+            _ => None,
+        }
+    }
+}
+
+impl From<&str> for Pointer {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl fmt::Debug for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pointer({:?})", self.0)
+    }
+}
+
+/// Reads one pointer or a list of pointers.
+pub(super) fn one_or_many<'de, D>(deserializer: D) -> Result<Vec<Pointer>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(Pointer),
+        Many(Vec<Pointer>),
+    }
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(pointer) => vec![pointer],
+        OneOrMany::Many(pointers) => pointers,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn account_hosts_are_one_label_before_the_suffix() {
+        let rule = AccountHost::new(".example.com");
+        for (text, host) in [
+            ("acme", "acme.example.com"),
+            (" Acme.Example.com ", "acme.example.com"),
+            ("a-1.example.com", "a-1.example.com"),
+        ] {
+            assert_eq!(rule.accept(text).unwrap(), host);
+        }
+        for bad in [
+            "",
+            "a b",
+            "-a",
+            "a-",
+            "a.b",
+            "a.b.example.com",
+            ".example.com",
+            "https://acme.example.com",
+            "acme.example.com/",
+            "acme.example.com:443",
+            "acme.example.com@evil.example",
+            "acme.example.com.evil.example",
+            "evil.example/.example.com",
+            "evil.example#.example.com",
+            "acme%2eexample.com",
+            "ac\nme",
+            "äcme",
+            "xn--\u{0}",
+            "xn--",
+            "xn--a",
+            "xn--a.example.com",
+            &"a".repeat(64),
+        ] {
+            assert!(rule.accept(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_placeholder_stands_only_for_the_host() {
+        let good = EndpointTemplate::new("https://{account}/admin/token");
+        assert_eq!(
+            good.url("a.example").unwrap().as_str(),
+            "https://a.example/admin/token"
+        );
+        let error = good.url("").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "no host is named");
+        for bad in [
+            "http://{account}/x",
+            "https://{account}.evil.example/x",
+            "https://x/{account}",
+            "https://{account}@evil.example/",
+            "https://10.0.0.1/",
+            "not a url",
+        ] {
+            assert!(
+                EndpointTemplate::new(bad).url("a.example").is_err(),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pointer_reads_texts_whole_numbers_and_flags() {
+        let value = serde_json::json!({"a": {"b": "text"}, "n": 17_841_400_000_000_001_u64,
+            "f": 1.5, "none": null, "empty": "", "live": true, "list": [{"id": "first"}]});
+        for (pointer, text) in [
+            ("/a/b", Some("text")),
+            ("/n", Some("17841400000000001")),
+            ("/list/0/id", Some("first")),
+            ("/live", Some("true")),
+            ("/f", None),
+            ("/none", None),
+            ("/empty", None),
+            ("/missing", None),
+        ] {
+            assert_eq!(Pointer::new(pointer).text(&value).as_deref(), text, "{pointer}");
+        }
+    }
+}
