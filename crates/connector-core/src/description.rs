@@ -179,12 +179,12 @@ impl Description {
     pub fn validate(&self) -> Result<()> {
         match self.first_wrong() {
             None => Ok(()),
-            Some(message) => Err(Error::new(
-                ErrorKind::Configuration,
-                "description.validate",
-                message,
-            )
-            .with_provider(self.provider.as_str().to_owned())),
+            Some(message) => {
+                Err(
+                    Error::new(ErrorKind::Configuration, "description.validate", message)
+                        .with_provider(self.provider.as_str().to_owned()),
+                )
+            }
         }
     }
 
@@ -269,9 +269,7 @@ impl Description {
             return Some("`authorization.code_parameter` must name another parameter".to_owned());
         }
         if endpoint.issuer_required && endpoint.issuer.is_none() {
-            return Some(
-                "`authorization.issuer_required` needs `authorization.issuer`".to_owned(),
-            );
+            return Some("`authorization.issuer_required` needs `authorization.issuer`".to_owned());
         }
         let issuer = self.identity.as_ref().and_then(|it| it.issuer.as_ref());
         if endpoint.nonce && issuer.is_none() {
@@ -283,7 +281,8 @@ impl Description {
     fn wrong_token(&self) -> Option<String> {
         if let Some(endpoint) = &self.token {
             let own = |name: &&String| {
-                name.is_empty() || ["code", "refresh_token", "client_secret"].contains(&name.as_str())
+                name.is_empty()
+                    || ["code", "refresh_token", "client_secret"].contains(&name.as_str())
             };
             if endpoint.client_id_parameter.is_empty() {
                 return Some("`token.client_id_parameter` is empty".to_owned());
@@ -343,9 +342,7 @@ impl Description {
         if scopes.default.iter().chain(&scopes.required).any(|scope| {
             scope.is_empty() || scope.contains(scopes.separator) || scope.contains(char::is_control)
         }) {
-            return Some(
-                "`scopes` has a scope that is empty or contains the separator".to_owned(),
-            );
+            return Some("`scopes` has a scope that is empty or contains the separator".to_owned());
         }
         for (number, rule) in self.refusals.iter().enumerate() {
             if let Some(field) = rule.wrong() {
@@ -377,7 +374,11 @@ impl Description {
         if account.host.is_none() {
             account.host = account_host.map(str::to_owned);
         }
-        if self.account_host.as_ref().is_none_or(|rule| rule.global_keys) {
+        if self
+            .account_host
+            .as_ref()
+            .is_none_or(|rule| rule.global_keys)
+        {
             return Ok(account);
         }
         if let Some(host) = &account.host {
@@ -459,64 +460,191 @@ mod tests {
             ("/colour", json!("red"), "colour"),
             ("/headers", json!({"a b": "x"}), "`headers.a b`"),
             ("/headers", json!({"X": "a\nb"}), "`headers.X`"),
-            ("/headers", json!({"Authorization": "x"}), "`headers.Authorization`"),
-            ("/authorization/parameters", json!({"state": "x"}), "`authorization.parameters`"),
-            ("/authorization/flow_parameters", json!(["redirect_uri"]), "flow_parameters"),
-            ("/authorization/flow_parameters", json!([""]), "flow_parameters"),
-            ("/authorization/code_parameter", json!("state"), "code_parameter"),
+            (
+                "/headers",
+                json!({"Authorization": "x"}),
+                "`headers.Authorization`",
+            ),
+            (
+                "/authorization/parameters",
+                json!({"state": "x"}),
+                "`authorization.parameters`",
+            ),
+            (
+                "/authorization/flow_parameters",
+                json!(["redirect_uri"]),
+                "flow_parameters",
+            ),
+            (
+                "/authorization/flow_parameters",
+                json!([""]),
+                "flow_parameters",
+            ),
+            (
+                "/authorization/code_parameter",
+                json!("state"),
+                "code_parameter",
+            ),
             ("/authorization/code_parameter", json!(""), "code_parameter"),
-            ("/authorization/issuer_required", json!(true), "issuer_required"),
+            (
+                "/authorization/issuer_required",
+                json!(true),
+                "issuer_required",
+            ),
             ("/authorization/nonce", json!(true), "nonce"),
             ("/authorization/pkce", json!("plain"), "plain"),
-            ("/token/client_id_parameter", json!(""), "client_id_parameter"),
+            (
+                "/token/client_id_parameter",
+                json!(""),
+                "client_id_parameter",
+            ),
             ("/token/method", json!("put"), "put"),
-            ("/token/exchange_parameters", json!({"code": "x"}), "exchange_parameters"),
-            ("/token/refresh_parameters", json!({"refresh_token": "x"}), "refresh_parameters"),
-            ("/token/omitted_parameters", json!(["code"]), "omitted_parameters"),
-            ("/token/response", json!({"scope": "scope"}), "token.response.scope"),
-            ("/token/response", json!({"access_token": []}), "token.response.access_token"),
-            ("/token/response", json!({"keep": {"x": "x"}}), "token.response.keep"),
+            (
+                "/token/exchange_parameters",
+                json!({"code": "x"}),
+                "exchange_parameters",
+            ),
+            (
+                "/token/refresh_parameters",
+                json!({"refresh_token": "x"}),
+                "refresh_parameters",
+            ),
+            (
+                "/token/omitted_parameters",
+                json!(["code"]),
+                "omitted_parameters",
+            ),
+            (
+                "/token/response",
+                json!({"scope": "scope"}),
+                "token.response.scope",
+            ),
+            (
+                "/token/response",
+                json!({"access_token": []}),
+                "token.response.access_token",
+            ),
+            (
+                "/token/response",
+                json!({"keep": {"x": "x"}}),
+                "token.response.keep",
+            ),
             ("/identity/account", json!([]), "identity.account"),
             ("/identity/account", json!("id"), "identity.account"),
             ("/identity/alternative", json!("id"), "identity.alternative"),
             ("/identity/label", json!("name"), "identity.label"),
             ("/identity/metadata", json!({"a": "b"}), "identity.metadata"),
-            ("/identity/probe", json!("http://x.example"), "identity.endpoint"),
+            (
+                "/identity/probe",
+                json!("http://x.example"),
+                "identity.endpoint",
+            ),
             ("/identity/issuer", json!("x"), "identity.issuer"),
-            ("/identity", json!({"endpoint": "https://a.example", "issuer": "https://a.example",
-                "account": "/id"}), "identity.issuer"),
-            ("/identity", json!({"endpoint": "https://a.example", "probe": "https://a.example",
-                "account": "/id"}), "identity.probe"),
+            (
+                "/identity",
+                json!({"endpoint": "https://a.example", "issuer": "https://a.example",
+                "account": "/id"}),
+                "identity.issuer",
+            ),
+            (
+                "/identity",
+                json!({"endpoint": "https://a.example", "probe": "https://a.example",
+                "account": "/id"}),
+                "identity.probe",
+            ),
             ("/identity", json!(null), ""),
-            ("/revocation", json!({"endpoint": "https://a.example", "family": ""}),
-                "revocation.family"),
-            ("/revocation", json!({"endpoint": "ftp://a.example"}), "revocation.endpoint"),
-            ("/lifetimes", json!({"unstated": {"assume": 0}}), "lifetimes.unstated"),
-            ("/lifetimes", json!({"refresh_seconds": 0}), "lifetimes.refresh_seconds"),
-            ("/lifetimes", json!({"idle_seconds": u64::MAX}), "lifetimes.idle_seconds"),
-            ("/lifetimes", json!({"refresh_ahead_seconds": 0}), "refresh_ahead_seconds"),
-            ("/rotation", json!({"grace": {"time": {"seconds": 0}}}), "rotation.grace"),
+            (
+                "/revocation",
+                json!({"endpoint": "https://a.example", "family": ""}),
+                "revocation.family",
+            ),
+            (
+                "/revocation",
+                json!({"endpoint": "ftp://a.example"}),
+                "revocation.endpoint",
+            ),
+            (
+                "/lifetimes",
+                json!({"unstated": {"assume": 0}}),
+                "lifetimes.unstated",
+            ),
+            (
+                "/lifetimes",
+                json!({"refresh_seconds": 0}),
+                "lifetimes.refresh_seconds",
+            ),
+            (
+                "/lifetimes",
+                json!({"idle_seconds": u64::MAX}),
+                "lifetimes.idle_seconds",
+            ),
+            (
+                "/lifetimes",
+                json!({"refresh_ahead_seconds": 0}),
+                "refresh_ahead_seconds",
+            ),
+            (
+                "/rotation",
+                json!({"grace": {"time": {"seconds": 0}}}),
+                "rotation.grace",
+            ),
             ("/scopes", json!({"default": [""]}), "`scopes`"),
             ("/scopes", json!({"default": ["a b"]}), "`scopes`"),
-            ("/refusals", json!([{"means": "dead_grant"}]), "refusals[0].code"),
-            ("/refusals", json!([{"code": "", "means": "dead_grant"}]), "refusals[0].code"),
-            ("/refusals", json!([{"status": 500, "means": "transient"}]), "refusals[0].status"),
-            ("/refusals", json!([{"status": 429, "code": "x", "means": "transient"}]),
-                "refusals[0].status"),
-            ("/refusals", json!([{"code": "x", "description": "", "means": "transient"}]),
-                "refusals[0].description"),
-            ("/refusals", json!([{"code": "x", "means": "sideways"}]), "sideways"),
-            ("/authentication", json!({"header": "a b"}), "`authentication`"),
-            ("/authentication", json!({"prefixed": {"header": "x", "prefix": "a\n"}}),
-                "`authentication`"),
-            ("/account_host", json!({"suffix": "x"}), "account_host.suffix"),
+            (
+                "/refusals",
+                json!([{"means": "dead_grant"}]),
+                "refusals[0].code",
+            ),
+            (
+                "/refusals",
+                json!([{"code": "", "means": "dead_grant"}]),
+                "refusals[0].code",
+            ),
+            (
+                "/refusals",
+                json!([{"status": 500, "means": "transient"}]),
+                "refusals[0].status",
+            ),
+            (
+                "/refusals",
+                json!([{"status": 429, "code": "x", "means": "transient"}]),
+                "refusals[0].status",
+            ),
+            (
+                "/refusals",
+                json!([{"code": "x", "description": "", "means": "transient"}]),
+                "refusals[0].description",
+            ),
+            (
+                "/refusals",
+                json!([{"code": "x", "means": "sideways"}]),
+                "sideways",
+            ),
+            (
+                "/authentication",
+                json!({"header": "a b"}),
+                "`authentication`",
+            ),
+            (
+                "/authentication",
+                json!({"prefixed": {"header": "x", "prefix": "a\n"}}),
+                "`authentication`",
+            ),
+            (
+                "/account_host",
+                json!({"suffix": "x"}),
+                "account_host.suffix",
+            ),
         ];
         let mut refused = 0;
         for (pointer, value, named) in table {
             match with(pointer, value.clone()) {
                 Ok(()) => assert_eq!(named, "", "{pointer} = {value} was accepted"),
                 Err(message) => {
-                    assert!(!named.is_empty() && message.contains(named), "{pointer}: {message}");
+                    assert!(
+                        !named.is_empty() && message.contains(named),
+                        "{pointer}: {message}"
+                    );
                     refused += 1;
                 }
             }
@@ -537,8 +665,14 @@ mod tests {
         };
         assert_eq!(key(&description, None), "7");
         description.account_host = Some(AccountHost::new(".acme.example"));
-        assert_eq!(key(&description, Some("a.acme.example")), "7@a.acme.example");
-        assert_eq!(key(&description, Some("b.acme.example")), "7@b.acme.example");
+        assert_eq!(
+            key(&description, Some("a.acme.example")),
+            "7@a.acme.example"
+        );
+        assert_eq!(
+            key(&description, Some("b.acme.example")),
+            "7@b.acme.example"
+        );
         description.account_host.as_mut().unwrap().global_keys = true;
         assert_eq!(key(&description, Some("a.acme.example")), "7");
     }

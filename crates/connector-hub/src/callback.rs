@@ -471,7 +471,8 @@ fn provider_error(callback: &Callback) -> Option<Error> {
         CALLBACK,
         "the provider's callback carries an error",
     );
-    let refused = ExchangeError::new(ExchangeClass::Malformed, Sent::Answered, error).with_code(code);
+    let refused =
+        ExchangeError::new(ExchangeClass::Malformed, Sent::Answered, error).with_code(code);
     Some(match callback.error_description() {
         Some(text) => refused.with_description(text).into_error(),
         None => refused.into_error(),

@@ -17,8 +17,8 @@ use connector_core::{
     Connection, ConnectionKey, Context, Credential, Error, ErrorKind, Result, Retry,
 };
 
-pub(crate) use self::claim::{ClaimEnd, Claimed};
 use self::attach::PendingConnection;
+pub(crate) use self::claim::{ClaimEnd, Claimed};
 use crate::flow::{Answer, Purpose, Reason, row_of};
 use crate::hub::Inner;
 use crate::vault::FlowPlace;

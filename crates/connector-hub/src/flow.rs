@@ -9,7 +9,8 @@ use connector_core::oauth::{CallbackProblem, CodeVerifier, ExchangeClass, Exchan
 use connector_core::store::{ClaimId, StateKey};
 use connector_core::{
     Actor, AppKey, AuditClass, AuditEntry, ConnectionId, ConnectionKey, CorrelationId, Credential,
-    Error, ErrorKind, Event, GrantNumber, ProviderId, RedirectUri, RequestContext, Result, Retry, TenantId,
+    Error, ErrorKind, Event, GrantNumber, ProviderId, RedirectUri, RequestContext, Result, Retry,
+    TenantId,
 };
 use ring::digest::{SHA256, digest};
 use secrecy::{ExposeSecret, SecretString};
@@ -237,7 +238,8 @@ impl Answer {
             .chain([&self.credential])
             .map(Credential::to_plaintext)
             .collect::<Result<Vec<_>>>()?;
-        let parts = || std::iter::once(header.as_slice()).chain(payloads.iter().map(Plaintext::expose));
+        let parts =
+            || std::iter::once(header.as_slice()).chain(payloads.iter().map(Plaintext::expose));
         // Reserved at once: a buffer that grows leaves copies of the secrets behind.
         let mut bytes = Vec::with_capacity(parts().map(|part| 4 + part.len()).sum());
         for part in parts() {

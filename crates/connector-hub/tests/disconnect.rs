@@ -110,7 +110,10 @@ async fn a_revocation_that_reaches_the_account_waits_for_its_last_connection() {
     world.hub.disconnect(&second, context()).await.unwrap();
     world.minutes(2).await;
     assert_eq!(world.provider.revocations(), 1);
-    assert_eq!(events(&world, |it| matches!(it, Event::Revoked { .. })).await, 1);
+    assert_eq!(
+        events(&world, |it| matches!(it, Event::Revoked { .. })).await,
+        1
+    );
 }
 
 #[tokio::test]

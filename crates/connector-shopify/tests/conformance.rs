@@ -180,7 +180,10 @@ fn the_description_says_what_shopify_does() {
         max_seconds: 30 * 86_400,
     };
     assert_eq!(description.rotation, RotationClass::Grace(grace));
-    assert_eq!(description.lifetimes.unstated, connector_core::description::Unstated::Assume(3600));
+    assert_eq!(
+        description.lifetimes.unstated,
+        connector_core::description::Unstated::Assume(3600)
+    );
     assert_eq!(description.lifetimes.refresh_seconds, Some(90 * 86_400));
     assert!(shopify.app_source().is_none());
 }
@@ -213,9 +216,9 @@ fn settings_are_read_under_both_names() {
         ),
     ];
     let config = configure(&templates).unwrap();
-    assert_eq!(config.openings().len(), 1);
+    assert_eq!(config.loopbacks().len(), 1);
     assert_eq!(
-        config.openings()[0].origin().host(),
+        config.loopbacks()[0].origin().host(),
         "demo-shop.myshopify.com"
     );
     let shown = format!("{config:?}");

@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use crate::access_token::AccessToken;
 use crate::api::classify::Classifier;
-use crate::api::endpoint::{Endpoint, IdempotencyKey, PagedEndpoint, Repeat};
+use crate::api::endpoint::{Endpoint, Idempotency, IdempotencyKey, PagedEndpoint};
 use crate::api::pages::Pages;
 use crate::api::request::Request;
 use crate::api::response::Response;
@@ -21,7 +21,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::connector::Connector;
 use crate::description::CallAuthentication;
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::http::limit::{Budget, Class, Permit, Report};
+use crate::http::limit::{Budget, Permit, Priority, Report};
 use crate::http::{
     HttpTransport, Origin, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
@@ -41,7 +41,7 @@ const ROUNDS: u32 = 8;
 #[derive(Clone)]
 pub struct Session {
     shared: Arc<Shared>,
-    class: Class,
+    class: Priority,
     /// The application's, in the order in which they are taken; the account's own comes last.
     extra: Arc<[Budget]>,
 }
@@ -103,7 +103,7 @@ impl SessionBuilder {
         };
         Session {
             shared: Arc::new(self.shared),
-            class: Class::default(),
+            class: Priority::default(),
             extra: Arc::new([]),
         }
     }
@@ -165,7 +165,7 @@ impl Session {
     #[must_use]
     pub fn background(&self) -> Self {
         Self {
-            class: Class::Background,
+            class: Priority::Background,
             ..self.clone()
         }
     }
@@ -202,15 +202,15 @@ impl Session {
     /// operation that must not be repeated.
     pub async fn send<E: Endpoint>(&self, endpoint: &E) -> Result<E::Output> {
         endpoint.validate()?;
-        let request = match E::REPEAT {
-            Repeat::Keyed => {
+        let request = match E::IDEMPOTENCY {
+            Idempotency::Keyed => {
                 endpoint.keyed_request(&IdempotencyKey::random(&*self.shared.random)?)?
             }
-            Repeat::Safe | Repeat::Never => endpoint.request()?,
+            Idempotency::Safe | Idempotency::Never => endpoint.request()?,
         };
         let call = Call {
             operation: E::NAME,
-            repeat: E::REPEAT,
+            repeat: E::IDEMPOTENCY,
             cost: endpoint.cost(),
             request,
         };
@@ -240,7 +240,11 @@ impl Session {
     /// # Errors
     /// As for [`Session::send`]: an answer that the provider's classifier does not take for a
     /// success is an error here too.
-    pub async fn raw(&self, request: Request, repeat: Repeat) -> Result<http::Response<Bytes>> {
+    pub async fn raw(
+        &self,
+        request: Request,
+        repeat: Idempotency,
+    ) -> Result<http::Response<Bytes>> {
         let call = Call {
             operation: "api.raw",
             repeat,
@@ -308,7 +312,7 @@ impl Session {
             Retry::After(after) => Some(after),
             _ => return Err(error),
         };
-        if acted && call.repeat == Repeat::Never {
+        if acted && call.repeat == Idempotency::Never {
             return Err(error.with_retry(Retry::Never));
         }
         if asked.is_some_and(|after| after > policy.longest_wait) {
@@ -530,7 +534,7 @@ type Read<'a> = &'a mut (dyn FnMut(&mut Response) -> Result<()> + Send);
 
 struct Call {
     operation: &'static str,
-    repeat: Repeat,
+    repeat: Idempotency,
     cost: u32,
     request: Request,
 }

@@ -281,7 +281,11 @@ mod tests {
             ("/empty", None),
             ("/missing", None),
         ] {
-            assert_eq!(Pointer::new(pointer).text(&value).as_deref(), text, "{pointer}");
+            assert_eq!(
+                Pointer::new(pointer).text(&value).as_deref(),
+                text,
+                "{pointer}"
+            );
         }
     }
 }

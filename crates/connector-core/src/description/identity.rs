@@ -132,7 +132,11 @@ impl IdentityRule {
             Some("issuer")
         } else if self.endpoint.is_some() && self.probe.is_some() {
             Some("probe")
-        } else if self.issuer.as_ref().is_some_and(|it| !it.starts_with("https://")) {
+        } else if self
+            .issuer
+            .as_ref()
+            .is_some_and(|it| !it.starts_with("https://"))
+        {
             Some("issuer")
         } else if self.account.is_empty() || !all(&self.account) {
             Some("account")

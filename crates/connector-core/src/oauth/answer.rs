@@ -903,19 +903,68 @@ mod tests {
         let table = [
             // 1: status, code and description together.
             (401, shopify(ACTIVE), DeadGrant, Some("invalid_request")),
-            (401, shopify("this REQUIRES an ACTIVE REFRESH_TOKEN"), DeadGrant, Some("invalid_request")),
+            (
+                401,
+                shopify("this REQUIRES an ACTIVE REFRESH_TOKEN"),
+                DeadGrant,
+                Some("invalid_request"),
+            ),
             (400, shopify(ACTIVE), Malformed, Some("invalid_request")),
-            (401, shopify("missing parameter"), Malformed, Some("invalid_request")),
-            (401, r#"{"error":"invalid_request"}"#.into(), Malformed, Some("invalid_request")),
+            (
+                401,
+                shopify("missing parameter"),
+                Malformed,
+                Some("invalid_request"),
+            ),
+            (
+                401,
+                r#"{"error":"invalid_request"}"#.into(),
+                Malformed,
+                Some("invalid_request"),
+            ),
             // 3: other forms of a complete refusal.
-            (400, r#"{"error":{"code":190,"message":"expired"}}"#.into(), DeadGrant, Some("190")),
-            (400, r#"{"error":{"code":1,"message":"unknown"}}"#.into(), Malformed, Some("1")),
-            (400, r#"{"status":"BAD_REFRESH_TOKEN","error":null}"#.into(), DeadGrant,
-                Some("BAD_REFRESH_TOKEN")),
-            (400, r#"{"status":"error","errors":{"token":["no"]}}"#.into(), Malformed, Some("error")),
-            (400, "error=invalid_grant&error_description=no".into(), DeadGrant, Some("invalid_grant")),
-            (400, "\u{feff}{\"error\":\"invalid_grant\"}".into(), DeadGrant, Some("invalid_grant")),
-            (400, r#"[{"error":"invalid_grant"}]"#.into(), Malformed, None),
+            (
+                400,
+                r#"{"error":{"code":190,"message":"expired"}}"#.into(),
+                DeadGrant,
+                Some("190"),
+            ),
+            (
+                400,
+                r#"{"error":{"code":1,"message":"unknown"}}"#.into(),
+                Malformed,
+                Some("1"),
+            ),
+            (
+                400,
+                r#"{"status":"BAD_REFRESH_TOKEN","error":null}"#.into(),
+                DeadGrant,
+                Some("BAD_REFRESH_TOKEN"),
+            ),
+            (
+                400,
+                r#"{"status":"error","errors":{"token":["no"]}}"#.into(),
+                Malformed,
+                Some("error"),
+            ),
+            (
+                400,
+                "error=invalid_grant&error_description=no".into(),
+                DeadGrant,
+                Some("invalid_grant"),
+            ),
+            (
+                400,
+                "\u{feff}{\"error\":\"invalid_grant\"}".into(),
+                DeadGrant,
+                Some("invalid_grant"),
+            ),
+            (
+                400,
+                r#"[{"error":"invalid_grant"}]"#.into(),
+                Malformed,
+                None,
+            ),
             // 20: no readable code; a described status has a meaning.
             (410, String::new(), DeadGrant, None),
             (410, "<html>".into(), DeadGrant, None),
@@ -923,7 +972,12 @@ mod tests {
             (422, "<html>".into(), Malformed, None),
             (404, String::new(), Malformed, None),
             // A number that repeats the status is no code (Reddit).
-            (401, r#"{"message":"Unauthorized","error":401}"#.into(), app, None),
+            (
+                401,
+                r#"{"message":"Unauthorized","error":401}"#.into(),
+                app,
+                None,
+            ),
         ];
         for (status, body, class, code) in &table {
             let error = read(*status, body).unwrap_err();
@@ -954,7 +1008,13 @@ mod tests {
             assert_eq!(answer.access_token().expose_secret(), "a", "{body}");
             assert_eq!(answer.scopes().unwrap(), ["x", "y"], "{body}");
         }
-        for body in ["access_token", "a=b", "<a href='x=y'>", "access_token=", "{\"a\"=1}"] {
+        for body in [
+            "access_token",
+            "a=b",
+            "<a href='x=y'>",
+            "access_token=",
+            "{\"a\"=1}",
+        ] {
             assert!(read(200, body).is_err(), "{body}");
         }
         println!("forms of a token response: {}", bodies.len());
@@ -971,7 +1031,11 @@ mod tests {
             (r#""""#, vec![]),
         ] {
             let body = format!(r#"{{"access_token":"a","scope":{scope}}}"#);
-            assert_eq!(read(200, &body).unwrap().scopes().unwrap(), read_as, "{scope}");
+            assert_eq!(
+                read(200, &body).unwrap().scopes().unwrap(),
+                read_as,
+                "{scope}"
+            );
         }
     }
 
@@ -983,10 +1047,18 @@ mod tests {
         assert!(error.to_string().contains("code invalid_grant"), "{error}");
         assert!(!error.to_string().contains("AADSTS"));
         assert!(!format!("{error:?}").contains("AADSTS"), "{error:?}");
-        assert!(error.report().contains("AADSTS70008: expired"), "{}", error.report());
-        let long = format!(r#"{{"error":"x","error_description":"{}"}}"#, "a".repeat(9999));
+        assert!(
+            error.report().contains("AADSTS70008: expired"),
+            "{}",
+            error.report()
+        );
+        let long = format!(
+            r#"{{"error":"x","error_description":"{}"}}"#,
+            "a".repeat(9999)
+        );
         assert!(read(400, &long).unwrap_err().into_error().report().len() < 700);
-        let quoted = r#"{"error":"x","error_description":"no such token: 0123456789abcdef0123456789"}"#;
+        let quoted =
+            r#"{"error":"x","error_description":"no such token: 0123456789abcdef0123456789"}"#;
         let report = read(400, quoted).unwrap_err().into_error().report();
         assert!(report.ends_with("no such token: …"), "{report}");
     }
@@ -995,10 +1067,14 @@ mod tests {
     fn described_places_and_kept_fields_are_read() {
         let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
         let mut endpoint = TokenEndpoint::new(EndpointTemplate::new("https://acme.example/t"));
-        endpoint.response.access_token = vec!["/access_token".into(), "/data/0/access_token".into()];
+        endpoint.response.access_token =
+            vec!["/access_token".into(), "/data/0/access_token".into()];
         endpoint.response.scope = vec!["/data/0/permissions".into()];
         endpoint.response.keep.insert("team".into(), "/team".into());
-        endpoint.response.keep.insert("user".into(), "/data/0/user_id".into());
+        endpoint
+            .response
+            .keep
+            .insert("user".into(), "/data/0/user_id".into());
         description.token = Some(endpoint);
         let body = r#"{"data":[{"access_token":"a","user_id":17841400000000001,
             "permissions":"x,y"}],"team":{"id":"T1"},"none":null}"#;
@@ -1011,7 +1087,10 @@ mod tests {
             .kept()
             .map(|(name, secret)| (name, secret.expose_secret()))
             .collect();
-        assert_eq!(kept, [("team", r#"{"id":"T1"}"#), ("user", "17841400000000001")]);
+        assert_eq!(
+            kept,
+            [("team", r#"{"id":"T1"}"#), ("user", "17841400000000001")]
+        );
         assert_eq!(answer.pointer::<String>("/team/id").as_deref(), Some("T1"));
         assert!(!format!("{answer:?}").contains("17841400000000001"));
     }

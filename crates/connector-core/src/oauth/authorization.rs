@@ -147,10 +147,12 @@ pub fn authorization_url(
 fn percent_encoded(description: &Description, mut url: Url) -> Url {
     let client_id = description.client_id();
     let Some(query) = url.query() else { return url };
-    let renamed = query.split('&').map(|pair| match pair.strip_prefix("client_id=") {
-        Some(value) => format!("{client_id}={value}"),
-        None => pair.to_owned(),
-    });
+    let renamed = query
+        .split('&')
+        .map(|pair| match pair.strip_prefix("client_id=") {
+            Some(value) => format!("{client_id}={value}"),
+            None => pair.to_owned(),
+        });
     // A plus sign of a value is written as %2B.
     let query = renamed.collect::<Vec<_>>().join("&").replace('+', "%20");
     url.set_query(Some(&query));
@@ -222,7 +224,9 @@ mod tests {
         let request = AuthorizationRequest::new(&app, &state, &verifier)
             .with_scopes(&scopes)
             .with_parameters(&parameters);
-        authorization_url(&description, &request).unwrap().to_string()
+        authorization_url(&description, &request)
+            .unwrap()
+            .to_string()
     }
 
     /// Kind 13: `+` is a space to form decoders only.
@@ -240,9 +244,15 @@ mod tests {
     fn the_redirect_uri_is_sent_as_it_is_registered() {
         for (registered, sent) in [
             ("https://app.example", "https%3A%2F%2Fapp.example&"),
-            ("https://app.example:443/cb", "https%3A%2F%2Fapp.example%3A443%2Fcb&"),
+            (
+                "https://app.example:443/cb",
+                "https%3A%2F%2Fapp.example%3A443%2Fcb&",
+            ),
             ("https://App.Example/Cb", "https%3A%2F%2FApp.Example%2FCb&"),
-            ("https://app.example/it's", "https%3A%2F%2Fapp.example%2Fit%27s&"),
+            (
+                "https://app.example/it's",
+                "https%3A%2F%2Fapp.example%2Fit%27s&",
+            ),
         ] {
             let url = url(|_| {}, registered) + "&";
             assert!(url.contains(&format!("redirect_uri={sent}")), "{url}");
@@ -262,6 +272,9 @@ mod tests {
         assert!(!url.contains("client_id="), "{url}");
         // SHA-256 of the verifier of RFC 7636 appendix B.
         let hexadecimal = "13d31e961a1ad8ec2f16b10c4c982e0876a878ad6df144566ee1894acb70f9c3";
-        assert!(url.contains(&format!("code_challenge={hexadecimal}")), "{url}");
+        assert!(
+            url.contains(&format!("code_challenge={hexadecimal}")),
+            "{url}"
+        );
     }
 }

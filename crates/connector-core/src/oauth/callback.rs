@@ -118,9 +118,7 @@ impl Callback {
     /// for logs and events.
     #[must_use]
     pub fn shown_error(&self) -> Option<String> {
-        self.error()
-            .map(shown_code)
-            .filter(|code| !code.is_empty())
+        self.error().map(shown_code).filter(|code| !code.is_empty())
     }
 
     /// The provider's description of the error. It is the sender's text: show it to operators only.

@@ -352,9 +352,8 @@ mod tests {
         let mut rule = IdentityRule::token_response("/team/id");
         rule.alternative = vec!["/enterprise/id".into()];
         rule.metadata.insert("domain".into(), "/team/domain".into());
-        let key = |body: Value| {
-            identity_in(&rule, &body).map(|it| it.account.key.as_str().to_owned())
-        };
+        let key =
+            |body: Value| identity_in(&rule, &body).map(|it| it.account.key.as_str().to_owned());
         assert_eq!(key(json!({"team": {"id": "T1"}})).as_deref(), Some("T1"));
         let org = json!({"team": null, "enterprise": {"id": "E1"}});
         assert_eq!(key(org).as_deref(), Some("E1"));
@@ -362,7 +361,10 @@ mod tests {
         assert_eq!(key(json!([])), None);
         rule.account = vec!["/tid".into(), "/oid".into()];
         rule.alternative.clear();
-        let both = identity_in(&rule, &json!({"tid": "t", "oid": "o", "team": {"domain": 5}}));
+        let both = identity_in(
+            &rule,
+            &json!({"tid": "t", "oid": "o", "team": {"domain": 5}}),
+        );
         let both = both.unwrap();
         assert_eq!(both.account.key.as_str(), "t:o");
         assert_eq!(both.metadata.get::<u8>("domain"), Some(5));

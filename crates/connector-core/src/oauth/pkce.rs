@@ -71,11 +71,14 @@ impl CodeVerifier {
     /// The SHA-256 of the verifier in lower-case hexadecimal.
     pub(crate) fn hexadecimal_challenge(&self) -> String {
         let digest = digest(&SHA256, self.0.expose_secret().as_bytes());
-        digest.as_ref().iter().fold(String::new(), |mut text, byte| {
-            // Writing to a string does not fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        digest
+            .as_ref()
+            .iter()
+            .fold(String::new(), |mut text, byte| {
+                // Writing to a string does not fail.
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
     }
 
     /// The `nonce` of the flow (OpenID Connect Core section 3.1.2.1): derived, so that nothing more

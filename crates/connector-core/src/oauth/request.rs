@@ -360,7 +360,11 @@ pub async fn exchange_code(
             request = request.field(name, value);
         }
     }
-    if description.authorization.as_ref().is_some_and(|it| it.nonce) {
+    if description
+        .authorization
+        .as_ref()
+        .is_some_and(|it| it.nonce)
+    {
         nonce = Some(exchange.verifier.nonce());
     }
     let answer = request.send(OPERATION).await?;

@@ -14,13 +14,13 @@ use connector_core::store::{
 use connector_core::webhook::AccountHint;
 use connector_core::{
     Account, AccountKey, AccountRef, Actor, ConnectionKey, Credential, CredentialKind, Error,
-    ErrorKind, Event, Fence, Generation, GrantNumber, IssuedToken, Metadata, RequestContext, Result,
-    Status, TimeLeft,
+    ErrorKind, Event, Fence, Generation, GrantNumber, IssuedToken, Metadata, RequestContext,
+    Result, Status, TimeLeft,
 };
 use secrecy::{ExposeSecret, SecretString};
 
 use super::claim::{ClaimEnd, Claimed, busy};
-use super::{Connected, Source, PATIENCE, ConnectFailure};
+use super::{ConnectFailure, Connected, PATIENCE, Source};
 use crate::flow::{Purpose, Reason};
 use crate::hub::Inner;
 use crate::token::Arrival;
@@ -92,8 +92,8 @@ impl Inner {
         // A sibling's scopes are another set: a user's beside a bot's.
         if !matches!(pending.source, Source::Sibling)
             && required
-            .iter()
-            .any(|scope| !pending.credential.scopes().contains(scope))
+                .iter()
+                .any(|scope| !pending.credential.scopes().contains(scope))
         {
             return self
                 .refuse(pending, claim.as_ref(), Reason::SCOPES_MISSING)
@@ -130,7 +130,10 @@ impl Inner {
     }
 
     /// Makes the credential the first of a new connection.
-    async fn attach_new(&self, pending: &PendingConnection<'_>) -> Result<Connected, ConnectFailure> {
+    async fn attach_new(
+        &self,
+        pending: &PendingConnection<'_>,
+    ) -> Result<Connected, ConnectFailure> {
         let purpose = pending.purpose;
         let key = purpose.key(purpose.candidate);
         let at = (GrantNumber::new(1), Generation::new(1), Fence::new(1));
@@ -472,7 +475,11 @@ impl Inner {
         Err(ConnectFailure::Refused(reason, None))
     }
 
-    async fn revoke_unused(&self, pending: &PendingConnection<'_>, claim: Option<&Claimed>) -> Result<()> {
+    async fn revoke_unused(
+        &self,
+        pending: &PendingConnection<'_>,
+        claim: Option<&Claimed>,
+    ) -> Result<()> {
         let purpose = pending.purpose;
         let account: &AccountKey = &pending.identity.account.key;
         let (provider, app) = (&purpose.provider, &purpose.app);

@@ -8,7 +8,7 @@ use connector_core::store::{
 };
 use connector_core::{ConnectionKey, Error, ErrorKind, Fence, GrantNumber, Result, Retry};
 
-use super::{PATIENCE, ConnectFailure};
+use super::{ConnectFailure, PATIENCE};
 use crate::flow::{ClaimMark, Purpose};
 use crate::hub::Inner;
 

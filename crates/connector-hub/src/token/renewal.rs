@@ -36,15 +36,10 @@ pub(crate) fn first(
     now: Timestamp,
 ) -> Result<Renewed> {
     let origin = origin(description, account_host, answer.origin())?;
-    let mut credential = Credential::new(
-        answer.kind(),
-        origin,
-        answer.access_token().clone(),
-        now,
-    )
-    .with_client_id(app.client_id())
-    // RFC 6749 section 5.1: without a scope in the response, what was requested is granted.
-    .with_scopes(answer.scopes().unwrap_or(requested).to_vec());
+    let mut credential = Credential::new(answer.kind(), origin, answer.access_token().clone(), now)
+        .with_client_id(app.client_id())
+        // RFC 6749 section 5.1: without a scope in the response, what was requested is granted.
+        .with_scopes(answer.scopes().unwrap_or(requested).to_vec());
     if let Some(host) = account_host {
         credential = credential.with_account_host(host);
     }
@@ -129,10 +124,9 @@ pub(crate) fn next(
         Ok(origin) if answer.origin().is_some() => origin,
         _ => before.origin().clone(),
     };
-    let mut credential =
-        Credential::new(before.kind(), origin, answer.access_token().clone(), now)
-            .with_client_id(app.client_id())
-            .with_scopes(scopes);
+    let mut credential = Credential::new(before.kind(), origin, answer.access_token().clone(), now)
+        .with_client_id(app.client_id())
+        .with_scopes(scopes);
     if let Some(host) = host {
         credential = credential.with_account_host(host);
     }
@@ -318,7 +312,14 @@ mod tests {
         let now = Timestamp::from_unix_seconds(1_000_000);
         let before = Credential::new(CredentialKind::OAuth, origin, "access-1", now)
             .with_refresh_token("refresh-1");
-        next(&description, &App::new("client"), &before, left, answer, now)
+        next(
+            &description,
+            &App::new("client"),
+            &before,
+            left,
+            answer,
+            now,
+        )
     }
 
     #[test]

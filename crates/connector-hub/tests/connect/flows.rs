@@ -356,7 +356,10 @@ async fn a_failed_exchange_ends_the_flow_and_says_why() {
         assert_eq!(again.kind(), kind, "{fault:?}");
         assert_eq!(rig.provider.token_calls(), calls, "{fault:?}");
         let reason = reason.to_owned();
-        assert_eq!(rig.events().await, [Event::ConnectFailed { reason, code: None }]);
+        assert_eq!(
+            rig.events().await,
+            [Event::ConnectFailed { reason, code: None }]
+        );
     }
 }
 

@@ -1,5 +1,5 @@
 use connector_core::Result;
-use connector_core::api::{Endpoint, Repeat, Request, Response};
+use connector_core::api::{Endpoint, Idempotency, Request, Response};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -45,7 +45,7 @@ struct Payload {
 impl Endpoint for DeleteWebhookSubscription {
     type Output = ();
     const NAME: &'static str = "DeleteWebhookSubscription";
-    const REPEAT: Repeat = Repeat::Never;
+    const IDEMPOTENCY: Idempotency = Idempotency::Never;
 
     fn cost(&self) -> u32 {
         12

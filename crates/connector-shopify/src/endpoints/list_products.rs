@@ -1,5 +1,7 @@
 use connector_core::Result;
-use connector_core::api::{Endpoint, Page, PageCursor, PagedEndpoint, Repeat, Request, Response};
+use connector_core::api::{
+    Endpoint, Idempotency, Page, PageCursor, PagedEndpoint, Request, Response,
+};
 use connector_core::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -101,7 +103,7 @@ struct Data {
 impl Endpoint for ListProducts {
     type Output = Page<Product>;
     const NAME: &'static str = "ListProducts";
-    const REPEAT: Repeat = Repeat::Safe;
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
     const SCOPES: &'static [&'static str] = &["read_products"];
 
     fn validate(&self) -> Result<()> {

@@ -1,5 +1,7 @@
 use connector_core::Result;
-use connector_core::api::{Endpoint, Page, PageCursor, PagedEndpoint, Repeat, Request, Response};
+use connector_core::api::{
+    Endpoint, Idempotency, Page, PageCursor, PagedEndpoint, Request, Response,
+};
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{PAGE, check_page};
@@ -65,7 +67,7 @@ struct Data {
 impl Endpoint for ListWebhookSubscriptions {
     type Output = Page<WebhookSubscription>;
     const NAME: &'static str = "ListWebhookSubscriptions";
-    const REPEAT: Repeat = Repeat::Safe;
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
 
     fn validate(&self) -> Result<()> {
         check_page(Self::NAME, self.first)

@@ -6,8 +6,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use connector_core::clock::Clock;
-use connector_core::http::Sent;
 use connector_core::description::RefusalMeaning;
+use connector_core::http::Sent;
 use connector_core::oauth::{ExchangeClass, ExchangeError};
 use connector_core::{ErrorKind, Retry};
 use futures_util::future::{Either, select};
@@ -85,7 +85,10 @@ fn table(world: &World) -> Vec<Bad> {
         // A complete refusal is one in whatever form it comes.
         (answer(403, html), Malformed),
         (answer(400, ""), Malformed),
-        (answer(422, r#"{"status":"error","errors":{"token":["no"]}}"#), Malformed),
+        (
+            answer(422, r#"{"status":"error","errors":{"token":["no"]}}"#),
+            Malformed,
+        ),
         (answer(400, r#"{"error":{"message":"no"}}"#), Malformed),
     ];
     let open = [

@@ -219,7 +219,11 @@ impl Provider {
         if self.is_token(&url) {
             return self.token(request);
         }
-        if is(description.identity.as_ref().and_then(|it| it.endpoint.as_ref())) {
+        if is(description
+            .identity
+            .as_ref()
+            .and_then(|it| it.endpoint.as_ref()))
+        {
             return self.identity(request);
         }
         if is(description.revocation.as_ref().map(|it| &it.endpoint)) {

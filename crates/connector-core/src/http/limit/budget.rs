@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::api::RetryBudget;
 use crate::clock::{Clock, Monotonic};
 use crate::http::limit::gauge::{Gauge, Go, Taken};
-use crate::http::limit::{Class, RateModel, Report};
+use crate::http::limit::{Priority, RateModel, Report};
 
 /// A limit: of a provider for one account, or of the application for a tenant, an actor or whatever
 /// it counts. Clones share what is left.
@@ -72,7 +72,7 @@ impl Budget {
     /// true costs are alike.
     ///
     /// Dropping the future gives the place up.
-    pub async fn acquire(&self, class: Class, operation: &'static str, cost: u32) -> Permit {
+    pub async fn acquire(&self, class: Priority, operation: &'static str, cost: u32) -> Permit {
         if let Some(permit) = self.try_acquire(class, operation, cost) {
             return permit;
         }
@@ -107,7 +107,7 @@ impl Budget {
     /// higher class.
     pub(crate) fn try_acquire(
         &self,
-        class: Class,
+        class: Priority,
         operation: &'static str,
         cost: u32,
     ) -> Option<Permit> {
@@ -131,7 +131,7 @@ impl Budget {
         }
     }
 
-    fn line_up(&self, class: Class) -> Place<'_> {
+    fn line_up(&self, class: Priority) -> Place<'_> {
         let mut state = self.0.state();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
@@ -213,17 +213,17 @@ impl State {
     }
 }
 
-const fn rank(class: Class) -> usize {
+const fn rank(class: Priority) -> usize {
     match class {
-        Class::Interactive => 0,
-        Class::Background => 1,
+        Priority::Interactive => 0,
+        Priority::Background => 1,
     }
 }
 
 /// A place in the line, given up when it is dropped.
 struct Place<'a> {
     budget: &'a Budget,
-    class: Class,
+    class: Priority,
     ticket: u64,
     wake: Arc<Notify>,
 }

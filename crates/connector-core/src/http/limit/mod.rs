@@ -71,7 +71,7 @@ impl RateModel {
 /// first come, first served.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Class {
+pub enum Priority {
     /// Somebody waits for the answer.
     #[default]
     Interactive,
