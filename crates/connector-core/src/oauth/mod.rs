@@ -7,6 +7,7 @@ mod answer;
 mod authorization;
 mod callback;
 mod identity;
+pub mod jwt;
 mod pkce;
 mod request;
 mod revocation;
