@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Origin;
-use crate::http::limit::RateModel;
+use crate::http::limit::{self, Limit};
 use crate::oauth::RotationClass;
 use crate::provider::ProviderId;
 use crate::webhook::WebhookScheme;
@@ -83,10 +83,10 @@ pub struct Description {
     /// Where a call of the API carries its credential.
     #[serde(default)]
     pub authentication: CallAuthentication,
-    /// How the provider limits the calls of one app to one account; without it, only what its
-    /// answers ask for is obeyed.
+    /// The limits that the provider sets to calls. Without any, calls are delayed only while a
+    /// response asks for it.
     #[serde(default)]
-    pub rate: Option<RateModel>,
+    pub limits: Vec<Limit>,
     /// How it signs webhooks.
     #[serde(default)]
     pub webhook: Option<WebhookScheme>,
@@ -112,7 +112,7 @@ impl Description {
             grants_per_account: GrantsPerAccount::default(),
             error_codes: ErrorCodes::default(),
             authentication: CallAuthentication::default(),
-            rate: None,
+            limits: Vec::new(),
             webhook: None,
         }
     }
@@ -175,8 +175,8 @@ impl Description {
         if !self.authentication.is_valid() {
             return wrong("`authentication.header` is not the name of a header".to_owned());
         }
-        if self.rate.is_some_and(|rate| !rate.is_valid()) {
-            return wrong("`rate` has a number that is not positive".to_owned());
+        if let Some((field, reason)) = limit::wrong(&self.limits) {
+            return wrong(format!("`{field}` {reason}"));
         }
         let webhook = self.webhook.as_ref();
         if webhook.is_some_and(|webhook| webhook.signature.is_empty()) {

@@ -16,7 +16,7 @@ use connector_core::api::{Endpoint, ProviderClient, Repeat, Request, Response, S
 use connector_core::cipher::Keyring;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::description::{EndpointTemplate, IdentityEndpoint, TokenEndpoint};
-use connector_core::http::limit::RateModel;
+use connector_core::http::limit::{Limit, Per};
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
 use connector_core::store::MemoryStore;
 use connector_core::{
@@ -128,7 +128,7 @@ struct World {
 }
 
 impl World {
-    fn new(rate: Option<RateModel>) -> Self {
+    fn new(limits: Vec<Limit>) -> Self {
         trace::init();
         let provider = Arc::new(Provider::default());
         let clock = ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000));
@@ -137,7 +137,7 @@ impl World {
         description.api = vec![endpoint("")];
         description.token = Some(TokenEndpoint::new(endpoint("/token")));
         description.identity = Some(IdentityEndpoint::new(endpoint("/me"), "/id"));
-        description.rate = rate;
+        description.limits = limits;
         let app = App::new("client").with_client_secret(canary("client-secret"));
         let apps = FixedApps::new().with(ACME, AppKey::default(), app);
         let connector = GenericConnector::new(description)
@@ -178,7 +178,7 @@ impl World {
 
 #[tokio::test]
 async fn a_hundred_calls_that_are_refused_at_once_cause_one_refresh() {
-    let world = World::new(None);
+    let world = World::new(Vec::new());
     let key = world.connect().await;
     let client: AcmeClient = world.hub.client(&key).await.unwrap();
     client.session().send(&ReadThing).await.unwrap();
@@ -195,11 +195,7 @@ async fn a_hundred_calls_that_are_refused_at_once_cause_one_refresh() {
 
 #[tokio::test]
 async fn all_clients_of_an_account_share_its_limit() {
-    let rate = RateModel::Window {
-        requests: 2,
-        seconds: 10,
-    };
-    let world = World::new(Some(rate));
+    let world = World::new(vec![Limit::window("account", Per::Account, 2, 10)]);
     let key = world.connect().await;
     for _ in 0..2 {
         let client: AcmeClient = world.hub.client(&key).await.unwrap();
@@ -215,7 +211,7 @@ async fn all_clients_of_an_account_share_its_limit() {
 
 #[tokio::test]
 async fn a_client_is_had_for_a_connection_of_its_provider_and_its_tenant_only() {
-    let world = World::new(None);
+    let world = World::new(Vec::new());
     let key = world.connect().await;
     let error = world.hub.client::<OtherClient>(&key).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);

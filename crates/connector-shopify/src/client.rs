@@ -6,6 +6,7 @@ use std::sync::Arc;
 use connector_core::api::{
     Classifier, Endpoint, PagedEndpoint, Pages, ProviderClient, Repeat, Request, Response, Session,
 };
+use connector_core::http::limit::Draws;
 use connector_core::{Error, ErrorKind, ProviderId, Result};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -138,8 +139,8 @@ impl<T: DeserializeOwned + Send + 'static> Endpoint for Graphql<T> {
     const NAME: &'static str = "Graphql";
     const REPEAT: Repeat = Repeat::Never;
 
-    fn cost(&self) -> u32 {
-        self.cost
+    fn draws(&self) -> Draws {
+        Draws::cost(self.cost)
     }
 
     fn request(&self) -> Result<Request> {

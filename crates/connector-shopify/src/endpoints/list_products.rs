@@ -1,5 +1,6 @@
 use connector_core::Result;
 use connector_core::api::{Endpoint, Page, PageCursor, PagedEndpoint, Repeat, Request, Response};
+use connector_core::http::limit::Draws;
 use connector_core::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -108,8 +109,8 @@ impl Endpoint for ListProducts {
         check_page(Self::NAME, self.0.first)
     }
 
-    fn cost(&self) -> u32 {
-        2 + self.0.first
+    fn draws(&self) -> Draws {
+        Draws::cost(2 + self.0.first)
     }
 
     fn request(&self) -> Result<Request> {

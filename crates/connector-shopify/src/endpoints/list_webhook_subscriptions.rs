@@ -1,5 +1,6 @@
 use connector_core::Result;
 use connector_core::api::{Endpoint, Page, PageCursor, PagedEndpoint, Repeat, Request, Response};
+use connector_core::http::limit::Draws;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{PAGE, check_page};
@@ -71,8 +72,8 @@ impl Endpoint for ListWebhookSubscriptions {
         check_page(Self::NAME, self.first)
     }
 
-    fn cost(&self) -> u32 {
-        2 + self.first
+    fn draws(&self) -> Draws {
+        Draws::cost(2 + self.first)
     }
 
     fn request(&self) -> Result<Request> {
