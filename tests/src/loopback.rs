@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
-use connector_core::http::{LoopbackOpening, Origin};
+use connector_core::http::{LoopbackOverride, Origin};
 use http::header::{HOST, HeaderValue};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
@@ -48,8 +48,8 @@ impl Loopback {
     ///
     /// # Errors
     /// None for a port that something listens on.
-    pub fn opening(&self) -> io::Result<LoopbackOpening> {
-        LoopbackOpening::new(self.origin.clone(), self.address()).map_err(io::Error::other)
+    pub fn opening(&self) -> io::Result<LoopbackOverride> {
+        LoopbackOverride::new(self.origin.clone(), self.address()).map_err(io::Error::other)
     }
 
     /// Sends a request whose URL is absolute and reads the whole answer.

@@ -14,9 +14,10 @@ use connector_core::description::{
     AuthorizationEndpoint, EndpointTemplate, IdentityEndpoint, RevocationEndpoint, RevocationReach,
     TokenEndpoint,
 };
-use connector_core::http::{HttpClient, Origin};
+use connector_core::http::Origin;
 use connector_core::oauth::RotationClass;
 use connector_core::{App, Description, ProviderId};
+use connector_http::HttpClient;
 use connector_testkit::leak::canary;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
 use http::{Method, StatusCode};
@@ -142,7 +143,7 @@ impl OpenId {
     /// # Errors
     /// If the machine has no root certificates.
     pub fn transport(&self) -> io::Result<HttpClient> {
-        let builder = HttpClient::builder().with_opening(self.loopback.opening()?);
+        let builder = HttpClient::builder().with_loopback(self.loopback.opening()?);
         builder.build().map_err(io::Error::other)
     }
 

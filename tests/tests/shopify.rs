@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use connector_core::cipher::Keyring;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
-use connector_core::http::HttpClient;
 use connector_core::store::{MemoryStore, Store};
 use connector_core::{Actor, ConnectionKey, ErrorKind, ReauthorizationReason, Status, TenantId};
+use connector_http::HttpClient;
 use connector_hub::Hub;
 use connector_shopify::endpoints::{GetShop, ListProducts};
 use connector_shopify::models::Product;
@@ -76,8 +76,8 @@ impl World {
             .unwrap();
         let config = ShopifyConfig::for_simulator(&sim).unwrap();
         let mut transport = HttpClient::builder();
-        for opening in config.openings() {
-            transport = transport.with_opening(opening.clone());
+        for loopback in config.loopbacks() {
+            transport = transport.with_loopback(loopback.clone());
         }
         let hub = Hub::builder()
             .store(store)

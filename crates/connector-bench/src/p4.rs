@@ -10,9 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::description::EndpointTemplate;
-use connector_core::http::HttpClient;
 use connector_core::webhook::{WebhookEndpoint, WebhookScheme, WebhookTimestamp, verify};
 use connector_core::{App, AppKey, Context, Description, ProviderId};
+use connector_http::HttpClient;
 use ring::hmac;
 
 use crate::Outcome;

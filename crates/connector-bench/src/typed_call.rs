@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::api::{Endpoint, FixedToken, Repeat, Request, Response, Session};
+use connector_core::api::{Endpoint, FixedToken, Idempotency, Request, Response, Session};
 use connector_core::description::EndpointTemplate;
 use connector_core::http::limit::{Limit, Per};
-use connector_core::http::{HttpClient, LoopbackOpening, Origin};
+use connector_core::http::{LoopbackOverride, Origin};
 use connector_core::{Description, GenericConnector, ProviderId};
+use connector_http::HttpClient;
 use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use tokio::runtime::Runtime;
@@ -42,7 +43,7 @@ pub(crate) struct ReadThing;
 impl Endpoint for ReadThing {
     type Output = Thing;
     const NAME: &'static str = "ReadThing";
-    const REPEAT: Repeat = Repeat::Safe;
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
 
     fn request(&self) -> connector_core::Result<Request> {
         Ok(Request::get(["things", "7"])?.query("fields", "id,title"))
@@ -58,7 +59,7 @@ impl Endpoint for ReadThing {
 pub(crate) fn session(address: SocketAddr) -> Result<(Session, Arc<HttpClient>), Box<dyn Error>> {
     let origin = Origin::parse("https://api.acme.example")?;
     let transport = HttpClient::builder()
-        .with_opening(LoopbackOpening::new(origin.clone(), address)?)
+        .with_loopback(LoopbackOverride::new(origin.clone(), address)?)
         .with_user_agent(USER_AGENT)
         .build()?;
     let transport = Arc::new(transport);

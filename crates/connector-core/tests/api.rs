@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use connector_core::api::{
-    Endpoint, FixedToken, IdempotencyKey, Page, PageCursor, PagedEndpoint, Pages, Repeat, Request,
-    Response, RetryPolicy, Session, SessionBuilder, Token, TokenSource,
+    Endpoint, FixedToken, Idempotency, IdempotencyKey, Page, PageCursor, PagedEndpoint, Pages,
+    Request, Response, RetryPolicy, Session, SessionBuilder, Token, TokenSource,
 };
 use connector_core::clock::{Clock, Timestamp};
 use connector_core::description::{CallAuthentication, EndpointTemplate};
-use connector_core::http::limit::{Budget, Class, RateModel, Report};
+use connector_core::http::limit::{Budget, Priority, RateModel, Report};
 use connector_core::http::{HttpTransport, Origin, Sent, TransportErrorKind};
 use connector_core::{
     AccessToken, Credential, CredentialKind, Description, Error, ErrorKind, Generation,
@@ -181,7 +181,7 @@ macro_rules! operation {
         impl Endpoint for $name {
             type Output = Thing;
             const NAME: &'static str = stringify!($name);
-            const REPEAT: Repeat = $repeat;
+            const IDEMPOTENCY: Idempotency = $repeat;
 
             fn request(&self) -> Result<Request> {
                 Request::post(["things"])?.json(&[1])
@@ -205,9 +205,9 @@ macro_rules! operation {
     };
 }
 
-operation!(ReadThing, Repeat::Safe);
-operation!(PayThing, Repeat::Never);
-operation!(OrderThing, Repeat::Keyed);
+operation!(ReadThing, Idempotency::Safe);
+operation!(PayThing, Idempotency::Never);
+operation!(OrderThing, Idempotency::Keyed);
 
 const GOOD: &str = r#"{"id":7}"#;
 
@@ -226,7 +226,7 @@ fn a_call_takes_the_token_before_the_permit_and_looks_at_it_again_after_a_wait()
     // The second look finds a token that is being refreshed.
     *world.tokens.ready.lock().unwrap() = [true, false].into();
     world.clock.run(async {
-        let permit = budget.acquire(Class::Interactive, "other", 1).await;
+        let permit = budget.acquire(Priority::Interactive, "other", 1).await;
         let call = session.send(&ReadThing);
         let others = async {
             world.clock.sleep(Duration::from_secs(1)).await;
@@ -235,7 +235,7 @@ fn a_call_takes_the_token_before_the_permit_and_looks_at_it_again_after_a_wait()
             world.clock.sleep(BUSY / 2).await;
             assert_eq!(world.tokens.log(), ["token", "token", "waiting"]);
             budget
-                .acquire(Class::Interactive, "other", 1)
+                .acquire(Priority::Interactive, "other", 1)
                 .await
                 .release();
         };
@@ -451,7 +451,9 @@ fn a_credential_goes_to_its_own_origin_and_the_described_ones_only() {
         let request = Request::get(["a"])
             .unwrap()
             .at_origin(Origin::parse(text).unwrap());
-        let result = world.clock.run(world.session().raw(request, Repeat::Safe));
+        let result = world
+            .clock
+            .run(world.session().raw(request, Idempotency::Safe));
         assert_eq!(world.transport.count(), count, "{text}");
         match result {
             Ok(_) => assert_eq!(count, 1),
@@ -470,7 +472,10 @@ fn the_credential_stands_where_the_description_says_and_is_marked_as_sensitive()
     let request = Request::get(["a"])
         .unwrap()
         .header(HeaderName::from_static("x-acme-token"), forged);
-    world.clock.run(session.raw(request, Repeat::Safe)).unwrap();
+    world
+        .clock
+        .run(session.raw(request, Idempotency::Safe))
+        .unwrap();
     let sent = world.transport.sent.lock().unwrap();
     let values: Vec<_> = sent[0].headers().get_all("x-acme-token").iter().collect();
     assert_eq!(values, [secret(1).as_str()]);
@@ -515,7 +520,7 @@ fn a_call_that_is_abandoned_gives_its_place_back_and_counts_as_sent() {
         assert_eq!(world.transport.count(), 1);
         drop(call);
         budget
-            .acquire(Class::Interactive, "other", 1)
+            .acquire(Priority::Interactive, "other", 1)
             .await
             .release();
         assert_eq!(world.clock.elapsed(), Duration::from_secs(10));
@@ -536,7 +541,7 @@ fn a_raw_request_goes_the_same_way() {
     let request = Request::get(["a b"]).unwrap().query("c", "d e");
     let response = world
         .clock
-        .run(world.session().raw(request, Repeat::Safe))
+        .run(world.session().raw(request, Idempotency::Safe))
         .unwrap();
     assert_eq!(response.body(), "text");
     assert_eq!(world.transport.count(), 3);
@@ -580,7 +585,7 @@ fn a_token_that_no_header_can_hold_is_not_sent_and_takes_nothing_of_the_limit() 
             assert!(!format!("{error:?} {}", error.report()).contains(token));
             assert_eq!(transport.count(), 0);
             clock
-                .run(budget.acquire(Class::Interactive, "other", 1))
+                .run(budget.acquire(Priority::Interactive, "other", 1))
                 .release();
             assert_eq!(clock.elapsed(), Duration::ZERO);
             refused += 1;
@@ -604,7 +609,7 @@ struct Things {
 impl Endpoint for ListThings {
     type Output = Page<u64>;
     const NAME: &'static str = "ListThings";
-    const REPEAT: Repeat = Repeat::Safe;
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
 
     fn validate(&self) -> Result<()> {
         match &self.from {

@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::api::{Endpoint, FixedToken, Repeat, Request, Response, Session};
+use connector_core::api::{Endpoint, FixedToken, Idempotency, Request, Response, Session};
 use connector_core::clock::Clock;
 use connector_core::description::EndpointTemplate;
-use connector_core::http::limit::{Budget, Class, LimitKey, Limits, RateModel, Report};
+use connector_core::http::limit::{Budget, LimitKey, Limits, Priority, RateModel, Report};
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
 use connector_core::{
     AccountKey, AppKey, Description, ErrorKind, GenericConnector, ProviderId, Result, Retry,
@@ -69,7 +69,7 @@ fn a_bucket_lets_through_what_it_holds_and_then_what_comes_back() {
     let went = clock.run(async {
         let mut went = Vec::new();
         for _ in 0..14 {
-            let permit = budget.acquire(Class::Interactive, "call", 1).await;
+            let permit = budget.acquire(Priority::Interactive, "call", 1).await;
             went.push(clock.elapsed().as_millis());
             permit.complete(&Report::new());
         }
@@ -97,12 +97,12 @@ fn the_line_is_served_in_order_and_interactive_calls_before_background_ones() {
         .boxed()
     };
     let tasks: Vec<BoxFuture<'_, ()>> = vec![
-        call("first", Class::Background, 1, 0),
-        call("background 1", Class::Background, 1, 1),
-        call("background 2", Class::Background, 1, 2),
-        call("interactive 1", Class::Interactive, 1, 3),
-        call("interactive 2", Class::Interactive, 1, 4),
-        call("late", Class::Interactive, 1, 2500),
+        call("first", Priority::Background, 1, 0),
+        call("background 1", Priority::Background, 1, 1),
+        call("background 2", Priority::Background, 1, 2),
+        call("interactive 1", Priority::Interactive, 1, 3),
+        call("interactive 2", Priority::Interactive, 1, 4),
+        call("late", Priority::Interactive, 1, 2500),
     ];
     clock.run_all(tasks, HOUR);
     let expected = [
@@ -122,13 +122,13 @@ fn a_large_call_at_the_head_is_not_overtaken_by_small_ones() {
     let budget = Budget::new(bucket(10, 1.0), shared(&clock));
     clock.run(async {
         budget
-            .acquire(Class::Interactive, "call", 10)
+            .acquire(Priority::Interactive, "call", 10)
             .await
             .complete(&Report::new());
-        let mut large = Box::pin(budget.acquire(Class::Interactive, "call", 8));
+        let mut large = Box::pin(budget.acquire(Priority::Interactive, "call", 8));
         assert!(large.as_mut().now_or_never().is_none());
         clock.sleep(seconds(5)).await;
-        let mut small = Box::pin(budget.acquire(Class::Interactive, "call", 1));
+        let mut small = Box::pin(budget.acquire(Priority::Interactive, "call", 1));
         assert!(small.as_mut().now_or_never().is_none());
         let (large, small) = futures_util::future::join(
             large.map(|permit| (permit, clock.elapsed())),
@@ -145,12 +145,12 @@ fn whoever_gives_up_waiting_leaves_no_gap() {
     let budget = Budget::new(bucket(1, 1.0), shared(&clock));
     clock.run(async {
         budget
-            .acquire(Class::Interactive, "call", 1)
+            .acquire(Priority::Interactive, "call", 1)
             .await
             .complete(&Report::new());
-        let mut first = Box::pin(budget.acquire(Class::Interactive, "call", 1));
+        let mut first = Box::pin(budget.acquire(Priority::Interactive, "call", 1));
         assert!(first.as_mut().now_or_never().is_none());
-        let mut second = Box::pin(budget.acquire(Class::Interactive, "call", 1));
+        let mut second = Box::pin(budget.acquire(Priority::Interactive, "call", 1));
         assert!(second.as_mut().now_or_never().is_none());
         clock.sleep(Duration::from_millis(500)).await;
         drop(first);
@@ -176,13 +176,13 @@ fn what_was_not_sent_is_given_back_and_what_was_dropped_is_not() {
         let budget = Budget::new(model, shared(&clock));
         clock.run(async {
             let start = clock.elapsed();
-            let permit = budget.acquire(Class::Interactive, "call", 5).await;
+            let permit = budget.acquire(Priority::Interactive, "call", 5).await;
             permit.release();
-            let permit = budget.acquire(Class::Interactive, "call", 5).await;
+            let permit = budget.acquire(Priority::Interactive, "call", 5).await;
             assert_eq!(clock.elapsed(), start);
             drop(permit);
             budget
-                .acquire(Class::Interactive, "call", 5)
+                .acquire(Priority::Interactive, "call", 5)
                 .await
                 .release();
             assert_eq!(clock.elapsed(), start + refill);
@@ -195,13 +195,13 @@ fn until_the_first_answer_calls_go_one_at_a_time() {
     let clock = VirtualClock::default();
     let budget = account_budget(&clock, COST);
     clock.run(async {
-        let first = budget.acquire(Class::Interactive, "call", 1).await;
-        let mut second = Box::pin(budget.acquire(Class::Interactive, "call", 1));
+        let first = budget.acquire(Priority::Interactive, "call", 1).await;
+        let mut second = Box::pin(budget.acquire(Priority::Interactive, "call", 1));
         assert!(second.as_mut().now_or_never().is_none());
         // An answer that says nothing lets one more go.
         first.complete(&Report::new());
         let second = second.await;
-        let mut third = Box::pin(budget.acquire(Class::Interactive, "call", 1));
+        let mut third = Box::pin(budget.acquire(Priority::Interactive, "call", 1));
         assert!(third.as_mut().now_or_never().is_none());
         let report = Report::new()
             .with_available(90.0)
@@ -209,11 +209,11 @@ fn until_the_first_answer_calls_go_one_at_a_time() {
             .with_rate(100.0);
         second.complete(&report);
         let third = third.await;
-        let fourth = budget.acquire(Class::Interactive, "call", 1).await;
+        let fourth = budget.acquire(Priority::Interactive, "call", 1).await;
         assert_eq!(clock.elapsed(), Duration::ZERO);
         drop((third, fourth));
         // 88 are left; the rate is the learnt one.
-        drop(budget.acquire(Class::Interactive, "call", 188).await);
+        drop(budget.acquire(Priority::Interactive, "call", 188).await);
         assert_eq!(clock.elapsed(), seconds(1));
     });
 }
@@ -228,15 +228,18 @@ fn what_an_operation_asks_for_is_learnt_from_its_answers() {
             .with_available(493.0)
             .with_capacity(1000.0)
             .with_rate(50.0);
-        let permit = budget.acquire(Class::Interactive, "list", 1).await;
+        let permit = budget.acquire(Priority::Interactive, "list", 1).await;
         permit.complete(&report);
         // The sheet's published wait: (507 - 493) / 50.
         budget
-            .acquire(Class::Interactive, "list", 1)
+            .acquire(Priority::Interactive, "list", 1)
             .await
             .release();
         assert_eq!(clock.elapsed(), Duration::from_millis(280));
-        budget.acquire(Class::Interactive, "get", 1).await.release();
+        budget
+            .acquire(Priority::Interactive, "get", 1)
+            .await
+            .release();
         assert_eq!(clock.elapsed(), Duration::from_millis(280));
     });
 }
@@ -255,14 +258,14 @@ fn figures_that_make_no_sense_change_nothing() {
                 .with_capacity(nonsense)
                 .with_rate(nonsense);
             for _ in 0..2 {
-                let permit = budget.acquire(Class::Interactive, "call", 500).await;
+                let permit = budget.acquire(Priority::Interactive, "call", 500).await;
                 permit.complete(&report);
             }
             let empty = Report::new().with_capacity(0.0).with_rate(0.0);
-            let permit = budget.acquire(Class::Interactive, "call", 50).await;
+            let permit = budget.acquire(Priority::Interactive, "call", 50).await;
             assert_eq!(clock.elapsed(), start + seconds(1));
             permit.complete(&empty);
-            drop(budget.acquire(Class::Interactive, "call", 100).await);
+            drop(budget.acquire(Priority::Interactive, "call", 100).await);
             assert_eq!(clock.elapsed(), start + seconds(3));
         });
     }
@@ -273,9 +276,9 @@ fn a_call_that_costs_more_than_there_can_be_goes_when_all_is_there() {
     let clock = VirtualClock::default();
     let budget = Budget::new(bucket(10, 1.0), shared(&clock));
     clock.run(async {
-        drop(budget.acquire(Class::Interactive, "call", 50).await);
+        drop(budget.acquire(Priority::Interactive, "call", 50).await);
         assert_eq!(clock.elapsed(), Duration::ZERO);
-        drop(budget.acquire(Class::Interactive, "call", 1).await);
+        drop(budget.acquire(Priority::Interactive, "call", 1).await);
         assert_eq!(clock.elapsed(), seconds(41));
     });
 }
@@ -293,11 +296,11 @@ fn an_account_has_one_budget_and_what_is_known_of_many_accounts_is_bounded() {
         let model = Some(bucket(1, 1.0));
         let permit = limits
             .budget(&key(0), model)
-            .acquire(Class::Interactive, "call", 1)
+            .acquire(Priority::Interactive, "call", 1)
             .await;
         permit.complete(&Report::new());
         let again = limits.budget(&key(0), model);
-        drop(again.acquire(Class::Interactive, "call", 1).await);
+        drop(again.acquire(Priority::Interactive, "call", 1).await);
         assert_eq!(clock.elapsed(), seconds(1));
         drop(again);
         for number in 0..100_000 {
@@ -332,7 +335,7 @@ proptest! {
             let (budget, clock, went, served) = (budget.clone(), clock.clone(), &went, &served);
             async move {
                 clock.sleep(Duration::from_millis(after)).await;
-                let class = if after % 2 == 0 { Class::Background } else { Class::Interactive };
+                let class = if after % 2 == 0 { Priority::Background } else { Priority::Interactive };
                 let acquire = budget.acquire(class, "call", cost);
                 if fate == 0 {
                     let patience = clock.sleep(Duration::from_millis(latency));
@@ -489,7 +492,7 @@ struct List {
 impl Endpoint for List {
     type Output = ();
     const NAME: &'static str = "List";
-    const REPEAT: Repeat = Repeat::Safe;
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
 
     fn cost(&self) -> u32 {
         self.requested
@@ -510,7 +513,7 @@ struct Change;
 impl Endpoint for Change {
     type Output = ();
     const NAME: &'static str = "Change";
-    const REPEAT: Repeat = Repeat::Never;
+    const IDEMPOTENCY: Idempotency = Idempotency::Never;
 
     fn request(&self) -> Result<Request> {
         query(40, 30)
@@ -622,7 +625,7 @@ fn an_hour_of_ten_tenants_under_a_window_uses_it_and_never_exceeds_it() {
             tasks.push(
                 async move {
                     loop {
-                        let permit = budget.acquire(Class::Background, "call", 1).await;
+                        let permit = budget.acquire(Priority::Background, "call", 1).await;
                         clock.sleep(Duration::from_millis(random.below(200))).await;
                         served.lock().unwrap().push(clock.elapsed());
                         clock

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::api::{Endpoint, ProviderClient, Repeat, Request, Response, Session};
+use connector_core::api::{Endpoint, Idempotency, ProviderClient, Request, Response, Session};
 use connector_core::cipher::Keyring;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::description::{EndpointTemplate, IdentityEndpoint, TokenEndpoint};
@@ -87,7 +87,7 @@ struct ReadThing;
 impl Endpoint for ReadThing {
     type Output = ();
     const NAME: &'static str = "ReadThing";
-    const REPEAT: Repeat = Repeat::Safe;
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
 
     fn request(&self) -> Result<Request> {
         Request::get(["things"])

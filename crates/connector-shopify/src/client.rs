@@ -4,7 +4,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use connector_core::api::{
-    Classifier, Endpoint, PagedEndpoint, Pages, ProviderClient, Repeat, Request, Response, Session,
+    Classifier, Endpoint, Idempotency, PagedEndpoint, Pages, ProviderClient, Request, Response,
+    Session,
 };
 use connector_core::http::limit::Draws;
 use connector_core::{Error, ErrorKind, ProviderId, Result};
@@ -137,7 +138,7 @@ pub struct GraphqlAnswer<T> {
 impl<T: DeserializeOwned + Send + 'static> Endpoint for Graphql<T> {
     type Output = GraphqlAnswer<T>;
     const NAME: &'static str = "Graphql";
-    const REPEAT: Repeat = Repeat::Never;
+    const IDEMPOTENCY: Idempotency = Idempotency::Never;
 
     fn draws(&self) -> Draws {
         Draws::cost(self.cost)

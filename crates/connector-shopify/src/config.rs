@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::http::{LoopbackOpening, Origin};
+use connector_core::http::{LoopbackOverride, Origin};
 use connector_core::{App, AppKey, AppSource, Error, ErrorKind, FixedApps, Result};
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
@@ -101,7 +101,7 @@ pub struct ShopifyConfig {
     pub(crate) callback_window: Duration,
     pub(crate) host_rule: HostRule,
     pub(crate) uninstalls_on_disconnect: bool,
-    openings: Vec<LoopbackOpening>,
+    loopbacks: Vec<LoopbackOverride>,
 }
 
 impl ShopifyConfig {
@@ -222,12 +222,11 @@ impl ShopifyConfig {
         builder.build()
     }
 
-    /// The ways to simulated shops: give them to
-    /// [`HttpClientBuilder::with_opening`](connector_core::http::HttpClientBuilder::with_opening).
-    /// Empty unless a simulator is configured.
+    /// The loopback overrides of simulated shops, for the transport's `with_loopback`. Empty unless a
+    /// simulator is configured.
     #[must_use]
-    pub fn openings(&self) -> &[LoopbackOpening] {
-        &self.openings
+    pub fn loopbacks(&self) -> &[LoopbackOverride] {
+        &self.loopbacks
     }
 
     /// The registration as the hub asks for it.
@@ -249,7 +248,7 @@ impl fmt::Debug for ShopifyConfig {
             .field("callback_window", &self.callback_window)
             .field("host_rule", &self.host_rule)
             .field("uninstalls_on_disconnect", &self.uninstalls_on_disconnect)
-            .field("openings", &self.openings)
+            .field("loopbacks", &self.loopbacks)
             .finish()
     }
 }
@@ -351,12 +350,12 @@ impl ShopifyConfigBuilder {
             }
             None => return Err(missing(&CLIENT_ID)),
         };
-        let openings = self
+        let loopbacks = self
             .simulated
             .into_iter()
             .map(|(shop, address)| {
                 let origin = Origin::parse(&format!("https://{shop}"))?;
-                LoopbackOpening::new(origin, address)
+                LoopbackOverride::new(origin, address)
             })
             .collect::<Result<_>>()?;
         Ok(ShopifyConfig {
@@ -365,7 +364,7 @@ impl ShopifyConfigBuilder {
             callback_window: self.callback_window,
             host_rule: self.host_rule,
             uninstalls_on_disconnect: self.uninstalls_on_disconnect,
-            openings,
+            loopbacks,
         })
     }
 }

@@ -31,7 +31,7 @@ use crate::{graphql, metadata, oauth, webhook};
 /// Shopify: shops as accounts.
 ///
 /// Give it to the hub, and the hub's transport the configuration's
-/// [`openings`](ShopifyConfig::openings) if there is a simulator.
+/// [`loopbacks`](ShopifyConfig::loopbacks) if there is a simulator.
 #[derive(Debug, Clone)]
 pub struct Shopify {
     config: ShopifyConfig,

@@ -213,9 +213,9 @@ fn settings_are_read_under_both_names() {
         ),
     ];
     let config = configure(&templates).unwrap();
-    assert_eq!(config.openings().len(), 1);
+    assert_eq!(config.loopbacks().len(), 1);
     assert_eq!(
-        config.openings()[0].origin().host(),
+        config.loopbacks()[0].origin().host(),
         "demo-shop.myshopify.com"
     );
     let shown = format!("{config:?}");

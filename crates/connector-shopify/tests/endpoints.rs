@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::error::Error as _;
 
 use bytes::Bytes;
-use connector_core::api::{Endpoint, PageCursor, Repeat, Request, Response};
+use connector_core::api::{Endpoint, Idempotency, PageCursor, Request, Response};
 use connector_core::clock::Timestamp;
 use connector_core::{ErrorKind, Retry};
 use connector_shopify::endpoints::{
@@ -339,7 +339,7 @@ async fn a_raw_request_meets_the_same_errors() {
             .unwrap()
             .json(&json!({ "query": query }))
             .unwrap();
-        session.raw(request, Repeat::Safe)
+        session.raw(request, Idempotency::Safe)
     };
     let answer = raw("{ shop { name } }").await.unwrap();
     let body: Value = serde_json::from_slice(answer.body()).unwrap();

@@ -15,9 +15,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::{
-    HttpClient, HttpTransport, Lane, LoopbackOpening, Origin, OutboundRequest, Sent,
+    HttpTransport, LoopbackOverride, Origin, OutboundRequest, RequestClass, Sent,
     TransportErrorKind,
 };
+use connector_http::HttpClient;
 use connector_testkit::proxy::{Fault, FaultProxy, Part};
 use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -268,23 +269,23 @@ async fn each_fault_does_to_the_transport_what_it_says() {
     let proxy = FaultProxy::start(server.address, clock.clone())
         .await
         .unwrap();
-    let opening = LoopbackOpening::new(Origin::parse(ORIGIN).unwrap(), proxy.address()).unwrap();
+    let opening = LoopbackOverride::new(Origin::parse(ORIGIN).unwrap(), proxy.address()).unwrap();
     let client = HttpClient::builder()
-        .with_opening(opening)
+        .with_loopback(opening)
         .with_clock(Arc::new(clock.clone()))
         .build()
         .unwrap();
     let client = Arc::new(client);
     let mut classes = std::collections::BTreeMap::<_, usize>::new();
     for fault in faults() {
-        for lane in [Lane::Call, Lane::Token] {
+        for lane in [RequestClass::Call, RequestClass::Token] {
             let before = server.count();
             let injected = proxy.inject("/act", fault);
             let request = http::Request::post(format!("{ORIGIN}/act"))
                 .body(Bytes::from_static(b"Do!"))
                 .unwrap();
             let mut outbound = OutboundRequest::new(request);
-            outbound.lane = lane;
+            outbound.class = lane;
             let sender = Arc::clone(&client);
             let sending = tokio::spawn(async move { sender.send(outbound).await });
             let met = injected

@@ -13,13 +13,21 @@ pub use connector_core::{
     Fence, FixedApps, Generation, GenericConnector, GrantNumber, InvalidName, IssuedToken,
     Metadata, Phase, ProviderId, Random, ReauthorizationReason, RequestContext, Result, Retry,
     Status, SystemRandom, TenantId, TimeLeft, TokenSlot, Version, api, cipher, clock, description,
-    http, oauth, store, webhook,
+    oauth, store, webhook,
 };
 pub use connector_hub::{
     Adopt, AppHealth, Authorization, Authorize, ChangeHandler, CheckOutcome, Connected, Delivered,
     DeliveryHandler, Disconnect, FinishConnect, Health, Hub, HubBuilder, KeyRotation, Receipt,
     Receive, ScopeReport, Tenant, Tick, Verified, Worker,
 };
+/// HTTP: the transport, origins, and the limits of providers.
+pub mod http {
+    pub use connector_core::http::{
+        HttpTransport, LastCheck, LoopbackOverride, Origin, OutboundRequest, RequestClass, Sent,
+        TransportError, TransportErrorKind, limit,
+    };
+    pub use connector_http::{HttpClient, HttpClientBuilder, Resolver, SystemResolver};
+}
 #[cfg(feature = "shopify")]
 pub use connector_shopify as shopify;
 #[cfg(feature = "sqlite")]

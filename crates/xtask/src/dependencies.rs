@@ -6,6 +6,7 @@ use spdx::{Expression, ParseMode};
 
 use crate::Result;
 use crate::check::Outcome;
+use crate::layers;
 use crate::process::{cargo, stdout_of};
 use crate::workspace::Workspace;
 
@@ -70,6 +71,7 @@ pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
         .filter(|package| !is_from_registry(package.source.as_deref()))
         .map(|package| format!("{} does not come from a registry", package.name))
         .collect();
+    complaints.extend(layers::complaints(workspace));
     let mut seen = BTreeSet::new();
     for package in workspace.published() {
         let tree = tree_of(workspace, &package.name)?;
@@ -78,6 +80,10 @@ pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
                 .into_iter()
                 .map(|text| format!("{}: {text}", package.name)),
         );
+        complaints.extend(layers::network_below(
+            &package.name,
+            tree.iter().map(|dependency| &*dependency.name),
+        ));
         seen.extend(tree);
     }
     Ok(Outcome::of_complaints(

@@ -16,6 +16,7 @@ mod consumer;
 mod counterparts;
 mod dependencies;
 mod features;
+mod layers;
 mod leak;
 mod process;
 mod test;

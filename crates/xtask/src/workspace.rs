@@ -17,9 +17,20 @@ pub(crate) struct Package {
     pub(crate) source: Option<String>,
     pub(crate) rust_version: Option<String>,
     pub(crate) features: BTreeMap<String, Vec<String>>,
+    /// The dependencies as `Cargo.toml` declares them.
+    pub(crate) dependencies: Vec<Declared>,
     /// The registries it may go to; nothing means all, an empty list means none.
     publish: Option<Vec<String>>,
     targets: Vec<Target>,
+}
+
+/// A dependency as `Cargo.toml` declares it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Declared {
+    pub(crate) name: String,
+    /// `None` for a normal dependency; else `dev` or `build`.
+    pub(crate) kind: Option<String>,
+    pub(crate) optional: bool,
 }
 
 #[derive(Debug, Deserialize)]

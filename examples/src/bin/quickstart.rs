@@ -112,8 +112,8 @@ impl Story {
 
         let config = ShopifyConfig::for_simulator(&shopify)?;
         let mut transport = HttpClient::builder();
-        for opening in config.openings() {
-            transport = transport.with_opening(opening.clone());
+        for loopback in config.loopbacks() {
+            transport = transport.with_loopback(loopback.clone());
         }
         let updates = ProductUpdates::default();
         let hub = Hub::builder()

@@ -14,12 +14,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use connector_core::cipher::Keyring;
-use connector_core::http::{HttpClient, HttpTransport, OutboundRequest, TransportError};
+use connector_core::http::{HttpTransport, OutboundRequest, TransportError};
 use connector_core::oauth::RotationClass;
 use connector_core::{
     AccessToken, Actor, App, AppKey, ConnectionKey, CorrelationId, Error, ErrorKind, FixedApps,
     GenericConnector, RequestContext, Retry,
 };
+use connector_http::HttpClient;
 use connector_hub::{Delivered, DeliveryHandler, Hub, Receipt, Worker};
 use connector_store_sqlite::SqliteOptions;
 use connector_testkit::kill::{Action, Counted, KillPoints, Point, Side};
@@ -372,7 +373,7 @@ impl Node {
         let options = SqliteOptions::new(&order.database).with_clock(Arc::new(clock.clone()));
         let store = options.open().await.unwrap();
         let client = HttpClient::builder()
-            .with_opening(opening(order.port))
+            .with_loopback(opening(order.port))
             .with_clock(Arc::new(clock.clone()))
             .build()
             .unwrap();

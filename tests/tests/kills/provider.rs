@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use connector_core::description::{EndpointTemplate, IdentityEndpoint, TokenEndpoint};
-use connector_core::http::{LoopbackOpening, Origin};
+use connector_core::http::{LoopbackOverride, Origin};
 use connector_core::oauth::{Grace, RotationClass};
 use connector_core::webhook::WebhookScheme;
 use connector_core::{Description, ProviderId};
@@ -72,9 +72,9 @@ pub(crate) fn delivery(client_secret: &str) -> http::Request<Bytes> {
 }
 
 /// The library's one opening, for the provider at this port.
-pub(crate) fn opening(port: u16) -> LoopbackOpening {
+pub(crate) fn opening(port: u16) -> LoopbackOverride {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    LoopbackOpening::new(Origin::parse(ORIGIN).unwrap(), address).unwrap()
+    LoopbackOverride::new(Origin::parse(ORIGIN).unwrap(), address).unwrap()
 }
 
 /// SHA-256 of a secret, in hexadecimal: what may be printed of it.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use connector_core::clock::{Clock, SystemClock};
-use connector_core::http::{HttpClient, Origin};
+use connector_core::http::Origin;
 use connector_core::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, CodeVerifier, ExchangeClass,
     ExchangeError, TokenAnswer, random_token,
@@ -12,6 +12,7 @@ use connector_core::oauth::{
 use connector_core::{
     App, Connector, Context, Credential, CredentialKind, ErrorKind, GenericConnector, SystemRandom,
 };
+use connector_http::HttpClient;
 use connector_tests::openid::{ACCESS_TOKEN_SECONDS, ISSUER, OpenId};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;

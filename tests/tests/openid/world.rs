@@ -9,7 +9,7 @@ use bytes::Bytes;
 use connector_core::cipher::{CredentialCipher, Keyring, Place, SealedKind};
 use connector_core::clock::{Clock, ManualClock, Monotonic, Timestamp};
 use connector_core::http::{
-    HttpClient, HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
+    HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
 use connector_core::oauth::CodeVerifier;
 use connector_core::store::{AuditFilter, AuditLog, MemoryStore, Store, Stored, TokenStore};
@@ -17,6 +17,7 @@ use connector_core::{
     Actor, AppKey, Connection, ConnectionKey, CorrelationId, Credential, Event, FixedApps,
     GenericConnector, RequestContext, Status, SystemRandom, TenantId,
 };
+use connector_http::HttpClient;
 use connector_hub::{Authorize, Connected, Hub};
 use connector_testkit::leak::canary_key;
 use connector_tests::openid::{Ledger, OpenId, PROVIDER};

@@ -1,8 +1,8 @@
 //! The connector and the library in front of the same message.
 
 use connector_core::clock::{ManualClock, Timestamp};
-use connector_core::http::HttpClient;
 use connector_core::{App, Context};
+use connector_http::HttpClient;
 use connector_shopify::{Shopify, ShopifyConfig};
 use connector_tests::shopify_sdk::ShopifySdk;
 use secrecy::SecretString;

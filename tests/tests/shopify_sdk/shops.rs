@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use connector_core::Connector;
 use connector_core::clock::SystemClock;
-use connector_core::http::{HttpClient, HttpTransport, OutboundRequest};
+use connector_core::http::{HttpTransport, OutboundRequest};
+use connector_http::HttpClient;
 use connector_shopify::sim::{SimulatedShop, Simulator};
 use connector_shopify::{ShopDomain, Shopify, ShopifyConfig};
 use connector_tests::repetitions;
@@ -249,8 +250,11 @@ async fn every_shop_that_passes_can_be_reached() {
     }
     let simulator = simulator.start().await.unwrap();
     let mut transport = HttpClient::builder();
-    for opening in ShopifyConfig::for_simulator(&simulator).unwrap().openings() {
-        transport = transport.with_opening(opening.clone());
+    for loopback in ShopifyConfig::for_simulator(&simulator)
+        .unwrap()
+        .loopbacks()
+    {
+        transport = transport.with_loopback(loopback.clone());
     }
     let transport = transport.build().unwrap();
     for shop in &shops {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use connector_core::cipher::Keyring;
 use connector_core::clock::{ManualClock, Timestamp};
-use connector_core::http::HttpClient;
 use connector_core::store::{MemoryStore, Store};
 use connector_core::{
     Actor, AppKey, Connection, ConnectionKey, CorrelationId, ErrorKind, FixedApps,
     GenericConnector, ReauthorizationReason, RequestContext, Status, TenantId,
 };
+use connector_http::HttpClient;
 use connector_hub::{Connected, Hub};
 use connector_store_sqlite::SqliteOptions;
 use connector_testkit::artefacts;
@@ -50,7 +50,7 @@ impl Strict {
         let proxy = proxy.unwrap();
         let way = openid.loopback().through(proxy.address().port());
         let client = HttpClient::builder()
-            .with_opening(way.opening().unwrap())
+            .with_loopback(way.opening().unwrap())
             .with_clock(Arc::new(clock))
             .build()
             .unwrap();

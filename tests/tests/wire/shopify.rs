@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use connector_core::cipher::Keyring;
 use connector_core::clock::{ManualClock, Timestamp};
-use connector_core::http::{HttpClient, LoopbackOpening, Origin};
+use connector_core::http::{LoopbackOverride, Origin};
 use connector_core::store::{MemoryStore, Store};
 use connector_core::{Actor, ConnectionKey, Status, TenantId};
+use connector_http::HttpClient;
 use connector_hub::Hub;
 use connector_shopify::endpoints::GetShop;
 use connector_shopify::sim::{Route, Simulator};
@@ -49,7 +50,7 @@ impl Shop {
             .unwrap();
         let origin = Origin::parse(&format!("https://{}", sim.shops()[0])).unwrap();
         let client = HttpClient::builder()
-            .with_opening(LoopbackOpening::new(origin, proxy.address()).unwrap())
+            .with_loopback(LoopbackOverride::new(origin, proxy.address()).unwrap())
             .with_clock(Arc::new(clock))
             .build()
             .unwrap();

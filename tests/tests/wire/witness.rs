@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::http::{HttpClient, HttpTransport, OutboundRequest, TransportError};
+use connector_core::http::{HttpTransport, OutboundRequest, TransportError};
+use connector_http::HttpClient;
 use serde_json::Value;
 use tokio::sync::watch;
 use url::form_urlencoded;

@@ -10,10 +10,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use connector_core::clock::{Clock as _, SystemClock};
 use connector_core::description::EndpointTemplate;
-use connector_core::http::HttpClient;
 use connector_core::webhook::{
     SignatureEncoding, WebhookEndpoint, WebhookScheme, WebhookTimestamp, verify,
 };
+use connector_http::HttpClient;
 use connector_core::{App, AppKey, Context, Description, ProviderId};
 use ring::hmac;
 use standardwebhooks::Webhook;

@@ -11,9 +11,9 @@ use crate::error::Result;
 /// * [`Unauthorized`](crate::ErrorKind::Unauthorized): the token is refreshed once and the request
 ///   sent again;
 /// * [`RateLimited`](crate::ErrorKind::RateLimited): the provider did not carry the request out; it
-///   is sent again, whatever its [`Repeat`](crate::api::Repeat);
+///   is sent again, whatever its [`Idempotency`](crate::api::Idempotency);
 /// * [`Retry::Backoff`](crate::Retry::Backoff) and [`Retry::After`](crate::Retry::After) of any
-///   other kind: it is sent again unless it is [`Repeat::Never`](crate::api::Repeat::Never).
+///   other kind: it is sent again unless it is [`Idempotency::Never`](crate::api::Idempotency::Never).
 pub trait Classifier: fmt::Debug + Send + Sync + 'static {
     /// Decides by what can be seen without parsing a success's body, and tells the limiter what the
     /// headers say with [`Response::report`].

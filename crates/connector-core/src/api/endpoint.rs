@@ -14,7 +14,7 @@ use crate::random::Random;
 /// Whether an operation may be sent again when it is open whether the provider carried it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Repeat {
+pub enum Idempotency {
     /// Carrying it out twice is as good as once: reads, and writes that set a state.
     Safe,
     /// The request carries a key by which the provider recognises a repetition. One key is made for
@@ -78,7 +78,7 @@ pub trait Endpoint: Send + Sync + 'static {
     /// Its name in errors, logs and metrics, for example `ListProducts`.
     const NAME: &'static str;
     /// Whether it may be sent again when it is open whether the provider carried it out.
-    const REPEAT: Repeat;
+    const IDEMPOTENCY: Idempotency;
     /// The scopes it needs.
     const SCOPES: &'static [&'static str] = &[];
 
@@ -103,7 +103,7 @@ pub trait Endpoint: Send + Sync + 'static {
     /// As [`Request`] says.
     fn request(&self) -> Result<Request>;
 
-    /// The request of an operation that is [`Repeat::Keyed`], with its key.
+    /// The request of an operation that is [`Idempotency::Keyed`], with its key.
     ///
     /// # Errors
     /// As [`Request`] says.

@@ -16,7 +16,7 @@ mod session;
 mod token;
 
 pub use self::classify::{ByStatus, Classifier};
-pub use self::endpoint::{Endpoint, IdempotencyKey, PagedEndpoint, ProviderClient, Repeat};
+pub use self::endpoint::{Endpoint, Idempotency, IdempotencyKey, PagedEndpoint, ProviderClient};
 pub use self::pages::{Items, Page, PageCursor, Pages};
 pub use self::request::Request;
 pub use self::response::Response;

@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use crate::access_token::AccessToken;
 use crate::api::classify::Classifier;
-use crate::api::endpoint::{Endpoint, IdempotencyKey, PagedEndpoint, Repeat};
+use crate::api::endpoint::{Endpoint, Idempotency, IdempotencyKey, PagedEndpoint};
 use crate::api::pages::Pages;
 use crate::api::request::Request;
 use crate::api::response::Response;
@@ -21,7 +21,7 @@ use crate::clock::{Clock, Monotonic, SystemClock};
 use crate::connector::Connector;
 use crate::description::CallAuthentication;
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::http::limit::{self, AccountLimits, Answered, Budget, Class, Draws, Limit, Permits};
+use crate::http::limit::{self, AccountLimits, Answered, Budget, Draws, Limit, Permits, Priority};
 use crate::http::{
     HttpTransport, Origin, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
@@ -46,7 +46,7 @@ const BACKGROUND_PATIENCE: Duration = Duration::from_secs(15 * 60);
 #[derive(Clone)]
 pub struct Session {
     shared: Arc<Shared>,
-    class: Class,
+    class: Priority,
     patience: Option<Duration>,
     /// The application's own limits.
     extra: Arc<[Budget]>,
@@ -109,7 +109,7 @@ impl SessionBuilder {
         };
         Session {
             shared: Arc::new(self.shared),
-            class: Class::default(),
+            class: Priority::default(),
             patience: None,
             extra: Arc::new([]),
         }
@@ -172,7 +172,7 @@ impl Session {
     #[must_use]
     pub fn background(&self) -> Self {
         Self {
-            class: Class::Background,
+            class: Priority::Background,
             ..self.clone()
         }
     }
@@ -220,15 +220,15 @@ impl Session {
     /// operation that must not be repeated.
     pub async fn send<E: Endpoint>(&self, endpoint: &E) -> Result<E::Output> {
         endpoint.validate()?;
-        let request = match E::REPEAT {
-            Repeat::Keyed => {
+        let request = match E::IDEMPOTENCY {
+            Idempotency::Keyed => {
                 endpoint.keyed_request(&IdempotencyKey::random(&*self.shared.random)?)?
             }
-            Repeat::Safe | Repeat::Never => endpoint.request()?,
+            Idempotency::Safe | Idempotency::Never => endpoint.request()?,
         };
         let call = Call {
             operation: E::NAME,
-            repeat: E::REPEAT,
+            repeat: E::IDEMPOTENCY,
             draws: endpoint.draws(),
             request,
         };
@@ -258,7 +258,11 @@ impl Session {
     /// # Errors
     /// As for [`Session::send`]: an answer that the provider's classifier does not take for a
     /// success is an error here too.
-    pub async fn raw(&self, request: Request, repeat: Repeat) -> Result<http::Response<Bytes>> {
+    pub async fn raw(
+        &self,
+        request: Request,
+        repeat: Idempotency,
+    ) -> Result<http::Response<Bytes>> {
         let call = Call {
             operation: "api.raw",
             repeat,
@@ -326,7 +330,7 @@ impl Session {
             Retry::After(after) => Some(after),
             _ => return Err(error),
         };
-        if acted && call.repeat == Repeat::Never {
+        if acted && call.repeat == Idempotency::Never {
             return Err(error.with_retry(Retry::Never));
         }
         if asked.is_some_and(|after| after > policy.longest_wait) {
@@ -391,8 +395,8 @@ impl Session {
     /// The time until which a call that begins to wait now waits for permits.
     fn deadline(&self) -> Monotonic {
         let usual = match self.class {
-            Class::Interactive => INTERACTIVE_PATIENCE,
-            Class::Background => BACKGROUND_PATIENCE,
+            Priority::Interactive => INTERACTIVE_PATIENCE,
+            Priority::Background => BACKGROUND_PATIENCE,
         };
         let now = self.shared.clock.monotonic();
         now.after(self.patience.unwrap_or(usual))
@@ -556,7 +560,7 @@ type Read<'a> = &'a mut (dyn FnMut(&mut Response) -> Result<()> + Send);
 
 struct Call {
     operation: &'static str,
-    repeat: Repeat,
+    repeat: Idempotency,
     draws: Draws,
     request: Request,
 }

@@ -64,10 +64,6 @@ impl Origin {
         &self.host
     }
 
-    pub(crate) fn into_host(self) -> String {
-        self.host
-    }
-
     /// The port.
     #[must_use]
     pub const fn port(&self) -> u16 {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 /// whether the provider rotated the refresh token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Lane {
+pub enum RequestClass {
     /// Calls of an API: HTTP/2 where the provider has it, connections are kept.
     #[default]
     Call,
@@ -34,7 +34,7 @@ pub struct OutboundRequest {
     /// The longest answer to read, in bytes after decompression. A longer one is an error.
     pub longest_answer: usize,
     /// Which connections it may use.
-    pub lane: Lane,
+    pub class: RequestClass,
     /// What is asked before it leaves.
     pub last_check: Option<LastCheck>,
 }
@@ -74,7 +74,7 @@ impl OutboundRequest {
             request,
             timeout: Duration::from_secs(30),
             longest_answer: 8 * 1024 * 1024,
-            lane: Lane::Call,
+            class: RequestClass::Call,
             last_check: None,
         }
     }
@@ -86,7 +86,7 @@ impl OutboundRequest {
             request,
             timeout: Duration::from_secs(15),
             longest_answer: 1024 * 1024,
-            lane: Lane::Token,
+            class: RequestClass::Token,
             last_check: None,
         }
     }

@@ -18,7 +18,7 @@ use crate::description::{
 };
 use crate::error::ErrorKind;
 use crate::http::{
-    HttpTransport, Lane, Origin, OutboundRequest, Sent, TransportError, TransportErrorKind,
+    HttpTransport, Origin, OutboundRequest, RequestClass, Sent, TransportError, TransportErrorKind,
 };
 use crate::oauth::{self, CodeExchange, CodeVerifier, ExchangeClass};
 use crate::provider::ProviderId;
@@ -68,7 +68,7 @@ impl HttpTransport for Wire {
         &self,
         request: OutboundRequest,
     ) -> Result<http::Response<Bytes>, TransportError> {
-        assert_eq!(request.lane, Lane::Token);
+        assert_eq!(request.class, RequestClass::Token);
         *self.last.lock().unwrap() = Some(request.request);
         match self.fails {
             Some((kind, sent)) => Err(TransportError::new(kind, sent)),

@@ -1,5 +1,5 @@
 use connector_core::Result;
-use connector_core::api::{Endpoint, Repeat, Request, Response};
+use connector_core::api::{Endpoint, Idempotency, Request, Response};
 use connector_core::http::limit::Draws;
 use serde::Deserialize;
 use serde_json::json;
@@ -44,7 +44,7 @@ struct Payload {
 impl Endpoint for AppUninstall {
     type Output = ();
     const NAME: &'static str = "AppUninstall";
-    const REPEAT: Repeat = Repeat::Never;
+    const IDEMPOTENCY: Idempotency = Idempotency::Never;
 
     fn draws(&self) -> Draws {
         Draws::cost(13)

@@ -1,4 +1,4 @@
-use connector_core::api::{Endpoint, Repeat, Request, Response};
+use connector_core::api::{Endpoint, Idempotency, Request, Response};
 use connector_core::http::limit::Draws;
 use connector_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,7 @@ struct Payload {
 impl Endpoint for CreateWebhookSubscription {
     type Output = WebhookSubscription;
     const NAME: &'static str = "CreateWebhookSubscription";
-    const REPEAT: Repeat = Repeat::Never;
+    const IDEMPOTENCY: Idempotency = Idempotency::Never;
 
     fn validate(&self) -> Result<()> {
         let wrong = |message| Err(Error::new(ErrorKind::InvalidInput, Self::NAME, message));

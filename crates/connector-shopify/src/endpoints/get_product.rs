@@ -1,4 +1,4 @@
-use connector_core::api::{Endpoint, Repeat, Request, Response};
+use connector_core::api::{Endpoint, Idempotency, Request, Response};
 use connector_core::http::limit::Draws;
 use connector_core::{ErrorKind, Result};
 use serde::Deserialize;
@@ -38,7 +38,7 @@ struct Data {
 impl Endpoint for GetProduct {
     type Output = Product;
     const NAME: &'static str = "GetProduct";
-    const REPEAT: Repeat = Repeat::Safe;
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
     const SCOPES: &'static [&'static str] = &["read_products"];
 
     fn draws(&self) -> Draws {

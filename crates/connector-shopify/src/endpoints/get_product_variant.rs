@@ -1,4 +1,4 @@
-use connector_core::api::{Endpoint, Repeat, Request, Response};
+use connector_core::api::{Endpoint, Idempotency, Request, Response};
 use connector_core::http::limit::Draws;
 use connector_core::{ErrorKind, Result};
 use serde::Deserialize;
@@ -39,7 +39,7 @@ struct Data {
 impl Endpoint for GetProductVariant {
     type Output = ProductVariant;
     const NAME: &'static str = "GetProductVariant";
-    const REPEAT: Repeat = Repeat::Safe;
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
     const SCOPES: &'static [&'static str] = &["read_products"];
 
     fn draws(&self) -> Draws {

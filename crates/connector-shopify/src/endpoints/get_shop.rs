@@ -1,5 +1,5 @@
 use connector_core::Result;
-use connector_core::api::{Endpoint, Repeat, Request, Response};
+use connector_core::api::{Endpoint, Idempotency, Request, Response};
 use connector_core::http::limit::Draws;
 use serde::Deserialize;
 use serde_json::json;
@@ -38,7 +38,7 @@ struct Data {
 impl Endpoint for GetShop {
     type Output = Shop;
     const NAME: &'static str = "GetShop";
-    const REPEAT: Repeat = Repeat::Safe;
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
 
     fn draws(&self) -> Draws {
         Draws::cost(4)

@@ -1,5 +1,7 @@
 use connector_core::Result;
-use connector_core::api::{Endpoint, Page, PageCursor, PagedEndpoint, Repeat, Request, Response};
+use connector_core::api::{
+    Endpoint, Idempotency, Page, PageCursor, PagedEndpoint, Request, Response,
+};
 use connector_core::http::limit::Draws;
 use serde::{Deserialize, Serialize};
 
@@ -100,7 +102,7 @@ struct Data {
 impl Endpoint for ListProductVariants {
     type Output = Page<ProductVariant>;
     const NAME: &'static str = "ListProductVariants";
-    const REPEAT: Repeat = Repeat::Safe;
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
     const SCOPES: &'static [&'static str] = &["read_products"];
 
     fn validate(&self) -> Result<()> {

@@ -1,7 +1,9 @@
 use connector_core::Result;
-use connector_core::api::{Endpoint, Page, PageCursor, PagedEndpoint, Repeat, Request, Response};
-use connector_core::http::limit::Draws;
+use connector_core::api::{
+    Endpoint, Idempotency, Page, PageCursor, PagedEndpoint, Request, Response,
+};
 use connector_core::clock::Timestamp;
+use connector_core::http::limit::Draws;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{ConnectionArguments, check_page};
@@ -102,7 +104,7 @@ struct Data {
 impl Endpoint for ListProducts {
     type Output = Page<Product>;
     const NAME: &'static str = "ListProducts";
-    const REPEAT: Repeat = Repeat::Safe;
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
     const SCOPES: &'static [&'static str] = &["read_products"];
 
     fn validate(&self) -> Result<()> {

@@ -1,5 +1,7 @@
 use connector_core::Result;
-use connector_core::api::{Endpoint, Page, PageCursor, PagedEndpoint, Repeat, Request, Response};
+use connector_core::api::{
+    Endpoint, Idempotency, Page, PageCursor, PagedEndpoint, Request, Response,
+};
 use connector_core::http::limit::Draws;
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +68,7 @@ struct Data {
 impl Endpoint for ListWebhookSubscriptions {
     type Output = Page<WebhookSubscription>;
     const NAME: &'static str = "ListWebhookSubscriptions";
-    const REPEAT: Repeat = Repeat::Safe;
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
 
     fn validate(&self) -> Result<()> {
         check_page(Self::NAME, self.first)

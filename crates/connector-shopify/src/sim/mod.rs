@@ -1,8 +1,8 @@
 //! A Shopify on this machine: shops with their consent pages, token endpoints, GraphQL and
 //! webhooks, under Shopify's rules, with faults on request.
 //!
-//! It speaks plain HTTP on the loopback address, and the transport reaches it through its one
-//! opening: see [`ShopifyConfig::for_simulator`](crate::ShopifyConfig::for_simulator). Everything
+//! It speaks plain HTTP on the loopback address, and the transport reaches it through a loopback
+//! override: see [`ShopifyConfig::for_simulator`](crate::ShopifyConfig::for_simulator). Everything
 //! else stays as it is with the real Shopify: hosts, signatures, headers, bodies. Time comes from
 //! the clock that it is given.
 //!

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use connector_core::api::{FixedToken, ProviderClient, RetryPolicy, Session};
 use connector_core::clock::{Clock, ManualClock, Timestamp};
-use connector_core::http::{HttpClient, Origin};
+use connector_core::http::Origin;
 use connector_core::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, CodeVerifier, ExchangeError,
     TokenAnswer,
@@ -14,6 +14,7 @@ use connector_core::oauth::{
 use connector_core::{
     App, AppKey, Connector, Context, Credential, CredentialKind, SystemRandom, TenantId,
 };
+use connector_http::HttpClient;
 use connector_shopify::sim::{Simulator, SimulatorBuilder};
 use connector_shopify::{ShopDomain, Shopify, ShopifyClient, ShopifyConfig};
 use connector_testkit::leak::canary;
@@ -42,8 +43,8 @@ impl World {
         let sim = change(builder).start().await.unwrap();
         let config = ShopifyConfig::for_simulator(&sim).unwrap();
         let mut transport = HttpClient::builder();
-        for opening in config.openings() {
-            transport = transport.with_opening(opening.clone());
+        for loopback in config.loopbacks() {
+            transport = transport.with_loopback(loopback.clone());
         }
         let shopify = Shopify::new(config);
         let tenant = TenantId::new("tenant").unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use connector_core::description::{BodyEncoding, ClientAuthentication, EndpointTemplate, Pkce};
-use connector_core::http::{Lane, Origin, Sent};
+use connector_core::http::{Origin, RequestClass, Sent};
 use connector_core::oauth::ExchangeClass;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -147,7 +147,11 @@ pub(super) async fn token_requests_stay_inside_their_bounds(world: &World) {
         );
     }
     for seen in life.all() {
-        assert_eq!(seen.lane, Lane::Token, "the lane of a credential's request");
+        assert_eq!(
+            seen.class,
+            RequestClass::Token,
+            "the class of a credential's request"
+        );
         assert!(
             seen.timeout <= DEADLINE,
             "a request may take {:?}",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use connector_core::http::{
-    HttpTransport, Lane, OutboundRequest, Sent, TransportError, TransportErrorKind,
+    HttpTransport, OutboundRequest, RequestClass, Sent, TransportError, TransportErrorKind,
 };
 use http::HeaderMap;
 use tokio::sync::watch;
@@ -22,7 +22,7 @@ pub(super) struct Seen {
     pub(super) body: Bytes,
     pub(super) timeout: Duration,
     pub(super) longest_answer: usize,
-    pub(super) lane: Lane,
+    pub(super) class: RequestClass,
 }
 
 /// What comes instead of the provider's answer.
@@ -97,7 +97,7 @@ impl HttpTransport for Wire {
             body: request.body().clone(),
             timeout: outbound.timeout,
             longest_answer: outbound.longest_answer,
-            lane: outbound.lane,
+            class: outbound.class,
         };
         let instead = {
             let mut state = self.state();

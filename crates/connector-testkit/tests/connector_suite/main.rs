@@ -303,7 +303,7 @@ const OF_STRICT: Faults = &[
         &["token_requests_stay_inside_their_bounds"],
     ),
     (
-        Wrong::OrdinaryLane,
+        Wrong::OrdinaryClass,
         &["token_requests_stay_inside_their_bounds"],
     ),
     (

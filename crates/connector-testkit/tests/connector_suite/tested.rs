@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use connector_core::description::ErrorCodes;
 use connector_core::http::{
-    HttpTransport, Lane, OutboundRequest, Sent, TransportError, TransportErrorKind,
+    HttpTransport, OutboundRequest, RequestClass, Sent, TransportError, TransportErrorKind,
 };
 use connector_core::oauth::{
     self, AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeClass,
@@ -56,7 +56,7 @@ pub(crate) enum Wrong {
     // Token requests.
     CodeRemembered,
     MinuteOfPatience,
-    OrdinaryLane,
+    OrdinaryClass,
     OtherContentType,
     AuthenticatesTwice,
     VerifierWithRefresh,
@@ -138,7 +138,7 @@ fn copy(outbound: &OutboundRequest) -> OutboundRequest {
     let mut copy = OutboundRequest::token(outbound.request.clone())
         .with_timeout(outbound.timeout)
         .with_longest_answer(outbound.longest_answer);
-    copy.lane = outbound.lane;
+    copy.class = outbound.class;
     copy
 }
 
@@ -185,7 +185,7 @@ impl Tested {
             }
             Some(Wrong::VerifierWithRefresh) if is_refresh => add("&code_verifier=x"),
             Some(Wrong::MinuteOfPatience) => outbound.timeout = Duration::from_secs(60),
-            Some(Wrong::OrdinaryLane) => outbound.lane = Lane::Call,
+            Some(Wrong::OrdinaryClass) => outbound.class = RequestClass::Call,
             Some(Wrong::OtherContentType) => {
                 let headers = outbound.request.headers_mut();
                 headers.insert("content-type", "text/plain".parse().unwrap());

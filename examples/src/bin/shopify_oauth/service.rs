@@ -118,8 +118,8 @@ impl Service {
     ) -> Outcome<Self> {
         let mut transport = HttpClient::builder();
         // Empty unless there is a simulator.
-        for opening in config.openings() {
-            transport = transport.with_opening(opening.clone());
+        for loopback in config.loopbacks() {
+            transport = transport.with_loopback(loopback.clone());
         }
         let shopify = Shopify::new(config);
         let apps = shopify.app_source().ok_or("no app is configured")?;

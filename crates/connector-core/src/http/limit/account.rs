@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::limit::budget::{Denied, Turn};
 use crate::http::limit::gauge::Go;
 use crate::http::limit::{
-    Budget, Class, Draw, Draws, KEEP, Limit, MANY, MOST, Per, Permit, RateModel, Report,
+    Budget, Draw, Draws, KEEP, Limit, MANY, MOST, Per, Permit, Priority, RateModel, Report,
 };
 
 /// Longest time during which a call keeps the permit of one limit while it waits for another.
@@ -149,7 +149,7 @@ type Targets = SmallVec<[Target; 2]>;
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     pub(crate) operation: &'static str,
-    pub(crate) class: Class,
+    pub(crate) class: Priority,
     pub(crate) draws: &'a Draws,
     /// The application's own budgets.
     pub(crate) extra: &'a [Budget],
@@ -429,7 +429,11 @@ impl AccountLimits {
     fn own(&self, number: usize) -> Option<&Budget> {
         let of = |group: &'_ Group| group.0[number].own.is_some();
         let app = &self.0.app;
-        let group = if of(&app.group) { &app.group } else { &self.0.group };
+        let group = if of(&app.group) {
+            &app.group
+        } else {
+            &self.0.group
+        };
         group.0[number].own.as_ref()
     }
 
@@ -544,13 +548,7 @@ fn counted_by(id: &str, key: &str) -> String {
 }
 
 impl Group {
-    fn of_key(
-        &self,
-        number: usize,
-        key: &str,
-        model: RateModel,
-        clock: &Arc<dyn Clock>,
-    ) -> Budget {
+    fn of_key(&self, number: usize, key: &str, model: RateModel, clock: &Arc<dyn Clock>) -> Budget {
         let mut keyed = self.keyed(number);
         if let Some(budget) = keyed.budgets.get(key) {
             return budget.clone();

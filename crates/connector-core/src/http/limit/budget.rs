@@ -12,7 +12,7 @@ use crate::clock::{Clock, Monotonic};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::limit::gauge::{Gauge, Go, Taken};
 use crate::http::limit::queue::Queue;
-use crate::http::limit::{Class, RateModel, Report};
+use crate::http::limit::{Priority, RateModel, Report};
 
 /// Most calls that wait for one limit, unless [`Budget::with_max_waiters`] sets another number.
 const MAX_WAITERS: usize = 10_000;
@@ -49,7 +49,7 @@ pub(crate) struct Turn {
 
 impl Turn {
     /// The turn of a call that begins to wait now.
-    pub(crate) fn next(class: Class) -> Self {
+    pub(crate) fn next(class: Priority) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         Self {
             rank: rank(class),
@@ -58,7 +58,7 @@ impl Turn {
     }
 
     /// The turn of a call that has not waited: after every waiter of its class.
-    pub(crate) const fn last(class: Class) -> Self {
+    pub(crate) const fn last(class: Priority) -> Self {
         Self {
             rank: rank(class),
             number: u64::MAX,
@@ -66,10 +66,10 @@ impl Turn {
     }
 }
 
-const fn rank(class: Class) -> u8 {
+const fn rank(class: Priority) -> u8 {
     match class {
-        Class::Interactive => 0,
-        Class::Background => 1,
+        Priority::Interactive => 0,
+        Priority::Background => 1,
     }
 }
 
@@ -134,7 +134,7 @@ impl Budget {
     /// repeat the call.
     pub async fn acquire(
         &self,
-        class: Class,
+        class: Priority,
         operation: &'static str,
         cost: u32,
     ) -> Result<Permit> {

@@ -512,7 +512,9 @@ impl Bucket {
                 self.pace.refused(now, taken.at);
             }
         }
-        self.level = self.level.clamp(-self.capacity.max(taken.units), self.capacity);
+        self.level = self
+            .level
+            .clamp(-self.capacity.max(taken.units), self.capacity);
         self.settled += report.actual.unwrap_or(taken.units);
     }
 

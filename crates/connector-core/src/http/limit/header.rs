@@ -188,7 +188,10 @@ impl HeaderRule {
                 "usage.header",
                 self.usage.as_ref().map(|it| it.header.clone()),
             ),
-            ("when.header", self.when.as_ref().map(|it| it.header.clone())),
+            (
+                "when.header",
+                self.when.as_ref().map(|it| it.header.clone()),
+            ),
             (
                 "refused.header",
                 self.refused.as_ref().map(|it| it.header.clone()),
@@ -233,9 +236,8 @@ impl HeaderRule {
         let is_bucket = matches!(model, RateModel::Bucket { .. } | RateModel::Cost { .. });
         let is_window = matches!(model, RateModel::Window { .. } | RateModel::Learned);
         let is_concurrent = matches!(model, RateModel::Concurrent { .. });
-        let is_length = |it: &TimeHeader| {
-            matches!(it.format, TimeFormat::Seconds | TimeFormat::Milliseconds)
-        };
+        let is_length =
+            |it: &TimeHeader| matches!(it.format, TimeFormat::Seconds | TimeFormat::Milliseconds);
         let problems = [
             (
                 self.rate.is_some() && !is_bucket,
@@ -295,12 +297,7 @@ impl HeaderRule {
 
     /// The figures that `headers`, received at `received`, state about this limit. `capacity` is
     /// what percentages refer to.
-    pub(crate) fn read(
-        &self,
-        headers: &HeaderMap,
-        received: Timestamp,
-        capacity: f64,
-    ) -> Report {
+    pub(crate) fn read(&self, headers: &HeaderMap, received: Timestamp, capacity: f64) -> Report {
         let mut report = Report::new();
         if self.when.as_ref().is_some_and(|when| !when.holds(headers)) {
             return report;
@@ -322,10 +319,18 @@ impl HeaderRule {
                 .with_capacity(limit)
                 .with_available((limit - used).max(0.0));
         }
-        if let Some(reset) = self.reset.as_ref().and_then(|it| it.read(headers, received)) {
+        if let Some(reset) = self
+            .reset
+            .as_ref()
+            .and_then(|it| it.read(headers, received))
+        {
             report = report.with_reset(reset);
         }
-        if let Some(window) = self.window.as_ref().and_then(|it| it.read(headers, received)) {
+        if let Some(window) = self
+            .window
+            .as_ref()
+            .and_then(|it| it.read(headers, received))
+        {
             report = report.with_window(window);
         }
         match &self.usage {

@@ -42,7 +42,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// began to wait first goes first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Class {
+pub enum Priority {
     /// Somebody waits for the answer.
     #[default]
     Interactive,

@@ -72,7 +72,11 @@ mod tests {
     #[test]
     fn a_hundred_thousand_waiters_leave_with_few_comparisons_each_in_any_order() {
         const WAITERS: u32 = 100_000;
-        for (order, step) in [("first to last", 1), ("last to first", WAITERS - 1), ("mixed", 61)] {
+        for (order, step) in [
+            ("first to last", 1),
+            ("last to first", WAITERS - 1),
+            ("mixed", 61),
+        ] {
             let mut queue = Queue::new();
             for number in 0..WAITERS {
                 queue.insert(Counted(number), ());

@@ -12,7 +12,8 @@ use std::process::Command;
 
 use bytes::Bytes;
 use connector_core::ErrorKind;
-use connector_core::http::{HttpClient, HttpTransport, OutboundRequest};
+use connector_core::http::{HttpTransport, OutboundRequest};
+use connector_http::HttpClient;
 
 use self::server::{ORIGIN, Server};
 
@@ -31,18 +32,18 @@ fn run_without_roots(test: &str) {
 }
 
 #[test]
-fn without_root_certificates_only_openings_work() {
-    run_without_roots("in_a_process_without_roots_an_opening_works");
+fn without_root_certificates_only_loopback_overrides_work() {
+    run_without_roots("in_a_process_without_roots_a_loopback_override_works");
 }
 
 #[test]
-fn without_root_certificates_and_openings_nothing_is_built() {
+fn without_root_certificates_and_overrides_nothing_is_built() {
     run_without_roots("in_a_process_without_roots_nothing_else_is_built");
 }
 
 #[tokio::test]
-#[ignore = "run by without_root_certificates_only_openings_work"]
-async fn in_a_process_without_roots_an_opening_works() {
+#[ignore = "run by without_root_certificates_only_loopback_overrides_work"]
+async fn in_a_process_without_roots_a_loopback_override_works() {
     let server = Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     let client = server.opened().build().unwrap();
     let request = http::Request::get(format!("{ORIGIN}/"))
@@ -53,7 +54,7 @@ async fn in_a_process_without_roots_an_opening_works() {
 }
 
 #[test]
-#[ignore = "run by without_root_certificates_and_openings_nothing_is_built"]
+#[ignore = "run by without_root_certificates_and_overrides_nothing_is_built"]
 fn in_a_process_without_roots_nothing_else_is_built() {
     let error = HttpClient::builder().build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);

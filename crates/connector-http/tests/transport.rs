@@ -18,9 +18,10 @@ use bytes::Bytes;
 use connector_core::ErrorKind;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::http::{
-    HttpClient, HttpTransport, Lane, LastCheck, LoopbackOpening, Origin, OutboundRequest, Sent,
+    HttpTransport, LastCheck, LoopbackOverride, Origin, OutboundRequest, RequestClass, Sent,
     TransportError, TransportErrorKind,
 };
+use connector_http::HttpClient;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
 use url::Url;
@@ -151,8 +152,11 @@ async fn a_refused_connection_proves_that_nothing_was_sent() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let opening = LoopbackOpening::new(Origin::parse(ORIGIN).unwrap(), address).unwrap();
-    let client = HttpClient::builder().with_opening(opening).build().unwrap();
+    let loopback = LoopbackOverride::new(Origin::parse(ORIGIN).unwrap(), address).unwrap();
+    let client = HttpClient::builder()
+        .with_loopback(loopback)
+        .build()
+        .unwrap();
     for request in [to_server(), OutboundRequest::token(to_server().request)] {
         let failed = what(client.send(request).await);
         assert_eq!(failed, (TransportErrorKind::Connect, Sent::No));
@@ -161,7 +165,7 @@ async fn a_refused_connection_proves_that_nothing_was_sent() {
 
 #[tokio::test]
 async fn what_breaks_after_the_request_may_have_been_acted_on() {
-    for lane in [Lane::Call, Lane::Token] {
+    for class in [RequestClass::Call, RequestClass::Token] {
         let reset = Server::start(|mut stream| async move {
             read_request(&mut stream).await;
             stream.set_zero_linger().unwrap();
@@ -217,7 +221,7 @@ async fn what_breaks_after_the_request_may_have_been_acted_on() {
         ] {
             let client = server.opened().build().unwrap();
             let mut request = to_server();
-            request.lane = lane;
+            request.class = class;
             assert_eq!(what(client.send(request).await), (kind, Sent::Maybe));
             assert_eq!(server.accepted(), 1, "nothing is sent twice");
         }
@@ -270,7 +274,7 @@ async fn a_request_that_may_not_go_any_more_is_not_sent() {
     }
     let before = server.accepted();
     let mut late = to_server().with_last_check(LastCheck::new(|| false));
-    late.lane = Lane::Token;
+    late.class = RequestClass::Token;
     assert_eq!(
         what(client.send(late).await),
         (TransportErrorKind::TooLate, Sent::No)
@@ -407,7 +411,7 @@ async fn token_requests_do_not_queue_with_calls_and_a_full_lane_says_so() {
     let client = server
         .opened()
         .with_clock(Arc::new(clock.clone()))
-        .with_requests_per_host(Lane::Call, 1)
+        .with_requests_per_host(RequestClass::Call, 1)
         .build()
         .unwrap();
     let client = Arc::new(client);
@@ -463,7 +467,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 }
 
 #[tokio::test]
-async fn beside_the_opening_loopback_stays_closed() {
+async fn beside_the_override_loopback_stays_closed() {
     let (opened, closed) = (Server::answering(OK).await, Server::answering(OK).await);
     let resolver = Lying::new(&["127.0.0.1"]);
     let client = opened
@@ -474,7 +478,7 @@ async fn beside_the_opening_loopback_stays_closed() {
         .build()
         .unwrap();
     assert_eq!(client.send(to_server()).await.unwrap().body(), "ok");
-    assert_eq!(resolver.asked(), 0, "an opening needs no look-up");
+    assert_eq!(resolver.asked(), 0, "an override needs no look-up");
     for port in [opened.address.port(), closed.address.port()] {
         for url in [
             format!("http://127.0.0.1:{port}/"),
@@ -487,9 +491,9 @@ async fn beside_the_opening_loopback_stays_closed() {
             format!("http://api.acme.example:{port}/"),
             "http://api.acme.example/".to_owned(),
         ] {
-            for lane in [Lane::Call, Lane::Token] {
+            for class in [RequestClass::Call, RequestClass::Token] {
                 let mut request = get(&url);
-                request.lane = lane;
+                request.class = class;
                 let failed = what(client.send(request).await);
                 let refused = (TransportErrorKind::AddressRefused, Sent::No);
                 assert_eq!(failed, refused, "{url}");
@@ -526,9 +530,9 @@ async fn a_name_that_leads_to_one_private_address_is_refused_whole() {
             .with_port(port)
             .build()
             .unwrap();
-        for lane in [Lane::Call, Lane::Token] {
+        for class in [RequestClass::Call, RequestClass::Token] {
             let mut request = get(&format!("https://rebinds.example:{port}/"));
-            request.lane = lane;
+            request.class = class;
             let failed = what(client.send(request).await);
             assert_eq!(failed, (TransportErrorKind::AddressRefused, Sent::No));
         }
@@ -851,19 +855,19 @@ async fn the_operators_proxy_is_used_and_tls_runs_inside_its_tunnel() {
         .with_resolver(Arc::new(resolver.clone()));
     assert!(!format!("{builder:?}").contains("word"));
     let client = builder.build().unwrap();
-    for (lane, alpn) in [
-        (Lane::Call, &b"\x02h2\x08http/1.1"[..]),
-        (Lane::Token, b"\x00\x09\x08http/1.1"),
+    for (class, alpn) in [
+        (RequestClass::Call, &b"\x02h2\x08http/1.1"[..]),
+        (RequestClass::Token, b"\x00\x09\x08http/1.1"),
     ] {
         let mut request = get("https://api.public.example/secret-path");
-        request.lane = lane;
+        request.class = class;
         let failed = what(client.send(request).await);
         assert_eq!(failed, (TransportErrorKind::Connect, Sent::No));
         let hello = std::mem::take(&mut *hello.lock().unwrap());
         let holds = |part: &[u8]| hello.windows(part.len()).any(|window| window == part);
         assert!(hello.starts_with(&[22, 3]), "a TLS record: {hello:?}");
         assert!(holds(b"api.public.example"), "server name");
-        assert!(holds(alpn), "{lane:?} offers its protocols");
+        assert!(holds(alpn), "{class:?} offers its protocols");
         assert!(!holds(b"secret-path"));
     }
     // The guard's rules for names hold with a proxy too.
@@ -876,7 +880,7 @@ async fn the_operators_proxy_is_used_and_tls_runs_inside_its_tunnel() {
 }
 
 #[tokio::test]
-async fn an_opening_does_not_lead_through_the_proxy() {
+async fn a_loopback_override_does_not_lead_through_the_proxy() {
     let (server, proxy) = (Server::answering(OK).await, Server::answering(OK).await);
     let client = server
         .opened()

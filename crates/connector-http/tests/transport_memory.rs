@@ -16,7 +16,7 @@ use bytes::Bytes;
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::description::{EndpointTemplate, IdentityEndpoint, TokenEndpoint};
 use connector_core::http::{
-    HttpTransport, Lane, Origin, OutboundRequest, Sent, TransportErrorKind,
+    HttpTransport, Origin, OutboundRequest, RequestClass, Sent, TransportErrorKind,
 };
 use connector_core::{
     App, Connector, Context, Credential, CredentialKind, Description, GenericConnector, ProviderId,
@@ -193,12 +193,12 @@ async fn bombs_are_refused_within_32_mib() {
     let mut refused = 0;
     let count = cases.len();
     for (what, head, piece, total) in cases {
-        for lane in [Lane::Call, Lane::Token] {
+        for class in [RequestClass::Call, RequestClass::Token] {
             let poured = Arc::new(AtomicU64::new(0));
             let server = pouring(head.clone(), piece.clone(), total, &poured).await;
             let client = server.opened().build().unwrap();
             let mut outbound = OutboundRequest::new(request());
-            outbound.lane = lane;
+            outbound.class = class;
             let error = client.send(outbound).await.expect_err(what);
             assert_eq!(error.sent(), Sent::Maybe, "{what}");
             let kinds = [TransportErrorKind::Answer, TransportErrorKind::Broken];

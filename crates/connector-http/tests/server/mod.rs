@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::http::{HttpClient, HttpClientBuilder, LoopbackOpening, Origin, Resolver};
+use connector_core::http::{LoopbackOverride, Origin};
+use connector_http::{HttpClient, HttpClientBuilder, Resolver};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -89,7 +90,7 @@ impl Server {
     /// The settings of a client that reaches this server as [`ORIGIN`].
     pub fn opened(&self) -> HttpClientBuilder {
         let origin = Origin::parse(ORIGIN).unwrap();
-        HttpClient::builder().with_opening(LoopbackOpening::new(origin, self.address).unwrap())
+        HttpClient::builder().with_loopback(LoopbackOverride::new(origin, self.address).unwrap())
     }
 }
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::http::address::is_public;
+use crate::address::is_public;
 
-/// Where an [`HttpClient`](crate::http::HttpClient) looks names up.
+/// Looks up host names for an [`HttpClient`](crate::HttpClient).
 ///
 /// Its answers are not trusted: if one address of an answer is not public, the whole look-up is
 /// refused; else a connection is made to one of exactly these addresses. Called from many tasks at

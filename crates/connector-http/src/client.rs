@@ -15,16 +15,17 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use url::Url;
 
-use crate::clock::{Clock, Monotonic, SystemClock};
-use crate::error::{Error, ErrorKind, Result};
-use crate::http::answer::{Body, BodyProblem, Encoding};
-use crate::http::bulkhead::{Bulkhead, Place};
-use crate::http::guard::{Destination, Guard};
-use crate::http::resolve::{NotPublic, PublicOnly};
-use crate::http::{
-    HttpTransport, Lane, LoopbackOpening, OutboundRequest, Resolver, Sent, SystemResolver,
-    TransportError, TransportErrorKind,
+use connector_core::clock::{Clock, Monotonic, SystemClock};
+use connector_core::http::{
+    HttpTransport, LoopbackOverride, OutboundRequest, RequestClass, Sent, TransportError,
+    TransportErrorKind,
 };
+use connector_core::{Error, ErrorKind, Result};
+
+use crate::body::{Body, BodyProblem, Encoding};
+use crate::bulkhead::{Bulkhead, Place};
+use crate::guard::{Destination, Guard};
+use crate::resolve::{NotPublic, PublicOnly, Resolver, SystemResolver};
 
 const OPERATION: &str = "http.client";
 const USER_AGENT: &str = concat!("connectors/", env!("CARGO_PKG_VERSION"));
@@ -50,7 +51,7 @@ const LARGEST_HTTP2_HEADERS: u32 = 64 * 1024;
 #[must_use]
 pub struct HttpClientBuilder {
     user_agent: String,
-    openings: Vec<LoopbackOpening>,
+    loopbacks: Vec<LoopbackOverride>,
     ports: Vec<u16>,
     proxy: Option<Proxy>,
     resolver: Arc<dyn Resolver>,
@@ -76,9 +77,9 @@ impl HttpClientBuilder {
         self
     }
 
-    /// Adds the one kind of exception to the guard: a simulator on this machine.
-    pub fn with_opening(mut self, opening: LoopbackOpening) -> Self {
-        self.openings.push(opening);
+    /// Adds an exception to the egress guard: a simulator on this machine that stands for one origin.
+    pub fn with_loopback(mut self, loopback: LoopbackOverride) -> Self {
+        self.loopbacks.push(loopback);
         self
     }
 
@@ -111,25 +112,25 @@ impl HttpClientBuilder {
         self
     }
 
-    /// Sets how many requests of a lane may be under way to one host. Default: 128 calls, 32 token
+    /// Sets the maximum number of requests of a class in flight to one host. Default: 128 calls, 32 token
     /// requests. More wait up to 5 seconds, then fail as [`TransportErrorKind::Busy`]. 0 counts as
     /// 1.
-    pub fn with_requests_per_host(mut self, lane: Lane, requests: usize) -> Self {
-        match lane {
-            Lane::Call => self.calls_per_host = requests,
-            Lane::Token => self.token_requests_per_host = requests,
+    pub fn with_requests_per_host(mut self, class: RequestClass, requests: usize) -> Self {
+        match class {
+            RequestClass::Token => self.token_requests_per_host = requests,
+            _ => self.calls_per_host = requests,
         }
         self
     }
 
     /// The client. Reads the machine's root certificates.
     ///
-    /// With an opening it can be built on a machine that has none: simulators need no TLS, and every
-    /// other host is one that cannot be trusted then.
+    /// With a loopback override it can be built on a machine that has none: simulators need no TLS, and
+    /// every other host is refused at the TLS handshake.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] if the machine has no root certificates and there is no opening,
-    /// or the user agent or the proxy's URL is not usable.
+    /// [`ErrorKind::Configuration`] if the machine has no root certificates and there is no loopback
+    /// override, or the user agent or the proxy's URL is not usable.
     pub fn build(self) -> Result<HttpClient> {
         let proxy_host = self
             .proxy
@@ -138,7 +139,7 @@ impl HttpClientBuilder {
             .map(str::to_owned);
         let resolver = Arc::new(PublicOnly::new(Arc::clone(&self.resolver), proxy_host));
         let tls = match tls() {
-            Err(error) if !self.openings.is_empty() => {
+            Err(error) if !self.loopbacks.is_empty() => {
                 tracing::warn!(
                     operation = OPERATION,
                     %error,
@@ -148,29 +149,29 @@ impl HttpClientBuilder {
             }
             tls => tls?,
         };
-        let lane = |lane, places: usize| -> Result<LaneClients> {
-            Ok(LaneClients {
+        let clients = |class, places: usize| -> Result<ClassClients> {
+            Ok(ClassClients {
                 places: Bulkhead::new(places.max(1)),
-                public: self.client(lane, &tls, &resolver, self.proxy.as_ref())?,
-                opened: self.opened_client(lane, &tls, &resolver)?,
+                public: self.client(class, &tls, &resolver, self.proxy.as_ref())?,
+                simulated: self.simulated_client(class, &tls, &resolver)?,
             })
         };
         Ok(HttpClient {
-            calls: lane(Lane::Call, self.calls_per_host)?,
-            token_requests: lane(Lane::Token, self.token_requests_per_host)?,
-            guard: Guard::new(self.openings, self.ports),
+            calls: clients(RequestClass::Call, self.calls_per_host)?,
+            token_requests: clients(RequestClass::Token, self.token_requests_per_host)?,
+            guard: Guard::new(&self.loopbacks, self.ports),
             clock: self.clock,
         })
     }
 
     fn client(
         &self,
-        lane: Lane,
+        class: RequestClass,
         tls: &ClientConfig,
         resolver: &Arc<PublicOnly>,
         proxy: Option<&Proxy>,
     ) -> Result<reqwest::Client> {
-        let mut builder = self.lane(lane, tls, resolver).https_only(true);
+        let mut builder = self.settings(class, tls, resolver).https_only(true);
         if let Some(Proxy(url)) = proxy {
             if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
                 return Err(configuration("the proxy's URL must be http:// or https://"));
@@ -184,24 +185,24 @@ impl HttpClientBuilder {
     }
 
     /// Leads to literal loopback addresses only: [`Guard::admit`] is what makes its URLs.
-    fn opened_client(
+    fn simulated_client(
         &self,
-        lane: Lane,
+        class: RequestClass,
         tls: &ClientConfig,
         resolver: &Arc<PublicOnly>,
     ) -> Result<Option<reqwest::Client>> {
-        if self.openings.is_empty() {
+        if self.loopbacks.is_empty() {
             return Ok(None);
         }
-        self.lane(lane, tls, resolver)
+        self.settings(class, tls, resolver)
             .build()
             .map(Some)
             .map_err(|error| unusable("the user agent or TLS", error))
     }
 
-    fn lane(
+    fn settings(
         &self,
-        lane: Lane,
+        class: RequestClass,
         tls: &ClientConfig,
         resolver: &Arc<PublicOnly>,
     ) -> reqwest::ClientBuilder {
@@ -214,22 +215,19 @@ impl HttpClientBuilder {
             .no_proxy()
             .dns_resolver(Arc::clone(resolver))
             .connect_timeout(CONNECT_TIMEOUT);
-        match lane {
-            Lane::Call => {
-                tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-                builder
-                    .pool_max_idle_per_host(IDLE_PER_HOST)
-                    .pool_idle_timeout(IDLE_TIMEOUT)
-                    .http2_max_header_list_size(LARGEST_HTTP2_HEADERS)
-                    .http2_keep_alive_interval(PING_INTERVAL)
-                    .http2_keep_alive_timeout(PING_TIMEOUT)
-            }
-            Lane::Token => {
-                tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-                builder.http1_only().pool_max_idle_per_host(0)
-            }
-        }
-        .tls_backend_preconfigured(tls)
+        let builder = if class == RequestClass::Token {
+            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+            builder.http1_only().pool_max_idle_per_host(0)
+        } else {
+            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            builder
+                .pool_max_idle_per_host(IDLE_PER_HOST)
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .http2_max_header_list_size(LARGEST_HTTP2_HEADERS)
+                .http2_keep_alive_interval(PING_INTERVAL)
+                .http2_keep_alive_timeout(PING_TIMEOUT)
+        };
+        builder.tls_backend_preconfigured(tls)
     }
 }
 
@@ -277,7 +275,7 @@ fn unusable(what: &'static str, error: reqwest::Error) -> Error {
 /// * A request goes out if its URL is https, names a host (no IP address in any spelling, no
 ///   machine-local name, no userinfo) and port 443 or one that was allowed. If one of the host's
 ///   addresses is not public, the request is refused; else a connection is made to one of exactly
-///   the addresses that were checked. [`LoopbackOpening`] is the one exception.
+///   the addresses that were checked. [`LoopbackOverride`] is the only exception.
 /// * No redirect is followed, no proxy is taken from the environment, nothing is sent twice.
 /// * The answer's body is bounded on the wire, decompressed (gzip), and in the ratio of both: 100
 ///   beyond 1 MiB. Its headers are bounded to 100 in HTTP/1.1, 64 KiB in HTTP/2.
@@ -285,41 +283,42 @@ fn unusable(what: &'static str, error: reqwest::Error) -> Error {
 ///   others to its host, or found no connection, and [`Sent::Maybe`] for all that comes later. A
 ///   deadline of less than about 10 seconds may pass while connecting; that counts as later too.
 ///
-/// The two [`Lane`]s share nothing but the settings. Logs method, host, status and milliseconds at
+/// The two [`RequestClass`]es share only the settings. Logs method, host, status and milliseconds at
 /// the level `DEBUG`. Needs a tokio runtime with its I/O and time drivers. Build one per process: a
 /// client per call costs far more than the call.
 ///
 /// ```no_run
-/// use connector_core::http::{HttpClient, LoopbackOpening, Origin};
+/// use connector_core::http::{LoopbackOverride, Origin};
+/// use connector_http::HttpClient;
 ///
 /// let client = HttpClient::builder().with_user_agent("acme-orders/1.0").build()?;
 ///
 /// // In tests: the real origin, answered by a simulator.
 /// let origin = Origin::parse("https://api.example.com")?;
-/// let opening = LoopbackOpening::new(origin, "127.0.0.1:4010".parse()?)?;
-/// let simulated = HttpClient::builder().with_opening(opening).build()?;
+/// let loopback = LoopbackOverride::new(origin, "127.0.0.1:4010".parse()?)?;
+/// let simulated = HttpClient::builder().with_loopback(loopback).build()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct HttpClient {
-    calls: LaneClients,
-    token_requests: LaneClients,
+    calls: ClassClients,
+    token_requests: ClassClients,
     guard: Guard,
     clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug)]
-struct LaneClients {
+struct ClassClients {
     places: Bulkhead,
     public: reqwest::Client,
-    opened: Option<reqwest::Client>,
+    simulated: Option<reqwest::Client>,
 }
 
-impl LaneClients {
+impl ClassClients {
     fn to(&self, destination: &Destination) -> &reqwest::Client {
-        match &self.opened {
-            Some(opened) if destination.is_opened() => opened,
-            // Takes https only, so it refuses what should have gone through an opening.
+        match &self.simulated {
+            Some(simulated) if destination.is_overridden() => simulated,
+            // Accepts https only, so it refuses a request that a loopback override should carry.
             _ => &self.public,
         }
     }
@@ -330,7 +329,7 @@ impl HttpClient {
     pub fn builder() -> HttpClientBuilder {
         HttpClientBuilder {
             user_agent: USER_AGENT.to_owned(),
-            openings: Vec::new(),
+            loopbacks: Vec::new(),
             ports: Vec::new(),
             proxy: None,
             resolver: Arc::new(SystemResolver),
@@ -340,23 +339,23 @@ impl HttpClient {
         }
     }
 
-    const fn lane(&self, lane: Lane) -> &LaneClients {
-        match lane {
-            Lane::Call => &self.calls,
-            Lane::Token => &self.token_requests,
+    const fn clients(&self, class: RequestClass) -> &ClassClients {
+        match class {
+            RequestClass::Token => &self.token_requests,
+            _ => &self.calls,
         }
     }
 
     /// A place among the requests to `host`, and what is left of `timeout` then.
     async fn place<'a>(
         &self,
-        lane: &'a LaneClients,
+        clients: &'a ClassClients,
         host: &'a str,
         started: Monotonic,
         timeout: Duration,
     ) -> Result<(Place<'a>, Duration), TransportError> {
         let failed = |kind| Err(TransportError::new(kind, Sent::No));
-        let mut entered = pin!(lane.places.enter(host));
+        let mut entered = pin!(clients.places.enter(host));
         // Mostly there is room, and no deadline needs to be set up for nothing.
         let (place, left) = if let Some(place) = poll_immediate(entered.as_mut()).await {
             (place, timeout)
@@ -512,8 +511,9 @@ impl HttpTransport for HttpClient {
             request,
             timeout,
             longest_answer,
-            lane,
+            class,
             last_check,
+            ..
         } = request;
         let (mut parts, body) = request.into_parts();
         let Some((url, destination)) = self.guard.admit(&parts.uri, &mut parts.headers) else {
@@ -522,17 +522,17 @@ impl HttpTransport for HttpClient {
             return Box::pin(ready(Err(refused)));
         };
         let method = parts.method.clone();
-        let lane = self.lane(lane);
+        let clients = self.clients(class);
         let (request, reading) = outgoing(url, parts, body, longest_answer);
         Box::pin(async move {
             let started = self.clock.monotonic();
             let host = &*destination.host;
-            let answer = match self.place(lane, host, started, timeout).await {
+            let answer = match self.place(clients, host, started, timeout).await {
                 Ok(_) if last_check.is_some_and(|check| !check.may_go()) => {
                     Err(TransportError::new(TransportErrorKind::TooLate, Sent::No))
                 }
                 Ok((_place, left)) => {
-                    let exchange = reading.exchange(lane.to(&destination).execute(request));
+                    let exchange = reading.exchange(clients.to(&destination).execute(request));
                     self.in_time(pin!(exchange), started, timeout, left).await
                 }
                 Err(error) => Err(error),

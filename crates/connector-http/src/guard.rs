@@ -1,16 +1,13 @@
-//! Where a request may go, decided before anything is looked up.
+//! The egress guard: decides on a request's URL before any name is looked up.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use connector_core::http::{LoopbackOverride, Origin};
 use http::header::{HOST, HeaderValue};
 use http::uri::Scheme;
 use http::{HeaderMap, Uri};
 use url::Url;
-
-use crate::error::{Error, ErrorKind, Result};
-use crate::http::Origin;
 
 /// Top-level names that only ever mean something inside one machine or one network (RFC 6761,
 /// 6762, 7686, 8375; ICANN's reservation of `internal`; `localdomain` by custom).
@@ -24,59 +21,28 @@ const LOCAL_NAMES: [&str; 7] = [
     "onion",
 ];
 
-/// The one opening in the guard: requests to `origin` go to a server on this machine instead, over
-/// plain HTTP. For simulators.
-///
-/// The request itself stays as it is: its URL, its `Host` header and its signatures are those of
-/// the real host. Every other address that is not public stays refused, on the same machine too.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoopbackOpening {
+/// A loopback override as the guard uses it.
+#[derive(Debug)]
+struct Detour {
     origin: Origin,
-    address: SocketAddr,
-    /// The root of the server at `address`.
+    /// The root of the server on this machine.
     root: Url,
     /// The `Host` header of a request to `origin`.
     host: HeaderValue,
 }
 
-impl LoopbackOpening {
-    /// Opens the way from `origin` to `address`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Configuration`] if `address` is not a loopback address (127.0.0.0/8 or `::1`)
-    /// with a port.
-    pub fn new(origin: Origin, address: SocketAddr) -> Result<Self> {
+impl Detour {
+    fn new(loopback: &LoopbackOverride) -> Option<Self> {
+        let origin = loopback.origin();
         let host = match origin.port() {
             443 => HeaderValue::from_str(origin.host()),
             port => HeaderValue::from_str(&format!("{}:{port}", origin.host())),
         };
-        let root = Url::parse(&format!("http://{address}"));
-        match (root, host) {
-            (Ok(root), Ok(host)) if address.ip().is_loopback() && address.port() != 0 => Ok(Self {
-                origin,
-                address,
-                root,
-                host,
-            }),
-            _ => Err(Error::new(
-                ErrorKind::Configuration,
-                "http.loopback_opening",
-                "a simulator is reached through a loopback address with a port, for example \
-                 127.0.0.1:4010",
-            )),
-        }
-    }
-
-    /// The origin that the simulator stands for.
-    #[must_use]
-    pub const fn origin(&self) -> &Origin {
-        &self.origin
-    }
-
-    /// Where the simulator listens.
-    #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+        Some(Self {
+            origin: origin.clone(),
+            root: Url::parse(&format!("http://{}", loopback.address())).ok()?,
+            host: host.ok()?,
+        })
     }
 }
 
@@ -92,30 +58,30 @@ pub(crate) struct Destination {
     pub(crate) host: String,
     /// What to connect to: a URL without path and query.
     root: Url,
-    /// The `Host` header, if the way leads through an opening.
-    opened: Option<HeaderValue>,
+    /// The `Host` header, if a loopback override applies.
+    overridden: Option<HeaderValue>,
 }
 
 impl Destination {
-    /// Whether the way leads through an opening.
-    pub(crate) const fn is_opened(&self) -> bool {
-        self.opened.is_some()
+    /// True if a loopback override applies.
+    pub(crate) const fn is_overridden(&self) -> bool {
+        self.overridden.is_some()
     }
 }
 
 /// What may be reached besides port 443 of public hosts.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    openings: Vec<LoopbackOpening>,
+    detours: Vec<Detour>,
     ports: Vec<u16>,
     /// What passed, by the authority as it was written. What is refused is decided anew each time.
     passed: Mutex<HashMap<Box<str>, Arc<Destination>>>,
 }
 
 impl Guard {
-    pub(crate) fn new(openings: Vec<LoopbackOpening>, ports: Vec<u16>) -> Self {
+    pub(crate) fn new(loopbacks: &[LoopbackOverride], ports: Vec<u16>) -> Self {
         Self {
-            openings,
+            detours: loopbacks.iter().filter_map(Detour::new).collect(),
             ports,
             passed: Mutex::default(),
         }
@@ -132,7 +98,7 @@ impl Guard {
             return None;
         }
         let destination = self.destination(uri.authority()?.as_str())?;
-        match &destination.opened {
+        match &destination.overridden {
             Some(host) => headers.insert(HOST, host.clone()),
             // A caller's own Host header could name another tenant of the same server.
             None => headers.remove(HOST),
@@ -172,9 +138,9 @@ impl Guard {
         if !is_host_name(origin.host()) {
             return None;
         }
-        let opening = self.openings.iter().find(|it| it.origin == origin);
-        let (root, opened) = match opening {
-            Some(opening) => (opening.root.clone(), Some(opening.host.clone())),
+        let detour = self.detours.iter().find(|it| it.origin == origin);
+        let (root, overridden) = match detour {
+            Some(detour) => (detour.root.clone(), Some(detour.host.clone())),
             None if (origin.port() != 443 && !self.ports.contains(&origin.port()))
                 || is_local(origin.host()) =>
             {
@@ -183,9 +149,9 @@ impl Guard {
             None => (url, None),
         };
         Some(Destination {
-            host: origin.into_host(),
+            host: origin.host().to_owned(),
             root,
-            opened,
+            overridden,
         })
     }
 
@@ -224,35 +190,14 @@ mod tests {
 
     use super::*;
 
-    fn opening(address: &str) -> Result<LoopbackOpening> {
+    fn loopback(address: &str) -> LoopbackOverride {
         let origin = Origin::parse("https://api.acme.example").unwrap();
-        LoopbackOpening::new(origin, address.parse().unwrap())
-    }
-
-    #[test]
-    fn an_opening_leads_to_a_loopback_address_only() {
-        for open in ["127.0.0.1:1", "127.1.2.3:4010", "[::1]:65535"] {
-            assert!(opening(open).is_ok(), "{open}");
-        }
-        for closed in [
-            "127.0.0.1:0",
-            "0.0.0.0:80",
-            "10.0.0.1:80",
-            "128.0.0.1:80",
-            "93.184.215.14:443",
-            "[::]:80",
-            "[::2]:80",
-            "[::ffff:127.0.0.1]:80",
-            "[fe80::1]:80",
-        ] {
-            let error = opening(closed).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Configuration, "{closed}");
-        }
+        LoopbackOverride::new(origin, address.parse().unwrap()).unwrap()
     }
 
     #[test]
     fn only_the_port_of_the_scheme_or_an_allowed_one_passes() {
-        let guard = Guard::new(vec![], vec![8443]);
+        let guard = Guard::new(&[], vec![8443]);
         let admit = |uri: &'static str| {
             guard
                 .admit(&Uri::from_static(uri), &mut HeaderMap::new())
@@ -268,19 +213,19 @@ mod tests {
     }
 
     #[test]
-    fn an_opened_request_keeps_the_real_host_and_path() {
-        let guard = Guard::new(vec![opening("127.0.0.1:4010").unwrap()], vec![]);
+    fn an_overridden_request_keeps_the_real_host_and_path() {
+        let guard = Guard::new(&[loopback("127.0.0.1:4010")], vec![]);
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("other.example"));
         let uri = Uri::from_static("https://api.acme.example/a%2Fb?c=%20d");
         let (url, destination) = guard.admit(&uri, &mut headers).unwrap();
-        assert!(destination.is_opened());
+        assert!(destination.is_overridden());
         assert_eq!(url.as_str(), "http://127.0.0.1:4010/a%2Fb?c=%20d");
         assert_eq!(headers[HOST], "api.acme.example");
         assert_eq!(headers.len(), 1);
         // Elsewhere the HTTP library writes the header, from the URL.
         let uri = Uri::from_static("https://www.acme.example/");
-        assert!(!guard.admit(&uri, &mut headers).unwrap().1.is_opened());
+        assert!(!guard.admit(&uri, &mut headers).unwrap().1.is_overridden());
         assert!(headers.is_empty());
         // Another port is another origin.
         let uri = Uri::from_static("https://api.acme.example:4010/");
@@ -289,7 +234,7 @@ mod tests {
 
     #[test]
     fn what_stands_behind_a_host_is_no_part_of_an_authority() {
-        let guard = Guard::new(vec![], vec![]);
+        let guard = Guard::new(&[], vec![]);
         assert!(guard.decide("a.example").is_some());
         // `Uri` ends an authority at each of them; the decision does not rely on that.
         for text in ["a.example/x", "a.example?x", "a.example#x", "a.example\\x"] {
@@ -299,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_passed_is_remembered_as_it_was_written_and_never_more_than_so_many() {
-        let guard = Guard::new(vec![], vec![]);
+        let guard = Guard::new(&[], vec![]);
         let admit = |uri: &str| guard.admit(&uri.parse().unwrap(), &mut HeaderMap::new());
         let (url, first) = admit("https://a.example/x?y").unwrap();
         assert_eq!(url.as_str(), "https://a.example/x?y");
@@ -347,7 +292,7 @@ mod tests {
             let text = format!("https://{authority}{path}{query}");
             prop_assume!(text.parse::<Uri>().is_ok());
             let uri: Uri = text.parse().unwrap();
-            let guard = Guard::new(vec![], vec![]);
+            let guard = Guard::new(&[], vec![]);
             let cold = guard.admit(&uri, &mut HeaderMap::new());
             let warm = guard.admit(&uri, &mut HeaderMap::new());
             prop_assert_eq!(cold.is_some(), warm.is_some());

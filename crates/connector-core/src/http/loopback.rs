@@ -1,0 +1,79 @@
+//! Simulators on this machine that stand for a provider's origin.
+
+use std::net::SocketAddr;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::Origin;
+
+/// Sends requests for `origin` to a server on this machine instead, over plain HTTP. For simulators.
+///
+/// The request itself is unchanged: its URL, its `Host` header and its signatures are those of the
+/// real host. Every other address that is not public stays refused, including other ports of this
+/// machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoopbackOverride {
+    origin: Origin,
+    address: SocketAddr,
+}
+
+impl LoopbackOverride {
+    /// Redirects `origin` to the server at `address`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] if `address` is not a loopback address (127.0.0.0/8 or `::1`)
+    /// with a port.
+    pub fn new(origin: Origin, address: SocketAddr) -> Result<Self> {
+        if address.ip().is_loopback() && address.port() != 0 {
+            return Ok(Self { origin, address });
+        }
+        Err(Error::new(
+            ErrorKind::Configuration,
+            "http.loopback_override",
+            "a simulator is reached through a loopback address with a port, for example \
+             127.0.0.1:4010",
+        ))
+    }
+
+    /// The origin that the simulator stands for.
+    #[must_use]
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The address at which the simulator listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn to(address: &str) -> Result<LoopbackOverride> {
+        let origin = Origin::parse("https://api.acme.example").unwrap();
+        LoopbackOverride::new(origin, address.parse().unwrap())
+    }
+
+    #[test]
+    fn an_override_leads_to_a_loopback_address_only() {
+        for open in ["127.0.0.1:1", "127.1.2.3:4010", "[::1]:65535"] {
+            assert!(to(open).is_ok(), "{open}");
+        }
+        for closed in [
+            "127.0.0.1:0",
+            "0.0.0.0:80",
+            "10.0.0.1:80",
+            "128.0.0.1:80",
+            "93.184.215.14:443",
+            "[::]:80",
+            "[::2]:80",
+            "[::ffff:127.0.0.1]:80",
+            "[fe80::1]:80",
+        ] {
+            let error = to(closed).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Configuration, "{closed}");
+        }
+    }
+}
