@@ -176,6 +176,15 @@ impl AccountLimits {
         Self::new(Arc::new(AccountState::new(app)))
     }
 
+    /// The limit per app or per account with this name, for calls that the application sends without
+    /// a [`Session`](crate::api::Session).
+    #[must_use]
+    pub fn budget(&self, name: &str) -> Option<Budget> {
+        let limits = &self.0.app.limits;
+        let number = limits.iter().position(|limit| limit.name == name)?;
+        self.own(number).cloned()
+    }
+
     pub(crate) fn retries(&self) -> &RetryBudget {
         &self.0.retries
     }
@@ -271,7 +280,7 @@ impl AccountLimits {
             is_covered |= limit.per != Per::App;
             let cost = draw.and_then(|draw| draw.cost);
             targets.push(Target {
-                budget: self.budget(number, limit, draw, call.operation)?,
+                budget: self.drawn(number, limit, draw, call.operation)?,
                 from: From::Limit(number),
                 cost: cost.unwrap_or(call.draws.cost),
             });
@@ -306,7 +315,7 @@ impl AccountLimits {
         }
     }
 
-    fn budget(
+    fn drawn(
         &self,
         number: usize,
         limit: &Limit,
@@ -426,7 +435,7 @@ impl AccountLimits {
         }
     }
 
-    fn own(&self, number: usize) -> Option<&Budget> {
+    fn own<'a>(&'a self, number: usize) -> Option<&'a Budget> {
         let of = |group: &'_ Group| group.0[number].own.is_some();
         let app = &self.0.app;
         let group = if of(&app.group) {

@@ -133,6 +133,10 @@ struct Told {
     known: bool,
     limit: Option<f64>,
     level: f64,
+    /// The lowest figure that responses of this window stated.
+    lowest: f64,
+    /// Units of answered calls whose responses stated no figure since.
+    unstated: f64,
     until: Option<Monotonic>,
     calls: u32,
     reserved: f64,
@@ -182,11 +186,17 @@ impl Told {
 
     fn settle(&mut self, now: Monotonic, taken: Taken, report: &Report, longest: Duration) {
         self.end(taken);
+        if report.available.is_none() {
+            self.unstated += taken.units;
+        }
         self.observe(now, report, self.settled - taken.settled_before, longest);
         self.settled += taken.units;
     }
 
     /// Takes over what a response states. `meanwhile` may be missing in its figures.
+    ///
+    /// Within one window, what is left only falls. So the lowest figure includes every call whose
+    /// response stated a figure, and only calls in flight may be missing in it.
     fn observe(&mut self, now: Monotonic, report: &Report, meanwhile: f64, longest: Duration) {
         self.limit = report.capacity.or(self.limit);
         let available = match (report.available, report.reset) {
@@ -195,9 +205,19 @@ impl Told {
             (None, Some(_)) if report.refused => 0.0,
             _ => return,
         };
+        let reset = report.reset.map(|reset| reset.min(longest));
+        let left = self.until.map(|until| until.since(now));
+        let is_same =
+            self.known && matches!((left, reset), (Some(left), Some(reset)) if left >= reset / 2);
+        if is_same {
+            self.lowest = self.lowest.min(available);
+        } else {
+            self.lowest = available - meanwhile;
+            self.unstated = 0.0;
+        }
         self.known = true;
-        self.level = available - meanwhile - self.reserved;
-        self.until = report.reset.map(|reset| now.after(reset.min(longest)));
+        self.level = self.lowest - self.unstated - self.reserved;
+        self.until = reset.map(|reset| now.after(reset));
     }
 }
 
@@ -574,6 +594,9 @@ impl Window {
         self.count(now, taken.units);
         let meanwhile = self.told.settled - taken.settled_before;
         self.told.end(taken);
+        if report.available.is_none() {
+            self.told.unstated += taken.units;
+        }
         self.learn(now, report, meanwhile);
         self.told.settled += taken.units;
         if report.refused && report.available.is_none() {
