@@ -435,7 +435,7 @@ impl AccountLimits {
         }
     }
 
-    fn own<'a>(&'a self, number: usize) -> Option<&'a Budget> {
+    fn own(&self, number: usize) -> Option<&Budget> {
         let of = |group: &'_ Group| group.0[number].own.is_some();
         let app = &self.0.app;
         let group = if of(&app.group) {

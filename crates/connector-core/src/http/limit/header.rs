@@ -376,7 +376,7 @@ impl TimeHeader {
             }
             TimeFormat::Date => {
                 let at = http_date(text).or_else(|| Timestamp::parse(text))?;
-                Some(from_unix(as_f64(at.as_unix_millis())))
+                Some(rounded_up(from_unix(as_f64(at.as_unix_millis())), text))
             }
         }
     }
@@ -435,10 +435,14 @@ fn visit(value: &Value, pointer: &str, found: &mut dyn FnMut(f64)) {
     let (segment, rest) = rest.split_at(end);
     match value {
         Value::Object(members) if segment == "*" => {
-            members.values().for_each(|it| visit(it, rest, found));
+            for member in members.values() {
+                visit(member, rest, found);
+            }
         }
         Value::Array(elements) if segment == "*" => {
-            elements.iter().for_each(|it| visit(it, rest, found));
+            for element in elements {
+                visit(element, rest, found);
+            }
         }
         Value::Object(members) => {
             let name = segment.replace("~1", "/").replace("~0", "~");
@@ -494,4 +498,87 @@ fn as_f64(millis: i64) -> f64 {
 fn from_millis(millis: f64) -> Duration {
     let longest = LONGEST_WAIT.as_secs_f64() * 24.0;
     Duration::from_secs_f64((millis / 1000.0).clamp(0.0, longest))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "date"];
+
+    /// A rule that reads every header, with the time in `format`.
+    fn rule(format: TimeFormat) -> HeaderRule {
+        let name = |it: &str| Some(it.to_owned());
+        HeaderRule {
+            rate: name("a"),
+            limit: name("b"),
+            remaining: name("c"),
+            used_of_limit: name("d"),
+            reset: Some(TimeHeader::new("e", format)),
+            window: Some(TimeHeader::new("a", TimeFormat::Milliseconds)),
+            usage: Some(UsageHeader {
+                regain_minutes: name("/*/*"),
+                ..UsageHeader::new("b", ["/*", "/x/0", "/"])
+            }),
+            bucket: name("c"),
+            when: None,
+            refused: Some(HeaderMatch::new("d", ["x"])),
+        }
+    }
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let number = prop_oneof![
+            any::<f64>().prop_map(|it| it.to_string()),
+            any::<i64>().prop_map(|it| it.to_string()),
+            (any::<f64>(), any::<f64>()).prop_map(|(used, limit)| format!("{used}/{limit}")),
+            "[-+0-9.eE/;,= ]{0,24}",
+        ];
+        let json = any::<f64>().prop_map(|it| format!(r#"{{"x":[{it},{{"y":"{it}"}}],"":{it}}}"#));
+        prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..64),
+            number.prop_map(String::into_bytes),
+            json.prop_map(String::into_bytes),
+            "(Sun|Fri), [0-9]{2} Nov [0-9]{4} [0-9:]{8} GMT".prop_map(String::into_bytes),
+            "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z".prop_map(String::into_bytes),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_of_a_header_panic_or_yield_a_figure_out_of_range(
+            values in prop::collection::vec(bytes(), NAMES.len()),
+            format in prop::sample::select(vec![
+                TimeFormat::Seconds,
+                TimeFormat::Milliseconds,
+                TimeFormat::UnixSeconds,
+                TimeFormat::UnixMilliseconds,
+                TimeFormat::SecondsOrUnixSeconds,
+                TimeFormat::Date,
+            ]),
+            received in any::<i64>(),
+        ) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in NAMES.iter().zip(&values) {
+                if let Ok(value) = HeaderValue::from_bytes(value) {
+                    headers.insert(HeaderName::from_static(name), value);
+                }
+            }
+            let rule = rule(format);
+            let report = rule.read(&headers, Timestamp::from_unix_millis(received), 100.0);
+            for figure in [report.available, report.requested, report.actual].into_iter().flatten() {
+                prop_assert!((0.0..=1e9).contains(&figure));
+            }
+            prop_assert!(report.capacity.is_none_or(|it| (1.0..=1e9).contains(&it)));
+            prop_assert!(report.per_second.is_none_or(|it| (1.0 / 3600.0..=1e9).contains(&it)));
+            prop_assert!(report.hold.is_none_or(|it| it <= LONGEST_WAIT));
+            let day = LONGEST_WAIT * 24;
+            prop_assert!(report.reset.is_none_or(|it| it <= day + Duration::from_secs(1)));
+            prop_assert!(report.window.is_none_or(|it| !it.is_zero() && it <= day));
+            prop_assert!(rule.bucket(&headers).is_none_or(|it| (1..=LONGEST_ID).contains(&it.len())));
+            let _ = rule.refused(&headers);
+        }
+    }
 }
