@@ -330,12 +330,18 @@ fn told() -> HeaderRule {
     rule
 }
 
+/// The used share of the allowance, of units and of seconds for which calls were under way.
+type Share = Box<dyn Fn(f64, f64) -> f64>;
+
+/// A name, the limit as described and as enforced, how long calls are worked on in milliseconds, the
+/// largest cost of a call, and the used share.
+type Row = (&'static str, Limit, Server, (u64, u64), u64, Share);
+
 #[test]
 fn an_hour_under_each_model_uses_the_allowance_and_is_hardly_ever_refused() {
     let account = Per::Account;
     let rate = |allowed: f64, first: f64| move |units: f64, _| (units - first) / allowed;
-    type Share = Box<dyn Fn(f64, f64) -> f64>;
-    let table: Vec<(&str, Limit, Server, (u64, u64), u64, Share)> = vec![
+    let table: Vec<Row> = vec![
         (
             "bucket",
             Limit::bucket("l", account, 40, 5.0),

@@ -134,7 +134,7 @@ impl World {
     fn session_of(&self, account: &str, key: &LimitKey) -> Session {
         let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
         description.api = vec![EndpointTemplate::new("https://acme.example")];
-        description.limits = self.described.clone();
+        description.limits.clone_from(&self.described);
         let connector = GenericConnector::new(description).unwrap();
         let origin = Origin::parse(&format!("https://{account}.example")).unwrap();
         let token = Arc::new(FixedToken::new(origin, "secret"));

@@ -5,6 +5,9 @@
     clippy::unwrap_used,
     clippy::clone_on_ref_ptr,
     clippy::struct_field_names,
+    clippy::similar_names,
+    clippy::too_many_lines,
+    clippy::unchecked_time_subtraction,
     reason = "tests fail by panicking, and print what they counted"
 )]
 

@@ -70,6 +70,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stdout, reason = "tests print what they counted")]
     fn a_hundred_thousand_waiters_leave_with_few_comparisons_each_in_any_order() {
         const WAITERS: u32 = 100_000;
         for (order, step) in [
