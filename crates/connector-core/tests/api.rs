@@ -226,7 +226,10 @@ fn a_call_takes_the_token_before_the_permit_and_looks_at_it_again_after_a_wait()
     // The second look finds a token that is being refreshed.
     *world.tokens.ready.lock().unwrap() = [true, false].into();
     world.clock.run(async {
-        let permit = budget.acquire(Priority::Interactive, "other", 1).await;
+        let permit = budget
+            .acquire(Priority::Interactive, "other", 1)
+            .await
+            .unwrap();
         let call = session.send(&ReadThing);
         let others = async {
             world.clock.sleep(Duration::from_secs(1)).await;
@@ -237,6 +240,7 @@ fn a_call_takes_the_token_before_the_permit_and_looks_at_it_again_after_a_wait()
             budget
                 .acquire(Priority::Interactive, "other", 1)
                 .await
+                .unwrap()
                 .release();
         };
         let (thing, ()) = futures_util::future::join(call, others).await;
@@ -522,6 +526,7 @@ fn a_call_that_is_abandoned_gives_its_place_back_and_counts_as_sent() {
         budget
             .acquire(Priority::Interactive, "other", 1)
             .await
+            .unwrap()
             .release();
         assert_eq!(world.clock.elapsed(), Duration::from_secs(10));
     });
@@ -586,6 +591,7 @@ fn a_token_that_no_header_can_hold_is_not_sent_and_takes_nothing_of_the_limit() 
             assert_eq!(transport.count(), 0);
             clock
                 .run(budget.acquire(Priority::Interactive, "other", 1))
+                .unwrap()
                 .release();
             assert_eq!(clock.elapsed(), Duration::ZERO);
             refused += 1;

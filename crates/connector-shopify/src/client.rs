@@ -7,6 +7,7 @@ use connector_core::api::{
     Classifier, Endpoint, Idempotency, PagedEndpoint, Pages, ProviderClient, Request, Response,
     Session,
 };
+use connector_core::http::limit::Draws;
 use connector_core::{Error, ErrorKind, ProviderId, Result};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -139,8 +140,8 @@ impl<T: DeserializeOwned + Send + 'static> Endpoint for Graphql<T> {
     const NAME: &'static str = "Graphql";
     const IDEMPOTENCY: Idempotency = Idempotency::Never;
 
-    fn cost(&self) -> u32 {
-        self.cost
+    fn draws(&self) -> Draws {
+        Draws::cost(self.cost)
     }
 
     fn request(&self) -> Result<Request> {

@@ -7,6 +7,7 @@ use crate::api::request::Request;
 use crate::api::response::Response;
 use crate::api::session::Session;
 use crate::error::Result;
+use crate::http::limit::Draws;
 use crate::provider::ProviderId;
 use crate::random::Random;
 
@@ -89,10 +90,11 @@ pub trait Endpoint: Send + Sync + 'static {
         Ok(())
     }
 
-    /// What it is expected to take out of the provider's limit, in the provider's unit. Where
-    /// answers tell the true figure, later calls are corrected by it.
-    fn cost(&self) -> u32 {
-        1
+    /// The limits of the provider that the operation draws from, and its expected cost in the
+    /// limits' unit. Where responses state the true cost, later calls are corrected by it. Default:
+    /// 1 of every limit per app and per account.
+    fn draws(&self) -> Draws {
+        Draws::default()
     }
 
     /// The request, without credential. Called once for each call.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
+use smallvec::SmallVec;
 
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result, Retry};
@@ -19,7 +20,7 @@ pub struct Response {
     provider: ProviderId,
     operation: &'static str,
     received: Timestamp,
-    report: Report,
+    reports: SmallVec<[Report; 1]>,
 }
 
 impl Response {
@@ -37,7 +38,7 @@ impl Response {
             provider,
             operation,
             received,
-            report: Report::default(),
+            reports: SmallVec::new(),
         }
     }
 
@@ -103,9 +104,16 @@ impl Response {
         })
     }
 
-    /// Tells the limiter what this answer says about the provider's limits.
+    /// Passes what the response states about one of the provider's limits to the limiter. A later
+    /// report about the same limit replaces an earlier one. At most 16 limits are reported.
     pub fn report(&mut self, report: Report) {
-        self.report = report;
+        const MOST: usize = 16;
+        let same = |it: &&mut Report| it.limit == report.limit;
+        if let Some(earlier) = self.reports.iter_mut().find(same) {
+            *earlier = report;
+        } else if self.reports.len() < MOST {
+            self.reports.push(report);
+        }
     }
 
     /// An error about this answer, with the provider's name and its id of the request. If the answer
@@ -179,8 +187,8 @@ impl Response {
         Err(self.error(kind, message))
     }
 
-    pub(crate) fn take_report(&mut self) -> Report {
-        std::mem::take(&mut self.report)
+    pub(crate) fn take_reports(&mut self) -> SmallVec<[Report; 1]> {
+        std::mem::take(&mut self.reports)
     }
 
     pub(crate) fn into_answer(self) -> http::Response<Bytes> {

@@ -17,11 +17,11 @@ use crate::api::request::Request;
 use crate::api::response::Response;
 use crate::api::retry::RetryPolicy;
 use crate::api::token::{FixedToken, Token, TokenSource};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, Monotonic, SystemClock};
 use crate::connector::Connector;
 use crate::description::CallAuthentication;
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::http::limit::{Budget, Permit, Priority, Report};
+use crate::http::limit::{self, AccountLimits, Answered, Budget, Draws, Limit, Permits, Priority};
 use crate::http::{
     HttpTransport, Origin, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
@@ -30,6 +30,11 @@ use crate::random::{Random, SystemRandom};
 
 /// How often a call starts over because its token ran out while it waited for a permit.
 const ROUNDS: u32 = 8;
+
+/// Longest wait for permits of an interactive call, unless [`Session::with_patience`] sets another.
+const INTERACTIVE_PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for permits of a background call, unless [`Session::with_patience`] sets another.
+const BACKGROUND_PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// Calls of one connection. Cheap to clone; clones share the token, the limits and the budget of
 /// repetitions.
@@ -42,7 +47,8 @@ const ROUNDS: u32 = 8;
 pub struct Session {
     shared: Arc<Shared>,
     class: Priority,
-    /// The application's, in the order in which they are taken; the account's own comes last.
+    patience: Option<Duration>,
+    /// The application's own limits.
     extra: Arc<[Budget]>,
 }
 
@@ -57,15 +63,15 @@ struct Shared {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     policy: RetryPolicy,
-    budget: Budget,
+    limits: AccountLimits,
 }
 
 /// Collects what a [`Session`] is made of.
 #[must_use]
 pub struct SessionBuilder {
     shared: Shared,
-    rate: Option<crate::http::limit::RateModel>,
-    budget: Option<Budget>,
+    described: Vec<Limit>,
+    limits: Option<AccountLimits>,
 }
 
 impl SessionBuilder {
@@ -87,23 +93,24 @@ impl SessionBuilder {
         self
     }
 
-    /// Sets the account's limit, to share it with other sessions of the same account. Default: one of
-    /// its own, of the description's rate model.
-    pub fn budget(mut self, budget: Budget) -> Self {
-        self.budget = Some(budget);
+    /// Sets the account's limits, to share them with other sessions of the same account. Default:
+    /// limits of its own, as the description states them.
+    pub fn limits(mut self, limits: AccountLimits) -> Self {
+        self.limits = Some(limits);
         self
     }
 
     /// The session.
     #[must_use]
     pub fn build(mut self) -> Session {
-        self.shared.budget = match self.budget {
-            Some(budget) => budget,
-            None => Budget::of_account(self.rate, Arc::clone(&self.shared.clock)),
+        self.shared.limits = match self.limits {
+            Some(limits) => limits,
+            None => AccountLimits::alone(&self.described, Arc::clone(&self.shared.clock)),
         };
         Session {
             shared: Arc::new(self.shared),
             class: Priority::default(),
+            patience: None,
             extra: Arc::new([]),
         }
     }
@@ -143,11 +150,11 @@ impl Session {
                 transport,
                 random: Arc::new(SystemRandom::new()),
                 policy: RetryPolicy::default(),
-                budget: Budget::of_account(None, Arc::clone(&clock)),
+                limits: AccountLimits::alone(&[], Arc::clone(&clock)),
                 clock,
             },
-            rate: description.rate,
-            budget: None,
+            described: description.limits.clone(),
+            limits: None,
         }
     }
 
@@ -170,8 +177,19 @@ impl Session {
         }
     }
 
+    /// The same session with another longest wait for the permits of limits. A call that gets none in
+    /// time fails with [`ErrorKind::RateLimited`], and [`Retry::After`] says when to repeat it.
+    /// Default: 30 seconds for interactive calls, 15 minutes for background calls.
+    #[must_use]
+    pub fn with_patience(&self, patience: Duration) -> Self {
+        Self {
+            patience: Some(patience),
+            ..self.clone()
+        }
+    }
+
     /// The same session under one more limit of the application's own: for a tenant, an actor, an
-    /// operation. Limits that several sessions share must be added in the same order to each.
+    /// operation. Each call takes its cost ([`Endpoint::draws`]) from it.
     #[must_use]
     pub fn with_budget(&self, budget: Budget) -> Self {
         let extra = self.extra.iter().cloned().chain([budget]).collect();
@@ -211,7 +229,7 @@ impl Session {
         let call = Call {
             operation: E::NAME,
             repeat: E::IDEMPOTENCY,
-            cost: endpoint.cost(),
+            draws: endpoint.draws(),
             request,
         };
         let mut output = None;
@@ -248,7 +266,7 @@ impl Session {
         let call = Call {
             operation: "api.raw",
             repeat,
-            cost: 1,
+            draws: Draws::default(),
             request,
         };
         let classifier = &self.shared.classifier;
@@ -318,7 +336,7 @@ impl Session {
         if asked.is_some_and(|after| after > policy.longest_wait) {
             return Err(error);
         }
-        if attempt >= policy.attempts.max(1) || !self.shared.budget.retries().spend() {
+        if attempt >= policy.attempts.max(1) || !self.shared.limits.retries().spend() {
             return Err(match asked {
                 None if attempt > 1 => error.with_retry(Retry::Exhausted),
                 _ => error,
@@ -337,6 +355,7 @@ impl Session {
         mut fresh: Option<AccessToken>,
     ) -> Result<(AccessToken, Permits)> {
         let tokens = &self.shared.tokens;
+        let mut deadline = None;
         for _ in 0..ROUNDS {
             let token = match fresh.take() {
                 Some(token) => token,
@@ -345,13 +364,16 @@ impl Session {
                     Token::Wait(wait) => wait.await?,
                 },
             };
-            if let Some(permits) = self.try_permits(call) {
+            let permits = self.shared.limits.try_acquire(self.limited(call));
+            if let Some(permits) = permits.map_err(|it| self.named(it))? {
                 return Ok((token, permits));
             }
             // Nothing is kept from others while this waits, and the newest token is taken after it.
             drop(token);
             // Boxed, so that a call which need not wait is not as large as one that does.
-            let permits = Box::pin(self.permits(call)).await;
+            let deadline = *deadline.get_or_insert_with(|| self.deadline());
+            let permits = Box::pin(self.shared.limits.acquire(self.limited(call), deadline)).await;
+            let permits = permits.map_err(|it| self.named(it))?;
             match tokens.token() {
                 Token::Ready(token) => return Ok((token, permits)),
                 // Whoever refreshes may need a permit: it is given back before the wait.
@@ -370,28 +392,28 @@ impl Session {
         .with_provider(self.shared.provider.as_str().to_owned()))
     }
 
-    fn try_permits(&self, call: &Call) -> Option<Permits> {
-        let mut permits = Permits::new();
-        for budget in self.budgets() {
-            let Some(permit) = budget.try_acquire(self.class, call.operation, call.cost) else {
-                permits.release();
-                return None;
-            };
-            permits.push(permit);
-        }
-        Some(permits)
+    /// The time until which a call that begins to wait now waits for permits.
+    fn deadline(&self) -> Monotonic {
+        let usual = match self.class {
+            Priority::Interactive => INTERACTIVE_PATIENCE,
+            Priority::Background => BACKGROUND_PATIENCE,
+        };
+        let now = self.shared.clock.monotonic();
+        now.after(self.patience.unwrap_or(usual))
     }
 
-    async fn permits(&self, call: &Call) -> Permits {
-        let mut permits = Permits::new();
-        for budget in self.budgets() {
-            permits.push(budget.acquire(self.class, call.operation, call.cost).await);
+    /// The call, as far as limits are concerned.
+    fn limited<'a>(&'a self, call: &'a Call) -> limit::Call<'a> {
+        limit::Call {
+            operation: call.operation,
+            class: self.class,
+            draws: &call.draws,
+            extra: &self.extra,
         }
-        permits
     }
 
-    fn budgets(&self) -> impl Iterator<Item = &Budget> {
-        self.extra.iter().chain([&self.shared.budget])
+    fn named(&self, error: Error) -> Error {
+        error.with_provider(self.shared.provider.as_str().to_owned())
     }
 
     /// What one attempt came to.
@@ -424,13 +446,17 @@ impl Session {
             Ok(()) => read(&mut response),
             Err(error) => Err(error),
         };
-        let mut report = response.take_report();
-        if let Err(error) = &outcome
-            && error.kind() == ErrorKind::RateLimited
-        {
-            report = report.of_refusal(error.retry());
-        }
-        permits.complete(&report);
+        let answered = Answered {
+            reports: response.take_reports(),
+            headers: response.headers(),
+            received: response.received(),
+            refused: outcome
+                .as_ref()
+                .err()
+                .filter(|error| error.kind() == ErrorKind::RateLimited)
+                .map(Error::retry),
+        };
+        shared.limits.settle(permits, self.limited(call), &answered);
         if response.status().is_success()
             && !matches!(&outcome, Err(error) if error.kind() == ErrorKind::Unauthorized)
         {
@@ -438,7 +464,7 @@ impl Session {
         }
         match outcome {
             Ok(()) => {
-                shared.budget.retries().earn();
+                shared.limits.retries().earn();
                 Ok(response)
             }
             Err(error) => Err(Failure {
@@ -535,7 +561,7 @@ type Read<'a> = &'a mut (dyn FnMut(&mut Response) -> Result<()> + Send);
 struct Call {
     operation: &'static str,
     repeat: Idempotency,
-    cost: u32,
+    draws: Draws,
     request: Request,
 }
 
@@ -553,28 +579,4 @@ fn may_have_acted(error: &Error, status: StatusCode) -> bool {
             error.kind(),
             ErrorKind::Unauthorized | ErrorKind::RateLimited
         )
-}
-
-/// The permits of one attempt; the account's own is the last.
-struct Permits(smallvec::SmallVec<[Permit; 2]>);
-
-impl Permits {
-    fn new() -> Self {
-        Self(smallvec::SmallVec::new())
-    }
-
-    fn push(&mut self, permit: Permit) {
-        self.0.push(permit);
-    }
-
-    fn release(self) {
-        self.0.into_iter().for_each(Permit::release);
-    }
-
-    /// Only the account's own limit is the provider's to speak about.
-    fn complete(mut self, report: &Report) {
-        if let Some(own) = self.0.pop() {
-            own.complete(report);
-        }
-    }
 }

@@ -1,5 +1,6 @@
 use connector_core::Result;
 use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::http::limit::Draws;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -45,8 +46,8 @@ impl Endpoint for AppUninstall {
     const NAME: &'static str = "AppUninstall";
     const IDEMPOTENCY: Idempotency = Idempotency::Never;
 
-    fn cost(&self) -> u32 {
-        13
+    fn draws(&self) -> Draws {
+        Draws::cost(13)
     }
 
     fn request(&self) -> Result<Request> {

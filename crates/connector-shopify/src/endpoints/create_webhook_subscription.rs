@@ -1,4 +1,5 @@
 use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::http::limit::Draws;
 use connector_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -117,8 +118,8 @@ impl Endpoint for CreateWebhookSubscription {
         Ok(())
     }
 
-    fn cost(&self) -> u32 {
-        13
+    fn draws(&self) -> Draws {
+        Draws::cost(13)
     }
 
     fn request(&self) -> Result<Request> {

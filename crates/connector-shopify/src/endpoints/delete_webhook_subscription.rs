@@ -1,5 +1,6 @@
 use connector_core::Result;
 use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::http::limit::Draws;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -47,8 +48,8 @@ impl Endpoint for DeleteWebhookSubscription {
     const NAME: &'static str = "DeleteWebhookSubscription";
     const IDEMPOTENCY: Idempotency = Idempotency::Never;
 
-    fn cost(&self) -> u32 {
-        12
+    fn draws(&self) -> Draws {
+        Draws::cost(12)
     }
 
     fn request(&self) -> Result<Request> {

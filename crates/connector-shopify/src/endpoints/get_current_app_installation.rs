@@ -1,5 +1,6 @@
 use connector_core::Result;
 use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::http::limit::Draws;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -35,8 +36,8 @@ impl Endpoint for GetCurrentAppInstallation {
     const NAME: &'static str = "GetCurrentAppInstallation";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
 
-    fn cost(&self) -> u32 {
-        2
+    fn draws(&self) -> Draws {
+        Draws::cost(2)
     }
 
     fn request(&self) -> Result<Request> {

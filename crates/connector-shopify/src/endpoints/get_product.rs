@@ -1,4 +1,5 @@
 use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::http::limit::Draws;
 use connector_core::{ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::json;
@@ -40,8 +41,8 @@ impl Endpoint for GetProduct {
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
     const SCOPES: &'static [&'static str] = &["read_products"];
 
-    fn cost(&self) -> u32 {
-        1
+    fn draws(&self) -> Draws {
+        Draws::cost(1)
     }
 
     fn request(&self) -> Result<Request> {

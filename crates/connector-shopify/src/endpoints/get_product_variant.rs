@@ -1,4 +1,5 @@
 use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::http::limit::Draws;
 use connector_core::{ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::json;
@@ -41,8 +42,8 @@ impl Endpoint for GetProductVariant {
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
     const SCOPES: &'static [&'static str] = &["read_products"];
 
-    fn cost(&self) -> u32 {
-        3
+    fn draws(&self) -> Draws {
+        Draws::cost(3)
     }
 
     fn request(&self) -> Result<Request> {

@@ -1,5 +1,6 @@
 use connector_core::Result;
 use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::http::limit::Draws;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -39,8 +40,8 @@ impl Endpoint for GetShop {
     const NAME: &'static str = "GetShop";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
 
-    fn cost(&self) -> u32 {
-        4
+    fn draws(&self) -> Draws {
+        Draws::cost(4)
     }
 
     fn request(&self) -> Result<Request> {

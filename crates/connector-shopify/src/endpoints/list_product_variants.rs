@@ -2,6 +2,7 @@ use connector_core::Result;
 use connector_core::api::{
     Endpoint, Idempotency, Page, PageCursor, PagedEndpoint, Request, Response,
 };
+use connector_core::http::limit::Draws;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{ConnectionArguments, check_page};
@@ -108,8 +109,8 @@ impl Endpoint for ListProductVariants {
         check_page(Self::NAME, self.0.first)
     }
 
-    fn cost(&self) -> u32 {
-        2 + 3 * self.0.first
+    fn draws(&self) -> Draws {
+        Draws::cost(2 + 3 * self.0.first)
     }
 
     fn request(&self) -> Result<Request> {

@@ -3,6 +3,7 @@ use connector_core::api::{
     Endpoint, Idempotency, Page, PageCursor, PagedEndpoint, Request, Response,
 };
 use connector_core::clock::Timestamp;
+use connector_core::http::limit::Draws;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{ConnectionArguments, check_page};
@@ -110,8 +111,8 @@ impl Endpoint for ListProducts {
         check_page(Self::NAME, self.0.first)
     }
 
-    fn cost(&self) -> u32 {
-        2 + self.0.first
+    fn draws(&self) -> Draws {
+        Draws::cost(2 + self.0.first)
     }
 
     fn request(&self) -> Result<Request> {

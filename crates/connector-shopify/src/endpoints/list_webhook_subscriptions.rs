@@ -2,6 +2,7 @@ use connector_core::Result;
 use connector_core::api::{
     Endpoint, Idempotency, Page, PageCursor, PagedEndpoint, Request, Response,
 };
+use connector_core::http::limit::Draws;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{PAGE, check_page};
@@ -73,8 +74,8 @@ impl Endpoint for ListWebhookSubscriptions {
         check_page(Self::NAME, self.first)
     }
 
-    fn cost(&self) -> u32 {
-        2 + self.first
+    fn draws(&self) -> Draws {
+        Draws::cost(2 + self.first)
     }
 
     fn request(&self) -> Result<Request> {
