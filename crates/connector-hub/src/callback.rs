@@ -24,7 +24,7 @@ use crate::connect::{ClaimEnd, Claimed, Connected, Origin, Setback, failed, outl
 use crate::flow::{Answer, Binding, CALLBACK, Flow, Purpose, Reason, row_of};
 use crate::hub::{Hub, Inner};
 use crate::token::renewal;
-use crate::vault::FlowPlace;
+use crate::sealing::FlowPlace;
 
 /// How long a second load of the page waits for the first.
 const SECOND_LOAD: Duration = Duration::from_secs(15);
@@ -443,7 +443,7 @@ impl Inner {
         };
         let granted = match &stored.current {
             Some(current) => {
-                let home = crate::vault::Home::of(&stored);
+                let home = crate::sealing::Home::of(&stored);
                 self.open_stored(&home, current).await?.scopes().to_vec()
             }
             None => Vec::new(),

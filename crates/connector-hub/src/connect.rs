@@ -21,7 +21,7 @@ pub(crate) use self::claim::{ClaimEnd, Claimed};
 use self::place::Passage;
 use crate::flow::{Answer, Purpose, Reason, row_of};
 use crate::hub::Inner;
-use crate::vault::FlowPlace;
+use crate::sealing::FlowPlace;
 
 /// The pauses between the tries to identify an account.
 const IDENTIFY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];

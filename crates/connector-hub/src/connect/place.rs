@@ -25,7 +25,7 @@ use crate::hub::Inner;
 use crate::token::Arrival;
 use crate::token::renewal;
 use crate::token::windows::Windows;
-use crate::vault::Home;
+use crate::sealing::Home;
 
 /// How often a grant is put again because the connection had moved.
 const MOVES: u8 = 5;
