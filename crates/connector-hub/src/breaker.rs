@@ -284,7 +284,10 @@ impl Breakers {
             tracing::info!(connector, "the app is accepted again");
         }
         if breaker.brake.take().is_some() {
-            tracing::info!(connector, "grants are accepted again; dead ones are marked again");
+            tracing::info!(
+                connector,
+                "grants are accepted again; dead ones are marked again"
+            );
         }
         breaker.wave = Wave::default();
         breaker.refused.clear();
@@ -312,8 +315,8 @@ impl Breakers {
             return false;
         }
         let tenants: BTreeSet<&TenantId> = breaker.refused.keys().map(|key| &key.tenant).collect();
-        let agree = breaker.refused.len() >= AGREE
-            && tenants.len() >= breaker.tenants_needed(registration);
+        let agree =
+            breaker.refused.len() >= AGREE && tenants.len() >= breaker.tenants_needed(registration);
         if certain || agree {
             tracing::error!(
                 connector = registration.provider.as_str(),
@@ -583,7 +586,10 @@ mod tests {
             clock.advance(FIRST_PAUSE);
             for key in &everybody {
                 if breakers.admit(&app, key, &clock) == Admission::Admitted {
-                    assert_ne!(key.tenant, last.tenant, "a probe of the tenant refused last");
+                    assert_ne!(
+                        key.tenant, last.tenant,
+                        "a probe of the tenant refused last"
+                    );
                     breakers.refused(&app, key, false, &clock);
                     last = key.clone();
                     probed.insert(key.tenant.clone());

@@ -23,8 +23,8 @@ use crate::authorize::KEEP_FOR;
 use crate::connect::{ClaimEnd, Claimed, Connected, Origin, Setback, failed, outliving};
 use crate::flow::{Answer, Binding, CALLBACK, Flow, Purpose, Reason, row_of};
 use crate::hub::{Hub, Inner};
-use crate::token::renewal;
 use crate::sealing::FlowPlace;
+use crate::token::renewal;
 
 /// How long a second load of the page waits for the first.
 const SECOND_LOAD: Duration = Duration::from_secs(15);

@@ -8,8 +8,8 @@ use connector_core::store::{
     Effects, End, EndOutcome, EndRequest, NewRevocation, Stored, WorkKind,
 };
 use connector_core::{
-    ConnectionKey, Credential, CredentialKind, Error, ErrorKind, Event,
-    GrantNumber, RequestContext, Result, Retry,
+    ConnectionKey, Credential, CredentialKind, Error, ErrorKind, Event, GrantNumber,
+    RequestContext, Result, Retry,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;

@@ -6,8 +6,8 @@ use connector_core::http::Sent;
 use connector_core::oauth::{CallbackProblem, CodeVerifier, ExchangeClass, ExchangeError};
 use connector_core::store::{ClaimId, StateKey};
 use connector_core::{
-    Actor, AppKey, AuditEntry, ConnectionId, ConnectionKey, CorrelationId, Credential,
-    Error, ErrorKind, Event, GrantNumber, ProviderId, RequestContext, Result, Retry, TenantId,
+    Actor, AppKey, AuditEntry, ConnectionId, ConnectionKey, CorrelationId, Credential, Error,
+    ErrorKind, Event, GrantNumber, ProviderId, RequestContext, Result, Retry, TenantId,
 };
 use ring::digest::{SHA256, digest};
 use secrecy::{ExposeSecret, SecretString};

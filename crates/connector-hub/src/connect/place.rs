@@ -22,10 +22,10 @@ use super::claim::{ClaimEnd, Claimed, busy};
 use super::{Connected, Origin, PATIENCE, Setback};
 use crate::flow::{Purpose, Reason};
 use crate::hub::Inner;
+use crate::sealing::Home;
 use crate::token::Arrival;
 use crate::token::renewal;
 use crate::token::windows::Windows;
-use crate::sealing::Home;
 
 /// How often a grant is put again because the connection had moved.
 const MOVES: u8 = 5;

@@ -186,8 +186,8 @@ impl Inner {
                 }
                 Some(RefreshOutcome::NoToken(no)) => {
                     last = no;
-                    let settled = no.retry_after.is_none()
-                        || no.reason == NoTokenReason::StoreUnavailable;
+                    let settled =
+                        no.retry_after.is_none() || no.reason == NoTokenReason::StoreUnavailable;
                     if !joined || settled {
                         break;
                     }

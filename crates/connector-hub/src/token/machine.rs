@@ -787,7 +787,10 @@ impl Machine {
             return self.load(Next::Claim);
         };
         let numbers = |row: &Stored| (row.connection.grant, row.connection.generation);
-        let next = match row.filter(|row| is_live(row)).map(|row| (row, numbers(row))) {
+        let next = match row
+            .filter(|row| is_live(row))
+            .map(|row| (row, numbers(row)))
+        {
             Some((row, (grant, generation))) if generation <= hand.base || grant < hand.grant => {
                 let mark = Mark {
                     grant: hand.grant,

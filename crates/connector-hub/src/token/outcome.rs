@@ -9,7 +9,7 @@ const LATER: Duration = Duration::from_secs(60);
 
 /// The end of a refresh, as every waiter sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RefreshOutcome {
+pub(crate) enum RefreshOutcome {
     /// The cache holds the newest token.
     Current,
     /// There is no newer token.

@@ -57,7 +57,8 @@ impl Shared {
                 connection = %key.id,
                 "the credential leads to another account than its connection; its tokens are withheld"
             );
-            self.note(key, ReauthorizationReason::AccountMismatch).await?;
+            self.note(key, ReauthorizationReason::AccountMismatch)
+                .await?;
             inner.cache.forget(key);
             return Ok(again);
         }

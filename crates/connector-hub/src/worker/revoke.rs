@@ -14,8 +14,8 @@ use super::slots::slot_host;
 use super::{Next, Shared, lock};
 use crate::audit;
 use crate::hub::Inner;
-use crate::token::windows::spread;
 use crate::sealing::Home;
+use crate::token::windows::spread;
 
 /// The deadline of one request.
 const DEADLINE: Duration = Duration::from_secs(20);

@@ -166,7 +166,11 @@ mod tests {
                     }
                 }
             }
-            assert_eq!(running.len(), 8 * hosts.max(1), "{room} {providers} {hosts}");
+            assert_eq!(
+                running.len(),
+                8 * hosts.max(1),
+                "{room} {providers} {hosts}"
+            );
             let jobs = running.len() + waiting.len();
             assert_eq!(jobs, most, "{room} {providers} {hosts}");
             let other = slots.take(&B, None).now_or_never();

@@ -205,7 +205,9 @@ impl Driver<'_> {
 fn is_negative(answer: &TokenAnswer) -> bool {
     let number = answer.field::<f64>("expires_in");
     let text = || answer.field::<String>("expires_in")?.trim().parse().ok();
-    number.or_else(text).is_some_and(|seconds: f64| seconds < 0.0)
+    number
+        .or_else(text)
+        .is_some_and(|seconds: f64| seconds < 0.0)
 }
 
 /// The output of `future`, if it is ready within `limit`.

@@ -134,10 +134,9 @@ impl Flight<'_> {
                 driver.context = context.clone();
                 (Reason::Forced { good }, None)
             }
-            RefreshTrigger::Rejected(generation) => (
-                self.rejection(&driver, *generation),
-                Some(*generation),
-            ),
+            RefreshTrigger::Rejected(generation) => {
+                (self.rejection(&driver, *generation), Some(*generation))
+            }
         };
         let seen = seen
             .or_else(|| known.filter(|_| behind))
