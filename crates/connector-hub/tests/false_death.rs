@@ -518,7 +518,11 @@ async fn a_refusal_that_nobody_understands_ends_in_a_state_that_a_person_sees() 
                 Status::Degraded(DegradedReason::RefreshRefused)
             );
             // A day later it is tried once more, and so are callers in vain before.
-            let error = world.drive(world.hub.access_token(&key)).await.unwrap_err();
+            let error = world
+                .drive(world.hub.access_token(&key))
+                .await
+                .err()
+                .unwrap();
             assert_eq!(error.kind(), ErrorKind::Rejected);
             for _ in 0..24 {
                 world.clock.advance(HOUR.saturating_sub(MINUTE));
@@ -564,7 +568,11 @@ async fn a_provider_that_returns_another_account_is_noticed_and_withheld() {
                 .provider
                 .script(|_| Reply::With(|it| drop(it.insert("account".into(), "beta".into()))));
             world.clock.advance(HOUR);
-            let error = world.drive(world.hub.access_token(&key)).await.unwrap_err();
+            let error = world
+                .drive(world.hub.access_token(&key))
+                .await
+                .err()
+                .unwrap();
             assert_eq!(error.kind(), ErrorKind::NeedsReauthorization, "{error}");
             let reason = ReauthorizationReason::AccountMismatch;
             assert_eq!(

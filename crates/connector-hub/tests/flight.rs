@@ -435,7 +435,7 @@ async fn a_refresh_that_brings_nothing_usable_is_one_request_and_a_pause() {
             let answers = world.drive(futures_util::future::join_all(callers)).await;
             let mut told = 0;
             for answer in answers {
-                let error = answer.unwrap_err();
+                let error = answer.err().unwrap();
                 assert_eq!(
                     error.kind(),
                     ErrorKind::UnexpectedAnswer,
@@ -446,7 +446,11 @@ async fn a_refresh_that_brings_nothing_usable_is_one_request_and_a_pause() {
             }
             // Everybody who comes within the pause is told the same.
             for _ in 0..50 {
-                let error = world.drive(world.hub.access_token(&key)).await.unwrap_err();
+                let error = world
+                    .drive(world.hub.access_token(&key))
+                    .await
+                    .err()
+                    .unwrap();
                 assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer);
             }
             let calls = world.provider.token_calls();

@@ -688,7 +688,7 @@ fn callers_with_a_good_token_do_not_wait_and_others_wait_twenty_seconds() {
         }
     );
     let flight = flight.then(Input::TimerFired);
-    assert_eq!(flight.outcome(), later(NoTokenReason::Unresolved, 30));
+    assert_eq!(flight.outcome(), later(NoTokenReason::Held, 30));
 }
 
 #[test]

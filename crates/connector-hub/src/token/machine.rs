@@ -901,6 +901,10 @@ impl Machine {
         match waiting.then {
             Next::Sibling(rest) => self.load(Next::Sibling(rest)),
             Next::Bury => self.again(),
+            // Nothing is known to be sent: somebody else holds the claim.
+            Next::Claim if !self.lost && !waiting.rest.is_zero() => {
+                self.finish(later(NoTokenReason::Held, waiting.rest))
+            }
             _ if !waiting.rest.is_zero() => {
                 self.finish(later(NoTokenReason::Unresolved, waiting.rest))
             }

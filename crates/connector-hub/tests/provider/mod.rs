@@ -283,7 +283,11 @@ impl Provider {
         }
         let refresh_token = match field(body, "refresh_token") {
             // What is minted is asked for by its account.
-            it if it.is_empty() => self.refresh_token(&field(body, "account"), 0),
+            it if it.is_empty() => {
+                let account = field(body, "account");
+                let newest = self.state().grants[&account].newest;
+                self.refresh_token(&account, newest)
+            }
             it => it,
         };
         let account = refresh_token.split('.').nth(1).unwrap_or("").to_owned();

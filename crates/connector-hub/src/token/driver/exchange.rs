@@ -106,23 +106,29 @@ impl Driver<'_> {
                 sent: Sent::Answered,
             };
         };
-        let renewed = renewal::next(
+        let now = self.inner.clock.now();
+        let mut renewed = renewal::next(
             self.connector.description(),
             app,
             before,
             left.map(TimeLeft::remaining),
             answer,
-            self.inner.clock.now(),
+            now,
         );
         let account = &self.stored.connection.account.key;
         let named = self.connector.refreshed_account(answer);
         self.mismatch = named.is_some_and(|named| named != *account);
-        let exchanged = Exchanged::Pair {
-            rotated: renewed.rotated,
-            access: self.access(before, answer, &renewed, elapsed),
-        };
+        let (rotated, access) = (
+            renewed.rotated,
+            self.access(before, answer, &renewed, elapsed),
+        );
+        if matches!(access, NewAccess::Unusable { .. }) {
+            // Nobody may be handed this token: it counts as expired from the start.
+            renewed.expiries.access = Some(Duration::ZERO);
+            renewed.credential = renewed.credential.with_expiry(now);
+        }
         self.pair = Some(renewed);
-        exchanged
+        Exchanged::Pair { rotated, access }
     }
 
     fn access(
