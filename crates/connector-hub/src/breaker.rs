@@ -476,6 +476,7 @@ impl Breakers {
 }
 
 #[cfg(test)]
+#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
 mod tests {
     use connector_core::clock::{ManualClock, Timestamp};
 
@@ -581,7 +582,7 @@ mod tests {
             .flat_map(|tenant| [of(tenant, 1), of(tenant, 2)])
             .collect();
         let (mut last, mut probed) = (of("c", 1), BTreeSet::new());
-        let mut probes = 0;
+        let mut count = 0;
         for _ in 0..120 {
             clock.advance(FIRST_PAUSE);
             for key in &everybody {
@@ -593,12 +594,12 @@ mod tests {
                     breakers.refused(&app, key, false, &clock);
                     last = key.clone();
                     probed.insert(key.tenant.clone());
-                    probes += 1;
+                    count += 1;
                 }
             }
         }
-        println!("{probes} probes of {} tenants", probed.len());
-        assert!(probes > 10 && probed.len() >= 2);
+        println!("{count} probes of {} tenants", probed.len());
+        assert!(count > 10 && probed.len() >= 2);
         // A connection without company is probed all the same.
         let (breakers, alone) = (Breakers::new(), of("a", 1));
         let app = shared(&breakers, 1, 1);

@@ -441,9 +441,12 @@ async fn another_tenants_refresh_is_served_in_time_whatever_one_tenant_does() {
 async fn fairness(world: &World, store: impl Store + Clone, own_apps: bool, name: &str) {
     const LOUD: usize = 40;
     const CALM: usize = 12;
-    let hub = world.hub_with(store.clone(), |builder| match own_apps {
-        true => builder.apps(OwnApps),
-        false => builder,
+    let hub = world.hub_with(store.clone(), |builder| {
+        if own_apps {
+            builder.apps(OwnApps)
+        } else {
+            builder
+        }
     });
     for number in 0..LOUD {
         let account = format!("loud{number}");

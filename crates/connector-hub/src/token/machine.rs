@@ -240,7 +240,7 @@ impl Machine {
             }
             (State::Committing(what), Input::Committed(outcome)) => {
                 self.repeats = 0;
-                self.committed(what, outcome)
+                self.committed(what, &outcome)
             }
             (State::Failing(what), Input::Recorded(outcome)) => {
                 self.repeats = 0;
@@ -747,10 +747,10 @@ impl Machine {
     fn committed(
         &mut self,
         what: Commitment,
-        outcome: CommitOutcome,
+        outcome: &CommitOutcome,
     ) -> Result<Vec<Action>, Unexpected> {
         let ticket = self.ticket.ok_or(Unexpected)?;
-        if outcome == CommitOutcome::Stored {
+        if *outcome == CommitOutcome::Stored {
             self.hand = None;
         }
         Ok(match (what, outcome) {

@@ -136,6 +136,7 @@ impl Drop for Job<'_> {
 }
 
 #[cfg(test)]
+#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
 mod tests {
     use futures_util::FutureExt;
 

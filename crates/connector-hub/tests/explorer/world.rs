@@ -840,7 +840,7 @@ impl Setting {
         else {
             unreachable!("a commit was asked for");
         };
-        if let Some(memo) = world.flight(node).memo {
+        if let Some(memo) = world.flight(node).memo.clone() {
             return memo;
         }
         let hand = world.flight(node).hand;
@@ -879,7 +879,7 @@ impl Setting {
             }
         };
         let flight = world.flight_mut(node);
-        flight.memo = Some(outcome);
+        flight.memo = Some(outcome.clone());
         if takes_pending.is_none() && outcome != CommitOutcome::Ended {
             flight.safe = true;
         }

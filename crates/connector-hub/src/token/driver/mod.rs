@@ -301,15 +301,11 @@ impl<'a> Driver<'a> {
 
     /// Hands out what a flight brought, and returns what its callers get to know.
     async fn conclude(&mut self, outcome: Outcome) -> RefreshOutcome {
+        let unverified = self.mismatch || self.connector.identifies_after_refresh();
         match outcome {
-            Outcome::Fresh { .. } if self.connector.identifies_after_refresh() || self.mismatch => {
-                self.reloaded().await
-            }
-            Outcome::Fresh { .. } | Outcome::ServeUndurable
-                if self.mismatch || self.connector.identifies_after_refresh() =>
-            {
-                store_unavailable().into()
-            }
+            Outcome::Fresh { .. } if unverified => self.reloaded().await,
+            // Its account cannot be identified before it is durable.
+            Outcome::ServeUndurable if unverified => store_unavailable().into(),
             Outcome::Fresh { generation, .. } => {
                 self.hand_out(generation);
                 RefreshOutcome::Current
