@@ -1160,3 +1160,29 @@ fn a_grant_that_is_withheld_from_marking_backs_off() {
     let flight = flight.then(Input::Recorded(FailOutcome::Applied));
     assert_eq!(flight.outcome(), later(NoTokenReason::Withheld, 60));
 }
+
+#[test]
+fn no_failure_makes_the_tokens_of_another_account_usable() {
+    let found = with(5, |it| {
+        let reason = ReauthorizationReason::AccountMismatch;
+        it.status = Status::NeedsReauthorization(reason);
+        it.failures = ATTEMPTS;
+    });
+    let failures = [
+        failed(BUSY, Sent::No),
+        failed(BUSY, Sent::Answered),
+        failed(BUSY, Sent::Maybe),
+        failed(Fault::Malformed, Sent::Answered),
+        failed(Fault::Withheld, Sent::Answered),
+        brought(false, NewAccess::Same),
+    ];
+    for failure in failures {
+        let flight = Flight::new(SHOP, Reason::Forced { good: false })
+            .then(loaded(found.clone()))
+            .then(granted(found.clone(), false))
+            .then(IN_TIME)
+            .then(failure.clone());
+        let left_alone = Verdict::Later { status: None };
+        assert_eq!(flight.failure().1, left_alone, "{failure:?}");
+    }
+}

@@ -155,6 +155,8 @@ pub struct Machine {
     lost: bool,
     /// True if that exchange happened so long ago that the provider's grace is over.
     grace_over: bool,
+    /// True while the tokens are another account's: no failure makes them usable.
+    withheld: bool,
     /// True once the token was sent again after a wait of this flight.
     resent: bool,
     /// True once callers were told about the pair in hand.
@@ -182,6 +184,7 @@ impl Machine {
             failures: 0,
             lost: false,
             grace_over: false,
+            withheld: false,
             resent: false,
             answered: false,
             restoring: false,
@@ -310,6 +313,7 @@ impl Machine {
     /// `unresolved` is the claim that may have been used unheard.
     fn learn(&mut self, row: &Stored, unresolved: Option<&Claim>) {
         self.failures = row.connection.failures;
+        self.withheld = dead(row) == Some(ReauthorizationReason::AccountMismatch);
         self.lost |= is_unresolved(row) || dead(row) == Some(ReauthorizationReason::LostInFlight);
         self.grace_over |= unresolved.is_some_and(|claim| self.outlasted(claim));
         self.class = match self.settings.class {
@@ -647,10 +651,7 @@ impl Machine {
             return actions;
         }
         let outcome = later(NoTokenReason::RefreshRefused, DAILY);
-        let status = Status::Degraded(DegradedReason::RefreshRefused);
-        let verdict = Verdict::Later {
-            status: Some(status),
-        };
+        let verdict = self.degraded(Some(DegradedReason::RefreshRefused));
         actions.extend(self.fail(Failing::Finish(outcome), true, verdict));
         actions
     }
@@ -708,6 +709,11 @@ impl Machine {
         } else {
             reason
         };
+        self.degraded(reason)
+    }
+
+    fn degraded(&self, reason: Option<DegradedReason>) -> Verdict {
+        let reason = reason.filter(|_| !self.withheld);
         Verdict::Later {
             status: reason.map(Status::Degraded),
         }
