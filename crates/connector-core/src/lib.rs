@@ -46,7 +46,7 @@ pub use self::connection::{
     Check, Connection, ConnectionId, ConnectionKey, DegradedReason, Fence, Generation, GrantNumber,
     ReauthorizationReason, Status, TimeLeft, Version,
 };
-pub use self::connector::{Connector, Context, GenericConnector};
+pub use self::connector::{Connector, Context, GenericConnector, Renewal};
 pub use self::context::{Actor, CorrelationId, RequestContext};
 pub use self::credential::{Credential, CredentialKind};
 pub use self::description::Description;

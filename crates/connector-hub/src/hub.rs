@@ -12,8 +12,8 @@ use connector_core::http::HttpTransport;
 use connector_core::http::limit::Limits;
 use connector_core::store::{Cursor, Filter, Slice, Store};
 use connector_core::{
-    App, AppKey, AppSource, Connection, ConnectionId, ConnectionKey, Connector, Error, ErrorKind,
-    ProviderId, Random, Result, SystemRandom, TenantId,
+    App, AppKey, AppSource, Connection, ConnectionId, ConnectionKey, Connector, Description, Error,
+    ErrorKind, ProviderId, Random, Result, SystemRandom, TenantId,
 };
 use tokio::sync::Notify;
 
@@ -139,6 +139,11 @@ impl Inner {
         std::iter::once(provider).chain(others.map(|(id, _)| id))
     }
 
+    /// The number of providers that the hub has connectors for.
+    pub(crate) fn providers(&self) -> usize {
+        self.connectors.len()
+    }
+
     /// Refuses new work once a shutdown has begun.
     pub(crate) fn accepting(&self, operation: &'static str) -> Result<()> {
         if self.flights.is_closed() {
@@ -218,6 +223,18 @@ impl Tenant<'_> {
             .store
             .list(&Filter::tenant(self.tenant.clone()), after, n)
             .await
+    }
+}
+
+/// A grace that is too short for a safe resend helps nobody; the operator should know.
+fn report_short_grace(description: &Description) {
+    if crate::token::effective_class(description.rotation) != description.rotation {
+        tracing::warn!(
+            operation = "hub.build",
+            connector = description.provider.as_str(),
+            "the described grace of used refresh tokens is too short to send a lost request again \
+             safely; the provider is treated as strict"
+        );
     }
 }
 
@@ -339,6 +356,7 @@ impl HubBuilder {
         let mut connectors = BTreeMap::new();
         for connector in self.connectors {
             connector.description().validate()?;
+            report_short_grace(connector.description());
             connectors.insert(connector.description().provider.clone(), connector);
         }
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
