@@ -10,8 +10,8 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::http::Origin;
 use crate::http::limit::RateModel;
+use crate::http::{HostRule, Origin};
 use crate::oauth::RotationClass;
 use crate::provider::ProviderId;
 use crate::webhook::WebhookScheme;
@@ -87,6 +87,10 @@ pub struct Description {
     /// answers ask for is obeyed.
     #[serde(default)]
     pub rate: Option<RateModel>,
+    /// The hosts that links in responses may lead to: downloads, uploads, exports. They are fetched
+    /// without credential.
+    #[serde(default)]
+    pub links: Vec<HostRule>,
     /// How it signs webhooks.
     #[serde(default)]
     pub webhook: Option<WebhookScheme>,
@@ -113,6 +117,7 @@ impl Description {
             error_codes: ErrorCodes::default(),
             authentication: CallAuthentication::default(),
             rate: None,
+            links: Vec::new(),
             webhook: None,
         }
     }

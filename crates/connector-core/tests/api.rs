@@ -169,6 +169,10 @@ impl World {
     }
 }
 
+connector_core::provider_client! {
+    struct AcmeClient for ProviderId::from_static("acme");
+}
+
 #[derive(Debug, Deserialize, PartialEq)]
 struct Thing {
     id: u64,
@@ -179,6 +183,7 @@ macro_rules! operation {
         struct $name;
 
         impl Endpoint for $name {
+            type Client = AcmeClient;
             type Output = Thing;
             const NAME: &'static str = stringify!($name);
             const IDEMPOTENCY: Idempotency = $repeat;
@@ -194,7 +199,7 @@ macro_rules! operation {
                     .header(HeaderName::from_static("idempotency-key"), key))
             }
 
-            fn decode(response: &mut Response) -> Result<Thing> {
+            fn decode(&self, response: &mut Response) -> Result<Thing> {
                 response.report(Report::new().with_actual(1.0));
                 if response.body().starts_with(b"busy") {
                     return Err(response.error(ErrorKind::RateLimited, "wait"));
@@ -607,6 +612,7 @@ struct Things {
 }
 
 impl Endpoint for ListThings {
+    type Client = AcmeClient;
     type Output = Page<u64>;
     const NAME: &'static str = "ListThings";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
@@ -630,7 +636,7 @@ impl Endpoint for ListThings {
         })
     }
 
-    fn decode(response: &mut Response) -> Result<Page<u64>> {
+    fn decode(&self, response: &mut Response) -> Result<Page<u64>> {
         let things: Things = response.json()?;
         Ok(Page::new(things.items, things.next))
     }

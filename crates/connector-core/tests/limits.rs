@@ -489,7 +489,12 @@ struct List {
     actual: u32,
 }
 
+connector_core::provider_client! {
+    struct AcmeClient for ProviderId::from_static("acme");
+}
+
 impl Endpoint for List {
+    type Client = AcmeClient;
     type Output = ();
     const NAME: &'static str = "List";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
@@ -502,7 +507,7 @@ impl Endpoint for List {
         query(self.requested, self.actual)
     }
 
-    fn decode(response: &mut Response) -> Result<()> {
+    fn decode(&self, response: &mut Response) -> Result<()> {
         decode(response)
     }
 }
@@ -511,6 +516,7 @@ impl Endpoint for List {
 struct Change;
 
 impl Endpoint for Change {
+    type Client = AcmeClient;
     type Output = ();
     const NAME: &'static str = "Change";
     const IDEMPOTENCY: Idempotency = Idempotency::Never;
@@ -519,7 +525,7 @@ impl Endpoint for Change {
         query(40, 30)
     }
 
-    fn decode(response: &mut Response) -> Result<()> {
+    fn decode(&self, response: &mut Response) -> Result<()> {
         decode(response)
     }
 }

@@ -40,6 +40,7 @@ impl Hub {
         )
         .clock(Arc::clone(&self.inner.clock))
         .random(Arc::clone(&self.inner.random))
+        .retry_policy(self.inner.retry_policy.clone())
         .budget(self.inner.limits.budget(&limit, rate))
         .build())
     }

@@ -85,6 +85,7 @@ impl HttpTransport for Network {
 struct ReadThing;
 
 impl Endpoint for ReadThing {
+    type Client = AcmeClient;
     type Output = ();
     const NAME: &'static str = "ReadThing";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
@@ -93,32 +94,18 @@ impl Endpoint for ReadThing {
         Request::get(["things"])
     }
 
-    fn decode(_: &mut Response) -> Result<()> {
+    fn decode(&self, _: &mut Response) -> Result<()> {
         Ok(())
     }
 }
 
-macro_rules! client {
-    ($name:ident, $provider:expr) => {
-        #[derive(Clone)]
-        struct $name(Session);
-
-        impl ProviderClient for $name {
-            const PROVIDER: ProviderId = $provider;
-
-            fn new(session: Session) -> Self {
-                Self(session)
-            }
-
-            fn session(&self) -> &Session {
-                &self.0
-            }
-        }
-    };
+connector_core::provider_client! {
+    struct AcmeClient for ACME;
 }
 
-client!(AcmeClient, ACME);
-client!(OtherClient, ProviderId::from_static("other"));
+connector_core::provider_client! {
+    struct OtherClient for ProviderId::from_static("other");
+}
 
 struct World {
     hub: Hub,

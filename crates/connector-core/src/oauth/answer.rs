@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{HeaderMap, RETRY_AFTER};
+use http::header::HeaderMap;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::clock::Timestamp;
 use crate::description::{Description, ErrorCodes};
 use crate::error::{Error, ErrorKind, Retry};
-use crate::http::{Sent, TransportError, TransportErrorKind};
+use crate::http::{Sent, TransportError, TransportErrorKind, retry_after};
 
 /// A successful answer of a token endpoint.
 ///
@@ -316,7 +316,7 @@ pub fn read_token_answer(
     response: &http::Response<Bytes>,
 ) -> Result<TokenAnswer, ExchangeError> {
     let status = response.status();
-    let after = retry_after(response.headers(), now);
+    let after = retry_after(status, response.headers(), response.body(), now);
     let object = match serde_json::from_slice::<Value>(response.body()) {
         Ok(Value::Object(object)) => Some(object),
         // The parser's own error may quote the body, so it is dropped.
@@ -328,7 +328,8 @@ pub fn read_token_answer(
         .and_then(Value::as_str);
     let fail = |class, sent, kind, message| {
         let mut error = Error::new(kind, operation, message)
-            .with_provider(description.provider.as_str().to_owned());
+            .with_provider(description.provider.as_str().to_owned())
+            .with_status(status);
         if let Some(id) = request_id(response.headers()) {
             error = error.with_request_id(id);
         }
@@ -355,13 +356,11 @@ pub fn read_token_answer(
     }
     if let Some(code) = code.filter(|code| !code.is_empty()) {
         let refused = refused_by_code(description, operation, code, after);
-        return Err(match request_id(response.headers()) {
-            Some(id) => ExchangeError {
-                source: refused.source.with_request_id(id),
-                ..refused
-            },
-            None => refused,
-        });
+        let mut source = refused.source.with_status(status);
+        if let Some(id) = request_id(response.headers()) {
+            source = source.with_request_id(id);
+        }
+        return Err(ExchangeError { source, ..refused });
     }
     if status.is_success() {
         return match object.and_then(|it| TokenAnswer::read(it, description.scopes.separator)) {
@@ -451,7 +450,8 @@ pub fn refused_by_code(
         )
     };
     let error = Error::new(kind, operation, message)
-        .with_provider(description.provider.as_str().to_owned());
+        .with_provider(description.provider.as_str().to_owned())
+        .with_code(code);
     let error = match after {
         Some(after) if matches!(class, ExchangeClass::Transient { .. }) => {
             error.with_retry(Retry::After(after))
@@ -467,21 +467,6 @@ fn shown_code(code: &str) -> String {
         .filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\'))
         .take(64)
         .collect()
-}
-
-/// `Retry-After` (RFC 9110 section 10.2.3) as seconds or as a date; nothing if it is not readable.
-pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    const LONGEST: Duration = Duration::from_secs(24 * 3600);
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = if let Ok(seconds) = text.parse::<u64>() {
-        Duration::from_secs(seconds)
-    } else {
-        let date = httpdate::parse_http_date(text).ok()?;
-        let since_1970 = date.duration_since(std::time::UNIX_EPOCH).ok()?;
-        let date = Timestamp::from_unix_seconds(i64::try_from(since_1970.as_secs()).ok()?);
-        date.since(now)
-    };
-    Some(wait.min(LONGEST))
 }
 
 /// The provider's id of a request, under the names that are usual for it.

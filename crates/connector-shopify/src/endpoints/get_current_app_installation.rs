@@ -3,6 +3,7 @@ use connector_core::api::{Endpoint, Idempotency, Request, Response};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::ShopifyClient;
 use crate::graphql;
 use crate::models::AppInstallation;
 
@@ -31,6 +32,7 @@ struct Data {
 }
 
 impl Endpoint for GetCurrentAppInstallation {
+    type Client = ShopifyClient;
     type Output = AppInstallation;
     const NAME: &'static str = "GetCurrentAppInstallation";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
@@ -43,7 +45,7 @@ impl Endpoint for GetCurrentAppInstallation {
         graphql::request(Self::DOCUMENT, json!({}))
     }
 
-    fn decode(response: &mut Response) -> Result<AppInstallation> {
+    fn decode(&self, response: &mut Response) -> Result<AppInstallation> {
         graphql::data::<Data>(response).map(|(data, _)| data.current_app_installation)
     }
 }

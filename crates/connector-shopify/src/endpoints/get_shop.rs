@@ -3,6 +3,7 @@ use connector_core::api::{Endpoint, Idempotency, Request, Response};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::ShopifyClient;
 use crate::graphql;
 use crate::models::Shop;
 
@@ -35,6 +36,7 @@ struct Data {
 }
 
 impl Endpoint for GetShop {
+    type Client = ShopifyClient;
     type Output = Shop;
     const NAME: &'static str = "GetShop";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
@@ -47,7 +49,7 @@ impl Endpoint for GetShop {
         graphql::request(Self::DOCUMENT, json!({}))
     }
 
-    fn decode(response: &mut Response) -> Result<Shop> {
+    fn decode(&self, response: &mut Response) -> Result<Shop> {
         graphql::data::<Data>(response).map(|(data, _)| data.shop)
     }
 }

@@ -5,6 +5,7 @@ use connector_core::api::{
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{ConnectionArguments, check_page};
+use crate::ShopifyClient;
 use crate::graphql::{self, Connection};
 use crate::models::{ProductId, ProductVariant};
 
@@ -99,10 +100,11 @@ struct Data {
 }
 
 impl Endpoint for ListProductVariants {
+    type Client = ShopifyClient;
     type Output = Page<ProductVariant>;
     const NAME: &'static str = "ListProductVariants";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
-    const SCOPES: &'static [&'static str] = &["read_products"];
+    const SCOPES: &'static [&'static str] = &["read_products write_products"];
 
     fn validate(&self) -> Result<()> {
         check_page(Self::NAME, self.0.first)
@@ -116,7 +118,7 @@ impl Endpoint for ListProductVariants {
         graphql::request(Self::DOCUMENT, &self.0)
     }
 
-    fn decode(response: &mut Response) -> Result<Page<ProductVariant>> {
+    fn decode(&self, response: &mut Response) -> Result<Page<ProductVariant>> {
         let (data, _) = graphql::data::<Data>(response)?;
         data.product_variants.into_page(response)
     }

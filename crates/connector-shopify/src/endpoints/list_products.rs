@@ -6,6 +6,7 @@ use connector_core::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{ConnectionArguments, check_page};
+use crate::ShopifyClient;
 use crate::graphql::{self, Connection};
 use crate::models::Product;
 
@@ -101,10 +102,11 @@ struct Data {
 }
 
 impl Endpoint for ListProducts {
+    type Client = ShopifyClient;
     type Output = Page<Product>;
     const NAME: &'static str = "ListProducts";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
-    const SCOPES: &'static [&'static str] = &["read_products"];
+    const SCOPES: &'static [&'static str] = &["read_products write_products"];
 
     fn validate(&self) -> Result<()> {
         check_page(Self::NAME, self.0.first)
@@ -118,7 +120,7 @@ impl Endpoint for ListProducts {
         graphql::request(Self::DOCUMENT, &self.0)
     }
 
-    fn decode(response: &mut Response) -> Result<Page<Product>> {
+    fn decode(&self, response: &mut Response) -> Result<Page<Product>> {
         let (data, _) = graphql::data::<Data>(response)?;
         data.products.into_page(response)
     }

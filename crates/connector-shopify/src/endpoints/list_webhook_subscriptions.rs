@@ -5,6 +5,7 @@ use connector_core::api::{
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{PAGE, check_page};
+use crate::ShopifyClient;
 use crate::graphql::{self, Connection};
 use crate::models::WebhookSubscription;
 
@@ -65,6 +66,7 @@ struct Data {
 }
 
 impl Endpoint for ListWebhookSubscriptions {
+    type Client = ShopifyClient;
     type Output = Page<WebhookSubscription>;
     const NAME: &'static str = "ListWebhookSubscriptions";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
@@ -81,7 +83,7 @@ impl Endpoint for ListWebhookSubscriptions {
         graphql::request(Self::DOCUMENT, self)
     }
 
-    fn decode(response: &mut Response) -> Result<Page<WebhookSubscription>> {
+    fn decode(&self, response: &mut Response) -> Result<Page<WebhookSubscription>> {
         let (data, _) = graphql::data::<Data>(response)?;
         data.webhook_subscriptions.into_page(response)
     }
