@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::api::{Endpoint, Idempotency, ProviderClient, Request, Response, Session};
+use connector_core::api::{Endpoint, Idempotency, ProviderClient, Request, Response};
 use connector_core::cipher::Keyring;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::description::{EndpointTemplate, IdentityEndpoint, TokenEndpoint};
