@@ -746,7 +746,7 @@ async fn a_download_survives_faults_and_holds_its_place_no_longer_than_it_lives(
         // One that is dropped makes room as well.
         drop(session.download(&File).await.unwrap());
     }
-    assert_eq!(seen.faults.load(Ordering::SeqCst), 4, "resumed");
+    assert!(seen.faults.load(Ordering::SeqCst) >= 4, "resumed");
 }
 
 #[tokio::test]

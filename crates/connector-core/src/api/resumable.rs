@@ -235,6 +235,7 @@ impl<P: UploadProtocol> ResumableUpload<P> {
                 self.ask().await
             } else {
                 if offset >= window.end() && !window.is_last {
+                    window.bytes = Bytes::new();
                     window = self.load(offset).await?;
                 }
                 self.put(&window, offset).await

@@ -135,6 +135,8 @@ impl UploadBody {
     ///
     /// A reader gives them in order: `at` is then where the last call ended.
     pub(super) async fn chunk(&mut self, at: u64, longest: usize) -> Result<Bytes, BodyError> {
+        let left = self.length.map(|length| length.saturating_sub(at));
+        let expected = left.map_or(PIECE, |left| usize::try_from(left).unwrap_or(longest));
         match &mut self.source {
             Source::Bytes(bytes) => {
                 let start = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
@@ -145,9 +147,9 @@ impl UploadBody {
                 let mut file = File::open(path).await.map_err(|_| BodyError::Source)?;
                 let sought = file.seek(SeekFrom::Start(at)).await;
                 sought.map_err(|_| BodyError::Source)?;
-                fill(Pin::new(&mut file), longest).await
+                fill(Pin::new(&mut file), longest, expected).await
             }
-            Source::Reader(Some(reader)) => fill(reader.as_mut(), longest).await,
+            Source::Reader(Some(reader)) => fill(reader.as_mut(), longest, expected).await,
             Source::Reader(None) => Err(BodyError::Source),
         }
     }
@@ -169,8 +171,10 @@ impl fmt::Debug for UploadBody {
 async fn fill(
     mut reader: Pin<&mut (impl AsyncRead + ?Sized)>,
     longest: usize,
+    expected: usize,
 ) -> Result<Bytes, BodyError> {
-    let mut chunk = BytesMut::with_capacity(longest.min(PIECE));
+    // What is expected is allocated at once: growing would need it twice.
+    let mut chunk = BytesMut::with_capacity(longest.min(expected));
     while chunk.len() < longest {
         let mut limited = reader.as_mut().take((longest - chunk.len()) as u64);
         let read = limited.read_buf(&mut chunk).await;

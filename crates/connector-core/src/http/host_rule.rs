@@ -39,7 +39,14 @@ impl HostRule {
             None => (text, false),
         };
         let origin = Origin::parse(&["https://", host].concat()).map_err(|_| invalid())?;
-        if origin.host() != host || origin.port() != 443 || !host.contains('.') {
+        let is_label = |label: &str| {
+            !label.is_empty()
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        };
+        let is_whole = host.contains('.') && host.split('.').all(is_label);
+        if origin.host() != host || origin.port() != 443 || !is_whole {
             return Err(invalid());
         }
         Ok(Self {

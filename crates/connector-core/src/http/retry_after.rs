@@ -107,7 +107,7 @@ fn wait(text: &str, now: Timestamp) -> Option<Duration> {
 }
 
 fn until(since_1970: Duration, now: Timestamp) -> Option<Duration> {
-    let seconds = i64::try_from(since_1970.as_secs()).ok()?;
+    let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
     Some(Timestamp::from_unix_seconds(seconds).since(now))
 }
 

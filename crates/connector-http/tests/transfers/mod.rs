@@ -240,7 +240,7 @@ pub async fn taking(total: u64, fault_every: u64, seen: &Arc<Seen>) -> Server {
                     seen.received.store(after, Ordering::SeqCst);
                     left -= body.len() as u64;
                     // Never where a chunk ends.
-                    let part = |at: u64| (at + 3 * MIB + 7) / fault_every;
+                    let part = |at: u64| (at + 3 * MIB + 300_000) / fault_every;
                     if part(after) > part(before) && left > 0 {
                         seen.faults.fetch_add(1, Ordering::SeqCst);
                         return;
