@@ -944,6 +944,40 @@ impl PagedEndpoint for ListSome {
     }
 }
 
+/// A listing that its provider ends after two results.
+#[derive(Clone)]
+struct ListTwo(Option<PageCursor>);
+
+impl Endpoint for ListTwo {
+    type Client = AcmeClient;
+    type Output = Page<u64>;
+    const NAME: &'static str = "ListTwo";
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
+
+    fn request(&self) -> Result<Request> {
+        Request::get(["two"])
+    }
+
+    fn decode(&self, response: &mut Response) -> Result<Page<u64>> {
+        let items = response.json::<Vec<u64>>()?;
+        let next = (items == [1]).then(|| PageCursor::new(format!("{:?}", self.0.is_some())));
+        Ok(Page::new(items, next))
+    }
+}
+
+impl PagedEndpoint for ListTwo {
+    type Item = u64;
+    const LIMIT: Option<usize> = Some(2);
+
+    fn at(&self, cursor: &PageCursor) -> Self {
+        Self(Some(cursor.clone()))
+    }
+
+    fn resume(&self, _: &[u64]) -> Option<PageCursor> {
+        Some(PageCursor::new("behind the last"))
+    }
+}
+
 #[test]
 fn a_truncated_listing_ends_with_an_error_that_says_where_to_go_on() {
     let world = World::new([answer(200, "[1]"), answer(200, "[2]")]);
@@ -955,6 +989,18 @@ fn a_truncated_listing_ends_with_an_error_that_says_where_to_go_on() {
     };
     assert_eq!(error.kind(), ErrorKind::Truncated);
     assert_eq!(error.resume(), Some(&PageCursor::new("after 2")));
+    // A listing as long as the provider's limit is truncated too, whether or not it names a next page.
+    for last in ["[2]", "[1]"] {
+        let world = World::new([answer(200, "[1]"), answer(200, last)]);
+        let items: Vec<_> = world
+            .clock
+            .run(world.session().pages(ListTwo(None)).items().collect());
+        let [Ok(1), Ok(_), Err(error)] = &items[..] else {
+            panic!("{items:?}")
+        };
+        assert_eq!(error.kind(), ErrorKind::Truncated);
+        assert_eq!(error.resume(), Some(&PageCursor::new("behind the last")));
+    }
     // A next-page URL is sent as the provider wrote it, with the credential.
     let sent = world.transport.sent.lock().unwrap();
     assert_eq!(sent[1].uri(), "https://api.acme.example/some?p=%2f2");

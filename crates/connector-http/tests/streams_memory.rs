@@ -31,6 +31,10 @@ fn resident(field: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_larger_than_memory_arrives_whole_despite_faults() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how much is transferred is not configuration"
+    )]
     let is_full = std::env::var("CONNECTORS_SOAK").is_ok_and(|mode| mode == "full");
     let (total, fault_every) = if is_full {
         (2048 * MIB, 64 * MIB)
@@ -47,7 +51,7 @@ async fn a_file_larger_than_memory_arrives_whole_despite_faults() {
     let reported = Arc::new(AtomicU64::new(0));
     let last = Arc::clone(&reported);
     let options = DownloadOptions::new().with_progress(OnProgress::new(move |it| {
-        last.store(it.bytes, Ordering::Relaxed)
+        last.store(it.bytes, Ordering::Relaxed);
     }));
     let mut download = session_down.download_with(&File, options).await.unwrap();
     assert_eq!(download.length(), Some(total));

@@ -642,7 +642,10 @@ mod tests {
         };
         // The check value of CRC-32C, and `printf 123456789 | md5sum`, `sha1sum`, `sha256sum`.
         assert_eq!(sum(Checksum::Crc32c(0)), 0xE306_9283_u32.to_be_bytes());
-        let hex = |bytes: Vec<u8>| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let hex = |bytes: Vec<u8>| {
+            let digits: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();
+            digits.concat()
+        };
         assert_eq!(
             hex(sum(Checksum::Md5([0; 16]))),
             "25f9e794323b453885f5181f1b624d0b"

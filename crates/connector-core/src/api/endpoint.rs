@@ -145,10 +145,21 @@ pub trait Endpoint: Send + Sync + 'static {
 pub trait PagedEndpoint: Endpoint<Output = Page<Self::Item>> {
     /// One result.
     type Item: Send + 'static;
+    /// The number of results after which the provider ends a listing, whether there are more or not;
+    /// `None` if it has no such limit. [`Pages`](crate::api::Pages) that reach it end with an error of
+    /// kind [`ErrorKind::Truncated`](crate::ErrorKind::Truncated).
+    const LIMIT: Option<usize> = None;
 
     /// The same operation from `cursor` on, with all its other arguments as they are.
     #[must_use]
     fn at(&self, cursor: &PageCursor) -> Self;
+
+    /// The cursor from which another listing goes on behind the last results of one that reached
+    /// [`PagedEndpoint::LIMIT`], for example from the time of the last one. Default: none.
+    fn resume(&self, last: &[Self::Item]) -> Option<PageCursor> {
+        let _ = last;
+        None
+    }
 }
 
 /// A provider's typed client: a session that accepts the operations of one provider.

@@ -116,6 +116,8 @@ struct Walk<E> {
     next: Next<E>,
     /// Digests of the cursors that were followed, so that a loop of the provider's ends.
     followed: HashSet<[u8; 16]>,
+    /// Results so far.
+    count: usize,
 }
 
 enum Next<E> {
@@ -130,6 +132,7 @@ impl<E: PagedEndpoint> Walk<E> {
             session,
             next: Next::Page(first),
             followed: HashSet::new(),
+            count: 0,
         }
     }
 
@@ -151,7 +154,13 @@ impl<E: PagedEndpoint> Walk<E> {
             }
         };
         let page = self.session.send(endpoint).await?;
+        self.count = self.count.saturating_add(page.items.len());
         let next = match (&page.next, &page.truncated) {
+            // What follows is refused, or is not there although there may be more.
+            (_, None) if E::LIMIT.is_some_and(|limit| self.count >= limit) => {
+                let resume = endpoint.resume(&page.items);
+                Next::Truncated(Truncated { resume })
+            }
             (Some(cursor), _) => {
                 let mut mark = [0; 16];
                 mark.copy_from_slice(&digest(&SHA256, cursor.as_str().as_bytes()).as_ref()[..16]);

@@ -350,10 +350,6 @@ impl Session {
     }
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one lives at a time, and not for long"
-)]
 enum Answer {
     Accepted(Opened),
     Refused(http::Response<Bytes>),

@@ -19,7 +19,7 @@ const UNIX_MILLIS: f64 = 1e12;
 /// Longer bodies are not searched for `retry_after`.
 const LONGEST_BODY: usize = 64 * 1024;
 
-/// Milliseconds, as Microsoft and OpenAI send them.
+/// Milliseconds, in headers of Microsoft and others.
 const MILLIS: [&str; 2] = ["retry-after-ms", "x-ms-retry-after-ms"];
 /// The end of the window: seconds, Unix time or a date. `reset-after` is Discord's, in seconds.
 const RESETS: [&str; 5] = [
@@ -99,16 +99,16 @@ fn resets(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 /// Seconds, a Unix time, or a date.
 fn wait(text: &str, now: Timestamp) -> Option<Duration> {
     match number(text) {
-        Some(number) if number >= UNIX_MILLIS => until(from_millis(number)?, now),
-        Some(number) if number >= UNIX_SECONDS => until(from_seconds(number)?, now),
+        Some(number) if number >= UNIX_MILLIS => Some(until(from_millis(number)?, now)),
+        Some(number) if number >= UNIX_SECONDS => Some(until(from_seconds(number)?, now)),
         Some(number) => from_seconds(number),
         None => date(text).map(|date| date.since(now)),
     }
 }
 
-fn until(since_1970: Duration, now: Timestamp) -> Option<Duration> {
+fn until(since_1970: Duration, now: Timestamp) -> Duration {
     let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
-    Some(Timestamp::from_unix_seconds(seconds).since(now))
+    Timestamp::from_unix_seconds(seconds).since(now)
 }
 
 fn date(text: &str) -> Option<Timestamp> {
@@ -264,9 +264,12 @@ mod tests {
         assert!(table.len() > 30);
     }
 
+    /// Headers, a body, and the wait in seconds.
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, Option<u64>);
+
     #[test]
     fn the_longest_of_several_statements_counts() {
-        let table: [(&[(&str, &str)], &str, Option<u64>); 12] = [
+        let table: [Case<'_>; 12] = [
             (&[], r#"{"retry_after":64.57}"#, Some(65)),
             (&[], r#"{"retry_after":"12"}"#, Some(12)),
             (&[], r#"{"error":{"retry_after":3}}"#, Some(3)),

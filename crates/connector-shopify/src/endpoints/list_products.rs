@@ -128,6 +128,7 @@ impl Endpoint for ListProducts {
 
 impl PagedEndpoint for ListProducts {
     type Item = Product;
+    const LIMIT: Option<usize> = Some(graphql::LONGEST_LISTING);
 
     fn at(&self, cursor: &PageCursor) -> Self {
         self.clone().after(cursor.clone())

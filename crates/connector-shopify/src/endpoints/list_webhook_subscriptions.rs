@@ -91,6 +91,7 @@ impl Endpoint for ListWebhookSubscriptions {
 
 impl PagedEndpoint for ListWebhookSubscriptions {
     type Item = WebhookSubscription;
+    const LIMIT: Option<usize> = Some(graphql::LONGEST_LISTING);
 
     fn at(&self, cursor: &PageCursor) -> Self {
         Self {
