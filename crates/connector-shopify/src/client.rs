@@ -37,7 +37,7 @@ impl ShopifyClient {
     /// into `T`. It is sent again only if Shopify certainly did not carry it out.
     ///
     /// # Errors
-    /// As for [`Session::send`]. An answer with data and errors is no error: see
+    /// As for [`Session::send`](connector_core::api::Session::send). An answer with data and errors is no error: see
     /// [`GraphqlAnswer::errors`].
     pub async fn graphql<T: DeserializeOwned + Send + 'static>(
         &self,
