@@ -38,9 +38,15 @@ impl Thing {
     }
 }
 
+connector_core::provider_client! {
+    /// The client of the provider that the calls go to.
+    pub(crate) struct AcmeClient for ProviderId::from_static("acme");
+}
+
 pub(crate) struct ReadThing;
 
 impl Endpoint for ReadThing {
+    type Client = AcmeClient;
     type Output = Thing;
     const NAME: &'static str = "ReadThing";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
@@ -49,7 +55,7 @@ impl Endpoint for ReadThing {
         Ok(Request::get(["things", "7"])?.query("fields", "id,title"))
     }
 
-    fn decode(response: &mut Response) -> connector_core::Result<Thing> {
+    fn decode(&self, response: &mut Response) -> connector_core::Result<Thing> {
         response.json()
     }
 }

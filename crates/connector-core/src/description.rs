@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use crate::account::{Account, AccountKey};
 use crate::error::{Error, ErrorKind, Result};
+use crate::http::HostRule;
 use crate::http::limit::{self, Limit};
 use crate::oauth::{Grace, RotationClass};
 use crate::provider::ProviderId;
@@ -132,6 +133,10 @@ pub struct Description {
     /// response asks for it.
     #[serde(default)]
     pub limits: Vec<Limit>,
+    /// The hosts that links in responses may lead to: downloads, uploads, exports. They are fetched
+    /// without credential.
+    #[serde(default)]
+    pub links: Vec<HostRule>,
     /// How the provider signs webhooks.
     #[serde(default)]
     pub webhook: Option<WebhookScheme>,
@@ -160,6 +165,7 @@ impl Description {
             refusals: Vec::new(),
             authentication: CallAuthentication::default(),
             limits: Vec::new(),
+            links: Vec::new(),
             webhook: None,
         }
     }

@@ -31,6 +31,7 @@ pub mod description;
 mod error;
 mod event;
 pub mod http;
+mod json;
 mod metadata;
 mod name;
 pub mod oauth;

@@ -455,7 +455,7 @@ impl Reason {
         let mut error = Error::new(kind, operation, self.message).with_retry(Retry::Never);
         let Some(cause) = cause else { return error };
         if let Some(code) = cause.code() {
-            error = error.with_code(code.to_owned());
+            error = error.with_code(code);
         }
         if let Some(status) = cause.status() {
             error = error.with_status(status);

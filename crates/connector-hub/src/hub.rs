@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use connector_core::api::RetryPolicy;
 use connector_core::cipher::CredentialCipher;
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::http::HttpTransport;
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     /// How late the work was that a worker of this process took last, in milliseconds.
     pub(crate) late_by: AtomicU64,
     pub(crate) limits: Limits,
+    pub(crate) retry_policy: RetryPolicy,
     apps: Option<Arc<dyn AppSource>>,
     connectors: BTreeMap<ProviderId, Arc<dyn Connector>>,
 }
@@ -259,6 +261,7 @@ pub struct HubBuilder {
     connectors: Vec<Arc<dyn Connector>>,
     handlers: Handlers<dyn ChangeHandler>,
     delivery_handlers: Handlers<dyn DeliveryHandler>,
+    retry_policy: RetryPolicy,
 }
 
 struct Handlers<T: ?Sized>(Vec<Arc<T>>);
@@ -320,6 +323,13 @@ impl HubBuilder {
         self
     }
 
+    /// Sets how often, and with which pauses, calls of an API are retried. Default:
+    /// [`RetryPolicy::default`].
+    pub fn with_retry_policy(mut self, policy: RetryPolicy) -> Self {
+        self.retry_policy = policy;
+        self
+    }
+
     /// Adds a connector. A later one for the same provider takes the place of an earlier one.
     pub fn connector(mut self, connector: impl Connector) -> Self {
         self.connectors.push(Arc::new(connector));
@@ -376,6 +386,7 @@ impl HubBuilder {
                 arrivals: Notify::new(),
                 late_by: AtomicU64::new(0),
                 limits,
+                retry_policy: self.retry_policy,
                 apps: self.apps,
                 connectors,
             }),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::api::{Endpoint, Idempotency, ProviderClient, Request, Response, Session};
+use connector_core::api::{Endpoint, Idempotency, ProviderClient, Request, Response, RetryPolicy};
 use connector_core::cipher::Keyring;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::description::{EndpointTemplate, IdentityRule, TokenEndpoint};
@@ -72,6 +72,10 @@ impl HttpTransport for Network {
                 (200, body.to_string())
             }
             "/me" => (200, r#"{"id":"a-1"}"#.to_owned()),
+            "/busy" => {
+                provider.calls.fetch_add(1, Ordering::SeqCst);
+                (503, String::new())
+            }
             _ => {
                 provider.calls.fetch_add(1, Ordering::SeqCst);
                 (if authorized { 200 } else { 401 }, "{}".to_owned())
@@ -85,6 +89,7 @@ impl HttpTransport for Network {
 struct ReadThing;
 
 impl Endpoint for ReadThing {
+    type Client = AcmeClient;
     type Output = ();
     const NAME: &'static str = "ReadThing";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
@@ -93,32 +98,18 @@ impl Endpoint for ReadThing {
         Request::get(["things"])
     }
 
-    fn decode(_: &mut Response) -> Result<()> {
+    fn decode(&self, _: &mut Response) -> Result<()> {
         Ok(())
     }
 }
 
-macro_rules! client {
-    ($name:ident, $provider:expr) => {
-        #[derive(Clone)]
-        struct $name(Session);
-
-        impl ProviderClient for $name {
-            const PROVIDER: ProviderId = $provider;
-
-            fn new(session: Session) -> Self {
-                Self(session)
-            }
-
-            fn session(&self) -> &Session {
-                &self.0
-            }
-        }
-    };
+connector_core::provider_client! {
+    struct AcmeClient for ACME;
 }
 
-client!(AcmeClient, ACME);
-client!(OtherClient, ProviderId::from_static("other"));
+connector_core::provider_client! {
+    struct OtherClient for ProviderId::from_static("other");
+}
 
 struct World {
     hub: Hub,
@@ -134,6 +125,16 @@ impl World {
     }
 
     fn with_apps(limits: Vec<Limit>, apps: impl AppSource) -> Self {
+        Self::with(limits, apps, RetryPolicy::default())
+    }
+
+    fn with_policy(limits: Vec<Limit>, policy: RetryPolicy) -> Self {
+        let app = App::new("client").with_client_secret(canary("client-secret"));
+        let apps = FixedApps::new().with(ACME, AppKey::default(), app);
+        Self::with(limits, apps, policy)
+    }
+
+    fn with(limits: Vec<Limit>, apps: impl AppSource, policy: RetryPolicy) -> Self {
         trace::init();
         let provider = Arc::new(Provider::default());
         let clock = ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000));
@@ -153,6 +154,7 @@ impl World {
             .transport(Network(Arc::clone(&provider)))
             .clock(clock.clone())
             .connector(connector)
+            .with_retry_policy(policy)
             .build()
             .unwrap();
         Self {
@@ -164,15 +166,20 @@ impl World {
     }
 
     async fn connect(&self) -> ConnectionKey {
-        self.connect_as(&self.tenant).await
+        self.connect_with(&self.tenant, &[]).await
     }
 
     async fn connect_as(&self, tenant: &TenantId) -> ConnectionKey {
+        self.connect_with(tenant, &[]).await
+    }
+
+    async fn connect_with(&self, tenant: &TenantId, scopes: &[&str]) -> ConnectionKey {
         let origin = Origin::parse("https://api.acme.example").unwrap();
         let now = self.clock.now();
         let credential = Credential::new(CredentialKind::OAuth, origin, token(0), now)
             .with_refresh_token(format!("{}-refresh", token(0)))
-            .with_expiry(now.after(Duration::from_secs(3600)));
+            .with_expiry(now.after(Duration::from_secs(3600)))
+            .with_scopes(scopes.iter().copied());
         let adopted = self
             .hub
             .adopt(tenant, ACME, credential)
@@ -295,5 +302,40 @@ async fn a_client_is_had_for_a_connection_of_its_provider_and_its_tenant_only() 
         let error = world.hub.check(&key, context).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert_eq!(error.operation(), "hub.check");
+    }
+}
+
+/// Needs a scope, and finds the provider busy.
+struct WriteBusy;
+
+impl Endpoint for WriteBusy {
+    type Client = AcmeClient;
+    type Output = ();
+    const NAME: &'static str = "WriteBusy";
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
+    const SCOPES: &'static [&'static str] = &["write"];
+
+    fn request(&self) -> Result<Request> {
+        Request::get(["busy"])
+    }
+
+    fn decode(&self, _: &mut Response) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn calls_know_the_granted_scopes_and_the_hubs_retry_policy() {
+    for (scopes, kind, calls) in [
+        (&["read"][..], ErrorKind::Forbidden, 0),
+        (&["read", "write"], ErrorKind::ProviderUnavailable, 1),
+        (&[], ErrorKind::ProviderUnavailable, 1),
+    ] {
+        let world = World::with_policy(None, RetryPolicy::never());
+        let key = world.connect_with(scopes).await;
+        let client: AcmeClient = world.hub.client(&key).await.unwrap();
+        let error = client.send(&WriteBusy).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{scopes:?}");
+        assert_eq!(world.provider.calls.load(Ordering::SeqCst), calls);
     }
 }

@@ -12,13 +12,11 @@ mod provider;
 
 use std::sync::Arc;
 
-use connector_core::description::{Description, RevocationReach};
+use connector_core::description::{IdentityRule, RevocationReach};
 use connector_core::http::{Sent, TransportErrorKind};
-use connector_core::oauth::{Grace, RotationClass, TokenAnswer};
+use connector_core::oauth::{Grace, RotationClass};
 use connector_core::store::{AuditFilter, AuditLog, Store};
-use connector_core::{
-    AccountKey, AppKey, Connector, DegradedReason, ErrorKind, Event, ReauthorizationReason, Status,
-};
+use connector_core::{AppKey, DegradedReason, ErrorKind, Event, ReauthorizationReason, Status};
 use connector_store_sqlite::SqliteOptions;
 
 use self::provider::{

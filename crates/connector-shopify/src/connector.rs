@@ -231,21 +231,23 @@ impl Shopify {
         let mut response = self
             .query(OPERATION, cx, credential, AppUninstall::DOCUMENT)
             .await?;
-        AppUninstall::decode(&mut response).map_err(|error| {
-            let (class, sent) = match error.kind() {
-                ErrorKind::Unauthorized | ErrorKind::NeedsReauthorization => {
-                    (ExchangeClass::DeadGrant, Sent::Answered)
-                }
-                ErrorKind::RateLimited => {
-                    (ExchangeClass::Transient { after: None }, Sent::Answered)
-                }
-                ErrorKind::ProviderUnavailable => {
-                    (ExchangeClass::Transient { after: None }, Sent::Maybe)
-                }
-                _ => (ExchangeClass::Malformed, Sent::Maybe),
-            };
-            ExchangeError::new(class, sent, error)
-        })
+        AppUninstall::default()
+            .decode(&mut response)
+            .map_err(|error| {
+                let (class, sent) = match error.kind() {
+                    ErrorKind::Unauthorized | ErrorKind::NeedsReauthorization => {
+                        (ExchangeClass::DeadGrant, Sent::Answered)
+                    }
+                    ErrorKind::RateLimited => {
+                        (ExchangeClass::Transient { after: None }, Sent::Answered)
+                    }
+                    ErrorKind::ProviderUnavailable => {
+                        (ExchangeClass::Transient { after: None }, Sent::Maybe)
+                    }
+                    _ => (ExchangeClass::Malformed, Sent::Maybe),
+                };
+                ExchangeError::new(class, sent, error)
+            })
     }
 }
 

@@ -11,7 +11,9 @@ use smallvec::SmallVec;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::limit::Report;
-use crate::oauth::{request_id, retry_after};
+use crate::http::retry_after;
+use crate::json;
+use crate::oauth::request_id;
 use crate::provider::ProviderId;
 
 /// A complete answer of the provider, whatever its status.
@@ -78,19 +80,19 @@ impl Response {
         self.received
     }
 
-    /// How long to wait before the next request (`Retry-After`, RFC 9110 section 10.2.3: seconds or
-    /// a date), if the answer says.
+    /// The time to wait before the next request, if the response states one: `Retry-After` and its
+    /// kin, as [`retry_after`] reads them.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        retry_after(self.headers(), self.received)
+        retry_after(self.status(), self.headers(), self.body(), self.received)
     }
 
-    /// The body read as JSON.
+    /// The body read as JSON. A byte order mark in front of it is skipped.
     ///
     /// # Errors
     /// [`ErrorKind::UnexpectedAnswer`] says where it stops to fit, and quotes nothing of it.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(self.body()).map_err(|error| {
+        serde_json::from_slice(json::without_bom(self.body())).map_err(|error| {
             // The parser's own text may quote the body.
             self.error(
                 ErrorKind::UnexpectedAnswer,
@@ -116,7 +118,7 @@ impl Response {
         }
     }
 
-    /// An error about this answer, with the provider's name and its id of the request. If the answer
+    /// An error about this response, with its status, the provider's name and its id of the request. If the answer
     /// says when to ask again, an error that may be repeated carries that.
     #[must_use]
     pub fn error(
@@ -125,7 +127,8 @@ impl Response {
         message: impl Into<std::borrow::Cow<'static, str>>,
     ) -> Error {
         let mut error = Error::new(kind, self.operation, message)
-            .with_provider(self.provider.as_str().to_owned());
+            .with_provider(self.provider.as_str().to_owned())
+            .with_status(self.status());
         if let Some(id) = request_id(self.headers()) {
             error = error.with_request_id(id);
         }

@@ -11,7 +11,9 @@ use tracing::Instrument;
 
 use crate::access_token::AccessToken;
 use crate::api::classify::Classifier;
-use crate::api::endpoint::{Endpoint, Idempotency, IdempotencyKey, PagedEndpoint};
+use crate::api::endpoint::{Endpoint, Idempotency, IdempotencyKey, PagedEndpoint, ProviderClient};
+use crate::api::link::Link;
+use crate::api::options::CallOptions;
 use crate::api::pages::Pages;
 use crate::api::request::Request;
 use crate::api::response::Response;
@@ -23,7 +25,7 @@ use crate::description::CallAuthentication;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::limit::{self, AccountLimits, Answered, Budget, Draws, Limit, Permits, Priority};
 use crate::http::{
-    HttpTransport, Origin, OutboundRequest, Sent, TransportError, TransportErrorKind,
+    HostRule, HttpTransport, Origin, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
 use crate::provider::ProviderId;
 use crate::random::{Random, SystemRandom};
@@ -45,25 +47,27 @@ const BACKGROUND_PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// token.
 #[derive(Clone)]
 pub struct Session {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     class: Priority,
     patience: Option<Duration>,
     /// The application's own limits.
     extra: Arc<[Budget]>,
 }
 
-struct Shared {
-    provider: ProviderId,
-    authentication: CallAuthentication,
+pub(super) struct Shared {
+    pub(super) provider: ProviderId,
+    pub(super) authentication: CallAuthentication,
     /// Besides the credential's own.
-    origins: Vec<Origin>,
-    classifier: Arc<dyn Classifier>,
-    tokens: Arc<dyn TokenSource>,
-    transport: Arc<dyn HttpTransport>,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
-    policy: RetryPolicy,
-    limits: AccountLimits,
+    pub(super) origins: Vec<Origin>,
+    /// Where links may lead.
+    pub(super) links: Vec<HostRule>,
+    pub(super) classifier: Arc<dyn Classifier>,
+    pub(super) tokens: Arc<dyn TokenSource>,
+    pub(super) transport: Arc<dyn HttpTransport>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) policy: RetryPolicy,
+    pub(super) limits: AccountLimits,
 }
 
 /// Collects what a [`Session`] is made of.
@@ -145,6 +149,7 @@ impl Session {
                 provider: description.provider.clone(),
                 authentication: description.authentication.clone(),
                 origins,
+                links: description.links.clone(),
                 classifier: connector.classifier(),
                 tokens,
                 transport,
@@ -205,6 +210,10 @@ impl Session {
         &self.shared.provider
     }
 
+    pub(super) const fn priority(&self) -> Priority {
+        self.class
+    }
+
     /// The clock.
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
@@ -219,22 +228,23 @@ impl Session {
     /// [`Error::retry`] is [`Retry::Never`] if it is open whether the provider carried out an
     /// operation that must not be repeated.
     pub async fn send<E: Endpoint>(&self, endpoint: &E) -> Result<E::Output> {
-        endpoint.validate()?;
-        let request = match E::IDEMPOTENCY {
-            Idempotency::Keyed => {
-                endpoint.keyed_request(&IdempotencyKey::random(&*self.shared.random)?)?
-            }
-            Idempotency::Safe | Idempotency::Never => endpoint.request()?,
-        };
-        let call = Call {
-            operation: E::NAME,
-            repeat: E::IDEMPOTENCY,
-            draws: endpoint.draws(),
-            request,
-        };
+        self.send_with(endpoint, CallOptions::new()).await
+    }
+
+    /// Carries out an operation with settings of its own.
+    ///
+    /// # Errors
+    /// As for [`Session::send`]; [`ErrorKind::InvalidInput`] if an idempotency key is given for an
+    /// operation that takes none.
+    pub async fn send_with<E: Endpoint>(
+        &self,
+        endpoint: &E,
+        options: CallOptions,
+    ) -> Result<E::Output> {
+        let call = self.call(endpoint, options)?;
         let mut output = None;
         self.run(&call, &mut |response| {
-            output = Some(E::decode(response)?);
+            output = Some(endpoint.decode(response)?);
             Ok(())
         })
         .await?;
@@ -252,21 +262,24 @@ impl Session {
         Pages::new(self.clone(), endpoint)
     }
 
-    /// Sends a request that has no type yet, through the same pipeline. `repeat` says whether it may
-    /// be sent again when it is open whether the provider carried it out.
+    /// Sends a request that has no type yet, through the same pipeline, and returns the final
+    /// response whatever its status. `idempotency` says how it is retried when we do not know whether
+    /// the provider carried it out.
+    ///
+    /// As for typed operations, a 401 leads to one refresh, and refusals that may be retried (429,
+    /// 5xx) are retried.
     ///
     /// # Errors
-    /// As for [`Session::send`]: an answer that the provider's classifier does not take for a
-    /// success is an error here too.
-    pub async fn raw(
-        &self,
-        request: Request,
-        repeat: Idempotency,
-    ) -> Result<http::Response<Bytes>> {
+    /// Those of the token's source, and those of a request that brought no response.
+    pub async fn raw(&self, request: Request, idempotency: Idempotency) -> Result<RawResponse> {
         let call = Call {
             operation: "api.raw",
-            repeat,
+            idempotency,
+            scopes: &[],
             draws: Draws::default(),
+            timeout: None,
+            priority: self.class,
+            returns_refusals: true,
             request,
         };
         let classifier = &self.shared.classifier;
@@ -274,6 +287,46 @@ impl Session {
             .run(&call, &mut |response| classifier.inspect(response))
             .await?;
         Ok(response.into_answer())
+    }
+
+    /// A link out of a response of this provider: a download, an upload, an export. It is fetched
+    /// without credential, as it stands, and redirects are refused.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AddressRefused`] if it is not https, or if the description's
+    /// [`links`](crate::Description::links) do not name its host.
+    pub fn link(&self, url: impl AsRef<str>) -> Result<Link> {
+        Link::new(&self.shared.provider, &self.shared.links, url.as_ref())
+    }
+
+    /// The call that `endpoint` stands for.
+    pub(super) fn call<E: Endpoint>(&self, endpoint: &E, options: CallOptions) -> Result<Call> {
+        let wrong = |message| {
+            Err(Error::new(ErrorKind::InvalidInput, E::NAME, message)
+                .with_provider(self.shared.provider.as_str().to_owned()))
+        };
+        if E::Client::PROVIDER != self.shared.provider {
+            return wrong("the operation belongs to another provider than the session");
+        }
+        endpoint.validate()?;
+        let request = match (E::IDEMPOTENCY, options.idempotency_key) {
+            (Idempotency::Keyed, Some(key)) => endpoint.keyed_request(&key)?,
+            (Idempotency::Keyed, None) => {
+                endpoint.keyed_request(&IdempotencyKey::random(&*self.shared.random)?)?
+            }
+            (_, None) => endpoint.request()?,
+            (_, Some(_)) => return wrong("the operation takes no idempotency key; leave it out"),
+        };
+        Ok(Call {
+            operation: E::NAME,
+            idempotency: E::IDEMPOTENCY,
+            scopes: E::SCOPES,
+            draws: endpoint.draws(),
+            timeout: options.timeout,
+            priority: options.priority.unwrap_or(self.class),
+            returns_refusals: false,
+            request,
+        })
     }
 
     async fn run(&self, call: &Call, read: Read<'_>) -> Result<Response> {
@@ -293,7 +346,7 @@ impl Session {
         loop {
             let (token, permits) = self.admit(call, fresh.take()).await?;
             let sending = match self.authenticated(call, &token) {
-                Ok(request) => shared.transport.send(request),
+                Ok(request) => shared.transport.send(Self::outbound(call, request)),
                 Err(error) => {
                     permits.release();
                     return Err(error);
@@ -306,31 +359,62 @@ impl Session {
             };
             if failure.error.kind() == ErrorKind::Unauthorized && !refreshed {
                 refreshed = true;
-                fresh = Some(shared.tokens.after_rejection(&token).await?);
+                match (
+                    shared.tokens.after_rejection(&token).await,
+                    failure.response,
+                ) {
+                    (Ok(other), _) => fresh = Some(other),
+                    // There is no other token: the refusal is the result.
+                    (Err(error), Some(response))
+                        if call.returns_refusals && error.kind() == ErrorKind::Unauthorized =>
+                    {
+                        return Ok(*response);
+                    }
+                    (Err(error), _) => return Err(error),
+                }
                 continue;
             }
             drop(token);
-            let pause = self.pause(call, attempt, failure)?;
-            tracing::debug!(
-                attempt,
-                pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-                "the call is repeated"
-            );
-            shared.clock.sleep(pause).await;
+            let Failure {
+                error,
+                acted,
+                response,
+            } = failure;
+            let pause = match (self.pause(call, attempt, error, acted), response) {
+                (Ok(pause), _) => pause,
+                (Err(_), Some(response)) if call.returns_refusals => return Ok(*response),
+                (Err(error), _) => return Err(error),
+            };
+            self.rest(attempt, pause).await;
             attempt += 1;
         }
     }
 
-    /// How long to wait before the next attempt, or the error if there is none.
-    fn pause(&self, call: &Call, attempt: u32, failure: Failure) -> Result<Duration> {
-        let Failure { error, acted } = failure;
+    /// Waits before the next attempt.
+    pub(super) async fn rest(&self, attempt: u32, pause: Duration) {
+        tracing::debug!(
+            attempt,
+            pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+            "the call is retried"
+        );
+        self.shared.clock.sleep(pause).await;
+    }
+
+    /// The wait before the next attempt, or the error if there is none.
+    pub(super) fn pause(
+        &self,
+        call: &Call,
+        attempt: u32,
+        error: Error,
+        acted: bool,
+    ) -> Result<Duration> {
         let policy = &self.shared.policy;
         let asked = match error.retry() {
             Retry::Backoff => None,
             Retry::After(after) => Some(after),
             _ => return Err(error),
         };
-        if acted && call.repeat == Idempotency::Never {
+        if acted && call.idempotency == Idempotency::Never {
             return Err(error.with_retry(Retry::Never));
         }
         if asked.is_some_and(|after| after > policy.longest_wait) {
@@ -349,7 +433,7 @@ impl Session {
     }
 
     /// A token and the permits to send with it, both good now.
-    async fn admit(
+    pub(super) async fn admit(
         &self,
         call: &Call,
         mut fresh: Option<AccessToken>,
@@ -371,7 +455,7 @@ impl Session {
             // Nothing is kept from others while this waits, and the newest token is taken after it.
             drop(token);
             // Boxed, so that a call which need not wait is not as large as one that does.
-            let deadline = *deadline.get_or_insert_with(|| self.deadline());
+            let deadline = *deadline.get_or_insert_with(|| self.deadline(call.priority));
             let permits = Box::pin(self.shared.limits.acquire(self.limited(call), deadline)).await;
             let permits = permits.map_err(|it| self.named(it))?;
             match tokens.token() {
@@ -393,8 +477,8 @@ impl Session {
     }
 
     /// The time until which a call that begins to wait now waits for permits.
-    fn deadline(&self) -> Monotonic {
-        let usual = match self.class {
+    pub(super) fn deadline(&self, priority: Priority) -> Monotonic {
+        let usual = match priority {
             Priority::Interactive => INTERACTIVE_PATIENCE,
             Priority::Background => BACKGROUND_PATIENCE,
         };
@@ -403,10 +487,10 @@ impl Session {
     }
 
     /// The call, as far as limits are concerned.
-    fn limited<'a>(&'a self, call: &'a Call) -> limit::Call<'a> {
+    pub(super) fn limited<'a>(&'a self, call: &'a Call) -> limit::Call<'a> {
         limit::Call {
             operation: call.operation,
-            class: self.class,
+            class: call.priority,
             draws: &call.draws,
             extra: &self.extra,
         }
@@ -417,7 +501,7 @@ impl Session {
     }
 
     /// What one attempt came to.
-    fn outcome(
+    pub(super) fn outcome(
         &self,
         call: &Call,
         token: &AccessToken,
@@ -470,14 +554,32 @@ impl Session {
             Err(error) => Err(Failure {
                 acted: may_have_acted(&error, response.status()),
                 error,
+                response: call.returns_refusals.then(|| Box::new(response)),
             }),
         }
     }
 
     /// The request with its credential, which goes to the credential's origin or to one that the
     /// description names, and nowhere else.
-    fn authenticated(&self, call: &Call, token: &AccessToken) -> Result<OutboundRequest> {
+    pub(super) fn authenticated(
+        &self,
+        call: &Call,
+        token: &AccessToken,
+    ) -> Result<http::Request<Bytes>> {
         let shared = &*self.shared;
+        if let Some(scope) = missing_scope(call.scopes, token.scopes()) {
+            return Err(Error::new(
+                ErrorKind::Forbidden,
+                call.operation,
+                format!(
+                    "the connection was not granted the scope {}; connect the account again and ask \
+                     for it",
+                    scope.replace(' ', " or ")
+                ),
+            )
+            .with_retry(Retry::AfterReauthorization)
+            .with_provider(shared.provider.as_str().to_owned()));
+        }
         let refused = |kind, message| {
             Err(Error::new(kind, call.operation, message)
                 .with_provider(shared.provider.as_str().to_owned()))
@@ -500,22 +602,31 @@ impl Session {
                 "the access token has characters that no header may have; connect again",
             );
         }
+        Ok(request)
+    }
+
+    /// The request with the call's bounds.
+    fn outbound(call: &Call, request: http::Request<Bytes>) -> OutboundRequest {
         let mut outbound = OutboundRequest::new(request);
-        if let Some(timeout) = call.request.timeout() {
+        if let Some(timeout) = call.timeout.or(call.request.timeout()) {
             outbound = outbound.with_timeout(timeout);
         }
         if let Some(bytes) = call.request.longest_answer() {
             outbound = outbound.with_longest_answer(bytes);
         }
-        Ok(outbound)
+        outbound
     }
 
-    fn unanswered(&self, operation: &'static str, error: TransportError) -> Failure {
+    pub(super) fn unanswered(&self, operation: &'static str, error: TransportError) -> Failure {
         let acted = error.sent() != Sent::No;
         let (kind, message) = match (error.kind(), acted) {
             (TransportErrorKind::AddressRefused, _) => (
                 ErrorKind::AddressRefused,
                 "the provider's address may not be reached from here",
+            ),
+            (TransportErrorKind::Unsupported, _) => (
+                ErrorKind::Unsupported,
+                "the transport has no streams; use connector-http's",
             ),
             (TransportErrorKind::Answer, _) => (
                 ErrorKind::UnexpectedAnswer,
@@ -543,6 +654,7 @@ impl Session {
                 .with_provider(self.shared.provider.as_str().to_owned())
                 .with_source(error),
             acted,
+            response: None,
         }
     }
 }
@@ -556,19 +668,43 @@ impl fmt::Debug for Session {
     }
 }
 
-type Read<'a> = &'a mut (dyn FnMut(&mut Response) -> Result<()> + Send);
+pub(super) type Read<'a> = &'a mut (dyn FnMut(&mut Response) -> Result<()> + Send);
 
-struct Call {
-    operation: &'static str,
-    repeat: Idempotency,
-    draws: Draws,
-    request: Request,
+/// A complete response, undecoded: the result of [`Session::raw`].
+pub type RawResponse = http::Response<Bytes>;
+
+pub(super) struct Call {
+    pub(super) operation: &'static str,
+    pub(super) idempotency: Idempotency,
+    pub(super) scopes: &'static [&'static str],
+    pub(super) draws: Draws,
+    /// Of each attempt; without it, the request's.
+    pub(super) timeout: Option<Duration>,
+    pub(super) priority: Priority,
+    /// True if a refusal that ends the call is a result, not an error.
+    pub(super) returns_refusals: bool,
+    pub(super) request: Request,
 }
 
-struct Failure {
-    error: Error,
-    /// Whether the provider may have carried the call out.
-    acted: bool,
+pub(super) struct Failure {
+    pub(super) error: Error,
+    /// True if the provider may have carried the call out.
+    pub(super) acted: bool,
+    /// The refusal, if the call returns it.
+    pub(super) response: Option<Box<Response>>,
+}
+
+/// The first of the `needed` scopes that is not among those `granted`; none if the provider did not
+/// state them. An entry lists alternatives, separated by spaces.
+fn missing_scope(needed: &'static [&'static str], granted: &[String]) -> Option<&'static str> {
+    let is_granted = |scope: &str| granted.iter().any(|it| it == scope);
+    if granted.is_empty() {
+        return None;
+    }
+    needed
+        .iter()
+        .find(|entry| !entry.split(' ').any(is_granted))
+        .copied()
 }
 
 /// A refusal by the credential or by a limit comes before anything is carried out.

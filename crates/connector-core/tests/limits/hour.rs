@@ -227,6 +227,7 @@ struct Work {
 }
 
 impl Endpoint for Work {
+    type Client = crate::AcmeClient;
     type Output = ();
     const NAME: &'static str = "Work";
     const IDEMPOTENCY: Idempotency = Idempotency::Never;
@@ -239,7 +240,7 @@ impl Endpoint for Work {
         Ok(Request::get(["work"])?.query("cost", &self.cost.to_string()))
     }
 
-    fn decode(response: &mut Response) -> Result<()> {
+    fn decode(&self, response: &mut Response) -> Result<()> {
         if let Some(left) = response.header("x-left").and_then(|it| it.parse().ok())
             && response.header("x-limit").is_none()
         {

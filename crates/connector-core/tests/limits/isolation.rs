@@ -87,6 +87,7 @@ macro_rules! operation {
         pub(super) struct $name(pub(super) Draws, pub(super) &'static str);
 
         impl Endpoint for $name {
+            type Client = crate::AcmeClient;
             type Output = ();
             const NAME: &'static str = stringify!($name);
             const IDEMPOTENCY: Idempotency = Idempotency::Safe;
@@ -99,7 +100,7 @@ macro_rules! operation {
                 Request::get([self.1])
             }
 
-            fn decode(_: &mut Response) -> Result<()> {
+            fn decode(&self, _: &mut Response) -> Result<()> {
                 Ok(())
             }
         }

@@ -555,7 +555,12 @@ struct List {
     actual: u32,
 }
 
+connector_core::provider_client! {
+    struct AcmeClient for ProviderId::from_static("acme");
+}
+
 impl Endpoint for List {
+    type Client = AcmeClient;
     type Output = ();
     const NAME: &'static str = "List";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
@@ -568,7 +573,7 @@ impl Endpoint for List {
         query(self.requested, self.actual)
     }
 
-    fn decode(response: &mut Response) -> Result<()> {
+    fn decode(&self, response: &mut Response) -> Result<()> {
         decode(response)
     }
 }
@@ -577,6 +582,7 @@ impl Endpoint for List {
 struct Change;
 
 impl Endpoint for Change {
+    type Client = AcmeClient;
     type Output = ();
     const NAME: &'static str = "Change";
     const IDEMPOTENCY: Idempotency = Idempotency::Never;
@@ -585,7 +591,7 @@ impl Endpoint for Change {
         query(40, 30)
     }
 
-    fn decode(response: &mut Response) -> Result<()> {
+    fn decode(&self, response: &mut Response) -> Result<()> {
         decode(response)
     }
 }

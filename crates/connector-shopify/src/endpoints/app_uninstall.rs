@@ -4,6 +4,7 @@ use connector_core::http::limit::Draws;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::ShopifyClient;
 use crate::error::{self, UserError};
 use crate::graphql;
 
@@ -42,6 +43,7 @@ struct Payload {
 }
 
 impl Endpoint for AppUninstall {
+    type Client = ShopifyClient;
     type Output = ();
     const NAME: &'static str = "AppUninstall";
     const IDEMPOTENCY: Idempotency = Idempotency::Never;
@@ -54,7 +56,7 @@ impl Endpoint for AppUninstall {
         graphql::request(Self::DOCUMENT, json!({}))
     }
 
-    fn decode(response: &mut Response) -> Result<()> {
+    fn decode(&self, response: &mut Response) -> Result<()> {
         let (data, _) = graphql::data::<Data>(response)?;
         // That it is gone already is what was wanted.
         let errors = data.app_uninstall.user_errors.into_iter();

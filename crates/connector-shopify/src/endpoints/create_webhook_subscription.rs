@@ -3,6 +3,7 @@ use connector_core::http::limit::Draws;
 use connector_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::ShopifyClient;
 use crate::error::{self, UserError};
 use crate::graphql;
 use crate::models::{WebhookFormat, WebhookSubscription};
@@ -91,6 +92,7 @@ struct Payload {
 }
 
 impl Endpoint for CreateWebhookSubscription {
+    type Client = ShopifyClient;
     type Output = WebhookSubscription;
     const NAME: &'static str = "CreateWebhookSubscription";
     const IDEMPOTENCY: Idempotency = Idempotency::Never;
@@ -126,7 +128,7 @@ impl Endpoint for CreateWebhookSubscription {
         graphql::request(Self::DOCUMENT, self)
     }
 
-    fn decode(response: &mut Response) -> Result<WebhookSubscription> {
+    fn decode(&self, response: &mut Response) -> Result<WebhookSubscription> {
         let (data, _) = graphql::data::<Data>(response)?;
         let payload = data.webhook_subscription_create;
         error::by_user(response, payload.user_errors)?;

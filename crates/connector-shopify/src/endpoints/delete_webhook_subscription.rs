@@ -4,6 +4,7 @@ use connector_core::http::limit::Draws;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::ShopifyClient;
 use crate::error::{self, UserError};
 use crate::graphql;
 use crate::models::WebhookSubscriptionId;
@@ -44,6 +45,7 @@ struct Payload {
 }
 
 impl Endpoint for DeleteWebhookSubscription {
+    type Client = ShopifyClient;
     type Output = ();
     const NAME: &'static str = "DeleteWebhookSubscription";
     const IDEMPOTENCY: Idempotency = Idempotency::Never;
@@ -56,7 +58,7 @@ impl Endpoint for DeleteWebhookSubscription {
         graphql::request(Self::DOCUMENT, json!({ "id": self.id }))
     }
 
-    fn decode(response: &mut Response) -> Result<()> {
+    fn decode(&self, response: &mut Response) -> Result<()> {
         let (data, _) = graphql::data::<Data>(response)?;
         error::by_user(response, data.webhook_subscription_delete.user_errors)
     }

@@ -4,6 +4,7 @@ use connector_core::http::limit::Draws;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::ShopifyClient;
 use crate::graphql;
 use crate::models::AppInstallation;
 
@@ -32,6 +33,7 @@ struct Data {
 }
 
 impl Endpoint for GetCurrentAppInstallation {
+    type Client = ShopifyClient;
     type Output = AppInstallation;
     const NAME: &'static str = "GetCurrentAppInstallation";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
@@ -44,7 +46,7 @@ impl Endpoint for GetCurrentAppInstallation {
         graphql::request(Self::DOCUMENT, json!({}))
     }
 
-    fn decode(response: &mut Response) -> Result<AppInstallation> {
+    fn decode(&self, response: &mut Response) -> Result<AppInstallation> {
         graphql::data::<Data>(response).map(|(data, _)| data.current_app_installation)
     }
 }

@@ -4,6 +4,7 @@ use connector_core::{ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::ShopifyClient;
 use crate::graphql;
 use crate::models::{Product, ProductId};
 
@@ -36,10 +37,11 @@ struct Data {
 }
 
 impl Endpoint for GetProduct {
+    type Client = ShopifyClient;
     type Output = Product;
     const NAME: &'static str = "GetProduct";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
-    const SCOPES: &'static [&'static str] = &["read_products"];
+    const SCOPES: &'static [&'static str] = &["read_products write_products"];
 
     fn draws(&self) -> Draws {
         Draws::cost(1)
@@ -49,7 +51,7 @@ impl Endpoint for GetProduct {
         graphql::request(Self::DOCUMENT, json!({ "id": self.id }))
     }
 
-    fn decode(response: &mut Response) -> Result<Product> {
+    fn decode(&self, response: &mut Response) -> Result<Product> {
         let (data, _) = graphql::data::<Data>(response)?;
         data.product.ok_or_else(|| {
             response.error(

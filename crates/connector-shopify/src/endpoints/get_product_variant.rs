@@ -4,6 +4,7 @@ use connector_core::{ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::ShopifyClient;
 use crate::graphql;
 use crate::models::{ProductVariant, ProductVariantId};
 
@@ -37,10 +38,11 @@ struct Data {
 }
 
 impl Endpoint for GetProductVariant {
+    type Client = ShopifyClient;
     type Output = ProductVariant;
     const NAME: &'static str = "GetProductVariant";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
-    const SCOPES: &'static [&'static str] = &["read_products"];
+    const SCOPES: &'static [&'static str] = &["read_products write_products"];
 
     fn draws(&self) -> Draws {
         Draws::cost(3)
@@ -50,7 +52,7 @@ impl Endpoint for GetProductVariant {
         graphql::request(Self::DOCUMENT, json!({ "id": self.id }))
     }
 
-    fn decode(response: &mut Response) -> Result<ProductVariant> {
+    fn decode(&self, response: &mut Response) -> Result<ProductVariant> {
         let (data, _) = graphql::data::<Data>(response)?;
         data.product_variant.ok_or_else(|| {
             response.error(

@@ -4,6 +4,7 @@ use connector_core::http::limit::Draws;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::ShopifyClient;
 use crate::graphql;
 use crate::models::Shop;
 
@@ -36,6 +37,7 @@ struct Data {
 }
 
 impl Endpoint for GetShop {
+    type Client = ShopifyClient;
     type Output = Shop;
     const NAME: &'static str = "GetShop";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
@@ -48,7 +50,7 @@ impl Endpoint for GetShop {
         graphql::request(Self::DOCUMENT, json!({}))
     }
 
-    fn decode(response: &mut Response) -> Result<Shop> {
+    fn decode(&self, response: &mut Response) -> Result<Shop> {
         graphql::data::<Data>(response).map(|(data, _)| data.shop)
     }
 }

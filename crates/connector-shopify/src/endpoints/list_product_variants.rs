@@ -6,6 +6,7 @@ use connector_core::http::limit::Draws;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{ConnectionArguments, check_page};
+use crate::ShopifyClient;
 use crate::graphql::{self, Connection};
 use crate::models::{ProductId, ProductVariant};
 
@@ -100,10 +101,11 @@ struct Data {
 }
 
 impl Endpoint for ListProductVariants {
+    type Client = ShopifyClient;
     type Output = Page<ProductVariant>;
     const NAME: &'static str = "ListProductVariants";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
-    const SCOPES: &'static [&'static str] = &["read_products"];
+    const SCOPES: &'static [&'static str] = &["read_products write_products"];
 
     fn validate(&self) -> Result<()> {
         check_page(Self::NAME, self.0.first)
@@ -117,7 +119,7 @@ impl Endpoint for ListProductVariants {
         graphql::request(Self::DOCUMENT, &self.0)
     }
 
-    fn decode(response: &mut Response) -> Result<Page<ProductVariant>> {
+    fn decode(&self, response: &mut Response) -> Result<Page<ProductVariant>> {
         let (data, _) = graphql::data::<Data>(response)?;
         data.product_variants.into_page(response)
     }
@@ -125,6 +127,7 @@ impl Endpoint for ListProductVariants {
 
 impl PagedEndpoint for ListProductVariants {
     type Item = ProductVariant;
+    const LIMIT: Option<usize> = Some(graphql::LONGEST_LISTING);
 
     fn at(&self, cursor: &PageCursor) -> Self {
         self.clone().after(cursor.clone())

@@ -7,6 +7,7 @@ use connector_core::http::limit::Draws;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{ConnectionArguments, check_page};
+use crate::ShopifyClient;
 use crate::graphql::{self, Connection};
 use crate::models::Product;
 
@@ -102,10 +103,11 @@ struct Data {
 }
 
 impl Endpoint for ListProducts {
+    type Client = ShopifyClient;
     type Output = Page<Product>;
     const NAME: &'static str = "ListProducts";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
-    const SCOPES: &'static [&'static str] = &["read_products"];
+    const SCOPES: &'static [&'static str] = &["read_products write_products"];
 
     fn validate(&self) -> Result<()> {
         check_page(Self::NAME, self.0.first)
@@ -119,7 +121,7 @@ impl Endpoint for ListProducts {
         graphql::request(Self::DOCUMENT, &self.0)
     }
 
-    fn decode(response: &mut Response) -> Result<Page<Product>> {
+    fn decode(&self, response: &mut Response) -> Result<Page<Product>> {
         let (data, _) = graphql::data::<Data>(response)?;
         data.products.into_page(response)
     }
@@ -127,6 +129,7 @@ impl Endpoint for ListProducts {
 
 impl PagedEndpoint for ListProducts {
     type Item = Product;
+    const LIMIT: Option<usize> = Some(graphql::LONGEST_LISTING);
 
     fn at(&self, cursor: &PageCursor) -> Self {
         self.clone().after(cursor.clone())

@@ -6,6 +6,7 @@ use connector_core::http::limit::Draws;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{PAGE, check_page};
+use crate::ShopifyClient;
 use crate::graphql::{self, Connection};
 use crate::models::WebhookSubscription;
 
@@ -66,6 +67,7 @@ struct Data {
 }
 
 impl Endpoint for ListWebhookSubscriptions {
+    type Client = ShopifyClient;
     type Output = Page<WebhookSubscription>;
     const NAME: &'static str = "ListWebhookSubscriptions";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
@@ -82,7 +84,7 @@ impl Endpoint for ListWebhookSubscriptions {
         graphql::request(Self::DOCUMENT, self)
     }
 
-    fn decode(response: &mut Response) -> Result<Page<WebhookSubscription>> {
+    fn decode(&self, response: &mut Response) -> Result<Page<WebhookSubscription>> {
         let (data, _) = graphql::data::<Data>(response)?;
         data.webhook_subscriptions.into_page(response)
     }
@@ -90,6 +92,7 @@ impl Endpoint for ListWebhookSubscriptions {
 
 impl PagedEndpoint for ListWebhookSubscriptions {
     type Item = WebhookSubscription;
+    const LIMIT: Option<usize> = Some(graphql::LONGEST_LISTING);
 
     fn at(&self, cursor: &PageCursor) -> Self {
         Self {
