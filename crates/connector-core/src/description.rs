@@ -90,6 +90,14 @@ pub struct Description {
     /// How it signs webhooks.
     #[serde(default)]
     pub webhook: Option<WebhookScheme>,
+    /// The interval between two reads of an account's metadata, in seconds: at least a minute, at
+    /// most a year; without it, an hour. Set more where reads are scarce or cost money.
+    #[serde(default = "hourly")]
+    pub metadata_every: u64,
+}
+
+const fn hourly() -> u64 {
+    3600
 }
 
 impl Description {
@@ -114,7 +122,14 @@ impl Description {
             authentication: CallAuthentication::default(),
             rate: None,
             webhook: None,
+            metadata_every: hourly(),
         }
+    }
+
+    /// Returns the interval between two reads of an account's metadata.
+    #[must_use]
+    pub const fn metadata_interval(&self) -> Duration {
+        Duration::from_secs(self.metadata_every)
     }
 
     /// Checks that the description does not contradict itself.
@@ -181,6 +196,11 @@ impl Description {
         let webhook = self.webhook.as_ref();
         if webhook.is_some_and(|webhook| webhook.signature.is_empty()) {
             return wrong("`webhook.signature` names no header".to_owned());
+        }
+        if !(60..=366 * 86_400).contains(&self.metadata_every) {
+            return wrong(
+                "`metadata_every` is less than a minute or more than a year, in seconds".to_owned(),
+            );
         }
         Ok(())
     }

@@ -100,6 +100,7 @@ impl Disconnect<'_> {
                 how: self.how,
                 at: Some(stored.connection.generation),
                 revoke: self.revocations(&stored).await?,
+                unsubscribe: None,
             };
             let effects = self.effects(&stored, !request.revoke.is_empty());
             match self.hub.inner.store.end(self.key, request, effects).await? {

@@ -42,13 +42,16 @@ use connector_core::http::{
     HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
 use connector_core::store::{
-    AcceptOutcome, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change, ClaimOutcome,
-    ClaimRequest, Commit, CommitOutcome, ConnectOutcome, Cursor, DeliveryFilter, DeliveryKey,
-    DeliveryQueue, DeliveryRecord, Direction, Due, Effects, EndOutcome, EndRequest, FailOutcome,
-    Failure, Filter, LeasedDelivery, NewDelivery, NewQuarantine, NewState, Patch, PutGrant,
-    PutOutcome, PutStateOutcome, Quarantined, Revocation, RowRef, SealedRow, Slice, StateKey,
-    StateStore, Stored, StoredState, TokenStore, UpdateOutcome, Upkeep, WorkKind,
+    AcceptOutcome, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
+    ChangeSubscriptionOutcome, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, ConnectOutcome,
+    Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Direction, Due, Effects,
+    EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure, Filter,
+    LeasedDelivery, NewDelivery, NewQuarantine, NewState, NewSubscription, Patch, PutGrant,
+    PutOutcome, PutStateOutcome, PutSubscriptionOutcome, Quarantined, Revocation, RowRef,
+    SealedRow, Slice, StateKey, StateStore, Stored, StoredState, Subscription, SubscriptionChange,
+    SubscriptionKey, SubscriptionStore, TokenStore, UpdateOutcome, Upkeep, WorkKind,
 };
+use connector_core::subscription::ChannelId;
 use connector_core::{
     AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Error, ErrorKind, Fence,
     Generation, ProviderId, Result, Version,
@@ -350,6 +353,21 @@ counted! {
         fn audit(filter: &AuditFilter, after: Option<&Cursor>, n: u16) -> Result<Slice<AuditRecord>>;
         fn take_changes(n: u16, lease: Duration) -> Result<Vec<Change>>;
         fn change_handled(change: &Change) -> Result<bool>;
+        fn prune(older_than: Duration, n: u32) -> Result<u32>;
+    }
+}
+
+counted! {
+    SubscriptionStore as "subscription" {
+        fn put_subscription(new: NewSubscription, effects: Effects) -> Result<PutSubscriptionOutcome>;
+        fn subscriptions(connection: &ConnectionKey) -> Result<Vec<Subscription>>;
+        fn subscription_by_channel(channel: &ChannelId) -> Result<Option<Subscription>>;
+        fn notify_subscription(channel: &ChannelId) -> Result<bool>;
+        fn change_subscription(key: &SubscriptionKey, at: Version, change: SubscriptionChange, effects: Effects) -> Result<ChangeSubscriptionOutcome>;
+        fn end_subscription(key: &SubscriptionKey, effects: Effects) -> Result<EndSubscriptionOutcome>;
+        fn endings(connection: &ConnectionKey, n: u16) -> Result<Vec<Ending>>;
+        fn ending_failed(connection: &ConnectionKey, channel: &ChannelId) -> Result<Option<u32>>;
+        fn ending_done(connection: &ConnectionKey, channel: &ChannelId) -> Result<bool>;
     }
 }
 

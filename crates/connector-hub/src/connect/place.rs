@@ -29,8 +29,6 @@ use crate::vault::Home;
 
 /// How often a grant is put again because the connection had moved.
 const MOVES: u8 = 5;
-/// When the account's metadata is read next.
-const METADATA_EVERY: Duration = Duration::from_secs(3600);
 
 /// A credential on its way to its connection.
 pub(super) struct Passage<'a> {
@@ -256,7 +254,13 @@ impl Inner {
                 Origin::Application => None,
             },
         };
-        let effects = Self::schedule(passage, key).with_audit(purpose.entry(Some(key.id), event));
+        let mut effects = Self::schedule(passage, key);
+        if expect != Expect::Absent && self.connector(&purpose.provider)?.subscriptions().is_some()
+        {
+            // The channels of the grant before are compared and repaired.
+            effects = effects.with_work(WorkKind::Subscriptions, Duration::ZERO);
+        }
+        let effects = effects.with_audit(purpose.entry(Some(key.id), event));
         // The same numbers and bytes each time: a repetition is recognised.
         let call = || self.store.put_grant(put.clone(), effects.clone());
         let outcome = self.insist(PATIENCE, call).await?;
@@ -275,7 +279,7 @@ impl Inner {
             passage.expiries,
             None,
         )
-        .with_work(WorkKind::Metadata, METADATA_EVERY)
+        .with_work(WorkKind::Metadata, passage.description.metadata_interval())
     }
 
     /// Lets this process's callers have the new token at once.
@@ -401,6 +405,7 @@ impl Inner {
             how: End::Deactivate,
             at: None,
             revoke: Vec::new(),
+            unsubscribe: None,
         };
         let call = || self.store.end(other, request.clone(), effects.clone());
         self.insist(PATIENCE, call).await?;

@@ -10,9 +10,6 @@ use crate::check::changed;
 use crate::hub::Inner;
 use crate::token::windows::spread;
 
-/// How often an account's metadata is read.
-const EVERY: Duration = Duration::from_secs(3600);
-
 impl Shared {
     pub(super) async fn read_metadata(&self, key: &ConnectionKey) -> Result<Next> {
         let inner = &self.hub.inner;
@@ -26,7 +23,9 @@ impl Shared {
             return Ok(Next::In(Duration::from_secs(30)));
         };
         // Accounts that were connected together are not read together.
-        let again = Next::In(EVERY + EVERY / 10 * u32::from(spread(key.id)) / 1000);
+        let connector = inner.connector(&stored.connection.provider)?;
+        let every = connector.description().metadata_interval();
+        let again = Next::In(every + every / 10 * u32::from(spread(key.id)) / 1000);
         let (identity, generation) = match self.hub.identify(key, &stored).await {
             Ok(identified) => identified,
             Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(Next::Done),

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::store::{MemoryStore, StateKey};
 use connector_testkit::store::{
-    audit_log, delivery_queue, state_store, token_store, upkeep_of_a_store,
+    audit_log, delivery_queue, state_store, subscription_store, token_store, upkeep_of_a_store,
 };
 use connector_testkit::{Case, StoreFixture};
 
@@ -67,6 +67,7 @@ fn all_cases() -> Vec<Case> {
     cases.extend(state_store::cases::<Fixture>());
     cases.extend(delivery_queue::cases::<Fixture>());
     cases.extend(audit_log::cases::<Fixture>());
+    cases.extend(subscription_store::cases::<Fixture>());
     cases.extend(upkeep_of_a_store::cases::<Fixture>());
     cases
 }
@@ -257,7 +258,83 @@ const FAULTS: &[(Fault, &str, Beside)] = &[
     (
         Fault::PurgeRemovesLive,
         "purge_removes_only_what_has_expired",
-        These(&["purge_is_bounded"]),
+        These(&["purge_is_bounded", "a_finished_state_is_dropped_early"]),
+    ),
+    (
+        Fault::PruneRemovesYoung,
+        "pruning_removes_only_old_entries",
+        These(&[]),
+    ),
+    (
+        Fault::PruneRemovesUnhandled,
+        "pruning_keeps_unhandled_changes",
+        These(&[]),
+    ),
+    (
+        Fault::UntilIgnored,
+        "audit_until_leaves_out_later_entries",
+        These(&[]),
+    ),
+    (
+        Fault::ConflictAlwaysFirst,
+        "another_code_is_a_conflict",
+        These(&[]),
+    ),
+    (Fault::WatchTwice, "one_subscription_per_watch", These(&[])),
+    (
+        Fault::SubscriptionOfOldGrant,
+        "a_subscription_needs_a_live_connection_and_its_grant",
+        These(&[]),
+    ),
+    (
+        Fault::SubscriptionsOfOtherTenant,
+        "another_tenants_subscriptions_are_not_found",
+        These(&[]),
+    ),
+    (
+        Fault::CursorUnchecked,
+        "of_many_changes_of_a_version_one_is_written",
+        These(&["effects_of_a_subscription_ride_in_its_commit"]),
+    ),
+    (
+        Fault::ReplacedChannelLost,
+        "a_replaced_channel_becomes_an_ending",
+        These(&[
+            "another_tenants_subscriptions_are_not_found",
+            "an_end_without_a_credential_drops_the_channels",
+            "failed_endings_are_counted",
+            "the_end_of_a_connection_ends_its_subscriptions",
+        ]),
+    ),
+    (
+        Fault::NotificationSwallowed,
+        "a_notification_during_a_read_stays_unread",
+        These(&[]),
+    ),
+    (
+        Fault::NotificationWithoutWork,
+        "a_notification_is_counted_and_makes_work_due",
+        These(&[]),
+    ),
+    (
+        Fault::SubscriptionsOutliveConnection,
+        "the_end_of_a_connection_ends_its_subscriptions",
+        These(&["an_end_without_a_credential_drops_the_channels"]),
+    ),
+    (
+        Fault::ChannelsLostAtEnd,
+        "the_end_of_a_connection_ends_its_subscriptions",
+        These(&["a_finished_ending_is_gone", "sealed_rows_lists_every_kind"]),
+    ),
+    (
+        Fault::EndingKept,
+        "a_finished_ending_is_gone",
+        These(&["a_subscription_ends_once"]),
+    ),
+    (
+        Fault::ChannelSecretsUnlisted,
+        "sealed_rows_lists_every_kind",
+        Connections,
     ),
 ];
 
