@@ -365,6 +365,8 @@ pub enum RenewOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListedChannel {
+    /// The watch for which it was listed.
+    pub watch: Watch,
     /// The provider's id of the channel.
     pub resource: String,
     /// Its notification URL, if the provider shows it.
@@ -378,8 +380,9 @@ pub struct ListedChannel {
 impl ListedChannel {
     /// Returns an enabled channel without expiry.
     #[must_use]
-    pub fn new(resource: impl Into<String>) -> Self {
+    pub fn new(watch: Watch, resource: impl Into<String>) -> Self {
         Self {
+            watch,
             resource: resource.into(),
             url: None,
             expires_in: None,

@@ -17,6 +17,7 @@ mod health;
 mod hub;
 mod inbound;
 mod keys;
+mod subscribe;
 mod token;
 mod vault;
 mod worker;
@@ -32,6 +33,7 @@ pub use crate::health::{AppHealth, Health};
 pub use crate::hub::{Hub, HubBuilder, Tenant};
 pub use crate::inbound::{Delivered, DeliveryHandler, Receipt, Receive, Verified};
 pub use crate::keys::KeyRotation;
+pub use crate::subscribe::{ChannelOwner, SubscriptionInfo};
 #[cfg(feature = "machine")]
 #[doc(hidden)]
 pub use crate::token::machine;

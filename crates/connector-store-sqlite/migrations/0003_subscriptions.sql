@@ -15,6 +15,8 @@ CREATE TABLE subscriptions (
     channel      TEXT CHECK (length(channel) = 32),
     resource     TEXT CHECK ((channel IS NULL) = (resource IS NULL)),
     expires_at   INTEGER,
+    -- The lifetime that the provider granted, in milliseconds.
+    granted      INTEGER CHECK (granted >= 0),
     candidate    TEXT CHECK (length(candidate) = 32),
     begun_at     INTEGER CHECK ((candidate IS NULL) = (begun_at IS NULL)),
     cursor       TEXT,

@@ -1,5 +1,7 @@
 //! Subscriptions, and the channels that must be ended at their providers.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use connector_core::cipher::Sealed;
 use connector_core::clock::Timestamp;
@@ -25,7 +27,7 @@ use crate::{record, work};
 macro_rules! columns {
     () => {
         "tenant, connection, id, provider, app, account, account_host, grant_number, version, \
-         watch, channel, resource, expires_at, candidate, begun_at, cursor, notified, \"read\", \
+         watch, channel, resource, expires_at, granted, candidate, begun_at, cursor, notified, \"read\", \
          read_at, compared_at, failures, failed_at, error, key_id, sealed"
     };
 }
@@ -90,6 +92,13 @@ fn read(row: &SqliteRow, operation: &'static str) -> Result<SubscriptionRecord> 
     let channel = columns.maybe_channel()?;
     let resource: Option<String> = columns.take()?;
     let expires_at = columns.maybe_time()?;
+    let granted = match columns.take::<Option<i64>>()? {
+        Some(millis) => {
+            let millis = u64::try_from(millis).map_err(|_| unreadable(operation))?;
+            Some(Duration::from_millis(millis))
+        }
+        None => None,
+    };
     let candidate = columns.maybe_channel()?;
     let begun_at = columns.maybe_time()?;
     let cursor = columns.take()?;
@@ -115,6 +124,7 @@ fn read(row: &SqliteRow, operation: &'static str) -> Result<SubscriptionRecord> 
                 channel,
                 resource,
                 expires_at,
+                granted,
             }),
         candidate: candidate
             .zip(begun_at)
@@ -188,8 +198,8 @@ fn save(record: &SubscriptionRecord, operation: &'static str) -> Result<Statemen
     let statement = by_key(
         "UPDATE subscriptions SET version = ?4, channel = ?5, resource = ?6, expires_at = ?7, \
          candidate = ?8, begun_at = ?9, cursor = ?10, \"read\" = ?11, read_at = ?12, \
-         compared_at = ?13, failures = ?14, failed_at = ?15, error = ?16, key_id = ?17, \
-         sealed = ?18 WHERE tenant = ?1 AND connection = ?2 AND id = ?3",
+         compared_at = ?13, failures = ?14, failed_at = ?15, error = ?16, granted = ?17, \
+         key_id = ?18, sealed = ?19 WHERE tenant = ?1 AND connection = ?2 AND id = ?3",
         &record.key,
     )
     .bind(integer(operation, record.version.get())?)
@@ -208,7 +218,14 @@ fn save(record: &SubscriptionRecord, operation: &'static str) -> Result<Statemen
     .bind(record.compared_at.map(Timestamp::as_unix_millis))
     .bind(failures.map_or(0, |it| i64::from(it.count)))
     .bind(failures.map(|it| it.at.as_unix_millis()))
-    .bind(failures.map(|it| it.error.clone()));
+    .bind(failures.map(|it| it.error.clone()))
+    .bind(match channel.and_then(|it| it.granted) {
+        Some(granted) => {
+            let millis = u64::try_from(granted.as_millis()).unwrap_or(u64::MAX);
+            Some(integer(operation, millis)?)
+        }
+        None => None,
+    });
     Ok(bind_sealed(statement, record.secrets.as_ref()))
 }
 

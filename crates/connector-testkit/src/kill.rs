@@ -82,7 +82,7 @@ pub enum Action {
 /// A point that was passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Point {
-    /// Its number, from 1.
+    /// Its number, from 1; 0 with [`KillPoints::deciding`].
     pub number: u64,
     /// The trait and method of the call, such as `token.claim`.
     pub operation: &'static str,
@@ -96,6 +96,7 @@ pub struct KillPoints {
     chosen: Option<(u64, Action)>,
     passed: Arc<Mutex<Vec<Point>>>,
     observer: Option<Arc<dyn Fn(Point) + Send + Sync>>,
+    decider: Option<Arc<dyn Fn(Point) -> Option<Action> + Send + Sync>>,
 }
 
 impl KillPoints {
@@ -106,6 +107,7 @@ impl KillPoints {
             chosen: None,
             passed: Arc::default(),
             observer: None,
+            decider: None,
         }
     }
 
@@ -116,6 +118,19 @@ impl KillPoints {
             chosen: Some((number, action)),
             passed: Arc::default(),
             observer: None,
+            decider: None,
+        }
+    }
+
+    /// Asks `decider` at each point what happens there: for outages that last, and for responses that
+    /// are lost now and then. The points are not kept, so that long runs take no memory.
+    #[must_use]
+    pub fn deciding(decider: impl Fn(Point) -> Option<Action> + Send + Sync + 'static) -> Self {
+        Self {
+            chosen: None,
+            passed: Arc::default(),
+            observer: None,
+            decider: Some(Arc::new(decider)),
         }
     }
 
@@ -163,6 +178,18 @@ impl KillPoints {
     }
 
     fn pass<E: Injected>(&self, operation: &'static str, side: Side) -> Result<(), E> {
+        if let Some(decider) = &self.decider {
+            let point = Point {
+                number: 0,
+                operation,
+                side,
+            };
+            return match decider(point) {
+                Some(Action::Abort) => std::process::abort(),
+                Some(Action::Fail) => Err(E::injected(side)),
+                None => Ok(()),
+            };
+        }
         let point = {
             let mut passed = self.lock();
             let point = Point {

@@ -117,6 +117,8 @@ pub struct OpenChannel {
     pub resource: String,
     /// Time until the provider ends it; `None` if it does not expire.
     pub expires: Option<TimeLeft>,
+    /// The lifetime that the provider granted when the channel was created or last renewed.
+    pub granted: Option<Duration>,
 }
 
 /// The failures of a subscription since its last success.

@@ -377,6 +377,13 @@ impl Inner {
                 if passage.credential.refresh_token().is_some() {
                     effects = effects.with_work(WorkKind::Refresh, Duration::ZERO);
                 }
+                if self
+                    .connector(&passage.purpose.provider)?
+                    .subscriptions()
+                    .is_some()
+                {
+                    effects = effects.with_work(WorkKind::Subscriptions, Duration::ZERO);
+                }
             }
             match self
                 .store
@@ -400,12 +407,20 @@ impl Inner {
         let mut entry = purpose.entry(Some(other.id), Event::Disconnected { forgotten: false });
         entry.tenant = other.tenant.clone();
         entry.context = context;
-        let effects = Effects::none().with_audit(entry);
+        let mut effects = Effects::none().with_audit(entry);
+        // What cannot be opened cannot end channels either; it does not keep the grant alive.
+        let unsubscribe = match self.store.load(other).await? {
+            Some(stored) => self.ending_credential(&stored).await.unwrap_or_default(),
+            None => None,
+        };
+        if unsubscribe.is_some() {
+            effects = effects.with_work(WorkKind::Subscriptions, Duration::ZERO);
+        }
         let request = EndRequest {
             how: End::Deactivate,
             at: None,
             revoke: Vec::new(),
-            unsubscribe: None,
+            unsubscribe,
         };
         let call = || self.store.end(other, request.clone(), effects.clone());
         self.insist(PATIENCE, call).await?;

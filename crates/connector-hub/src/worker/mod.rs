@@ -8,6 +8,7 @@ mod metadata;
 mod quarantine;
 mod renew;
 mod revoke;
+mod subscriptions;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -47,8 +48,9 @@ const UNUSED: Duration = Duration::from_secs(3600);
 
 impl Hub {
     /// The worker of this process: it refreshes credentials before they expire, keeps refresh tokens
-    /// from lapsing, finishes connects that were cut off, revokes what was disconnected, reads metadata, tells handlers about changes
-    /// and deliveries, and removes what has expired.
+    /// from lapsing, finishes connects that were cut off, revokes what was disconnected, reads
+    /// metadata, keeps subscriptions and reads their changes, tells handlers about changes and
+    /// deliveries, and removes what has expired.
     ///
     /// Start it on as many nodes as you like. Without one, tokens are refreshed when somebody asks
     /// for them, and nothing else of this happens.
@@ -67,6 +69,7 @@ impl Hub {
             shared: Arc::new(Shared {
                 hub: self.clone(),
                 lanes: Lanes::new(CONCURRENCY),
+                subscription_lanes: Lanes::new(CONCURRENCY),
                 attempts: Mutex::default(),
                 tidied: Mutex::new(None),
                 telling: AtomicBool::new(false),
@@ -102,6 +105,8 @@ pub struct Tick {
 struct Shared {
     hub: Hub,
     lanes: Lanes,
+    /// Connections of one provider whose subscriptions are worked on at once.
+    subscription_lanes: Lanes,
     /// How often the revocations of a connection failed in a row, in this process.
     attempts: Mutex<HashMap<ConnectionKey, u32>>,
     tidied: Mutex<Option<Monotonic>>,
@@ -132,6 +137,7 @@ impl Worker {
         let shared = Shared {
             hub: self.shared.hub.clone(),
             lanes: Lanes::new(n.max(1)),
+            subscription_lanes: Lanes::new(CONCURRENCY),
             attempts: Mutex::default(),
             tidied: Mutex::new(None),
             telling: AtomicBool::new(false),
@@ -283,8 +289,7 @@ impl Shared {
             WorkKind::Refresh | WorkKind::KeepAlive => self.renew(&due).await,
             WorkKind::Metadata => self.read_metadata(&due.key).await,
             WorkKind::Revocation => self.revoke(&due.key).await,
-            // No connector describes subscriptions yet.
-            WorkKind::Subscriptions => Ok(Next::Done),
+            WorkKind::Subscriptions => self.keep_subscriptions(&due.key).await,
             _ => Ok(Next::In(UNABLE)),
         };
         let next = match next {
@@ -334,9 +339,19 @@ impl Shared {
         for _ in 0..10 {
             match inner.store.purge(PAGE).await {
                 Ok(PAGE) => {}
-                Ok(_) => return,
+                Ok(_) => break,
                 Err(error) => {
                     tracing::warn!(operation = "worker.tidy", error = %error, "nothing removed");
+                    return;
+                }
+            }
+        }
+        for _ in 0..10 {
+            match inner.store.prune(inner.audit_retention, PAGE).await {
+                Ok(PAGE) => {}
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(operation = "worker.tidy", error = %error, "nothing pruned");
                     return;
                 }
             }

@@ -166,8 +166,9 @@ pub(super) async fn a_subscription_is_read_back<F: StoreFixture>(fixture: &F) {
     let found = seen(&reader, &first).await;
     assert_eq!(found.version, version);
     let open = found.channel.as_ref();
-    let open = open.map(|it| (it.channel.clone(), it.resource.as_str(), it.expires));
-    let (id, resource, expires) = outcome!(open, Some(open) => open);
+    let open = outcome!(open, Some(open) => open);
+    assert_eq!(open.granted, Some(seconds(100)));
+    let (id, resource, expires) = (open.channel.clone(), open.resource.as_str(), open.expires);
     assert_eq!((id, resource), (channel('a'), "resource a"));
     let left = expires.map(connector_core::TimeLeft::remaining);
     assert_eq!(left, Some(seconds(70)), "on the store's clock");
@@ -495,7 +496,8 @@ pub(super) async fn a_change_leaves_the_rest_alone<F: StoreFixture>(fixture: &F)
     let left = after.channel.as_ref().and_then(|it| it.expires);
     assert_eq!(left.map(|it| it.remaining()), Some(seconds(500)));
     if let (Some(open), Some(seen)) = (&mut expected.channel, &after.channel) {
-        open.expires = seen.expires;
+        assert_eq!(seen.granted, Some(seconds(500)));
+        (open.expires, open.granted) = (seen.expires, seen.granted);
     }
     assert_eq!(after, expected);
     let stored = loaded(&store, &connection).await.connection;

@@ -215,6 +215,7 @@ const FAULTS: &[(Fault, &str, Beside)] = &[
         "leased_work_is_not_handed_out_again",
         These(&[
             "a_lost_lease_changes_nothing",
+            "effects_of_a_subscription_ride_in_its_commit",
             "of_many_workers_one_gets_the_work",
             "other_kinds_stay",
             "the_longest_due_work_comes_first",
@@ -224,6 +225,7 @@ const FAULTS: &[(Fault, &str, Beside)] = &[
         Fault::StateBegunTwice,
         "a_state_begins_once",
         These(&[
+            "a_finished_state_is_dropped_early",
             "a_begun_state_is_kept",
             "another_code_is_a_conflict",
             "put_state_twice_stores_it_once",

@@ -66,6 +66,8 @@ pub struct ChannelRecord {
     pub resource: String,
     /// The time at which the provider ends it; `None` if it does not expire.
     pub expires_at: Option<Timestamp>,
+    /// The lifetime that the provider granted when the channel was created or last renewed.
+    pub granted: Option<Duration>,
 }
 
 /// The channel that is being created.
@@ -131,6 +133,7 @@ impl SubscriptionRecord {
                 channel: open.channel.clone(),
                 resource: open.resource.clone(),
                 expires: open.expires_at.map(|end| TimeLeft::between(now, end)),
+                granted: open.granted,
             }),
             candidate: self.candidate.as_ref().map(|candidate| Candidate {
                 channel: candidate.channel.clone(),
@@ -211,6 +214,7 @@ impl SubscriptionRecord {
                 channel: opened.channel,
                 resource: opened.resource,
                 expires_at: opened.expires_in.map(|left| now.after(left)),
+                granted: opened.expires_in,
             });
             self.secrets = Some(opened.secrets);
         }
@@ -229,6 +233,7 @@ impl SubscriptionRecord {
         }
         if let (Some(renewed), Some(open)) = (change.renewed, &mut self.channel) {
             open.expires_at = renewed.map(|left| now.after(left));
+            open.granted = renewed;
         }
         if change.cursor.is_some() {
             self.cursor = change.cursor;

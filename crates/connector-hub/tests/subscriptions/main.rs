@@ -1,0 +1,495 @@
+//! Subscriptions over thirty days with outages: of the providers, of the node, of the store, and of
+//! single responses.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::too_many_lines,
+    reason = "a test fails by panicking, and prints what it counted"
+)]
+
+mod provider;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine;
+use connector_core::cipher::Keyring;
+use connector_core::clock::{ManualClock, Timestamp};
+use connector_core::http::Origin;
+use connector_core::store::{
+    AuditFilter, AuditLog, DeliveryKey, MemoryStore, Subscription, SubscriptionId,
+    SubscriptionStore, TokenStore, Upkeep, WorkKind,
+};
+use connector_core::subscription::Watch;
+use connector_core::{
+    Actor, App, AppKey, ConnectionKey, CorrelationId, Credential, CredentialKind, ErrorKind, Event,
+    FixedApps, ProviderId, RequestContext, Result, TenantId,
+};
+use connector_hub::{Delivered, DeliveryHandler, Hub};
+use connector_testkit::kill::{Action, KillPoints, Side};
+use ring::hmac;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use self::provider::{DAY, Live, Providers, Watcher, all_rules};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const STEP: Duration = Duration::from_secs(600);
+const STEPS_PER_HOUR: usize = 6;
+
+/// Numbers that are the same in every run.
+#[derive(Debug)]
+pub(crate) struct Numbers(u64);
+
+impl Numbers {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// Runs a future to its end while time passes.
+async fn drive<T>(clock: &ManualClock, future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let pause = async || {
+        for _ in 0..16 {
+            tokio::task::yield_now().await;
+        }
+    };
+    for _ in 0..20_000 {
+        tokio::select! {
+            biased;
+            done = &mut future => return done,
+            () = pause() => clock.advance(Duration::from_millis(500)),
+        }
+    }
+    panic!("it is not ready after hours");
+}
+
+/// What handlers were given: the number of calls per delivery, and the changes that they carried.
+#[derive(Debug, Clone, Default)]
+struct Handled {
+    calls: Arc<Mutex<BTreeMap<DeliveryKey, usize>>>,
+    changes: Arc<Mutex<BTreeMap<(ConnectionKey, String), BTreeSet<DeliveryKey>>>>,
+}
+
+#[async_trait]
+impl DeliveryHandler for Handled {
+    async fn handle(&self, delivery: &Delivered) -> Result<()> {
+        let key = delivery.key().clone();
+        *self.calls.lock().unwrap().entry(key.clone()).or_default() += 1;
+        let body = String::from_utf8(delivery.event().body.to_vec()).unwrap();
+        let connection = delivery.connection().unwrap().clone();
+        let mut changes = self.changes.lock().unwrap();
+        changes.entry((connection, body)).or_default().insert(key);
+        Ok(())
+    }
+}
+
+/// The faults of the store.
+#[derive(Debug, Default)]
+struct StoreFaults {
+    down: AtomicBool,
+    /// One call in this many loses its result, or is not made; 0 for none.
+    loses: AtomicU64,
+    failed: AtomicUsize,
+}
+
+struct World {
+    clock: ManualClock,
+    /// The data, without faults.
+    store: MemoryStore,
+    faults: Arc<StoreFaults>,
+    providers: Providers,
+    handled: Handled,
+    hub: Hub,
+}
+
+fn context() -> RequestContext {
+    RequestContext::new(Actor::User("ann".to_owned()), CorrelationId::default())
+}
+
+fn keyring() -> Keyring {
+    let key = base64::engine::general_purpose::STANDARD.encode([7; 32]);
+    Keyring::parse(&SecretString::from(key)).unwrap()
+}
+
+fn watch(name: &str) -> Watch {
+    Watch::new(name).unwrap()
+}
+
+impl World {
+    fn new() -> Self {
+        connector_testkit::trace::init();
+        let clock = ManualClock::new(Timestamp::from_unix_seconds(1_700_000_000));
+        let store = MemoryStore::new(Arc::new(clock.clone()));
+        let faults = Arc::new(StoreFaults::default());
+        let providers = Providers::new(clock.clone());
+        let handled = Handled::default();
+        let hub = Self::hub(&clock, &store, &faults, &providers, &handled);
+        Self {
+            clock,
+            store,
+            faults,
+            providers,
+            handled,
+            hub,
+        }
+    }
+
+    fn hub(
+        clock: &ManualClock,
+        store: &MemoryStore,
+        faults: &Arc<StoreFaults>,
+        providers: &Providers,
+        handled: &Handled,
+    ) -> Hub {
+        let (faults, random) = (Arc::clone(faults), Mutex::new(Numbers::new(3)));
+        let points = KillPoints::deciding(move |point| {
+            let loses = faults.loses.load(Ordering::Relaxed);
+            let fails = if faults.down.load(Ordering::Relaxed) {
+                point.side == Side::Before
+            } else {
+                loses > 0 && random.lock().unwrap().below(loses) == 0
+            };
+            faults
+                .failed
+                .fetch_add(usize::from(fails), Ordering::Relaxed);
+            fails.then_some(Action::Fail)
+        });
+        let mut apps = FixedApps::new();
+        for rules in all_rules() {
+            apps = apps.with(rules.provider, AppKey::default(), App::new("client"));
+        }
+        let mut builder = Hub::builder()
+            .store(points.wrap(Arc::new(store.clone())))
+            .cipher(keyring())
+            .transport(providers.clone())
+            .clock(clock.clone())
+            .apps(apps)
+            .on_delivery(handled.clone())
+            .with_webhook_base(Url::parse("https://hooks.example/in/").unwrap());
+        for rules in all_rules() {
+            builder = builder.connector(Watcher::new(rules));
+        }
+        builder.build().unwrap()
+    }
+
+    /// A new process on the same data.
+    fn restart(&mut self) {
+        self.hub = Self::hub(
+            &self.clock,
+            &self.store,
+            &self.faults,
+            &self.providers,
+            &self.handled,
+        );
+    }
+
+    async fn connect(&self, provider: &ProviderId, account: &str) -> ConnectionKey {
+        let url = Url::parse(&format!("https://api.{provider}.example")).unwrap();
+        let credential = Credential::new(
+            CredentialKind::OAuth,
+            Origin::of(&url).unwrap(),
+            format!("token-{account}"),
+            Timestamp::UNIX_EPOCH,
+        );
+        let tenant = TenantId::new("t1").unwrap();
+        let adopt = self.hub.adopt(&tenant, provider.clone(), credential);
+        let connected = drive(&self.clock, async { adopt.actor(Actor::Worker).await });
+        connected.await.unwrap().key().clone()
+    }
+
+    async fn tick(&self) {
+        // A tick fails if the store is down; its work is due again.
+        drop(drive(&self.clock, self.hub.worker().tick()).await);
+    }
+
+    /// Lets time pass, with a worker's round in each step.
+    async fn steps(&self, steps: usize) {
+        for _ in 0..steps {
+            self.clock.advance(STEP);
+            self.providers.expire();
+            self.tick().await;
+        }
+    }
+
+    async fn rows(&self, key: &ConnectionKey) -> Vec<Subscription> {
+        self.store.subscriptions(key).await.unwrap()
+    }
+
+    /// What the application's endpoint does with a notification. Returns whether it acknowledged it.
+    async fn receive(&self, live: &Live) -> bool {
+        let (_, channel) = live.url.rsplit_once('/').unwrap();
+        let body = b"something changed";
+        let key = hmac::Key::new(hmac::HMAC_SHA256, live.secret.as_bytes());
+        let signature = hmac::sign(&key, body);
+        let hub = &self.hub;
+        let Ok(owner) = hub.channel_owner(&live.provider, channel).await else {
+            return false;
+        };
+        assert!(owner.reads_changes());
+        let genuine = owner.secrets().iter().any(|secret| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
+            hmac::verify(&key, body, signature.as_ref()).is_ok()
+        });
+        genuine && hub.notified(&owner).await.unwrap_or(false)
+    }
+
+    async fn events(&self, of: impl Fn(&Event) -> bool) -> usize {
+        let filter = AuditFilter::default();
+        let log = self.store.audit(&filter, None, u16::MAX).await.unwrap();
+        log.items.iter().filter(|it| of(&it.entry.event)).count()
+    }
+}
+
+/// What the provider has for a connection.
+fn channels_of(world: &World, provider: &ProviderId, account: &str) -> Vec<String> {
+    let state = world.providers.state();
+    let own = state.channels.iter();
+    own.filter(|(_, it)| it.provider == *provider && it.account == account)
+        .map(|(resource, _)| resource.clone())
+        .collect()
+}
+
+#[tokio::test]
+async fn thirty_days_of_outages_lose_no_change_and_handle_none_twice() {
+    const ACCOUNTS: usize = 4;
+    let mut world = World::new();
+    let mut connections = Vec::new();
+    for rules in all_rules() {
+        for number in 0..ACCOUNTS {
+            let account = format!("a{number}");
+            let key = world.connect(&rules.provider, &account).await;
+            let subscribed = world.hub.subscribe(&key, watch("items"), context()).await;
+            let id = subscribed.unwrap().id;
+            connections.push((rules.provider.clone(), account, key, id));
+        }
+    }
+    world.steps(2).await;
+    for (_, _, key, _) in &connections {
+        assert!(world.rows(key).await[0].cursor.is_some());
+    }
+
+    let mut random = Numbers::new(11);
+    let (mut notifications, mut acknowledged, mut hours_down) = (0, 0, [0; 3]);
+    let (mut lapsed, mut deleted, mut switched_off, mut restarts) = (0, 0, 0, 0);
+    let mut ended: Vec<usize> = Vec::new();
+    let (mut provider_until, mut node_until, mut store_until) = (0, 0, 0);
+    for hour in 0..30 * 24 {
+        // One of each outage every few days: up to 14 hours of the providers, 16 of the node, 5 of
+        // the store. None of them is as long as the margin of the shortest lifetime.
+        if hour % 53 == 20 {
+            provider_until = hour + 1 + random.below(14);
+        }
+        if hour % 71 == 40 {
+            node_until = hour + 1 + random.below(16);
+        }
+        if hour % 37 == 30 {
+            store_until = hour + 1 + random.below(5);
+        }
+        let (provider_down, store_down) = (hour < provider_until, hour < store_until);
+        let was_down = node_until == hour && hour > 0;
+        let node_down = hour < node_until;
+        world.providers.state().down = provider_down;
+        world.providers.state().loses = 25;
+        world.faults.down.store(store_down, Ordering::Relaxed);
+        world.faults.loses.store(150, Ordering::Relaxed);
+        for (at, down) in [provider_down, node_down, store_down]
+            .into_iter()
+            .enumerate()
+        {
+            hours_down[at] += usize::from(down);
+        }
+        if was_down {
+            world.restart();
+            restarts += 1;
+        }
+        // Providers delete and switch off channels, except where nobody could notice in time.
+        if hour % 17 == 3 && !provider_down {
+            let mut state = world.providers.state();
+            let listed = |it: &&mut Live| it.provider.as_str() != "drive";
+            let place = usize::try_from(random.below(8)).unwrap();
+            if random.below(2) == 0 {
+                if let Some(live) = state.channels.values_mut().filter(listed).nth(place) {
+                    live.enabled = false;
+                    switched_off += 1;
+                }
+            } else {
+                let all: Vec<String> = state.channels.keys().cloned().collect();
+                if let Some(resource) = all.get(place)
+                    && state.channels[resource].provider.as_str() != "drive"
+                {
+                    state.channels.remove(resource);
+                    deleted += 1;
+                }
+            }
+        }
+        // A quarter of the connections is disconnected, one every few days.
+        if hour % (5 * 24) == 100 && !store_down && !provider_down {
+            let index = ended.len() * ACCOUNTS;
+            let (_, _, key, _) = &connections[index];
+            world.faults.loses.store(0, Ordering::Relaxed);
+            world.hub.disconnect(key, context()).await.unwrap();
+            ended.push(index);
+        }
+        for _ in 0..STEPS_PER_HOUR {
+            // Changes happen, in bursts now and then, and each channel is notified unless its
+            // notification is lost.
+            let (provider, account, ..) = &connections[usize::try_from(random.below(16)).unwrap()];
+            let burst = if random.below(40) == 0 {
+                70
+            } else {
+                random.below(3)
+            };
+            let changed = usize::try_from(burst).unwrap();
+            let place = (provider.clone(), account.clone());
+            *world.providers.state().changes.entry(place).or_default() += changed;
+            let live: Vec<(String, Live)> = {
+                let state = world.providers.state();
+                let own =
+                    |it: &Live| it.enabled && it.provider == *provider && it.account == *account;
+                let all = state.channels.iter().filter(|(_, it)| own(it));
+                all.map(|(resource, it)| (resource.clone(), it.clone()))
+                    .collect()
+            };
+            for (resource, live) in live {
+                if changed == 0 || random.below(10) == 0 {
+                    continue;
+                }
+                notifications += 1;
+                let received = !node_down && world.receive(&live).await;
+                acknowledged += usize::from(received);
+                world.providers.answered(&resource, received);
+            }
+            world.clock.advance(STEP);
+            // A channel that a subscription holds must not reach its end.
+            for (_, _, key, _) in &connections {
+                for row in world.rows(key).await {
+                    let open = row.channel.and_then(|it| it.expires);
+                    lapsed += usize::from(open.is_some_and(|left| left.has_passed()));
+                }
+            }
+            world.providers.expire();
+            if !node_down {
+                world.tick().await;
+            }
+        }
+    }
+    // Quiet: what is left is read and handled.
+    world.providers.state().down = false;
+    world.providers.state().loses = 0;
+    world.faults.down.store(false, Ordering::Relaxed);
+    world.faults.loses.store(0, Ordering::Relaxed);
+    world.restart();
+    world.steps(12 * STEPS_PER_HOUR).await;
+
+    let handled = world.handled.changes.lock().unwrap().clone();
+    let (mut expected, mut lost, mut twice) = (0, 0, 0);
+    for (index, (provider, account, key, id)) in connections.iter().enumerate() {
+        let rows = world.rows(key).await;
+        if ended.contains(&index) {
+            assert_eq!(rows, []);
+            continue;
+        }
+        assert_eq!(rows[0].key.id, *id, "the subscription is the same one");
+        let place = (provider.clone(), account.clone());
+        let changes = world.providers.state().changes[&place];
+        for change in 0..changes {
+            expected += 1;
+            let times = handled.get(&(key.clone(), format!("items-{change}")));
+            lost += usize::from(times.is_none());
+        }
+        let has_channel = provider.as_str() != "feed";
+        assert_eq!(
+            rows[0].channel.is_some(),
+            has_channel,
+            "{provider} {account}"
+        );
+        assert_eq!(rows[0].failures, None);
+    }
+    twice += handled
+        .values()
+        .filter(|deliveries| deliveries.len() > 1)
+        .count();
+
+    // Ended connections have nothing at their providers, but what those cannot list.
+    let (mut left, mut orphans) = (0, 0);
+    for (index, (provider, account, key, _)) in connections.iter().enumerate() {
+        let open: BTreeSet<String> = world
+            .rows(key)
+            .await
+            .into_iter()
+            .filter_map(|row| row.channel.map(|it| it.resource))
+            .collect();
+        let unknown = channels_of(&world, provider, account)
+            .into_iter()
+            .filter(|resource| !open.contains(resource))
+            .count();
+        if provider.as_str() == "drive" {
+            orphans += unknown;
+        } else if ended.contains(&index) {
+            left += unknown;
+        } else {
+            assert_eq!(
+                unknown, 0,
+                "{provider} {account}: a channel that nobody has"
+            );
+        }
+        assert_eq!(world.store.endings(key, 100).await.unwrap(), []);
+    }
+    let given_up = world
+        .events(|event| matches!(event, Event::ChannelLeft { .. }))
+        .await;
+    let repeated = world.handled.calls.lock().unwrap();
+    let repeated = repeated.values().filter(|calls| **calls > 1).count();
+    let state = world.providers.state();
+    println!(
+        "30 days: {} subscriptions, {} changes expected, lost: {lost}, handled twice: {twice}",
+        connections.len(),
+        expected
+    );
+    println!(
+        "channels created: {}, renewed: {}, ended: {}, lapsed while held: {lapsed}, deleted by the \
+         provider: {deleted}, switched off: {switched_off}",
+        state.created, state.renewed, state.ended
+    );
+    println!(
+        "hours down: providers {}, node {} ({restarts} restarts), store {}; requests refused: {}, \
+         responses lost: {}, store calls failed: {}",
+        hours_down[0],
+        hours_down[1],
+        hours_down[2],
+        state.refused_while_down,
+        state.lost_responses,
+        world.faults.failed.load(Ordering::Relaxed)
+    );
+    println!(
+        "notifications sent: {notifications}, acknowledged: {acknowledged}, reads of changes: {}, \
+         deliveries handed out again after a lost acknowledgement: {repeated}",
+        state.reads
+    );
+    println!(
+        "connections ended: {}, channels left at providers: {left}, given up: {given_up}, orphans \
+         of the provider that lists nothing: {orphans}",
+        ended.len()
+    );
+    assert!(expected > 1000 && notifications > 100 && acknowledged > 50);
+    assert!(state.renewed > 20 && state.lost_responses > 20 && restarts > 5);
+    assert!(deleted > 5 && switched_off > 5 && ended.len() == 4);
+    assert_eq!((lost, twice, lapsed), (0, 0, 0));
+    assert_eq!(left, given_up.min(left), "only what was given up is left");
+}
