@@ -675,6 +675,29 @@ mod tests {
     }
 
     #[test]
+    fn metadata_is_read_at_least_once_a_year_and_at_most_once_a_minute() {
+        let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
+        description.api = vec![EndpointTemplate::new("https://api.acme.example")];
+        assert_eq!(description.metadata_interval(), Duration::from_secs(3600));
+        for (seconds, accepted) in [
+            (0, false),
+            (59, false),
+            (60, true),
+            (86_400, true),
+            (366 * 86_400, true),
+            (366 * 86_400 + 1, false),
+            (u64::MAX, false),
+        ] {
+            description.metadata_every = seconds;
+            let outcome = description.validate();
+            assert_eq!(outcome.is_ok(), accepted, "{seconds}");
+            if let Err(error) = outcome {
+                assert!(error.message().contains("`metadata_every`"), "{error}");
+            }
+        }
+    }
+
+    #[test]
     fn the_placeholder_stands_only_for_the_host() {
         let good = EndpointTemplate::new("https://{account}/admin/token");
         assert_eq!(

@@ -20,12 +20,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine;
-use connector_core::cipher::Keyring;
+use connector_core::cipher::{KeyId, Keyring};
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::Origin;
 use connector_core::store::{
-    AuditFilter, AuditLog, DeliveryKey, MemoryStore, Subscription, SubscriptionId,
-    SubscriptionStore, TokenStore, Upkeep, WorkKind,
+    AuditFilter, AuditLog, DeliveryKey, MemoryStore, Subscription, SubscriptionStore, Upkeep,
 };
 use connector_core::subscription::Watch;
 use connector_core::{
@@ -38,9 +37,8 @@ use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use self::provider::{DAY, Live, Providers, Watcher, all_rules};
+use self::provider::{Live, Providers, Watcher, all_rules};
 
-const HOUR: Duration = Duration::from_secs(3600);
 const STEP: Duration = Duration::from_secs(600);
 const STEPS_PER_HOUR: usize = 6;
 
@@ -266,6 +264,197 @@ fn channels_of(world: &World, provider: &ProviderId, account: &str) -> Vec<Strin
 }
 
 #[tokio::test]
+async fn what_cannot_be_watched_is_refused_before_anything_is_kept() {
+    let world = World::new();
+    let rules = all_rules();
+    let key = world.connect(&rules[0].provider, "a0").await;
+    let refused = async |hub: &Hub, key: &ConnectionKey, name: &str| {
+        let outcome = hub.subscribe(key, watch(name), context()).await;
+        outcome.map(|it| it.watch).map_err(|error| error.kind())
+    };
+    let nobody = ConnectionKey::new(
+        TenantId::new("t2").unwrap(),
+        connector_core::ConnectionId::from_bytes([1; 16]),
+    );
+    let other_tenant = ConnectionKey::new(TenantId::new("t2").unwrap(), key.id);
+    let cases = [
+        (&key, "other", ErrorKind::InvalidInput),
+        (&nobody, "items", ErrorKind::NotFound),
+        (&other_tenant, "items", ErrorKind::NotFound),
+    ];
+    let mut count = 0;
+    for (key, name, kind) in cases {
+        assert_eq!(refused(&world.hub, key, name).await, Err(kind), "{name}");
+        count += 1;
+    }
+    // A provider that sends notifications needs a URL for them; one that is polled does not.
+    let polled = world.connect(&rules[3].provider, "a0").await;
+    let without = Hub::builder()
+        .store(world.store.clone())
+        .cipher(keyring())
+        .transport(world.providers.clone())
+        .clock(world.clock.clone())
+        .connector(Watcher::new(rules[0].clone()))
+        .connector(Watcher::new(rules[3].clone()))
+        .build()
+        .unwrap();
+    let missing = refused(&without, &key, "items").await;
+    assert_eq!(missing, Err(ErrorKind::Configuration));
+    assert_eq!(
+        refused(&without, &polled, "items").await,
+        Ok(watch("items"))
+    );
+    assert_eq!(world.rows(&key).await, []);
+    for base in [
+        "http://hooks.example/in",
+        "https://user@hooks.example/in",
+        "https://:secret@hooks.example/in",
+        "https://hooks.example/in?a=b",
+        "https://hooks.example/in#a",
+        "ftp://hooks.example/in",
+    ] {
+        let builder = Hub::builder().with_webhook_base(Url::parse(base).unwrap());
+        let built = builder
+            .store(world.store.clone())
+            .cipher(keyring())
+            .transport(world.providers.clone())
+            .build();
+        assert_eq!(
+            built.unwrap_err().kind(),
+            ErrorKind::Configuration,
+            "{base}"
+        );
+        count += 1;
+    }
+    let first = world.hub.subscribe(&key, watch("items"), context()).await;
+    let again = world.hub.subscribe(&key, watch("items"), context()).await;
+    assert_eq!(first.unwrap().id, again.unwrap().id, "one per watch");
+    println!("refused: {}", count + 1);
+    assert_eq!(count + 1, 10);
+}
+
+#[tokio::test]
+async fn a_channel_is_ended_with_its_subscription_and_with_its_connection() {
+    let world = World::new();
+    let rules = all_rules();
+    let mut ended = 0;
+    for rules in &rules[..3] {
+        let provider = &rules.provider;
+        let key = world.connect(provider, "a0").await;
+        let first = world.hub.subscribe(&key, watch("items 1"), context()).await;
+        let second = world.hub.subscribe(&key, watch("items 2"), context()).await;
+        world.steps(1).await;
+        assert_eq!(channels_of(&world, provider, "a0").len(), 2);
+        let ends = world.hub.unsubscribe(&key, first.unwrap().id, context());
+        ends.await.unwrap();
+        assert_eq!(world.hub.subscriptions(&key).await.unwrap().len(), 1);
+        world.steps(1).await;
+        assert_eq!(channels_of(&world, provider, "a0").len(), 1, "{provider}");
+        let left = &world.hub.subscriptions(&key).await.unwrap()[0];
+        assert_eq!(left.id, second.unwrap().id);
+        assert!(left.has_channel && left.failures == 0);
+        // Nobody answers for a while, then the channel is ended.
+        world.hub.disconnect(&key, context()).await.unwrap();
+        world.providers.state().down = true;
+        world.steps(1).await;
+        assert_eq!(channels_of(&world, provider, "a0").len(), 1);
+        assert_eq!(world.store.endings(&key, 9).await.unwrap().len(), 1);
+        world.providers.state().down = false;
+        world.steps(2).await;
+        assert_eq!(channels_of(&world, provider, "a0"), Vec::<String>::new());
+        assert_eq!(world.store.endings(&key, 9).await.unwrap(), []);
+        ended += 2;
+    }
+    println!("channels ended: {ended}");
+    assert_eq!(ended, 6);
+}
+
+#[tokio::test]
+async fn a_channel_that_cannot_be_ended_is_left_after_five_attempts() {
+    let world = World::new();
+    let rules = all_rules();
+    let key = world.connect(&rules[0].provider, "a0").await;
+    let subscribed = world.hub.subscribe(&key, watch("items"), context()).await;
+    subscribed.unwrap();
+    world.steps(1).await;
+    world.hub.disconnect(&key, context()).await.unwrap();
+    world.providers.state().down = true;
+    let is_left = |event: &Event| matches!(event, Event::ChannelLeft { .. });
+    let mut attempts = Vec::new();
+    for _ in 0..12 {
+        world.steps(1).await;
+        let endings = world.store.endings(&key, 9).await.unwrap();
+        attempts.extend(endings.first().map(|it| it.attempts));
+    }
+    println!("attempts: {attempts:?}");
+    assert_eq!(attempts.iter().max(), Some(&4), "the fifth was the last");
+    assert_eq!(world.store.endings(&key, 9).await.unwrap(), []);
+    assert_eq!(world.events(is_left).await, 1);
+    let no_key = KeyId::from_bytes([0; 8]);
+    let rows = world.store.sealed_rows(&no_key, None, 100);
+    assert_eq!(rows.await.unwrap().items, [], "no copy of the credential");
+}
+
+#[tokio::test]
+async fn a_channel_has_an_owner_while_it_is_created_and_none_afterwards() {
+    let world = World::new();
+    let provider = all_rules()[1].provider.clone();
+    let key = world.connect(&provider, "a0").await;
+    let subscribed = world.hub.subscribe(&key, watch("items"), context()).await;
+    let id = subscribed.unwrap().id;
+    // The provider creates the channel, and its response is lost: it may already send.
+    world.providers.state().loses = 1;
+    world.providers.state().answers_reads = true;
+    world.steps(1).await;
+    world.providers.state().loses = 0;
+    let row = &world.rows(&key).await[0];
+    let candidate = row.candidate.clone().unwrap().channel;
+    assert_eq!(row.channel, None);
+    let live = {
+        let state = world.providers.state();
+        state.channels.values().next().unwrap().clone()
+    };
+    assert!(live.url.ends_with(candidate.as_str()));
+    assert!(world.receive(&live).await, "a notification is taken");
+    let mail = ProviderId::from_static("mail");
+    let wrong = world.hub.channel_owner(&mail, candidate.as_str());
+    assert_eq!(wrong.await.unwrap_err().kind(), ErrorKind::NotFound);
+    for text in ["", "x", "../0123", &"0".repeat(32)] {
+        let owner = world.hub.channel_owner(&provider, text).await;
+        assert_eq!(owner.unwrap_err().kind(), ErrorKind::NotFound, "{text}");
+    }
+    world.hub.unsubscribe(&key, id, context()).await.unwrap();
+    let gone = world.hub.channel_owner(&provider, candidate.as_str()).await;
+    assert_eq!(gone.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(!world.receive(&live).await);
+}
+
+#[tokio::test]
+async fn old_audit_entries_are_pruned() {
+    let world = World::new();
+    let key = world.connect(&all_rules()[0].provider, "a0").await;
+    let count = async || world.events(|_| true).await;
+    let before = count().await;
+    for _ in 0..401 {
+        world.clock.advance(Duration::from_secs(86_400));
+    }
+    // Without a handler of changes, what handlers are told about stays.
+    let subscribed = world.hub.subscribe(&key, watch("items"), context()).await;
+    let id = subscribed.unwrap().id;
+    world.hub.unsubscribe(&key, id, context()).await.unwrap();
+    world.tick().await;
+    let unhandled = count().await;
+    assert_eq!(unhandled, before + 2);
+    for _ in 0..401 {
+        world.clock.advance(Duration::from_secs(86_400));
+    }
+    world.tick().await;
+    let left = count().await;
+    println!("audit entries: {unhandled}, left after pruning: {left}");
+    assert_eq!(left, unhandled - 2);
+}
+
+#[tokio::test]
 async fn thirty_days_of_outages_lose_no_change_and_handle_none_twice() {
     const ACCOUNTS: usize = 4;
     let mut world = World::new();
@@ -339,7 +528,8 @@ async fn thirty_days_of_outages_lose_no_change_and_handle_none_twice() {
             }
         }
         // A quarter of the connections is disconnected, one every few days.
-        if hour % (5 * 24) == 100 && !store_down && !provider_down {
+        let due = hour % (5 * 24) == 100 && ended.len() < all_rules().len();
+        if due && !store_down && !provider_down {
             let index = ended.len() * ACCOUNTS;
             let (_, _, key, _) = &connections[index];
             world.faults.loses.store(0, Ordering::Relaxed);

@@ -115,6 +115,8 @@ pub(crate) struct State {
     pub(crate) reads: usize,
     /// One response in this many is lost; 0 for none.
     pub(crate) loses: u64,
+    /// True if only the responses to writes are lost.
+    pub(crate) answers_reads: bool,
     number: usize,
 }
 
@@ -275,7 +277,11 @@ impl HttpTransport for Providers {
             return Err(TransportError::new(kind, Sent::Maybe));
         }
         let (status, body) = self.serve(&request.request);
-        let loses = self.state().loses;
+        let reads = request.request.method() == http::Method::GET;
+        let loses = match self.state() {
+            state if state.answers_reads && reads => 0,
+            state => state.loses,
+        };
         if loses > 0 && self.random.lock().unwrap().below(loses) == 0 {
             self.state().lost_responses += 1;
             let kind = TransportErrorKind::Broken;
