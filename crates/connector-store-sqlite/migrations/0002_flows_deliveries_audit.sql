@@ -67,5 +67,4 @@ CREATE TABLE audit (
 
 CREATE INDEX audit_of_a_tenant ON audit (tenant);
 CREATE INDEX audit_of_a_connection ON audit (connection) WHERE connection IS NOT NULL;
-CREATE INDEX audit_by_time ON audit (at);
 CREATE INDEX audit_unhandled ON audit (number) WHERE notify = 1 AND handled = 0;

@@ -215,9 +215,14 @@ impl AuditLog for SqliteStore {
             return Ok(0);
         }
         let mut write = self.database.write(OPERATION).await?;
+        // Entries are in the order of their times, so the scan ends at the first one that is young:
+        // an index by time would cost every audited change. After the clock was set back, some wait
+        // until those before them are old.
         let statement = sqlx::query(
-            "DELETE FROM audit WHERE number IN (SELECT number FROM audit INDEXED BY audit_by_time \
-             WHERE at < ?1 AND NOT (notify = 1 AND handled = 0) ORDER BY at, number LIMIT +?2)",
+            "DELETE FROM audit WHERE number IN (SELECT number FROM audit WHERE at < ?1 \
+             AND number < coalesce((SELECT number FROM audit WHERE at >= ?1 ORDER BY number \
+             LIMIT 1), 9223372036854775807) AND NOT (notify = 1 AND handled = 0) \
+             ORDER BY number LIMIT +?2)",
         )
         .bind(write.now.before(older_than).as_unix_millis())
         .bind(i64::from(n));

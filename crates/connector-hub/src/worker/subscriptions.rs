@@ -218,10 +218,14 @@ impl Inner {
         cx: &SubscriptionContext<'_>,
         endings: Vec<Ending>,
     ) -> Result<Option<Duration>> {
+        let begun = self.clock.monotonic();
         let mut wait = None;
         let mut listed = None;
         let full = endings.len() == usize::from(ENDINGS);
         for ending in endings {
+            if self.clock.monotonic().since(begun) > LONGEST_RUN {
+                return Ok(Some(SOONEST));
+            }
             match self.end_channel(calls, cx, &ending, &mut listed).await {
                 Ok(()) => {
                     let (connection, channel) = (&ending.connection, &ending.channel);
@@ -381,7 +385,7 @@ impl Run<'_> {
     /// Keeps one subscription. Returns when it is due again; `None` if it has ended.
     async fn keep(&self, row: Subscription, plan: &SubscriptionPlan) -> Result<Option<Duration>> {
         if let Some(failures) = &row.failures {
-            let pause = pause(failures.count);
+            let pause = pause_of(&row, failures.count);
             if failures.age < pause {
                 return Ok(Some(pause.saturating_sub(failures.age)));
             }
@@ -420,12 +424,15 @@ impl Run<'_> {
                 ChangeSubscriptionOutcome::Changed(_) => {
                     let rows = store.subscriptions(&key.connection).await?;
                     let row = rows.into_iter().find(|it| it.key == key);
-                    let count = row.and_then(|it| it.failures).map_or(1, |it| it.count);
+                    let Some(row) = row else {
+                        return Ok(None);
+                    };
+                    let count = row.failures.as_ref().map_or(1, |it| it.count);
                     let asked = match error.retry() {
                         Retry::After(after) => after,
                         _ => Duration::ZERO,
                     };
-                    return Ok(Some(pause(count).max(asked)));
+                    return Ok(Some(pause_of(&row, count).max(asked)));
                 }
                 ChangeSubscriptionOutcome::Moved(moved) => at = moved.version,
                 ChangeSubscriptionOutcome::Missing => return Ok(None),
@@ -558,9 +565,14 @@ impl Run<'_> {
         let channel = ChannelId::generate(&*inner.random)?;
         let url = inner.channel_url(&row.provider, &channel)?;
         let secret = self.new_secret()?;
-        let mut secrets = inner.channel_secrets(&row).await?;
-        let open = row.channel.as_ref().map(|it| it.channel.as_str());
-        secrets.retain(|of, _| Some(of.as_str()) == open);
+        let mut secrets = match &row.channel {
+            Some(open) => {
+                let mut secrets = inner.channel_secrets(&row).await?;
+                secrets.retain(|of, _| of == open.channel.as_str());
+                secrets
+            }
+            None => ChannelSecrets::new(),
+        };
         secrets.insert(channel.as_str().to_owned(), secret.clone());
         let begin = SubscriptionChange {
             begin: Some(BeginChannel {
@@ -905,6 +917,16 @@ fn renew_in(open: &OpenChannel, id: ConnectionId) -> Option<Duration> {
 fn margin(granted: Duration, id: ConnectionId) -> Duration {
     let margin = (granted / 3).min(LONGEST_MARGIN);
     margin.saturating_sub(margin / 4 * u32::from(spread(id)) / 1000)
+}
+
+/// The pause after this number of failures of a subscription. A channel that is about to expire is
+/// tried more often.
+fn pause_of(row: &Subscription, count: u32) -> Duration {
+    let left = row.channel.as_ref().and_then(|it| it.expires);
+    let pause = pause(count);
+    left.map_or(pause, |left| {
+        pause.min((left.remaining() / 4).max(PAUSES[0]))
+    })
 }
 
 /// The pause after this number of failures in a row.

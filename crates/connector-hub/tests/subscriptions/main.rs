@@ -120,9 +120,15 @@ fn context() -> RequestContext {
     RequestContext::new(Actor::User("ann".to_owned()), CorrelationId::default())
 }
 
+/// The keys with these bytes, of which the first one seals.
+fn keyring_of(keys: &[u8]) -> Keyring {
+    let key = |byte: &u8| base64::engine::general_purpose::STANDARD.encode([*byte; 32]);
+    let keys: Vec<String> = keys.iter().map(key).collect();
+    Keyring::parse(&SecretString::from(keys.join(","))).unwrap()
+}
+
 fn keyring() -> Keyring {
-    let key = base64::engine::general_purpose::STANDARD.encode([7; 32]);
-    Keyring::parse(&SecretString::from(key)).unwrap()
+    keyring_of(&[7])
 }
 
 fn watch(name: &str) -> Watch {
@@ -427,6 +433,52 @@ async fn a_channel_has_an_owner_while_it_is_created_and_none_afterwards() {
     let gone = world.hub.channel_owner(&provider, candidate.as_str()).await;
     assert_eq!(gone.unwrap_err().kind(), ErrorKind::NotFound);
     assert!(!world.receive(&live).await);
+}
+
+#[tokio::test]
+async fn channels_survive_a_rotation_of_keys() {
+    let world = World::new();
+    let rules = all_rules();
+    let (provider, other) = (&rules[0].provider, &rules[2].provider);
+    let (key, ended) = (
+        world.connect(provider, "a0").await,
+        world.connect(other, "a0").await,
+    );
+    for key in [&key, &ended] {
+        let subscribed = world.hub.subscribe(key, watch("items"), context()).await;
+        subscribed.unwrap();
+    }
+    world.steps(1).await;
+    world.hub.disconnect(&ended, context()).await.unwrap();
+    let hub = |keys: &[u8]| {
+        let mut builder = Hub::builder()
+            .store(world.store.clone())
+            .cipher(keyring_of(keys))
+            .transport(world.providers.clone())
+            .clock(world.clock.clone())
+            .with_webhook_base(Url::parse("https://hooks.example/in/").unwrap());
+        for rules in all_rules() {
+            builder = builder.connector(Watcher::new(rules));
+        }
+        builder.build().unwrap()
+    };
+    let rotation = hub(&[8, 7]).rotate_keys(|_| ()).await.unwrap();
+    println!("records under the new key: {}", rotation.resealed);
+    assert!(rotation.complete && rotation.resealed >= 4);
+    // The old key is gone: secrets still open, and the ended connection's channel is ended.
+    let hub = hub(&[8]);
+    let live: Vec<Live> = {
+        let state = world.providers.state();
+        state.channels.values().cloned().collect()
+    };
+    assert_eq!(live.len(), 2);
+    let own = live.iter().find(|it| it.provider == *provider).unwrap();
+    let (_, channel) = own.url.rsplit_once('/').unwrap();
+    let owner = hub.channel_owner(provider, channel).await.unwrap();
+    assert_eq!(owner.secrets()[0].expose_secret(), own.secret);
+    drive(&world.clock, hub.worker().tick()).await.unwrap();
+    assert_eq!(channels_of(&world, other, "a0"), Vec::<String>::new());
+    assert_eq!(channels_of(&world, provider, "a0").len(), 1);
 }
 
 #[tokio::test]

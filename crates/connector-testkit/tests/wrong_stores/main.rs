@@ -301,12 +301,7 @@ const FAULTS: &[(Fault, &str, Beside)] = &[
     (
         Fault::ReplacedChannelLost,
         "a_replaced_channel_becomes_an_ending",
-        These(&[
-            "another_tenants_subscriptions_are_not_found",
-            "an_end_without_a_credential_drops_the_channels",
-            "failed_endings_are_counted",
-            "the_end_of_a_connection_ends_its_subscriptions",
-        ]),
+        Connections,
     ),
     (
         Fault::NotificationSwallowed,
@@ -321,18 +316,14 @@ const FAULTS: &[(Fault, &str, Beside)] = &[
     (
         Fault::SubscriptionsOutliveConnection,
         "the_end_of_a_connection_ends_its_subscriptions",
-        These(&["an_end_without_a_credential_drops_the_channels"]),
+        Connections,
     ),
     (
         Fault::ChannelsLostAtEnd,
         "the_end_of_a_connection_ends_its_subscriptions",
-        These(&["a_finished_ending_is_gone", "sealed_rows_lists_every_kind"]),
+        Connections,
     ),
-    (
-        Fault::EndingKept,
-        "a_finished_ending_is_gone",
-        These(&["a_subscription_ends_once"]),
-    ),
+    (Fault::EndingKept, "a_finished_ending_is_gone", Connections),
     (
         Fault::ChannelSecretsUnlisted,
         "sealed_rows_lists_every_kind",
@@ -345,6 +336,7 @@ fn a_wrong_store_fails_the_right_case() {
     let of_connections: BTreeSet<_> = token_store::cases::<Fixture>()
         .into_iter()
         .chain(upkeep_of_a_store::cases::<Fixture>())
+        .chain(subscription_store::cases::<Fixture>())
         .map(|case| case.name())
         .collect();
     let mut caught = 0;
