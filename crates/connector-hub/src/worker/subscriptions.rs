@@ -1,5 +1,6 @@
 //! Keeping subscriptions: channels are created, renewed, compared and ended, and changes are read.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +47,7 @@ const NEEDS_A_PERSON: Duration = Duration::from_secs(3600);
 const ELSEWHERE: Duration = Duration::from_secs(30);
 /// The shortest pause between two runs of one connection.
 const SOONEST: Duration = Duration::from_secs(1);
-/// Attempts to end a channel before it is left to expire.
+/// Attempts to end a channel of an ended connection before it is left to expire.
 const ATTEMPTS: u32 = 5;
 /// The pause after the first failed attempt to end a channel; it doubles.
 const ENDING_PAUSE: Duration = Duration::from_secs(60);
@@ -131,8 +132,12 @@ impl Shared {
             stored: &stored,
             cx: SubscriptionContext::new(&session, &connection.account),
         };
+        let has_rows = !rows.is_empty();
         match run.all(rows).await {
             Ok(Some(wait)) => Ok(Next::In(wait.max(SOONEST))),
+            // Subscriptions that were lost to another worker are looked at again: the work of a
+            // connection goes only when it has none.
+            Ok(None) if has_rows => Ok(Next::In(ELSEWHERE)),
             Ok(None) => Ok(Next::Done),
             Err(error) => match error.kind() {
                 ErrorKind::StoreUnavailable | ErrorKind::ShuttingDown => Err(error),
@@ -220,13 +225,13 @@ impl Inner {
     ) -> Result<Option<Duration>> {
         let begun = self.clock.monotonic();
         let mut wait = None;
-        let mut listed = None;
+        let mut lists: BTreeMap<Watch, Vec<ListedChannel>> = BTreeMap::new();
         let full = endings.len() == usize::from(ENDINGS);
         for ending in endings {
             if self.clock.monotonic().since(begun) > LONGEST_RUN {
                 return Ok(Some(SOONEST));
             }
-            match self.end_channel(calls, cx, &ending, &mut listed).await {
+            match self.end_channel(calls, cx, &ending, &mut lists).await {
                 Ok(()) => {
                     let (connection, channel) = (&ending.connection, &ending.channel);
                     self.store.ending_done(connection, channel).await?;
@@ -249,26 +254,26 @@ impl Inner {
         calls: &dyn Subscriptions,
         cx: &SubscriptionContext<'_>,
         ending: &Ending,
-        listed: &mut Option<Vec<ListedChannel>>,
+        lists: &mut BTreeMap<Watch, Vec<ListedChannel>>,
     ) -> Result<()> {
-        let resource = match &ending.resource {
-            Some(resource) => resource.clone(),
+        let resource = if let Some(resource) = &ending.resource {
+            resource.clone()
+        } else {
             // The response to its creation was lost: it may exist under an id that nobody knows.
-            None => {
-                if listed.is_none() {
-                    let watches = [ending.watch.clone()];
-                    let list = self.timed(calls.list(cx, &watches)).await?;
-                    *listed = Some(list.unwrap_or_default());
-                }
-                let found = listed.iter().flatten().find(|it| {
-                    let url = it.url.as_deref();
-                    let channel = url.and_then(|url| self.channel_of(&ending.provider, url));
-                    channel.as_ref() == Some(&ending.channel)
-                });
-                match found {
-                    Some(found) => found.resource.clone(),
-                    None => return Ok(()),
-                }
+            if !lists.contains_key(&ending.watch) {
+                let watches = [ending.watch.clone()];
+                let list = self.timed(calls.list(cx, &watches)).await?;
+                lists.insert(ending.watch.clone(), list.unwrap_or_default());
+            }
+            let listed = lists.get(&ending.watch).into_iter().flatten();
+            let found = { listed }.find(|it| {
+                let url = it.url.as_deref();
+                let channel = url.and_then(|url| self.channel_of(&ending.provider, url));
+                channel.as_ref() == Some(&ending.channel)
+            });
+            match found {
+                Some(found) => found.resource.clone(),
+                None => return Ok(()),
             }
         };
         let channel = Channel::new(&ending.watch, &ending.channel, &resource);
@@ -278,8 +283,8 @@ impl Inner {
         }
     }
 
-    /// Counts failed attempts and gives up those that failed too often: such a channel is left to
-    /// expire at the provider.
+    /// Counts failed attempts. The channel of an ended connection is given up after five, and any
+    /// channel if the provider refuses: it is left to expire there.
     async fn endings_failed(&self, endings: &[Ending], error: &Error) -> Result<Option<Duration>> {
         let mut wait = None;
         for ending in endings {
@@ -290,8 +295,11 @@ impl Inner {
             let refused = error.kind() == ErrorKind::Unauthorized
                 || error.reauthorization().is_some()
                 || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported);
-            if attempts < ATTEMPTS && !refused {
-                let pause = ENDING_PAUSE.saturating_mul(1 << (attempts - 1).min(10));
+            // While the connection lives, its own credential will do it some day.
+            let lives = ending.credential.is_none();
+            if (lives || attempts < ATTEMPTS) && !refused {
+                let doubled = 1 << attempts.saturating_sub(1).min(10);
+                let pause = ENDING_PAUSE.saturating_mul(doubled).min(PAUSES[1]);
                 wait = sooner(wait, Some(pause));
                 continue;
             }
@@ -360,7 +368,10 @@ impl Run<'_> {
             }
         }
         let planned = match self.compare(planned).await {
-            Ok(planned) => planned,
+            Ok((planned, soon)) => {
+                wait = sooner(wait, soon);
+                planned
+            }
             Err(Failed::Call(error) | Failed::Run(error)) => return Err(error),
         };
         for (row, plan) in planned {
@@ -447,7 +458,7 @@ impl Run<'_> {
         mut row: Subscription,
         plan: &SubscriptionPlan,
     ) -> Result<Option<Subscription>, Failed> {
-        let mut reads = self.reads_now(&row, plan);
+        let mut reads = Self::reads_now(&row, plan);
         if let Notification::Channel {
             renewal, secret, ..
         } = plan.notification
@@ -499,12 +510,12 @@ impl Run<'_> {
         self.stored.connection.key.id
     }
 
-    fn reads_now(&self, row: &Subscription, plan: &SubscriptionPlan) -> bool {
-        self.read_in(row, plan).is_some_and(|left| left.is_zero())
+    fn reads_now(row: &Subscription, plan: &SubscriptionPlan) -> bool {
+        Self::read_in(row, plan).is_some_and(|left| left.is_zero())
     }
 
     /// Time until changes are read; `None` if the provider has none to read.
-    fn read_in(&self, row: &Subscription, plan: &SubscriptionPlan) -> Option<Duration> {
+    fn read_in(row: &Subscription, plan: &SubscriptionPlan) -> Option<Duration> {
         let every = plan.catch_up_every?;
         if row.notified > row.read {
             return Some(Duration::ZERO);
@@ -515,7 +526,7 @@ impl Run<'_> {
 
     /// Time until the subscription needs anything.
     fn due_in(&self, row: &Subscription, plan: &SubscriptionPlan) -> Duration {
-        let mut wait = self.read_in(row, plan);
+        let mut wait = Self::read_in(row, plan);
         if plan.has_channel() {
             wait = sooner(wait, Some(compare_in(row, plan)));
             wait = sooner(
@@ -759,17 +770,24 @@ impl Run<'_> {
     }
 
     /// Compares the channels with those that the provider lists, if that is due: what is missing is
-    /// dropped, what was switched off is switched on, and what nobody knows is ended.
+    /// dropped, what was switched off is switched on, and what nobody knows is ended. Returns the
+    /// subscriptions to go on with, and when the others are due.
     async fn compare(
         &self,
         planned: Vec<(Subscription, SubscriptionPlan)>,
-    ) -> Result<Vec<(Subscription, SubscriptionPlan)>, Failed> {
+    ) -> Result<(Vec<(Subscription, SubscriptionPlan)>, Option<Duration>), Failed> {
+        // A creation that fails may be in the way of a channel that nobody knows.
         let due = planned.iter().any(|(row, plan)| {
-            plan.has_channel() && row.channel.is_some() && compare_in(row, plan).is_zero()
+            let is_due = match row.channel {
+                Some(_) => compare_in(row, plan).is_zero(),
+                None => row.failures.is_some(),
+            };
+            plan.has_channel() && is_due
         });
         if !due {
-            return Ok(planned);
+            return Ok((planned, None));
         }
+        let mut soon = None;
         let mut watches: Vec<Watch> = planned.iter().map(|(row, _)| row.watch.clone()).collect();
         watches.sort();
         watches.dedup();
@@ -784,7 +802,7 @@ impl Run<'_> {
                         error = %error,
                         "the provider's channels could not be listed"
                     );
-                    return Ok(planned);
+                    return Ok((planned, None));
                 }
             },
         };
@@ -796,17 +814,19 @@ impl Run<'_> {
             };
             match self.compare_one(&row, &open, listed.as_deref()).await {
                 Ok(Step::Changed(row)) => kept.push((*row, plan)),
-                Ok(Step::Lost) => {}
+                // The next run, soon, takes the row up.
+                Ok(Step::Lost) => soon = sooner(soon, Some(ELSEWHERE)),
                 Err(Failed::Run(error)) => return Err(Failed::Run(error)),
                 Err(Failed::Call(error)) => {
-                    self.failed((row.key.clone(), row.version), &error).await?;
+                    let place = (row.key.clone(), row.version);
+                    soon = sooner(soon, self.failed(place, &error).await?);
                 }
             }
         }
         if let Some(listed) = listed {
             self.end_unknown(&listed).await?;
         }
-        Ok(kept)
+        Ok((kept, soon))
     }
 
     async fn compare_one(

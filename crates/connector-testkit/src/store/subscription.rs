@@ -186,12 +186,12 @@ pub(super) async fn a_subscription_is_read_back<F: StoreFixture>(fixture: &F) {
 }
 
 pub(super) async fn one_subscription_per_watch<F: StoreFixture>(fixture: &F) {
-    let stores = [open(fixture).await, open(fixture).await];
+    let handles = [open(fixture).await, open(fixture).await];
     let connection = key(1);
-    connect(&stores[0], &connection, "shop-1").await;
+    connect(&handles[0], &connection, "shop-1").await;
     let tasks: Vec<_> = (0..16_u8)
         .map(|number| {
-            let store = Arc::clone(&stores[usize::from(number % 2)]);
+            let store = Arc::clone(&handles[usize::from(number % 2)]);
             let new = new(&connection, number, "orders");
             tokio::spawn(async move { put(&store, new).await })
         })
@@ -205,8 +205,8 @@ pub(super) async fn one_subscription_per_watch<F: StoreFixture>(fixture: &F) {
         }
     }
     assert_eq!(stored, 1);
-    assert_eq!(done(stores[1].subscriptions(&connection).await).len(), 1);
-    subscribed(&stores[1], &connection, 100, "products").await;
+    assert_eq!(done(handles[1].subscriptions(&connection).await).len(), 1);
+    subscribed(&handles[1], &connection, 100, "products").await;
 }
 
 pub(super) async fn putting_a_subscription_twice_stores_it_once<F: StoreFixture>(fixture: &F) {
@@ -221,9 +221,9 @@ pub(super) async fn putting_a_subscription_twice_stores_it_once<F: StoreFixture>
     assert_eq!(done(store.subscriptions(&connection).await).len(), 1);
     assert_eq!(reasons(&store).await, ["subscribed"]);
     // The id of one subscription is not that of another one.
-    let reused = store.put_subscription(new(&connection, 1, "products"), Effects::none());
-    let refused = reused.await.map_err(|error| error.kind());
-    assert_eq!(refused, Err(ErrorKind::InvalidInput));
+    let again = store.put_subscription(new(&connection, 1, "products"), Effects::none());
+    let outcome = again.await.map_err(|error| error.kind());
+    assert_eq!(outcome, Err(ErrorKind::InvalidInput));
 }
 
 pub(super) async fn a_subscription_needs_a_live_connection_and_its_grant<F: StoreFixture>(
@@ -252,8 +252,8 @@ pub(super) async fn a_subscription_needs_a_live_connection_and_its_grant<F: Stor
 }
 
 pub(super) async fn too_many_subscriptions_are_refused<F: StoreFixture>(fixture: &F) {
-    let stores = [open(fixture).await, open(fixture).await];
-    let store = &stores[0];
+    let handles = [open(fixture).await, open(fixture).await];
+    let store = &handles[0];
     let connection = key(1);
     connect(store, &connection, "shop-1").await;
     connect(store, &key(2), "shop-2").await;
@@ -264,7 +264,7 @@ pub(super) async fn too_many_subscriptions_are_refused<F: StoreFixture>(fixture:
     // Three more fit; ten ask at once.
     let tasks: Vec<_> = (0..10_u8)
         .map(|number| {
-            let store = Arc::clone(&stores[usize::from(number % 2)]);
+            let store = Arc::clone(&handles[usize::from(number % 2)]);
             let new = new(&connection, 200 + number, &format!("late {number}"));
             tokio::spawn(async move { put(&store, new).await })
         })
@@ -440,7 +440,7 @@ pub(super) async fn of_many_changes_of_a_version_one_is_written<F: StoreFixture>
                 changed += 1;
             }
             ChangeSubscriptionOutcome::Moved(seen) => moved.push(*seen),
-            other => panic!("expected Changed or Moved, got {other:?}"),
+            ChangeSubscriptionOutcome::Missing => panic!("the subscription is there"),
         }
     }
     assert_eq!(changed, 1);
@@ -494,7 +494,10 @@ pub(super) async fn a_change_leaves_the_rest_alone<F: StoreFixture>(fixture: &F)
     expected.version = change(&store, &key, renewed).await;
     let after = seen(&store, &key).await;
     let left = after.channel.as_ref().and_then(|it| it.expires);
-    assert_eq!(left.map(|it| it.remaining()), Some(seconds(500)));
+    assert_eq!(
+        left.map(connector_core::TimeLeft::remaining),
+        Some(seconds(500))
+    );
     if let (Some(open), Some(seen)) = (&mut expected.channel, &after.channel) {
         assert_eq!(seen.granted, Some(seconds(500)));
         (open.expires, open.granted) = (seen.expires, seen.granted);

@@ -19,6 +19,7 @@ use super::subscription::{channel, end_with_copy, opened, subscribed};
 use crate::fixture::StoreFixture;
 
 /// One record of every kind, all sealed under [`KEY`].
+#[expect(clippy::too_many_lines, reason = "one block for each kind of record")]
 async fn one_of_each<F: StoreFixture>(fixture: &F, store: &Handle) -> Vec<SealedRow> {
     let key = key(1);
     connect(store, &key, "shop-1").await;
