@@ -14,7 +14,7 @@ use crate::database::{Database, Statement, Write};
 use crate::error::unreadable;
 
 /// The time for which a row that cannot be read is skipped before it is reported again.
-pub(crate) const UNREADABLE: Duration = Duration::from_secs(86_400);
+pub(crate) const UNREADABLE: Duration = Duration::from_hours(24);
 
 /// Applies what rides in the commit of a change.
 pub(crate) async fn apply(

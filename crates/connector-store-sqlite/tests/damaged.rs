@@ -489,7 +489,7 @@ async fn damaged_subscriptions_are_noticed() {
 /// A row of each queue cannot be read: it is put aside, and the rows after it are handed out.
 #[tokio::test]
 async fn one_unreadable_row_does_not_stop_a_queue() {
-    const DAY: Duration = Duration::from_secs(86_400);
+    const DAY: Duration = Duration::from_hours(24);
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
     for number in 1..=3 {

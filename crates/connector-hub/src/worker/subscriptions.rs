@@ -977,7 +977,7 @@ mod tests {
         }
         let id = ConnectionId::from_bytes([0; 16]);
         assert_eq!(margin(DAY * 365, id), LONGEST_MARGIN);
-        println!("margins: {margins}");
+        assert_eq!(margins, 15);
     }
 
     #[test]

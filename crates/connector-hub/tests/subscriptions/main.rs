@@ -91,11 +91,14 @@ async fn drive<T>(clock: &ManualClock, future: impl Future<Output = T>) -> T {
     panic!("it is not ready after hours");
 }
 
+/// The deliveries that carried a change, by connection and content.
+type Changes = BTreeMap<(ConnectionKey, String), BTreeSet<DeliveryKey>>;
+
 /// What handlers were given: the number of calls per delivery, and the changes that they carried.
 #[derive(Debug, Clone, Default)]
 struct Handled {
     calls: Arc<Mutex<BTreeMap<DeliveryKey, usize>>>,
-    changes: Arc<Mutex<BTreeMap<(ConnectionKey, String), BTreeSet<DeliveryKey>>>>,
+    changes: Arc<Mutex<Changes>>,
 }
 
 #[async_trait]
@@ -653,7 +656,7 @@ async fn thirty_days(seed: u64) {
             for (_, _, key, _) in &connections {
                 for row in world.rows(key).await {
                     let open = row.channel.and_then(|it| it.expires);
-                    lapsed += usize::from(open.is_some_and(|left| left.has_passed()));
+                    lapsed += usize::from(open.is_some_and(connector_core::TimeLeft::has_passed));
                 }
             }
             world.providers.expire();
