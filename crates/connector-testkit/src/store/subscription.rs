@@ -695,7 +695,9 @@ pub(super) async fn the_end_of_a_connection_ends_its_subscriptions<F: StoreFixtu
 
         let ended = end(&store, &connection, how, true).await;
         assert_eq!(ended, EndOutcome::Ended);
-        assert_eq!(done(reader.subscriptions(&connection).await), [], "{how:?}");
+        for handle in [&store, &reader] {
+            assert_eq!(done(handle.subscriptions(&connection).await), [], "{how:?}");
+        }
         let all = endings(&reader, &connection).await;
         let open_resource = format!("resource {open_one}");
         let replaced_resource = format!("resource {replaced}");
