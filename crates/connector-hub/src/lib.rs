@@ -19,6 +19,7 @@ mod hub;
 mod inbound;
 mod keys;
 mod sealing;
+mod subscribe;
 mod token;
 mod worker;
 
@@ -33,6 +34,7 @@ pub use crate::health::{AppHealth, Health};
 pub use crate::hub::{Hub, HubBuilder, Tenant};
 pub use crate::inbound::{Delivered, DeliveryHandler, Receipt, Receive, Verified};
 pub use crate::keys::KeyRotation;
+pub use crate::subscribe::{ChannelOwner, SubscriptionInfo};
 #[cfg(feature = "machine")]
 #[doc(hidden)]
 pub use crate::token::machine;

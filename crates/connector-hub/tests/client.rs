@@ -331,8 +331,8 @@ async fn calls_know_the_granted_scopes_and_the_hubs_retry_policy() {
         (&["read", "write"], ErrorKind::ProviderUnavailable, 1),
         (&[], ErrorKind::ProviderUnavailable, 1),
     ] {
-        let world = World::with_policy(None, RetryPolicy::never());
-        let key = world.connect_with(scopes).await;
+        let world = World::with_policy(Vec::new(), RetryPolicy::never());
+        let key = world.connect_with(&world.tenant, scopes).await;
         let client: AcmeClient = world.hub.client(&key).await.unwrap();
         let error = client.send(&WriteBusy).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{scopes:?}");

@@ -10,12 +10,15 @@ CREATE TABLE states (
     expires_at INTEGER NOT NULL,
     keep_for   INTEGER NOT NULL,
     code       BLOB CHECK (length(code) = 32),
+    -- 1 once a callback came with another code.
+    conflict   INTEGER NOT NULL DEFAULT 0 CHECK (conflict IN (0, 1)),
     outcome    TEXT,
     key_id     BLOB    NOT NULL CHECK (length(key_id) = 8),
     sealed     BLOB    NOT NULL
 ) STRICT;
 
 CREATE INDEX states_open ON states (tenant, expires_at) WHERE code IS NULL;
+CREATE INDEX states_unfinished ON states (tenant, expires_at) WHERE outcome IS NULL;
 CREATE INDEX states_expired ON states (expires_at);
 
 -- Deliveries in both directions. `due_at` is when a waiting one is handed out next: for one that is

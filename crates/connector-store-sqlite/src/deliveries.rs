@@ -36,6 +36,18 @@ fn key(columns: &mut Columns<'_>) -> Result<DeliveryKey> {
     })
 }
 
+/// Reads the columns of a delivery that is handed out, after its number.
+fn leased_delivery(columns: &mut Columns<'_>, lease: u64) -> Result<LeasedDelivery> {
+    Ok(LeasedDelivery {
+        key: key(columns)?,
+        tenant: maybe_tenant(columns)?,
+        attempt: columns.small_number()?.saturating_add(1),
+        accepted_at: columns.time()?,
+        sealed: columns.sealed()?,
+        lease,
+    })
+}
+
 fn maybe_tenant(columns: &mut Columns<'_>) -> Result<Option<TenantId>> {
     let tenant: Option<&str> = columns.take()?;
     tenant
@@ -152,13 +164,25 @@ impl DeliveryQueue for SqliteStore {
         for row in &rows {
             let mut columns = Columns::new(row, OPERATION);
             let row_number: i64 = columns.take()?;
-            let delivery = LeasedDelivery {
-                key: key(&mut columns)?,
-                tenant: maybe_tenant(&mut columns)?,
-                attempt: columns.small_number()?.saturating_add(1),
-                accepted_at: columns.time()?,
-                sealed: columns.sealed()?,
-                lease: u64::try_from(number).map_err(|_| unreadable(OPERATION))?,
+            let lease_number = u64::try_from(number).map_err(|_| unreadable(OPERATION))?;
+            let delivery = match leased_delivery(&mut columns, lease_number) {
+                Ok(delivery) => delivery,
+                Err(error) => {
+                    // One row that cannot be read must not stop the others.
+                    tracing::error!(
+                        operation = OPERATION,
+                        error = %error,
+                        row = row_number,
+                        "a delivery that cannot be read is parked; correct or delete the row"
+                    );
+                    let statement = sqlx::query(
+                        "UPDATE deliveries SET state = 'parked', error = 'unreadable' \
+                         WHERE number = ?1",
+                    )
+                    .bind(row_number);
+                    write.run(statement).await?;
+                    continue;
+                }
             };
             let statement = sqlx::query(
                 "UPDATE deliveries SET attempts = ?2, due_at = ?3, lease = ?4 WHERE number = ?1",

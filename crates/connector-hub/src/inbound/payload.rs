@@ -47,7 +47,7 @@ enum Account {
 
 impl Inner {
     /// Seals an event under the key of its delivery.
-    pub(super) async fn seal_delivery(
+    pub(crate) async fn seal_delivery(
         &self,
         key: &DeliveryKey,
         tenant: Option<&TenantId>,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::store::*;
+use connector_core::subscription::ChannelId;
 use connector_core::{
     AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Error, ErrorKind, Fence,
     Generation, ProviderId, Result, Version,
@@ -132,5 +133,20 @@ forward! {
         fn audit(filter: &AuditFilter, after: Option<&Cursor>, n: u16) -> Slice<AuditRecord>;
         fn take_changes(n: u16, lease: Duration) -> Vec<Change>;
         fn change_handled(change: &Change) -> bool;
+        fn prune(older_than: Duration, n: u32) -> u32;
+    }
+}
+
+forward! {
+    SubscriptionStore {
+        fn put_subscription(new: NewSubscription, effects: Effects) -> PutSubscriptionOutcome;
+        fn subscriptions(connection: &ConnectionKey) -> Vec<Subscription>;
+        fn subscription_by_channel(channel: &ChannelId) -> Option<Subscription>;
+        fn notify_subscription(channel: &ChannelId) -> bool;
+        fn change_subscription(key: &SubscriptionKey, at: Version, change: SubscriptionChange, effects: Effects) -> ChangeSubscriptionOutcome;
+        fn end_subscription(key: &SubscriptionKey, effects: Effects) -> EndSubscriptionOutcome;
+        fn endings(connection: &ConnectionKey, n: u16) -> Vec<Ending>;
+        fn ending_failed(connection: &ConnectionKey, channel: &ChannelId) -> Option<u32>;
+        fn ending_done(connection: &ConnectionKey, channel: &ChannelId) -> bool;
     }
 }
