@@ -178,9 +178,10 @@ impl Description {
         if self.rate.is_some_and(|rate| !rate.is_valid()) {
             return wrong("`rate` has a number that is not positive".to_owned());
         }
-        let webhook = self.webhook.as_ref();
-        if webhook.is_some_and(|webhook| webhook.signature.is_empty()) {
-            return wrong("`webhook.signature` names no header".to_owned());
+        if let Some(webhook) = &self.webhook {
+            webhook
+                .validate(self.account_host.is_some())
+                .or_else(wrong)?;
         }
         Ok(())
     }
