@@ -6,6 +6,7 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use crate::account::AccountKey;
 use crate::cipher::Plaintext;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
@@ -34,6 +35,7 @@ pub enum CredentialKind {
 pub struct Credential {
     kind: CredentialKind,
     origin: Origin,
+    account: Option<AccountKey>,
     account_host: Option<String>,
     client_id: Option<String>,
     secret: SecretString,
@@ -58,6 +60,7 @@ impl Credential {
         Self {
             kind,
             origin,
+            account: None,
             account_host: None,
             client_id: None,
             secret: secret.into(),
@@ -75,6 +78,14 @@ impl Credential {
     #[must_use]
     pub fn with_account_host(mut self, account_host: impl Into<String>) -> Self {
         self.account_host = Some(account_host.into());
+        self
+    }
+
+    /// Sets the key of the account that it leads to. The hub does so before it seals a credential, so
+    /// that the readable key beside it can be checked.
+    #[must_use]
+    pub fn with_account(mut self, account: AccountKey) -> Self {
+        self.account = Some(account);
         self
     }
 
@@ -136,6 +147,12 @@ impl Credential {
     #[must_use]
     pub fn account_host(&self) -> Option<&str> {
         self.account_host.as_deref()
+    }
+
+    /// The key of the account that it leads to; `None` before the account is known.
+    #[must_use]
+    pub const fn account(&self) -> Option<&AccountKey> {
+        self.account.as_ref()
     }
 
     /// The client id that obtained it.
@@ -204,6 +221,7 @@ impl Credential {
             v: 1,
             kind: self.kind,
             origin: &self.origin,
+            account: self.account.as_ref().map(AccountKey::as_str),
             account_host: self.account_host.as_deref(),
             client_id: self.client_id.as_deref(),
             secret: self.secret.expose_secret(),
@@ -260,9 +278,17 @@ impl Credential {
                 "the sealed credential was written by a newer version; update this node",
             ));
         }
+        let account = payload.account.map(AccountKey::new).transpose();
         Ok(Self {
             kind: payload.kind,
             origin: payload.origin,
+            account: account.map_err(|_| {
+                Error::new(
+                    ErrorKind::StoreIncompatible,
+                    "credential.from_plaintext",
+                    "the sealed credential names no account key of a known form; update this node",
+                )
+            })?,
             account_host: payload.account_host,
             client_id: payload.client_id,
             secret: payload.secret,
@@ -281,6 +307,7 @@ impl fmt::Debug for Credential {
         f.debug_struct("Credential")
             .field("kind", &self.kind)
             .field("origin", &self.origin)
+            .field("account", &self.account)
             .field("account_host", &self.account_host)
             .field("client_id", &self.client_id)
             .field("has_refresh_token", &self.refresh_token.is_some())
@@ -298,6 +325,8 @@ struct PayloadRef<'a> {
     v: u8,
     kind: CredentialKind,
     origin: &'a Origin,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     account_host: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -320,6 +349,7 @@ impl PayloadRef<'_> {
     fn text_length(&self) -> usize {
         self.secret.len()
             + self.client_id.map_or(0, str::len)
+            + self.account.map_or(0, str::len)
             + self.account_host.map_or(0, str::len)
             + self.refresh_token.map_or(0, str::len)
             + self
@@ -340,6 +370,8 @@ struct Payload {
     v: u8,
     kind: CredentialKind,
     origin: Origin,
+    #[serde(default)]
+    account: Option<String>,
     #[serde(default)]
     account_host: Option<String>,
     #[serde(default)]

@@ -140,14 +140,16 @@ impl Inner {
         origin: Origin,
     ) -> Result<Connected, Setback> {
         let connector = self.connector(&purpose.provider)?;
-        let credential = Arc::new(credential);
+        let identity = self.identify(purpose, &credential).await?;
+        // Sealed with it: the readable key beside it can be checked.
+        let credential = Arc::new(credential.with_account(identity.account.key.clone()));
         let passage = Passage {
             purpose,
             description: connector.description(),
             credential: &credential,
             origin,
             obtained_for,
-            identity: self.identify(purpose, &credential).await?,
+            identity,
             // Afterwards: the tries take their time.
             expiries: self.expiries(&credential),
         };

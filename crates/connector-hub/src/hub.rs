@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 
 use crate::breaker::Breakers;
 use crate::events::ChangeHandler;
-use crate::inbound::DeliveryHandler;
+use crate::inbound::{DeliveryHandler, SubscriptionSecrets};
 use crate::token::{Cache, Enlisted, Flights};
 
 /// Connects accounts, keeps their credentials fresh, hands out access tokens, disconnects.
@@ -42,6 +42,7 @@ pub(crate) struct Inner {
     pub(crate) breakers: Breakers,
     pub(crate) handlers: Vec<Arc<dyn ChangeHandler>>,
     pub(crate) delivery_handlers: Vec<Arc<dyn DeliveryHandler>>,
+    pub(crate) subscription_secrets: Option<Arc<dyn SubscriptionSecrets>>,
     /// Wakes the worker of this process when a delivery was accepted.
     pub(crate) arrivals: Notify,
     /// How late the work was that a worker of this process took last, in milliseconds.
@@ -227,6 +228,7 @@ pub struct HubBuilder {
     connectors: Vec<Arc<dyn Connector>>,
     handlers: Handlers<dyn ChangeHandler>,
     delivery_handlers: Handlers<dyn DeliveryHandler>,
+    subscription_secrets: Option<Arc<dyn SubscriptionSecrets>>,
 }
 
 struct Handlers<T: ?Sized>(Vec<Arc<T>>);
@@ -303,9 +305,17 @@ impl HubBuilder {
 
     /// Adds a handler of deliveries, run by the worker; see [`DeliveryHandler`]. Give every process
     /// that runs a worker the same handlers: a delivery is handed to those of one of them. Without
-    /// any, a worker leaves deliveries to the others, and they wait.
+    /// any, a worker leaves deliveries to the others, and they wait; the connections that they are
+    /// about are probed all the same.
     pub fn on_delivery(mut self, handler: impl DeliveryHandler) -> Self {
         self.delivery_handlers.0.push(Arc::new(handler));
+        self
+    }
+
+    /// Sets where the secrets of subscriptions come from, for providers where each subscription has its
+    /// own and all deliveries come to one URL.
+    pub fn subscription_secrets(mut self, secrets: impl SubscriptionSecrets) -> Self {
+        self.subscription_secrets = Some(Arc::new(secrets));
         self
     }
 
@@ -340,6 +350,7 @@ impl HubBuilder {
                 breakers: Breakers::new(),
                 handlers: self.handlers.0,
                 delivery_handlers: self.delivery_handlers.0,
+                subscription_secrets: self.subscription_secrets,
                 arrivals: Notify::new(),
                 late_by: AtomicU64::new(0),
                 limits,

@@ -27,7 +27,7 @@ async fn verify_with(world: &World, app: &App, request: &http::Request<Bytes>) -
         .verify_webhook(&cx, &endpoint, request)
         .await?
     {
-        Incoming::Events(mut events) => {
+        Incoming::Accept { mut events, .. } => {
             assert_eq!(events.len(), 1);
             Ok(events.remove(0))
         }

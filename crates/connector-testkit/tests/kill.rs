@@ -157,7 +157,9 @@ async fn scenario(
 
     store.begin(&StateKey::of("s"), &[0; 32], &[0; 32]).await?;
     step("state.begin");
-    store.lease(Direction::Inbound, 1, Duration::ZERO).await?;
+    store
+        .lease(&LeaseRequest::new(Direction::Inbound, 1, Duration::ZERO))
+        .await?;
     step("delivery.lease");
     store.take_changes(1, Duration::ZERO).await?;
     step("audit.take_changes");

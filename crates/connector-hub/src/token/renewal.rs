@@ -75,6 +75,9 @@ pub(crate) fn next(
     )
     .with_client_id(app.client_id())
     .with_scopes(scopes);
+    if let Some(account) = before.account() {
+        credential = credential.with_account(account.clone());
+    }
     if let Some(host) = before.account_host() {
         credential = credential.with_account_host(host);
     }

@@ -107,12 +107,12 @@ forward! {
 forward! {
     DeliveryQueue {
         fn accept(delivery: NewDelivery) -> AcceptOutcome;
-        fn lease(direction: Direction, n: u16, lease: Duration) -> Vec<LeasedDelivery>;
+        fn lease(request: &LeaseRequest) -> Vec<LeasedDelivery>;
         fn done(delivery: &LeasedDelivery) -> bool;
-        fn retry(delivery: &LeasedDelivery, after: Duration, error: &str) -> bool;
+        fn retry(delivery: &LeaseRequest, LeasedDelivery, after: Duration, error: &str) -> bool;
         fn park(delivery: &LeasedDelivery, error: &str) -> bool;
         fn deliveries(filter: &DeliveryFilter, after: Option<&Cursor>, n: u16) -> Slice<DeliveryRecord>;
-        fn replay(key: &DeliveryKey) -> bool;
+        fn replay(key: &DeliveryKey, tenant: Option<&TenantId>) -> bool;
     }
 }
 

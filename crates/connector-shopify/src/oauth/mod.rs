@@ -77,7 +77,7 @@ pub(crate) fn description(config: &ShopifyConfig) -> Description {
         capacity: SMALLEST_BUCKET,
         per_second: SLOWEST_RATE,
     });
-    description.webhook = Some(crate::webhook::scheme());
+    description.webhook = crate::webhook::scheme();
     description.account_host = Some(AccountHost::new(".myshopify.com"));
     let mut scopes = Scopes::default();
     scopes.default = vec!["read_products".to_owned()];

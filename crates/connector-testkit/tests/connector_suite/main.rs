@@ -479,6 +479,13 @@ const OF_STRICT: Faults = &[
     ),
     (Wrong::AnyTime, &["a_delivery_out_of_its_time_is_refused"]),
     (
+        Wrong::PanicsOnBytes,
+        &[
+            "a_changed_bit_of_a_delivery_is_refused",
+            "random_deliveries_are_refused_and_break_nothing",
+        ],
+    ),
+    (
         Wrong::AllSigned,
         &["what_the_signature_leaves_out_is_a_hint"],
     ),

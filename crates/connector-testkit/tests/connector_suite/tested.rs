@@ -98,6 +98,7 @@ pub(crate) enum Wrong {
     AnyTime,
     AllSigned,
     AnyBody,
+    PanicsOnBytes,
     BlanksBeforeTheBody,
 }
 
@@ -384,6 +385,10 @@ impl Tested {
             Some(Wrong::AnyTime) => {
                 let rule = &mut scheme.signatures[0];
                 rule.timestamp.as_mut().unwrap().tolerance_seconds = u64::from(u32::MAX);
+            }
+            Some(Wrong::PanicsOnBytes) => {
+                let signature = request.headers().get(&name);
+                drop(signature.map(|it| it.to_str().unwrap().to_owned()));
             }
             Some(Wrong::AnyBody) => scheme.body = vec![BodyForm::Bytes],
             // Any JSON object, also one that a query with a space in front happens to be.

@@ -9,8 +9,8 @@ use connector_core::cipher::{KeyId, Sealed};
 use connector_core::store::{
     AcceptOutcome, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change, Claim, ClaimOutcome,
     ClaimRequest, Commit, CommitOutcome, ConnectOutcome, Cursor, DeliveryFilter, DeliveryKey,
-    DeliveryQueue, DeliveryRecord, Direction, Due, Effects, EndOutcome, EndRequest, FailOutcome,
-    Failure, Filter, LeasedDelivery, NewDelivery, NewQuarantine, NewState, Patch, PutGrant,
+    DeliveryQueue, DeliveryRecord, Due, Effects, EndOutcome, EndRequest, FailOutcome, Failure,
+    Filter, LeaseRequest, LeasedDelivery, NewDelivery, NewQuarantine, NewState, Patch, PutGrant,
     PutOutcome, PutStateOutcome, Quarantined, Revocation, RowRef, SealedRow, Slice, StateKey,
     StateStore, Store, Stored, StoredState, TokenStore, UpdateOutcome, Upkeep, Verdict, WorkKind,
 };
@@ -72,6 +72,12 @@ pub(crate) enum Fault {
     DuplicateAccepted,
     /// A lost lease of a delivery is honoured.
     LostLeaseHonoured,
+    WaitingUnbounded,
+    ContentUnbounded,
+    OwnersForgotten,
+    LanesForgotten,
+    CapsIgnored,
+    ReplayForEverybody,
     /// A kind of sealed record is not listed.
     QuarantineUnlisted,
     /// A record is sealed again whatever it holds.
@@ -509,7 +515,19 @@ impl<S: Store> StateStore for Wrong<S> {
 
 #[async_trait]
 impl<S: Store> DeliveryQueue for Wrong<S> {
-    async fn accept(&self, delivery: NewDelivery) -> Result<AcceptOutcome> {
+    async fn accept(&self, mut delivery: NewDelivery) -> Result<AcceptOutcome> {
+        if self.is(Fault::WaitingUnbounded) {
+            delivery.limits.waiting = 0;
+        }
+        if self.is(Fault::ContentUnbounded) {
+            delivery.content = None;
+        }
+        if self.is(Fault::OwnersForgotten) {
+            delivery.turn.owner.clear();
+        }
+        if self.is(Fault::LanesForgotten) {
+            delivery.turn.lane.clear();
+        }
         let outcome = self.right.accept(delivery).await?;
         Ok(if self.is(Fault::DuplicateAccepted) {
             AcceptOutcome::Accepted
@@ -518,13 +536,13 @@ impl<S: Store> DeliveryQueue for Wrong<S> {
         })
     }
 
-    async fn lease(
-        &self,
-        direction: Direction,
-        n: u16,
-        lease: Duration,
-    ) -> Result<Vec<LeasedDelivery>> {
-        self.right.lease(direction, n, lease).await
+    async fn lease(&self, request: &LeaseRequest) -> Result<Vec<LeasedDelivery>> {
+        let request = if self.is(Fault::CapsIgnored) {
+            request.with_caps(u16::MAX, u16::MAX)
+        } else {
+            *request
+        };
+        self.right.lease(&request).await
     }
 
     async fn done(&self, delivery: &LeasedDelivery) -> Result<bool> {
@@ -549,8 +567,13 @@ impl<S: Store> DeliveryQueue for Wrong<S> {
         self.right.deliveries(filter, after, n).await
     }
 
-    async fn replay(&self, key: &DeliveryKey) -> Result<bool> {
-        self.right.replay(key).await
+    async fn replay(
+        &self,
+        key: &DeliveryKey,
+        tenant: Option<&connector_core::TenantId>,
+    ) -> Result<bool> {
+        let tenant = tenant.filter(|_| !self.is(Fault::ReplayForEverybody));
+        self.right.replay(key, tenant).await
     }
 }
 
