@@ -35,7 +35,7 @@ const SCHEME: &str = r#"{
     "probe_topics": ["app/uninstalled", "app/scopes_update"]
 }"#;
 
-/// The scheme of Shopify's deliveries; `None` never, as its tests show.
+/// The scheme of the deliveries. A test reads it.
 pub(crate) fn scheme() -> Option<WebhookScheme> {
     serde_json::from_str(SCHEME).ok()
 }

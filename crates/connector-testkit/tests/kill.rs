@@ -15,8 +15,8 @@ use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, OutboundRequest, Sent, TransportError};
 use connector_core::store::{
     AuditLog, ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, DeliveryQueue,
-    Direction, Effects, Expect, Expiries, MemoryStore, PutGrant, PutOutcome, StateKey, StateStore,
-    TokenStore,
+    Direction, Effects, Expect, Expiries, LeaseRequest, MemoryStore, PutGrant, PutOutcome,
+    StateKey, StateStore, TokenStore,
 };
 use connector_core::{
     Account, AccountKey, AppKey, ConnectionId, ConnectionKey, ErrorKind, Fence, Generation,

@@ -9,7 +9,7 @@ use connector_core::cipher::{KeyId, Sealed};
 use connector_core::store::*;
 use connector_core::{
     AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Error, ErrorKind, Fence,
-    Generation, ProviderId, Result, Version,
+    Generation, ProviderId, Result, TenantId, Version,
 };
 
 #[derive(Clone)]
@@ -109,7 +109,7 @@ forward! {
         fn accept(delivery: NewDelivery) -> AcceptOutcome;
         fn lease(request: &LeaseRequest) -> Vec<LeasedDelivery>;
         fn done(delivery: &LeasedDelivery) -> bool;
-        fn retry(delivery: &LeaseRequest, LeasedDelivery, after: Duration, error: &str) -> bool;
+        fn retry(delivery: &LeasedDelivery, after: Duration, error: &str) -> bool;
         fn park(delivery: &LeasedDelivery, error: &str) -> bool;
         fn deliveries(filter: &DeliveryFilter, after: Option<&Cursor>, n: u16) -> Slice<DeliveryRecord>;
         fn replay(key: &DeliveryKey, tenant: Option<&TenantId>) -> bool;
