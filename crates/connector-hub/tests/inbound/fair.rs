@@ -9,7 +9,7 @@ use connector_core::store::{
     DeliveryState, Direction, Effects, Expect, Expiries, MemoryStore, Patch, PutGrant, TokenStore,
 };
 use connector_core::webhook::{AccountHint, SignedField};
-use connector_core::{Account, AccountKey, ErrorKind, Metadata, Result, Status};
+use connector_core::{Account, AccountKey, Error, ErrorKind, Metadata, Result, Status};
 use connector_hub::{Delivered, DeliveryHandler, Message, Receipt};
 
 use crate::rig::{MAIL, Request, Rig, SHOP, Shared, apps, lock, operator, secret, tenant};
@@ -30,6 +30,17 @@ impl DeliveryHandler for Slow {
         let at = self.clock.now().as_unix_seconds();
         lock(&self.finished).push((id, at));
         Ok(())
+    }
+}
+
+/// A handler that always fails.
+#[derive(Debug)]
+struct Failing;
+
+#[async_trait]
+impl DeliveryHandler for Failing {
+    async fn handle(&self, _: &Delivered) -> Result<()> {
+        Err(Error::new(ErrorKind::Rejected, "test", "it fails"))
     }
 }
 
@@ -131,10 +142,11 @@ async fn a_delivery_schedules_its_probe_once_and_without_any_handler() {
     );
     // Neither a repetition nor the retries of a handler that fails probe again.
     hub.receive(&SHOP, uninstalled().into()).await.unwrap();
-    rig.recorder.set(crate::rig::Mood::Fails);
+    let failing = rig.another().apps(apps()).on_delivery(Failing).build();
+    let worker = failing.unwrap().worker();
     let before = rig.provider.requests();
     for _ in 0..4 {
-        rig.tick().await;
+        worker.tick().await.unwrap();
         rig.clock.advance(Duration::from_secs(130));
     }
     assert_eq!(rig.provider.requests(), before, "a retry probed again");

@@ -237,7 +237,11 @@ const FAULTS: &[(Fault, &str, Beside)] = &[
     (
         Fault::DuplicateAccepted,
         "accept_twice_is_a_duplicate",
-        These(&["of_many_equal_deliveries_one_is_accepted"]),
+        These(&[
+            "of_many_equal_deliveries_one_is_accepted",
+            "deliveries_of_one_content_are_bounded",
+            "waiting_deliveries_of_an_owner_are_bounded",
+        ]),
     ),
     (
         Fault::LostLeaseHonoured,
