@@ -136,6 +136,7 @@ impl Vector<'_> {
     }
 
     /// Whether a verifier accepts it.
+    #[expect(clippy::too_many_lines, reason = "a table of the schemes")]
     fn is_accepted(&self) -> bool {
         let secrets = || Secrets::new([self.text("secret")]).unwrap();
         match self.scheme {
@@ -264,7 +265,7 @@ fn published_signature_vectors_are_decided_as_published() {
         .iter()
         .map(|vector| (vector["id"].as_str().unwrap(), vector))
         .collect();
-    let make = |vector: &Value, change: &Value| {
+    let changed = |vector: &Value, change: &Value| {
         let mut made = Vector {
             inputs: serde_json::from_value(vector["inputs"].clone()).unwrap(),
             expected: vector["expected"].as_str().unwrap().to_owned(),
@@ -303,7 +304,7 @@ fn published_signature_vectors_are_decided_as_published() {
                 skipped.push(id);
                 continue;
             }
-            let mut made = make(vector, &case["change"]);
+            let mut made = changed(vector, &case["change"]);
             made.scheme = scheme;
             made.provider = vector["provider"].as_str().unwrap();
             assert_eq!(made.is_accepted(), wanted, "{group}: {id}");
@@ -436,6 +437,7 @@ fn a_bundle_is_read_event_by_event_with_its_own_bytes() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn handshakes_are_answered_and_nothing_is_kept() {
     let mut count = 0;
     // Slack: signed, the challenge goes back as text.
@@ -767,6 +769,7 @@ fn a_body_of_another_form_is_refused_although_its_signature_fits() {
 
 /// A scheme in which one value makes no sense, and the field that the refusal must name.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn a_scheme_that_makes_no_sense_is_refused_by_the_name_of_its_field() {
     let good = json!({ "signatures": [{ "headers": ["x-s"] }] });
     let header = json!([{ "header": "x y" }]);
@@ -986,7 +989,7 @@ fn a_scheme_that_makes_no_sense_is_refused_by_the_name_of_its_field() {
         r#"{"signatures":[{"headers":["x"],"algorithm":"md5"}]}"#,
         r#"{"signatures":[{"headers":["x"]}],"topic":[{"query":"x"}]}"#,
         r#"{"signatures":[{"headers":["x"]}],"handshakes":[{"echo":{"when":{},"pointer":"/a","x":1}}]}"#,
-        r#"{}"#,
+        "{}",
     ] {
         assert!(
             serde_json::from_str::<WebhookScheme>(text).is_err(),

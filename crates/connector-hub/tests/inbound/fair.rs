@@ -164,8 +164,10 @@ async fn a_changed_host_or_key_beside_a_sealed_credential_receives_nothing() {
     let writer = rig.connect("t2", SHOP, "evil").await;
     // Whoever can write to the database points their own connection at the victim's shop.
     let version = rig.stored(&writer).await.connection.version;
-    let mut patch = Patch::default();
-    patch.host = Some("a.shop.example".to_owned());
+    let patch = Patch {
+        host: Some("a.shop.example".to_owned()),
+        ..Patch::default()
+    };
     let update = rig.store.update(&writer, version, patch, Effects::none());
     update.await.unwrap();
     let request = Request::shop("d-1", "t", "secret").about("a.shop.example");
@@ -242,12 +244,11 @@ async fn a_tenant_replays_its_own_deliveries_and_nobody_elses() {
     assert_eq!(refused, 3);
     for record in rig.deliveries().await {
         let staff = tenant("t1");
-        let replayed = match &record.tenant {
-            Some(owner) => rig.hub.replay(&record.key, owner, operator()).await,
-            None => {
-                let replay = rig.hub.replay_as_operator(&record.key, &staff, operator());
-                replay.await
-            }
+        let replayed = if let Some(owner) = &record.tenant {
+            rig.hub.replay(&record.key, owner, operator()).await
+        } else {
+            let replay = rig.hub.replay_as_operator(&record.key, &staff, operator());
+            replay.await
         };
         replayed.unwrap();
     }
