@@ -380,9 +380,10 @@ impl Description {
         if let Some((field, reason)) = limit::wrong(&self.limits) {
             return Some(format!("`{field}` {reason}"));
         }
-        let webhook = self.webhook.as_ref();
-        if webhook.is_some_and(|webhook| webhook.signature.is_empty()) {
-            return Some("`webhook.signature` names no header".to_owned());
+        if let Some(webhook) = &self.webhook
+            && let Err(message) = webhook.validate(self.account_host.is_some())
+        {
+            return Some(message);
         }
         if !(60..=366 * 86_400).contains(&self.metadata_every) {
             return Some(

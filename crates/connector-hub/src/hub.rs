@@ -21,7 +21,7 @@ use url::Url;
 
 use crate::breaker::Breakers;
 use crate::events::ChangeHandler;
-use crate::inbound::DeliveryHandler;
+use crate::inbound::{DeliveryHandler, SubscriptionSecrets};
 use crate::token::{Cache, Enlisted, Flights};
 
 /// How long audit entries are kept by default.
@@ -47,6 +47,7 @@ pub(crate) struct Inner {
     pub(crate) breakers: Breakers,
     pub(crate) handlers: Vec<Arc<dyn ChangeHandler>>,
     pub(crate) delivery_handlers: Vec<Arc<dyn DeliveryHandler>>,
+    pub(crate) subscription_secrets: Option<Arc<dyn SubscriptionSecrets>>,
     /// Wakes the worker of this process when a delivery was accepted.
     pub(crate) arrivals: Notify,
     /// How late the work was that a worker of this process took last, in milliseconds.
@@ -290,6 +291,7 @@ pub struct HubBuilder {
     retry_policy: RetryPolicy,
     webhook_base: Option<Url>,
     audit_retention: Option<Duration>,
+    subscription_secrets: Option<Arc<dyn SubscriptionSecrets>>,
 }
 
 struct Handlers<T: ?Sized>(Vec<Arc<T>>);
@@ -373,7 +375,8 @@ impl HubBuilder {
 
     /// Adds a handler of deliveries, run by the worker; see [`DeliveryHandler`]. Give every process
     /// that runs a worker the same handlers: a delivery is handed to those of one of them. Without
-    /// any, a worker leaves deliveries to the others, and they wait.
+    /// any, a worker leaves deliveries to the others, and they wait; the connections that they are
+    /// about are probed all the same.
     pub fn on_delivery(mut self, handler: impl DeliveryHandler) -> Self {
         self.delivery_handlers.0.push(Arc::new(handler));
         self
@@ -393,6 +396,13 @@ impl HubBuilder {
     /// never a change that no handler has handled.
     pub fn with_audit_retention(mut self, retention: Duration) -> Self {
         self.audit_retention = Some(retention);
+        self
+    }
+
+    /// Sets where the secrets of subscriptions come from, for providers where each subscription has its
+    /// own and all deliveries come to one URL.
+    pub fn subscription_secrets(mut self, secrets: impl SubscriptionSecrets) -> Self {
+        self.subscription_secrets = Some(Arc::new(secrets));
         self
     }
 
@@ -429,6 +439,7 @@ impl HubBuilder {
                 breakers: Breakers::new(),
                 handlers: self.handlers.0,
                 delivery_handlers: self.delivery_handlers.0,
+                subscription_secrets: self.subscription_secrets,
                 arrivals: Notify::new(),
                 late_by: AtomicU64::new(0),
                 limits,

@@ -32,7 +32,10 @@ pub use crate::disconnect::Disconnect;
 pub use crate::events::ChangeHandler;
 pub use crate::health::{AppHealth, Health};
 pub use crate::hub::{Hub, HubBuilder, Tenant};
-pub use crate::inbound::{Delivered, DeliveryHandler, Receipt, Receive, Verified};
+pub use crate::inbound::{
+    Delivered, DeliveryHandler, Ingest, Message, Receipt, Receive, SubscriptionSecret,
+    SubscriptionSecrets, Verified,
+};
 pub use crate::keys::KeyRotation;
 pub use crate::subscribe::{ChannelOwner, SubscriptionInfo};
 #[cfg(feature = "machine")]

@@ -5,21 +5,23 @@ use std::time::Duration;
 
 use connector_core::cipher::{Place, Plaintext, Sealed, SealedKind};
 use connector_core::store::{
-    AcceptOutcome, DeliveryKey, Direction, Effects, EndSubscriptionOutcome, EndingCredential,
-    NewDelivery, NewSubscription, PutSubscriptionOutcome, Stored, Subscription, SubscriptionId,
-    SubscriptionKey, WorkKind,
+    AcceptOutcome, DeliveryKey, DeliveryLimits, Direction, Effects, EndSubscriptionOutcome,
+    EndingCredential, NewDelivery, NewSubscription, PutSubscriptionOutcome, Stored, Subscription,
+    SubscriptionId, SubscriptionKey, WorkKind,
 };
 use connector_core::subscription::{ChannelId, Watch};
 use connector_core::webhook::Event as Change;
 use connector_core::{
-    AppKey, AuditClass, AuditEntry, Connection, ConnectionKey, Connector, Error, ErrorKind, Event,
-    Fence, ProviderId, RequestContext, Result, TimeLeft,
+    AppKey, Connection, ConnectionKey, Connector, Error, ErrorKind, Event, Fence, ProviderId,
+    RequestContext, Result, TimeLeft,
 };
 use ring::digest;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::audit;
 use crate::hub::{Hub, Inner, not_found};
+use crate::inbound::of_connection;
 use crate::sealing::Home;
 
 const SUBSCRIBE: &str = "hub.subscribe";
@@ -159,7 +161,7 @@ impl Hub {
         let event = Event::Subscribed { watch };
         let effects = Effects::none()
             .with_work(WorkKind::Subscriptions, Duration::ZERO)
-            .with_audit(entry(&stored.connection, context, event, false));
+            .with_audit(audit::entry(&stored.connection, &context, event));
         let call = || inner.store.put_subscription(new.clone(), effects.clone());
         match inner.insist(PATIENCE, call).await? {
             PutSubscriptionOutcome::Stored => {
@@ -214,7 +216,7 @@ impl Hub {
         let event = Event::Unsubscribed { watch: known.watch };
         let effects = Effects::none()
             .with_work(WorkKind::Subscriptions, Duration::ZERO)
-            .with_audit(entry(&stored.connection, context, event, false));
+            .with_audit(audit::entry(&stored.connection, &context, event));
         let call = || inner.store.end_subscription(&known.key, effects.clone());
         match inner.insist(PATIENCE, call).await? {
             EndSubscriptionOutcome::Ended | EndSubscriptionOutcome::Missing => Ok(()),
@@ -270,25 +272,6 @@ impl Hub {
     /// [`ErrorKind::StoreUnavailable`]: do not acknowledge the notification.
     pub async fn notified(&self, owner: &ChannelOwner) -> Result<bool> {
         self.inner.store.notify_subscription(&owner.channel).await
-    }
-}
-
-/// An audit entry about a connection's subscriptions.
-pub(crate) fn entry(
-    connection: &Connection,
-    context: RequestContext,
-    event: Event,
-    notify: bool,
-) -> AuditEntry {
-    AuditEntry {
-        class: AuditClass::Connection,
-        tenant: connection.key.tenant.clone(),
-        provider: connection.provider.clone(),
-        app: connection.app.clone(),
-        connection: Some(connection.key.id),
-        context,
-        event,
-        notify,
     }
 }
 
@@ -449,10 +432,17 @@ impl Inner {
                 sealed,
                 delay: Duration::ZERO,
                 keep_for: KEPT_FOR,
+                turn: of_connection(key),
+                // A change that is not kept would be lost: the cursor moves on.
+                content: None,
+                limits: DeliveryLimits::default(),
             };
             match self.store.accept(delivery).await? {
                 AcceptOutcome::Accepted => new += 1,
                 AcceptOutcome::Duplicate => {}
+                AcceptOutcome::Alike | AcceptOutcome::Full => {
+                    return broken("the store bounds deliveries that have no bounds");
+                }
             }
         }
         if new > 0 {

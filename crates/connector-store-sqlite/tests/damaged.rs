@@ -15,10 +15,11 @@ use std::time::Duration;
 use connector_core::cipher::KeyId;
 use connector_core::store::{
     AuditFilter, AuditLog, BeginChannel, ConnectOutcome, DeliveryFilter, DeliveryKey,
-    DeliveryQueue, DeliveryState, Direction, Effects, End, EndRequest, EndingCredential, Expect,
-    Filter, NewDelivery, NewQuarantine, NewRevocation, NewState, NewSubscription, OpenedChannel,
-    Patch, StateKey, StateStore, SubscriptionChange, SubscriptionId, SubscriptionKey,
-    SubscriptionStore, TokenStore, Upkeep, WorkKind,
+    DeliveryLimits, DeliveryQueue, DeliveryState, DeliveryTurn, Direction, Effects, End,
+    EndRequest, EndingCredential, Expect, Filter, LeaseRequest, NewDelivery, NewQuarantine,
+    NewRevocation, NewState, NewSubscription, OpenedChannel, Patch, StateKey, StateStore,
+    SubscriptionChange, SubscriptionId, SubscriptionKey, SubscriptionStore, TokenStore, Upkeep,
+    WorkKind,
 };
 use connector_core::subscription::{ChannelId, Watch};
 use connector_core::{
@@ -126,6 +127,9 @@ async fn filled() -> Fixture {
         sealed: sealed(b"delivery"),
         delay: Duration::ZERO,
         keep_for: Duration::from_hours(1),
+        turn: DeliveryTurn::default(),
+        content: Some([3; 32]),
+        limits: DeliveryLimits::default(),
     };
     store.accept(new).await.unwrap();
     store.close().await;
@@ -242,7 +246,9 @@ async fn read(table: &str, store: &SqliteStore) -> Vec<(&'static str, Result<()>
         }
         "deliveries" => {
             let all = store.deliveries(&DeliveryFilter::default(), None, 9).await;
-            let leased = store.lease(Direction::Inbound, 9, LEASE).await;
+            let leased = store
+                .lease(&LeaseRequest::new(Direction::Inbound, 9, LEASE))
+                .await;
             vec![
                 ("store.deliveries", all.map(drop)),
                 ("store.lease", leased.map(drop)),
@@ -461,6 +467,63 @@ async fn damaged_flows_are_noticed() {
 #[tokio::test]
 async fn damaged_deliveries_are_noticed() {
     is_noticed("deliveries", &["store.deliveries", "store.sealed_rows"]).await;
+}
+
+#[tokio::test]
+async fn a_damaged_delivery_is_parked_and_the_others_are_handed_out() {
+    let mut parked = 0;
+    for damage in [
+        "attempts = -1",
+        "provider = ''",
+        "app = ''",
+        "tenant = ''",
+        "accepted_at = accepted_at || 'x'",
+        "id = CAST(x'ff' AS TEXT)",
+    ] {
+        let fixture = filled().await;
+        let path = fixture.path();
+        let store = fixture.open().await;
+        for number in 0..20 {
+            let new = NewDelivery {
+                key: DeliveryKey {
+                    id: format!("good-{number}"),
+                    ..delivery()
+                },
+                tenant: None,
+                sealed: sealed(b"good"),
+                delay: Duration::ZERO,
+                keep_for: Duration::from_hours(1),
+                turn: DeliveryTurn::default(),
+                content: None,
+                limits: DeliveryLimits::default(),
+            };
+            store.accept(new).await.unwrap();
+        }
+        let mut connection = raw(&path).await;
+        let changed = format!("UPDATE deliveries SET {damage} WHERE number = 1");
+        if sqlx::query(sqlx::AssertSqlSafe(changed))
+            .execute(&mut connection)
+            .await
+            .is_err()
+        {
+            // The schema itself refuses it.
+            continue;
+        }
+        let request = LeaseRequest::new(Direction::Inbound, 5, LEASE);
+        let mut leased = 0;
+        for _ in 0..6 {
+            leased += store.lease(&request).await.unwrap().len();
+        }
+        assert_eq!(leased, 20, "{damage}");
+        let state: String = sqlx::query_scalar("SELECT state FROM deliveries WHERE number = 1")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(state, "parked", "{damage}");
+        parked += 1;
+    }
+    println!("damaged deliveries parked, the others handed out: {parked}");
+    assert!(parked >= 4);
 }
 
 #[tokio::test]

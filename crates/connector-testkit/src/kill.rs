@@ -44,8 +44,8 @@ use connector_core::http::{
 use connector_core::store::{
     AcceptOutcome, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
     ChangeSubscriptionOutcome, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, ConnectOutcome,
-    Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Direction, Due, Effects,
-    EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure, Filter,
+    Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Due, Effects, EndOutcome,
+    EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure, Filter, LeaseRequest,
     LeasedDelivery, NewDelivery, NewQuarantine, NewState, NewSubscription, Patch, PutGrant,
     PutOutcome, PutStateOutcome, PutSubscriptionOutcome, Quarantined, Revocation, RowRef,
     SealedRow, Slice, StateKey, StateStore, Stored, StoredState, Subscription, SubscriptionChange,
@@ -365,12 +365,12 @@ counted! {
 counted! {
     DeliveryQueue as "delivery" {
         fn accept(delivery: NewDelivery) -> Result<AcceptOutcome>;
-        fn lease(direction: Direction, n: u16, lease: Duration) -> Result<Vec<LeasedDelivery>>;
+        fn lease(request: &LeaseRequest) -> Result<Vec<LeasedDelivery>>;
         fn done(delivery: &LeasedDelivery) -> Result<bool>;
         fn retry(delivery: &LeasedDelivery, after: Duration, error: &str) -> Result<bool>;
         fn park(delivery: &LeasedDelivery, error: &str) -> Result<bool>;
         fn deliveries(filter: &DeliveryFilter, after: Option<&Cursor>, n: u16) -> Result<Slice<DeliveryRecord>>;
-        fn replay(key: &DeliveryKey) -> Result<bool>;
+        fn replay(key: &DeliveryKey, tenant: Option<&connector_core::TenantId>) -> Result<bool>;
     }
 }
 

@@ -39,8 +39,8 @@ use std::time::Duration;
 
 pub use self::audit::{AuditFilter, AuditLog, AuditRecord, Change};
 pub use self::delivery::{
-    AcceptOutcome, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, DeliveryState,
-    Direction, LeasedDelivery, NewDelivery,
+    AcceptOutcome, DeliveryFilter, DeliveryKey, DeliveryLimits, DeliveryQueue, DeliveryRecord,
+    DeliveryState, DeliveryTurn, Direction, LeaseRequest, LeasedDelivery, NewDelivery,
 };
 pub use self::memory::MemoryStore;
 pub use self::state::{

@@ -24,9 +24,10 @@ use secrecy::SecretString;
 
 use super::slots::slot_host;
 use super::{Next, Shared};
+use crate::audit;
 use crate::hub::Inner;
 use crate::sealing::Home;
-use crate::subscribe::{ChannelSecrets, entry};
+use crate::subscribe::ChannelSecrets;
 use crate::token::windows::spread;
 
 /// The deadline of one call.
@@ -751,7 +752,7 @@ impl Run<'_> {
                 let watch = row.watch.clone();
                 let context = Inner::worker_context(&connection.key);
                 let event = Event::ChangesMissed { watch };
-                effects = effects.with_audit(entry(connection, context, event, true));
+                effects = effects.with_audit(audit::entry(connection, &context, event));
             }
             let cursor = caught.cursor;
             let change = SubscriptionChange {

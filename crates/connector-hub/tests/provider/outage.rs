@@ -10,7 +10,7 @@ use connector_core::store::*;
 use connector_core::subscription::ChannelId;
 use connector_core::{
     AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Error, ErrorKind, Fence,
-    Generation, ProviderId, Result, Version,
+    Generation, ProviderId, Result, TenantId, Version,
 };
 
 #[derive(Clone)]
@@ -118,12 +118,12 @@ forward! {
 forward! {
     DeliveryQueue {
         fn accept(delivery: NewDelivery) -> AcceptOutcome;
-        fn lease(direction: Direction, n: u16, lease: Duration) -> Vec<LeasedDelivery>;
+        fn lease(request: &LeaseRequest) -> Vec<LeasedDelivery>;
         fn done(delivery: &LeasedDelivery) -> bool;
         fn retry(delivery: &LeasedDelivery, after: Duration, error: &str) -> bool;
         fn park(delivery: &LeasedDelivery, error: &str) -> bool;
         fn deliveries(filter: &DeliveryFilter, after: Option<&Cursor>, n: u16) -> Slice<DeliveryRecord>;
-        fn replay(key: &DeliveryKey) -> bool;
+        fn replay(key: &DeliveryKey, tenant: Option<&TenantId>) -> bool;
     }
 }
 

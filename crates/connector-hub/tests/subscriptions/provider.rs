@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::api::{Repeat, Request};
+use connector_core::api::{Idempotency, Request};
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::http::{
     HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
@@ -327,7 +327,11 @@ impl Connector for Watcher {
     }
 }
 
-async fn call(cx: &SubscriptionContext<'_>, request: Request, repeat: Repeat) -> Result<Value> {
+async fn call(
+    cx: &SubscriptionContext<'_>,
+    request: Request,
+    repeat: Idempotency,
+) -> Result<Value> {
     let response = cx.session.raw(request, repeat).await?;
     Ok(serde_json::from_slice(response.body()).unwrap())
 }
@@ -357,7 +361,7 @@ impl Subscriptions for Watcher {
             "url": new.url.as_str(),
             "secret": new.secret.expose_secret(),
         }))?;
-        let answer = call(cx, request, Repeat::Never).await?;
+        let answer = call(cx, request, Idempotency::Never).await?;
         let resource = answer["id"].as_str().unwrap();
         let created = CreatedChannel::new(resource, seconds(&answer["expires_in"]));
         Ok(match answer["secret"].as_str() {
@@ -372,7 +376,7 @@ impl Subscriptions for Watcher {
         channel: &Channel<'_>,
     ) -> Result<RenewOutcome> {
         let request = Request::post(["channels", channel.resource, "renew"])?;
-        match call(cx, request, Repeat::Safe).await {
+        match call(cx, request, Idempotency::Safe).await {
             Ok(answer) => Ok(RenewOutcome::Renewed {
                 expires_in: seconds(&answer["expires_in"]),
             }),
@@ -383,7 +387,7 @@ impl Subscriptions for Watcher {
 
     async fn end(&self, cx: &SubscriptionContext<'_>, channel: &Channel<'_>) -> Result<()> {
         let request = Request::new(http::Method::DELETE, ["channels", channel.resource])?;
-        match call(cx, request, Repeat::Safe).await {
+        match call(cx, request, Idempotency::Safe).await {
             Err(error) if error.kind() != ErrorKind::ProviderNotFound => Err(error),
             _ => Ok(()),
         }
@@ -397,7 +401,7 @@ impl Subscriptions for Watcher {
         if !self.rules.lists {
             return Ok(None);
         }
-        let answer = call(cx, Request::get(["channels"])?, Repeat::Safe).await?;
+        let answer = call(cx, Request::get(["channels"])?, Idempotency::Safe).await?;
         let listed = answer["channels"].as_array().unwrap().iter().map(|it| {
             let watch = Watch::new(it["watch"].as_str().unwrap()).unwrap();
             ListedChannel::new(watch, it["id"].as_str().unwrap())
@@ -418,7 +422,7 @@ impl Subscriptions for Watcher {
         if let Some(cursor) = cursor {
             request = request.query("cursor", cursor);
         }
-        let answer = call(cx, request, Repeat::Safe).await?;
+        let answer = call(cx, request, Idempotency::Safe).await?;
         let events = answer["ids"].as_array().unwrap().iter().map(|id| {
             let id = format!("{watch}-{id}");
             let (provider, app) = (self.rules.provider.clone(), AppKey::default());

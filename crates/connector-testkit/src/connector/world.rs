@@ -9,6 +9,7 @@ use connector_core::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, CodeVerifier, ExchangeError,
     Identity, TokenAnswer,
 };
+use connector_core::webhook::{WebhookScheme, WebhookSecret};
 use connector_core::{
     App, Connector, Context, Credential, CredentialKind, Description, SystemRandom,
 };
@@ -28,6 +29,7 @@ pub(super) struct World {
     /// The account's host, as the connector accepted it.
     pub(super) host: Option<String>,
     pub(super) probe: Probe,
+    scheme: Option<WebhookScheme>,
 }
 
 /// One authorization, from the URL to the callback.
@@ -49,6 +51,7 @@ impl World {
             )
         });
         Self {
+            scheme: fixture.webhook_scheme(),
             fixture,
             wire,
             app,
@@ -112,13 +115,19 @@ impl World {
                 description.revocation.is_none(),
                 "there is a revocation endpoint",
             ),
-            Need::Webhook => (description.webhook.is_some(), "webhooks are not signed"),
+            Need::Webhook => (self.scheme().is_some(), "webhooks are not signed"),
             Need::WebhookTime => (
-                description
-                    .webhook
-                    .as_ref()
-                    .is_some_and(|it| it.timestamp.is_some()),
+                self.scheme()
+                    .is_some_and(|it| it.signatures.iter().any(|it| it.timestamp.is_some())),
                 "webhooks have no timestamp that is signed",
+            ),
+            Need::SignsMore => (
+                self.scheme().is_some_and(|it| {
+                    let signs_callbacks = it.secret == WebhookSecret::Client
+                        && !self.fixture.signed_parameters().is_empty();
+                    it.secret_signs_more || signs_callbacks
+                }),
+                "the secret of the webhooks signs nothing else",
             ),
         };
         (!has).then_some(why)
@@ -130,6 +139,11 @@ impl World {
 
     pub(super) fn description(&self) -> &Description {
         self.connector().description()
+    }
+
+    /// The scheme by which deliveries are made: the fixture's, else the description's.
+    pub(super) fn scheme(&self) -> Option<&WebhookScheme> {
+        self.scheme.as_ref()
     }
 
     pub(super) fn cx(&self) -> Context<'_> {

@@ -257,6 +257,11 @@ macro_rules! delivery_queue_cases {
             a_parked_delivery_waits_for_replay
             listing_deliveries_meets_each_once
             a_replayed_delivery_is_handed_out
+            a_tenant_replays_only_its_own_deliveries
+            owners_and_their_lanes_take_turns
+            no_owner_leases_more_than_its_cap
+            waiting_deliveries_of_an_owner_are_bounded
+            deliveries_of_one_content_are_bounded
         }
     };
 }

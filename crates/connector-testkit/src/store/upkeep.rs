@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use connector_core::cipher::{Sealed, SealedKind};
 use connector_core::store::{
-    CommitOutcome, Cursor, DeliveryFilter, Effects, NewDelivery, NewState, Revocation, RowRef,
-    SealedRow, WorkKind,
+    CommitOutcome, Cursor, DeliveryFilter, Effects, LeaseRequest, NewDelivery, NewState,
+    Revocation, RowRef, SealedRow, WorkKind,
 };
 use connector_core::{AppKey, ConnectionKey, Fence, GrantNumber};
 
@@ -330,7 +330,11 @@ pub(super) async fn purge_removes_only_what_has_expired<F: StoreFixture>(fixture
     };
     let first = done(
         store
-            .lease(connector_core::store::Direction::Inbound, 1, seconds(1))
+            .lease(&LeaseRequest::new(
+                connector_core::store::Direction::Inbound,
+                1,
+                seconds(1),
+            ))
             .await,
     );
     assert!(done(store.retry(&first[0], seconds(1_000), "later").await));

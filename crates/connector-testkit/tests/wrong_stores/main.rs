@@ -240,11 +240,48 @@ const FAULTS: &[(Fault, &str, Beside)] = &[
     (
         Fault::DuplicateAccepted,
         "accept_twice_is_a_duplicate",
-        These(&["of_many_equal_deliveries_one_is_accepted"]),
+        These(&[
+            "of_many_equal_deliveries_one_is_accepted",
+            "deliveries_of_one_content_are_bounded",
+            "waiting_deliveries_of_an_owner_are_bounded",
+        ]),
     ),
     (
         Fault::LostLeaseHonoured,
         "a_lost_delivery_lease_changes_nothing",
+        These(&[]),
+    ),
+    (
+        Fault::WaitingUnbounded,
+        "waiting_deliveries_of_an_owner_are_bounded",
+        These(&[]),
+    ),
+    (
+        Fault::ContentUnbounded,
+        "deliveries_of_one_content_are_bounded",
+        These(&[]),
+    ),
+    (
+        Fault::OwnersForgotten,
+        "owners_and_their_lanes_take_turns",
+        These(&[
+            "no_owner_leases_more_than_its_cap",
+            "waiting_deliveries_of_an_owner_are_bounded",
+        ]),
+    ),
+    (
+        Fault::LanesForgotten,
+        "owners_and_their_lanes_take_turns",
+        These(&["no_owner_leases_more_than_its_cap"]),
+    ),
+    (
+        Fault::CapsIgnored,
+        "no_owner_leases_more_than_its_cap",
+        These(&[]),
+    ),
+    (
+        Fault::ReplayForEverybody,
+        "a_tenant_replays_only_its_own_deliveries",
         These(&[]),
     ),
     (

@@ -11,9 +11,9 @@ use connector_core::store::{
     ChangeSubscriptionOutcome, Claim, ClaimOutcome, ClaimRequest, Commit, CommitOutcome,
     ConnectOutcome, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Direction,
     Due, Effects, EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure,
-    Filter, LeasedDelivery, NewDelivery, NewQuarantine, NewState, NewSubscription, Patch, PutGrant,
-    PutOutcome, PutStateOutcome, PutSubscriptionOutcome, Quarantined, Revocation, RowRef,
-    SealedRow, Slice, StateKey, StateStore, Store, Stored, StoredState, Subscription,
+    Filter, LeaseRequest, LeasedDelivery, NewDelivery, NewQuarantine, NewState, NewSubscription,
+    Patch, PutGrant, PutOutcome, PutStateOutcome, PutSubscriptionOutcome, Quarantined, Revocation,
+    RowRef, SealedRow, Slice, StateKey, StateStore, Store, Stored, StoredState, Subscription,
     SubscriptionChange, SubscriptionKey, SubscriptionStore, TokenStore, UpdateOutcome, Upkeep,
     Verdict, WorkKind,
 };
@@ -76,6 +76,12 @@ pub(crate) enum Fault {
     DuplicateAccepted,
     /// A lost lease of a delivery is honoured.
     LostLeaseHonoured,
+    WaitingUnbounded,
+    ContentUnbounded,
+    OwnersForgotten,
+    LanesForgotten,
+    CapsIgnored,
+    ReplayForEverybody,
     /// A kind of sealed record is not listed.
     QuarantineUnlisted,
     /// A record is sealed again whatever it holds.
@@ -559,7 +565,19 @@ impl<S: Store> StateStore for Wrong<S> {
 
 #[async_trait]
 impl<S: Store> DeliveryQueue for Wrong<S> {
-    async fn accept(&self, delivery: NewDelivery) -> Result<AcceptOutcome> {
+    async fn accept(&self, mut delivery: NewDelivery) -> Result<AcceptOutcome> {
+        if self.is(Fault::WaitingUnbounded) {
+            delivery.limits.waiting = 0;
+        }
+        if self.is(Fault::ContentUnbounded) {
+            delivery.content = None;
+        }
+        if self.is(Fault::OwnersForgotten) {
+            delivery.turn.owner.clear();
+        }
+        if self.is(Fault::LanesForgotten) {
+            delivery.turn.lane.clear();
+        }
         let outcome = self.right.accept(delivery).await?;
         Ok(if self.is(Fault::DuplicateAccepted) {
             AcceptOutcome::Accepted
@@ -568,13 +586,13 @@ impl<S: Store> DeliveryQueue for Wrong<S> {
         })
     }
 
-    async fn lease(
-        &self,
-        direction: Direction,
-        n: u16,
-        lease: Duration,
-    ) -> Result<Vec<LeasedDelivery>> {
-        self.right.lease(direction, n, lease).await
+    async fn lease(&self, request: &LeaseRequest) -> Result<Vec<LeasedDelivery>> {
+        let request = if self.is(Fault::CapsIgnored) {
+            request.with_caps(u16::MAX, u16::MAX)
+        } else {
+            *request
+        };
+        self.right.lease(&request).await
     }
 
     async fn done(&self, delivery: &LeasedDelivery) -> Result<bool> {
@@ -599,8 +617,13 @@ impl<S: Store> DeliveryQueue for Wrong<S> {
         self.right.deliveries(filter, after, n).await
     }
 
-    async fn replay(&self, key: &DeliveryKey) -> Result<bool> {
-        self.right.replay(key).await
+    async fn replay(
+        &self,
+        key: &DeliveryKey,
+        tenant: Option<&connector_core::TenantId>,
+    ) -> Result<bool> {
+        let tenant = tenant.filter(|_| !self.is(Fault::ReplayForEverybody));
+        self.right.replay(key, tenant).await
     }
 }
 
