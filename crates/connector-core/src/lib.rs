@@ -9,6 +9,7 @@
 //! * what is special about a provider, as data ([`description`]), the messages of OAuth that follow
 //!   from it ([`oauth`]), and the [`Connector`] that puts both behind hooks;
 //! * typed calls of a provider's API ([`api`]) and what its webhooks are ([`webhook`]);
+//! * an application's registration, read from variables ([`config`]);
 //! * time and randomness as dependencies ([`clock`], [`Random`]) and the one door to the network
 //!   ([`http`]);
 //! * the one [`Error`] type.
@@ -22,7 +23,7 @@ pub mod api;
 mod app;
 pub mod cipher;
 pub mod clock;
-mod config;
+pub mod config;
 mod connection;
 mod connector;
 mod context;
