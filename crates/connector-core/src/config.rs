@@ -211,6 +211,56 @@ impl AppSettings {
         Ok(settings)
     }
 
+    /// The registration of settings that code may have filled in: checked as [`AppSettings::read`]
+    /// checks values, with the variables of `table` as the names of the settings. `None` if nothing of
+    /// a registration is set.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] if the client id is missing, or if it or a secret is malformed.
+    pub fn checked_app(&self, table: &[Variable]) -> Result<Option<App>> {
+        let named = |setting: Setting| {
+            let variable = table.iter().find(|it| it.setting == setting);
+            let unnamed = Variable::new(
+                "a setting of the app",
+                setting,
+                "see the connector's settings",
+            );
+            variable.copied().unwrap_or(unnamed)
+        };
+        let Some(client_id) = &self.client_id else {
+            let is_empty = self.client_secrets.is_empty()
+                && self.webhook_secrets.is_empty()
+                && self.redirect_uri.is_none()
+                && self.scopes.is_empty();
+            return if is_empty {
+                Ok(None)
+            } else {
+                Err(named(Setting::ClientId).missing())
+            };
+        };
+        let check = |setting, text: &str| {
+            let variable = named(setting);
+            if text.is_empty() {
+                return Err(variable.missing());
+            }
+            token(&variable, text).map(drop)
+        };
+        check(Setting::ClientId, client_id)?;
+        for (at, secret) in self.client_secrets.iter().enumerate() {
+            let is_current = at == 0;
+            let setting = if is_current {
+                Setting::ClientSecret
+            } else {
+                Setting::OldClientSecret
+            };
+            check(setting, secret.expose_secret())?;
+        }
+        for secret in &self.webhook_secrets {
+            check(Setting::WebhookSecret, secret.expose_secret())?;
+        }
+        Ok(self.app())
+    }
+
     /// The registration; `None` without a client id.
     #[must_use]
     pub fn app(&self) -> Option<App> {
@@ -521,7 +571,7 @@ mod tests {
         let by_alias = read(&[("ACME_CLIENT_ID", ""), ("ACME_KEY", "id-2")]).unwrap();
         assert_eq!(by_alias.client_id.as_deref(), Some("id-2"));
         let failing = AppSettings::read(TABLE, |_| {
-            Err(Error::new(ErrorKind::Store, "vault", "no answer"))
+            Err(Error::new(ErrorKind::Network, "vault", "no answer"))
         });
         assert_eq!(failing.unwrap_err().operation(), "vault");
     }

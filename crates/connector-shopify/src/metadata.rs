@@ -1,8 +1,11 @@
 //! What is known about a shop beside its credential, read once an hour.
 
+use connector_core::api::{Endpoint, Idempotency, Request, Response};
 use connector_core::{Metadata, Result};
 use serde::Deserialize;
+use serde_json::json;
 
+use crate::graphql;
 use crate::limits::Cost;
 use crate::models::{AppInstallation, Shop};
 use crate::oauth::expand_scopes;
@@ -18,7 +21,38 @@ pub(crate) const DOCUMENT: &str = "query Identify {
   currentAppInstallation { id accessScopes { handle } }
 }";
 
-/// What [`DOCUMENT`] answers.
+/// Identifies the shop of an access token and reads its metadata.
+#[derive(Debug)]
+pub(crate) struct Identify;
+
+/// The shop of an access token, and the facts to keep about it.
+pub(crate) struct Identified {
+    pub(crate) shop: Shop,
+    pub(crate) facts: Metadata,
+}
+
+impl Endpoint for Identify {
+    type Output = Identified;
+    const NAME: &'static str = "Identify";
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
+
+    fn cost(&self) -> u32 {
+        10
+    }
+
+    fn request(&self) -> Result<Request> {
+        graphql::request(DOCUMENT, json!({}))
+    }
+
+    fn decode(response: &mut Response) -> Result<Identified> {
+        let (answer, cost) = graphql::data::<Answer>(response)?;
+        let facts = facts(&answer, cost.as_ref(), graphql::api_version(response))?;
+        let shop = answer.shop;
+        Ok(Identified { shop, facts })
+    }
+}
+
+/// The data that [`DOCUMENT`] leads to.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Answer {

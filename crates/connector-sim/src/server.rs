@@ -264,7 +264,7 @@ impl Shared {
         // The sender lives as long as this.
         let _ = held.wait_for(is_free).await;
         let numbered =
-            |response: Response| response.with_header("x-request-id", &format!("sim-{number}"));
+            |response: Response| response.with_header("x-request-id", &format!("simulated-{number}"));
         match &fault {
             Some(Fault::Slow(time)) => self.clock.sleep(*time).await,
             Some(Fault::DropBefore) => return Outcome::Dropped,
