@@ -263,8 +263,9 @@ impl Shared {
         let is_free = |held: &BTreeSet<String>| !held.iter().any(|it| matches_path(it, path));
         // The sender lives as long as this.
         let _ = held.wait_for(is_free).await;
-        let numbered =
-            |response: Response| response.with_header("x-request-id", &format!("simulated-{number}"));
+        let numbered = |response: Response| {
+            response.with_header("x-request-id", &format!("simulated-{number}"))
+        };
         match &fault {
             Some(Fault::Slow(time)) => self.clock.sleep(*time).await,
             Some(Fault::DropBefore) => return Outcome::Dropped,

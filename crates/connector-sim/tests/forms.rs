@@ -1,7 +1,13 @@
 //! Every form that a description can have, simulated and driven over a socket by the connector that
 //! the description alone makes.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::too_many_lines,
+    reason = "tests, and one long table"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +21,7 @@ use connector_core::oauth::{
 use connector_core::{
     App, Connector, Context, Credential, Description, ErrorKind, GenericConnector, SystemRandom,
 };
-use connector_http::HttpClient;
+use connector_http::{HttpClient, HttpClientBuilder};
 use connector_sim::{Account, Authority, AuthorityBuilder, Consent};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -256,7 +262,7 @@ impl World {
             .server()
             .overrides()
             .into_iter()
-            .fold(HttpClient::builder(), |client, it| client.with_loopback(it));
+            .fold(HttpClient::builder(), HttpClientBuilder::with_loopback);
         Self {
             connector: GenericConnector::new(description.clone()).unwrap(),
             app: authority.app(),

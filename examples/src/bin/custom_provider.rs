@@ -119,6 +119,8 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 
     let context = RequestContext::new(user, CorrelationId::default());
     hub.disconnect(&key, context).await?;
+    // The worker revokes the grant at the provider, and repeats it if the provider is down.
+    while hub.worker().tick().await?.more {}
     println!(
         "disconnect: grants left at the provider: {}",
         acme.grants().len()
