@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use connector_core::api::{Endpoint, FixedToken, Idempotency, Request, Response, Session};
 use connector_core::description::EndpointTemplate;
-use connector_core::http::limit::RateModel;
+use connector_core::http::limit::{Limit, Per};
 use connector_core::http::{LoopbackOverride, Origin};
 use connector_core::{Description, GenericConnector, ProviderId};
 use connector_http::HttpClient;
@@ -38,9 +38,15 @@ impl Thing {
     }
 }
 
+connector_core::provider_client! {
+    /// The client of the provider that the calls go to.
+    pub(crate) struct AcmeClient for ProviderId::from_static("acme");
+}
+
 pub(crate) struct ReadThing;
 
 impl Endpoint for ReadThing {
+    type Client = AcmeClient;
     type Output = Thing;
     const NAME: &'static str = "ReadThing";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
@@ -49,7 +55,7 @@ impl Endpoint for ReadThing {
         Ok(Request::get(["things", "7"])?.query("fields", "id,title"))
     }
 
-    fn decode(response: &mut Response) -> connector_core::Result<Thing> {
+    fn decode(&self, response: &mut Response) -> connector_core::Result<Thing> {
         response.json()
     }
 }
@@ -65,10 +71,8 @@ pub(crate) fn session(address: SocketAddr) -> Result<(Session, Arc<HttpClient>),
     let transport = Arc::new(transport);
     let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
     description.api = vec![EndpointTemplate::new("https://api.acme.example")];
-    description.rate = Some(RateModel::Bucket {
-        capacity: 1_000_000_000,
-        per_second: 1e9,
-    });
+    let limit = Limit::bucket("account", Per::Account, 1_000_000_000, 1e9);
+    description.limits = vec![limit];
     let session = Session::fixed(
         &GenericConnector::new(description)?,
         FixedToken::new(origin, "token"),

@@ -73,6 +73,7 @@ pub struct IssuedToken {
     grant: GrantNumber,
     generation: Generation,
     deadlines: Option<Deadlines>,
+    scopes: Box<[String]>,
 }
 
 impl IssuedToken {
@@ -90,6 +91,7 @@ impl IssuedToken {
             grant,
             generation,
             deadlines,
+            scopes: credential.scopes().into(),
         }
     }
 
@@ -192,6 +194,12 @@ impl AccessToken {
     #[must_use]
     pub fn generation(&self) -> Generation {
         self.0.generation
+    }
+
+    /// The scopes that were granted; empty if the provider did not state them.
+    #[must_use]
+    pub fn scopes(&self) -> &[String] {
+        &self.0.scopes
     }
 
     /// The phase at this moment.

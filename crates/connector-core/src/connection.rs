@@ -323,6 +323,11 @@ reasons! {
         Unauthorized = "unauthorized",
         /// The owner granted less than the connector needs for everything it offers.
         ScopesReduced = "scopes_reduced",
+        /// The provider refuses every refresh with a response that has no known meaning. The hub
+        /// tries once a day; a forced refresh or a reconnect tries at once.
+        RefreshRefused = "refresh_refused",
+        /// The account behind a new credential has not been identified yet. Its tokens are withheld.
+        AccountUnverified = "account_unverified",
     }
 }
 
@@ -345,6 +350,8 @@ reasons! {
         NotRefreshable = "not_refreshable",
         /// Scopes that the connector cannot work without are no longer granted.
         ScopesMissing = "scopes_missing",
+        /// The credential leads to another account than the connection's. Its tokens are withheld.
+        AccountMismatch = "account_mismatch",
     }
 }
 
@@ -446,6 +453,12 @@ impl TimeLeft {
     #[must_use]
     pub fn remaining(self) -> Duration {
         Duration::from_millis(u64::try_from(self.0).unwrap_or(0))
+    }
+
+    /// The time since the instant; zero until it has come.
+    #[must_use]
+    pub fn overdue(self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_neg()).unwrap_or(0))
     }
 
     /// True once the instant has come.

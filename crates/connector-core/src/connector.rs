@@ -105,7 +105,7 @@ impl<'a> Context<'a> {
         let mut response = Response::new(provider.clone(), E::NAME, now, answer);
         let classified = connector.classifier().classify(&mut response);
         classified
-            .and_then(|()| E::decode(&mut response))
+            .and_then(|()| endpoint.decode(&mut response))
             .map_err(|error| {
                 let (class, sent) = match error.kind() {
                     ErrorKind::Unauthorized | ErrorKind::NeedsReauthorization => {
@@ -123,6 +123,20 @@ impl<'a> Context<'a> {
                 ExchangeError::new(class, sent, error)
             })
     }
+}
+
+/// How a credential is renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Renewal {
+    /// Not at all: once the access token has expired, the owner has to connect the account again.
+    Never,
+    /// With its refresh token, which the provider may rotate (RFC 6749 section 6).
+    RefreshToken,
+    /// By requesting a new access token with something that the renewal does not consume: a signed
+    /// assertion (RFC 7523), client credentials (RFC 6749 section 4.4), an installation, or the
+    /// access token itself. Repeating the request is harmless.
+    Mint,
 }
 
 /// The code for one provider: its description as data, and hooks for what data cannot say.
@@ -193,7 +207,8 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         oauth::exchange_code(self.description(), cx, exchange).await
     }
 
-    /// Spends a credential's refresh token, once.
+    /// Renews a credential, once: spends its refresh token, or mints a new access token where
+    /// [`Connector::renewal`] says so.
     ///
     /// # Errors
     /// [`ExchangeError`] says whether the provider may have acted.
@@ -203,6 +218,17 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         credential: &Credential,
     ) -> Result<TokenAnswer, ExchangeError> {
         oauth::refresh(self.description(), cx, credential).await
+    }
+
+    /// Returns how [`Connector::refresh`] renews a credential.
+    ///
+    /// Without an override, a credential with a refresh token is renewed with it, and any other
+    /// credential is not renewed.
+    fn renewal(&self, credential: &Credential) -> Renewal {
+        match credential.refresh_token() {
+            Some(_) => Renewal::RefreshToken,
+            None => Renewal::Never,
+        }
     }
 
     /// Revokes a credential at the provider. Repeating it is harmless.

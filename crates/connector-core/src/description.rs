@@ -14,7 +14,8 @@ use serde::Deserialize;
 
 use crate::account::{Account, AccountKey};
 use crate::error::{Error, ErrorKind, Result};
-use crate::http::limit::RateModel;
+use crate::http::HostRule;
+use crate::http::limit::{self, Limit};
 use crate::oauth::{Grace, RotationClass};
 use crate::provider::ProviderId;
 use crate::webhook::WebhookScheme;
@@ -128,10 +129,14 @@ pub struct Description {
     /// Where a call of the API carries its credential.
     #[serde(default)]
     pub authentication: CallAuthentication,
-    /// The provider's limit on the calls of one app to one account; without it, only what its
-    /// responses ask for is obeyed.
+    /// The limits that the provider sets to calls. Without any, calls are delayed only while a
+    /// response asks for it.
     #[serde(default)]
-    pub rate: Option<RateModel>,
+    pub limits: Vec<Limit>,
+    /// The hosts that links in responses may lead to: downloads, uploads, exports. They are fetched
+    /// without credential.
+    #[serde(default)]
+    pub links: Vec<HostRule>,
     /// How the provider signs webhooks.
     #[serde(default)]
     pub webhook: Option<WebhookScheme>,
@@ -159,7 +164,8 @@ impl Description {
             grants_per_account: GrantsPerAccount::default(),
             refusals: Vec::new(),
             authentication: CallAuthentication::default(),
-            rate: None,
+            limits: Vec::new(),
+            links: Vec::new(),
             webhook: None,
         }
     }
@@ -355,8 +361,8 @@ impl Description {
         if !self.authentication.is_valid() {
             return Some("`authentication` does not name a header".to_owned());
         }
-        if self.rate.is_some_and(|rate| !rate.is_valid()) {
-            return Some("`rate` has a number that is not positive".to_owned());
+        if let Some((field, reason)) = limit::wrong(&self.limits) {
+            return Some(format!("`{field}` {reason}"));
         }
         let webhook = self.webhook.as_ref();
         if webhook.is_some_and(|webhook| webhook.signature.is_empty()) {

@@ -11,6 +11,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use http::StatusCode;
+
+use crate::api::PageCursor;
 use crate::connection::ReauthorizationReason;
 
 /// What every fallible call of the workspace returns.
@@ -50,6 +53,8 @@ pub enum ErrorKind {
     Rejected,
     /// The provider's limit is reached.
     RateLimited,
+    /// The provider ended a listing before its end. [`Error::resume`] says where to go on.
+    Truncated,
     /// The provider failed (5xx).
     ProviderUnavailable,
     /// The provider's answer could not be understood.
@@ -96,6 +101,7 @@ impl ErrorKind {
             Self::Conflict => "conflict",
             Self::Rejected => "rejected",
             Self::RateLimited => "rate_limited",
+            Self::Truncated => "truncated",
             Self::ProviderUnavailable => "provider_unavailable",
             Self::UnexpectedAnswer => "unexpected_answer",
             Self::Timeout => "timeout",
@@ -157,8 +163,9 @@ struct Inner {
     message: Cow<'static, str>,
     provider: Option<Cow<'static, str>>,
     request_id: Option<String>,
-    status: Option<u16>,
+    status: Option<StatusCode>,
     code: Option<String>,
+    resume: Option<PageCursor>,
     reauthorization: Option<ReauthorizationReason>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -181,6 +188,7 @@ impl Error {
             request_id: None,
             status: None,
             code: None,
+            resume: None,
             reauthorization: None,
             source: None,
         }))
@@ -216,17 +224,30 @@ impl Error {
         self
     }
 
-    /// Adds the HTTP status of the provider's response.
+    /// Adds the status of the provider's response.
     #[must_use]
-    pub fn with_status(mut self, status: u16) -> Self {
+    pub fn with_status(mut self, status: StatusCode) -> Self {
         self.0.status = Some(status);
         self
     }
 
-    /// Adds the provider's machine-readable error code. It must be bounded and printable.
+    /// Adds the provider's machine-readable error code. Kept are the first 64 printable ASCII
+    /// characters other than quotation marks and backslashes (RFC 6749 section 5.2).
     #[must_use]
-    pub fn with_code(mut self, code: impl Into<String>) -> Self {
-        self.0.code = Some(code.into());
+    pub fn with_code(mut self, code: &str) -> Self {
+        let code: String = code
+            .chars()
+            .filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\'))
+            .take(64)
+            .collect();
+        self.0.code = Some(code).filter(|code| !code.is_empty());
+        self
+    }
+
+    /// Adds the cursor from which a truncated listing goes on.
+    #[must_use]
+    pub fn with_resume(mut self, cursor: PageCursor) -> Self {
+        self.0.resume = Some(cursor);
         self
     }
 
@@ -286,16 +307,23 @@ impl Error {
         self.0.request_id.as_deref()
     }
 
-    /// The HTTP status of the provider's response.
+    /// The status of the provider's response, if the error comes from one.
     #[must_use]
-    pub fn status(&self) -> Option<u16> {
+    pub fn status(&self) -> Option<StatusCode> {
         self.0.status
     }
 
-    /// The provider's machine-readable error code.
+    /// The provider's machine-readable error code, for example `invalid_grant`, if it sent one.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
+    }
+
+    /// The cursor from which a listing goes on that the provider truncated
+    /// ([`ErrorKind::Truncated`]); `None` if the provider offers no way to go on.
+    #[must_use]
+    pub fn resume(&self) -> Option<&PageCursor> {
+        self.0.resume.as_ref()
     }
 
     /// The error and its causes in one line, for a log that only operators read.
@@ -321,6 +349,9 @@ impl fmt::Display for Error {
         write!(f, "{}: {}", self.0.operation, self.0.message)?;
         if let Some(provider) = &self.0.provider {
             write!(f, " (provider {provider}")?;
+            if let Some(status) = self.0.status {
+                write!(f, ", status {}", status.as_u16())?;
+            }
             if let Some(code) = &self.0.code {
                 write!(f, ", code {code}")?;
             }
@@ -330,6 +361,15 @@ impl fmt::Display for Error {
             f.write_str(")")?;
         }
         Ok(())
+    }
+}
+
+/// The text of a cause, without its `Debug` form, which may quote what a provider sent.
+struct Cause<'a>(&'a (dyn StdError + Send + Sync));
+
+impl fmt::Debug for Cause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
     }
 }
 
@@ -344,8 +384,9 @@ impl fmt::Debug for Error {
             .field("request_id", &self.0.request_id)
             .field("status", &self.0.status)
             .field("code", &self.0.code)
+            .field("resume", &self.0.resume.is_some())
             .field("reauthorization", &self.0.reauthorization)
-            .field("source", &self.0.source)
+            .field("source", &self.0.source.as_deref().map(Cause))
             .finish()
     }
 }

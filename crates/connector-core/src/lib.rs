@@ -32,6 +32,7 @@ pub mod description;
 mod error;
 mod event;
 pub mod http;
+mod json;
 mod metadata;
 mod name;
 pub mod oauth;
@@ -47,7 +48,7 @@ pub use self::connection::{
     Check, Connection, ConnectionId, ConnectionKey, DegradedReason, Fence, Generation, GrantNumber,
     ReauthorizationReason, Status, TimeLeft, Version,
 };
-pub use self::connector::{Connector, Context, GenericConnector};
+pub use self::connector::{Connector, Context, GenericConnector, Renewal};
 pub use self::context::{Actor, CorrelationId, RequestContext};
 pub use self::credential::{Credential, CredentialKind};
 pub use self::description::Description;

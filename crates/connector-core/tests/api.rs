@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use connector_core::api::{
-    Endpoint, FixedToken, Idempotency, IdempotencyKey, Page, PageCursor, PagedEndpoint, Pages,
-    Request, Response, RetryPolicy, Session, SessionBuilder, Token, TokenSource,
+    CallOptions, Endpoint, FixedToken, Idempotency, IdempotencyKey, Page, PageCursor,
+    PagedEndpoint, Pages, Request, Response, RetryPolicy, Session, SessionBuilder, Token,
+    TokenSource,
 };
 use connector_core::clock::{Clock, Timestamp};
 use connector_core::description::{CallAuthentication, EndpointTemplate};
@@ -62,12 +63,17 @@ fn bearer(number: u64) -> String {
 }
 
 fn access_token(number: u64) -> AccessToken {
+    access_token_with(number, &[])
+}
+
+fn access_token_with(number: u64, scopes: &[&str]) -> AccessToken {
     let credential = Credential::new(
         CredentialKind::OAuth,
         origin(),
         secret(number),
         Timestamp::UNIX_EPOCH,
-    );
+    )
+    .with_scopes(scopes.iter().copied());
     let (grant, generation) = (GrantNumber::new(1), Generation::new(number));
     AccessToken::fixed(IssuedToken::new(&credential, grant, generation, None))
 }
@@ -79,6 +85,7 @@ struct Tokens {
     ready: Mutex<VecDeque<bool>>,
     newest: Mutex<u64>,
     log: Mutex<Vec<String>>,
+    scopes: Mutex<Vec<&'static str>>,
     clock: VirtualClock,
 }
 
@@ -88,6 +95,7 @@ impl Tokens {
             ready: Mutex::new(ready.into_iter().collect()),
             newest: Mutex::new(1),
             log: Mutex::default(),
+            scopes: Mutex::default(),
             clock: clock.clone(),
         })
     }
@@ -111,7 +119,10 @@ impl TokenSource for Tokens {
     fn token(&self) -> Token<'_> {
         self.note("token");
         if self.ready.lock().unwrap().pop_front().unwrap_or(true) {
-            Token::Ready(access_token(*self.newest.lock().unwrap()))
+            Token::Ready(access_token_with(
+                *self.newest.lock().unwrap(),
+                &self.scopes.lock().unwrap(),
+            ))
         } else {
             Token::Wait(Box::pin(async {
                 self.note("waiting");
@@ -169,6 +180,14 @@ impl World {
     }
 }
 
+connector_core::provider_client! {
+    struct OtherClient for ProviderId::from_static("other");
+}
+
+connector_core::provider_client! {
+    struct AcmeClient for ProviderId::from_static("acme");
+}
+
 #[derive(Debug, Deserialize, PartialEq)]
 struct Thing {
     id: u64,
@@ -179,6 +198,7 @@ macro_rules! operation {
         struct $name;
 
         impl Endpoint for $name {
+            type Client = AcmeClient;
             type Output = Thing;
             const NAME: &'static str = stringify!($name);
             const IDEMPOTENCY: Idempotency = $repeat;
@@ -194,7 +214,7 @@ macro_rules! operation {
                     .header(HeaderName::from_static("idempotency-key"), key))
             }
 
-            fn decode(response: &mut Response) -> Result<Thing> {
+            fn decode(&self, response: &mut Response) -> Result<Thing> {
                 response.report(Report::new().with_actual(1.0));
                 if response.body().starts_with(b"busy") {
                     return Err(response.error(ErrorKind::RateLimited, "wait"));
@@ -226,7 +246,10 @@ fn a_call_takes_the_token_before_the_permit_and_looks_at_it_again_after_a_wait()
     // The second look finds a token that is being refreshed.
     *world.tokens.ready.lock().unwrap() = [true, false].into();
     world.clock.run(async {
-        let permit = budget.acquire(Priority::Interactive, "other", 1).await;
+        let permit = budget
+            .acquire(Priority::Interactive, "other", 1)
+            .await
+            .unwrap();
         let call = session.send(&ReadThing);
         let others = async {
             world.clock.sleep(Duration::from_secs(1)).await;
@@ -237,6 +260,7 @@ fn a_call_takes_the_token_before_the_permit_and_looks_at_it_again_after_a_wait()
             budget
                 .acquire(Priority::Interactive, "other", 1)
                 .await
+                .unwrap()
                 .release();
         };
         let (thing, ()) = futures_util::future::join(call, others).await;
@@ -522,6 +546,7 @@ fn a_call_that_is_abandoned_gives_its_place_back_and_counts_as_sent() {
         budget
             .acquire(Priority::Interactive, "other", 1)
             .await
+            .unwrap()
             .release();
         assert_eq!(world.clock.elapsed(), Duration::from_secs(10));
     });
@@ -586,6 +611,7 @@ fn a_token_that_no_header_can_hold_is_not_sent_and_takes_nothing_of_the_limit() 
             assert_eq!(transport.count(), 0);
             clock
                 .run(budget.acquire(Priority::Interactive, "other", 1))
+                .unwrap()
                 .release();
             assert_eq!(clock.elapsed(), Duration::ZERO);
             refused += 1;
@@ -607,6 +633,7 @@ struct Things {
 }
 
 impl Endpoint for ListThings {
+    type Client = AcmeClient;
     type Output = Page<u64>;
     const NAME: &'static str = "ListThings";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
@@ -630,7 +657,7 @@ impl Endpoint for ListThings {
         })
     }
 
-    fn decode(response: &mut Response) -> Result<Page<u64>> {
+    fn decode(&self, response: &mut Response) -> Result<Page<u64>> {
         let things: Things = response.json()?;
         Ok(Page::new(things.items, things.next))
     }
@@ -731,4 +758,301 @@ fn sessions_streams_and_futures_go_from_task_to_task() {
     let world = World::new([]);
     generic(&world.session(), ListThings { from: None });
     let _: Bytes = Bytes::new();
+}
+
+// What belongs to the call itself
+
+/// An operation with scopes, of this provider or of another.
+struct Scoped<C>(std::marker::PhantomData<fn() -> C>);
+
+impl<C: connector_core::api::ProviderClient> Endpoint for Scoped<C> {
+    type Client = C;
+    type Output = ();
+    const NAME: &'static str = "Scoped";
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
+    const SCOPES: &'static [&'static str] = &["files", "read write"];
+
+    fn request(&self) -> Result<Request> {
+        Request::get(["scoped"])
+    }
+
+    fn decode(&self, _: &mut Response) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_missing_scope_is_named_before_anything_is_sent() {
+    let mut sent = 0;
+    for (granted, missing) in [
+        (&[][..], None),
+        (&["files", "read"], None),
+        (&["files", "write", "other"], None),
+        (&["files"], Some("read or write")),
+        (&["read", "write"], Some("files")),
+        (&["file", "files2", "Read"], Some("files")),
+    ] {
+        let world = World::new([answer(200, "")]);
+        *world.tokens.scopes.lock().unwrap() = granted.to_vec();
+        let result = world.send(&Scoped::<AcmeClient>(std::marker::PhantomData));
+        assert_eq!(
+            world.transport.count(),
+            usize::from(missing.is_none()),
+            "{granted:?}"
+        );
+        sent += world.transport.count();
+        if let Some(scope) = missing {
+            let error = result.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Forbidden);
+            assert_eq!(error.retry(), Retry::AfterReauthorization);
+            assert!(
+                error.message().contains(&format!("the scope {scope};")),
+                "{error}"
+            );
+        }
+    }
+    assert_eq!(sent, 3);
+    println!("scope checks: 6, requests: {sent}");
+}
+
+#[test]
+fn an_operation_of_another_provider_is_refused_before_anything_is_sent() {
+    let world = World::new([answer(200, "")]);
+    let error = world
+        .send(&Scoped::<OtherClient>(std::marker::PhantomData))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(world.transport.count(), 0);
+}
+
+#[test]
+fn a_call_may_have_its_own_deadline_priority_and_idempotency_key() {
+    let world = World::new([answer(503, ""), answer(200, GOOD)]);
+    let key = IdempotencyKey::derived_from("invoice 7");
+    assert_eq!(key, IdempotencyKey::derived_from("invoice 7"));
+    assert_ne!(key, IdempotencyKey::derived_from("invoice 8"));
+    let options = CallOptions::new()
+        .with_timeout(Duration::from_secs(3))
+        .with_priority(Priority::Background)
+        .with_idempotency_key(key.clone());
+    let call = world.session();
+    world
+        .clock
+        .run(call.send_with(&OrderThing, options.clone()))
+        .unwrap();
+    assert_eq!(
+        world.transport.headers("idempotency-key"),
+        [key.as_str(); 2]
+    );
+    let timeouts = world.transport.timeouts.lock().unwrap().clone();
+    assert_eq!(timeouts, [Duration::from_secs(3); 2]);
+    // An operation that takes no key would ignore it.
+    let error = world
+        .clock
+        .run(call.send_with(&PayThing, options))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(world.transport.count(), 2);
+}
+
+#[test]
+fn a_raw_request_returns_the_final_response_whatever_its_status() {
+    let status = |steps: Vec<Step>| {
+        let world = World::new(steps);
+        let request = Request::get(["a"]).unwrap();
+        let response = world
+            .clock
+            .run(world.session().raw(request, Idempotency::Safe));
+        (response.unwrap().status().as_u16(), world.transport.count())
+    };
+    let table = [
+        (vec![answer(404, "gone")], (404, 1)),
+        (vec![answer(422, "no")], (422, 1)),
+        (vec![answer(302, "")], (302, 1)),
+        (vec![answer(401, ""), answer(200, "")], (200, 2)),
+        (vec![answer(401, ""), answer(401, "")], (401, 2)),
+        (vec![answer(429, ""), answer(200, "")], (200, 2)),
+        (vec![answer(503, "")], (503, 4)),
+        (vec![answer(429, "")], (429, 4)),
+    ];
+    for (steps, expected) in table {
+        let shown = format!("{steps:?}");
+        assert_eq!(status(steps), expected, "{shown}");
+    }
+    // A token that nobody can refresh: the refusal is the result.
+    let transport = Script::new([answer(401, "who?")]);
+    let session = Session::fixed(
+        &connector(description()),
+        FixedToken::new(origin(), "key-1"),
+        transport.clone(),
+    );
+    let request = Request::get(["a"]).unwrap();
+    let response = VirtualClock::default().run(session.raw(request, Idempotency::Safe));
+    assert_eq!(response.unwrap().body(), "who?");
+}
+
+#[test]
+fn an_error_carries_status_and_code() {
+    let headers = vec![("retry-after", "120.5".to_owned())];
+    let world = World::new([Step::Answer(503, headers, String::new())]);
+    let error = world.send(&ReadThing).unwrap_err();
+    assert_eq!(error.status().unwrap().as_u16(), 503);
+    assert_eq!(error.retry(), Retry::After(Duration::from_secs(121)));
+    assert_eq!(
+        world.transport.count(),
+        1,
+        "two minutes are too long to wait"
+    );
+    let error = error.with_code("rate \"limit\"\n_x");
+    assert_eq!(error.code(), Some("ratelimit_x"));
+}
+
+#[test]
+fn a_byte_order_mark_before_json_is_skipped() {
+    let world = World::new([answer(200, "\u{feff}{\"id\":7}")]);
+    assert_eq!(world.send(&ReadThing).unwrap(), Thing { id: 7 });
+}
+
+/// A listing that ends after two pages although there is more.
+#[derive(Clone)]
+struct ListSome(Option<PageCursor>);
+
+impl Endpoint for ListSome {
+    type Client = AcmeClient;
+    type Output = Page<u64>;
+    const NAME: &'static str = "ListSome";
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
+
+    fn request(&self) -> Result<Request> {
+        match &self.0 {
+            Some(cursor) => Request::next(cursor.as_str()),
+            None => Request::get(["some"]),
+        }
+    }
+
+    fn decode(&self, response: &mut Response) -> Result<Page<u64>> {
+        let items = response.json::<Vec<u64>>()?;
+        Ok(match items[..] {
+            [1] => Page::new(
+                items,
+                Some(PageCursor::new("https://api.acme.example/some?p=%2f2")),
+            ),
+            _ => Page::truncated(items, Some(PageCursor::new("after 2"))),
+        })
+    }
+}
+
+impl PagedEndpoint for ListSome {
+    type Item = u64;
+
+    fn at(&self, cursor: &PageCursor) -> Self {
+        Self(Some(cursor.clone()))
+    }
+}
+
+/// A listing that its provider ends after two results.
+#[derive(Clone)]
+struct ListTwo(Option<PageCursor>);
+
+impl Endpoint for ListTwo {
+    type Client = AcmeClient;
+    type Output = Page<u64>;
+    const NAME: &'static str = "ListTwo";
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
+
+    fn request(&self) -> Result<Request> {
+        Request::get(["two"])
+    }
+
+    fn decode(&self, response: &mut Response) -> Result<Page<u64>> {
+        let items = response.json::<Vec<u64>>()?;
+        let next = (items == [1]).then(|| PageCursor::new(format!("{:?}", self.0.is_some())));
+        Ok(Page::new(items, next))
+    }
+}
+
+impl PagedEndpoint for ListTwo {
+    type Item = u64;
+    const LIMIT: Option<usize> = Some(2);
+
+    fn at(&self, cursor: &PageCursor) -> Self {
+        Self(Some(cursor.clone()))
+    }
+
+    fn resume(&self, _: &[u64]) -> Option<PageCursor> {
+        Some(PageCursor::new("behind the last"))
+    }
+}
+
+#[test]
+fn a_truncated_listing_ends_with_an_error_that_says_where_to_go_on() {
+    let world = World::new([answer(200, "[1]"), answer(200, "[2]")]);
+    let items: Vec<_> = world
+        .clock
+        .run(world.session().pages(ListSome(None)).items().collect());
+    let [Ok(1), Ok(2), Err(error)] = &items[..] else {
+        panic!("{items:?}")
+    };
+    assert_eq!(error.kind(), ErrorKind::Truncated);
+    assert_eq!(error.resume(), Some(&PageCursor::new("after 2")));
+    // A listing as long as the provider's limit is truncated too, whether or not it names a next page.
+    for last in ["[2]", "[1]"] {
+        let world = World::new([answer(200, "[1]"), answer(200, last)]);
+        let items: Vec<_> = world
+            .clock
+            .run(world.session().pages(ListTwo(None)).items().collect());
+        let [Ok(1), Ok(_), Err(error)] = &items[..] else {
+            panic!("{items:?}")
+        };
+        assert_eq!(error.kind(), ErrorKind::Truncated);
+        assert_eq!(error.resume(), Some(&PageCursor::new("behind the last")));
+    }
+    // A next-page URL is sent as the provider wrote it, with the credential.
+    let sent = world.transport.sent.lock().unwrap();
+    assert_eq!(sent[1].uri(), "https://api.acme.example/some?p=%2f2");
+    assert!(sent[1].headers().contains_key(AUTHORIZATION));
+    drop(sent);
+    let world = World::new([answer(200, "[1]")]);
+    let elsewhere = ListSome(Some(PageCursor::new("https://evil.example/some")));
+    let error = world.send(&elsewhere).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddressRefused);
+    assert_eq!(world.transport.count(), 0);
+}
+
+#[test]
+fn a_request_shows_lengths_only() {
+    let request = http::Request::post("https://api.acme.example/secret-path?code=secret-code")
+        .header("authorization", "secret-token")
+        .body(Bytes::from_static(b"client_secret=secret-body"))
+        .unwrap();
+    let outbound = connector_core::http::OutboundRequest::token(request);
+    let shown = format!("{outbound:?}");
+    assert!(
+        shown.contains("body_bytes: 25") && !shown.contains("secret"),
+        "{shown}"
+    );
+    let shown = format!("{:?}", connector_core::http::StreamRequest::from(outbound));
+    assert!(
+        shown.contains("POST") && !shown.contains("secret"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn an_error_shows_nothing_of_its_sources_debug_form() {
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "shown by `Debug` only")]
+    struct Quoting(&'static str);
+    impl std::fmt::Display for Quoting {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("code E7")
+        }
+    }
+    impl std::error::Error for Quoting {}
+    let error = Error::new(ErrorKind::Rejected, "test", "no").with_source(Quoting("private text"));
+    let shown = format!("{error:?}");
+    assert!(
+        shown.contains("code E7") && !shown.contains("private"),
+        "{shown}"
+    );
 }

@@ -74,6 +74,7 @@ impl Body {
     pub(crate) fn new(encoding: Encoding, longest: usize) -> Self {
         let bounded = Bounded {
             bytes: Vec::new(),
+            drained: 0,
             longest,
             wire: 0,
             problem: None,
@@ -126,18 +127,85 @@ impl Body {
     }
 }
 
+/// A body that is handed on while it arrives.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    longest: u64,
+    wire: u64,
+    decoder: Decoder,
+}
+
+impl Stream {
+    /// A body of at most `longest` bytes, on the wire and decompressed.
+    pub(crate) fn new(encoding: Encoding, longest: u64) -> Self {
+        let bytes = usize::try_from(longest).unwrap_or(usize::MAX);
+        let Body { decoder, .. } = Body::new(encoding, bytes);
+        Self {
+            longest,
+            wire: 0,
+            decoder,
+        }
+    }
+
+    /// Takes what the wire brought; returns what comes out of it, which may be nothing.
+    pub(crate) fn push(&mut self, chunk: Bytes) -> Result<Bytes, BodyProblem> {
+        self.wire = self.wire.saturating_add(chunk.len() as u64);
+        if self.wire > self.longest {
+            return Err(BodyProblem::TooLong);
+        }
+        match &mut self.decoder {
+            Decoder::Identity(_) => Ok(chunk),
+            Decoder::Gzip(decoder) => {
+                decoder.get_mut().wire = usize::try_from(self.wire).unwrap_or(usize::MAX);
+                let written = decoder.write_all(&chunk).and_then(|()| decoder.flush());
+                written.map_err(|_| decoder.get_ref().problem.unwrap_or(BodyProblem::Gzip))?;
+                Ok(decoder.get_mut().drain())
+            }
+            Decoder::Unasked if chunk.is_empty() => Ok(chunk),
+            Decoder::Unasked => Err(BodyProblem::Encoding),
+        }
+    }
+
+    /// What is left after the last chunk.
+    pub(crate) fn finish(&mut self) -> Result<Bytes, BodyProblem> {
+        match &mut self.decoder {
+            Decoder::Gzip(decoder) if self.wire > 0 => {
+                decoder
+                    .try_finish()
+                    .map_err(|_| decoder.get_ref().problem.unwrap_or(BodyProblem::Gzip))?;
+                Ok(decoder.get_mut().drain())
+            }
+            _ => Ok(Bytes::new()),
+        }
+    }
+}
+
 /// Bytes that refuse to become too many.
 #[derive(Debug)]
 struct Bounded {
     bytes: Vec<u8>,
+    /// Bytes that were handed on already.
+    drained: usize,
     longest: usize,
     wire: usize,
     problem: Option<BodyProblem>,
 }
 
 impl Bounded {
+    /// The length of the whole with `more` bytes.
+    fn length_with(&self, more: usize) -> usize {
+        self.drained
+            .saturating_add(self.bytes.len())
+            .saturating_add(more)
+    }
+
+    fn drain(&mut self) -> Bytes {
+        self.drained = self.length_with(0);
+        std::mem::take(&mut self.bytes).into()
+    }
+
     fn take(&mut self, bytes: &[u8]) -> Result<(), BodyProblem> {
-        let length = self.bytes.len().saturating_add(bytes.len());
+        let length = self.length_with(bytes.len());
         if length > self.longest {
             return Err(BodyProblem::TooLong);
         }
@@ -148,7 +216,7 @@ impl Bounded {
 
 impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let length = self.bytes.len().saturating_add(bytes.len());
+        let length = self.length_with(bytes.len());
         let taken = if length > FREE_OF_RATIO && length / LARGEST_RATIO > self.wire {
             Err(BodyProblem::Ratio)
         } else {
@@ -259,6 +327,48 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_is_bounded_in_length_and_ratio_whatever_was_handed_on() {
+        let wire = gzip(&vec![0; 8 * 1024 * 1024]);
+        let mut stream = Stream::new(Encoding::Gzip, u64::MAX);
+        let mut out = 0;
+        let problem =
+            wire.chunks(100)
+                .find_map(|chunk| match stream.push(Bytes::copy_from_slice(chunk)) {
+                    Ok(bytes) => {
+                        out += bytes.len();
+                        None
+                    }
+                    Err(problem) => Some(problem),
+                });
+        assert_eq!(problem, Some(BodyProblem::Ratio));
+        assert!(out <= FREE_OF_RATIO);
+        for encoding in [Encoding::Gzip, Encoding::Identity] {
+            let wire = match encoding {
+                Encoding::Gzip => gzip(&[b'x'; 5000]),
+                _ => vec![b'x'; 5000],
+            };
+            let read = |longest| {
+                let mut stream = Stream::new(encoding, longest);
+                for chunk in wire.chunks(7) {
+                    stream.push(Bytes::copy_from_slice(chunk))?;
+                }
+                stream.finish()
+            };
+            assert!(read(5000).is_ok());
+            assert_eq!(read(4999), Err(BodyProblem::TooLong));
+        }
+        let mut cut = Stream::new(Encoding::Gzip, 1000);
+        cut.push(Bytes::from(gzip(b"all of it")[..12].to_vec()))
+            .unwrap();
+        assert_eq!(cut.finish(), Err(BodyProblem::Gzip));
+        let mut unasked = Stream::new(Encoding::Unasked, 10);
+        assert_eq!(
+            unasked.push(Bytes::from_static(b"x")),
+            Err(BodyProblem::Encoding)
+        );
+    }
+
+    #[test]
     fn a_bomb_is_refused_by_its_ratio_long_before_its_length() {
         let wire = gzip(&vec![0; 4 * 1024 * 1024]);
         let mut body = Body::new(Encoding::Gzip, usize::MAX);
@@ -277,6 +387,17 @@ mod tests {
                 body.push(chunk).unwrap();
             }
             prop_assert_eq!(body.finish(&mut HeaderMap::new()).unwrap(), text);
+        }
+
+        #[test]
+        fn what_was_compressed_comes_out_of_a_stream(text: Vec<u8>, size in 1..64_usize) {
+            let mut stream = Stream::new(Encoding::Gzip, u64::MAX);
+            let mut read = Vec::new();
+            for chunk in gzip(&text).chunks(size) {
+                read.extend(stream.push(Bytes::copy_from_slice(chunk)).unwrap());
+            }
+            read.extend(stream.finish().unwrap());
+            prop_assert_eq!(read, text);
         }
 
         #[test]

@@ -59,6 +59,41 @@ impl Bulkhead {
         place
     }
 
+    /// As [`Bulkhead::enter`], with a place that may outlive the caller.
+    pub(crate) async fn enter_owned(self: Arc<Self>, host: Box<str>) -> OwnedPlace {
+        let mut place = self.enter(&host).await;
+        // The place goes on in the one that is returned.
+        let is_taken = std::mem::take(&mut place.is_taken);
+        let places = Arc::clone(&place.places);
+        self.guest(&host);
+        drop(place);
+        OwnedPlace {
+            bulkhead: self,
+            host,
+            places,
+            is_taken,
+        }
+    }
+
+    fn guest(&self, host: &str) {
+        if let Some(gate) = self.hosts().get_mut(host) {
+            gate.guests += 1;
+        }
+    }
+
+    fn leave(&self, host: &str, places: &Semaphore, is_taken: bool) {
+        if is_taken {
+            places.add_permits(1);
+        }
+        let mut hosts = self.hosts();
+        if let Some(gate) = hosts.get_mut(host) {
+            gate.guests -= 1;
+            if gate.guests == 0 {
+                hosts.remove(host);
+            }
+        }
+    }
+
     fn hosts(&self) -> MutexGuard<'_, HashMap<Box<str>, Gate>> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,16 +110,22 @@ pub(crate) struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if self.is_taken {
-            self.places.add_permits(1);
-        }
-        let mut hosts = self.bulkhead.hosts();
-        if let Some(gate) = hosts.get_mut(self.host) {
-            gate.guests -= 1;
-            if gate.guests == 0 {
-                hosts.remove(self.host);
-            }
-        }
+        self.bulkhead.leave(self.host, &self.places, self.is_taken);
+    }
+}
+
+/// A place that owns what it needs, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OwnedPlace {
+    bulkhead: Arc<Bulkhead>,
+    host: Box<str>,
+    places: Arc<Semaphore>,
+    is_taken: bool,
+}
+
+impl Drop for OwnedPlace {
+    fn drop(&mut self) {
+        self.bulkhead.leave(&self.host, &self.places, self.is_taken);
     }
 }
 
@@ -108,6 +149,13 @@ mod tests {
         drop(first);
         let third = third.await;
         drop((second, third, other));
+        assert!(bulkhead.hosts().is_empty());
+        let bulkhead = Arc::new(Bulkhead::new(1));
+        let owned = Arc::clone(&bulkhead).enter_owned("a".into()).await;
+        let mut second = Box::pin(bulkhead.enter("a"));
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(owned);
+        drop(second.await);
         assert!(bulkhead.hosts().is_empty());
         let waiting = Bulkhead::new(0);
         assert!(waiting.enter("a").now_or_never().is_none());

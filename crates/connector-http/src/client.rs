@@ -5,11 +5,13 @@ use std::fmt;
 use std::future::{Future, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{Either, poll_immediate, select};
-use http::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
+use http::Method;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, RANGE};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -17,8 +19,8 @@ use url::Url;
 
 use connector_core::clock::{Clock, Monotonic, SystemClock};
 use connector_core::http::{
-    HttpTransport, LoopbackOverride, OutboundRequest, RequestClass, Sent, TransportError,
-    TransportErrorKind,
+    BodyStream, HttpTransport, LoopbackOverride, OutboundRequest, RequestClass, Sent,
+    StreamRequest, TransportError, TransportErrorKind,
 };
 use connector_core::{Error, ErrorKind, Result};
 
@@ -26,6 +28,7 @@ use crate::body::{Body, BodyProblem, Encoding};
 use crate::bulkhead::{Bulkhead, Place};
 use crate::guard::{Destination, Guard};
 use crate::resolve::{NotPublic, PublicOnly, Resolver, SystemResolver};
+use crate::stream::{Arriving, streaming};
 
 const OPERATION: &str = "http.client";
 const USER_AGENT: &str = concat!("connectors/", env!("CARGO_PKG_VERSION"));
@@ -58,6 +61,7 @@ pub struct HttpClientBuilder {
     clock: Arc<dyn Clock>,
     calls_per_host: usize,
     token_requests_per_host: usize,
+    streams_per_host: usize,
 }
 
 /// The operator's proxy; its URL may hold a password.
@@ -123,6 +127,13 @@ impl HttpClientBuilder {
         self
     }
 
+    /// Sets the maximum number of streams (uploads and downloads) in flight to one host. Default: 32.
+    /// More wait up to 5 seconds, then fail as [`TransportErrorKind::Busy`]. 0 counts as 1.
+    pub fn with_streams_per_host(mut self, streams: usize) -> Self {
+        self.streams_per_host = streams;
+        self
+    }
+
     /// The client. Reads the machine's root certificates.
     ///
     /// With a loopback override it can be built on a machine that has none: simulators need no TLS, and
@@ -159,6 +170,7 @@ impl HttpClientBuilder {
         Ok(HttpClient {
             calls: clients(RequestClass::Call, self.calls_per_host)?,
             token_requests: clients(RequestClass::Token, self.token_requests_per_host)?,
+            streams: Arc::new(Bulkhead::new(self.streams_per_host.max(1))),
             guard: Guard::new(&self.loopbacks, self.ports),
             clock: self.clock,
         })
@@ -303,6 +315,7 @@ fn unusable(what: &'static str, error: reqwest::Error) -> Error {
 pub struct HttpClient {
     calls: ClassClients,
     token_requests: ClassClients,
+    streams: Arc<Bulkhead>,
     guard: Guard,
     clock: Arc<dyn Clock>,
 }
@@ -336,6 +349,7 @@ impl HttpClient {
             clock: Arc::new(SystemClock::new()),
             calls_per_host: 128,
             token_requests_per_host: 32,
+            streams_per_host: 32,
         }
     }
 
@@ -373,6 +387,92 @@ impl HttpClient {
         Ok((place, left))
     }
 
+    async fn open_stream(&self, request: StreamRequest) -> Opened {
+        let StreamRequest {
+            request,
+            idle,
+            longest_answer,
+            class,
+            last_check,
+            ..
+        } = request;
+        let (mut parts, body) = request.into_parts();
+        let Some((url, destination)) = self.guard.admit(&parts.uri, &mut parts.headers) else {
+            tracing::debug!(method = %parts.method, "request refused: its address is not allowed");
+            return Err(TransportError::new(
+                TransportErrorKind::AddressRefused,
+                Sent::No,
+            ));
+        };
+        let method = parts.method.clone();
+        let entered = Arc::clone(&self.streams).enter_owned(destination.host.as_str().into());
+        let place = before(pin!(entered), self.clock.sleep(idle.min(PLACE_TIMEOUT))).await;
+        let Some(place) = place else {
+            return Err(TransportError::new(TransportErrorKind::Busy, Sent::No));
+        };
+        if last_check.is_some_and(|check| !check.may_go()) {
+            return Err(TransportError::new(TransportErrorKind::TooLate, Sent::No));
+        }
+        let (request, is_decoded, progress) = streaming(url, parts, body);
+        let sending = self.clients(class).to(&destination).execute(request);
+        let head = self.head(pin!(sending), idle, &progress).await;
+        let host = &*destination.host;
+        match &head {
+            Ok(response) => {
+                let status = response.status().as_u16();
+                tracing::debug!(%method, host, status, "stream opened");
+            }
+            Err(error) => {
+                let (kind, sent) = (error.kind(), error.sent());
+                tracing::debug!(%method, host, ?kind, ?sent, "no answer");
+            }
+        }
+        let mut response = head?;
+        let announced = response.content_length().unwrap_or(0);
+        if announced > longest_answer {
+            return Err(refused(BodyProblem::TooLong));
+        }
+        let encoding = if is_decoded {
+            Encoding::of(response.headers())
+        } else {
+            Encoding::Identity
+        };
+        if encoding == Encoding::Gzip {
+            response.headers_mut().remove(CONTENT_ENCODING);
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
+        let mut opened = http::Response::new(());
+        *opened.status_mut() = response.status();
+        *opened.version_mut() = response.version();
+        *opened.headers_mut() = std::mem::take(response.headers_mut());
+        let clock = Arc::clone(&self.clock);
+        let body = Arriving::new(response, encoding, longest_answer, idle, clock, place);
+        Ok(opened.map(|()| body.into_stream()))
+    }
+
+    /// The head of the response, as long as the request's body or the response makes progress.
+    async fn head(
+        &self,
+        mut sending: Pin<&mut (impl Future<Output = reqwest::Result<reqwest::Response>> + Send)>,
+        idle: Duration,
+        sent: &AtomicU64,
+    ) -> Result<reqwest::Response, TransportError> {
+        let mut seen = 0;
+        loop {
+            if let Some(head) = before(sending.as_mut(), self.clock.sleep(idle)).await {
+                return head.map_err(failure);
+            }
+            let now = sent.load(Ordering::Relaxed);
+            if now == seen {
+                return Err(TransportError::new(
+                    TransportErrorKind::Timeout,
+                    Sent::Maybe,
+                ));
+            }
+            seen = now;
+        }
+    }
+
     /// What `exchange` brings, if it does in what is `left` of `timeout`.
     async fn in_time(
         &self,
@@ -398,11 +498,12 @@ impl HttpClient {
 }
 
 type Answer = Result<http::Response<Bytes>, TransportError>;
+type Opened = Result<http::Response<BodyStream>, TransportError>;
 
-type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+pub(crate) type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// What `future` brings, if it does before `deadline`.
-async fn before<F: Future + Unpin>(future: F, deadline: Sleep<'_>) -> Option<F::Output> {
+pub(crate) async fn before<F: Future + Unpin>(future: F, deadline: Sleep<'_>) -> Option<F::Output> {
     match select(future, deadline).await {
         Either::Left((output, _)) => Some(output),
         Either::Right(_) => None,
@@ -424,7 +525,9 @@ fn outgoing(
     if is_decoded {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    if !body.is_empty() {
+    if body.is_empty() {
+        announce_no_body(&mut request);
+    } else {
         *request.body_mut() = Some(body.into());
     }
     let reading = Reading {
@@ -432,6 +535,18 @@ fn outgoing(
         is_decoded,
     };
     (request, reading)
+}
+
+/// Announces the length of an empty body where a server expects one: without `Content-Length`, some
+/// answer 411 (RFC 9110 section 8.6).
+pub(crate) fn announce_no_body(request: &mut reqwest::Request) {
+    if matches!(
+        *request.method(),
+        Method::POST | Method::PUT | Method::PATCH
+    ) {
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
 }
 
 /// How an answer is read.
@@ -447,9 +562,6 @@ impl Reading {
         sending: impl Future<Output = reqwest::Result<reqwest::Response>>,
     ) -> Answer {
         let mut response = sending.await.map_err(failure)?;
-        let refused = |problem: BodyProblem| {
-            TransportError::new(TransportErrorKind::Answer, Sent::Maybe).with_source(problem)
-        };
         let announced = response.content_length().unwrap_or(0);
         if usize::try_from(announced).map_or(true, |length| length > self.longest_answer) {
             return Err(refused(BodyProblem::TooLong));
@@ -472,8 +584,12 @@ impl Reading {
     }
 }
 
+pub(crate) fn refused(problem: BodyProblem) -> TransportError {
+    TransportError::new(TransportErrorKind::Answer, Sent::Maybe).with_source(problem)
+}
+
 /// Reads what reqwest tells, the one place that does.
-fn failure(error: reqwest::Error) -> TransportError {
+pub(crate) fn failure(error: reqwest::Error) -> TransportError {
     let error = error.without_url();
     let chain = || std::iter::successors(error.source(), |&cause| cause.source());
     let (kind, sent) = if chain().any(<dyn StdError>::is::<NotPublic>) {
@@ -554,5 +670,16 @@ impl HttpTransport for HttpClient {
             }
             answer
         })
+    }
+
+    fn open<'life0, 'async_trait>(
+        &'life0 self,
+        request: StreamRequest,
+    ) -> Pin<Box<dyn Future<Output = Opened> + Send + 'async_trait>>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(self.open_stream(request))
     }
 }

@@ -8,6 +8,7 @@ mod bulkhead;
 mod client;
 mod guard;
 mod resolve;
+mod stream;
 
 pub use self::client::{HttpClient, HttpClientBuilder};
 pub use self::resolve::{Resolver, SystemResolver};

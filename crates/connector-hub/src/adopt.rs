@@ -242,7 +242,7 @@ fn refused(error: ExchangeError) -> ConnectFailure {
     let error = error.into_error();
     let mut shown = Error::new(kind, ADOPT, message);
     if let Some(code) = error.code() {
-        shown = shown.with_code(code.to_owned());
+        shown = shown.with_code(code);
     }
     ConnectFailure::Later(shown.with_source(error))
 }

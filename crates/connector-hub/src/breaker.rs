@@ -1,35 +1,80 @@
-//! Failures that must not spread: the breaker of an app's registration, and the brake on a wave of
-//! dead grants.
+//! Failures that must not spread: the circuit breaker of an app's registration, and the brake on
+//! waves of dead grants.
+//!
+//! Both belong to one registration: a client id, and the tenant unless all tenants share the
+//! registration. What one tenant does at a shared registration never stops another one: agreement
+//! counts tenants, and the brake withholds only the marking of grants as dead.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use connector_core::clock::{Clock, Monotonic};
-use connector_core::{AppKey, ConnectionKey, ProviderId};
+use connector_core::{App, AppKey, ConnectionId, ConnectionKey, ProviderId, TenantId};
 
-/// So many accounts must be refused alike before the app is to blame.
+use crate::hub::Inner;
+
+/// Accounts, and tenants of a shared registration, that must be refused alike before the app is to
+/// blame.
 const AGREE: usize = 3;
-/// Within this time.
+/// The time within which they must be refused.
 const AGREE_WITHIN: Duration = Duration::from_secs(5 * 60);
 /// The first pause of an open breaker; it doubles with every probe that fails.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// The longest pause of an open breaker.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8 * 60);
-/// So often an account is refused alone, while others succeed, before the app counts as removed.
+/// Refusals of one account alone, while others succeed, before the app counts as removed there.
 const ALONE: u32 = 3;
 /// Dead grants are counted within this time.
 const WAVE_WITHIN: Duration = Duration::from_secs(10 * 60);
-/// So many dead grants are never a wave.
+/// The largest number of dead grants that is never a wave.
 const WAVE_LEAST: usize = 20;
 /// A wave is more than one in this many of an app's accounts.
 const WAVE_SHARE: usize = 20;
-/// A person's word that dead grants are dead holds this long.
+/// Dead grants that are remembered at most.
+const WAVE_MOST: usize = 100_000;
+/// Validity of an operator's confirmation that dead grants are dead.
 const CONFIRMED_FOR: Duration = Duration::from_secs(3600);
-/// How many accounts an app has is counted anew after this time.
+/// Validity of a count of an app's accounts.
 const COUNTED_FOR: Duration = Duration::from_secs(3600);
 
-/// Whether a request may be sent for an app.
+/// One registration of an app at a provider.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Registration {
+    pub(crate) provider: ProviderId,
+    client_id: String,
+    /// Its owner; `None` if all tenants share it.
+    pub(crate) tenant: Option<TenantId>,
+}
+
+impl Registration {
+    pub(crate) fn new(provider: ProviderId, app: &App, tenant: Option<TenantId>) -> Self {
+        Self {
+            provider,
+            client_id: app.client_id().to_owned(),
+            tenant,
+        }
+    }
+}
+
+impl Inner {
+    /// The registration behind `app`, which was handed out for `tenant`. It is shared if the source
+    /// hands out the same client id for all tenants.
+    pub(crate) async fn registration(
+        &self,
+        provider: &ProviderId,
+        tenant: &TenantId,
+        app_key: &AppKey,
+        app: &App,
+    ) -> Registration {
+        let shared = self.shared_app(provider, app_key).await;
+        let is_shared = shared.is_ok_and(|shared| shared.client_id() == app.client_id());
+        let owner = (!is_shared).then(|| tenant.clone());
+        Registration::new(provider.clone(), app, owner)
+    }
+}
+
+/// Whether a request may be sent for a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// It may.
@@ -39,38 +84,161 @@ pub(crate) enum Admission {
         /// When to ask again.
         retry_after: Duration,
     },
+    /// The grant was refused as dead in a wave that nobody has confirmed.
+    Withheld {
+        /// When to ask again.
+        retry_after: Duration,
+    },
 }
 
-/// The breakers of every app, in this process.
+/// The breakers of every registration, in this process.
 #[derive(Debug, Default)]
-pub(crate) struct Breakers(Mutex<BTreeMap<(ProviderId, AppKey), Breaker>>);
+pub(crate) struct Breakers(Mutex<BTreeMap<Registration, Breaker>>);
 
 #[derive(Debug, Default)]
 struct Breaker {
+    /// The names under which the registration was used.
+    apps: BTreeSet<AppKey>,
     /// Accounts refused since the last success, and when.
     refused: BTreeMap<ConnectionKey, Monotonic>,
-    /// How often each account was refused alone while others succeeded.
+    /// Refusals of each account alone while others succeeded.
     alone: BTreeMap<ConnectionKey, u32>,
     successes: u64,
     /// Successes when an account was refused last.
     successes_then: BTreeMap<ConnectionKey, u64>,
-    open: Option<Open>,
-    /// Dead grants, the oldest first.
-    dead: VecDeque<(Monotonic, ConnectionKey)>,
-    /// True until a person confirms.
-    braked: bool,
+    open: Option<Gate>,
+    wave: Wave,
+    /// Set while dead grants are not marked.
+    brake: Option<Gate>,
     /// Until then dead grants are marked however many there are.
     confirmed_until: Option<Monotonic>,
-    /// How many accounts the app is known to have, and since when.
-    accounts: usize,
-    counted: Option<Monotonic>,
+    counted: Option<Counted>,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    accounts: usize,
+    /// Tenants with connections.
+    tenants: usize,
+    at: Monotonic,
+}
+
+impl Breaker {
+    /// Tenants that have to take part before one of them can affect the others. Until the
+    /// connections have been counted, there may be many.
+    fn tenants_needed(&self, registration: &Registration) -> usize {
+        match (&registration.tenant, self.counted) {
+            (Some(_), _) => 1,
+            (None, Some(counted)) => counted.tenants.clamp(1, AGREE),
+            (None, None) => AGREE,
+        }
+    }
+}
+
+/// Dead grants within the last minutes.
+#[derive(Debug, Default)]
+struct Wave {
+    /// The oldest first.
+    order: VecDeque<(Monotonic, ConnectionKey)>,
+    members: BTreeMap<TenantId, BTreeSet<ConnectionId>>,
+}
+
+impl Wave {
+    fn insert(&mut self, key: &ConnectionKey, now: Monotonic) {
+        let members = self.members.entry(key.tenant.clone()).or_default();
+        if self.order.len() < WAVE_MOST && members.insert(key.id) {
+            self.order.push_back((now, key.clone()));
+        }
+    }
+
+    fn contains(&self, key: &ConnectionKey) -> bool {
+        let members = self.members.get(&key.tenant);
+        members.is_some_and(|members| members.contains(&key.id))
+    }
+
+    fn forget_before(&mut self, now: Monotonic) {
+        while let Some((at, _)) = self.order.front()
+            && now.since(*at) > WAVE_WITHIN
+        {
+            let Some((_, key)) = self.order.pop_front() else {
+                return;
+            };
+            if let Some(members) = self.members.get_mut(&key.tenant) {
+                members.remove(&key.id);
+                if members.is_empty() {
+                    self.members.remove(&key.tenant);
+                }
+            }
+        }
+    }
+
+    /// The grants of the wave, at most `cap` of each tenant.
+    fn size(&self, cap: usize) -> usize {
+        let sizes = self.members.values().map(|members| members.len().min(cap));
+        sizes.sum()
+    }
+}
+
+/// A pause that one request at a time may interrupt, as a probe.
 #[derive(Debug)]
-struct Open {
+struct Gate {
     until: Monotonic,
     pause: Duration,
-    probing: bool,
+    /// The connection whose request is the probe.
+    probe: Option<ConnectionKey>,
+    /// The connection that was refused last.
+    last: ConnectionKey,
+    /// Others that were turned away since then: connections, and connections of other tenants.
+    others: bool,
+    other_tenants: bool,
+}
+
+impl Gate {
+    fn new(last: &ConnectionKey, now: Monotonic) -> Self {
+        Self {
+            until: now.after(FIRST_PAUSE),
+            pause: FIRST_PAUSE,
+            probe: None,
+            last: last.clone(),
+            others: false,
+            other_tenants: false,
+        }
+    }
+
+    /// Admits one request at the end of each pause. Probes rotate: the connection that was refused
+    /// last, and its tenant, are passed over while others ask. Else returns when to ask again.
+    fn admit(&mut self, key: &ConnectionKey, now: Monotonic) -> Result<(), Duration> {
+        let same_tenant = key.tenant == self.last.tenant;
+        let passed_over = (*key == self.last && self.others) || (same_tenant && self.other_tenants);
+        let forgotten = now >= self.until.after(LONGEST_PAUSE);
+        if now >= self.until && (!passed_over || forgotten) {
+            // A probe that does not report within this time is followed by another one.
+            self.until = now.after(FIRST_PAUSE);
+            self.probe = Some(key.clone());
+            return Ok(());
+        }
+        self.others |= *key != self.last;
+        self.other_tenants |= !same_tenant;
+        let left = self.until.since(now);
+        Err(if left.is_zero() {
+            FIRST_PAUSE / 4
+        } else {
+            left
+        })
+    }
+
+    /// A request of `key` was refused. Stragglers from before the pause do not prolong it.
+    fn refused(&mut self, key: &ConnectionKey, now: Monotonic) {
+        if self.probe.as_ref() != Some(key) {
+            return;
+        }
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.until = now.after(self.pause);
+        self.probe = None;
+        self.last = key.clone();
+        self.others = false;
+        self.other_tenants = false;
+    }
 }
 
 impl Breakers {
@@ -78,89 +246,84 @@ impl Breakers {
         Self::default()
     }
 
-    /// Asks before a request is sent. While the breaker is open, one request is admitted at the end
-    /// of each pause, as a probe.
+    /// Asks before a request is sent. While the breaker is open, or the grant belongs to a wave that
+    /// is not confirmed, one request is admitted at the end of each pause, as a probe.
     pub(crate) fn admit(
         &self,
-        provider: &ProviderId,
-        app: &AppKey,
+        registration: &Registration,
+        key: &ConnectionKey,
         clock: &dyn Clock,
     ) -> Admission {
         let now = clock.monotonic();
         let mut breakers = self.breakers();
-        let Some(breaker) = breakers.get_mut(&(provider.clone(), app.clone())) else {
+        let Some(breaker) = breakers.get_mut(registration) else {
             return Admission::Admitted;
         };
-        if breaker.braked {
-            return Admission::Refused {
-                retry_after: LONGEST_PAUSE,
+        if let Some(open) = &mut breaker.open {
+            return match open.admit(key, now) {
+                Ok(()) => Admission::Admitted,
+                Err(retry_after) => Admission::Refused { retry_after },
             };
         }
-        let Some(open) = &mut breaker.open else {
-            return Admission::Admitted;
-        };
-        if now < open.until {
-            return Admission::Refused {
-                retry_after: open.until.since(now),
-            };
+        match &mut breaker.brake {
+            Some(brake) if breaker.wave.contains(key) => match brake.admit(key, now) {
+                Ok(()) => Admission::Admitted,
+                Err(retry_after) => Admission::Withheld { retry_after },
+            },
+            _ => Admission::Admitted,
         }
-        if open.probing {
-            // The probe that was admitted has this long to report; then another one is admitted.
-            open.until = now.after(FIRST_PAUSE);
-            open.probing = false;
-            return Admission::Refused {
-                retry_after: FIRST_PAUSE,
-            };
-        }
-        open.probing = true;
-        Admission::Admitted
     }
 
-    /// The app's registration was accepted.
-    pub(crate) fn succeeded(&self, provider: &ProviderId, app: &AppKey) {
+    /// The provider accepted the registration for an account: the app is not to blame, and neither
+    /// is a wave.
+    pub(crate) fn succeeded(&self, registration: &Registration) {
         let mut breakers = self.breakers();
-        let breaker = breakers.entry((provider.clone(), app.clone())).or_default();
+        let breaker = breakers.entry(registration.clone()).or_default();
+        let connector = registration.provider.as_str();
         if breaker.open.take().is_some() {
-            tracing::info!(connector = provider.as_str(), "the app is accepted again");
+            tracing::info!(connector, "the app is accepted again");
         }
+        if breaker.brake.take().is_some() {
+            tracing::info!(
+                connector,
+                "grants are accepted again; dead ones are marked again"
+            );
+        }
+        breaker.wave = Wave::default();
         breaker.refused.clear();
         breaker.successes += 1;
     }
 
-    /// The app's registration was refused for one account. True if that account alone is to blame:
-    /// the app is no longer installed there.
+    /// The provider refused the registration for one account. True if that account alone is to
+    /// blame: the app is no longer installed there.
     pub(crate) fn refused(
         &self,
-        provider: &ProviderId,
-        app: &AppKey,
+        registration: &Registration,
         key: &ConnectionKey,
         certain: bool,
         clock: &dyn Clock,
     ) -> bool {
         let now = clock.monotonic();
         let mut breakers = self.breakers();
-        let breaker = breakers.entry((provider.clone(), app.clone())).or_default();
+        let breaker = breakers.entry(registration.clone()).or_default();
         breaker
             .refused
             .retain(|_, at| now.since(*at) <= AGREE_WITHIN);
         breaker.refused.insert(key.clone(), now);
         if let Some(open) = &mut breaker.open {
-            open.pause = (open.pause * 2).min(LONGEST_PAUSE);
-            open.until = now.after(open.pause);
-            open.probing = false;
+            open.refused(key, now);
             return false;
         }
-        if certain || breaker.refused.len() >= AGREE {
+        let tenants: BTreeSet<&TenantId> = breaker.refused.keys().map(|key| &key.tenant).collect();
+        let agree =
+            breaker.refused.len() >= AGREE && tenants.len() >= breaker.tenants_needed(registration);
+        if certain || agree {
             tracing::error!(
-                connector = provider.as_str(),
+                connector = registration.provider.as_str(),
                 "the provider refuses the app for several accounts: check its client id and \
                  secret. No account changes its state meanwhile"
             );
-            breaker.open = Some(Open {
-                until: now.after(FIRST_PAUSE),
-                pause: FIRST_PAUSE,
-                probing: false,
-            });
+            breaker.open = Some(Gate::new(key, now));
             breaker.alone.clear();
             return false;
         }
@@ -180,80 +343,81 @@ impl Breakers {
         to_blame
     }
 
-    /// A grant was refused as dead. False if that is part of a wave: then nobody is marked, and
-    /// nothing is sent for the app until a person confirms.
+    /// The provider refused a grant as dead. False if that is part of a wave: then it must not be
+    /// marked as dead before an operator confirms or the wave is over.
+    ///
+    /// Each tenant's share of a wave is bounded, so that it takes several tenants to make one where
+    /// there are several.
     pub(crate) fn dead(
         &self,
-        provider: &ProviderId,
-        app: &AppKey,
+        registration: &Registration,
         key: &ConnectionKey,
         clock: &dyn Clock,
     ) -> bool {
         let now = clock.monotonic();
         let mut breakers = self.breakers();
-        let breaker = breakers.entry((provider.clone(), app.clone())).or_default();
+        let breaker = breakers.entry(registration.clone()).or_default();
         if breaker.confirmed_until.is_some_and(|until| now < until) {
             return true;
         }
-        if !breaker.braked {
-            while breaker
-                .dead
-                .front()
-                .is_some_and(|(at, _)| now.since(*at) > WAVE_WITHIN)
-            {
-                breaker.dead.pop_front();
-            }
+        if breaker.brake.is_none() {
+            breaker.wave.forget_before(now);
         }
-        if breaker.dead.iter().all(|(_, known)| known != key) {
-            breaker.dead.push_back((now, key.clone()));
-        }
-        if breaker.braked {
+        breaker.wave.insert(key, now);
+        if let Some(brake) = &mut breaker.brake {
+            brake.refused(key, now);
             return false;
         }
-        if breaker.dead.len() > WAVE_LEAST.max(breaker.accounts / WAVE_SHARE) {
-            tracing::error!(
-                connector = provider.as_str(),
-                grants = breaker.dead.len(),
-                "a wave of grants is refused as dead: refreshing stops for this app until \
-                 somebody confirms with Hub::confirm_dead_grants"
-            );
-            breaker.braked = true;
-            return false;
+        let accounts = breaker.counted.map_or(0, |counted| counted.accounts);
+        let most = WAVE_LEAST.max(accounts / WAVE_SHARE);
+        let cap = most / breaker.tenants_needed(registration) + 1;
+        if breaker.wave.size(cap) <= most {
+            return true;
         }
-        true
+        tracing::error!(
+            connector = registration.provider.as_str(),
+            grants = breaker.wave.order.len(),
+            "a wave of grants is refused as dead: none is marked as dead until a refresh succeeds \
+             or somebody confirms with Hub::confirm_dead_grants"
+        );
+        breaker.brake = Some(Gate::new(key, now));
+        false
     }
 
-    /// The apps whose accounts should be counted, because grants of theirs were refused as dead.
-    pub(crate) fn uncounted(&self, clock: &dyn Clock) -> Vec<(ProviderId, AppKey)> {
-        let now = clock.monotonic();
-        let breakers = self.breakers();
-        breakers
-            .iter()
-            .filter(|(_, breaker)| !breaker.dead.is_empty())
-            .filter(|(_, breaker)| {
-                breaker
-                    .counted
-                    .is_none_or(|at| now.since(at) >= COUNTED_FOR)
-            })
-            .map(|(app, _)| app.clone())
-            .collect()
-    }
-
-    /// Tells how many accounts an app has, so that a wave is measured against it.
-    pub(crate) fn accounts(
+    /// Notes that a registration is used under this name. True if its accounts should be counted.
+    pub(crate) fn wants_count(
         &self,
-        provider: &ProviderId,
+        registration: &Registration,
         app: &AppKey,
+        clock: &dyn Clock,
+    ) -> bool {
+        let now = clock.monotonic();
+        let mut breakers = self.breakers();
+        let breaker = breakers.entry(registration.clone()).or_default();
+        breaker.apps.insert(app.clone());
+        let counted = breaker.counted;
+        counted.is_none_or(|counted| now.since(counted.at) >= COUNTED_FOR)
+    }
+
+    /// Sets the number of accounts of a registration, and of tenants with such accounts: what is
+    /// refused is measured against them.
+    pub(crate) fn counted(
+        &self,
+        registration: &Registration,
         accounts: usize,
+        tenants: usize,
         clock: &dyn Clock,
     ) {
         let mut breakers = self.breakers();
-        let breaker = breakers.entry((provider.clone(), app.clone())).or_default();
-        breaker.accounts = accounts;
-        breaker.counted = Some(clock.monotonic());
+        let breaker = breakers.entry(registration.clone()).or_default();
+        breaker.counted = Some(Counted {
+            accounts,
+            tenants,
+            at: clock.monotonic(),
+        });
     }
 
-    /// A person confirms that the dead grants are dead: for an hour they are marked, however many
+    /// An operator confirms that the dead grants are dead: for an hour they are marked, however many
     /// there are. Returns the connections whose refusals made the wave; nothing without a wave.
     pub(crate) fn confirm(
         &self,
@@ -261,65 +425,107 @@ impl Breakers {
         app: &AppKey,
         clock: &dyn Clock,
     ) -> Vec<ConnectionKey> {
+        let now = clock.monotonic();
         let mut breakers = self.breakers();
-        let breaker = breakers.get_mut(&(provider.clone(), app.clone()));
-        let Some(breaker) = breaker.filter(|breaker| breaker.braked) else {
-            return Vec::new();
-        };
-        breaker.braked = false;
-        breaker.confirmed_until = Some(clock.monotonic().after(CONFIRMED_FOR));
-        let wave = std::mem::take(&mut breaker.dead);
-        wave.into_iter().map(|(_, key)| key).collect()
+        let mut wave = Vec::new();
+        for (_, breaker) in Self::of(&mut breakers, provider, app) {
+            if breaker.brake.take().is_none() {
+                continue;
+            }
+            breaker.confirmed_until = Some(now.after(CONFIRMED_FOR));
+            let confirmed = std::mem::take(&mut breaker.wave);
+            wave.extend(confirmed.order.into_iter().map(|(_, key)| key));
+        }
+        wave
     }
 
-    /// Whether requests are held back for an app: open breaker, brake.
+    /// The state of an app's registrations: open breaker, brake.
     pub(crate) fn state(&self, provider: &ProviderId, app: &AppKey) -> (bool, bool) {
-        let breakers = self.breakers();
-        breakers
-            .get(&(provider.clone(), app.clone()))
-            .map_or((false, false), |breaker| {
-                (breaker.open.is_some(), breaker.braked)
-            })
+        let mut breakers = self.breakers();
+        let mut state = (false, false);
+        for (_, breaker) in Self::of(&mut breakers, provider, app) {
+            state.0 |= breaker.open.is_some();
+            state.1 |= breaker.brake.is_some();
+        }
+        state
     }
 
     /// Every app that something is known about.
     pub(crate) fn known(&self) -> Vec<(ProviderId, AppKey)> {
-        self.breakers().keys().cloned().collect()
+        let breakers = self.breakers();
+        let apps = breakers.iter().flat_map(|(registration, breaker)| {
+            let apps = breaker.apps.iter().cloned();
+            apps.map(|app| (registration.provider.clone(), app))
+        });
+        apps.collect()
     }
 
-    fn breakers(&self) -> MutexGuard<'_, BTreeMap<(ProviderId, AppKey), Breaker>> {
+    fn of<'a>(
+        breakers: &'a mut BTreeMap<Registration, Breaker>,
+        provider: &'a ProviderId,
+        app: &'a AppKey,
+    ) -> impl Iterator<Item = (&'a Registration, &'a mut Breaker)> {
+        breakers.iter_mut().filter(move |(registration, breaker)| {
+            registration.provider == *provider && breaker.apps.contains(app)
+        })
+    }
+
+    fn breakers(&self) -> MutexGuard<'_, BTreeMap<Registration, Breaker>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
+#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
 mod tests {
     use connector_core::clock::{ManualClock, Timestamp};
-    use connector_core::{ConnectionId, TenantId};
 
     use super::*;
 
     const ACME: ProviderId = ProviderId::from_static("acme");
 
-    fn key(number: u16) -> ConnectionKey {
+    fn of(tenant: &str, number: u16) -> ConnectionKey {
         let mut bytes = [0; 16];
         bytes[..2].copy_from_slice(&number.to_be_bytes());
-        ConnectionKey::new(TenantId::new("t").unwrap(), ConnectionId::from_bytes(bytes))
+        let tenant = TenantId::new(tenant).unwrap();
+        ConnectionKey::new(tenant, ConnectionId::from_bytes(bytes))
+    }
+
+    fn key(number: u16) -> ConnectionKey {
+        of("t", number)
     }
 
     fn clock() -> ManualClock {
         ManualClock::new(Timestamp::UNIX_EPOCH)
     }
 
+    /// A registration that all tenants share, with this many accounts of this many tenants.
+    fn shared(breakers: &Breakers, accounts: usize, tenants: usize) -> Registration {
+        let registration = Registration::new(ACME, &App::new("client"), None);
+        assert!(breakers.wants_count(&registration, &AppKey::default(), &clock()));
+        breakers.counted(&registration, accounts, tenants, &clock());
+        registration
+    }
+
+    fn owned(tenant: &str) -> Registration {
+        let tenant = TenantId::new(tenant).unwrap();
+        Registration::new(ACME, &App::new("client"), Some(tenant))
+    }
+
+    fn state(breakers: &Breakers) -> (bool, bool) {
+        breakers.state(&ACME, &AppKey::default())
+    }
+
     #[test]
     fn three_accounts_open_the_breaker_and_one_success_closes_it() {
-        let (clock, breakers, app) = (clock(), Breakers::new(), AppKey::default());
+        let (clock, breakers) = (clock(), Breakers::new());
+        let app = shared(&breakers, 100, 1);
         for account in 1..=2 {
-            assert!(!breakers.refused(&ACME, &app, &key(account), false, &clock));
-            assert_eq!(breakers.admit(&ACME, &app, &clock), Admission::Admitted);
+            assert!(!breakers.refused(&app, &key(account), false, &clock));
+            assert_eq!(breakers.admit(&app, &key(9), &clock), Admission::Admitted);
         }
-        assert!(!breakers.refused(&ACME, &app, &key(3), false, &clock));
-        let refused = breakers.admit(&ACME, &app, &clock);
+        assert!(!breakers.refused(&app, &key(3), false, &clock));
+        let refused = breakers.admit(&app, &key(9), &clock);
         assert_eq!(
             refused,
             Admission::Refused {
@@ -327,55 +533,151 @@ mod tests {
             }
         );
         clock.advance(FIRST_PAUSE);
-        assert_eq!(breakers.admit(&ACME, &app, &clock), Admission::Admitted);
-        assert_ne!(breakers.admit(&ACME, &app, &clock), Admission::Admitted);
-        breakers.succeeded(&ACME, &app);
-        assert_eq!(breakers.admit(&ACME, &app, &clock), Admission::Admitted);
+        assert_eq!(breakers.admit(&app, &key(9), &clock), Admission::Admitted);
+        assert_ne!(breakers.admit(&app, &key(8), &clock), Admission::Admitted);
+        breakers.succeeded(&app);
+        assert_eq!(breakers.admit(&app, &key(8), &clock), Admission::Admitted);
+    }
+
+    #[test]
+    fn one_tenant_opens_the_breaker_of_a_shared_registration_only_if_there_is_no_other() {
+        let cases = [(1, true), (2, false), (50, false)];
+        for (tenants, opens) in cases {
+            let (clock, breakers) = (clock(), Breakers::new());
+            let app = shared(&breakers, 1000, tenants);
+            for account in 0..100 {
+                breakers.refused(&app, &of("loud", account), false, &clock);
+            }
+            assert_eq!(state(&breakers), (opens, false), "{tenants} tenants");
+            // Agreement of other tenants does.
+            for tenant in ["b", "c"] {
+                breakers.refused(&app, &of(tenant, 1), false, &clock);
+            }
+            assert_eq!(state(&breakers), (true, false), "{tenants} tenants");
+        }
+        println!("{} numbers of tenants", cases.len());
+    }
+
+    #[test]
+    fn a_registration_of_one_tenant_stops_no_other_tenant() {
+        let (clock, breakers) = (clock(), Breakers::new());
+        for account in 0..100 {
+            breakers.refused(&owned("loud"), &of("loud", account), true, &clock);
+        }
+        let loud = breakers.admit(&owned("loud"), &of("loud", 1), &clock);
+        assert!(matches!(loud, Admission::Refused { .. }));
+        let calm = breakers.admit(&owned("calm"), &of("calm", 1), &clock);
+        assert_eq!(calm, Admission::Admitted);
+    }
+
+    #[test]
+    fn probes_rotate_and_never_go_to_the_connection_that_was_refused_last() {
+        let (clock, breakers) = (clock(), Breakers::new());
+        let app = shared(&breakers, 100, 3);
+        for tenant in ["a", "b", "c"] {
+            breakers.refused(&app, &of(tenant, 1), false, &clock);
+        }
+        let everybody: Vec<_> = ["a", "b", "c"]
+            .into_iter()
+            .flat_map(|tenant| [of(tenant, 1), of(tenant, 2)])
+            .collect();
+        let (mut last, mut probed) = (of("c", 1), BTreeSet::new());
+        let mut count = 0;
+        for _ in 0..120 {
+            clock.advance(FIRST_PAUSE);
+            for key in &everybody {
+                if breakers.admit(&app, key, &clock) == Admission::Admitted {
+                    assert_ne!(
+                        key.tenant, last.tenant,
+                        "a probe of the tenant refused last"
+                    );
+                    breakers.refused(&app, key, false, &clock);
+                    last = key.clone();
+                    probed.insert(key.tenant.clone());
+                    count += 1;
+                }
+            }
+        }
+        println!("{count} probes of {} tenants", probed.len());
+        assert!(count > 10 && probed.len() >= 2);
+        // A connection without company is probed all the same.
+        let (breakers, alone) = (Breakers::new(), of("a", 1));
+        let app = shared(&breakers, 1, 1);
+        breakers.refused(&app, &alone, true, &clock);
+        assert_ne!(breakers.admit(&app, &alone, &clock), Admission::Admitted);
+        clock.advance(FIRST_PAUSE);
+        assert_eq!(breakers.admit(&app, &alone, &clock), Admission::Admitted);
     }
 
     #[test]
     fn a_success_between_keeps_the_breaker_closed() {
-        let (clock, breakers, app) = (clock(), Breakers::new(), AppKey::default());
+        let (clock, breakers) = (clock(), Breakers::new());
+        let app = shared(&breakers, 100, 1);
         for account in 1..=9 {
-            assert!(!breakers.refused(&ACME, &app, &key(account), false, &clock));
-            breakers.succeeded(&ACME, &app);
+            assert!(!breakers.refused(&app, &key(account), false, &clock));
+            breakers.succeeded(&app);
         }
-        assert_eq!(breakers.state(&ACME, &app), (false, false));
+        assert_eq!(state(&breakers), (false, false));
     }
 
     #[test]
-    fn a_wave_is_measured_against_the_accounts_and_released_by_a_person() {
-        let (clock, breakers, app) = (clock(), Breakers::new(), AppKey::default());
-        breakers.accounts(&ACME, &app, 1000, &clock);
+    fn a_wave_is_measured_against_the_accounts_and_confirmed_by_a_person() {
+        let (clock, breakers) = (clock(), Breakers::new());
+        let app = shared(&breakers, 1000, 1);
         for account in 1..=50 {
-            assert!(
-                breakers.dead(&ACME, &app, &key(account), &clock),
-                "{account}"
-            );
+            assert!(breakers.dead(&app, &key(account), &clock), "{account}");
         }
-        assert!(!breakers.dead(&ACME, &app, &key(51), &clock));
-        assert!(!breakers.dead(&ACME, &app, &key(52), &clock));
-        assert_ne!(breakers.admit(&ACME, &app, &clock), Admission::Admitted);
-        assert_eq!(breakers.confirm(&ACME, &app, &clock).len(), 52);
-        assert!(breakers.confirm(&ACME, &app, &clock).is_empty());
+        assert!(!breakers.dead(&app, &key(51), &clock));
+        assert!(!breakers.dead(&app, &key(52), &clock));
+        let withheld = breakers.admit(&app, &key(51), &clock);
+        assert!(matches!(withheld, Admission::Withheld { .. }));
+        let confirm = || breakers.confirm(&ACME, &AppKey::default(), &clock);
+        assert_eq!(confirm().len(), 52);
+        assert!(confirm().is_empty());
         for account in 100..=300 {
-            assert!(
-                breakers.dead(&ACME, &app, &key(account), &clock),
-                "{account}"
-            );
+            assert!(breakers.dead(&app, &key(account), &clock), "{account}");
         }
         clock.advance(CONFIRMED_FOR);
-        for account in 400..=450 {
-            breakers.dead(&ACME, &app, &key(account), &clock);
+        for account in 400..=460 {
+            breakers.dead(&app, &key(account), &clock);
         }
-        assert_eq!(breakers.state(&ACME, &app), (false, true));
+        assert_eq!(state(&breakers), (false, true));
+    }
+
+    #[test]
+    fn a_wave_needs_several_tenants_withholds_only_the_marking_and_ends_with_a_success() {
+        let (clock, breakers) = (clock(), Breakers::new());
+        let app = shared(&breakers, 400, 8);
+        let mut marked = 0;
+        for account in 0..200 {
+            marked += usize::from(breakers.dead(&app, &of("loud", account), &clock));
+        }
+        println!("{marked} of 200 dead grants of one tenant marked");
+        assert_eq!((marked, state(&breakers)), (200, (false, false)));
+        let mut marked = 0;
+        for account in 0..10 {
+            for tenant in ["b", "c"] {
+                marked += usize::from(breakers.dead(&app, &of(tenant, account), &clock));
+            }
+        }
+        println!("{marked} of 20 dead grants of two more tenants marked");
+        assert!(marked < 20 && state(&breakers).1);
+        // Everybody else goes on.
+        for tenant in ["b", "d"] {
+            let other = breakers.admit(&app, &of(tenant, 99), &clock);
+            assert_eq!(other, Admission::Admitted);
+        }
+        breakers.succeeded(&app);
+        assert_eq!(state(&breakers), (false, false));
+        assert!(breakers.dead(&app, &of("b", 9), &clock));
     }
 
     #[test]
     fn the_same_account_refused_again_is_no_wave() {
-        let (clock, breakers, app) = (clock(), Breakers::new(), AppKey::default());
+        let (clock, breakers) = (clock(), Breakers::new());
+        let app = shared(&breakers, 100, 1);
         for _ in 0..100 {
-            assert!(breakers.dead(&ACME, &app, &key(1), &clock));
+            assert!(breakers.dead(&app, &key(1), &clock));
         }
     }
 }

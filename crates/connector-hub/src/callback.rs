@@ -25,8 +25,8 @@ use crate::authorize::KEEP_FOR;
 use crate::connect::{ClaimEnd, Claimed, ConnectFailure, Connected, failed, outliving};
 use crate::flow::{Answer, Binding, CALLBACK, Flow, Purpose, Reason, Sibling, row_of};
 use crate::hub::{Hub, Inner};
+use crate::sealing::FlowPlace;
 use crate::token::renewal;
-use crate::vault::FlowPlace;
 
 /// How long a second load of the page waits for the first.
 const SECOND_LOAD: Duration = Duration::from_secs(15);
@@ -453,7 +453,7 @@ impl Inner {
         };
         let granted = match &stored.current {
             Some(current) => {
-                let home = crate::vault::Home::of(&stored);
+                let home = crate::sealing::Home::of(&stored);
                 self.open_stored(&home, current).await?.scopes().to_vec()
             }
             None => Vec::new(),

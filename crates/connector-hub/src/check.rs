@@ -5,10 +5,11 @@ use std::sync::Arc;
 use connector_core::oauth::Identity;
 use connector_core::store::{Effects, Patch, Stored, UpdateOutcome};
 use connector_core::{
-    AuditClass, AuditEntry, ConnectionKey, Context, DegradedReason, Error, ErrorKind, Event,
-    Generation, RequestContext, Result, Retry, Status,
+    ConnectionKey, Context, DegradedReason, Error, ErrorKind, Generation, ReauthorizationReason,
+    RequestContext, Result, Retry, Status,
 };
 
+use crate::audit;
 use crate::hub::{Hub, Inner, not_found};
 
 const OPERATION: &str = "hub.check";
@@ -51,7 +52,8 @@ impl Hub {
     ///
     /// A credential that the provider refuses is refreshed once, as for any other call. A connection
     /// that was degraded because its token was refused is well again if the test succeeds; one whose answer says that only its owner can help
-    /// needs a new authorization from now on.
+    /// needs a new authorization from now on, and so does one whose credential leads to another account:
+    /// its tokens are withheld.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no such connection or it was disconnected;
@@ -83,6 +85,7 @@ impl Hub {
         let (works, error) = (outcome.works(), outcome.error());
         let over = match &outcome {
             CheckOutcome::Failed(error) => error.reauthorization(),
+            CheckOutcome::OtherAccount => Some(ReauthorizationReason::AccountMismatch),
             _ => None,
         };
         let record = |stored: &Stored| {
@@ -93,10 +96,10 @@ impl Hub {
                 None => well.then_some(Status::Connected),
             };
             let to = to.filter(|to| to != from);
-            let effects = match &to {
-                Some(to) => Effects::none().with_audit(changed(stored, to, &context)),
-                None => Effects::none(),
-            };
+            let entry = to
+                .as_ref()
+                .and_then(|to| audit::status_changed(&stored.connection, to, &context));
+            let effects = entry.into_iter().fold(Effects::none(), Effects::with_audit);
             let patch = Patch {
                 check: Some(error.clone()),
                 confirmed: generation,
@@ -106,6 +109,9 @@ impl Hub {
             (patch, effects)
         };
         self.inner.patch(key, record).await?;
+        if matches!(outcome, CheckOutcome::OtherAccount) {
+            self.inner.cache.forget(key);
+        }
         Ok(outcome)
     }
 
@@ -181,23 +187,5 @@ impl Inner {
             "the connection kept changing meanwhile; repeat it",
         )
         .with_retry(Retry::Backoff))
-    }
-}
-
-/// The entry of a state that changes to `to`.
-pub(crate) fn changed(stored: &Stored, to: &Status, context: &RequestContext) -> AuditEntry {
-    let connection = &stored.connection;
-    AuditEntry {
-        class: AuditClass::Connection,
-        tenant: connection.key.tenant.clone(),
-        provider: connection.provider.clone(),
-        app: connection.app.clone(),
-        connection: Some(connection.key.id),
-        context: context.clone(),
-        event: Event::StatusChanged {
-            from: connection.status.clone(),
-            to: to.clone(),
-        },
-        notify: true,
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use connector_core::api::{ProviderClient, Session, Token, TokenSource};
 use connector_core::http::limit::LimitKey;
-use connector_core::{AccessToken, ConnectionKey, Error, ErrorKind, Result};
+use connector_core::{AccessToken, Connection, ConnectionKey, Error, ErrorKind, Result};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::hub::{Hub, not_found};
+use crate::hub::{Hub, Inner, not_found};
 
 impl Hub {
     /// Calls of a connection's API: with its token, refreshed as needed, inside the limits that all
@@ -23,16 +23,12 @@ impl Hub {
         let stored = stored.ok_or_else(|| not_found("hub.session"))?;
         let connection = stored.connection;
         let connector = self.inner.connector(&connection.provider)?;
-        let limit = LimitKey {
-            provider: connection.provider.clone(),
-            app: connection.app.clone(),
-            account: connection.account.key.clone(),
-        };
+        let limit = self.inner.limit_key(&connection).await?;
         let tokens = ConnectionTokens {
             hub: self.clone(),
             key: key.clone(),
         };
-        let rate = connector.description().rate;
+        let limits = &connector.description().limits;
         Ok(Session::builder(
             &**connector,
             Arc::new(tokens),
@@ -40,7 +36,8 @@ impl Hub {
         )
         .clock(Arc::clone(&self.inner.clock))
         .random(Arc::clone(&self.inner.random))
-        .budget(self.inner.limits.budget(&limit, rate))
+        .retry_policy(self.inner.retry_policy.clone())
+        .limits(self.inner.limits.account(&limit, limits))
         .build())
     }
 
@@ -60,6 +57,39 @@ impl Hub {
             "the connection is to another provider than the client; ask for that one's client",
         )
         .with_provider(session.provider().as_str().to_owned()))
+    }
+}
+
+impl Inner {
+    /// The account and the registration for which the provider counts a connection's calls.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StoreUnavailable`] if the registration cannot be read now.
+    async fn limit_key(&self, connection: &Connection) -> Result<LimitKey> {
+        let (provider, app) = (&connection.provider, &connection.app);
+        let (account, tenant) = (connection.account.key.clone(), &connection.key.tenant);
+        let own = match self.app(provider, tenant, app).await {
+            Ok(own) => own,
+            Err(error) if error.kind() == ErrorKind::StoreUnavailable => return Err(error),
+            // A credential without a registration: an adopted token. A name of an app holds no
+            // space, so it is never mistaken for a client id.
+            Err(_) => {
+                let name = format!("app {app}");
+                let key = LimitKey::new(provider.clone(), name, account);
+                return Ok(key.with_tenant(tenant.clone()));
+            }
+        };
+        let is_shared = match self.shared_app(provider, app).await {
+            Ok(shared) => shared.client_id() == own.client_id(),
+            Err(error) if error.kind() == ErrorKind::StoreUnavailable => return Err(error),
+            Err(_) => false,
+        };
+        let key = LimitKey::new(provider.clone(), own.client_id(), account);
+        Ok(if is_shared {
+            key
+        } else {
+            key.with_tenant(tenant.clone())
+        })
     }
 }
 

@@ -21,7 +21,7 @@ use self::attach::PendingConnection;
 pub(crate) use self::claim::{ClaimEnd, Claimed};
 use crate::flow::{Answer, Purpose, Reason, row_of};
 use crate::hub::Inner;
-use crate::vault::FlowPlace;
+use crate::sealing::FlowPlace;
 
 /// The pauses between the tries to identify an account.
 const IDENTIFY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
@@ -225,7 +225,7 @@ impl Inner {
         };
         let pending = PendingConnection {
             purpose,
-            description: connector.description(),
+            connector: &**connector,
             // Afterwards: the attempts to identify take their time.
             expiries: self.expiries(&credential),
             credential: Arc::new(credential),

@@ -8,14 +8,15 @@ use connector_core::store::{
     Effects, End, EndOutcome, EndRequest, NewRevocation, Stored, WorkKind,
 };
 use connector_core::{
-    AuditClass, AuditEntry, ConnectionKey, Credential, CredentialKind, Error, ErrorKind, Event,
-    GrantNumber, RequestContext, Result, Retry,
+    ConnectionKey, Credential, CredentialKind, Error, ErrorKind, Event, GrantNumber,
+    RequestContext, Result, Retry,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use crate::audit;
 use crate::hub::{Hub, not_found};
-use crate::vault::Home;
+use crate::sealing::Home;
 
 const OPERATION: &str = "hub.disconnect";
 /// How often a connection that moves meanwhile is looked at again.
@@ -169,19 +170,11 @@ impl Disconnect<'_> {
     }
 
     fn effects(&self, stored: &Stored, revokes: bool) -> Effects {
-        let connection = &stored.connection;
-        let effects = Effects::none().with_audit(AuditEntry {
-            class: AuditClass::Connection,
-            tenant: connection.key.tenant.clone(),
-            provider: connection.provider.clone(),
-            app: connection.app.clone(),
-            connection: Some(connection.key.id),
-            context: self.context.clone(),
-            event: Event::Disconnected {
-                forgotten: self.how == End::Forget,
-            },
-            notify: true,
-        });
+        let event = Event::Disconnected {
+            forgotten: self.how == End::Forget,
+        };
+        let entry = audit::entry(&stored.connection, &self.context, event);
+        let effects = Effects::none().with_audit(entry);
         if revokes {
             effects.with_work(WorkKind::Revocation, Duration::ZERO)
         } else {

@@ -38,5 +38,10 @@ pub trait ChangeHandler: Send + Sync + 'static {
     /// # Errors
     /// Whatever went wrong: the change is handed out again, to every handler of the hub, after its
     /// lease of a minute has passed.
+    ///
+    /// # Deadline
+    /// A call that is not ready within 45 s is dropped and repeated like one that failed. If calls
+    /// for one change hang five times in a process, the hub parks the change: it logs an error, hands
+    /// the change out no more, and keeps it in the audit log.
     async fn handle(&self, change: &AuditRecord) -> Result<()>;
 }

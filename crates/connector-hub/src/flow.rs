@@ -8,8 +8,8 @@ use connector_core::http::Sent;
 use connector_core::oauth::{CallbackProblem, CodeVerifier, ExchangeClass, ExchangeError};
 use connector_core::store::{ClaimId, StateKey};
 use connector_core::{
-    Actor, AppKey, AuditClass, AuditEntry, ConnectionId, ConnectionKey, CorrelationId, Credential,
-    Error, ErrorKind, Event, GrantNumber, ProviderId, RedirectUri, RequestContext, Result, Retry,
+    Actor, AppKey, AuditEntry, ConnectionId, ConnectionKey, CorrelationId, Credential, Error,
+    ErrorKind, Event, GrantNumber, ProviderId, RedirectUri, RequestContext, Result, Retry,
     TenantId,
 };
 use ring::digest::{SHA256, digest};
@@ -17,7 +17,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
-use crate::vault::FlowPlace;
+use crate::audit;
+use crate::sealing::FlowPlace;
 
 /// What a credential is obtained for, and by whom.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -59,16 +60,13 @@ impl Purpose {
     }
 
     pub(crate) fn entry(&self, connection: Option<ConnectionId>, event: Event) -> AuditEntry {
-        AuditEntry {
-            class: AuditClass::Connection,
-            tenant: self.tenant.clone(),
-            provider: self.provider.clone(),
-            app: self.app.clone(),
+        let target = audit::Target {
+            tenant: &self.tenant,
+            provider: &self.provider,
+            app: &self.app,
             connection,
-            context: self.context(),
-            event,
-            notify: true,
-        }
+        };
+        audit::entry(target, &self.context(), event)
     }
 
     /// Where a secret of the flow `row`, a state's key in hexadecimal, belongs.
@@ -457,7 +455,7 @@ impl Reason {
         let mut error = Error::new(kind, operation, self.message).with_retry(Retry::Never);
         let Some(cause) = cause else { return error };
         if let Some(code) = cause.code() {
-            error = error.with_code(code.to_owned());
+            error = error.with_code(code);
         }
         if let Some(status) = cause.status() {
             error = error.with_status(status);

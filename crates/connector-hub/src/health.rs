@@ -1,18 +1,22 @@
 //! How the hub and its connections are doing, for operators.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use connector_core::store::Filter;
-use connector_core::{AppKey, AuditClass, AuditEntry, Event, ProviderId, RequestContext, Result};
+use connector_core::{AppKey, Event, ProviderId, RequestContext, Result};
 
+use crate::audit::{self, Target};
+use crate::breaker::Registration;
 use crate::hub::{Hub, Inner};
 
 /// Connections read at a time.
 const PAGE: u16 = 500;
 /// Connections that are counted at most: an operator's question must not read a store of millions.
 const COUNTED: usize = 20_000;
+/// Tenants of a registration that are told apart at most.
+const TENANTS: usize = 16;
 
 /// How the hub is doing, as this process sees it.
 #[derive(Debug, Default)]
@@ -40,8 +44,9 @@ pub struct AppHealth {
     /// True while the provider refuses the registration: check its client id and secret. It is
     /// probed again by itself.
     pub is_refused: bool,
-    /// True while refreshing stands still after a wave of grants that were refused as dead: look at
-    /// the provider, then call [`Hub::confirm_dead_grants`].
+    /// True while no grant is marked as dead, after a wave of grants that the provider refused as
+    /// dead. Other connections are refreshed meanwhile, and any success ends it. Look at the
+    /// provider, then call [`Hub::confirm_dead_grants`].
     pub is_braked: bool,
     provider: Option<ProviderId>,
     app: AppKey,
@@ -96,9 +101,9 @@ impl Hub {
         })
     }
 
-    /// Says that the grants of an app that were refused as dead in a wave are dead: refreshing goes
-    /// on, and for an hour dead grants are marked, however many there are. Returns how many grants
-    /// were held back; zero if there was no wave in this process.
+    /// Confirms that the grants of an app that were refused as dead in a wave are dead: for an hour
+    /// dead grants are marked, however many there are. Returns the number of grants that were held
+    /// back; zero if there was no wave in this process.
     ///
     /// Each process brakes by what it has seen; [`Health`] of each says whether it did.
     ///
@@ -114,16 +119,13 @@ impl Hub {
         let inner = &self.inner;
         let wave = inner.breakers.confirm(provider, app, &*inner.clock);
         for key in &wave {
-            let entry = AuditEntry {
-                class: AuditClass::Administration,
-                tenant: key.tenant.clone(),
-                provider: provider.clone(),
-                app: app.clone(),
+            let target = Target {
+                tenant: &key.tenant,
+                provider,
+                app,
                 connection: Some(key.id),
-                context: context.clone(),
-                event: Event::DeadGrantConfirmed,
-                notify: false,
             };
+            let entry = audit::entry(target, &context, Event::DeadGrantConfirmed);
             inner.store.append(entry).await?;
         }
         Ok(wave.len())
@@ -155,21 +157,42 @@ impl Inner {
         }
     }
 
-    /// Tells the brake how many accounts the apps have that it asks about.
-    pub(crate) async fn count_accounts(&self) -> Result<()> {
-        for (provider, app) in self.breakers.uncounted(&*self.clock) {
-            let filter = Filter::everyone()
-                .with_provider(provider.clone())
-                .with_app(app.clone());
-            let (counts, _) = self.count(&filter).await?;
-            let live = counts
-                .values()
-                .flatten()
-                .filter(|(status, _)| **status != "disconnected")
-                .map(|(_, count)| usize::try_from(*count).unwrap_or(usize::MAX))
-                .sum();
-            self.breakers.accounts(&provider, &app, live, &*self.clock);
+    /// Counts the accounts and the tenants of a registration, unless that was done a while ago: what
+    /// the provider refuses is measured against them. Reads at most 20,000 records.
+    pub(crate) async fn count_once(&self, registration: &Registration, app: &AppKey) {
+        let clock = &*self.clock;
+        if !self.breakers.wants_count(registration, app, clock) {
+            return;
         }
-        Ok(())
+        let mut filter = Filter::everyone()
+            .with_provider(registration.provider.clone())
+            .with_app(app.clone());
+        filter.tenant.clone_from(&registration.tenant);
+        let (mut accounts, mut after) = (0, None);
+        let mut tenants = BTreeSet::new();
+        loop {
+            let slice = match self.store.list(&filter, after.as_ref(), PAGE).await {
+                Ok(slice) => slice,
+                Err(error) => {
+                    tracing::warn!(operation = "hub.count", error = %error, "accounts not counted");
+                    return;
+                }
+            };
+            for connection in slice.items {
+                if connection.is_live() {
+                    accounts += 1;
+                    // More are not told apart.
+                    if tenants.len() < TENANTS {
+                        tenants.insert(connection.key.tenant);
+                    }
+                }
+            }
+            after = slice.next;
+            if after.is_none() || accounts >= COUNTED {
+                break;
+            }
+        }
+        self.breakers
+            .counted(registration, accounts, tenants.len(), clock);
     }
 }

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use connector_core::api::RetryPolicy;
 use connector_core::cipher::CredentialCipher;
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::http::HttpTransport;
 use connector_core::http::limit::Limits;
 use connector_core::store::{Cursor, Filter, Slice, Store};
 use connector_core::{
-    App, AppKey, AppSource, Connection, ConnectionId, ConnectionKey, Connector, Error, ErrorKind,
-    ProviderId, Random, Result, SystemRandom, TenantId,
+    App, AppKey, AppSource, Connection, ConnectionId, ConnectionKey, Connector, Description, Error,
+    ErrorKind, ProviderId, Random, Result, SystemRandom, TenantId,
 };
 use tokio::sync::Notify;
 
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     /// How late the work was that a worker of this process took last, in milliseconds.
     pub(crate) late_by: AtomicU64,
     pub(crate) limits: Limits,
+    pub(crate) retry_policy: RetryPolicy,
     apps: Option<Arc<dyn AppSource>>,
     connectors: BTreeMap<ProviderId, Arc<dyn Connector>>,
 }
@@ -139,6 +141,11 @@ impl Inner {
         std::iter::once(provider).chain(others.map(|(id, _)| id))
     }
 
+    /// The number of providers that the hub has connectors for.
+    pub(crate) fn providers(&self) -> usize {
+        self.connectors.len()
+    }
+
     /// Refuses new work once a shutdown has begun.
     pub(crate) fn accepting(&self, operation: &'static str) -> Result<()> {
         if self.flights.is_closed() {
@@ -221,6 +228,18 @@ impl Tenant<'_> {
     }
 }
 
+/// A grace that is too short for a safe resend helps nobody; the operator should know.
+fn report_short_grace(description: &Description) {
+    if crate::token::effective_class(description.rotation) != description.rotation {
+        tracing::warn!(
+            operation = "hub.build",
+            connector = description.provider.as_str(),
+            "the described grace of used refresh tokens is too short to send a lost request again \
+             safely; the provider is treated as strict"
+        );
+    }
+}
+
 pub(crate) fn not_found(operation: &'static str) -> Error {
     Error::new(
         ErrorKind::NotFound,
@@ -242,6 +261,7 @@ pub struct HubBuilder {
     connectors: Vec<Arc<dyn Connector>>,
     handlers: Handlers<dyn ChangeHandler>,
     delivery_handlers: Handlers<dyn DeliveryHandler>,
+    retry_policy: RetryPolicy,
 }
 
 struct Handlers<T: ?Sized>(Vec<Arc<T>>);
@@ -304,6 +324,13 @@ impl HubBuilder {
         self
     }
 
+    /// Sets how often, and with which pauses, calls of an API are retried. Default:
+    /// [`RetryPolicy::default`].
+    pub fn with_retry_policy(mut self, policy: RetryPolicy) -> Self {
+        self.retry_policy = policy;
+        self
+    }
+
     /// Adds a connector. A later one for the same provider takes the place of an earlier one.
     pub fn connector(mut self, connector: impl Connector) -> Self {
         self.connectors.push(Arc::new(connector));
@@ -333,6 +360,7 @@ impl HubBuilder {
         let mut connectors = BTreeMap::new();
         for connector in self.connectors {
             connector.description().validate()?;
+            report_short_grace(connector.description());
             connectors.insert(connector.description().provider.clone(), connector);
         }
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
@@ -356,6 +384,7 @@ impl HubBuilder {
                 arrivals: Notify::new(),
                 late_by: AtomicU64::new(0),
                 limits,
+                retry_policy: self.retry_policy,
                 apps: self.apps,
                 connectors,
             }),

@@ -4,6 +4,7 @@
 
 mod account;
 mod adopt;
+mod audit;
 mod authorize;
 mod breaker;
 mod callback;
@@ -17,8 +18,8 @@ mod health;
 mod hub;
 mod inbound;
 mod keys;
+mod sealing;
 mod token;
-mod vault;
 mod worker;
 
 pub use crate::adopt::Adopt;

@@ -12,17 +12,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::api::{Endpoint, Idempotency, ProviderClient, Request, Response, Session};
+use connector_core::api::{Endpoint, Idempotency, ProviderClient, Request, Response, RetryPolicy};
 use connector_core::cipher::Keyring;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::description::{EndpointTemplate, IdentityRule, TokenEndpoint};
-use connector_core::http::limit::RateModel;
+use connector_core::http::limit::{Limit, Per};
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
 use connector_core::store::MemoryStore;
 use connector_core::{
-    Actor, App, AppKey, ConnectionId, ConnectionKey, CorrelationId, Credential, CredentialKind,
-    Description, ErrorKind, FixedApps, GenericConnector, ProviderId, RequestContext, Result,
-    TenantId,
+    Actor, App, AppKey, AppSource, ConnectionId, ConnectionKey, CorrelationId, Credential,
+    CredentialKind, Description, Error, ErrorKind, FixedApps, GenericConnector, ProviderId,
+    RequestContext, Result, TenantId,
 };
 use connector_hub::Hub;
 use connector_testkit::leak::{canary, canary_key};
@@ -72,6 +72,10 @@ impl HttpTransport for Network {
                 (200, body.to_string())
             }
             "/me" => (200, r#"{"id":"a-1"}"#.to_owned()),
+            "/busy" => {
+                provider.calls.fetch_add(1, Ordering::SeqCst);
+                (503, String::new())
+            }
             _ => {
                 provider.calls.fetch_add(1, Ordering::SeqCst);
                 (if authorized { 200 } else { 401 }, "{}".to_owned())
@@ -85,6 +89,7 @@ impl HttpTransport for Network {
 struct ReadThing;
 
 impl Endpoint for ReadThing {
+    type Client = AcmeClient;
     type Output = ();
     const NAME: &'static str = "ReadThing";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
@@ -93,32 +98,18 @@ impl Endpoint for ReadThing {
         Request::get(["things"])
     }
 
-    fn decode(_: &mut Response) -> Result<()> {
+    fn decode(&self, _: &mut Response) -> Result<()> {
         Ok(())
     }
 }
 
-macro_rules! client {
-    ($name:ident, $provider:expr) => {
-        #[derive(Clone)]
-        struct $name(Session);
-
-        impl ProviderClient for $name {
-            const PROVIDER: ProviderId = $provider;
-
-            fn new(session: Session) -> Self {
-                Self(session)
-            }
-
-            fn session(&self) -> &Session {
-                &self.0
-            }
-        }
-    };
+connector_core::provider_client! {
+    struct AcmeClient for ACME;
 }
 
-client!(AcmeClient, ACME);
-client!(OtherClient, ProviderId::from_static("other"));
+connector_core::provider_client! {
+    struct OtherClient for ProviderId::from_static("other");
+}
 
 struct World {
     hub: Hub,
@@ -128,7 +119,22 @@ struct World {
 }
 
 impl World {
-    fn new(rate: Option<RateModel>) -> Self {
+    fn new(limits: Vec<Limit>) -> Self {
+        let app = App::new("client").with_client_secret(canary("client-secret"));
+        Self::with_apps(limits, FixedApps::new().with(ACME, AppKey::default(), app))
+    }
+
+    fn with_apps(limits: Vec<Limit>, apps: impl AppSource) -> Self {
+        Self::with(limits, apps, RetryPolicy::default())
+    }
+
+    fn with_policy(limits: Vec<Limit>, policy: RetryPolicy) -> Self {
+        let app = App::new("client").with_client_secret(canary("client-secret"));
+        let apps = FixedApps::new().with(ACME, AppKey::default(), app);
+        Self::with(limits, apps, policy)
+    }
+
+    fn with(limits: Vec<Limit>, apps: impl AppSource, policy: RetryPolicy) -> Self {
         trace::init();
         let provider = Arc::new(Provider::default());
         let clock = ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000));
@@ -137,9 +143,7 @@ impl World {
         description.api = vec![endpoint("")];
         description.token = Some(TokenEndpoint::new(endpoint("/token")));
         description.identity = Some(IdentityRule::endpoint(endpoint("/me"), "/id"));
-        description.rate = rate;
-        let app = App::new("client").with_client_secret(canary("client-secret"));
-        let apps = FixedApps::new().with(ACME, AppKey::default(), app);
+        description.limits = limits;
         let connector = GenericConnector::new(description)
             .unwrap()
             .with_apps(Arc::new(apps));
@@ -150,6 +154,7 @@ impl World {
             .transport(Network(Arc::clone(&provider)))
             .clock(clock.clone())
             .connector(connector)
+            .with_retry_policy(policy)
             .build()
             .unwrap();
         Self {
@@ -161,14 +166,23 @@ impl World {
     }
 
     async fn connect(&self) -> ConnectionKey {
+        self.connect_with(&self.tenant, &[]).await
+    }
+
+    async fn connect_as(&self, tenant: &TenantId) -> ConnectionKey {
+        self.connect_with(tenant, &[]).await
+    }
+
+    async fn connect_with(&self, tenant: &TenantId, scopes: &[&str]) -> ConnectionKey {
         let origin = Origin::parse("https://api.acme.example").unwrap();
         let now = self.clock.now();
         let credential = Credential::new(CredentialKind::OAuth, origin, token(0), now)
             .with_refresh_token(format!("{}-refresh", token(0)))
-            .with_expiry(now.after(Duration::from_secs(3600)));
+            .with_expiry(now.after(Duration::from_secs(3600)))
+            .with_scopes(scopes.iter().copied());
         let adopted = self
             .hub
-            .adopt(&self.tenant, ACME, credential)
+            .adopt(tenant, ACME, credential)
             .actor(Actor::Service("test".into()))
             .await
             .unwrap();
@@ -178,7 +192,7 @@ impl World {
 
 #[tokio::test]
 async fn a_hundred_calls_that_are_refused_at_once_cause_one_refresh() {
-    let world = World::new(None);
+    let world = World::new(Vec::new());
     let key = world.connect().await;
     let client: AcmeClient = world.hub.client(&key).await.unwrap();
     client.session().send(&ReadThing).await.unwrap();
@@ -195,11 +209,7 @@ async fn a_hundred_calls_that_are_refused_at_once_cause_one_refresh() {
 
 #[tokio::test]
 async fn all_clients_of_an_account_share_its_limit() {
-    let rate = RateModel::Window {
-        requests: 2,
-        seconds: 10,
-    };
-    let world = World::new(Some(rate));
+    let world = World::new(vec![Limit::window("account", Per::Account, 2, 10)]);
     let key = world.connect().await;
     for _ in 0..2 {
         let client: AcmeClient = world.hub.client(&key).await.unwrap();
@@ -213,9 +223,70 @@ async fn all_clients_of_an_account_share_its_limit() {
     assert_eq!(world.provider.calls.load(Ordering::SeqCst), 3);
 }
 
+/// Registrations by tenant: a client id for each tenant that has one of its own, `client` for all
+/// others. `None` as the client id of all others: no registration is shared.
+#[derive(Debug)]
+struct Registrations {
+    shared: Option<&'static str>,
+    own: &'static [(&'static str, &'static str)],
+}
+
+#[async_trait]
+impl AppSource for Registrations {
+    async fn app(&self, _: &ProviderId, tenant: &TenantId, _: &AppKey) -> Result<Arc<App>> {
+        let own = self.own.iter().find(|(name, _)| *name == tenant.as_str());
+        let client = own.map(|(_, client)| *client).or(self.shared).unwrap();
+        Ok(Arc::new(
+            App::new(client).with_client_secret(canary("client-secret")),
+        ))
+    }
+
+    async fn shared(&self, _: &ProviderId, _: &AppKey) -> Result<Arc<App>> {
+        match self.shared {
+            Some(client) => Ok(Arc::new(App::new(client))),
+            None => Err(Error::new(
+                ErrorKind::Configuration,
+                "test",
+                "none is shared",
+            )),
+        }
+    }
+}
+
+#[tokio::test]
+async fn tenants_share_limits_only_under_a_registration_that_they_share() {
+    // One tenant spends the app's limit; whether the other one must wait then.
+    let table = [
+        (Some("client"), &[][..], true),
+        (Some("client"), &[("t2", "other")][..], false),
+        (None, &[("t1", "one"), ("t2", "two")][..], false),
+        // A tenant that names another tenant's client id cannot spend its limit.
+        (None, &[("t1", "one"), ("t2", "one")][..], false),
+    ];
+    let count = table.len();
+    for (shared, own, waits) in table {
+        let limits = vec![Limit::window("app", Per::App, 1, 60)];
+        let world = World::with_apps(limits, Registrations { shared, own });
+        let other = TenantId::new("t2").unwrap();
+        let keys = [world.connect().await, world.connect_as(&other).await];
+        let mut clients = Vec::new();
+        for key in &keys {
+            clients.push(world.hub.client::<AcmeClient>(key).await.unwrap());
+        }
+        clients[0].session().send(&ReadThing).await.unwrap();
+        let second = clients[1].session().with_patience(Duration::ZERO);
+        let result = second.send(&ReadThing).await;
+        assert_eq!(result.is_err(), waits, "{shared:?} {own:?}");
+        if let Err(error) = result {
+            assert_eq!(error.kind(), ErrorKind::RateLimited);
+        }
+    }
+    println!("{count} kinds of registrations");
+}
+
 #[tokio::test]
 async fn a_client_is_had_for_a_connection_of_its_provider_and_its_tenant_only() {
-    let world = World::new(None);
+    let world = World::new(Vec::new());
     let key = world.connect().await;
     let error = world.hub.client::<OtherClient>(&key).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -231,5 +302,40 @@ async fn a_client_is_had_for_a_connection_of_its_provider_and_its_tenant_only() 
         let error = world.hub.check(&key, context).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert_eq!(error.operation(), "hub.check");
+    }
+}
+
+/// Needs a scope, and finds the provider busy.
+struct WriteBusy;
+
+impl Endpoint for WriteBusy {
+    type Client = AcmeClient;
+    type Output = ();
+    const NAME: &'static str = "WriteBusy";
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
+    const SCOPES: &'static [&'static str] = &["write"];
+
+    fn request(&self) -> Result<Request> {
+        Request::get(["busy"])
+    }
+
+    fn decode(&self, _: &mut Response) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn calls_know_the_granted_scopes_and_the_hubs_retry_policy() {
+    for (scopes, kind, calls) in [
+        (&["read"][..], ErrorKind::Forbidden, 0),
+        (&["read", "write"], ErrorKind::ProviderUnavailable, 1),
+        (&[], ErrorKind::ProviderUnavailable, 1),
+    ] {
+        let world = World::with_policy(Vec::new(), RetryPolicy::never());
+        let key = world.connect_with(&world.tenant, scopes).await;
+        let client: AcmeClient = world.hub.client(&key).await.unwrap();
+        let error = client.send(&WriteBusy).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{scopes:?}");
+        assert_eq!(world.provider.calls.load(Ordering::SeqCst), calls);
     }
 }

@@ -10,13 +10,19 @@
 
 mod provider;
 
-use connector_core::http::{Sent, TransportErrorKind};
-use connector_core::oauth::Grace;
-use connector_core::oauth::RotationClass;
-use connector_core::store::{AuditFilter, AuditLog};
-use connector_core::{AppKey, DegradedReason, Event, ReauthorizationReason, Status};
+use std::sync::Arc;
 
-use self::provider::{ACME, DUE, HOUR, Numbers, Reply, World, access_token, context, settle};
+use connector_core::description::{IdentityRule, RevocationReach};
+use connector_core::http::{Sent, TransportErrorKind};
+use connector_core::oauth::{Grace, RotationClass};
+use connector_core::store::{AuditFilter, AuditLog, Store};
+use connector_core::{AppKey, DegradedReason, ErrorKind, Event, ReauthorizationReason, Status};
+use connector_store_sqlite::SqliteOptions;
+
+use self::provider::{
+    ACME, DUE, HOUR, MINUTE, New, Numbers, OwnApps, Reply, World, access_token, context, drive,
+    settle,
+};
 
 const CLASSES: [RotationClass; 4] = [
     RotationClass::Stable,
@@ -192,7 +198,8 @@ async fn a_wave_of_dead_grants_stops_itself_until_a_person_confirms() {
          {held} held back and confirmed, {after} marked after"
     );
     assert!((1..=50).contains(&marked), "{marked}");
-    assert!(calls < 100, "{calls}");
+    // Each connection finds out for itself; nobody asks twice but the probes.
+    assert!(calls < 1050, "{calls}");
     assert_eq!(held, confirmed);
     assert_eq!(after, CONNECTIONS);
 }
@@ -408,4 +415,174 @@ fn copy(reply: &Reply) -> Reply {
         Reply::Failed(kind, sent) => Reply::Failed(*kind, *sent),
         Reply::Lost => Reply::Lost,
     }
+}
+
+/// One tenant revokes everything it has, and enters a wrong secret where it can.
+#[tokio::test]
+async fn another_tenants_refresh_is_served_in_time_whatever_one_tenant_does() {
+    let mut runs = 0;
+    for own_apps in [false, true] {
+        let world = World::new(RotationClass::Strict);
+        fairness(&world, world.store.clone(), own_apps, "memory").await;
+        let world = World::new(RotationClass::Strict);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("c.db");
+        let clock = Arc::new(world.clock.clone());
+        let store = SqliteOptions::new(path).with_clock(clock).open().await;
+        fairness(&world, store.unwrap(), own_apps, "SQLite").await;
+        runs += 2;
+    }
+    println!("{runs} runs");
+    assert_eq!(runs, 4);
+}
+
+async fn fairness(world: &World, store: impl Store + Clone, own_apps: bool, name: &str) {
+    const LOUD: usize = 40;
+    const CALM: usize = 12;
+    let hub = world.hub_with(store.clone(), |builder| {
+        if own_apps {
+            builder.apps(OwnApps)
+        } else {
+            builder
+        }
+    });
+    for number in 0..LOUD {
+        let account = format!("loud{number}");
+        world.connect_in(&store, "loud", New::of(&account)).await;
+        world.provider.kill(&account);
+    }
+    let mut calm = Vec::new();
+    for number in 0..CALM {
+        let new = New::of(&format!("c{number}"));
+        let tenant = format!("calm{}", number % 3);
+        calm.push(world.connect_in(&store, &tenant, new).await);
+    }
+    world.clock.advance(DUE);
+    let worker = hub.worker();
+    let (mut asked, mut served) = (0, 0);
+    for _ in 0..30 {
+        world.clock.advance(MINUTE);
+        while worker.tick().await.unwrap().more {}
+        for key in &calm {
+            asked += 1;
+            served += usize::from(hub.access_token(key).await.is_ok());
+        }
+    }
+    let mut fresh = 0;
+    for key in &calm {
+        let stored = store.load(key).await.unwrap().unwrap();
+        fresh += usize::from(stored.connection.generation.get() >= 2);
+    }
+    let health = hub.health().await.unwrap();
+    println!(
+        "{name}, own apps {own_apps}: {served} of {asked} callers served, {fresh} of {CALM} \
+         refreshed, braked {}",
+        health.apps[0].is_braked
+    );
+    assert_eq!((served, fresh), (asked, CALM));
+    assert!(!health.apps[0].is_braked);
+    assert_eq!(
+        health.apps[0].is_refused, own_apps,
+        "the loud tenant's own breaker"
+    );
+}
+
+/// Refusals that nobody understands, at a provider whose grant lives.
+#[tokio::test]
+async fn a_refusal_that_nobody_understands_ends_in_a_state_that_a_person_sees() {
+    const MOST: u64 = 14;
+    let refusals = [
+        (400, ""),
+        (400, r#"{"error":{"code":190,"message":"no"}}"#),
+        (403, r#"{"error":"something_else"}"#),
+    ];
+    let mut cases = 0;
+    for (status, body) in refusals {
+        for class in CLASSES {
+            let world = World::new(class);
+            let key = world.connect("alpha").await;
+            world.clock.advance(DUE);
+            world
+                .provider
+                .script(move |_| Reply::Answer(status, Vec::new(), body.to_owned()));
+            world.minutes(132).await;
+            let (calls, status_then) = (world.provider.token_calls(), world.status(&key).await);
+            assert_eq!(
+                status_then,
+                Status::Degraded(DegradedReason::RefreshRefused)
+            );
+            // A day later it is tried once more, and so are callers in vain before.
+            let error = world
+                .drive(world.hub.access_token(&key))
+                .await
+                .err()
+                .unwrap();
+            assert_eq!(error.kind(), ErrorKind::Rejected);
+            for _ in 0..24 {
+                world.clock.advance(HOUR.saturating_sub(MINUTE));
+                world.minutes(1).await;
+            }
+            let day = world.provider.token_calls() - calls;
+            println!("{status} {body}, {class:?}: {calls} token calls, then {day} in a day");
+            assert!(calls <= MOST && day <= 2, "{calls} {day}");
+            world.provider.behave();
+            world
+                .drive(world.hub.refresh(&key, context()))
+                .await
+                .unwrap();
+            assert_eq!(world.status(&key).await, Status::Connected);
+            cases += 1;
+        }
+    }
+    println!("{cases} refusals ended and were refreshed by hand");
+    assert!(cases >= 4);
+}
+
+#[tokio::test]
+async fn a_provider_that_returns_another_account_is_noticed_and_withheld() {
+    let mut withheld = 0;
+    for class in CLASSES {
+        for named in [false, true] {
+            let mut description = provider::description(class, RevocationReach::Grant);
+            if named {
+                description.identity = Some(IdentityRule::token_response("/account"));
+            } else {
+                description.identify_after_refresh = true;
+            }
+            let world = World::with(description, |builder| builder);
+            let key = world.connect("alpha").await;
+            // As long as the account is the right one, its tokens are handed out.
+            world.clock.advance(HOUR);
+            drop(world.drive(world.hub.access_token(&key)).await.unwrap());
+            assert_eq!(world.status(&key).await, Status::Connected);
+            let identified = world.provider.identifications();
+            assert_eq!(identified, u64::from(!named), "once for each refresh");
+            world.provider.answer_for("alpha", "beta");
+            world
+                .provider
+                .script(|_| Reply::With(|it| drop(it.insert("account".into(), "beta".into()))));
+            world.clock.advance(HOUR);
+            let error = world
+                .drive(world.hub.access_token(&key))
+                .await
+                .err()
+                .unwrap();
+            assert_eq!(error.kind(), ErrorKind::NeedsReauthorization, "{error}");
+            let reason = ReauthorizationReason::AccountMismatch;
+            assert_eq!(
+                world.status(&key).await,
+                Status::NeedsReauthorization(reason)
+            );
+            // The pair is kept: the old one is spent.
+            assert_eq!(world.generation(&key).await, 3);
+            let other = world.other_hub(0);
+            assert!(drive(&world.clock, other.access_token(&key)).await.is_err());
+            let calls = world.provider.token_calls();
+            world.minutes(60).await;
+            assert_eq!(world.provider.token_calls(), calls, "nothing more is sent");
+            withheld += 1;
+        }
+    }
+    println!("{withheld} accounts withheld");
+    assert_eq!(withheld, 8);
 }

@@ -13,16 +13,22 @@ mod provider;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::oauth::{Grace, RotationClass};
+use connector_core::description::{Description, RevocationReach};
+use connector_core::http::{OutboundRequest, Sent, TransportErrorKind};
+use connector_core::oauth::{ExchangeError, Grace, RotationClass, TokenAnswer, read_token_answer};
 use connector_core::store::{
     Effects, Expect, Expiries, MemoryStore, PutGrant, PutOutcome, TokenStore,
 };
-use connector_core::{Error, ErrorKind, Status};
+use connector_core::{
+    Connector, Context, Credential, DegradedReason, Error, ErrorKind, Renewal, Status,
+};
 use futures_util::FutureExt;
 use secrecy::ExposeSecret;
 
 use self::provider::outage::Outage;
-use self::provider::{DUE, HOUR, MINUTE, Numbers, Reply, World, access_token, drive, settle};
+use self::provider::{
+    DUE, HOUR, MINUTE, New, Numbers, Reply, World, access_token, description, drive, settle,
+};
 
 const GRACE: RotationClass = RotationClass::Grace(Grace::UntilSuccessorUsed { max_seconds: 3600 });
 
@@ -403,4 +409,275 @@ async fn processes_with_stale_caches_and_wrong_clocks_redeem_no_token_twice() {
         assert_eq!(world.provider.most_redeemed(), 1);
         assert!(calls >= 24 && world.provider.is_alive("alpha"));
     }
+}
+
+#[tokio::test]
+async fn a_refresh_that_brings_nothing_usable_is_one_request_and_a_pause() {
+    type Change = fn(&mut serde_json::Map<String, serde_json::Value>);
+    let cases: [(&str, Change); 5] = [
+        ("0", |it| drop(it.insert("expires_in".into(), 0.into()))),
+        ("1", |it| drop(it.insert("expires_in".into(), 1.into()))),
+        ("-3600", |it| {
+            drop(it.insert("expires_in".into(), (-3600).into()))
+        }),
+        ("text", |it| {
+            drop(it.insert("expires_in".into(), "-1".into()))
+        }),
+        ("2", |it| drop(it.insert("expires_in".into(), 2.into()))),
+    ];
+    for (name, change) in cases {
+        for class in [RotationClass::Stable, RotationClass::Strict, GRACE] {
+            let world = World::new(class);
+            let key = world.connect("alpha").await;
+            world.clock.advance(HOUR);
+            world.provider.script(move |_| Reply::With(change));
+            let callers = (0..50).map(|_| world.hub.access_token(&key));
+            let answers = world.drive(futures_util::future::join_all(callers)).await;
+            let mut told = 0;
+            for answer in answers {
+                let error = answer.err().unwrap();
+                assert_eq!(
+                    error.kind(),
+                    ErrorKind::UnexpectedAnswer,
+                    "{name} {class:?}"
+                );
+                assert!(error.to_string().contains(" s, "), "{error}");
+                told += 1;
+            }
+            // Everybody who comes within the pause is told the same.
+            for _ in 0..50 {
+                let error = world
+                    .drive(world.hub.access_token(&key))
+                    .await
+                    .err()
+                    .unwrap();
+                assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer);
+            }
+            let calls = world.provider.token_calls();
+            println!("expires_in {name}, {class:?}: {calls} token call, {told} callers told why");
+            assert_eq!((calls, told), (1, 50));
+            let failing = Status::Degraded(DegradedReason::RefreshFailing);
+            assert_eq!(world.status(&key).await, failing);
+            // Nothing is lost: the pair that came is the one that is used next.
+            world.provider.behave();
+            world.clock.advance(MINUTE * 2);
+            drop(world.drive(world.hub.access_token(&key)).await.unwrap());
+            assert_eq!(world.status(&key).await, Status::Connected);
+            assert_eq!(world.provider.token_calls(), 2);
+        }
+    }
+}
+
+/// The response is under way for longer than the token lives.
+#[tokio::test]
+async fn a_token_that_is_older_than_its_lifetime_is_no_token() {
+    let world = World::new(RotationClass::Strict);
+    let key = world.connect("alpha").await;
+    world.clock.advance(HOUR);
+    world
+        .provider
+        .script(|_| Reply::With(|it| drop(it.insert("expires_in".into(), 10.into()))));
+    world.provider.close_gate();
+    let (hub, asked) = (world.hub.clone(), key.clone());
+    let caller = tokio::spawn(async move { hub.access_token(&asked).await.map(drop) });
+    settle(64).await;
+    world.clock.advance(Duration::from_secs(12));
+    settle(64).await;
+    world.provider.open_gate();
+    let error = world.drive(caller).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer, "{error}");
+    assert_eq!(world.provider.token_calls(), 1);
+    assert_eq!(world.generation(&key).await, 2, "the pair is kept");
+}
+
+#[tokio::test]
+async fn a_caller_that_stops_waiting_is_told_what_is_true() {
+    let mut cases = 0;
+    for hangs_at in ["the store", "the provider", "another process"] {
+        let world = World::new(RotationClass::Strict);
+        let key = world.connect("alpha").await;
+        let store = Outage::new(world.store.clone());
+        let hub = world.hub_on(store.clone(), 0);
+        world.clock.advance(HOUR);
+        let (kind, words) = match hangs_at {
+            "the store" => {
+                store.hang();
+                (ErrorKind::StoreUnavailable, "the store")
+            }
+            "the provider" => {
+                world.provider.close_gate();
+                (ErrorKind::RefreshUnresolved, "was sent")
+            }
+            _ => {
+                world.hold(&key).await;
+                (ErrorKind::RefreshUnresolved, "")
+            }
+        };
+        let (caller, asked) = (hub.clone(), key.clone());
+        let caller = tokio::spawn(async move { caller.access_token(&asked).await.map(drop) });
+        let error = world.drive(caller).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), kind, "{hangs_at}: {error}");
+        assert!(error.to_string().contains(words), "{hangs_at}: {error}");
+        assert_eq!(world.provider.token_calls(), 0);
+        cases += 1;
+    }
+    println!("{cases} places to hang at");
+    assert_eq!(cases, 3);
+}
+
+#[tokio::test]
+async fn an_unresolved_claim_within_a_grace_is_sent_again_when_its_hold_ends() {
+    let timed = RotationClass::Grace(Grace::Time { seconds: 120 });
+    let mut resent = 0;
+    for class in [timed, GRACE] {
+        for asks in [false, true] {
+            let world = World::new(class);
+            let key = world.connect("alpha").await;
+            world.provider.once(Reply::Lost);
+            drop(
+                world
+                    .drive(world.hub.refresh(&key, provider::context()))
+                    .await,
+            );
+            assert_eq!(world.provider.token_calls(), 1);
+            let worker = world.hub.worker();
+            for _ in 0..20 {
+                if asks {
+                    drop(world.drive(world.hub.access_token(&key)).await.unwrap());
+                } else {
+                    world.drive(worker.tick()).await.unwrap();
+                }
+                settle(64).await;
+                world.clock.advance(Duration::from_secs(5));
+            }
+            // The token is good for an hour all the while.
+            assert_eq!(world.provider.token_calls(), 2, "{class:?}, callers {asks}");
+            assert_eq!(world.generation(&key).await, 2);
+            assert_eq!(world.status(&key).await, Status::Connected);
+            resent += 1;
+        }
+    }
+    println!("{resent} lost responses sent again within 100 s");
+    assert_eq!(resent, 4);
+}
+
+/// What is minted is asked for without a refresh token, as often as one likes.
+#[derive(Debug)]
+struct Minting(Description);
+
+#[async_trait::async_trait]
+impl Connector for Minting {
+    fn description(&self) -> &Description {
+        &self.0
+    }
+
+    fn renewal(&self, _credential: &Credential) -> Renewal {
+        Renewal::Mint
+    }
+
+    async fn refresh(
+        &self,
+        cx: &Context<'_>,
+        _credential: &Credential,
+    ) -> Result<TokenAnswer, ExchangeError> {
+        let request = http::Request::post("https://acme.example/token")
+            .body("account=alpha".into())
+            .unwrap();
+        let response = cx.send(OutboundRequest::new(request)).await;
+        let response = response.map_err(|it| ExchangeError::from_transport("mint", it))?;
+        read_token_answer(&self.0, "mint", cx.clock.now(), &response)
+    }
+}
+
+#[tokio::test]
+async fn a_minted_token_is_renewed_without_a_refresh_token() {
+    let mut described = description(RotationClass::Strict, RevocationReach::Grant);
+    described.lifetimes.idle_seconds = Some(1800);
+    let mut renewed = 0;
+    for by in ["the worker", "a caller", "a refusal", "somebody"] {
+        let connector = Minting(described.clone());
+        let world = World::with(described.clone(), |builder| builder.connector(connector));
+        let new = New {
+            refreshable: false,
+            ..New::of("alpha")
+        };
+        let key = world.connect_in(&world.store, "t1", new).await;
+        // The response has no refresh token either.
+        world
+            .provider
+            .script(|_| Reply::With(|it| drop(it.remove("refresh_token"))));
+        let token = world.drive(world.hub.access_token(&key)).await.unwrap();
+        match by {
+            "the worker" => {
+                world.clock.advance(DUE);
+                world.minutes(2).await;
+            }
+            "a caller" => {
+                world.clock.advance(HOUR);
+                let callers = (0..100).map(|_| world.hub.access_token(&key));
+                let answers = world.drive(futures_util::future::join_all(callers)).await;
+                assert!(answers.iter().all(Result::is_ok));
+            }
+            "a refusal" => {
+                world.clock.advance(MINUTE * 2);
+                let refused = token.generation();
+                let callers = (0..100).map(|_| world.hub.after_rejection(&key, refused));
+                let answers = world.drive(futures_util::future::join_all(callers)).await;
+                assert!(answers.iter().all(Result::is_ok));
+            }
+            _ => {
+                let refresh = world.hub.refresh(&key, provider::context());
+                world.drive(refresh).await.unwrap();
+            }
+        }
+        assert_eq!(
+            world.provider.token_calls(),
+            1,
+            "one mint for each flight: {by}"
+        );
+        assert_eq!(world.generation(&key).await, 2, "{by}");
+        let stored = world.stored(&key).await;
+        assert!(!stored.connection.rotates, "{by}");
+        // A lost response is repeated like any other request, and nothing is kept alive.
+        world
+            .provider
+            .once(Reply::Failed(TransportErrorKind::Timeout, Sent::Maybe));
+        world.clock.advance(HOUR);
+        world.minutes(3).await;
+        world.minutes(30).await;
+        assert_eq!(world.generation(&key).await, 3, "{by}");
+        assert_eq!(world.provider.token_calls(), 3, "{by}");
+        renewed += 1;
+    }
+    println!("{renewed} ways to mint");
+    assert_eq!(renewed, 4);
+}
+
+/// Notion's tokens: no expiry is stated, and a refresh is right only after a refusal.
+#[tokio::test]
+async fn a_token_without_an_expiry_is_refreshed_only_after_a_refusal() {
+    let world = World::new(RotationClass::Strict);
+    let new = New {
+        access: None,
+        ..New::of("alpha")
+    };
+    let key = world.connect_in(&world.store, "t1", new).await;
+    for _ in 0..30 {
+        world.clock.advance(HOUR * 24);
+        world.minutes(1).await;
+        drop(world.drive(world.hub.access_token(&key)).await.unwrap());
+    }
+    assert_eq!(
+        world.provider.token_calls(),
+        0,
+        "nothing is refreshed on a guess"
+    );
+    let token = world.drive(world.hub.access_token(&key)).await.unwrap();
+    let refused = token.generation();
+    let callers = (0..100).map(|_| world.hub.after_rejection(&key, refused));
+    let answers = world.drive(futures_util::future::join_all(callers)).await;
+    let newer = answers.iter().filter(|it| it.is_ok()).count();
+    let calls = world.provider.token_calls();
+    println!("30 days without a refresh; 100 refusals: {calls} token call, {newer} served");
+    assert_eq!((calls, newer), (1, 100));
 }

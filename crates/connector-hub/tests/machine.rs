@@ -3,20 +3,28 @@
 #![expect(
     clippy::expect_used,
     clippy::panic,
-    reason = "a test fails by panicking, also in what its cases share"
+    clippy::print_stdout,
+    reason = "a test fails by panicking, also in what its cases share, and prints its counts"
 )]
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use connector_core::cipher::{KeyId, Sealed};
+use connector_core::clock::Timestamp;
 use connector_core::oauth::{Grace, RotationClass};
-use connector_core::store::{ClaimKind, Verdict};
+use connector_core::store::{
+    Claim, ClaimId, ClaimKind, ClaimOutcome, CommitOutcome, FailOutcome, PendingCredential,
+    PutOutcome, Stored, StoredCredential, Verdict,
+};
 use connector_core::{
-    DegradedReason, Fence, Generation, GrantNumber, ReauthorizationReason, Status,
+    Account, AccountKey, AppKey, Connection, ConnectionId, ConnectionKey, DegradedReason, Fence,
+    Generation, GrantNumber, Metadata, ProviderId, ReauthorizationReason, Status, TenantId,
+    TimeLeft, Version,
 };
 use connector_hub::machine::{
-    Action, Cause, Claimed, Committed, Exchanged, Fault, Input, Machine, Mark, Outcome,
-    PendingPair, Reason, Recorded, Report, Row, Sent, Settings, Start, Timings, Unexpected,
-    WrittenBack,
+    ATTEMPTS, Action, DAILY, Exchanged, Fault, Input, Machine, Mark, NewAccess, NoToken,
+    NoTokenReason, Outcome, Reason, Report, Sent, Settings, Start, Timings, Unexpected, effective,
 };
 
 const SHOP: RotationClass = RotationClass::Grace(Grace::UntilSuccessorUsed { max_seconds: 3600 });
@@ -26,29 +34,141 @@ fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-fn row(generation: u64) -> Row {
-    Row {
-        grant: GrantNumber::new(1),
-        generation: Generation::new(generation),
-        fence: Fence::new(3),
-        live: true,
-        dead: None,
-        unresolved: false,
-        rotates: false,
-        failures: 0,
-        confirmed: None,
+fn sealed() -> Sealed {
+    Sealed::new(KeyId::from_bytes([0; 8]), Bytes::new())
+}
+
+fn row(generation: u64) -> Stored {
+    let tenant = TenantId::new("t").expect("a name");
+    let at = Timestamp::UNIX_EPOCH;
+    let (grant, generation, fence) = (
+        GrantNumber::new(1),
+        Generation::new(generation),
+        Fence::new(3),
+    );
+    Stored {
+        connection: Connection {
+            key: ConnectionKey::new(tenant, ConnectionId::from_bytes([0; 16])),
+            provider: ProviderId::from_static("acme"),
+            app: AppKey::default(),
+            account: Account::identified(AccountKey::new("a").expect("a name")),
+            status: Status::Connected,
+            status_since: at,
+            failures: 0,
+            check: None,
+            rotates: false,
+            metadata: Metadata::new(),
+            grant,
+            generation,
+            confirmed: None,
+            fence,
+            version: Version::new(1),
+            created_at: at,
+            updated_at: at,
+            refreshed_at: at,
+        },
+        current: Some(StoredCredential {
+            sealed: sealed(),
+            grant,
+            generation,
+            fence,
+            access_left: None,
+            refresh_left: None,
+        }),
+        previous: None,
         pending: Vec::new(),
         claim: None,
     }
 }
 
-fn granted(row: Row, superseded: bool) -> Input {
-    Input::Claimed(Claimed::Granted {
+fn with(generation: u64, change: impl FnOnce(&mut Connection)) -> Stored {
+    let mut stored = row(generation);
+    change(&mut stored.connection);
+    stored
+}
+
+fn dead(reason: ReauthorizationReason) -> Stored {
+    with(5, |it| it.status = Status::NeedsReauthorization(reason))
+}
+
+fn with_pending(pairs: &[(u64, u64)]) -> Stored {
+    let pending = pairs.iter().map(|(fence, base)| PendingCredential {
+        sealed: sealed(),
+        grant: GrantNumber::new(1),
+        base: Generation::new(*base),
+        fence: Fence::new(*fence),
+        access_left: None,
+        refresh_left: None,
+    });
+    Stored {
+        pending: pending.collect(),
+        ..row(5)
+    }
+}
+
+fn until(left: Duration) -> TimeLeft {
+    let now = Timestamp::UNIX_EPOCH;
+    TimeLeft::between(now, now.after(left))
+}
+
+/// A claim whose hold ended so long ago.
+fn overdue(ago: Duration) -> Claim {
+    let end = Timestamp::UNIX_EPOCH;
+    Claim {
+        claim_id: ClaimId::from_bytes([1; 16]),
+        grant: GrantNumber::new(1),
+        generation: Generation::new(5),
+        fence: Fence::new(3),
+        kind: ClaimKind::Refresh,
+        until: TimeLeft::between(end.after(ago), end),
+    }
+}
+
+fn granted(row: Stored, superseded: bool) -> Input {
+    granted_over(row, superseded.then(|| overdue(Duration::ZERO)))
+}
+
+fn granted_over(row: Stored, superseded: Option<Claim>) -> Input {
+    Input::Claimed(ClaimOutcome::Granted {
         fence: Fence::new(4),
-        left: secs(60),
-        row,
+        until: until(secs(60)),
+        stored: Box::new(row),
         superseded,
     })
+}
+
+fn loaded(row: Stored) -> Input {
+    Input::Loaded(Some(Box::new(row)))
+}
+
+fn moved(row: Stored) -> Input {
+    Input::Recorded(FailOutcome::Moved(Box::new(row)))
+}
+
+fn still_held(left: u64) -> Input {
+    Input::Recorded(FailOutcome::Held {
+        fence: Fence::new(9),
+        until: until(secs(left)),
+    })
+}
+
+fn held(left: u64) -> Input {
+    Input::Claimed(ClaimOutcome::Held {
+        fence: Fence::new(9),
+        until: until(secs(left)),
+    })
+}
+
+fn later(reason: NoTokenReason, seconds: u64) -> Outcome {
+    Outcome::NoToken(NoToken::later(reason, secs(seconds)))
+}
+
+fn over(reason: NoTokenReason) -> Outcome {
+    Outcome::NoToken(NoToken::finally(reason))
+}
+
+fn is_later(outcome: Outcome, reason: NoTokenReason) -> bool {
+    matches!(outcome, Outcome::NoToken(NoToken { reason: it, retry_after: Some(_) }) if it == reason)
 }
 
 fn failed(fault: Fault, sent: Sent) -> Input {
@@ -59,11 +179,17 @@ fn failed(fault: Fault, sent: Sent) -> Input {
 }
 
 fn pair(rotated: bool, same_access: bool) -> Input {
+    let access = if same_access {
+        NewAccess::Same
+    } else {
+        NewAccess::Usable
+    };
+    brought(rotated, access)
+}
+
+fn brought(rotated: bool, access: NewAccess) -> Input {
     Input::Exchanged {
-        answer: Exchanged::Pair {
-            rotated,
-            same_access,
-        },
+        answer: Exchanged::Pair { rotated, access },
         elapsed: secs(1),
     }
 }
@@ -118,7 +244,7 @@ impl Flight {
     /// Up to the exchange.
     fn sent(class: RotationClass, reason: Reason) -> Self {
         Self::new(class, reason)
-            .then(Input::Loaded(Some(row(5))))
+            .then(loaded(row(5)))
             .then(granted(row(5), false))
             .then(IN_TIME)
     }
@@ -147,7 +273,7 @@ impl Flight {
 #[test]
 fn a_refresh_is_load_claim_check_exchange_commit() {
     let flight = Flight::new(RotationClass::Strict, Reason::Mandatory);
-    let flight = flight.then(Input::Loaded(Some(row(5))));
+    let flight = flight.then(loaded(row(5)));
     assert_eq!(
         *flight.asked(),
         Action::Claim {
@@ -183,9 +309,10 @@ fn a_refresh_is_load_claim_check_exchange_commit() {
             fence: Fence::new(4),
             rotates: true,
             takes_pending: None,
+            retry_after: None,
         }
     );
-    let flight = flight.then(Input::Committed(Committed::Stored));
+    let flight = flight.then(Input::Committed(CommitOutcome::Stored));
     assert!(!flight.machine.holds_a_pair() && flight.machine.is_done());
     assert_eq!(
         flight.outcome(),
@@ -250,14 +377,10 @@ fn a_row_that_moved_is_the_answer_whoever_asks() {
         },
     ] {
         let flight = Flight::new(RotationClass::Strict, reason);
-        assert_eq!(
-            flight.then(Input::Loaded(Some(row(6)))).outcome(),
-            newer,
-            "{reason:?}"
-        );
+        assert_eq!(flight.then(loaded(row(6))).outcome(), newer, "{reason:?}");
         let flight = Flight::new(RotationClass::Strict, reason)
-            .then(Input::Loaded(Some(row(5))))
-            .then(Input::Claimed(Claimed::Moved(row(6))));
+            .then(loaded(row(5)))
+            .then(Input::Claimed(ClaimOutcome::Moved(Box::new(row(6)))));
         assert_eq!(flight.outcome(), newer, "{reason:?}");
     }
 }
@@ -271,7 +394,7 @@ fn either_clock_stops_a_late_send_and_the_claim_is_made_anew() {
         vec![clocks(secs(0), secs(3600))],
         vec![clocks(secs(1), secs(1)), failed(Fault::TooLate, Sent::No)],
     ] {
-        let mut flight = Flight::new(SHOP, Reason::Mandatory).then(Input::Loaded(Some(row(5))));
+        let mut flight = Flight::new(SHOP, Reason::Mandatory).then(loaded(row(5)));
         for number in 0..3 {
             assert!(
                 matches!(flight.asked(), Action::Claim { number: n, .. } if *n == number),
@@ -283,18 +406,12 @@ fn either_clock_stops_a_late_send_and_the_claim_is_made_anew() {
             }
             assert!(flight.last.contains(&Action::Report(Report::TooSlow)));
             assert_eq!(flight.failure(), (true, Verdict::Later { status: None }));
-            flight = flight.then(Input::Recorded(Recorded::Applied));
+            flight = flight.then(Input::Recorded(FailOutcome::Applied));
             if number < 2 {
-                flight = flight.then(Input::Loaded(Some(row(5))));
+                flight = flight.then(loaded(row(5)));
             }
         }
-        assert!(matches!(
-            flight.outcome(),
-            Outcome::KeepServing {
-                cause: Cause::TooSlow,
-                ..
-            }
-        ));
+        assert!(is_later(flight.outcome(), NoTokenReason::TooSlow));
     }
 }
 
@@ -306,7 +423,6 @@ fn what_may_have_been_acted_on_leaves_the_claim_standing() {
         (REFUSED, Sent::Maybe),
         (Fault::App, Sent::Maybe),
         (Fault::Malformed, Sent::Maybe),
-        (Fault::Malformed, Sent::Answered),
     ] {
         let flight =
             Flight::sent(RotationClass::Strict, Reason::Mandatory).then(failed(fault, sent));
@@ -321,13 +437,8 @@ fn what_may_have_been_acted_on_leaves_the_claim_standing() {
             ),
             "{fault:?}"
         );
-        let flight = flight.then(Input::Recorded(Recorded::Applied));
-        assert_eq!(
-            flight.outcome(),
-            Outcome::Unresolved {
-                retry_after: secs(59)
-            }
-        );
+        let flight = flight.then(Input::Recorded(FailOutcome::Applied));
+        assert_eq!(flight.outcome(), later(NoTokenReason::Unresolved, 59));
     }
 }
 
@@ -345,13 +456,10 @@ fn what_was_answered_or_never_left_resolves_the_claim() {
         let flight =
             Flight::sent(RotationClass::Strict, Reason::Mandatory).then(failed(fault, sent));
         assert!(flight.failure().0, "{fault:?} {sent:?}");
-        let flight = flight.then(Input::Recorded(Recorded::Applied));
+        let flight = flight.then(Input::Recorded(FailOutcome::Applied));
         assert_eq!(
             flight.outcome(),
-            Outcome::KeepServing {
-                retry_after: pause,
-                cause: Cause::Transient,
-            }
+            Outcome::NoToken(NoToken::later(NoTokenReason::Transient, pause))
         );
     }
 }
@@ -361,8 +469,8 @@ fn a_fault_of_the_app_changes_no_account() {
     for sent in [Sent::No, Sent::Answered] {
         let flight = Flight::sent(SHOP, Reason::Mandatory).then(failed(Fault::App, sent));
         assert_eq!(flight.failure(), (true, Verdict::Later { status: None }));
-        let flight = flight.then(Input::Recorded(Recorded::Applied));
-        assert_eq!(flight.outcome(), Outcome::AppFault);
+        let flight = flight.then(Input::Recorded(FailOutcome::Applied));
+        assert_eq!(flight.outcome(), later(NoTokenReason::AppRefused, 60));
     }
 }
 
@@ -371,7 +479,7 @@ fn a_sibling_that_won_is_waited_for_and_adopted() {
     let flight = Flight::sent(RotationClass::Strict, Reason::Mandatory)
         .then(failed(Fault::SiblingWon, Sent::Answered));
     assert!(!flight.failure().0, "somebody is still at that token");
-    let flight = flight.then(Input::Recorded(Recorded::Applied));
+    let flight = flight.then(Input::Recorded(FailOutcome::Applied));
     assert_eq!(
         *flight.asked(),
         Action::Wait {
@@ -384,17 +492,10 @@ fn a_sibling_that_won_is_waited_for_and_adopted() {
         last: Vec::new(),
     }
     .then(Input::Woken)
-    .then(Input::Loaded(Some(row(6))));
+    .then(loaded(row(6)));
     assert!(matches!(adopted.outcome(), Outcome::Newer { .. }));
-    let waited = flight
-        .then(Input::TimerFired)
-        .then(Input::Loaded(Some(row(5))));
-    assert_eq!(
-        waited.outcome(),
-        Outcome::Unresolved {
-            retry_after: secs(39)
-        }
-    );
+    let waited = flight.then(Input::TimerFired).then(loaded(row(5)));
+    assert_eq!(waited.outcome(), later(NoTokenReason::Unresolved, 39));
 }
 
 #[test]
@@ -420,30 +521,31 @@ fn a_refusal_after_a_lost_answer_is_told_as_that_at_a_strict_provider() {
         ),
         (SHOP, true, false, ReauthorizationReason::GrantRevoked),
     ] {
-        let found = Row {
-            unresolved,
-            ..row(5)
-        };
+        let found = with(5, |it| {
+            if unresolved {
+                it.status = Status::Degraded(DegradedReason::RefreshUnresolved);
+            }
+        });
         let flight = Flight::new(class, Reason::Mandatory)
-            .then(Input::Loaded(Some(found.clone())))
+            .then(loaded(found.clone()))
             .then(granted(found, superseded))
             .then(IN_TIME)
             .then(failed(REFUSED, Sent::Answered));
         assert_eq!(flight.failure(), (true, Verdict::GiveUp { reason }));
-        let flight = flight.then(Input::Recorded(Recorded::Applied));
-        assert_eq!(flight.outcome(), Outcome::NeedsReauthorization { reason });
+        let flight = flight.then(Input::Recorded(FailOutcome::Applied));
+        assert_eq!(
+            flight.outcome(),
+            over(NoTokenReason::NeedsReauthorization(reason))
+        );
     }
 }
 
 #[test]
 fn a_grant_that_was_lost_in_flight_stays_so_when_somebody_asks_once_more() {
     let reason = ReauthorizationReason::LostInFlight;
-    let lost = Row {
-        dead: Some(reason),
-        ..row(5)
-    };
+    let lost = dead(reason);
     let flight = Flight::new(RotationClass::Strict, Reason::Forced { good: false })
-        .then(Input::Loaded(Some(lost.clone())))
+        .then(loaded(lost.clone()))
         .then(granted(lost, false))
         .then(IN_TIME)
         .then(failed(REFUSED, Sent::Answered));
@@ -453,7 +555,7 @@ fn a_grant_that_was_lost_in_flight_stays_so_when_somebody_asks_once_more() {
 #[test]
 fn a_lost_answer_is_remembered_through_other_failures() {
     let flight = Flight::new(RotationClass::Strict, Reason::Mandatory)
-        .then(Input::Loaded(Some(row(5))))
+        .then(loaded(row(5)))
         .then(granted(row(5), true))
         .then(IN_TIME)
         .then(failed(Fault::Transient { after: None }, Sent::Answered));
@@ -471,18 +573,11 @@ fn giving_up_adopts_tries_pending_pairs_and_waits_first() {
     let refused = || {
         Flight::sent(RotationClass::Strict, Reason::Mandatory).then(failed(REFUSED, Sent::Answered))
     };
-    let adopted = refused().then(Input::Recorded(Recorded::Moved(row(6))));
+    let adopted = refused().then(moved(row(6)));
     assert!(matches!(adopted.outcome(), Outcome::Newer { .. }));
 
-    let pending = |fence, base| PendingPair {
-        fence: Fence::new(fence),
-        base: Generation::new(base),
-    };
-    let left = Row {
-        pending: vec![pending(3, 4), pending(2, 4)],
-        ..row(5)
-    };
-    let tried = refused().then(Input::Recorded(Recorded::PendingLeft(left)));
+    let left = Box::new(with_pending(&[(3, 4), (2, 4)]));
+    let tried = refused().then(Input::Recorded(FailOutcome::PendingLeft(left)));
     assert!(
         matches!(
             tried.asked(),
@@ -491,10 +586,10 @@ fn giving_up_adopts_tries_pending_pairs_and_waits_first() {
         ),
         "the newest fence first"
     );
-    let tried = tried.then(Input::Committed(Committed::Stored));
+    let tried = tried.then(Input::Committed(CommitOutcome::Stored));
     assert!(matches!(tried.outcome(), Outcome::Newer { generation, .. } if generation.get() == 6));
 
-    let waits = refused().then(Input::Recorded(Recorded::Held { left: secs(12) }));
+    let waits = refused().then(still_held(12));
     assert_eq!(
         *waits.asked(),
         Action::Wait {
@@ -504,29 +599,16 @@ fn giving_up_adopts_tries_pending_pairs_and_waits_first() {
     );
     let again = waits.then(Input::TimerFired);
     assert!(matches!(again.failure(), (true, Verdict::GiveUp { .. })));
-    let late = again
-        .then(Input::Recorded(Recorded::Held { left: secs(30) }))
-        .then(Input::TimerFired);
-    assert_eq!(
-        late.outcome(),
-        Outcome::Unresolved {
-            retry_after: secs(22)
-        }
-    );
+    let late = again.then(still_held(30)).then(Input::TimerFired);
+    assert_eq!(late.outcome(), later(NoTokenReason::Unresolved, 22));
 }
 
 #[test]
 fn only_a_pending_pair_of_the_current_generation_replaces_an_exchange() {
     for (base, promoted) in [(5, true), (4, false)] {
-        let found = Row {
-            pending: vec![PendingPair {
-                fence: Fence::new(2),
-                base: Generation::new(base),
-            }],
-            ..row(5)
-        };
+        let found = with_pending(&[(2, base)]);
         let flight = Flight::new(SHOP, Reason::Mandatory)
-            .then(Input::Loaded(Some(row(5))))
+            .then(loaded(row(5)))
             .then(granted(found, false));
         let commits = matches!(flight.asked(), Action::Commit { .. });
         assert_eq!(commits, promoted, "base {base}");
@@ -537,16 +619,13 @@ fn only_a_pending_pair_of_the_current_generation_replaces_an_exchange() {
 fn the_same_access_token_again_was_no_refresh() {
     let flight = Flight::sent(RotationClass::Stable, Reason::Mandatory).then(pair(false, true));
     assert!(flight.failure().0);
-    let flight = flight.then(Input::Recorded(Recorded::Applied));
-    let no_refresh = Outcome::KeepServing {
-        retry_after: secs(60),
-        cause: Cause::SameAccessToken,
-    };
+    let flight = flight.then(Input::Recorded(FailOutcome::Applied));
+    let no_refresh = later(NoTokenReason::SameAccessToken, 60);
     assert_eq!(flight.outcome(), no_refresh);
     // A new refresh token is kept all the same.
     let flight = Flight::sent(RotationClass::Strict, Reason::Mandatory)
         .then(pair(true, true))
-        .then(Input::Committed(Committed::Stored));
+        .then(Input::Committed(CommitOutcome::Stored));
     assert_eq!(flight.outcome(), no_refresh);
 }
 
@@ -558,19 +637,15 @@ fn a_stable_provider_that_rotates_is_strict_from_then_on() {
         flight.asked(),
         Action::Commit { rotates: true, .. }
     ));
-    let known = Row {
-        rotates: true,
-        ..row(5)
-    };
-    let flight =
-        Flight::new(RotationClass::Stable, Reason::Mandatory).then(Input::Loaded(Some(known)));
+    let known = with(5, |it| it.rotates = true);
+    let flight = Flight::new(RotationClass::Stable, Reason::Mandatory).then(loaded(known));
     assert!(matches!(flight.asked(), Action::Claim { hold, .. } if *hold == secs(60)));
 }
 
 #[test]
 fn an_unresolved_claim_at_a_strict_provider_is_left_alone_while_the_token_is_good() {
-    let standing = Row {
-        claim: Some(Duration::ZERO),
+    let standing = Stored {
+        claim: Some(overdue(Duration::ZERO)),
         ..row(5)
     };
     for (class, reason, leaves) in [
@@ -581,38 +656,29 @@ fn an_unresolved_claim_at_a_strict_provider_is_left_alone_while_the_token_is_goo
         (SHOP, Reason::Advisory, false),
         (RotationClass::Stable, Reason::Advisory, false),
     ] {
-        let flight = Flight::new(class, reason).then(Input::Loaded(Some(standing.clone())));
+        let flight = Flight::new(class, reason).then(loaded(standing.clone()));
         let left = matches!(
             flight.asked(),
-            Action::Finish(Outcome::KeepServing {
-                cause: Cause::Unresolved,
-                ..
-            })
+            Action::Finish(outcome) if is_later(*outcome, NoTokenReason::Unresolved)
         );
         assert_eq!(left, leaves, "{class:?} {reason:?}");
     }
     // One that appeared after the read keeps standing too.
     let flight = Flight::new(RotationClass::Strict, Reason::Advisory)
-        .then(Input::Loaded(Some(row(5))))
+        .then(loaded(row(5)))
         .then(granted(row(5), true));
     assert!(!flight.failure().0);
 }
 
 #[test]
 fn callers_with_a_good_token_do_not_wait_and_others_wait_twenty_seconds() {
-    let held = Input::Claimed(Claimed::Held { left: secs(50) });
+    let held = held(50);
     let flight = Flight::new(SHOP, Reason::Advisory)
-        .then(Input::Loaded(Some(row(5))))
+        .then(loaded(row(5)))
         .then(held.clone());
-    assert_eq!(
-        flight.outcome(),
-        Outcome::KeepServing {
-            retry_after: secs(50),
-            cause: Cause::Held,
-        }
-    );
+    assert_eq!(flight.outcome(), later(NoTokenReason::Held, 50));
     let flight = Flight::new(SHOP, Reason::Mandatory)
-        .then(Input::Loaded(Some(row(5))))
+        .then(loaded(row(5)))
         .then(held);
     assert_eq!(
         *flight.asked(),
@@ -622,12 +688,7 @@ fn callers_with_a_good_token_do_not_wait_and_others_wait_twenty_seconds() {
         }
     );
     let flight = flight.then(Input::TimerFired);
-    assert_eq!(
-        flight.outcome(),
-        Outcome::Unresolved {
-            retry_after: secs(30)
-        }
-    );
+    assert_eq!(flight.outcome(), later(NoTokenReason::Held, 30));
 }
 
 #[test]
@@ -637,7 +698,7 @@ fn an_undurable_pair_is_served_unless_its_use_would_end_a_grace() {
         (RotationClass::OldTokensLiveOn, Outcome::ServeUndurable),
         (TIMED, Outcome::ServeUndurable),
         (RotationClass::Strict, Outcome::ServeUndurable),
-        (SHOP, Outcome::StoreUnavailable),
+        (SHOP, later(NoTokenReason::StoreUnavailable, 5)),
     ] {
         let mut flight = Flight::sent(class, Reason::Mandatory).then(pair(true, false));
         let commit = flight.asked().clone();
@@ -655,21 +716,21 @@ fn an_undurable_pair_is_served_unless_its_use_would_end_a_grace() {
         }
         let flight = flight
             .then(Input::TimerFired)
-            .then(Input::Committed(Committed::Stored));
+            .then(Input::Committed(CommitOutcome::Stored));
         assert!(matches!(flight.outcome(), Outcome::Fresh { .. }));
     }
 }
 
 #[test]
 fn a_claim_of_unknown_outcome_is_repeated_by_its_name_and_then_given_up() {
-    let mut flight = Flight::new(SHOP, Reason::Mandatory).then(Input::Loaded(Some(row(5))));
+    let mut flight = Flight::new(SHOP, Reason::Mandatory).then(loaded(row(5)));
     let claim = flight.asked().clone();
     for _ in 0..4 {
         flight = flight.then(Input::StoreUnavailable).then(Input::TimerFired);
         assert_eq!(*flight.asked(), claim);
     }
     let flight = flight.then(Input::StoreUnavailable);
-    assert_eq!(flight.outcome(), Outcome::StoreUnavailable);
+    assert_eq!(flight.outcome(), later(NoTokenReason::StoreUnavailable, 5));
 }
 
 #[test]
@@ -677,14 +738,11 @@ fn a_pair_of_an_ended_grant_is_queued_for_revocation() {
     let late = || {
         Flight::sent(SHOP, Reason::Mandatory)
             .then(pair(true, false))
-            .then(Input::Committed(Committed::Ended))
+            .then(Input::Committed(CommitOutcome::Ended))
     };
-    let reconnected = Row {
-        grant: GrantNumber::new(2),
-        ..row(6)
-    };
+    let reconnected = with(6, |it| it.grant = GrantNumber::new(2));
     for (found, outcome) in [
-        (None, Outcome::Ended),
+        (None, over(NoTokenReason::Ended)),
         (
             Some(reconnected),
             Outcome::Newer {
@@ -693,7 +751,7 @@ fn a_pair_of_an_ended_grant_is_queued_for_revocation() {
             },
         ),
     ] {
-        let flight = late().then(Input::Loaded(found));
+        let flight = late().then(Input::Loaded(found.map(Box::new)));
         let revoke = Action::Revoke {
             grant: GrantNumber::new(1),
             fence: Fence::new(4),
@@ -709,17 +767,11 @@ fn a_pair_of_an_ended_grant_is_queued_for_revocation() {
 fn a_restored_backup_gets_the_newer_pair_back_and_its_own_is_never_sent() {
     for old in [
         row(4),
-        Row {
-            fence: Fence::new(2),
-            ..row(5)
-        },
-        Row {
-            grant: GrantNumber::new(0),
-            ..row(9)
-        },
+        with(5, |it| it.fence = Fence::new(2)),
+        with(9, |it| it.grant = GrantNumber::new(0)),
     ] {
-        let flight = Flight::new(RotationClass::Strict, Reason::Mandatory)
-            .then(Input::Loaded(Some(old.clone())));
+        let flight =
+            Flight::new(RotationClass::Strict, Reason::Mandatory).then(loaded(old.clone()));
         assert!(matches!(
             flight.last[0],
             Action::Report(Report::RestoredBackup { .. })
@@ -735,13 +787,13 @@ fn a_restored_backup_gets_the_newer_pair_back_and_its_own_is_never_sent() {
         assert_eq!(
             *flight.asked(),
             Action::WriteBack {
-                expect: old.generation,
-                grant: old.grant.next(),
-                generation: old.generation.next(),
+                expect: old.connection.generation,
+                grant: old.connection.grant.next(),
+                generation: old.connection.generation.next(),
                 fence: Fence::new(4),
             }
         );
-        let flight = flight.then(Input::WrittenBack(WrittenBack::Stored));
+        let flight = flight.then(Input::WrittenBack(PutOutcome::Stored));
         assert!(matches!(flight.outcome(), Outcome::Newer { .. }));
     }
     let forgotten = Start {
@@ -754,29 +806,26 @@ fn a_restored_backup_gets_the_newer_pair_back_and_its_own_is_never_sent() {
             in_hand: false,
         }),
     };
-    let flight = Flight::with(RotationClass::Strict, forgotten).then(Input::Loaded(Some(row(4))));
-    assert_eq!(flight.outcome(), Outcome::StoreBehind);
+    let flight = Flight::with(RotationClass::Strict, forgotten).then(loaded(row(4)));
+    assert_eq!(flight.outcome(), over(NoTokenReason::StoreBehind));
 }
 
 #[test]
 fn a_backup_restored_during_an_exchange_gets_the_answer() {
     let flight = Flight::sent(RotationClass::Strict, Reason::Mandatory)
         .then(pair(true, false))
-        .then(Input::Committed(Committed::Pending))
-        .then(Input::Loaded(Some(row(2))))
+        .then(Input::Committed(CommitOutcome::Pending))
+        .then(loaded(row(2)))
         .then(granted(row(2), false));
     assert!(flight.machine.holds_a_pair());
     assert!(matches!(flight.asked(), Action::WriteBack { .. }));
     // Another process wrote back first, what it had: it is older than the answer.
-    let other = Row {
-        grant: GrantNumber::new(2),
-        ..row(3)
-    };
+    let other = with(3, |it| it.grant = GrantNumber::new(2));
     let flight = flight
-        .then(Input::WrittenBack(WrittenBack::Moved))
-        .then(Input::Loaded(Some(other.clone())))
+        .then(Input::WrittenBack(PutOutcome::Moved(Box::new(row(3)))))
+        .then(loaded(other.clone()))
         .then(granted(other, false))
-        .then(Input::WrittenBack(WrittenBack::Stored));
+        .then(Input::WrittenBack(PutOutcome::Stored));
     assert_eq!(
         flight.outcome(),
         Outcome::Newer {
@@ -788,10 +837,7 @@ fn a_backup_restored_during_an_exchange_gets_the_answer() {
 
 #[test]
 fn tokens_that_never_work_are_refreshed_once_per_step_and_then_probed() {
-    let confirmed = Row {
-        confirmed: Some(Generation::new(5)),
-        ..row(5)
-    };
+    let confirmed = with(5, |it| it.confirmed = Some(Generation::new(5)));
     for (worked, unproven, age, found, expected) in [
         (true, 2, 0, row(5), None),
         (false, 2, 0, confirmed, None),
@@ -806,15 +852,12 @@ fn tokens_that_never_work_are_refreshed_once_per_step_and_then_probed() {
             unproven,
             age: secs(age),
         };
-        let flight = Flight::new(SHOP, reason).then(Input::Loaded(Some(found)));
+        let flight = Flight::new(SHOP, reason).then(loaded(found));
         match expected {
-            Some((retry_after, probe)) => assert_eq!(
-                flight.outcome(),
-                Outcome::Unauthorized {
-                    retry_after: secs(retry_after),
-                    probe,
-                }
-            ),
+            Some((_, true)) => assert_eq!(flight.outcome(), Outcome::Probe),
+            Some((rest, false)) => {
+                assert_eq!(flight.outcome(), later(NoTokenReason::Unauthorized, rest));
+            }
             None => assert!(matches!(flight.asked(), Action::Claim { .. }), "{reason:?}"),
         }
     }
@@ -823,32 +866,32 @@ fn tokens_that_never_work_are_refreshed_once_per_step_and_then_probed() {
 #[test]
 fn a_dead_grant_is_sent_again_only_when_somebody_asks() {
     let reason = ReauthorizationReason::GrantRevoked;
-    let dead = Row {
-        dead: Some(reason),
-        ..row(5)
-    };
-    let flight = Flight::new(SHOP, Reason::Mandatory).then(Input::Loaded(Some(dead.clone())));
-    assert_eq!(flight.outcome(), Outcome::NeedsReauthorization { reason });
+    let dead = dead(reason);
+    let flight = Flight::new(SHOP, Reason::Mandatory).then(loaded(dead.clone()));
+    assert_eq!(
+        flight.outcome(),
+        over(NoTokenReason::NeedsReauthorization(reason))
+    );
     let flight = Flight::new(SHOP, Reason::Mandatory)
-        .then(Input::Loaded(Some(row(5))))
+        .then(loaded(row(5)))
         .then(granted(dead.clone(), false));
     assert_eq!(flight.failure(), (true, Verdict::GiveUp { reason }));
-    let flight = Flight::new(SHOP, Reason::Forced { good: false }).then(Input::Loaded(Some(dead)));
+    let flight = Flight::new(SHOP, Reason::Forced { good: false }).then(loaded(dead));
     assert!(matches!(flight.asked(), Action::Claim { .. }));
 }
 
 #[test]
 fn a_connection_that_ends_stops_what_was_not_sent() {
     let waiting = Flight::new(SHOP, Reason::Mandatory)
-        .then(Input::Loaded(Some(row(5))))
-        .then(Input::Claimed(Claimed::Held { left: secs(50) }))
+        .then(loaded(row(5)))
+        .then(held(50))
         .then(Input::GrantEnded);
-    assert_eq!(waiting.outcome(), Outcome::Ended);
+    assert_eq!(waiting.outcome(), over(NoTokenReason::Ended));
     let about_to_send = Flight::new(SHOP, Reason::Mandatory)
-        .then(Input::Loaded(Some(row(5))))
+        .then(loaded(row(5)))
         .then(granted(row(5), false))
         .then(Input::GrantEnded);
-    assert_eq!(about_to_send.outcome(), Outcome::Ended);
+    assert_eq!(about_to_send.outcome(), over(NoTokenReason::Ended));
     let sent = Flight::sent(SHOP, Reason::Mandatory).then(Input::GrantEnded);
     assert!(sent.last.is_empty(), "the answer is still dealt with");
     let kept = sent.then(pair(true, false));
@@ -856,11 +899,11 @@ fn a_connection_that_ends_stops_what_was_not_sent() {
 }
 
 /// A pair came, and a backup was restored over its commit: it is to be written back.
-fn writing_back(found: Row) -> Flight {
+fn writing_back(found: Stored) -> Flight {
     Flight::sent(RotationClass::Strict, Reason::Mandatory)
         .then(pair(true, false))
-        .then(Input::Committed(Committed::Pending))
-        .then(Input::Loaded(Some(found)))
+        .then(Input::Committed(CommitOutcome::Pending))
+        .then(loaded(found))
 }
 
 #[test]
@@ -877,20 +920,20 @@ fn a_pair_in_hand_is_what_this_process_knows_to_be_the_newest() {
 
 #[test]
 fn a_connection_that_ends_while_a_pair_is_written_back_is_not_the_end_of_the_pair() {
-    let ended = Input::Claimed(Claimed::Ended);
+    let ended = Input::Claimed(ClaimOutcome::Ended);
     let flight = writing_back(row(2)).then(ended.clone());
     assert_eq!(*flight.asked(), Action::Load);
     let flight = flight.then(Input::Loaded(None));
     assert!(matches!(flight.asked(), Action::Revoke { .. }));
     // Nor is it while somebody else's claim is waited for.
-    let held = Input::Claimed(Claimed::Held { left: secs(50) });
+    let held = held(50);
     let waiting = writing_back(row(2)).then(held).then(Input::GrantEnded);
     assert!(waiting.last.is_empty());
     assert!(waiting.machine.holds_a_pair());
     let nothing_in_hand = Flight::new(SHOP, Reason::Mandatory)
-        .then(Input::Loaded(Some(row(5))))
+        .then(loaded(row(5)))
         .then(ended);
-    assert_eq!(nothing_in_hand.outcome(), Outcome::Ended);
+    assert_eq!(nothing_in_hand.outcome(), over(NoTokenReason::Ended));
 }
 
 /// What is waited for each time that the store does not answer, until it is given up or 20 times.
@@ -917,16 +960,16 @@ fn a_store_that_is_away_is_asked_with_growing_pauses() {
     let loading = Flight::new(SHOP, Reason::Mandatory);
     let (pauses, answers, flight) = outage(loading);
     assert_eq!((pauses.as_slice(), answers), (&doubling[..], vec![]));
-    assert_eq!(flight.outcome(), Outcome::StoreUnavailable);
+    assert_eq!(flight.outcome(), later(NoTokenReason::StoreUnavailable, 5));
     // What failed is told as that, also if it could not be recorded.
     let failing = Flight::sent(SHOP, Reason::Mandatory).then(failed(BUSY, Sent::No));
     let (pauses, answers, flight) = outage(failing);
     assert_eq!((pauses.as_slice(), answers), (&doubling[..], vec![]));
-    assert!(matches!(flight.outcome(), Outcome::KeepServing { .. }));
+    assert!(is_later(flight.outcome(), NoTokenReason::Transient));
     let unheard = Flight::sent(SHOP, Reason::Mandatory).then(failed(BUSY, Sent::Maybe));
     let (_, answers, flight) = outage(unheard);
     assert_eq!(answers, []);
-    assert!(matches!(flight.outcome(), Outcome::Unresolved { .. }));
+    assert!(is_later(flight.outcome(), NoTokenReason::Unresolved));
 }
 
 #[test]
@@ -937,18 +980,17 @@ fn what_would_be_lost_is_not_given_up_while_the_store_is_away() {
             .then(found)
     };
     // A pair in hand, before it is known where it belongs.
-    let (pauses, answers, _) = outage(late(Input::Committed(Committed::Ended)));
+    let (pauses, answers, _) = outage(late(Input::Committed(CommitOutcome::Ended)));
     assert_eq!((pauses.len(), answers), (20, vec![]));
     assert_eq!(pauses[19], secs(4));
     // A backup that gets back what this process has in its cache.
-    let restoring =
-        Flight::new(RotationClass::Strict, Reason::Mandatory).then(Input::Loaded(Some(row(4))));
+    let restoring = Flight::new(RotationClass::Strict, Reason::Mandatory).then(loaded(row(4)));
     assert!(!restoring.machine.holds_a_pair());
     let (pauses, answers, _) = outage(restoring);
     assert_eq!(pauses.len(), 20);
     assert_eq!(
         answers,
-        [Outcome::StoreUnavailable],
+        [later(NoTokenReason::StoreUnavailable, 5)],
         "callers are told once"
     );
 }
@@ -956,50 +998,191 @@ fn what_would_be_lost_is_not_given_up_while_the_store_is_away() {
 #[test]
 fn a_lost_answer_is_waited_for_once_and_only_by_who_has_no_token() {
     let lost = |reason, left| {
-        let granted = Input::Claimed(Claimed::Granted {
+        let granted = Input::Claimed(ClaimOutcome::Granted {
             fence: Fence::new(4),
-            left: secs(left),
-            row: row(5),
-            superseded: false,
+            until: until(secs(left)),
+            stored: Box::new(row(5)),
+            superseded: None,
         });
         Flight::new(SHOP, reason)
-            .then(Input::Loaded(Some(row(5))))
+            .then(loaded(row(5)))
             .then(granted)
             .then(IN_TIME)
             .then(failed(BUSY, Sent::Maybe))
-            .then(Input::Recorded(Recorded::Applied))
+            .then(Input::Recorded(FailOutcome::Applied))
     };
     for (reason, left) in [(Reason::Advisory, 10), (Reason::Mandatory, 60)] {
         let flight = lost(reason, left);
         let outcome = flight.outcome();
-        assert!(matches!(outcome, Outcome::Unresolved { .. }), "{reason:?}");
+        assert!(is_later(outcome, NoTokenReason::Unresolved), "{reason:?}");
     }
     let flight = lost(Reason::Mandatory, 10);
     assert!(matches!(flight.asked(), Action::Wait { .. }));
     let again = flight
         .then(Input::TimerFired)
-        .then(Input::Loaded(Some(row(5))))
+        .then(loaded(row(5)))
         .then(granted(row(5), false))
         .then(IN_TIME)
         .then(failed(BUSY, Sent::Maybe))
-        .then(Input::Recorded(Recorded::Applied));
-    assert!(matches!(again.outcome(), Outcome::Unresolved { .. }));
+        .then(Input::Recorded(FailOutcome::Applied));
+    assert!(is_later(again.outcome(), NoTokenReason::Unresolved));
 }
 
 #[test]
 fn an_input_that_answers_nothing_changes_nothing() {
-    let mut flight = Flight::new(SHOP, Reason::Mandatory).then(Input::Loaded(Some(row(5))));
+    let mut flight = Flight::new(SHOP, Reason::Mandatory).then(loaded(row(5)));
     let before = flight.machine.clone();
     for input in [
         Input::Loaded(None),
         IN_TIME,
         pair(true, false),
-        Input::Committed(Committed::Stored),
+        Input::Committed(CommitOutcome::Stored),
         Input::TimerFired,
         Input::Woken,
         Input::Revoked,
     ] {
         assert_eq!(flight.machine.step(input), Err(Unexpected));
         assert_eq!(flight.machine, before);
+    }
+}
+
+#[test]
+fn a_refusal_without_a_known_meaning_backs_off_and_ends_after_ten_attempts() {
+    let status = |failures, reason: DegradedReason, pause| {
+        let found = with(5, |it| it.failures = failures);
+        for class in [RotationClass::Stable, SHOP, RotationClass::Strict] {
+            let flight = Flight::new(class, Reason::Mandatory)
+                .then(loaded(found.clone()))
+                .then(granted(found.clone(), false))
+                .then(IN_TIME)
+                .then(failed(Fault::Malformed, Sent::Answered));
+            assert!(flight.last.contains(&Action::Report(Report::Malformed)));
+            let status = Some(Status::Degraded(reason));
+            let expected = (true, Verdict::Later { status });
+            assert_eq!(flight.failure(), expected, "{class:?} after {failures}");
+            let flight = flight.then(Input::Recorded(FailOutcome::Applied));
+            let expected = NoToken::later(NoTokenReason::RefreshRefused, pause);
+            assert_eq!(flight.outcome(), Outcome::NoToken(expected));
+        }
+    };
+    for failures in 0..ATTEMPTS - 1 {
+        let pause = Settings::new(SHOP, 500).backoff(failures);
+        status(failures, DegradedReason::RefreshFailing, pause);
+    }
+    for failures in ATTEMPTS - 1..ATTEMPTS + 3 {
+        status(failures, DegradedReason::RefreshRefused, DAILY);
+    }
+}
+
+#[test]
+fn an_access_token_of_no_use_is_no_refresh_and_its_pair_is_kept() {
+    for seconds in [0, 1, 4] {
+        let reason = NoTokenReason::Unusable { seconds };
+        let access = NewAccess::Unusable { seconds };
+        let kept = Flight::sent(RotationClass::Stable, Reason::Mandatory)
+            .then(brought(false, access))
+            .then(Input::Recorded(FailOutcome::Applied));
+        assert_eq!(kept.outcome(), later(reason, 60));
+        let rotated =
+            Flight::sent(RotationClass::Strict, Reason::Mandatory).then(brought(true, access));
+        assert!(matches!(
+            rotated.asked(),
+            Action::Commit { retry_after: Some(pause), .. } if *pause == secs(60)
+        ));
+        let committed = rotated.then(Input::Committed(CommitOutcome::Stored));
+        assert_eq!(committed.outcome(), later(reason, 60));
+        let away = Flight::sent(RotationClass::Strict, Reason::Mandatory)
+            .then(brought(true, access))
+            .then(Input::StoreUnavailable);
+        let answer = later(NoTokenReason::StoreUnavailable, 5);
+        assert_eq!(away.last[0], Action::Answer(answer), "it is not served");
+    }
+}
+
+#[test]
+fn holds_and_resends_follow_the_described_grace() {
+    let until_used = |max_seconds| Grace::UntilSuccessorUsed { max_seconds };
+    let timed = |seconds| Grace::Time { seconds };
+    let cases = [
+        (0, None),
+        (30, None),
+        (59, None),
+        (60, Some(55)),
+        (62, Some(57)),
+        (65, Some(60)),
+        (120, Some(60)),
+        (3600, Some(60)),
+    ];
+    for (grace, hold) in cases {
+        for class in [timed(grace), until_used(grace)].map(RotationClass::Grace) {
+            let Some(hold) = hold else {
+                assert_eq!(effective(class), RotationClass::Strict, "{class:?}");
+                continue;
+            };
+            assert_eq!(effective(class), class);
+            assert_eq!(Timings::of(class).hold, secs(hold), "{class:?}");
+            // Sent again while the grace lasts, left alone after it while the token is good.
+            for (ago, resends) in [
+                (0, true),
+                (u64::from(grace) - hold, true),
+                (u64::from(grace) - hold + 1, false),
+            ] {
+                let found = Stored {
+                    claim: Some(overdue(secs(ago))),
+                    ..row(5)
+                };
+                let flight = Flight::new(class, Reason::Advisory).then(loaded(found.clone()));
+                let claims = matches!(flight.asked(), Action::Claim { .. });
+                assert_eq!(claims, resends, "{class:?} {ago} s after the hold");
+                let refused = Flight::new(class, Reason::Mandatory)
+                    .then(loaded(found))
+                    .then(granted_over(row(5), Some(overdue(secs(ago)))))
+                    .then(IN_TIME)
+                    .then(failed(REFUSED, Sent::Answered));
+                let reason = if resends {
+                    ReauthorizationReason::GrantRevoked
+                } else {
+                    ReauthorizationReason::LostInFlight
+                };
+                assert_eq!(refused.failure(), (true, Verdict::GiveUp { reason }));
+            }
+        }
+    }
+    println!("{} graces, in both forms", cases.len());
+}
+
+#[test]
+fn a_grant_that_is_withheld_from_marking_backs_off() {
+    let flight = Flight::sent(RotationClass::Strict, Reason::Mandatory)
+        .then(failed(Fault::Withheld, Sent::Answered));
+    let status = Some(Status::Degraded(DegradedReason::RefreshFailing));
+    assert_eq!(flight.failure(), (true, Verdict::Later { status }));
+    let flight = flight.then(Input::Recorded(FailOutcome::Applied));
+    assert_eq!(flight.outcome(), later(NoTokenReason::Withheld, 60));
+}
+
+#[test]
+fn no_failure_makes_the_tokens_of_another_account_usable() {
+    let found = with(5, |it| {
+        let reason = ReauthorizationReason::AccountMismatch;
+        it.status = Status::NeedsReauthorization(reason);
+        it.failures = ATTEMPTS;
+    });
+    let failures = [
+        failed(BUSY, Sent::No),
+        failed(BUSY, Sent::Answered),
+        failed(BUSY, Sent::Maybe),
+        failed(Fault::Malformed, Sent::Answered),
+        failed(Fault::Withheld, Sent::Answered),
+        brought(false, NewAccess::Same),
+    ];
+    for failure in failures {
+        let flight = Flight::new(SHOP, Reason::Forced { good: false })
+            .then(loaded(found.clone()))
+            .then(granted(found.clone(), false))
+            .then(IN_TIME)
+            .then(failure.clone());
+        let left_alone = Verdict::Later { status: None };
+        assert_eq!(flight.failure().1, left_alone, "{failure:?}");
     }
 }

@@ -16,16 +16,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_core::cipher::CredentialCipher;
+use connector_core::clock::Clock;
 use connector_core::description::{RefreshPolicy, RevocationReach};
-use connector_core::oauth::RotationClass;
+use connector_core::oauth::{Grace, RotationClass};
 use connector_core::store::{AuditFilter, AuditLog, AuditRecord, Upkeep};
-use connector_core::{App, AppKey, FixedApps, GenericConnector};
+use connector_core::{App, AppKey, Description, FixedApps, GenericConnector, ProviderId};
 use connector_core::{Error, ErrorKind, Event, ReauthorizationReason, Result, Status};
 use connector_hub::{ChangeHandler, CheckOutcome, Hub};
 
 use self::provider::{
-    ACME, DUE, HOUR, MINUTE, Reply, World, access_token, context, description, drive, keyring,
-    settle,
+    ACME, DUE, HOUR, MINUTE, New, Reply, World, access_token, context, describe, description,
+    drive, keyring, settle,
 };
 
 #[tokio::test]
@@ -247,4 +248,194 @@ async fn keys_are_rotated_while_everything_runs() {
                 .unwrap(),
         );
     }
+}
+
+/// Hangs over every change, and counts the calls, those at once, and those that were dropped.
+#[derive(Clone, Default)]
+struct Hanging(Arc<[AtomicUsize; 3]>);
+
+struct Running(Hanging);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0[1].fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl ChangeHandler for Hanging {
+    async fn handle(&self, _change: &AuditRecord) -> Result<()> {
+        self.0[0].fetch_add(1, Ordering::SeqCst);
+        let at_once = self.0[1].fetch_add(1, Ordering::SeqCst) + 1;
+        self.0[2].fetch_max(at_once, Ordering::SeqCst);
+        let _running = Running(self.clone());
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_change_handler_that_hangs_is_aborted_and_its_change_parked() {
+    let hanging = Hanging::default();
+    let strict = description(RotationClass::Strict, RevocationReach::Grant);
+    let handler = hanging.clone();
+    let world = World::with(strict, |builder| builder.on_change(handler));
+    let key = world.connect("alpha").await;
+    world.provider.kill("alpha");
+    world.clock.advance(DUE);
+    world.minutes(30).await;
+    let [calls, running, at_once] = [0, 1, 2].map(|it| hanging.0[it].load(Ordering::SeqCst));
+    println!("a handler that hangs: {calls} calls, {at_once} at once, {running} left running");
+    assert_eq!((calls, running, at_once), (5, 0, 1));
+    // The change stays in the log, and nothing is handed out any more.
+    let reason = ReauthorizationReason::GrantRevoked;
+    assert_eq!(
+        world.status(&key).await,
+        Status::NeedsReauthorization(reason)
+    );
+    let filter = AuditFilter::default();
+    let log = world.store.audit(&filter, None, 100).await.unwrap();
+    assert!(log.items.iter().any(|it| it.entry.notify));
+    world.clock.advance(HOUR);
+    assert!(
+        world
+            .store
+            .take_changes(10, MINUTE)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn providers_that_hang_do_not_delay_another() {
+    const EACH: usize = 700;
+    const CALM: usize = 20;
+    let strict = |provider| describe(provider, RotationClass::Strict, RevocationReach::Grant);
+    let hung = [ProviderId::from_static("b"), ProviderId::from_static("c")];
+    let mut apps = FixedApps::new();
+    for provider in hung.iter().chain([&ACME]) {
+        apps = apps.with(provider.clone(), AppKey::default(), App::new("client"));
+    }
+    let world = World::with(strict(ACME), |builder| {
+        let connector =
+            |provider: &ProviderId| GenericConnector::new(strict(provider.clone())).unwrap();
+        builder
+            .apps(apps)
+            .connector(connector(&hung[0]))
+            .connector(connector(&hung[1]))
+    });
+    for number in 0..EACH {
+        for provider in &hung {
+            let new = New {
+                provider: provider.clone(),
+                ..New::of(&format!("a{number}"))
+            };
+            world.connect_in(&world.store, "t1", new).await;
+        }
+    }
+    world.clock.advance(Duration::from_secs(1));
+    let mut calm = Vec::new();
+    for number in 0..CALM {
+        calm.push(world.connect(&format!("calm{number}")).await);
+    }
+    world.clock.advance(DUE);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(world.hub.worker().run(async move {
+        let _ = stopped.await;
+    }));
+    let since = world.clock.monotonic();
+    let mut fresh = 0;
+    while fresh < CALM && world.clock.monotonic().since(since) < MINUTE * 3 {
+        settle(512).await;
+        fresh = 0;
+        for key in &calm {
+            fresh += usize::from(world.generation(key).await == 2);
+        }
+        world.clock.advance(Duration::from_millis(100));
+    }
+    let took = world.clock.monotonic().since(since);
+    println!("two providers hang over {EACH} each: {fresh} of {CALM} others fresh after {took:?}");
+    assert_eq!(fresh, CALM);
+    assert!(took <= Duration::from_secs(5), "{took:?}");
+    stop.send(()).unwrap();
+    world.drive(running).await.unwrap();
+}
+
+type Change = fn(&mut Description, u32);
+
+/// What the engine did: token calls of ten days, and the hold of its claim in seconds.
+async fn observe(change: Change, number: u32) -> (u64, u64) {
+    let mut described = description(RotationClass::Stable, RevocationReach::Grant);
+    described.refresh = RefreshPolicy::OnDemand;
+    change(&mut described, number);
+    let world = World::with(described, |builder| builder);
+    let key = world.connect("alpha").await;
+    world
+        .provider
+        .script(|_| Reply::With(|it| drop(it.remove("expires_in"))));
+    world.clock.advance(HOUR);
+    world.provider.close_gate();
+    let (hub, asked) = (world.hub.clone(), key.clone());
+    let caller = tokio::spawn(async move { hub.access_token(&asked).await.map(drop) });
+    settle(64).await;
+    let claim = world.stored(&key).await.claim.unwrap();
+    world.provider.open_gate();
+    world.drive(caller).await.unwrap().unwrap();
+    for _ in 0..10 * 24 {
+        world.clock.advance(HOUR.saturating_sub(MINUTE));
+        world.minutes(1).await;
+    }
+    (
+        world.provider.token_calls(),
+        claim.until.remaining().as_secs(),
+    )
+}
+
+#[tokio::test]
+async fn every_number_of_a_description_that_the_engine_uses_has_an_effect() {
+    let cases: [(&str, Change, u32, u32); 5] = [
+        (
+            "lifetimes.unstated",
+            |it, seconds| {
+                it.refresh = RefreshPolicy::Proactive;
+                it.lifetimes.unstated =
+                    connector_core::description::Unstated::Assume(seconds.into());
+            },
+            6 * 3600,
+            48 * 3600,
+        ),
+        (
+            "lifetimes.refresh_seconds",
+            |it, seconds| it.lifetimes.refresh_seconds = Some(seconds.into()),
+            6 * 86_400,
+            60 * 86_400,
+        ),
+        (
+            "lifetimes.idle_seconds",
+            |it, seconds| it.lifetimes.idle_seconds = Some(seconds.into()),
+            2 * 86_400,
+            60 * 86_400,
+        ),
+        (
+            "rotation.grace.time.seconds",
+            |it, seconds| it.rotation = RotationClass::Grace(Grace::Time { seconds }),
+            60,
+            63,
+        ),
+        (
+            "rotation.grace.until_successor_used.max_seconds",
+            |it, max_seconds| {
+                let grace = Grace::UntilSuccessorUsed { max_seconds };
+                it.rotation = RotationClass::Grace(grace);
+            },
+            60,
+            3600,
+        ),
+    ];
+    for (name, change, low, high) in cases {
+        let (a, b) = (observe(change, low).await, observe(change, high).await);
+        println!("{name}: {low} gives {a:?}, {high} gives {b:?}");
+        assert_ne!(a, b, "{name}");
+    }
+    println!("{} numbers", cases.len());
 }

@@ -3,11 +3,9 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use connector_core::api::{
-    Classifier, Endpoint, Idempotency, PagedEndpoint, Pages, ProviderClient, Request, Response,
-    Session,
-};
-use connector_core::{Error, ErrorKind, ProviderId, Result};
+use connector_core::api::{Classifier, Endpoint, Idempotency, Request, Response};
+use connector_core::http::limit::Draws;
+use connector_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
@@ -17,67 +15,37 @@ use crate::error::{self, GraphqlError};
 use crate::graphql;
 use crate::limits::Cost;
 
-/// The Admin API of one shop: GraphQL, version 2026-10.
-///
-/// ```no_run
-/// # use connector_core::Result;
-/// use connector_shopify::{ShopifyClient, endpoints::{GetShop, ListProducts}};
-/// # async fn example(client: ShopifyClient) -> Result<()> {
-/// let shop = client.send(&GetShop::new()).await?;
-/// let products = client.pages(ListProducts::new().with_page_size(50)).items();
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone)]
-pub struct ShopifyClient {
-    session: Session,
+connector_core::provider_client! {
+    /// The Admin API of one shop: GraphQL, version 2026-10.
+    ///
+    /// ```no_run
+    /// # use connector_core::Result;
+    /// use connector_shopify::{ShopifyClient, endpoints::{GetShop, ListProducts}};
+    /// # async fn example(client: ShopifyClient) -> Result<()> {
+    /// let shop = client.send(&GetShop::new()).await?;
+    /// let products = client.pages(ListProducts::new().with_page_size(50)).items();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The source of an error of kind [`ErrorKind::Rejected`] may be
+    /// [`UserErrors`](crate::UserErrors) or [`GraphqlErrors`](crate::GraphqlErrors).
+    pub struct ShopifyClient for Shopify::ID;
 }
 
 impl ShopifyClient {
-    /// Carries out an operation.
-    ///
-    /// # Errors
-    /// As for [`Session::send`]. The source of an error of kind [`ErrorKind::Rejected`] may be
-    /// [`UserErrors`](crate::UserErrors) or [`GraphqlErrors`](crate::GraphqlErrors).
-    pub async fn send<E: Endpoint>(&self, operation: &E) -> Result<E::Output> {
-        self.session.send(operation).await
-    }
-
-    /// The pages of an operation.
-    pub fn pages<E: PagedEndpoint>(&self, operation: E) -> Pages<E::Item> {
-        self.session.pages(operation)
-    }
-
     /// Asks for a document of the application's own, written for version 2026-10, and reads the data
     /// into `T`. It is sent again only if Shopify certainly did not carry it out.
     ///
     /// # Errors
-    /// As for [`Session::send`]. An answer with data and errors is no error: see
+    /// As for [`Session::send`](connector_core::api::Session::send). An answer with data and errors is no error: see
     /// [`GraphqlAnswer::errors`].
     pub async fn graphql<T: DeserializeOwned + Send + 'static>(
         &self,
         document: impl Into<String> + Send,
         variables: &(impl Serialize + Sync + ?Sized),
     ) -> Result<GraphqlAnswer<T>> {
-        self.session.send(&Graphql::new(document, variables)?).await
-    }
-}
-
-impl ProviderClient for ShopifyClient {
-    const PROVIDER: ProviderId = Shopify::ID;
-
-    fn new(session: Session) -> Self {
-        Self { session }
-    }
-
-    fn session(&self) -> &Session {
-        &self.session
-    }
-}
-
-impl std::fmt::Debug for ShopifyClient {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ShopifyClient")
+        self.send(&Graphql::new(document, variables)?).await
     }
 }
 
@@ -135,19 +103,20 @@ pub struct GraphqlAnswer<T> {
 }
 
 impl<T: DeserializeOwned + Send + 'static> Endpoint for Graphql<T> {
+    type Client = ShopifyClient;
     type Output = GraphqlAnswer<T>;
     const NAME: &'static str = "Graphql";
     const IDEMPOTENCY: Idempotency = Idempotency::Never;
 
-    fn cost(&self) -> u32 {
-        self.cost
+    fn draws(&self) -> Draws {
+        Draws::cost(self.cost)
     }
 
     fn request(&self) -> Result<Request> {
         graphql::request(&self.document, &self.variables)
     }
 
-    fn decode(response: &mut Response) -> Result<Self::Output> {
+    fn decode(&self, response: &mut Response) -> Result<Self::Output> {
         let graphql::Answer { data, errors, cost } = graphql::read(response)?;
         match data {
             Some(data) => Ok(GraphqlAnswer { data, errors, cost }),

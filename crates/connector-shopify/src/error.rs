@@ -1,10 +1,10 @@
-//! What Shopify's answers mean: one table for statuses, one for GraphQL codes.
+//! The meaning of Shopify's errors: one table of statuses and GraphQL codes.
 //!
 //! See [Shopify docs: Response status and error codes](https://shopify.dev/docs/api/usage/response-codes).
 
 use std::fmt;
 
-use connector_core::api::Response;
+use connector_core::api::{ErrorRule, ErrorTable, Response};
 use connector_core::{Error, ErrorKind, ReauthorizationReason, Result, Retry};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -20,104 +20,113 @@ const NON_EXPIRING_ADVICE: &str = "the shop's token does not expire, and Shopify
      no longer (non_expiring_token): migrate it with Shopify::migrate_token, or connect the shop \
      again";
 
-/// What a status means.
-const STATUSES: [(u16, ErrorKind, &str); 13] = [
-    (
-        400,
-        ErrorKind::Rejected,
-        "Shopify could not read the request",
-    ),
-    (
-        401,
-        ErrorKind::Unauthorized,
-        "Shopify refused the access token",
-    ),
-    (
-        402,
-        ErrorKind::Forbidden,
-        "the shop is frozen until its owner pays; try again in a day",
-    ),
-    (
-        403,
-        ErrorKind::Forbidden,
-        "the app may not do this: a scope or an approval is missing",
-    ),
-    (
-        404,
-        ErrorKind::ProviderNotFound,
-        "Shopify knows no such shop or address; the shop may be closed",
-    ),
-    (
-        406,
-        ErrorKind::Rejected,
-        "Shopify does not answer in this form",
-    ),
-    (
-        409,
-        ErrorKind::Conflict,
-        "the resource is being changed elsewhere",
-    ),
-    (
-        413,
-        ErrorKind::Rejected,
-        "the request is too long for Shopify",
-    ),
-    (
-        422,
-        ErrorKind::Rejected,
-        "Shopify refused the request's content",
-    ),
-    (
-        423,
-        ErrorKind::Forbidden,
-        "the shop is locked; its owner has to contact Shopify",
-    ),
-    (
-        429,
-        ErrorKind::RateLimited,
-        "Shopify limits the app's requests; try again later",
-    ),
-    (
-        430,
-        ErrorKind::Forbidden,
-        "Shopify refused the request as a danger to its security",
-    ),
-    (501, ErrorKind::Unsupported, "Shopify does not offer this"),
-];
-
-/// What a code of a GraphQL error means.
-const CODES: [(&str, ErrorKind, &str); 5] = [
-    (
+/// The meaning of statuses, and of the codes of GraphQL errors. The codes come in the order in which they
+/// count if a response has several.
+const ERRORS: ErrorTable = ErrorTable::new(&[
+    ErrorRule::code(
         "THROTTLED",
         ErrorKind::RateLimited,
         "the shop's budget of points is used up; try again later",
     ),
-    (
+    ErrorRule::code(
         "INTERNAL_SERVER_ERROR",
         ErrorKind::ProviderUnavailable,
         "Shopify failed; try again later",
     ),
-    (
+    ErrorRule::code(
         "ACCESS_DENIED",
         ErrorKind::Forbidden,
         "the app may not do this: a scope or an approval is missing",
     ),
-    (
+    ErrorRule::code(
         "SHOP_INACTIVE",
         ErrorKind::Forbidden,
         "the shop is not active; its owner has to reopen it",
     ),
-    (
+    ErrorRule::code(
         "MAX_COST_EXCEEDED",
         ErrorKind::Rejected,
         "the query costs more points than any may; ask for less at once",
     ),
-];
+    ErrorRule::status(
+        400,
+        ErrorKind::Rejected,
+        "Shopify could not read the request",
+    ),
+    ErrorRule::status(
+        401,
+        ErrorKind::Unauthorized,
+        "Shopify refused the access token",
+    ),
+    ErrorRule::status(
+        402,
+        ErrorKind::Forbidden,
+        "the shop is frozen until its owner pays; try again in a day",
+    ),
+    ErrorRule::status(
+        403,
+        ErrorKind::Forbidden,
+        "the app may not do this: a scope or an approval is missing",
+    ),
+    ErrorRule::status(
+        404,
+        ErrorKind::ProviderNotFound,
+        "Shopify knows no such shop or address; the shop may be closed",
+    ),
+    ErrorRule::status(
+        406,
+        ErrorKind::Rejected,
+        "Shopify does not answer in this form",
+    ),
+    ErrorRule::status(
+        409,
+        ErrorKind::Conflict,
+        "the resource is being changed elsewhere",
+    ),
+    ErrorRule::status(
+        413,
+        ErrorKind::Rejected,
+        "the request is too long for Shopify",
+    ),
+    ErrorRule::status(
+        422,
+        ErrorKind::Rejected,
+        "Shopify refused the request's content",
+    ),
+    ErrorRule::status(
+        423,
+        ErrorKind::Forbidden,
+        "the shop is locked; its owner has to contact Shopify",
+    ),
+    ErrorRule::status(
+        429,
+        ErrorKind::RateLimited,
+        "Shopify limits the app's requests; try again later",
+    ),
+    ErrorRule::status(
+        430,
+        ErrorKind::Forbidden,
+        "Shopify refused the request as a danger to its security",
+    ),
+    ErrorRule::status(501, ErrorKind::Unsupported, "Shopify does not offer this"),
+    ErrorRule::statuses(
+        500,
+        599,
+        ErrorKind::ProviderUnavailable,
+        "Shopify failed; try again later",
+    ),
+    ErrorRule::statuses(
+        100,
+        499,
+        ErrorKind::UnexpectedAnswer,
+        "Shopify gave an answer with a status that is not known",
+    ),
+]);
 
 /// One entry of a GraphQL answer's `errors`.
 ///
 /// Its text is Shopify's; show it to developers, not to customers.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct GraphqlError {
     /// What Shopify says.
@@ -143,6 +152,16 @@ impl GraphqlError {
         self.extensions
             .get(name)
             .and_then(|value| T::deserialize(value).ok())
+    }
+}
+
+/// Shows the code, and of Shopify's text its length only: it may quote what was sent.
+impl fmt::Debug for GraphqlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GraphqlError")
+            .field("code", &self.code())
+            .field("message_bytes", &self.message.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -183,7 +202,7 @@ impl std::error::Error for GraphqlErrors {}
 /// One entry of a mutation's `userErrors`: what about the input is wrong.
 ///
 /// Its text is Shopify's and made for people.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct UserError {
     /// The path to the wrong part of the input; none if it is the whole.
@@ -194,6 +213,17 @@ pub struct UserError {
     /// The machine-readable code, where the mutation has codes.
     #[serde(default)]
     pub code: Option<String>,
+}
+
+/// Shows field and code, and of Shopify's text its length only: it may quote the input.
+impl fmt::Debug for UserError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserError")
+            .field("code", &self.code)
+            .field("field", &self.field)
+            .field("message_bytes", &self.message.len())
+            .finish()
+    }
 }
 
 /// The user errors of a mutation: the source of its [`Error`] of kind
@@ -252,19 +282,7 @@ pub(crate) fn by_status(response: &Response) -> Result<()> {
         let error = response.error(ErrorKind::NeedsReauthorization, NON_EXPIRING_ADVICE);
         return Err(error.with_reauthorization(ReauthorizationReason::NonExpiringToken));
     }
-    let known = STATUSES.iter().find(|(code, ..)| *code == status.as_u16());
-    let (kind, message) = match known {
-        Some(&(_, kind, message)) => (kind, message),
-        None if status.is_server_error() => (
-            ErrorKind::ProviderUnavailable,
-            "Shopify failed; try again later",
-        ),
-        None => (
-            ErrorKind::UnexpectedAnswer,
-            "Shopify gave an answer with a status that is not known",
-        ),
-    };
-    Err(response.error(kind, message))
+    ERRORS.check(response)
 }
 
 /// True if the body is the refusal of a token because it does not expire.
@@ -282,19 +300,21 @@ pub(crate) fn by_code(
     errors: Vec<GraphqlError>,
     cost: Option<&Cost>,
 ) -> Error {
-    let known = CODES
-        .iter()
-        .find(|(code, ..)| errors.iter().any(|error| error.code() == Some(code)));
-    let (code, kind, message) = known.copied().unwrap_or((
-        "",
-        ErrorKind::Rejected,
-        "Shopify refused the query; the error's source has the details",
-    ));
-    let error = response
-        .error(kind, message)
-        .with_source(GraphqlErrors(errors));
+    let codes = errors.iter().filter_map(GraphqlError::code);
+    let error = ERRORS.error_of(response, codes).unwrap_or_else(|| {
+        let error = response.error(
+            ErrorKind::Rejected,
+            "Shopify refused the query; the error's source has the details",
+        );
+        match errors.iter().find_map(GraphqlError::code) {
+            Some(code) => error.with_code(code),
+            None => error,
+        }
+    });
+    let is_throttled = error.code() == Some("THROTTLED");
+    let error = error.with_source(GraphqlErrors(errors));
     match cost.and_then(Cost::wait) {
-        Some(wait) if code == "THROTTLED" => error.with_retry(Retry::After(wait)),
+        Some(wait) if is_throttled => error.with_retry(Retry::After(wait)),
         _ => error,
     }
 }

@@ -13,6 +13,9 @@ use crate::limits::Cost;
 pub(crate) const API_VERSION: &str = "2026-10";
 /// The path of the GraphQL endpoint, on the shop's host.
 pub(crate) const PATH: [&str; 4] = ["admin", "api", API_VERSION, "graphql.json"];
+/// The number of objects that a connection pages through at most.
+/// See [Shopify docs: API limits](https://shopify.dev/docs/api/usage/limits).
+pub(crate) const LONGEST_LISTING: usize = 25_000;
 /// The header that carries the access token.
 pub(crate) const TOKEN_HEADER: &str = "x-shopify-access-token";
 /// The header that names the version that answered.

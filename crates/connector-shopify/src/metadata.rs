@@ -1,10 +1,12 @@
 //! What is known about a shop beside its credential, read once an hour.
 
 use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::http::limit::Draws;
 use connector_core::{Metadata, Result};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::ShopifyClient;
 use crate::graphql;
 use crate::limits::Cost;
 use crate::models::{AppInstallation, Shop};
@@ -32,19 +34,20 @@ pub(crate) struct Identified {
 }
 
 impl Endpoint for Identify {
+    type Client = ShopifyClient;
     type Output = Identified;
     const NAME: &'static str = "Identify";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
 
-    fn cost(&self) -> u32 {
-        10
+    fn draws(&self) -> Draws {
+        Draws::cost(10)
     }
 
     fn request(&self) -> Result<Request> {
         graphql::request(DOCUMENT, json!({}))
     }
 
-    fn decode(response: &mut Response) -> Result<Identified> {
+    fn decode(&self, response: &mut Response) -> Result<Identified> {
         let (answer, cost) = graphql::data::<Answer>(response)?;
         let facts = facts(&answer, cost.as_ref(), graphql::api_version(response))?;
         let shop = answer.shop;

@@ -13,7 +13,7 @@ pub use connector_core::{
     Fence, FixedApps, Generation, GenericConnector, GrantNumber, InvalidName, IssuedToken,
     Metadata, Phase, ProviderId, Random, ReauthorizationReason, RequestContext, Result, Retry,
     Status, SystemRandom, TenantId, TimeLeft, TokenSlot, Version, api, cipher, clock, description,
-    oauth, store, webhook,
+    oauth, provider_client, store, webhook,
 };
 pub use connector_hub::{
     Adopt, AppHealth, Authorization, Authorize, ChangeHandler, CheckOutcome, Connected, Delivered,
@@ -23,8 +23,9 @@ pub use connector_hub::{
 /// HTTP: the transport, origins, and the limits of providers.
 pub mod http {
     pub use connector_core::http::{
-        HttpTransport, LastCheck, LoopbackOverride, Origin, OutboundRequest, RequestClass, Sent,
-        TransportError, TransportErrorKind, limit,
+        BodyError, BodyFailure, BodyStream, HostRule, HttpTransport, LastCheck, LoopbackOverride,
+        Origin, OutboundRequest, RequestBody, RequestClass, Sent, StreamRequest, TransportError,
+        TransportErrorKind, limit, retry_after,
     };
     pub use connector_http::{HttpClient, HttpClientBuilder, Resolver, SystemResolver};
 }

@@ -7,20 +7,38 @@
 //! repetition within a budget, decoding.
 
 mod classify;
+mod client;
+mod download;
 mod endpoint;
+mod error_table;
+mod link;
+mod multipart;
+mod options;
 mod pages;
 mod request;
 mod response;
+mod resumable;
 mod retry;
 mod session;
+mod template;
 mod token;
+mod transfer;
+mod upload;
 
 pub use self::classify::{ByStatus, Classifier};
+pub use self::download::{Checksum, Download, DownloadOptions};
 pub use self::endpoint::{Endpoint, Idempotency, IdempotencyKey, PagedEndpoint, ProviderClient};
-pub use self::pages::{Items, Page, PageCursor, Pages};
+pub use self::error_table::{CodeAt, ErrorRule, ErrorTable};
+pub use self::link::Link;
+pub use self::multipart::{Multipart, Part};
+pub use self::options::CallOptions;
+pub use self::pages::{Items, Page, PageCursor, Pages, Truncated};
 pub use self::request::Request;
 pub use self::response::Response;
+pub use self::resumable::{ExpectedRanges, RangeHeader, Received, ResumableUpload, UploadProtocol};
 pub(crate) use self::retry::RetryBudget;
 pub use self::retry::RetryPolicy;
-pub use self::session::{Session, SessionBuilder};
+pub use self::session::{RawResponse, Session, SessionBuilder};
 pub use self::token::{FixedToken, Token, TokenSource};
+pub use self::transfer::{OnProgress, Prepared, Progress, Transfer};
+pub use self::upload::UploadBody;

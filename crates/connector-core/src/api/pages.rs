@@ -40,19 +40,49 @@ impl PageCursor {
 pub struct Page<T> {
     /// The results. There may be none although more pages follow.
     pub items: Vec<T>,
-    /// Where the next page begins; `None` if this is the last.
+    /// The cursor of the next page; `None` if this is the last.
     pub next: Option<PageCursor>,
+    /// Set if the provider ends the listing here although there are more results.
+    pub truncated: Option<Truncated>,
+}
+
+/// The provider ended a listing before its end: it returns no more than a fixed number of results.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Truncated {
+    /// The cursor from which another listing goes on, for example from the time of the last result;
+    /// `None` if the provider offers no way to go on. The operation's
+    /// [`PagedEndpoint::at`] understands it.
+    pub resume: Option<PageCursor>,
 }
 
 impl<T> Page<T> {
     /// A page of `items`.
     #[must_use]
     pub const fn new(items: Vec<T>, next: Option<PageCursor>) -> Self {
-        Self { items, next }
+        Self {
+            items,
+            next,
+            truncated: None,
+        }
+    }
+
+    /// The last page of a listing that the provider truncates. [`Pages`] and [`Items`] end with an
+    /// error of kind [`ErrorKind::Truncated`] after its results.
+    #[must_use]
+    pub const fn truncated(items: Vec<T>, resume: Option<PageCursor>) -> Self {
+        Self {
+            items,
+            next: None,
+            truncated: Some(Truncated { resume }),
+        }
     }
 }
 
 /// The pages of an operation, one after the other. Ends after the last page or the first error.
+///
+/// If the provider truncates the listing, the stream ends with an error of kind
+/// [`ErrorKind::Truncated`] after the last page; [`Error::resume`] says where to go on.
 ///
 /// To go on after an error, start again from the cursor of the page before.
 #[must_use]
@@ -72,8 +102,8 @@ impl<T: Send + 'static> Pages<T> {
         let steps = stream::unfold(Some(Walk::new(session, first)), |walk| async {
             let mut walk = walk?;
             match walk.step().await {
-                Ok((page, true)) => Some((Ok(page), Some(walk))),
-                Ok((page, false)) => Some((Ok(page), None)),
+                Ok(Some(page)) => Some((Ok(page), Some(walk))),
+                Ok(None) => None,
                 Err(error) => Some((Err(error), None)),
             }
         });
@@ -83,38 +113,75 @@ impl<T: Send + 'static> Pages<T> {
 
 struct Walk<E> {
     session: Session,
-    next: E,
-    /// Digests of the cursors that were followed, so that a provider's loop does not become ours.
+    next: Next<E>,
+    /// Digests of the cursors that were followed, so that a loop of the provider's ends.
     followed: HashSet<[u8; 16]>,
+    /// Results so far.
+    count: usize,
+}
+
+enum Next<E> {
+    Page(E),
+    End,
+    Truncated(Truncated),
 }
 
 impl<E: PagedEndpoint> Walk<E> {
-    fn new(session: Session, next: E) -> Self {
+    fn new(session: Session, first: E) -> Self {
         Self {
             session,
-            next,
+            next: Next::Page(first),
             followed: HashSet::new(),
+            count: 0,
         }
     }
 
-    /// The next page, and whether there are more.
-    async fn step(&mut self) -> Result<(Page<E::Item>, bool)> {
-        let page = self.session.send(&self.next).await?;
-        let Some(cursor) = &page.next else {
-            return Ok((page, false));
+    /// The next page, if there is one.
+    async fn step(&mut self) -> Result<Option<Page<E::Item>>> {
+        let endpoint = match &self.next {
+            Next::Page(endpoint) => endpoint,
+            Next::End => return Ok(None),
+            Next::Truncated(Truncated { resume }) => {
+                let error = self.error(
+                    ErrorKind::Truncated,
+                    "the provider returns no more results of this listing; go on from the error's \
+                     resume cursor, or narrow the listing",
+                );
+                return Err(match resume {
+                    Some(cursor) => error.with_resume(cursor.clone()),
+                    None => error,
+                });
+            }
         };
-        let mut mark = [0; 16];
-        mark.copy_from_slice(&digest(&SHA256, cursor.as_str().as_bytes()).as_ref()[..16]);
-        if !self.followed.insert(mark) {
-            return Err(Error::new(
-                ErrorKind::UnexpectedAnswer,
-                E::NAME,
-                "the provider returned the same page cursor twice; start again, or report it",
-            )
-            .with_provider(self.session.provider().as_str().to_owned()));
-        }
-        self.next = self.next.at(cursor);
-        Ok((page, true))
+        let page = self.session.send(endpoint).await?;
+        self.count = self.count.saturating_add(page.items.len());
+        let next = match (&page.next, &page.truncated) {
+            // What follows is refused, or is not there although there may be more.
+            (_, None) if E::LIMIT.is_some_and(|limit| self.count >= limit) => {
+                let resume = endpoint.resume(&page.items);
+                Next::Truncated(Truncated { resume })
+            }
+            (Some(cursor), _) => {
+                let mut mark = [0; 16];
+                mark.copy_from_slice(&digest(&SHA256, cursor.as_str().as_bytes()).as_ref()[..16]);
+                if !self.followed.insert(mark) {
+                    return Err(self.error(
+                        ErrorKind::UnexpectedAnswer,
+                        "the provider returned the same page cursor twice; start again, or report it",
+                    ));
+                }
+                Next::Page(endpoint.at(cursor))
+            }
+            (None, Some(truncated)) => Next::Truncated(truncated.clone()),
+            (None, None) => Next::End,
+        };
+        self.next = next;
+        Ok(Some(page))
+    }
+
+    fn error(&self, kind: ErrorKind, message: &'static str) -> Error {
+        Error::new(kind, E::NAME, message)
+            .with_provider(self.session.provider().as_str().to_owned())
     }
 }
 

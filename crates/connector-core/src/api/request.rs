@@ -10,13 +10,15 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use url::form_urlencoded;
 
+use crate::api::multipart::Multipart;
+use crate::api::template;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Origin;
 
 const OPERATION: &str = "api.request";
 
 /// Everything but the unreserved characters of RFC 3986 section 2.3.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
@@ -70,16 +72,52 @@ impl Request {
         if target.is_empty() {
             target.push('/');
         }
-        Ok(Self {
+        Ok(Self::to_target(method, None, target))
+    }
+
+    fn to_target(method: Method, origin: Option<Origin>, target: String) -> Self {
+        Self {
             method,
-            origin: None,
+            origin,
+            has_query: target.contains('?'),
             target,
-            has_query: false,
             headers: HeaderMap::new(),
             body: Bytes::new(),
             timeout: None,
             longest_answer: None,
-        })
+        }
+    }
+
+    /// A request with this method to the path of a URL template (RFC 6570 level 1): each `{name}` is
+    /// replaced by its argument, percent-encoded as a whole. Slashes of the template stay, also at its
+    /// end. A query in the template is filled in the same way.
+    ///
+    /// ```
+    /// use connector_core::api::Request;
+    /// use http::Method;
+    /// let request = Request::template(Method::GET, "/v2/users/{id}/files/", &[("id", "a/b")])?;
+    /// assert_eq!(request.target(), "/v2/users/a%2Fb/files/");
+    /// # Ok::<(), connector_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the template does not start with a slash or has other
+    /// characters than a URL, if a name has no argument or an argument no name, if an argument in the
+    /// path is empty, or if a segment becomes `.` or `..`.
+    pub fn template(method: Method, template: &str, arguments: &[(&str, &str)]) -> Result<Self> {
+        let target = template::expand(template, arguments)?;
+        Ok(Self::to_target(method, None, target))
+    }
+
+    /// A GET request to the next-page URL of a response, as the provider wrote it. It goes out with
+    /// the credential, so the session refuses an origin that is neither the credential's own nor one
+    /// of the description's `api`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnexpectedAnswer`] if it is not an https URL with a host name.
+    pub fn next(url: impl AsRef<str>) -> Result<Self> {
+        let (origin, target) = template::split(url.as_ref())?;
+        Ok(Self::to_target(Method::GET, Some(origin), target))
     }
 
     /// A GET request. As for [`Request::new`].
@@ -147,6 +185,15 @@ impl Request {
         self.headers.insert(CONTENT_TYPE, content_type);
         self.body = body.into();
         self
+    }
+
+    /// Sets the body to several parts.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if there is no part.
+    pub fn multipart(self, multipart: Multipart) -> Result<Self> {
+        let (content_type, body) = multipart.into_body()?;
+        Ok(self.body(content_type, body))
     }
 
     /// Sends it to another origin than the credential's own. The session refuses one that the

@@ -6,11 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
+use smallvec::SmallVec;
 
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::limit::Report;
-use crate::oauth::{request_id, retry_after};
+use crate::http::retry_after;
+use crate::json;
+use crate::oauth::request_id;
 use crate::provider::ProviderId;
 
 /// A complete answer of the provider, whatever its status.
@@ -19,7 +22,7 @@ pub struct Response {
     provider: ProviderId,
     operation: &'static str,
     received: Timestamp,
-    report: Report,
+    reports: SmallVec<[Report; 1]>,
 }
 
 impl Response {
@@ -37,7 +40,7 @@ impl Response {
             provider,
             operation,
             received,
-            report: Report::default(),
+            reports: SmallVec::new(),
         }
     }
 
@@ -77,19 +80,19 @@ impl Response {
         self.received
     }
 
-    /// How long to wait before the next request (`Retry-After`, RFC 9110 section 10.2.3: seconds or
-    /// a date), if the answer says.
+    /// The time to wait before the next request, if the response states one: `Retry-After` and its
+    /// kin, as [`retry_after`] reads them.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        retry_after(self.headers(), self.received)
+        retry_after(self.status(), self.headers(), self.body(), self.received)
     }
 
-    /// The body read as JSON.
+    /// The body read as JSON. A byte order mark in front of it is skipped.
     ///
     /// # Errors
     /// [`ErrorKind::UnexpectedAnswer`] says where it stops to fit, and quotes nothing of it.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(self.body()).map_err(|error| {
+        serde_json::from_slice(json::without_bom(self.body())).map_err(|error| {
             // The parser's own text may quote the body.
             self.error(
                 ErrorKind::UnexpectedAnswer,
@@ -103,12 +106,19 @@ impl Response {
         })
     }
 
-    /// Tells the limiter what this answer says about the provider's limits.
+    /// Passes what the response states about one of the provider's limits to the limiter. A later
+    /// report about the same limit replaces an earlier one. At most 16 limits are reported.
     pub fn report(&mut self, report: Report) {
-        self.report = report;
+        const MOST: usize = 16;
+        let same = |it: &&mut Report| it.limit == report.limit;
+        if let Some(earlier) = self.reports.iter_mut().find(same) {
+            *earlier = report;
+        } else if self.reports.len() < MOST {
+            self.reports.push(report);
+        }
     }
 
-    /// An error about this answer, with the provider's name and its id of the request. If the answer
+    /// An error about this response, with its status, the provider's name and its id of the request. If the answer
     /// says when to ask again, an error that may be repeated carries that.
     #[must_use]
     pub fn error(
@@ -117,7 +127,8 @@ impl Response {
         message: impl Into<std::borrow::Cow<'static, str>>,
     ) -> Error {
         let mut error = Error::new(kind, self.operation, message)
-            .with_provider(self.provider.as_str().to_owned());
+            .with_provider(self.provider.as_str().to_owned())
+            .with_status(self.status());
         if let Some(id) = request_id(self.headers()) {
             error = error.with_request_id(id);
         }
@@ -179,8 +190,8 @@ impl Response {
         Err(self.error(kind, message))
     }
 
-    pub(crate) fn take_report(&mut self) -> Report {
-        std::mem::take(&mut self.report)
+    pub(crate) fn take_reports(&mut self) -> SmallVec<[Report; 1]> {
+        std::mem::take(&mut self.reports)
     }
 
     pub(crate) fn into_answer(self) -> http::Response<Bytes> {

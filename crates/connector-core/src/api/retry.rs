@@ -52,6 +52,14 @@ impl RetryPolicy {
         self
     }
 
+    /// Sets the pause after the first attempt, which doubles with each one, and its bound. Both are
+    /// randomized down to a half.
+    pub fn with_pauses(mut self, first: Duration, longest: Duration) -> Self {
+        self.first_pause = first;
+        self.longest_pause = longest;
+        self
+    }
+
     /// Sets the longest pause that a provider may ask for.
     pub fn with_longest_wait(mut self, longest_wait: Duration) -> Self {
         self.longest_wait = longest_wait;

@@ -11,25 +11,32 @@ use tracing::Instrument;
 
 use crate::access_token::AccessToken;
 use crate::api::classify::Classifier;
-use crate::api::endpoint::{Endpoint, Idempotency, IdempotencyKey, PagedEndpoint};
+use crate::api::endpoint::{Endpoint, Idempotency, IdempotencyKey, PagedEndpoint, ProviderClient};
+use crate::api::link::Link;
+use crate::api::options::CallOptions;
 use crate::api::pages::Pages;
 use crate::api::request::Request;
 use crate::api::response::Response;
 use crate::api::retry::RetryPolicy;
 use crate::api::token::{FixedToken, Token, TokenSource};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, Monotonic, SystemClock};
 use crate::connector::Connector;
 use crate::description::CallAuthentication;
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::http::limit::{Budget, Permit, Priority, Report};
+use crate::http::limit::{self, AccountLimits, Answered, Budget, Draws, Limit, Permits, Priority};
 use crate::http::{
-    HttpTransport, Origin, OutboundRequest, Sent, TransportError, TransportErrorKind,
+    HostRule, HttpTransport, Origin, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
 use crate::provider::ProviderId;
 use crate::random::{Random, SystemRandom};
 
 /// How often a call starts over because its token ran out while it waited for a permit.
 const ROUNDS: u32 = 8;
+
+/// Longest wait for permits of an interactive call, unless [`Session::with_patience`] sets another.
+const INTERACTIVE_PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for permits of a background call, unless [`Session::with_patience`] sets another.
+const BACKGROUND_PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// Calls of one connection. Cheap to clone; clones share the token, the limits and the budget of
 /// repetitions.
@@ -40,32 +47,35 @@ const ROUNDS: u32 = 8;
 /// token.
 #[derive(Clone)]
 pub struct Session {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     class: Priority,
-    /// The application's, in the order in which they are taken; the account's own comes last.
+    patience: Option<Duration>,
+    /// The application's own limits.
     extra: Arc<[Budget]>,
 }
 
-struct Shared {
-    provider: ProviderId,
-    authentication: CallAuthentication,
+pub(super) struct Shared {
+    pub(super) provider: ProviderId,
+    pub(super) authentication: CallAuthentication,
     /// Besides the credential's own.
-    origins: Vec<Origin>,
-    classifier: Arc<dyn Classifier>,
-    tokens: Arc<dyn TokenSource>,
-    transport: Arc<dyn HttpTransport>,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
-    policy: RetryPolicy,
-    budget: Budget,
+    pub(super) origins: Vec<Origin>,
+    /// Where links may lead.
+    pub(super) links: Vec<HostRule>,
+    pub(super) classifier: Arc<dyn Classifier>,
+    pub(super) tokens: Arc<dyn TokenSource>,
+    pub(super) transport: Arc<dyn HttpTransport>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) policy: RetryPolicy,
+    pub(super) limits: AccountLimits,
 }
 
 /// Collects what a [`Session`] is made of.
 #[must_use]
 pub struct SessionBuilder {
     shared: Shared,
-    rate: Option<crate::http::limit::RateModel>,
-    budget: Option<Budget>,
+    described: Vec<Limit>,
+    limits: Option<AccountLimits>,
 }
 
 impl SessionBuilder {
@@ -87,23 +97,24 @@ impl SessionBuilder {
         self
     }
 
-    /// Sets the account's limit, to share it with other sessions of the same account. Default: one of
-    /// its own, of the description's rate model.
-    pub fn budget(mut self, budget: Budget) -> Self {
-        self.budget = Some(budget);
+    /// Sets the account's limits, to share them with other sessions of the same account. Default:
+    /// limits of its own, as the description states them.
+    pub fn limits(mut self, limits: AccountLimits) -> Self {
+        self.limits = Some(limits);
         self
     }
 
     /// The session.
     #[must_use]
     pub fn build(mut self) -> Session {
-        self.shared.budget = match self.budget {
-            Some(budget) => budget,
-            None => Budget::of_account(self.rate, Arc::clone(&self.shared.clock)),
+        self.shared.limits = match self.limits {
+            Some(limits) => limits,
+            None => AccountLimits::alone(&self.described, Arc::clone(&self.shared.clock)),
         };
         Session {
             shared: Arc::new(self.shared),
             class: Priority::default(),
+            patience: None,
             extra: Arc::new([]),
         }
     }
@@ -138,16 +149,17 @@ impl Session {
                 provider: description.provider.clone(),
                 authentication: description.authentication.clone(),
                 origins,
+                links: description.links.clone(),
                 classifier: connector.classifier(),
                 tokens,
                 transport,
                 random: Arc::new(SystemRandom::new()),
                 policy: RetryPolicy::default(),
-                budget: Budget::of_account(None, Arc::clone(&clock)),
+                limits: AccountLimits::alone(&[], Arc::clone(&clock)),
                 clock,
             },
-            rate: description.rate,
-            budget: None,
+            described: description.limits.clone(),
+            limits: None,
         }
     }
 
@@ -170,8 +182,19 @@ impl Session {
         }
     }
 
+    /// The same session with another longest wait for the permits of limits. A call that gets none in
+    /// time fails with [`ErrorKind::RateLimited`], and [`Retry::After`] says when to repeat it.
+    /// Default: 30 seconds for interactive calls, 15 minutes for background calls.
+    #[must_use]
+    pub fn with_patience(&self, patience: Duration) -> Self {
+        Self {
+            patience: Some(patience),
+            ..self.clone()
+        }
+    }
+
     /// The same session under one more limit of the application's own: for a tenant, an actor, an
-    /// operation. Limits that several sessions share must be added in the same order to each.
+    /// operation. Each call takes its cost ([`Endpoint::draws`]) from it.
     #[must_use]
     pub fn with_budget(&self, budget: Budget) -> Self {
         let extra = self.extra.iter().cloned().chain([budget]).collect();
@@ -185,6 +208,10 @@ impl Session {
     #[must_use]
     pub fn provider(&self) -> &ProviderId {
         &self.shared.provider
+    }
+
+    pub(super) const fn priority(&self) -> Priority {
+        self.class
     }
 
     /// The clock.
@@ -201,22 +228,23 @@ impl Session {
     /// [`Error::retry`] is [`Retry::Never`] if it is open whether the provider carried out an
     /// operation that must not be repeated.
     pub async fn send<E: Endpoint>(&self, endpoint: &E) -> Result<E::Output> {
-        endpoint.validate()?;
-        let request = match E::IDEMPOTENCY {
-            Idempotency::Keyed => {
-                endpoint.keyed_request(&IdempotencyKey::random(&*self.shared.random)?)?
-            }
-            Idempotency::Safe | Idempotency::Never => endpoint.request()?,
-        };
-        let call = Call {
-            operation: E::NAME,
-            repeat: E::IDEMPOTENCY,
-            cost: endpoint.cost(),
-            request,
-        };
+        self.send_with(endpoint, CallOptions::new()).await
+    }
+
+    /// Carries out an operation with settings of its own.
+    ///
+    /// # Errors
+    /// As for [`Session::send`]; [`ErrorKind::InvalidInput`] if an idempotency key is given for an
+    /// operation that takes none.
+    pub async fn send_with<E: Endpoint>(
+        &self,
+        endpoint: &E,
+        options: CallOptions,
+    ) -> Result<E::Output> {
+        let call = self.call(endpoint, options)?;
         let mut output = None;
         self.run(&call, &mut |response| {
-            output = Some(E::decode(response)?);
+            output = Some(endpoint.decode(response)?);
             Ok(())
         })
         .await?;
@@ -234,21 +262,24 @@ impl Session {
         Pages::new(self.clone(), endpoint)
     }
 
-    /// Sends a request that has no type yet, through the same pipeline. `repeat` says whether it may
-    /// be sent again when it is open whether the provider carried it out.
+    /// Sends a request that has no type yet, through the same pipeline, and returns the final
+    /// response whatever its status. `idempotency` says how it is retried when we do not know whether
+    /// the provider carried it out.
+    ///
+    /// As for typed operations, a 401 leads to one refresh, and refusals that may be retried (429,
+    /// 5xx) are retried.
     ///
     /// # Errors
-    /// As for [`Session::send`]: an answer that the provider's classifier does not take for a
-    /// success is an error here too.
-    pub async fn raw(
-        &self,
-        request: Request,
-        repeat: Idempotency,
-    ) -> Result<http::Response<Bytes>> {
+    /// Those of the token's source, and those of a request that brought no response.
+    pub async fn raw(&self, request: Request, idempotency: Idempotency) -> Result<RawResponse> {
         let call = Call {
             operation: "api.raw",
-            repeat,
-            cost: 1,
+            idempotency,
+            scopes: &[],
+            draws: Draws::default(),
+            timeout: None,
+            priority: self.class,
+            returns_refusals: true,
             request,
         };
         let classifier = &self.shared.classifier;
@@ -256,6 +287,46 @@ impl Session {
             .run(&call, &mut |response| classifier.inspect(response))
             .await?;
         Ok(response.into_answer())
+    }
+
+    /// A link out of a response of this provider: a download, an upload, an export. It is fetched
+    /// without credential, as it stands, and redirects are refused.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AddressRefused`] if it is not https, or if the description's
+    /// [`links`](crate::Description::links) do not name its host.
+    pub fn link(&self, url: impl AsRef<str>) -> Result<Link> {
+        Link::new(&self.shared.provider, &self.shared.links, url.as_ref())
+    }
+
+    /// The call that `endpoint` stands for.
+    pub(super) fn call<E: Endpoint>(&self, endpoint: &E, options: CallOptions) -> Result<Call> {
+        let wrong = |message| {
+            Err(Error::new(ErrorKind::InvalidInput, E::NAME, message)
+                .with_provider(self.shared.provider.as_str().to_owned()))
+        };
+        if E::Client::PROVIDER != self.shared.provider {
+            return wrong("the operation belongs to another provider than the session");
+        }
+        endpoint.validate()?;
+        let request = match (E::IDEMPOTENCY, options.idempotency_key) {
+            (Idempotency::Keyed, Some(key)) => endpoint.keyed_request(&key)?,
+            (Idempotency::Keyed, None) => {
+                endpoint.keyed_request(&IdempotencyKey::random(&*self.shared.random)?)?
+            }
+            (_, None) => endpoint.request()?,
+            (_, Some(_)) => return wrong("the operation takes no idempotency key; leave it out"),
+        };
+        Ok(Call {
+            operation: E::NAME,
+            idempotency: E::IDEMPOTENCY,
+            scopes: E::SCOPES,
+            draws: endpoint.draws(),
+            timeout: options.timeout,
+            priority: options.priority.unwrap_or(self.class),
+            returns_refusals: false,
+            request,
+        })
     }
 
     async fn run(&self, call: &Call, read: Read<'_>) -> Result<Response> {
@@ -275,7 +346,7 @@ impl Session {
         loop {
             let (token, permits) = self.admit(call, fresh.take()).await?;
             let sending = match self.authenticated(call, &token) {
-                Ok(request) => shared.transport.send(request),
+                Ok(request) => shared.transport.send(Self::outbound(call, request)),
                 Err(error) => {
                     permits.release();
                     return Err(error);
@@ -288,37 +359,68 @@ impl Session {
             };
             if failure.error.kind() == ErrorKind::Unauthorized && !refreshed {
                 refreshed = true;
-                fresh = Some(shared.tokens.after_rejection(&token).await?);
+                match (
+                    shared.tokens.after_rejection(&token).await,
+                    failure.response,
+                ) {
+                    (Ok(other), _) => fresh = Some(other),
+                    // There is no other token: the refusal is the result.
+                    (Err(error), Some(response))
+                        if call.returns_refusals && error.kind() == ErrorKind::Unauthorized =>
+                    {
+                        return Ok(*response);
+                    }
+                    (Err(error), _) => return Err(error),
+                }
                 continue;
             }
             drop(token);
-            let pause = self.pause(call, attempt, failure)?;
-            tracing::debug!(
-                attempt,
-                pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-                "the call is repeated"
-            );
-            shared.clock.sleep(pause).await;
+            let Failure {
+                error,
+                acted,
+                response,
+            } = failure;
+            let pause = match (self.pause(call, attempt, error, acted), response) {
+                (Ok(pause), _) => pause,
+                (Err(_), Some(response)) if call.returns_refusals => return Ok(*response),
+                (Err(error), _) => return Err(error),
+            };
+            self.rest(attempt, pause).await;
             attempt += 1;
         }
     }
 
-    /// How long to wait before the next attempt, or the error if there is none.
-    fn pause(&self, call: &Call, attempt: u32, failure: Failure) -> Result<Duration> {
-        let Failure { error, acted } = failure;
+    /// Waits before the next attempt.
+    pub(super) async fn rest(&self, attempt: u32, pause: Duration) {
+        tracing::debug!(
+            attempt,
+            pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+            "the call is retried"
+        );
+        self.shared.clock.sleep(pause).await;
+    }
+
+    /// The wait before the next attempt, or the error if there is none.
+    pub(super) fn pause(
+        &self,
+        call: &Call,
+        attempt: u32,
+        error: Error,
+        acted: bool,
+    ) -> Result<Duration> {
         let policy = &self.shared.policy;
         let asked = match error.retry() {
             Retry::Backoff => None,
             Retry::After(after) => Some(after),
             _ => return Err(error),
         };
-        if acted && call.repeat == Idempotency::Never {
+        if acted && call.idempotency == Idempotency::Never {
             return Err(error.with_retry(Retry::Never));
         }
         if asked.is_some_and(|after| after > policy.longest_wait) {
             return Err(error);
         }
-        if attempt >= policy.attempts.max(1) || !self.shared.budget.retries().spend() {
+        if attempt >= policy.attempts.max(1) || !self.shared.limits.retries().spend() {
             return Err(match asked {
                 None if attempt > 1 => error.with_retry(Retry::Exhausted),
                 _ => error,
@@ -331,12 +433,13 @@ impl Session {
     }
 
     /// A token and the permits to send with it, both good now.
-    async fn admit(
+    pub(super) async fn admit(
         &self,
         call: &Call,
         mut fresh: Option<AccessToken>,
     ) -> Result<(AccessToken, Permits)> {
         let tokens = &self.shared.tokens;
+        let mut deadline = None;
         for _ in 0..ROUNDS {
             let token = match fresh.take() {
                 Some(token) => token,
@@ -345,13 +448,16 @@ impl Session {
                     Token::Wait(wait) => wait.await?,
                 },
             };
-            if let Some(permits) = self.try_permits(call) {
+            let permits = self.shared.limits.try_acquire(self.limited(call));
+            if let Some(permits) = permits.map_err(|it| self.named(it))? {
                 return Ok((token, permits));
             }
             // Nothing is kept from others while this waits, and the newest token is taken after it.
             drop(token);
             // Boxed, so that a call which need not wait is not as large as one that does.
-            let permits = Box::pin(self.permits(call)).await;
+            let deadline = *deadline.get_or_insert_with(|| self.deadline(call.priority));
+            let permits = Box::pin(self.shared.limits.acquire(self.limited(call), deadline)).await;
+            let permits = permits.map_err(|it| self.named(it))?;
             match tokens.token() {
                 Token::Ready(token) => return Ok((token, permits)),
                 // Whoever refreshes may need a permit: it is given back before the wait.
@@ -370,32 +476,32 @@ impl Session {
         .with_provider(self.shared.provider.as_str().to_owned()))
     }
 
-    fn try_permits(&self, call: &Call) -> Option<Permits> {
-        let mut permits = Permits::new();
-        for budget in self.budgets() {
-            let Some(permit) = budget.try_acquire(self.class, call.operation, call.cost) else {
-                permits.release();
-                return None;
-            };
-            permits.push(permit);
-        }
-        Some(permits)
+    /// The time until which a call that begins to wait now waits for permits.
+    pub(super) fn deadline(&self, priority: Priority) -> Monotonic {
+        let usual = match priority {
+            Priority::Interactive => INTERACTIVE_PATIENCE,
+            Priority::Background => BACKGROUND_PATIENCE,
+        };
+        let now = self.shared.clock.monotonic();
+        now.after(self.patience.unwrap_or(usual))
     }
 
-    async fn permits(&self, call: &Call) -> Permits {
-        let mut permits = Permits::new();
-        for budget in self.budgets() {
-            permits.push(budget.acquire(self.class, call.operation, call.cost).await);
+    /// The call, as far as limits are concerned.
+    pub(super) fn limited<'a>(&'a self, call: &'a Call) -> limit::Call<'a> {
+        limit::Call {
+            operation: call.operation,
+            class: call.priority,
+            draws: &call.draws,
+            extra: &self.extra,
         }
-        permits
     }
 
-    fn budgets(&self) -> impl Iterator<Item = &Budget> {
-        self.extra.iter().chain([&self.shared.budget])
+    fn named(&self, error: Error) -> Error {
+        error.with_provider(self.shared.provider.as_str().to_owned())
     }
 
     /// What one attempt came to.
-    fn outcome(
+    pub(super) fn outcome(
         &self,
         call: &Call,
         token: &AccessToken,
@@ -424,13 +530,17 @@ impl Session {
             Ok(()) => read(&mut response),
             Err(error) => Err(error),
         };
-        let mut report = response.take_report();
-        if let Err(error) = &outcome
-            && error.kind() == ErrorKind::RateLimited
-        {
-            report = report.of_refusal(error.retry());
-        }
-        permits.complete(&report);
+        let answered = Answered {
+            reports: response.take_reports(),
+            headers: response.headers(),
+            received: response.received(),
+            refused: outcome
+                .as_ref()
+                .err()
+                .filter(|error| error.kind() == ErrorKind::RateLimited)
+                .map(Error::retry),
+        };
+        shared.limits.settle(permits, self.limited(call), &answered);
         if response.status().is_success()
             && !matches!(&outcome, Err(error) if error.kind() == ErrorKind::Unauthorized)
         {
@@ -438,20 +548,38 @@ impl Session {
         }
         match outcome {
             Ok(()) => {
-                shared.budget.retries().earn();
+                shared.limits.retries().earn();
                 Ok(response)
             }
             Err(error) => Err(Failure {
                 acted: may_have_acted(&error, response.status()),
                 error,
+                response: call.returns_refusals.then(|| Box::new(response)),
             }),
         }
     }
 
     /// The request with its credential, which goes to the credential's origin or to one that the
     /// description names, and nowhere else.
-    fn authenticated(&self, call: &Call, token: &AccessToken) -> Result<OutboundRequest> {
+    pub(super) fn authenticated(
+        &self,
+        call: &Call,
+        token: &AccessToken,
+    ) -> Result<http::Request<Bytes>> {
         let shared = &*self.shared;
+        if let Some(scope) = missing_scope(call.scopes, token.scopes()) {
+            return Err(Error::new(
+                ErrorKind::Forbidden,
+                call.operation,
+                format!(
+                    "the connection was not granted the scope {}; connect the account again and ask \
+                     for it",
+                    scope.replace(' ', " or ")
+                ),
+            )
+            .with_retry(Retry::AfterReauthorization)
+            .with_provider(shared.provider.as_str().to_owned()));
+        }
         let refused = |kind, message| {
             Err(Error::new(kind, call.operation, message)
                 .with_provider(shared.provider.as_str().to_owned()))
@@ -474,22 +602,31 @@ impl Session {
                 "the access token has characters that no header may have; connect again",
             );
         }
+        Ok(request)
+    }
+
+    /// The request with the call's bounds.
+    fn outbound(call: &Call, request: http::Request<Bytes>) -> OutboundRequest {
         let mut outbound = OutboundRequest::new(request);
-        if let Some(timeout) = call.request.timeout() {
+        if let Some(timeout) = call.timeout.or(call.request.timeout()) {
             outbound = outbound.with_timeout(timeout);
         }
         if let Some(bytes) = call.request.longest_answer() {
             outbound = outbound.with_longest_answer(bytes);
         }
-        Ok(outbound)
+        outbound
     }
 
-    fn unanswered(&self, operation: &'static str, error: TransportError) -> Failure {
+    pub(super) fn unanswered(&self, operation: &'static str, error: TransportError) -> Failure {
         let acted = error.sent() != Sent::No;
         let (kind, message) = match (error.kind(), acted) {
             (TransportErrorKind::AddressRefused, _) => (
                 ErrorKind::AddressRefused,
                 "the provider's address may not be reached from here",
+            ),
+            (TransportErrorKind::Unsupported, _) => (
+                ErrorKind::Unsupported,
+                "the transport has no streams; use connector-http's",
             ),
             (TransportErrorKind::Answer, _) => (
                 ErrorKind::UnexpectedAnswer,
@@ -517,6 +654,7 @@ impl Session {
                 .with_provider(self.shared.provider.as_str().to_owned())
                 .with_source(error),
             acted,
+            response: None,
         }
     }
 }
@@ -530,19 +668,43 @@ impl fmt::Debug for Session {
     }
 }
 
-type Read<'a> = &'a mut (dyn FnMut(&mut Response) -> Result<()> + Send);
+pub(super) type Read<'a> = &'a mut (dyn FnMut(&mut Response) -> Result<()> + Send);
 
-struct Call {
-    operation: &'static str,
-    repeat: Idempotency,
-    cost: u32,
-    request: Request,
+/// A complete response, undecoded: the result of [`Session::raw`].
+pub type RawResponse = http::Response<Bytes>;
+
+pub(super) struct Call {
+    pub(super) operation: &'static str,
+    pub(super) idempotency: Idempotency,
+    pub(super) scopes: &'static [&'static str],
+    pub(super) draws: Draws,
+    /// Of each attempt; without it, the request's.
+    pub(super) timeout: Option<Duration>,
+    pub(super) priority: Priority,
+    /// True if a refusal that ends the call is a result, not an error.
+    pub(super) returns_refusals: bool,
+    pub(super) request: Request,
 }
 
-struct Failure {
-    error: Error,
-    /// Whether the provider may have carried the call out.
-    acted: bool,
+pub(super) struct Failure {
+    pub(super) error: Error,
+    /// True if the provider may have carried the call out.
+    pub(super) acted: bool,
+    /// The refusal, if the call returns it.
+    pub(super) response: Option<Box<Response>>,
+}
+
+/// The first of the `needed` scopes that is not among those `granted`; none if the provider did not
+/// state them. An entry lists alternatives, separated by spaces.
+fn missing_scope(needed: &'static [&'static str], granted: &[String]) -> Option<&'static str> {
+    let is_granted = |scope: &str| granted.iter().any(|it| it == scope);
+    if granted.is_empty() {
+        return None;
+    }
+    needed
+        .iter()
+        .find(|entry| !entry.split(' ').any(is_granted))
+        .copied()
 }
 
 /// A refusal by the credential or by a limit comes before anything is carried out.
@@ -553,28 +715,4 @@ fn may_have_acted(error: &Error, status: StatusCode) -> bool {
             error.kind(),
             ErrorKind::Unauthorized | ErrorKind::RateLimited
         )
-}
-
-/// The permits of one attempt; the account's own is the last.
-struct Permits(smallvec::SmallVec<[Permit; 2]>);
-
-impl Permits {
-    fn new() -> Self {
-        Self(smallvec::SmallVec::new())
-    }
-
-    fn push(&mut self, permit: Permit) {
-        self.0.push(permit);
-    }
-
-    fn release(self) {
-        self.0.into_iter().for_each(Permit::release);
-    }
-
-    /// Only the account's own limit is the provider's to speak about.
-    fn complete(mut self, report: &Report) {
-        if let Some(own) = self.0.pop() {
-            own.complete(report);
-        }
-    }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::http::{BodyStream, StreamRequest};
+
 /// Which connections a request may use, and with whom it queues.
 ///
 /// Token requests neither wait behind ordinary calls nor take their place, and never travel on a
@@ -24,7 +26,6 @@ pub enum RequestClass {
 }
 
 /// A request with the bounds it must stay inside.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct OutboundRequest {
     /// The request. Its URL is absolute.
@@ -37,6 +38,21 @@ pub struct OutboundRequest {
     pub class: RequestClass,
     /// What is asked before it leaves.
     pub last_check: Option<LastCheck>,
+}
+
+/// Shows lengths only: URLs, headers and bodies carry codes, verifiers, secrets and personal data.
+impl fmt::Debug for OutboundRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutboundRequest")
+            .field("method", self.request.method())
+            .field("host", &self.request.uri().host())
+            .field("headers", &self.request.headers().len())
+            .field("body_bytes", &self.request.body().len())
+            .field("timeout", &self.timeout)
+            .field("longest_answer", &self.longest_answer)
+            .field("class", &self.class)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A question that a transport asks at the last moment before a request leaves: may it still go?
@@ -140,6 +156,8 @@ pub enum TransportErrorKind {
     TooLate,
     /// The connection broke.
     Broken,
+    /// The transport does not offer it.
+    Unsupported,
     /// The answer is longer than allowed, or not HTTP, or in an encoding that was not asked for.
     Answer,
 }
@@ -161,6 +179,7 @@ fn describe(kind: TransportErrorKind) -> &'static str {
         TransportErrorKind::Timeout => "the deadline passed",
         TransportErrorKind::TooLate => "it was too late to send the request",
         TransportErrorKind::Broken => "the connection broke",
+        TransportErrorKind::Unsupported => "the transport has no streams",
         TransportErrorKind::Answer => "the answer is too long or not HTTP",
     }
 }
@@ -221,4 +240,25 @@ pub trait HttpTransport: fmt::Debug + Send + Sync + 'static {
     /// the provider may have seen the request.
     async fn send(&self, request: OutboundRequest)
     -> Result<http::Response<Bytes>, TransportError>;
+
+    /// Sends the request while its body is read, and returns once the response's head has arrived,
+    /// whatever its status. The same rules hold as for [`HttpTransport::send`], with
+    /// [`StreamRequest::idle`] in the place of the deadline. A response in gzip is decompressed, and
+    /// bounded in its ratio, unless the request names encodings or a range.
+    ///
+    /// Default: not offered.
+    ///
+    /// # Errors
+    /// [`TransportError`] when there is no response; [`TransportErrorKind::Unsupported`] if the
+    /// transport has no streams.
+    async fn open(
+        &self,
+        request: StreamRequest,
+    ) -> Result<http::Response<BodyStream>, TransportError> {
+        drop(request);
+        Err(TransportError::new(
+            TransportErrorKind::Unsupported,
+            Sent::No,
+        ))
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{HeaderMap, RETRY_AFTER};
+use http::header::HeaderMap;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::credential::CredentialKind;
 use crate::description::{Description, Pointer, RefusalMeaning, TokenFields};
 use crate::error::{Error, ErrorKind, Retry};
-use crate::http::{Origin, Sent, TransportError, TransportErrorKind};
+use crate::http::{Origin, Sent, TransportError, TransportErrorKind, retry_after};
 use crate::oauth::Identity;
 use crate::oauth::identity::kept;
 
@@ -387,7 +387,7 @@ impl ExchangeError {
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
         let code = code.into();
-        self.source = self.source.with_code(code.clone());
+        self.source = self.source.with_code(&code);
         self.code = Some(code);
         self
     }
@@ -495,12 +495,12 @@ pub fn read_token_answer(
     response: &http::Response<Bytes>,
 ) -> Result<TokenAnswer, ExchangeError> {
     let status = response.status();
-    let after = retry_after(response.headers(), now);
+    let after = retry_after(status, response.headers(), response.body(), now);
     let refusal = Refusal::read(description, status, object(response.body()));
     let fail = |class, sent, kind, message| {
         let mut error = Error::new(kind, operation, message)
             .with_provider(description.provider.as_str().to_owned())
-            .with_status(status.as_u16());
+            .with_status(status);
         if let Some(id) = request_id(response.headers()) {
             error = error.with_request_id(id);
         }
@@ -728,21 +728,6 @@ pub(super) fn shown_code(code: &str) -> String {
         .filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\'))
         .take(64)
         .collect()
-}
-
-/// `Retry-After` (RFC 9110 section 10.2.3) as seconds or as a date; nothing if it is not readable.
-pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    const LONGEST: Duration = Duration::from_secs(24 * 3600);
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = if let Ok(seconds) = text.parse::<u64>() {
-        Duration::from_secs(seconds)
-    } else {
-        let date = httpdate::parse_http_date(text).ok()?;
-        let since_1970 = date.duration_since(std::time::UNIX_EPOCH).ok()?;
-        let date = Timestamp::from_unix_seconds(i64::try_from(since_1970.as_secs()).ok()?);
-        date.since(now)
-    };
-    Some(wait.min(LONGEST))
 }
 
 /// The provider's id of a request, under the names that are usual for it.
@@ -986,7 +971,7 @@ mod tests {
                 (*class, Sent::Answered, *code),
                 "{status} {body}"
             );
-            assert_eq!(error.error().status(), Some(*status));
+            assert_eq!(error.error().status().map(|it| it.as_u16()), Some(*status));
             assert_eq!(error.error().code(), *code);
         }
         println!("refusals in other forms: {}", table.len());

@@ -7,6 +7,7 @@ mod answer;
 mod authorization;
 mod callback;
 mod identity;
+pub mod jwt;
 mod pkce;
 mod request;
 mod revocation;
@@ -14,8 +15,8 @@ mod rotation;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::answer::request_id;
 pub use self::answer::{ExchangeClass, ExchangeError, TokenAnswer, read_token_answer};
-pub(crate) use self::answer::{request_id, retry_after};
 pub use self::authorization::{AuthorizationRequest, authorization_url};
 pub use self::callback::{Callback, CallbackProblem, check_callback};
 pub use self::identity::{Identity, identify};

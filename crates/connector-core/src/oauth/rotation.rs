@@ -37,6 +37,17 @@ impl RotationClass {
     }
 }
 
+impl Grace {
+    /// The longest time, in seconds, for which a used refresh token still works.
+    #[must_use]
+    pub const fn seconds(self) -> u32 {
+        match self {
+            Self::Time { seconds } => seconds,
+            Self::UntilSuccessorUsed { max_seconds } => max_seconds,
+        }
+    }
+}
+
 /// How long a refresh token works after it was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

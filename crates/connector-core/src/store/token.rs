@@ -348,7 +348,7 @@ pub struct Commit {
 }
 
 /// What became of a result.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CommitOutcome {
     /// It is the current credential.
     Stored,

@@ -204,6 +204,7 @@ pub fn answer(status: u16, body: &str) -> Step {
 pub struct Script {
     steps: Mutex<VecDeque<Step>>,
     pub sent: Mutex<Vec<http::Request<Bytes>>>,
+    pub timeouts: Mutex<Vec<Duration>>,
 }
 
 impl Script {
@@ -211,6 +212,7 @@ impl Script {
         Arc::new(Self {
             steps: Mutex::new(steps.into_iter().collect()),
             sent: Mutex::default(),
+            timeouts: Mutex::default(),
         })
     }
 
@@ -237,6 +239,7 @@ impl HttpTransport for Script {
         &self,
         outbound: OutboundRequest,
     ) -> Result<http::Response<Bytes>, TransportError> {
+        self.timeouts.lock().unwrap().push(outbound.timeout);
         self.sent.lock().unwrap().push(outbound.request);
         let step = {
             let mut steps = self.steps.lock().unwrap();

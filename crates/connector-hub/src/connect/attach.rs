@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
-use connector_core::description::{Description, GrantsPerAccount};
+use connector_core::description::GrantsPerAccount;
 use connector_core::oauth::Identity;
 use connector_core::store::{
     ClaimId, Effects, End, EndRequest, Expect, Expiries, Patch, PutGrant, PutOutcome, Revocation,
@@ -13,8 +13,8 @@ use connector_core::store::{
 };
 use connector_core::webhook::AccountHint;
 use connector_core::{
-    Account, AccountKey, AccountRef, Actor, ConnectionKey, Credential, CredentialKind, Error,
-    ErrorKind, Event, Fence, Generation, GrantNumber, IssuedToken, Metadata, RequestContext,
+    Account, AccountKey, AccountRef, Actor, ConnectionKey, Connector, Credential, CredentialKind,
+    Error, ErrorKind, Event, Fence, Generation, GrantNumber, IssuedToken, Metadata, RequestContext,
     Result, Status, TimeLeft,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -23,10 +23,9 @@ use super::claim::{ClaimEnd, Claimed, busy};
 use super::{ConnectFailure, Connected, PATIENCE, Source};
 use crate::flow::{Purpose, Reason};
 use crate::hub::Inner;
+use crate::sealing::Home;
 use crate::token::Arrival;
 use crate::token::renewal;
-use crate::token::windows::Windows;
-use crate::vault::Home;
 
 /// How often a grant is put again because the connection had moved.
 const MOVES: u8 = 5;
@@ -37,7 +36,7 @@ const METADATA_EVERY: Duration = Duration::from_secs(3600);
 #[derive(Clone)]
 pub(super) struct PendingConnection<'a> {
     pub(super) purpose: &'a Purpose,
-    pub(super) description: &'a Description,
+    pub(super) connector: &'a dyn Connector,
     pub(super) credential: Arc<Credential>,
     pub(super) source: Source,
     /// The connection for which it was obtained, if it was known before.
@@ -88,7 +87,7 @@ impl Inner {
                 .refuse(pending, claim.as_ref(), Reason::CONNECTION_GONE)
                 .await;
         }
-        let required = &pending.description.scopes.required;
+        let required = &pending.connector.description().scopes.required;
         // A sibling's scopes are another set: a user's beside a bot's.
         if !matches!(pending.source, Source::Sibling)
             && required
@@ -99,7 +98,7 @@ impl Inner {
                 .refuse(pending, claim.as_ref(), Reason::SCOPES_MISSING)
                 .await;
         }
-        if pending.description.grants_per_account == GrantsPerAccount::One {
+        if pending.connector.description().grants_per_account == GrantsPerAccount::One {
             let others = self.elsewhere(purpose, &identity.account).await?;
             if !others.is_empty() && !purpose.takeover {
                 return self
@@ -241,7 +240,7 @@ impl Inner {
         stored: &Stored,
     ) -> Result<Option<PendingConnection<'a>>> {
         let credential = &pending.credential;
-        let lives_on = pending.description.grants_per_account == GrantsPerAccount::Many
+        let lives_on = pending.connector.description().grants_per_account == GrantsPerAccount::Many
             && stored.connection.is_live()
             && !matches!(stored.connection.status, Status::NeedsReauthorization(_));
         let renews = credential.kind() == CredentialKind::OAuth
@@ -316,11 +315,10 @@ impl Inner {
     }
 
     fn schedule(pending: &PendingConnection<'_>, key: &ConnectionKey) -> Effects {
-        let refreshable = pending.credential.refresh_token().is_some();
         renewal::work(
-            pending.description,
+            pending.connector.description(),
             key.id,
-            refreshable,
+            pending.connector.renewal(&pending.credential),
             pending.expiries,
             None,
         )
@@ -336,7 +334,9 @@ impl Inner {
     ) {
         let lifetime = renewal::lifetime(&pending.credential);
         let deadlines = pending.expiries.access.map(|left| {
-            Windows::of(lifetime.unwrap_or(left), key.id).deadlines(&*self.clock, left)
+            let description = pending.connector.description();
+            renewal::windows(description, lifetime.unwrap_or(left), key.id)
+                .deadlines(&*self.clock, left)
         });
         let issued = IssuedToken::new(&pending.credential, grant, generation, deadlines);
         let credential = Arc::clone(&pending.credential);
@@ -487,7 +487,7 @@ impl Inner {
             .store
             .find_by_account(provider, app, account, None, 1)
             .await?;
-        if pending.description.revocation.is_none() || !sharing.items.is_empty() {
+        if pending.connector.description().revocation.is_none() || !sharing.items.is_empty() {
             return Ok(());
         }
         // A connection and a fence name a revocation: without a claim it gets the id of the

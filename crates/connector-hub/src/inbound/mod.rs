@@ -10,7 +10,7 @@ mod verified;
 use connector_core::Result;
 use connector_core::store::{Cursor, Slice};
 use connector_core::store::{DeliveryFilter, DeliveryKey, DeliveryRecord};
-use connector_core::{AuditClass, AuditEntry, Error, ErrorKind, Event, RequestContext, TenantId};
+use connector_core::{Error, ErrorKind, Event, RequestContext, TenantId};
 
 pub(crate) use self::handler::SharedParts;
 pub use self::handler::{Delivered, DeliveryHandler};
@@ -18,6 +18,7 @@ pub use self::receipt::Receipt;
 pub use self::receive::Receive;
 pub(crate) use self::route::Route;
 pub use self::verified::Verified;
+use crate::audit;
 use crate::hub::Hub;
 
 const REPLAY: &str = "hub.replay";
@@ -56,19 +57,11 @@ impl Hub {
         let inner = &self.inner;
         inner.accepting(REPLAY)?;
         // Recorded first: a process that ends here has recorded a wish, and hidden no deed.
-        let entry = AuditEntry {
-            class: AuditClass::Administration,
-            tenant: tenant.clone(),
-            provider: key.provider.clone(),
-            app: key.app.clone(),
-            connection: None,
-            context,
-            event: Event::DeliveryReplayed {
-                endpoint: key.endpoint.clone(),
-                id: key.id.clone(),
-            },
-            notify: false,
+        let event = Event::DeliveryReplayed {
+            endpoint: key.endpoint.clone(),
+            id: key.id.clone(),
         };
+        let entry = audit::entry(audit::Target::delivery(tenant, key), &context, event);
         inner.store.append(entry).await?;
         if inner.store.replay(key).await? {
             inner.arrivals.notify_one();

@@ -1,18 +1,18 @@
-//! What callers get: the token that is there, or the one that a flight brings.
+//! Access tokens for callers: the cached one, or the one that a flight brings.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::api::Token;
-use connector_core::{
-    AccessToken, ConnectionKey, Error, ErrorKind, Generation, ReauthorizationReason,
-    RequestContext, Result, Retry,
-};
+use connector_core::{AccessToken, ConnectionKey, Generation, RequestContext, Result};
 use futures_util::FutureExt;
 
 use crate::hub::{Hub, Inner};
 use crate::token::cache::Read;
-use crate::token::driver::{Errand, Landing, Why, fly};
+use crate::token::driver::{RefreshTrigger, fly};
+use crate::token::flight::{Ticket, Waiters};
+use crate::token::outcome::{NoToken, NoTokenReason, RefreshOutcome};
 
 const OPERATION: &str = "hub.access_token";
 
@@ -41,9 +41,23 @@ impl Hub {
     /// [`ErrorKind::NeedsReauthorization`] if its owner has to connect it again;
     /// [`ErrorKind::AppMisconfigured`] if the app's registration is refused;
     /// [`ErrorKind::RefreshUnresolved`] if an earlier request's outcome is not known yet;
+    /// [`ErrorKind::Rejected`] if the provider refuses the refresh with a response that has no known
+    /// meaning; [`ErrorKind::UnexpectedAnswer`] if it returned a token that no call can use;
     /// [`ErrorKind::Unauthorized`], [`ErrorKind::ProviderUnavailable`] and
-    /// [`ErrorKind::StoreUnavailable`] for now: [`Error::retry`] says when to ask again;
+    /// [`ErrorKind::StoreUnavailable`] for now:
+    /// [`Error::retry`](connector_core::Error::retry) says when to ask again;
     /// [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
+    ///
+    /// [`ErrorKind::NotFound`]: connector_core::ErrorKind::NotFound
+    /// [`ErrorKind::NeedsReauthorization`]: connector_core::ErrorKind::NeedsReauthorization
+    /// [`ErrorKind::AppMisconfigured`]: connector_core::ErrorKind::AppMisconfigured
+    /// [`ErrorKind::RefreshUnresolved`]: connector_core::ErrorKind::RefreshUnresolved
+    /// [`ErrorKind::Rejected`]: connector_core::ErrorKind::Rejected
+    /// [`ErrorKind::UnexpectedAnswer`]: connector_core::ErrorKind::UnexpectedAnswer
+    /// [`ErrorKind::Unauthorized`]: connector_core::ErrorKind::Unauthorized
+    /// [`ErrorKind::ProviderUnavailable`]: connector_core::ErrorKind::ProviderUnavailable
+    /// [`ErrorKind::StoreUnavailable`]: connector_core::ErrorKind::StoreUnavailable
+    /// [`ErrorKind::ShuttingDown`]: connector_core::ErrorKind::ShuttingDown
     pub async fn access_token(&self, key: &ConnectionKey) -> Result<AccessToken> {
         match self.token(key) {
             Token::Ready(token) => Ok(token),
@@ -58,19 +72,21 @@ impl Hub {
     pub async fn refresh(&self, key: &ConnectionKey, context: RequestContext) -> Result<()> {
         let seen = self.inner.cache.generation(key);
         for _ in 0..2 {
-            let (ticket, joined) = self.inner.board(key, Errand::Force(context.clone()));
-            let landing = ticket.landing().await;
+            let trigger = RefreshTrigger::Force(context.clone());
+            let (mut ticket, joined) = self.inner.join(key, trigger);
+            let outcome = ticket.outcome().await;
             let moved = self.inner.cache.generation(key) != seen;
-            match landing {
-                Some(Landing::Current) if !joined || (moved && seen.is_some()) => return Ok(()),
-                Some(Landing::Kept { retry_after, why }) if !joined => {
-                    return Err(kept(why, retry_after));
+            match outcome {
+                Some(RefreshOutcome::Current) if !joined || (moved && seen.is_some()) => {
+                    return Ok(());
                 }
-                Some(Landing::Over(why)) => return Err(over(why)),
+                Some(RefreshOutcome::NoToken(no)) if !joined || no.retry_after.is_none() => {
+                    return Err(no.error(OPERATION));
+                }
                 _ => {}
             }
         }
-        Err(kept(Why::Transient, Duration::from_secs(1)))
+        Err(died().error(OPERATION))
     }
 
     /// A newer token than the one that the provider's API refused. Tokens are refreshed once for
@@ -89,18 +105,21 @@ impl Hub {
             {
                 return Ok(token);
             }
-            let (ticket, joined) = self.inner.board(key, Errand::Rejected(refused));
-            match ticket.landing().await {
-                Some(Landing::Over(why)) => return Err(over(why)),
-                Some(Landing::Kept { retry_after, why }) if !joined => {
-                    return Err(kept(why, retry_after));
+            let trigger = RefreshTrigger::Rejected(refused);
+            let (mut ticket, joined) = self.inner.join(key, trigger);
+            match ticket.outcome().await {
+                Some(RefreshOutcome::NoToken(no)) if !joined || no.retry_after.is_none() => {
+                    return Err(no.error(OPERATION));
                 }
                 _ => {}
             }
         }
         match self.inner.cache.unexpired(key, &*self.inner.clock) {
             Some(token) if token.generation() > refused => Ok(token),
-            _ => Err(kept(Why::Unauthorized, Duration::from_secs(60))),
+            _ => {
+                let pause = Duration::from_secs(60);
+                Err(NoToken::later(NoTokenReason::Unauthorized, pause).error(OPERATION))
+            }
         }
     }
 
@@ -112,15 +131,15 @@ impl Hub {
 }
 
 impl Inner {
-    /// A place on the flight of this connection; true if the flight was there already.
-    pub(crate) fn board(
+    /// Joins the flight of this connection, or starts it; true if it was joined.
+    pub(crate) fn join(
         self: &Arc<Self>,
         key: &ConnectionKey,
-        errand: Errand,
-    ) -> (crate::token::flight::Ticket, bool) {
+        trigger: RefreshTrigger,
+    ) -> (Ticket, bool) {
         let inner = Arc::clone(self);
-        self.flights
-            .join(key, |board| fly(inner, key.clone(), errand, board))
+        let start = |waiters: Waiters| fly(inner, key.clone(), trigger, waiters);
+        self.flights.join(key, start)
     }
 
     /// The token in memory, if it may be handed out. What is to be done for it is done behind the
@@ -130,7 +149,7 @@ impl Inner {
             Read::Ready(token) => Some(token),
             Read::Wake(token) => {
                 // Whoever started a flight meanwhile does the work; the ticket is not needed.
-                drop(self.board(key, Errand::Renew));
+                drop(self.join(key, RefreshTrigger::Renew));
                 Some(token)
             }
             Read::Wait => None,
@@ -140,140 +159,53 @@ impl Inner {
     /// Waits for a token that may be handed out.
     async fn fetch(self: &Arc<Self>, key: &ConnectionKey) -> Result<AccessToken> {
         let clock = Arc::clone(&self.clock);
-        tokio::select! {
-            biased;
-            token = self.fetch_unbounded(key) => token,
-            () = clock.sleep(PATIENCE) => self.served(key, Why::Unresolved, PATIENCE),
-        }
-    }
-
-    async fn fetch_unbounded(self: &Arc<Self>, key: &ConnectionKey) -> Result<AccessToken> {
-        let mut last = None;
+        let mut limit = pin!(clock.sleep(PATIENCE));
+        let mut last = died();
         // A flight that was under way may have been for something else; one more is enough.
         for _ in 0..2 {
-            let (ticket, joined) = self.board(key, Errand::Fetch);
-            match ticket.landing().await {
+            let (mut ticket, joined) = self.join(key, RefreshTrigger::Fetch);
+            let outcome = tokio::select! {
+                biased;
+                outcome = ticket.outcome() => outcome,
+                () = &mut limit => {
+                    let late = NoToken::later(ticket.reason(), PATIENCE);
+                    return self.unexpired_or(key, late);
+                }
+            };
+            match outcome {
                 // A token that was only compared with the store may be due for its refresh.
-                Some(Landing::Current) => {
+                Some(RefreshOutcome::Current) => {
                     let token = self.good(key);
                     let token = token.or_else(|| self.cache.unexpired(key, &*self.clock));
                     if let Some(token) = token {
                         return Ok(token);
                     }
                 }
-                Some(Landing::Kept { retry_after, why }) => {
-                    last = Some((why, retry_after));
-                    if !joined || why == Why::StoreUnavailable {
+                Some(RefreshOutcome::NoToken(no)) if no.reason == NoTokenReason::Ended => {
+                    return Err(no.error(OPERATION));
+                }
+                Some(RefreshOutcome::NoToken(no)) => {
+                    last = no;
+                    let settled =
+                        no.retry_after.is_none() || no.reason == NoTokenReason::StoreUnavailable;
+                    if !joined || settled {
                         break;
                     }
                 }
-                // The grant is over, or its record cannot be read here; a token that was handed out
-                // before is as good as it was.
-                Some(Landing::Over(why)) if why != Why::Ended => {
-                    return match self.cache.unexpired(key, &*self.clock) {
-                        Some(token) => Ok(token),
-                        None => Err(over(why)),
-                    };
-                }
-                Some(Landing::Over(why)) => return Err(over(why)),
                 None => {}
             }
         }
-        let (why, retry_after) = last.unwrap_or((Why::Transient, Duration::from_secs(1)));
-        self.served(key, why, retry_after)
+        self.unexpired_or(key, last)
     }
 
-    /// The token in memory as long as it has not expired, else why there is no other.
-    fn served(&self, key: &ConnectionKey, why: Why, retry_after: Duration) -> Result<AccessToken> {
-        match self.cache.unexpired(key, &*self.clock) {
-            Some(token) => Ok(token),
-            None => Err(kept(why, retry_after)),
-        }
+    /// The token in memory as long as it has not expired, else the reason why there is no other.
+    fn unexpired_or(&self, key: &ConnectionKey, no: NoToken) -> Result<AccessToken> {
+        let token = self.cache.unexpired(key, &*self.clock);
+        token.ok_or_else(|| no.error(OPERATION))
     }
 }
 
-fn kept(why: Why, retry_after: Duration) -> Error {
-    let (kind, message) = match why {
-        Why::Unresolved => (
-            ErrorKind::RefreshUnresolved,
-            "a refresh was sent and its outcome is not known yet; ask again when it can be settled",
-        ),
-        Why::Unauthorized => (
-            ErrorKind::Unauthorized,
-            "the provider refuses a fresh access token; it is tried again with growing pauses",
-        ),
-        Why::AppFault => (
-            ErrorKind::AppMisconfigured,
-            "the provider refuses the app; check its client id and secret, nothing is lost meanwhile",
-        ),
-        Why::StoreUnavailable => (
-            ErrorKind::StoreUnavailable,
-            "the store does not answer and no valid token is in memory; ask again",
-        ),
-        Why::SameAccessToken => (
-            ErrorKind::UnexpectedAnswer,
-            "the provider returned the access token from before; it is asked again later",
-        ),
-        Why::Held => (
-            ErrorKind::RefreshUnresolved,
-            "another process is refreshing this connection; ask again",
-        ),
-        _ => (
-            ErrorKind::ProviderUnavailable,
-            "the token could not be refreshed for now; it is tried again with growing pauses",
-        ),
-    };
-    Error::new(kind, OPERATION, message).with_retry(Retry::After(retry_after))
-}
-
-fn over(why: Why) -> Error {
-    match why {
-        Why::NeedsReauthorization(reason) => Error::new(
-            ErrorKind::NeedsReauthorization,
-            OPERATION,
-            reauthorization(reason),
-        ),
-        Why::Ended => Error::new(
-            ErrorKind::NotFound,
-            OPERATION,
-            "there is no such connection, or it was disconnected; connect the account",
-        ),
-        Why::StoreBehind => Error::new(
-            ErrorKind::StoreIncompatible,
-            OPERATION,
-            "the store holds an older credential than this process has seen; restore a newer backup",
-        ),
-        Why::ShuttingDown => shutting_down(OPERATION),
-        Why::Failed(kind, message) => Error::new(kind, OPERATION, message),
-        why => kept(why, Duration::from_secs(60)),
-    }
-}
-
-pub(crate) fn shutting_down(operation: &'static str) -> Error {
-    Error::new(
-        ErrorKind::ShuttingDown,
-        operation,
-        "this process is shutting down; ask another one",
-    )
-}
-
-fn reauthorization(reason: ReauthorizationReason) -> &'static str {
-    match reason {
-        ReauthorizationReason::RefreshTokenExpired => {
-            "the refresh token ran out; the account's owner must connect it again"
-        }
-        ReauthorizationReason::LostInFlight => {
-            "the provider's answer to a refresh was lost; the account's owner must connect it again"
-        }
-        ReauthorizationReason::AppNotInstalled => {
-            "the app is no longer installed; the account's owner must connect it again"
-        }
-        ReauthorizationReason::NotRefreshable => {
-            "the credential expired and cannot be refreshed; the owner must connect it again"
-        }
-        ReauthorizationReason::NonExpiringToken => {
-            "the provider no longer accepts this kind of token; the owner must connect it again"
-        }
-        _ => "the provider ended the grant; the account's owner must connect it again",
-    }
+/// The task of the flight died.
+const fn died() -> NoToken {
+    NoToken::later(NoTokenReason::Transient, Duration::from_secs(1))
 }

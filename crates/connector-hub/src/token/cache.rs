@@ -12,8 +12,8 @@ use connector_core::{
     TokenSlot,
 };
 
-use crate::token::driver::Why;
 use crate::token::machine::Mark;
+use crate::token::outcome::{NoToken, NoTokenReason};
 
 /// A token that was not compared with the store for this long is compared behind the callers'
 /// backs.
@@ -126,7 +126,7 @@ struct Held {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rest {
     pub(crate) until: Monotonic,
-    pub(crate) why: Why,
+    pub(crate) reason: NoTokenReason,
 }
 
 /// What is known about a token that was refused.
@@ -278,12 +278,12 @@ impl Cache {
         key: &ConnectionKey,
         generation: Generation,
         clock: &dyn Clock,
-    ) -> Option<(Duration, Why)> {
+    ) -> Option<NoToken> {
         let entries = self.entries.pin();
         let held = entries.get(key)?.history.held();
         let rest = held.rest.filter(|_| held.generation == generation)?;
         let left = rest.until.since(clock.monotonic());
-        (!left.is_zero()).then_some((left, rest.why))
+        (!left.is_zero()).then_some(NoToken::later(rest.reason, left))
     }
 
     /// No refresh behind the callers' backs for a while; whoever needs one may start it.
@@ -659,12 +659,13 @@ mod tests {
         let until = clock.monotonic().after(Duration::from_secs(10));
         let rest = Rest {
             until,
-            why: Why::Transient,
+            reason: NoTokenReason::Transient,
         };
         cache.rest(&key(), Generation::new(1), rest);
         assert_eq!(ready(cache.read(&key(), &clock)), "ready a");
         let resting = cache.resting(&key(), Generation::new(1), &clock);
-        assert_eq!(resting, Some((Duration::from_secs(10), Why::Transient)));
+        let expected = NoToken::later(NoTokenReason::Transient, Duration::from_secs(10));
+        assert_eq!(resting, Some(expected));
         clock.advance(Duration::from_secs(10));
         assert_eq!(ready(cache.read(&key(), &clock)), "wake a");
         assert_eq!(cache.resting(&key(), Generation::new(1), &clock), None);

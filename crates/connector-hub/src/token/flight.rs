@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use connector_core::ConnectionKey;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::token::driver::{Landing, Why};
+use crate::token::outcome::{NoToken, NoTokenReason, RefreshOutcome};
 
 /// The flights of this process, and whatever else a shutdown waits for.
 #[derive(Debug, Default)]
@@ -20,19 +21,62 @@ pub(crate) struct Flights {
 
 #[derive(Debug, Default)]
 struct Running {
-    flights: HashMap<ConnectionKey, watch::Receiver<Option<Landing>>>,
+    flights: HashMap<ConnectionKey, Ticket>,
     /// True once a shutdown has begun: nothing new starts.
     closed: bool,
 }
 
-/// What the task of a flight answers its callers through.
-#[derive(Debug, Clone)]
-pub(crate) struct Board(Arc<watch::Sender<Option<Landing>>>);
+/// The step that a flight is at, for a caller that stops waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It waits for the store.
+    Store,
+    /// It prepares the request: registration, name resolution, sealed credential.
+    Preparing,
+    /// It waits for the result of another process.
+    Held,
+    /// It has sent a request whose outcome is not known.
+    Sent,
+}
 
-impl Board {
-    /// Tells those who wait; the flight may go on.
-    pub(crate) fn announce(&self, landing: Landing) {
-        self.0.send_replace(Some(landing));
+/// The progress of a flight, shared with its callers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress(Arc<AtomicU8>);
+
+impl Progress {
+    const STEPS: [Step; 4] = [Step::Store, Step::Preparing, Step::Held, Step::Sent];
+
+    pub(crate) fn set(&self, step: Step) {
+        self.0.store(step as u8, Ordering::Relaxed);
+    }
+
+    /// Why a caller that stops waiting now has no token.
+    pub(crate) fn reason(&self) -> NoTokenReason {
+        let step = usize::from(self.0.load(Ordering::Relaxed));
+        match Self::STEPS.get(step) {
+            Some(Step::Sent) => NoTokenReason::Unresolved,
+            Some(Step::Held) => NoTokenReason::Held,
+            Some(Step::Preparing) => NoTokenReason::Transient,
+            _ => NoTokenReason::StoreUnavailable,
+        }
+    }
+}
+
+/// The callers that wait for a flight, as its task sees them.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiters {
+    outcome: Arc<watch::Sender<Option<RefreshOutcome>>>,
+    progress: Progress,
+}
+
+impl Waiters {
+    /// Answers the callers that wait now; the flight may go on.
+    pub(crate) fn answer(&self, outcome: RefreshOutcome) {
+        self.outcome.send_replace(Some(outcome));
+    }
+
+    pub(crate) const fn progress(&self) -> &Progress {
+        &self.progress
     }
 }
 
@@ -46,32 +90,38 @@ impl Flights {
     pub(crate) fn join<F>(
         self: &Arc<Self>,
         key: &ConnectionKey,
-        fly: impl FnOnce(Board) -> F,
+        fly: impl FnOnce(Waiters) -> F,
     ) -> (Ticket, bool)
     where
-        F: Future<Output = Landing> + Send + 'static,
+        F: Future<Output = RefreshOutcome> + Send + 'static,
     {
         let mut running = self.running();
-        if let Some(receiver) = running.flights.get(key) {
-            return (Ticket(receiver.clone()), true);
+        if let Some(ticket) = running.flights.get(key) {
+            return (ticket.clone(), true);
         }
+        let progress = Progress::default();
         if running.closed {
-            let (_, receiver) = watch::channel(Some(Landing::Over(Why::ShuttingDown)));
-            return (Ticket(receiver), false);
+            let refused = NoToken::finally(NoTokenReason::ShuttingDown);
+            let (_, outcome) = watch::channel(Some(refused.into()));
+            return (Ticket { outcome, progress }, false);
         }
-        let (sender, receiver) = watch::channel(None);
-        let board = Board(Arc::new(sender));
-        let flight = fly(board.clone());
-        running.flights.insert(key.clone(), receiver.clone());
+        let (sender, outcome) = watch::channel(None);
+        let waiters = Waiters {
+            outcome: Arc::new(sender),
+            progress: progress.clone(),
+        };
+        let ticket = Ticket { outcome, progress };
+        let flight = fly(waiters.clone());
+        running.flights.insert(key.clone(), ticket.clone());
         let end = End {
             key: key.clone(),
             enlisted: self.count_one(),
         };
         let task = async move {
-            let landing = flight.await;
+            let outcome = flight.await;
             // A caller that comes from now on starts a flight of its own.
             drop(end);
-            board.announce(landing);
+            waiters.answer(outcome);
         };
         // A runtime that is shutting down drops the flight here, which takes it off the list.
         drop(running);
@@ -81,7 +131,7 @@ impl Flights {
             // somebody inside.
             Err(_) => drop(task),
         }
-        (Ticket(receiver), false)
+        (ticket, false)
     }
 
     /// Announces work that a shutdown is to wait for, until the value is dropped; `None` once a
@@ -145,16 +195,24 @@ impl Drop for End {
 }
 
 /// A caller's place on a flight.
-#[derive(Debug)]
-pub(crate) struct Ticket(watch::Receiver<Option<Landing>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Ticket {
+    outcome: watch::Receiver<Option<RefreshOutcome>>,
+    progress: Progress,
+}
 
 impl Ticket {
-    /// How the flight ended, or what it has to say before its end. `None` if its task died.
-    pub(crate) async fn landing(mut self) -> Option<Landing> {
-        match self.0.wait_for(Option::is_some).await {
-            Ok(landing) => landing.clone(),
+    /// Waits for the first outcome that the flight announces. `None` if its task died.
+    pub(crate) async fn outcome(&mut self) -> Option<RefreshOutcome> {
+        match self.outcome.wait_for(Option::is_some).await {
+            Ok(outcome) => *outcome,
             Err(_) => None,
         }
+    }
+
+    /// Why a caller that stops waiting now has no token.
+    pub(crate) fn reason(&self) -> NoTokenReason {
+        self.progress.reason()
     }
 }
 
@@ -171,10 +229,10 @@ mod tests {
         let tenant = TenantId::new("tenant").unwrap();
         let key = ConnectionKey::new(tenant, ConnectionId::from_bytes([7; 16]));
         for _ in 0..2 {
-            let over = std::future::ready(Landing::Over(Why::ShuttingDown));
-            let (ticket, joined) = flights.join(&key, |_| over);
+            let over = std::future::ready(RefreshOutcome::Current);
+            let (mut ticket, joined) = flights.join(&key, |_| over);
             assert!(!joined);
-            assert!(matches!(ticket.landing().now_or_never(), Some(None)));
+            assert!(matches!(ticket.outcome().now_or_never(), Some(None)));
         }
         assert!(!flights.is_closed());
         assert!(flights.running().flights.is_empty());

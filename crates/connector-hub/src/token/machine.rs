@@ -36,18 +36,27 @@ mod messages;
 use std::time::Duration;
 
 use connector_core::oauth::RotationClass;
-use connector_core::store::{ClaimKind, Verdict};
+use connector_core::store::{
+    Claim, ClaimKind, ClaimOutcome, CommitOutcome, FailOutcome, PendingCredential, PutOutcome,
+    Stored, Verdict,
+};
 use connector_core::{
     DegradedReason, Fence, Generation, GrantNumber, ReauthorizationReason, Status,
 };
 
-#[cfg(feature = "machine")]
-pub use self::messages::Rules;
 pub use self::messages::{
-    Action, Cause, Claimed, Committed, Exchanged, Fault, Input, Mark, Outcome, PendingPair, Reason,
-    Recorded, Report, Row, Sent, Settings, Start, Timings, Unexpected, WrittenBack,
+    Action, Exchanged, Fault, Input, Mark, NewAccess, NoToken, NoTokenReason, Outcome, Reason,
+    Report, Sent, Settings, Start, Timings, Unexpected, effective,
 };
 
+/// Failures in a row after which a refusal without a known meaning ends the automatic attempts.
+pub const ATTEMPTS: u32 = 10;
+/// The pause between attempts from then on.
+pub const DAILY: Duration = Duration::from_secs(86_400);
+/// The pause after the provider refused the app.
+const APP_PAUSE: Duration = Duration::from_secs(60);
+/// The pause after the store did not answer.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// How long callers with a dead access token are kept waiting for somebody else's exchange.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a call whose outcome is unknown is repeated when nothing would be lost with it.
@@ -90,7 +99,7 @@ enum Next {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Commitment {
-    Pair { same_access: bool },
+    Pair { access: NewAccess },
     Pending,
 }
 
@@ -144,6 +153,10 @@ pub struct Machine {
     failures: u32,
     /// True if an exchange may have happened unheard.
     lost: bool,
+    /// True if that exchange happened so long ago that the provider's grace is over.
+    grace_over: bool,
+    /// True while the tokens are another account's: no failure makes them usable.
+    withheld: bool,
     /// True once the token was sent again after a wait of this flight.
     resent: bool,
     /// True once callers were told about the pair in hand.
@@ -170,6 +183,8 @@ impl Machine {
             class: settings.class,
             failures: 0,
             lost: false,
+            grace_over: false,
+            withheld: false,
             resent: false,
             answered: false,
             restoring: false,
@@ -216,7 +231,7 @@ impl Machine {
             ) => Ok(self.unavailable(state)),
             (State::Loading(next), Input::Loaded(row)) => {
                 self.repeats = 0;
-                Ok(self.loaded(next, row.as_ref()))
+                Ok(self.loaded(next, row.as_deref()))
             }
             (State::Claiming, Input::Claimed(claimed)) => {
                 self.repeats = 0;
@@ -228,7 +243,7 @@ impl Machine {
             }
             (State::Committing(what), Input::Committed(outcome)) => {
                 self.repeats = 0;
-                self.committed(what, outcome)
+                self.committed(what, &outcome)
             }
             (State::Failing(what), Input::Recorded(outcome)) => {
                 self.repeats = 0;
@@ -236,7 +251,7 @@ impl Machine {
             }
             (State::Restoring, Input::WrittenBack(outcome)) => {
                 self.repeats = 0;
-                Ok(self.written_back(outcome))
+                Ok(self.written_back(&outcome))
             }
             (State::Revoking(next), Input::Revoked) => {
                 self.repeats = 0;
@@ -266,48 +281,67 @@ impl Machine {
         self.ask(State::Loading(next), Action::Load)
     }
 
-    fn newer(&mut self, row: &Row) -> Vec<Action> {
+    fn newer(&mut self, row: &Stored) -> Vec<Action> {
         self.finish(Outcome::Newer {
-            grant: row.grant,
-            generation: row.generation,
+            grant: row.connection.grant,
+            generation: row.connection.generation,
         })
     }
 
-    fn keep(&mut self, cause: Cause, at_least: Duration) -> Outcome {
-        Outcome::KeepServing {
-            retry_after: self.settings.backoff(self.failures).max(at_least),
-            cause,
-        }
+    fn over(&mut self, reason: NoTokenReason) -> Vec<Action> {
+        self.finish(Outcome::NoToken(NoToken::finally(reason)))
     }
 
-    fn behind(&self, row: &Row) -> Option<Mark> {
+    fn keep(&self, reason: NoTokenReason, at_least: Duration) -> Outcome {
+        let backoff = self.settings.backoff(self.failures);
+        later(reason, backoff.max(at_least))
+    }
+
+    fn behind(&self, row: &Stored) -> Option<Mark> {
+        let row = &row.connection;
         self.start.mark.filter(|mark| {
             (row.grant, row.generation) < (mark.grant, mark.generation)
                 || row.grant == mark.grant && row.fence < mark.fence
         })
     }
 
-    fn moved(&self, row: &Row) -> bool {
-        self.settings.rules.recheck && self.start.seen.is_some_and(|seen| seen != row.generation)
+    fn moved(&self, row: &Stored) -> bool {
+        let generation = row.connection.generation;
+        self.start.seen.is_some_and(|seen| seen != generation)
     }
 
-    fn learn(&mut self, row: &Row) {
-        self.failures = row.failures;
-        self.lost |= row.unresolved || row.dead == Some(ReauthorizationReason::LostInFlight);
+    /// `unresolved` is the claim that may have been used unheard.
+    fn learn(&mut self, row: &Stored, unresolved: Option<&Claim>) {
+        self.failures = row.connection.failures;
+        self.withheld = dead(row) == Some(ReauthorizationReason::AccountMismatch);
+        self.lost |= is_unresolved(row) || dead(row) == Some(ReauthorizationReason::LostInFlight);
+        self.grace_over |= unresolved.is_some_and(|claim| self.outlasted(claim));
         self.class = match self.settings.class {
-            RotationClass::Stable if row.rotates => RotationClass::Strict,
+            RotationClass::Stable if row.connection.rotates => RotationClass::Strict,
+            RotationClass::Grace(_) if self.grace_over => RotationClass::Strict,
             class => class,
         };
     }
 
-    fn loaded(&mut self, next: Next, row: Option<&Row>) -> Vec<Action> {
+    /// True if a request under `claim` has ended the grace of its token.
+    fn outlasted(&self, claim: &Claim) -> bool {
+        let RotationClass::Grace(grace) = self.settings.class else {
+            return false;
+        };
+        let age = Timings::of(self.settings.class).hold + claim.until.overdue();
+        claim.kind == ClaimKind::Refresh
+            && claim.until.has_passed()
+            && age > Duration::from_secs(grace.seconds().into())
+    }
+
+    fn loaded(&mut self, next: Next, row: Option<&Stored>) -> Vec<Action> {
         if next == Next::Bury {
             return self.bury(row);
         }
-        let Some(row) = row.filter(|row| row.live) else {
-            return self.finish(Outcome::Ended);
+        let Some(row) = row.filter(|row| is_live(row)) else {
+            return self.over(NoTokenReason::Ended);
         };
-        self.learn(row);
+        self.learn(row, row.claim.as_ref());
         if let Some(mark) = self.behind(row) {
             return self.restore(mark, row);
         }
@@ -316,80 +350,66 @@ impl Machine {
         }
         match next {
             Next::Claim => self.begin(row),
-            Next::Patience(reason) => match row.claim {
-                Some(left) => self.ask(
-                    State::Waiting(Waiting {
-                        limit: left,
-                        rest: Duration::ZERO,
-                        then: Next::Patience(reason),
-                    }),
-                    Action::Wait {
-                        limit: left,
-                        on_generation: true,
-                    },
-                ),
-                None => self.give_up(reason),
-            },
-            Next::Sibling(left) => self.finish(Outcome::Unresolved { retry_after: left }),
+            // The store decides anew, in one statement.
+            Next::Patience(reason) => self.give_up(reason),
+            Next::Sibling(left) => self.finish(later(NoTokenReason::Unresolved, left)),
             Next::Finish(outcome) => self.finish(outcome),
             // Somebody else took what this flight was after.
             Next::Adopt | Next::Bury => self.newer(row),
         }
     }
 
-    fn begin(&mut self, row: &Row) -> Vec<Action> {
+    fn begin(&mut self, row: &Stored) -> Vec<Action> {
         match self.start.reason {
             Reason::Rejected {
                 worked,
                 unproven,
                 age,
-            } if !worked && row.confirmed < Some(row.generation) => {
+            } if !worked && row.connection.confirmed < Some(row.connection.generation) => {
+                if unproven >= 3 {
+                    return self.finish(Outcome::Probe);
+                }
                 let pause = self.settings.backoff(unproven);
-                if age < pause || unproven >= 3 {
-                    return self.finish(Outcome::Unauthorized {
-                        retry_after: pause.saturating_sub(age),
-                        probe: unproven >= 3,
-                    });
+                if age < pause {
+                    let rest = pause.saturating_sub(age);
+                    return self.finish(later(NoTokenReason::Unauthorized, rest));
                 }
             }
             _ => {}
         }
         if let Some(reason) = self.found_dead(row) {
-            return self.finish(Outcome::NeedsReauthorization { reason });
+            return self.over(NoTokenReason::NeedsReauthorization(reason));
         }
-        if (row.claim.is_some() || row.unresolved)
+        if (row.claim.is_some() || is_unresolved(row))
             && self.class == RotationClass::Strict
             && self.start.reason.can_wait()
         {
-            let outcome = self.keep(Cause::Unresolved, row.claim.unwrap_or_default());
+            let left = row.claim.as_ref().map(|claim| claim.until.remaining());
+            let outcome = self.keep(NoTokenReason::Unresolved, left.unwrap_or_default());
             return self.finish(outcome);
         }
         self.claim(row, ClaimKind::Refresh)
     }
 
     /// A grant that was found dead is tried again only when somebody asks for it.
-    fn found_dead(&self, row: &Row) -> Option<ReauthorizationReason> {
+    fn found_dead(&self, row: &Stored) -> Option<ReauthorizationReason> {
         match self.start.reason {
             Reason::Forced { .. } => None,
-            _ => row.dead,
+            _ => dead(row),
         }
     }
 
-    fn claim(&mut self, row: &Row, kind: ClaimKind) -> Vec<Action> {
+    fn claim(&mut self, row: &Stored, kind: ClaimKind) -> Vec<Action> {
         // A claim that was not granted left nothing behind that its name could be mistaken for.
         if self.ticket.take().is_some() {
             self.number = self.number.saturating_add(1);
         }
-        let seen = match self.start.seen {
-            Some(seen) if !self.settings.rules.recheck => seen,
-            _ => row.generation,
-        };
         self.ask(
             State::Claiming,
             Action::Claim {
                 number: self.number,
-                grant: row.grant,
-                seen,
+                grant: row.connection.grant,
+                seen: row.connection.generation,
                 kind,
                 hold: Timings::of(self.class).hold,
             },
@@ -397,45 +417,42 @@ impl Machine {
     }
 
     /// The store is older than what was seen.
-    fn restore(&mut self, mark: Mark, row: &Row) -> Vec<Action> {
+    fn restore(&mut self, mark: Mark, row: &Stored) -> Vec<Action> {
         let mut actions = vec![Action::Report(Report::RestoredBackup {
             seen: mark.generation,
-            found: row.generation,
+            found: row.connection.generation,
         })];
         if mark.in_hand {
             self.restoring = true;
             actions.extend(self.claim(row, ClaimKind::Exchange));
         } else {
-            actions.extend(self.finish(Outcome::StoreBehind));
+            actions.extend(self.over(NoTokenReason::StoreBehind));
         }
         actions
     }
 
-    fn claimed(&mut self, claimed: Claimed) -> Vec<Action> {
+    fn claimed(&mut self, claimed: ClaimOutcome) -> Vec<Action> {
         match claimed {
-            Claimed::Granted {
+            ClaimOutcome::Granted {
                 fence,
-                left,
-                row,
+                until,
+                stored,
                 superseded,
-            } => self.granted(fence, left, &row, superseded),
-            Claimed::Moved(row) => {
-                self.learn(&row);
-                if !row.live && self.hand.is_none() {
-                    self.finish(Outcome::Ended)
+            } => self.granted(fence, until.remaining(), &stored, superseded.as_ref()),
+            ClaimOutcome::Moved(row) => {
+                self.learn(&row, row.claim.as_ref());
+                if !is_live(&row) && self.hand.is_none() {
+                    self.over(NoTokenReason::Ended)
                 } else if self.restoring || self.behind(&row).is_some() {
                     self.again()
                 } else {
                     self.newer(&row)
                 }
             }
-            Claimed::Held { left } => {
+            ClaimOutcome::Held { until, .. } => {
+                let left = until.remaining();
                 if self.start.reason.can_wait() && !self.restoring {
-                    let outcome = Outcome::KeepServing {
-                        retry_after: left,
-                        cause: Cause::Held,
-                    };
-                    self.finish(outcome)
+                    self.finish(later(NoTokenReason::Held, left))
                 } else {
                     let then = match self.hand {
                         Some(_) => Next::Bury,
@@ -444,8 +461,8 @@ impl Machine {
                     self.wait(left, then)
                 }
             }
-            Claimed::Ended if self.hand.is_some() => self.again(),
-            Claimed::Ended => self.finish(Outcome::Ended),
+            ClaimOutcome::Ended if self.hand.is_some() => self.again(),
+            ClaimOutcome::Ended => self.over(NoTokenReason::Ended),
         }
     }
 
@@ -453,29 +470,30 @@ impl Machine {
         &mut self,
         fence: Fence,
         left: Duration,
-        row: &Row,
-        superseded: bool,
+        row: &Stored,
+        superseded: Option<&Claim>,
     ) -> Vec<Action> {
+        let (grant, generation) = (row.connection.grant, row.connection.generation);
         let base = match self.call {
             Some(Action::Claim { seen, .. }) => seen,
-            _ => row.generation,
+            _ => generation,
         };
         let ticket = Ticket {
-            grant: row.grant,
+            grant,
             base,
             fence,
             left,
         };
         self.ticket = Some(ticket);
-        self.learn(row);
-        self.lost |= superseded;
+        self.learn(row, superseded);
+        self.lost |= superseded.is_some();
         if self.restoring {
             return self.ask(
                 State::Restoring,
                 Action::WriteBack {
-                    expect: row.generation,
-                    grant: row.grant.next(),
-                    generation: row.generation.next(),
+                    expect: generation,
+                    grant: grant.next(),
+                    generation: generation.next(),
                     fence,
                 },
             );
@@ -486,20 +504,20 @@ impl Machine {
         if let Some(reason) = self.found_dead(row) {
             return self.give_up(reason);
         }
-        if superseded && self.class == RotationClass::Strict && self.start.reason.can_wait() {
-            let outcome = self.keep(Cause::Unresolved, left);
+        if superseded.is_some()
+            && self.class == RotationClass::Strict
+            && self.start.reason.can_wait()
+        {
+            let outcome = self.keep(NoTokenReason::Unresolved, left);
             return self.fail(Failing::Finish(outcome), false, self.later(None));
         }
-        let successor = row.pending.iter().find(|pair| pair.base == row.generation);
-        if let Some(pair) = successor
-            && self.settings.rules.pending
-        {
-            return self.take_pending(*pair, ticket);
+        match row.pending.iter().find(|pair| pair.base == generation) {
+            Some(pair) => self.take_pending(pair, ticket),
+            None => self.ask(State::Checking, Action::CheckClocks),
         }
-        self.ask(State::Checking, Action::CheckClocks)
     }
 
-    fn take_pending(&mut self, pair: PendingPair, ticket: Ticket) -> Vec<Action> {
+    fn take_pending(&mut self, pair: &PendingCredential, ticket: Ticket) -> Vec<Action> {
         let mut actions = vec![Action::Report(Report::SuccessorTaken { fence: pair.fence })];
         actions.extend(self.ask(
             State::Committing(Commitment::Pending),
@@ -510,13 +528,14 @@ impl Machine {
                 fence: ticket.fence,
                 rotates: false,
                 takes_pending: Some(pair.fence),
+                retry_after: None,
             },
         ));
         actions
     }
 
     fn checked(&mut self, elapsed: Duration) -> Vec<Action> {
-        if elapsed <= Timings::of(self.class).start || !self.settings.rules.clock {
+        if elapsed <= Timings::of(self.class).start {
             return self.exchange(elapsed);
         }
         self.too_slow()
@@ -529,7 +548,7 @@ impl Machine {
             self.restarts += 1;
             Failing::StartOver
         } else {
-            Failing::Finish(self.keep(Cause::TooSlow, Duration::ZERO))
+            Failing::Finish(self.keep(NoTokenReason::TooSlow, Duration::ZERO))
         };
         actions.extend(self.fail(what, true, self.later(None)));
         actions
@@ -558,25 +577,17 @@ impl Machine {
         let ticket = self.ticket.ok_or(Unexpected)?;
         let left = ticket.left.saturating_sub(elapsed);
         Ok(match answer {
-            Exchanged::Pair {
-                rotated: false,
-                same_access: true,
-            } => {
-                let outcome = self.keep(Cause::SameAccessToken, Duration::ZERO);
-                self.fail(
-                    Failing::Finish(outcome),
-                    true,
-                    self.later(Some(DegradedReason::RefreshFailing)),
-                )
-            }
-            Exchanged::Pair {
-                rotated,
-                same_access,
-            } => self.keep_pair(ticket, rotated, same_access),
+            Exchanged::Pair { rotated, access } => match access.fault() {
+                Some(reason) if !rotated => self.failing(reason, Duration::ZERO),
+                _ => self.keep_pair(ticket, rotated, access),
+            },
             Exchanged::Failed {
                 sent: Sent::No | Sent::Answered,
                 fault: Fault::App,
-            } => self.fail(Failing::Finish(Outcome::AppFault), true, self.later(None)),
+            } => {
+                let outcome = later(NoTokenReason::AppRefused, APP_PAUSE);
+                self.fail(Failing::Finish(outcome), true, self.later(None))
+            }
             Exchanged::Failed {
                 sent: Sent::Answered,
                 fault: Fault::DeadGrant { reason },
@@ -588,25 +599,21 @@ impl Machine {
             Exchanged::Failed {
                 sent: Sent::Answered,
                 fault: Fault::Transient { after },
-            } => {
-                let outcome = self.keep(Cause::Transient, after.unwrap_or_default());
-                self.fail(
-                    Failing::Finish(outcome),
-                    true,
-                    self.later(Some(DegradedReason::RefreshFailing)),
-                )
-            }
+            } => self.failing(NoTokenReason::Transient, after.unwrap_or_default()),
+            Exchanged::Failed {
+                sent: Sent::Answered,
+                fault: Fault::Withheld,
+            } => self.failing(NoTokenReason::Withheld, Duration::ZERO),
+            Exchanged::Failed {
+                sent: Sent::Answered,
+                fault: Fault::Malformed,
+            } => self.not_understood(),
             Exchanged::Failed {
                 sent: Sent::No,
                 fault: Fault::TooLate,
             } => self.too_slow(),
             Exchanged::Failed { sent: Sent::No, .. } => {
-                let outcome = self.keep(Cause::Transient, Duration::ZERO);
-                self.fail(
-                    Failing::Finish(outcome),
-                    true,
-                    self.later(Some(DegradedReason::RefreshFailing)),
-                )
+                self.failing(NoTokenReason::Transient, Duration::ZERO)
             }
             Exchanged::Failed {
                 fault,
@@ -628,7 +635,28 @@ impl Machine {
         })
     }
 
-    fn keep_pair(&mut self, ticket: Ticket, rotated: bool, same_access: bool) -> Vec<Action> {
+    /// A failure that leaves nothing open, and backs off.
+    fn failing(&mut self, reason: NoTokenReason, at_least: Duration) -> Vec<Action> {
+        let outcome = self.keep(reason, at_least);
+        let verdict = self.later(Some(DegradedReason::RefreshFailing));
+        self.fail(Failing::Finish(outcome), true, verdict)
+    }
+
+    /// A complete response that refuses and has no known meaning. After a bounded number of
+    /// attempts a person has to look.
+    fn not_understood(&mut self) -> Vec<Action> {
+        let mut actions = vec![Action::Report(Report::Malformed)];
+        if self.failures.saturating_add(1) < ATTEMPTS {
+            actions.extend(self.failing(NoTokenReason::RefreshRefused, Duration::ZERO));
+            return actions;
+        }
+        let outcome = later(NoTokenReason::RefreshRefused, DAILY);
+        let verdict = self.degraded(Some(DegradedReason::RefreshRefused));
+        actions.extend(self.fail(Failing::Finish(outcome), true, verdict));
+        actions
+    }
+
+    fn keep_pair(&mut self, ticket: Ticket, rotated: bool, access: NewAccess) -> Vec<Action> {
         let mut actions = Vec::new();
         if rotated && self.class == RotationClass::Stable {
             self.class = RotationClass::Strict;
@@ -647,7 +675,7 @@ impl Machine {
             self.start.mark = Some(mark);
         }
         actions.extend(self.ask(
-            State::Committing(Commitment::Pair { same_access }),
+            State::Committing(Commitment::Pair { access }),
             Action::Commit {
                 number: self.number,
                 grant: ticket.grant,
@@ -655,6 +683,7 @@ impl Machine {
                 fence: ticket.fence,
                 rotates: rotated,
                 takes_pending: None,
+                retry_after: access.fault().map(|_| self.settings.backoff(self.failures)),
             },
         ));
         actions
@@ -669,11 +698,7 @@ impl Machine {
         } else {
             reason
         };
-        if self.settings.rules.resolve {
-            self.give_up(reason)
-        } else {
-            self.load(Next::Patience(reason))
-        }
+        self.give_up(reason)
     }
 
     /// A failure that will be tried again. That an answer was lost is remembered until the token
@@ -684,6 +709,11 @@ impl Machine {
         } else {
             reason
         };
+        self.degraded(reason)
+    }
+
+    fn degraded(&self, reason: Option<DegradedReason>) -> Verdict {
+        let reason = reason.filter(|_| !self.withheld);
         Verdict::Later {
             status: reason.map(Status::Degraded),
         }
@@ -698,9 +728,10 @@ impl Machine {
             return self.load(Next::Claim);
         };
         let retry_after = match what {
-            Failing::Finish(
-                Outcome::KeepServing { retry_after, .. } | Outcome::Unresolved { retry_after },
-            ) => retry_after,
+            Failing::Finish(Outcome::NoToken(NoToken {
+                retry_after: Some(retry_after),
+                ..
+            })) => retry_after,
             Failing::Unresolved { left } | Failing::Sibling { left } => left,
             Failing::StartOver => Duration::ZERO,
             Failing::Finish(_) | Failing::GiveUp(_) => self.settings.backoff(self.failures),
@@ -722,45 +753,51 @@ impl Machine {
     fn committed(
         &mut self,
         what: Commitment,
-        outcome: Committed,
+        outcome: &CommitOutcome,
     ) -> Result<Vec<Action>, Unexpected> {
         let ticket = self.ticket.ok_or(Unexpected)?;
-        if outcome == Committed::Stored {
+        if *outcome == CommitOutcome::Stored {
             self.hand = None;
         }
         Ok(match (what, outcome) {
-            (Commitment::Pair { same_access: true }, Committed::Stored) => {
-                let outcome = self.keep(Cause::SameAccessToken, Duration::ZERO);
+            (Commitment::Pair { access }, CommitOutcome::Stored) => {
+                let outcome = match access.fault() {
+                    Some(reason) => self.keep(reason, Duration::ZERO),
+                    None => Outcome::Fresh {
+                        grant: ticket.grant,
+                        generation: ticket.base.next(),
+                    },
+                };
                 self.finish(outcome)
             }
-            (Commitment::Pair { same_access: false }, Committed::Stored) => {
-                self.finish(Outcome::Fresh {
-                    grant: ticket.grant,
-                    generation: ticket.base.next(),
-                })
-            }
-            (Commitment::Pending, Committed::Stored) => self.finish(Outcome::Newer {
+            (Commitment::Pending, CommitOutcome::Stored) => self.finish(Outcome::Newer {
                 grant: ticket.grant,
                 generation: ticket.base.next(),
             }),
-            (Commitment::Pair { .. }, Committed::Pending) => {
+            (Commitment::Pair { .. }, CommitOutcome::Pending) => {
                 let mut actions = vec![Action::Report(Report::SuccessorKept { base: ticket.base })];
                 actions.extend(self.load(Next::Bury));
                 actions
             }
-            (Commitment::Pair { .. }, Committed::Ended) => self.load(Next::Bury),
-            (Commitment::Pending, Committed::Pending | Committed::Ended) => self.load(Next::Adopt),
+            (Commitment::Pair { .. }, CommitOutcome::Ended) => self.load(Next::Bury),
+            (Commitment::Pending, CommitOutcome::Pending | CommitOutcome::Ended) => {
+                self.load(Next::Adopt)
+            }
         })
     }
 
     /// The row does not go with the pair in hand. A new grant has a higher generation than
     /// everything before it; a row that has not belongs to a restored backup.
-    fn bury(&mut self, row: Option<&Row>) -> Vec<Action> {
+    fn bury(&mut self, row: Option<&Stored>) -> Vec<Action> {
         let Some(hand) = self.hand else {
             return self.load(Next::Claim);
         };
-        let next = match row.filter(|row| row.live) {
-            Some(row) if row.generation <= hand.base || row.grant < hand.grant => {
+        let numbers = |row: &Stored| (row.connection.grant, row.connection.generation);
+        let next = match row
+            .filter(|row| is_live(row))
+            .map(|row| (row, numbers(row)))
+        {
+            Some((row, (grant, generation))) if generation <= hand.base || grant < hand.grant => {
                 let mark = Mark {
                     grant: hand.grant,
                     generation: hand.base.next(),
@@ -769,12 +806,9 @@ impl Machine {
                 };
                 return self.restore(mark, row);
             }
-            Some(row) if row.grant == hand.grant => return self.newer(row),
-            Some(row) => Next::Finish(Outcome::Newer {
-                grant: row.grant,
-                generation: row.generation,
-            }),
-            None => Next::Finish(Outcome::Ended),
+            Some((row, (grant, _))) if grant == hand.grant => return self.newer(row),
+            Some((_, (grant, generation))) => Next::Finish(Outcome::Newer { grant, generation }),
+            None => Next::Finish(Outcome::NoToken(NoToken::finally(NoTokenReason::Ended))),
         };
         self.ask(
             State::Revoking(next),
@@ -795,52 +829,42 @@ impl Machine {
         })
     }
 
-    fn recorded(&mut self, what: Failing, outcome: Recorded) -> Result<Vec<Action>, Unexpected> {
-        let rules = self.settings.rules;
+    fn recorded(&mut self, what: Failing, outcome: FailOutcome) -> Result<Vec<Action>, Unexpected> {
         Ok(match (outcome, what) {
-            (Recorded::Applied, Failing::Finish(outcome)) => self.finish(outcome),
-            (Recorded::Applied, Failing::StartOver) => self.load(Next::Claim),
-            (Recorded::Applied, Failing::GiveUp(reason)) => {
-                self.finish(Outcome::NeedsReauthorization { reason })
+            (FailOutcome::Applied, Failing::Finish(outcome)) => self.finish(outcome),
+            (FailOutcome::Applied, Failing::StartOver) => self.load(Next::Claim),
+            (FailOutcome::Applied, Failing::GiveUp(reason)) => {
+                self.over(NoTokenReason::NeedsReauthorization(reason))
             }
-            (Recorded::Applied, Failing::Unresolved { left }) => self.unresolved(left),
-            (Recorded::Applied, Failing::Sibling { left }) => {
+            (FailOutcome::Applied, Failing::Unresolved { left }) => self.unresolved(left),
+            (FailOutcome::Applied, Failing::Sibling { left }) => {
                 let limit = left.min(self.patience);
                 let rest = left.saturating_sub(limit);
                 self.wait_for(limit, rest, Next::Sibling(rest))
             }
-            (Recorded::Moved(_), Failing::GiveUp(reason)) if !rules.reread => {
-                self.finish(Outcome::NeedsReauthorization { reason })
-            }
-            (Recorded::PendingLeft(_), Failing::GiveUp(reason)) if !rules.pending => {
-                self.finish(Outcome::NeedsReauthorization { reason })
-            }
-            (Recorded::Held { .. }, Failing::GiveUp(reason)) if !rules.patience => {
-                self.finish(Outcome::NeedsReauthorization { reason })
-            }
-            (Recorded::Moved(row), _) => {
-                self.learn(&row);
-                if !row.live {
-                    self.finish(Outcome::Ended)
+            (FailOutcome::Moved(row), _) => {
+                self.learn(&row, row.claim.as_ref());
+                if !is_live(&row) {
+                    self.over(NoTokenReason::Ended)
                 } else if self.behind(&row).is_some() {
                     self.load(Next::Claim)
                 } else {
                     self.newer(&row)
                 }
             }
-            (Recorded::PendingLeft(row), Failing::GiveUp(_)) => {
+            (FailOutcome::PendingLeft(row), Failing::GiveUp(_)) => {
                 let mut ticket = self.ticket.ok_or(Unexpected)?;
-                let pair = *row.pending.first().ok_or(Unexpected)?;
-                ticket.base = row.generation;
+                let pair = row.pending.first().ok_or(Unexpected)?;
+                ticket.base = row.connection.generation;
                 self.ticket = Some(ticket);
                 self.take_pending(pair, ticket)
             }
-            (Recorded::Held { left }, Failing::GiveUp(reason)) => {
+            (FailOutcome::Held { until, .. }, Failing::GiveUp(reason)) => {
                 // The provider has spoken; what is left to learn is what the other claim brings.
-                self.wait(left, Next::Patience(reason))
+                self.wait(until.remaining(), Next::Patience(reason))
             }
-            (Recorded::Ended, _) => self.finish(Outcome::Ended),
-            (Recorded::PendingLeft(_) | Recorded::Held { .. }, _) => return Err(Unexpected),
+            (FailOutcome::Ended, _) => self.over(NoTokenReason::Ended),
+            (FailOutcome::PendingLeft(_) | FailOutcome::Held { .. }, _) => return Err(Unexpected),
         })
     }
 
@@ -852,7 +876,7 @@ impl Machine {
             } else {
                 left
             };
-            return self.finish(Outcome::Unresolved { retry_after });
+            return self.finish(later(NoTokenReason::Unresolved, retry_after));
         }
         self.resent = true;
         self.wait(left, Next::Claim)
@@ -883,9 +907,13 @@ impl Machine {
         match waiting.then {
             Next::Sibling(rest) => self.load(Next::Sibling(rest)),
             Next::Bury => self.again(),
-            _ if !waiting.rest.is_zero() => self.finish(Outcome::Unresolved {
-                retry_after: waiting.rest,
-            }),
+            // Nothing is known to be sent: somebody else holds the claim.
+            Next::Claim if !self.lost && !waiting.rest.is_zero() => {
+                self.finish(later(NoTokenReason::Held, waiting.rest))
+            }
+            _ if !waiting.rest.is_zero() => {
+                self.finish(later(NoTokenReason::Unresolved, waiting.rest))
+            }
             next => self.resume(next),
         }
     }
@@ -901,14 +929,14 @@ impl Machine {
     fn resume(&mut self, next: Next) -> Vec<Action> {
         match next {
             // The store decides anew, in one statement.
-            Next::Patience(reason) if self.settings.rules.resolve => self.give_up(reason),
+            Next::Patience(reason) => self.give_up(reason),
             next => self.load(next),
         }
     }
 
-    fn written_back(&mut self, outcome: WrittenBack) -> Vec<Action> {
+    fn written_back(&mut self, outcome: &PutOutcome) -> Vec<Action> {
         match (outcome, self.ticket) {
-            (WrittenBack::Stored, Some(ticket)) => {
+            (PutOutcome::Stored, Some(ticket)) => {
                 self.hand = None;
                 self.finish(Outcome::Newer {
                     grant: ticket.grant.next(),
@@ -923,13 +951,12 @@ impl Machine {
         let pause = Duration::from_millis(250 << self.repeats.min(4));
         let mut actions = Vec::new();
         let last = match &state {
-            State::Committing(Commitment::Pair { same_access }) => {
+            State::Committing(Commitment::Pair { access }) => {
                 if !self.answered {
                     self.answered = true;
-                    let restrained =
-                        self.settings.rules.restraint && self.class.first_use_ends_grace();
-                    actions.push(Action::Answer(if restrained || *same_access {
-                        Outcome::StoreUnavailable
+                    let restrained = self.class.first_use_ends_grace();
+                    actions.push(Action::Answer(if restrained || access.fault().is_some() {
+                        store_unavailable()
                     } else {
                         Outcome::ServeUndurable
                     }));
@@ -940,13 +967,13 @@ impl Machine {
             _ if self.hand.is_some() || self.restoring => None,
             State::Failing(Failing::Finish(outcome)) => Some(*outcome),
             State::Failing(Failing::Unresolved { left } | Failing::Sibling { left }) => {
-                Some(Outcome::Unresolved { retry_after: *left })
+                Some(later(NoTokenReason::Unresolved, *left))
             }
-            _ => Some(Outcome::StoreUnavailable),
+            _ => Some(store_unavailable()),
         };
         if self.restoring && !self.answered {
             self.answered = true;
-            actions.push(Action::Answer(Outcome::StoreUnavailable));
+            actions.push(Action::Answer(store_unavailable()));
         }
         if let Some(outcome) = last
             && self.repeats >= REPEATS
@@ -967,9 +994,34 @@ impl Machine {
     fn grant_ended(&mut self, state: &State) -> Vec<Action> {
         match state {
             State::Waiting(_) | State::Checking if self.hand.is_none() => {
-                self.finish(Outcome::Ended)
+                self.over(NoTokenReason::Ended)
             }
             _ => Vec::new(),
         }
     }
+}
+
+fn later(reason: NoTokenReason, retry_after: Duration) -> Outcome {
+    Outcome::NoToken(NoToken::later(reason, retry_after))
+}
+
+fn store_unavailable() -> Outcome {
+    later(NoTokenReason::StoreUnavailable, STORE_PAUSE)
+}
+
+fn is_live(row: &Stored) -> bool {
+    row.connection.is_live() && row.current.is_some()
+}
+
+/// The reason for which the grant was found dead.
+fn dead(row: &Stored) -> Option<ReauthorizationReason> {
+    match row.connection.status {
+        Status::NeedsReauthorization(reason) => Some(reason),
+        _ => None,
+    }
+}
+
+/// True if the outcome of an exchange was recorded as unknown.
+fn is_unresolved(row: &Stored) -> bool {
+    row.connection.status == Status::Degraded(DegradedReason::RefreshUnresolved)
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod cache;
+mod deadline;
 mod driver;
 mod flight;
 #[cfg_attr(
@@ -14,11 +15,12 @@ mod flight;
     )
 )]
 pub mod machine;
-mod punctual;
+mod outcome;
 pub(crate) mod renewal;
 pub(crate) mod windows;
 
-pub(crate) use self::access::shutting_down;
 pub(crate) use self::cache::{Arrival, Cache};
-pub(crate) use self::driver::{Errand, Landing, Why};
+pub(crate) use self::driver::RefreshTrigger;
 pub(crate) use self::flight::{Enlisted, Flights};
+pub(crate) use self::machine::effective as effective_class;
+pub(crate) use self::outcome::{NoTokenReason, RefreshOutcome, shutting_down};

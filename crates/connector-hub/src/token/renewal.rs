@@ -7,7 +7,9 @@ use connector_core::description::{Description, Lifetimes, RefreshPolicy, Unstate
 use connector_core::http::Origin;
 use connector_core::oauth::{Identity, TokenAnswer};
 use connector_core::store::{Effects, Expiries, WorkKind};
-use connector_core::{App, ConnectionId, Credential, CredentialKind, Error, ErrorKind, Result};
+use connector_core::{
+    AccountKey, App, ConnectionId, Credential, CredentialKind, Error, ErrorKind, Renewal, Result,
+};
 use secrecy::ExposeSecret;
 
 use crate::token::windows::Windows;
@@ -21,9 +23,9 @@ pub(crate) struct Renewed {
     pub(crate) rotated: bool,
     /// True if its access token is the one from before.
     pub(crate) same_access: bool,
-    /// True if the response names another account than the one before: the credential is kept, and
-    /// never handed out.
-    pub(crate) other_account: bool,
+    /// The account that the response names, if it names one. A credential of another account than the
+    /// connection's is kept, and never handed out.
+    pub(crate) account: Option<AccountKey>,
 }
 
 /// The first credential of a grant.
@@ -137,17 +139,11 @@ pub(crate) fn next(
         credential = credential.with_refresh_token(refresh_token.clone());
     }
     let named = identity(description, host, answer).unwrap_or_default();
-    let known = before.identity().map(|identity| &identity.account.key);
-    let other_account = match (&named, known) {
-        (Some(named), Some(known)) => named.account.key != *known,
-        _ => false,
-    };
+    let account = named.as_ref().map(|named| named.account.key.clone());
     // The account stays the one that the connection was made for.
-    let identity = match named {
-        Some(named) if !other_account => Some(named),
-        _ => before.identity().cloned(),
-    };
-    if let Some(identity) = identity {
+    let known = before.identity();
+    let is_known = |named: &Identity| known.is_none_or(|it| it.account.key == named.account.key);
+    if let Some(identity) = named.filter(is_known).or_else(|| known.cloned()) {
         credential = credential.with_identity(identity);
     }
     let same = |a: Option<&secrecy::SecretString>, b: Option<&secrecy::SecretString>| {
@@ -167,7 +163,7 @@ pub(crate) fn next(
     Renewed {
         rotated,
         same_access,
-        other_account,
+        account,
         ..renewed
     }
 }
@@ -203,7 +199,7 @@ fn with_expiries(
         expiries: Expiries { access, refresh },
         rotated: false,
         same_access: false,
-        other_account: false,
+        account: None,
     }
 }
 
@@ -215,10 +211,15 @@ pub(crate) fn lifetime(credential: &Credential) -> Option<Duration> {
 }
 
 /// When a credential with these expiries is due for its refresh; `None` if it never is.
-pub(crate) fn refresh_in(expiries: Expiries, id: ConnectionId) -> Option<Duration> {
+fn refresh_in(description: &Description, expiries: Expiries, id: ConnectionId) -> Option<Duration> {
     expiries
         .access
-        .map(|access| Windows::of(access, id).opens_in(access))
+        .map(|access| windows(description, access, id).opens_in(access))
+}
+
+/// The windows of a token of this provider with this lifetime.
+pub(crate) fn windows(description: &Description, lifetime: Duration, id: ConnectionId) -> Windows {
+    Windows::of(lifetime, description.lifetimes.refresh_ahead(), id)
 }
 
 /// When a refresh token with these expiries has to be used, if nobody does before; `None` if it may
@@ -243,22 +244,23 @@ pub(crate) fn ending(life: Duration) -> Duration {
 pub(crate) fn work(
     description: &Description,
     id: ConnectionId,
-    refreshable: bool,
+    renewal: Renewal,
     expiries: Expiries,
     refresh_left: Option<Duration>,
 ) -> Effects {
     const NOISE: Duration = Duration::from_secs(60);
     let refresh = match description.refresh {
         // Nothing can be refreshed: the work finds the token expired, and says so.
-        _ if !refreshable => expiries.access,
+        _ if renewal == Renewal::Never => expiries.access,
         RefreshPolicy::OnDemand => None,
-        _ => refresh_in(expiries, id),
+        _ => refresh_in(description, expiries, id),
     };
     let effects = Effects {
         schedule: vec![(WorkKind::Refresh, refresh)],
         audit: Vec::new(),
     };
-    if !refreshable {
+    // Only a refresh token lapses when nobody uses it.
+    if renewal != Renewal::RefreshToken {
         return effects.without_work(WorkKind::KeepAlive);
     }
     let lifetimes = &description.lifetimes;
@@ -302,7 +304,8 @@ mod tests {
         before: Option<Duration>,
     ) -> Effects {
         let id = ConnectionId::from_bytes([0; 16]);
-        work(description, id, true, Expiries { access, refresh }, before)
+        let expiries = Expiries { access, refresh };
+        work(description, id, Renewal::RefreshToken, expiries, before)
     }
 
     fn refreshed(answer: &TokenAnswer, left: Option<Duration>) -> Renewed {
@@ -382,7 +385,7 @@ mod tests {
             access: Some(DAY),
             refresh: None,
         };
-        let effects = work(&description(), id, false, expiries, None);
+        let effects = work(&description(), id, Renewal::Never, expiries, None);
         assert_eq!(due(&effects, WorkKind::Refresh), Some(Some(DAY)));
         assert_eq!(due(&effects, WorkKind::KeepAlive), Some(None));
     }

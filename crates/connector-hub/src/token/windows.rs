@@ -4,26 +4,30 @@ use std::time::Duration;
 
 use connector_core::{ConnectionId, Deadlines, clock::Clock};
 
-/// How long before its end a token is refreshed behind the callers' backs, and how long before its
-/// end callers wait for a newer one.
+/// The time before its end at which a token is refreshed in the background, and the time before its
+/// end from which callers wait for a newer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Windows {
     pub(crate) advisory: Duration,
     pub(crate) mandatory: Duration,
 }
 
-/// No token is refreshed earlier than this before its end.
+/// Without a stated time, no token is refreshed earlier than this before its end.
 const LONGEST_ADVISORY: Duration = Duration::from_secs(30 * 60);
 /// An exchange that takes its time still ends before this much is left.
 const LONGEST_MANDATORY: Duration = Duration::from_secs(60);
 
 impl Windows {
     /// The windows of a token with this lifetime: a quarter of it and a sixtieth of it, within
-    /// bounds. The advisory one is shortened by up to a quarter, always by the same share for one
-    /// connection, so that tokens obtained together are not refreshed together and no connection
-    /// flaps between due and not due.
-    pub(crate) fn of(lifetime: Duration, id: ConnectionId) -> Self {
-        let advisory = (lifetime / 4).min(LONGEST_ADVISORY);
+    /// bounds. `ahead` replaces the quarter where the description states it. The advisory window is
+    /// shortened by up to a quarter, always by the same share for one connection, so that tokens
+    /// obtained together are not refreshed together and no connection flaps between due and not due.
+    pub(crate) fn of(lifetime: Duration, ahead: Option<Duration>, id: ConnectionId) -> Self {
+        let advisory = match ahead {
+            // A token is not refreshed as soon as it has come.
+            Some(ahead) => ahead.min(lifetime / 4 * 3),
+            None => (lifetime / 4).min(LONGEST_ADVISORY),
+        };
         let shortened = advisory / 4 * u32::from(spread(id)) / 1000;
         Self {
             advisory: advisory.saturating_sub(shortened),
@@ -61,14 +65,21 @@ mod tests {
     #[test]
     fn windows_are_shares_of_the_life_within_bounds() {
         let early = ConnectionId::from_bytes([0; 16]);
-        let hour = Windows::of(Duration::from_secs(3600), early);
+        let hour = Windows::of(Duration::from_secs(3600), None, early);
         assert_eq!(hour.advisory, Duration::from_secs(900));
         assert_eq!(hour.mandatory, Duration::from_secs(60));
-        let day = Windows::of(Duration::from_secs(86_400), early);
+        let day = Windows::of(Duration::from_secs(86_400), None, early);
         assert_eq!(day.advisory, LONGEST_ADVISORY);
-        let brief = Windows::of(Duration::from_secs(8), early);
+        let brief = Windows::of(Duration::from_secs(8), None, early);
         assert_eq!(brief.advisory, Duration::from_secs(2));
         assert!(brief.mandatory < brief.advisory);
+        let hours = |hours: u64| Duration::from_secs(3600 * hours);
+        let ahead = Windows::of(hours(12), Some(hours(2)), early);
+        assert_eq!(ahead.advisory, hours(2));
+        assert_eq!(
+            Windows::of(hours(4), Some(hours(9)), early).advisory,
+            hours(3)
+        );
     }
 
     #[test]
@@ -77,8 +88,9 @@ mod tests {
         let windows: std::collections::BTreeSet<_> = (0..=255)
             .map(|last| ConnectionId::from_bytes([last; 16]))
             .map(|id| {
-                assert_eq!(Windows::of(life, id), Windows::of(life, id));
-                Windows::of(life, id).advisory
+                let windows = Windows::of(life, None, id);
+                assert_eq!(windows, Windows::of(life, None, id));
+                windows.advisory
             })
             .collect();
         assert!(windows.len() > 200);

@@ -1,19 +1,24 @@
-//! Telling handlers what changed.
+//! Notifying handlers of changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use connector_core::store::Change;
-use futures_util::FutureExt;
 use futures_util::future::join_all;
 
-use super::Shared;
+use super::{Shared, lock};
 
 /// Changes that are told at a time.
 const BATCH: u16 = 64;
 /// How long a change is this process's.
 const LEASE: Duration = Duration::from_secs(60);
+/// The deadline of one call of a handler: within the lease, so that nobody else has the change.
+const LONGEST: Duration = Duration::from_secs(45);
+/// Calls of a handler that hang over one change before it is parked.
+const ATTEMPTS: u32 = 5;
+/// Changes whose hangs are remembered at most.
+const REMEMBERED: usize = 10_000;
 
 impl Shared {
     /// Tells the handlers what they do not know yet, and how many changes they handled.
@@ -49,12 +54,16 @@ impl Shared {
             let handler = Arc::clone(handler);
             let record = change.record.clone();
             // A task of its own: a handler that panics takes nobody with it.
-            let handling = tokio::spawn(async move { handler.handle(&record).await });
+            let mut handling = tokio::spawn(async move { handler.handle(&record).await });
             let answer = tokio::select! {
                 biased;
-                answer = handling.fuse() => answer,
-                () = inner.clock.sleep(LEASE) => {
-                    tracing::warn!(operation = "worker.changes", "a handler takes too long");
+                answer = &mut handling => answer,
+                () = inner.clock.sleep(LONGEST) => {
+                    // It must not run beside the next attempt.
+                    handling.abort();
+                    if self.hung(&change) {
+                        break;
+                    }
                     return false;
                 }
             };
@@ -79,6 +88,7 @@ impl Shared {
                 }
             }
         }
+        lock(&self.hangs).remove(&change.record.number);
         match inner.store.change_handled(&change).await {
             Ok(_) => true,
             Err(error) => {
@@ -86,6 +96,37 @@ impl Shared {
                 false
             }
         }
+    }
+}
+
+impl Shared {
+    /// Notes that a handler hung over a change. True after a bounded number of attempts: the change
+    /// is then handed out no more, and stays in the audit log.
+    fn hung(&self, change: &Change) -> bool {
+        let number = change.record.number;
+        let mut hangs = lock(&self.hangs);
+        if hangs.len() >= REMEMBERED {
+            hangs.clear();
+        }
+        let attempts = hangs.entry(number).or_default();
+        *attempts += 1;
+        if *attempts < ATTEMPTS {
+            tracing::warn!(
+                operation = "worker.changes",
+                change = number,
+                attempts = *attempts,
+                "a change handler hung and was aborted; the change is handed out again"
+            );
+            return false;
+        }
+        tracing::error!(
+            operation = "worker.changes",
+            change = number,
+            attempts = *attempts,
+            "a change handler hung in every attempt; the change is parked: read it from the audit \
+             log"
+        );
+        true
     }
 }
 

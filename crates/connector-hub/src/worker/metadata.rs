@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use connector_core::store::{Effects, Patch, Stored};
-use connector_core::{ConnectionKey, Error, ErrorKind, Result, Status};
+use connector_core::{ConnectionKey, Error, ErrorKind, ReauthorizationReason, Result, Status};
 
+use super::slots::slot_host;
 use super::{Next, Shared};
-use crate::check::changed;
+use crate::audit;
 use crate::hub::Inner;
 use crate::token::windows::spread;
 
 /// How often an account's metadata is read.
 const EVERY: Duration = Duration::from_secs(3600);
+/// The pause of work that finds no slot.
+const NO_SLOT: Duration = Duration::from_secs(30);
 
 impl Shared {
     pub(super) async fn read_metadata(&self, key: &ConnectionKey) -> Result<Next> {
@@ -22,11 +25,14 @@ impl Shared {
         if !stored.connection.is_live() {
             return Ok(Next::Done);
         }
-        let Some(_place) = self.lanes.place(&stored.connection.provider).await else {
-            return Ok(Next::In(Duration::from_secs(30)));
-        };
         // Accounts that were connected together are not read together.
         let again = Next::In(EVERY + EVERY / 10 * u32::from(spread(key.id)) / 1000);
+        let provider = &stored.connection.provider;
+        let description = inner.connector(provider)?.description();
+        let host = slot_host(description, stored.connection.account.host.as_deref());
+        let Some(_slot) = self.metadata_slots.take(provider, host).await else {
+            return Ok(Next::In(NO_SLOT));
+        };
         let (identity, generation) = match self.hub.identify(key, &stored).await {
             Ok(identified) => identified,
             Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(Next::Done),
@@ -49,9 +55,11 @@ impl Shared {
             tracing::error!(
                 operation = "worker.metadata",
                 connection = %key.id,
-                "the credential leads to another account than its connection; test it with \
-                 Hub::check"
+                "the credential leads to another account than its connection; its tokens are withheld"
             );
+            self.note(key, ReauthorizationReason::AccountMismatch)
+                .await?;
+            inner.cache.forget(key);
             return Ok(again);
         }
         let metadata = identity.metadata;
@@ -70,7 +78,7 @@ impl Shared {
         Ok(again)
     }
 
-    /// The provider's answer says that only the account's owner can help.
+    /// The provider's response says that only the account's owner can help.
     async fn note_over(&self, key: &ConnectionKey, error: &Error) -> Result<()> {
         let Some(reason) = error.reauthorization() else {
             return Ok(());
@@ -81,21 +89,22 @@ impl Shared {
             error = %error,
             "the account's owner has to authorize again"
         );
+        self.note(key, reason).await
+    }
+
+    async fn note(&self, key: &ConnectionKey, reason: ReauthorizationReason) -> Result<()> {
         let inner = &self.hub.inner;
         let context = Inner::worker_context(key);
         let to = Status::NeedsReauthorization(reason);
         let record = |stored: &Stored| {
-            if stored.connection.status == to {
+            let Some(entry) = audit::status_changed(&stored.connection, &to, &context) else {
                 return (Patch::default(), Effects::none());
-            }
+            };
             let patch = Patch {
                 status: Some(to.clone()),
                 ..Patch::default()
             };
-            (
-                patch,
-                Effects::none().with_audit(changed(stored, &to, &context)),
-            )
+            (patch, Effects::none().with_audit(entry))
         };
         inner.patch(key, record).await
     }

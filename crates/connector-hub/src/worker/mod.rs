@@ -1,13 +1,12 @@
-//! The work behind everybody's back: it is taken from the store, so that any number of processes
-//! share it.
+//! Background jobs, leased from the store, so that any number of processes share them.
 
 mod changes;
 mod deliveries;
-mod lane;
 mod metadata;
 mod quarantine;
 mod renew;
 mod revoke;
+mod slots;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -23,7 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use self::deliveries::Handled;
-use self::lane::Lanes;
+use self::slots::Slots;
 use crate::hub::Hub;
 
 /// Pieces of work that are taken at a time.
@@ -32,7 +31,7 @@ const BATCH: u16 = 256;
 const IN_FLIGHT: usize = 512;
 /// How long a piece of work is this process's: longer than the longest refresh.
 const LEASE: Duration = Duration::from_secs(300);
-/// Requests to one provider's token endpoint at once.
+/// Concurrent requests to one token endpoint.
 const CONCURRENCY: usize = 8;
 /// The pause after a look that found nothing, at first and at most.
 const IDLE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
@@ -64,15 +63,7 @@ impl Hub {
     /// ```
     pub fn worker(&self) -> Worker {
         Worker {
-            shared: Arc::new(Shared {
-                hub: self.clone(),
-                lanes: Lanes::new(CONCURRENCY),
-                attempts: Mutex::default(),
-                tidied: Mutex::new(None),
-                telling: AtomicBool::new(false),
-                delivering: Shared::room_for_deliveries(),
-                handled: Mutex::default(),
-            }),
+            shared: Arc::new(Shared::new(self.clone(), CONCURRENCY)),
         }
     }
 }
@@ -101,7 +92,12 @@ pub struct Tick {
 #[derive(Debug)]
 struct Shared {
     hub: Hub,
-    lanes: Lanes,
+    /// For token endpoints.
+    slots: Slots,
+    /// For reading metadata, which must not delay a refresh.
+    metadata_slots: Slots,
+    /// How often handlers hung over a change, in this process.
+    hangs: Mutex<HashMap<u64, u32>>,
     /// How often the revocations of a connection failed in a row, in this process.
     attempts: Mutex<HashMap<ConnectionKey, u32>>,
     tidied: Mutex<Option<Monotonic>>,
@@ -126,19 +122,11 @@ enum Next {
 }
 
 impl Worker {
-    /// Sets how many requests go to one provider's token endpoint at once; without it, 8. At least
-    /// one. When a provider refuses the app, that many accounts may be asked before anybody knows.
+    /// Sets the number of concurrent requests to one token endpoint; the default is 8, the minimum 1.
+    /// Where accounts have hosts of their own, each host has its own endpoint. When a provider
+    /// refuses the app, the hub may have tried that many accounts before it knows.
     pub fn concurrency(mut self, n: usize) -> Self {
-        let shared = Shared {
-            hub: self.shared.hub.clone(),
-            lanes: Lanes::new(n.max(1)),
-            attempts: Mutex::default(),
-            tidied: Mutex::new(None),
-            telling: AtomicBool::new(false),
-            delivering: Shared::room_for_deliveries(),
-            handled: Mutex::default(),
-        };
-        self.shared = Arc::new(shared);
+        self.shared = Arc::new(Shared::new(self.shared.hub.clone(), n.max(1)));
         self
     }
 
@@ -186,6 +174,9 @@ impl Worker {
         let clock = Arc::clone(&self.shared.hub.inner.clock);
         let mut tasks = JoinSet::new();
         let mut idle = IDLE[0];
+        // More work is taken as soon as there is room for the share of half a provider.
+        let providers = self.shared.hub.inner.providers().max(1);
+        let enough = (IN_FLIGHT / providers / 2).max(1);
         loop {
             let room = IN_FLIGHT.saturating_sub(tasks.len());
             let n = u16::try_from(room).unwrap_or(BATCH).min(BATCH);
@@ -212,7 +203,7 @@ impl Worker {
                 (idle * 2).min(IDLE[1])
             };
             let mut pause = pin!(clock.sleep(idle));
-            while !(hungry && tasks.len() <= IN_FLIGHT / 2) {
+            while !(hungry && IN_FLIGHT.saturating_sub(tasks.len()) >= enough) {
                 tokio::select! {
                     biased;
                     () = &mut shutdown => return self.farewell(tasks).await,
@@ -278,6 +269,22 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 }
 
 impl Shared {
+    fn new(hub: Hub, width: usize) -> Self {
+        let providers = hub.inner.providers();
+        let slots = || Slots::new(width, IN_FLIGHT / 2, providers);
+        Self {
+            slots: slots(),
+            metadata_slots: slots(),
+            hangs: Mutex::default(),
+            attempts: Mutex::default(),
+            tidied: Mutex::new(None),
+            telling: AtomicBool::new(false),
+            delivering: Self::room_for_deliveries(),
+            handled: Mutex::default(),
+            hub,
+        }
+    }
+
     async fn work(&self, due: Due) {
         let next = match due.kind {
             WorkKind::Refresh | WorkKind::KeepAlive => self.renew(&due).await,
@@ -327,9 +334,6 @@ impl Shared {
             *tidied = Some(now);
         }
         inner.cache.evict(&*inner.clock, UNUSED);
-        if let Err(error) = inner.count_accounts().await {
-            tracing::warn!(operation = "worker.tidy", error = %error, "accounts not counted");
-        }
         // Bounded, so that a large heap is worked off between other work.
         for _ in 0..10 {
             match inner.store.purge(PAGE).await {

@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use connector_core::description::{Description, RefreshPolicy};
 use connector_core::store::{Due, Stored, WorkKind};
-use connector_core::{AuditClass, AuditEntry, Event, Result, TimeLeft};
+use connector_core::{Connector, Event, Renewal, Result, TimeLeft};
 
+use super::slots::slot_host;
 use super::{Next, Shared, UNABLE};
+use crate::audit;
 use crate::hub::Inner;
 use crate::token::renewal;
-use crate::token::windows::{Windows, spread};
-use crate::token::{Errand, Landing, Why};
+use crate::token::windows::spread;
+use crate::token::{NoTokenReason, RefreshOutcome, RefreshTrigger};
 
-/// How long a flight is waited for; it goes on without the worker.
+/// Maximum time to wait for a flight. The flight continues if the worker stops waiting.
 const LONGEST: Duration = Duration::from_secs(120);
-/// Work for which there was no place comes back after this, and its connection's share of as much
-/// again.
-const NO_PLACE: Duration = Duration::from_secs(5);
+/// The pause of work that finds no slot, prolonged by its connection's share of as much again.
+const NO_SLOT: Duration = Duration::from_secs(5);
 /// After a flight that died.
 const DIED: Duration = Duration::from_secs(60);
 /// No work of a connection comes back sooner.
@@ -38,40 +39,48 @@ impl Shared {
         let provider = &stored.connection.provider;
         let connector = Arc::clone(inner.connector(provider)?);
         let share = |of: Duration| of * u32::from(spread(key.id)) / 1000;
-        let Some(_place) = self.lanes.place(provider).await else {
-            return Ok(Next::In(NO_PLACE + share(NO_PLACE)));
+        let host = slot_host(
+            connector.description(),
+            stored.connection.account.host.as_deref(),
+        );
+        let Some(_slot) = self.slots.take(provider, host).await else {
+            return Ok(Next::In(NO_SLOT + share(NO_SLOT)));
         };
-        let errand = match due.kind {
-            WorkKind::KeepAlive => Errand::KeepAlive,
-            _ => Errand::Renew,
+        let trigger = match due.kind {
+            WorkKind::KeepAlive => RefreshTrigger::KeepAlive,
+            _ => RefreshTrigger::Scheduled,
         };
-        let mut landing = None;
+        let mut outcome = None;
         // A flight that was under way may not have used the refresh token.
         for _ in 0..2 {
-            let (ticket, joined) = inner.board(key, errand.clone());
-            landing = tokio::select! {
+            let (mut ticket, joined) = inner.join(key, trigger.clone());
+            outcome = tokio::select! {
                 biased;
-                landing = ticket.landing() => landing,
+                outcome = ticket.outcome() => outcome,
                 () = inner.clock.sleep(LONGEST) => return Ok(Next::Leave),
             };
             if !joined || due.kind != WorkKind::KeepAlive {
                 break;
             }
         }
-        Ok(match landing {
-            Some(Landing::Current) => self.settled(due, connector.description()).await?,
-            Some(Landing::Kept { retry_after, .. }) => {
+        let no_token = match outcome {
+            Some(RefreshOutcome::Current) => return self.settled(due, &*connector).await,
+            Some(RefreshOutcome::NoToken(no_token)) => no_token,
+            None => return Ok(Next::In(DIED)),
+        };
+        Ok(match (no_token.reason, no_token.retry_after) {
+            (_, Some(retry_after)) => {
                 Next::In((retry_after + share(retry_after / 10)).max(SOONEST))
             }
-            Some(Landing::Over(Why::NeedsReauthorization(_) | Why::Ended)) => Next::Done,
-            Some(Landing::Over(Why::ShuttingDown)) => Next::In(SOONEST),
-            Some(Landing::Over(_)) => Next::In(UNABLE),
-            None => Next::In(DIED),
+            (NoTokenReason::NeedsReauthorization(_) | NoTokenReason::Ended, None) => Next::Done,
+            (NoTokenReason::ShuttingDown, None) => Next::In(SOONEST),
+            (_, None) => Next::In(UNABLE),
         })
     }
 
     /// The credential is good. Its commit has scheduled what comes next, unless it was good before.
-    async fn settled(&self, due: &Due, description: &Description) -> Result<Next> {
+    async fn settled(&self, due: &Due, connector: &dyn Connector) -> Result<Next> {
+        let description = connector.description();
         let Some(stored) = self.hub.inner.store.load(&due.key).await? else {
             return Ok(Next::Done);
         };
@@ -86,13 +95,13 @@ impl Shared {
         let held = self.hub.inner.cache.newest(&due.key);
         let (refreshable, life) = held.map_or((true, left), |(_, credential)| {
             let life = renewal::lifetime(&credential).unwrap_or(left);
-            (credential.refresh_token().is_some(), life)
+            (connector.renewal(&credential) != Renewal::Never, life)
         });
         Ok(match description.refresh {
             _ if !refreshable => Next::In(left.max(SOONEST)),
             RefreshPolicy::OnDemand => Next::Done,
             _ => {
-                let opens = Windows::of(life, due.key.id).opens_in(left);
+                let opens = renewal::windows(description, life, due.key.id).opens_in(left);
                 Next::In(opens.max(UNCHANGED))
             }
         })
@@ -116,18 +125,11 @@ impl Shared {
             left_s = left.as_secs(),
             "the refresh token runs out; its owner has to connect the account again"
         );
-        let entry = AuditEntry {
-            class: AuditClass::Connection,
-            tenant: connection.key.tenant.clone(),
-            provider: connection.provider.clone(),
-            app: connection.app.clone(),
-            connection: Some(connection.key.id),
-            context: Inner::worker_context(&connection.key),
-            event: Event::RefreshExpiring {
-                at: inner.clock.now().after(left),
-            },
-            notify: true,
+        let event = Event::RefreshExpiring {
+            at: inner.clock.now().after(left),
         };
+        let context = Inner::worker_context(&connection.key);
+        let entry = audit::entry(connection, &context, event);
         inner.store.append(entry).await
     }
 }

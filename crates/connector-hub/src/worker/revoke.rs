@@ -8,15 +8,15 @@ use connector_core::description::{Description, RevocationReach};
 use connector_core::oauth::ExchangeClass;
 use connector_core::store::Revocation;
 use connector_core::webhook::AccountHint;
-use connector_core::{
-    AuditClass, AuditEntry, ConnectionKey, Connector, Context, Credential, ErrorKind, Event, Result,
-};
+use connector_core::{ConnectionKey, Connector, Context, Credential, ErrorKind, Event, Result};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::slots::slot_host;
 use super::{Next, Shared, lock};
+use crate::audit;
 use crate::hub::Inner;
+use crate::sealing::Home;
 use crate::token::windows::spread;
-use crate::vault::Home;
 
 /// The deadline of one request.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -52,7 +52,9 @@ impl Shared {
                 }
             };
             // Recorded first: a process that ends here records it twice, and forgets nothing.
-            inner.store.append(Self::entry(&revocation, event)).await?;
+            let context = Inner::worker_context(key);
+            let entry = audit::entry(&revocation, &context, event);
+            inner.store.append(entry).await?;
             inner.store.revoked(key, revocation.fence).await?;
         }
         let mut attempts = lock(&self.attempts);
@@ -129,7 +131,8 @@ impl Shared {
             );
             return Ok(Attempt::Later);
         }
-        let Some(_place) = self.lanes.place(provider).await else {
+        let host = slot_host(connector.description(), credential.account_host());
+        let Some(_slot) = self.slots.take(provider, host).await else {
             return Ok(Attempt::Later);
         };
         let cx = Context::new(&app, &*inner.transport, &*inner.clock);
@@ -193,19 +196,6 @@ impl Shared {
             }
         }
         Ok(false)
-    }
-
-    fn entry(revocation: &Revocation, event: Event) -> AuditEntry {
-        AuditEntry {
-            class: AuditClass::Connection,
-            tenant: revocation.key.tenant.clone(),
-            provider: revocation.provider.clone(),
-            app: revocation.app.clone(),
-            connection: Some(revocation.key.id),
-            context: Inner::worker_context(&revocation.key),
-            event,
-            notify: true,
-        }
     }
 }
 

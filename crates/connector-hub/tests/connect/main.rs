@@ -10,6 +10,7 @@
 
 mod adopt;
 mod flows;
+mod grants;
 mod provider;
 mod reconnect;
 mod refusals;

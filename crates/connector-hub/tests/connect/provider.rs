@@ -51,6 +51,13 @@ struct State {
     lasting: BTreeMap<String, String>,
     granted: Option<String>,
     hosts: BTreeSet<String>,
+    /// Members that every token response gets; a null takes one out.
+    extra: serde_json::Map<String, serde_json::Value>,
+    /// The accounts of refresh tokens that were obtained elsewhere.
+    refresh_tokens: BTreeMap<String, String>,
+    refreshes: usize,
+    /// True if a refresh brings another refresh token and ends the one before.
+    rotates: bool,
 }
 
 struct Code {
@@ -129,6 +136,31 @@ impl Provider {
             .insert(account.to_owned(), refresh_token.to_owned());
     }
 
+    /// From now on token responses have these members too; a null takes one out.
+    pub(crate) fn answer_with(&self, extra: serde_json::Value) {
+        let serde_json::Value::Object(extra) = extra else {
+            panic!("members are needed");
+        };
+        self.state().extra = extra;
+    }
+
+    /// A refresh token of `account` that was obtained elsewhere.
+    pub(crate) fn refresh_token_of(&self, account: &str, rotates: bool) -> String {
+        let mut state = self.state();
+        state.rotates = rotates;
+        state.next += 1;
+        let token = format!("{}pasted-{}", state.mark, state.next);
+        state
+            .refresh_tokens
+            .insert(token.clone(), account.to_owned());
+        token
+    }
+
+    /// Refreshes that arrived.
+    pub(crate) fn refreshes(&self) -> usize {
+        self.state().refreshes
+    }
+
     /// From now on these scopes are granted, whatever is asked for.
     pub(crate) fn grant_only(&self, scope: &str) {
         self.state().granted = Some(scope.to_owned());
@@ -179,11 +211,11 @@ impl Provider {
 
     fn token(&self, body: &[u8]) -> http::Response<Bytes> {
         let asked: BTreeMap<_, _> = form_urlencoded::parse(body).into_owned().collect();
-        assert_eq!(
-            asked["grant_type"], "authorization_code",
-            "only codes are exchanged here"
-        );
         let mut state = self.state();
+        if asked["grant_type"] == "refresh_token" {
+            return state.refresh(&asked["refresh_token"]);
+        }
+        assert_eq!(asked["grant_type"], "authorization_code");
         state.token_calls += 1;
         let verifier = CodeVerifier::from_secret(asked["code_verifier"].clone().into()).unwrap();
         let Some(code) = state.codes.get_mut(&asked["code"]) else {
@@ -205,14 +237,7 @@ impl Provider {
         };
         let scope = state.granted.clone().unwrap_or(scope);
         state.tokens.insert(access.clone(), account);
-        let body = serde_json::json!({
-            "access_token": access,
-            "token_type": "Bearer",
-            "refresh_token": refresh,
-            "expires_in": 3600,
-            "scope": scope,
-        });
-        answer(200, &body.to_string())
+        state.answer(&access, &refresh, &scope)
     }
 
     fn me(&self, bearer: &str) -> http::Response<Bytes> {
@@ -228,6 +253,39 @@ impl Provider {
             }
             None => answer(401, "{}"),
         }
+    }
+}
+
+impl State {
+    fn answer(&self, access: &str, refresh: &str, scope: &str) -> http::Response<Bytes> {
+        let mut body = serde_json::json!({
+            "access_token": access,
+            "token_type": "Bearer",
+            "refresh_token": refresh,
+            "expires_in": 3600,
+            "scope": scope,
+        });
+        for (name, value) in &self.extra {
+            body[name] = value.clone();
+        }
+        answer(200, &body.to_string())
+    }
+
+    fn refresh(&mut self, token: &str) -> http::Response<Bytes> {
+        self.refreshes += 1;
+        let Some(account) = self.refresh_tokens.get(token).cloned() else {
+            return answer(400, r#"{"error":"invalid_grant"}"#);
+        };
+        self.next += 1;
+        let access = format!("{}access-{}", self.mark, self.next);
+        self.tokens.insert(access.clone(), account.clone());
+        let mut refresh = token.to_owned();
+        if self.rotates {
+            self.refresh_tokens.remove(token);
+            refresh = format!("{}refresh-{}", self.mark, self.next);
+            self.refresh_tokens.insert(refresh.clone(), account);
+        }
+        self.answer(&access, &refresh, "read")
     }
 }
 

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use connector_core::cipher::{CredentialCipher, Keyring};
+use connector_core::cipher::{CredentialCipher, Keyring, Place, SealedKind};
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::HttpTransport;
 use connector_core::store::{
     AuditFilter, AuditLog, Filter, MemoryStore, StateStore, Store, Stored, TokenStore,
 };
 use connector_core::{
-    Actor, App, AppKey, AppSource, Connection, ConnectionKey, Description, Event, FixedApps,
-    GenericConnector, ProviderId, Random, Result, TenantId,
+    Actor, App, AppKey, AppSource, Connection, ConnectionKey, Credential, Description, Event,
+    FixedApps, Generation, GenericConnector, ProviderId, Random, Result, TenantId,
 };
 use connector_hub::{Authorization, Hub};
 use connector_testkit::kill::{Counted, KillPoints};
@@ -22,6 +22,7 @@ use connector_testkit::leak::{canary, canary_key};
 use connector_testkit::trace;
 use secrecy::ExposeSecret;
 
+use crate::grants::Team;
 use crate::provider::Provider;
 
 pub(crate) const ISSUER: &str = "https://acme.example";
@@ -68,6 +69,33 @@ pub(crate) fn shop() -> Description {
             "account_host": { "suffix": ".shop.example" },
             "grants_per_account": "one",
             "rotation": { "grace": { "until_successor_used": { "max_seconds": 3600 } } }
+        }"#,
+    )
+    .unwrap()
+}
+
+/// A bot and a user in one token response, accounts in the token response, a region that the callback
+/// names, a code under another name, parameters of the flow.
+pub(crate) const TEAM: ProviderId = ProviderId::from_static("team");
+
+pub(crate) fn team() -> Description {
+    serde_json::from_str(
+        r#"{
+            "provider": "team",
+            "name": "Team",
+            "api": ["https://na.team.example", "https://eu.team.example"],
+            "authorization": {
+                "endpoint": "https://team.example/authorize",
+                "code_parameter": "team_code",
+                "flow_parameters": ["marketplace"]
+            },
+            "token": {
+                "endpoint": "https://team.example/token",
+                "response": { "keep": { "app_id": "/app_id" } }
+            },
+            "identity": { "account": "/team/id", "label": "/team/name" },
+            "scopes": { "default": ["read"], "required": ["read"] },
+            "rotation": "strict"
         }"#,
     )
     .unwrap()
@@ -129,6 +157,7 @@ fn apps(client_id: &str) -> FixedApps {
     FixedApps::new()
         .with(ACME, AppKey::default(), app(client_id))
         .with(SHOP, AppKey::default(), app(client_id))
+        .with(TEAM, AppKey::default(), app(client_id))
 }
 
 impl Rig {
@@ -246,6 +275,28 @@ impl Rig {
             .expect("the connection is there")
     }
 
+    /// The opened credential of a connection.
+    pub(crate) async fn hub_credential(&self, key: &ConnectionKey) -> (Generation, Credential) {
+        let stored = self.stored(key).await;
+        let connection = &stored.connection;
+        let current = stored.current.as_ref().unwrap();
+        let row = key.id.to_string();
+        let place = Place {
+            tenant: Some(&key.tenant),
+            provider: &connection.provider,
+            app: &connection.app,
+            row: &row,
+            kind: SealedKind::Credential,
+            grant: current.grant,
+            fence: current.fence,
+        };
+        let opened = self.cipher.open(&place, &current.sealed).await.unwrap();
+        (
+            current.generation,
+            Credential::from_plaintext(&opened).unwrap(),
+        )
+    }
+
     pub(crate) async fn connections(&self) -> Vec<Connection> {
         self.store
             .list(&Filter::everyone(), None, 1000)
@@ -324,6 +375,7 @@ fn hub(
         .random(draws.clone())
         .connector(connector(acme()))
         .connector(connector(shop()))
+        .connector(Team::new(connector(team())))
         .build()
         .unwrap()
 }

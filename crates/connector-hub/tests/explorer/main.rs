@@ -15,8 +15,6 @@ mod world;
 
 use std::time::Duration;
 
-use connector_hub::machine::Rules;
-
 use crate::search::Finding::{
     self, Avoidable, Flap, KnownReuse, ServedThenCrashed, Stuck, ToldWrong, Unavoidable,
 };
@@ -25,7 +23,7 @@ use crate::world::Provider::{
     GraceTime, GraceUntilUsed, OldTokensLiveOn, Refusing, Stable, Strict,
 };
 use crate::world::Reconnect::{Chain, Independent, SamePair};
-use crate::world::{Bounds, Outside, Provider, Setting};
+use crate::world::{Bounds, Outside, Provider, Rules, Setting};
 
 const NOTHING: Bounds = Bounds {
     starts: 3,
@@ -83,10 +81,7 @@ fn without(rule: &str) -> Setting {
         }
         "clock" => setting.rules.clock = false,
         "cas" => setting.outside.cas = false,
-        "pending" => {
-            setting.outside.pending = false;
-            setting.rules.pending = false;
-        }
+        "pending" => setting.outside.pending = false,
         "reread" => setting.rules.reread = false,
         "patience" => setting.rules.patience = false,
         "resolve" => setting.rules.resolve = false,

@@ -5,16 +5,26 @@
 //! freeze lets the oracle be wrong.
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use connector_core::cipher::{KeyId, Sealed};
+use connector_core::clock::Timestamp;
 use connector_core::oauth::{Grace, RotationClass};
-use connector_core::store::Verdict;
+use connector_core::store::{
+    Claim as StoredClaim, ClaimId, ClaimKind, ClaimOutcome, CommitOutcome, FailOutcome,
+    PendingCredential, PutOutcome, Stored, StoredCredential, Verdict,
+};
 use connector_core::{
-    DegradedReason, Fence, Generation, GrantNumber, ReauthorizationReason, Status,
+    Account, AccountKey, AppKey, Connection, ConnectionId, ConnectionKey, DegradedReason, Fence,
+    Generation, GrantNumber, Metadata, ProviderId, ReauthorizationReason, Status, TenantId,
+    TimeLeft, Version,
 };
 use connector_hub::machine::{
-    Action, Claimed, Committed, Exchanged, Fault, Input, Machine, Mark, Outcome, PendingPair,
-    Reason, Recorded, Row, Rules, Sent, Settings, Start, WrittenBack,
+    Action, Exchanged, Fault, Input, Machine, Mark, NewAccess, NoToken, NoTokenReason, Outcome,
+    Reason, Sent, Settings, Start,
 };
 
 use crate::search::{Finding, Space, Step};
@@ -57,6 +67,42 @@ pub(crate) enum Reconnect {
     Chain,
     /// The new pair lives beside the chain.
     Independent,
+}
+
+/// The machine's own rules. Each is left out from outside: the world shows the machine what a
+/// machine without the rule would have seen, or does in its place what that one would have done.
+#[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each rule is there or not, on its own"
+)]
+pub(crate) struct Rules {
+    /// The row is looked at again before and inside the claim. Without it, the machine is shown the
+    /// generation that the process had seen.
+    pub recheck: bool,
+    /// The clocks are looked at before the bytes go out. Without it, they stand still.
+    pub clock: bool,
+    /// A sibling's newer credential is adopted before giving up. Without it, a refused flight ends
+    /// although the row has moved.
+    pub reread: bool,
+    /// Giving up waits for other claims. Without it, a refused flight ends although one stands.
+    pub patience: bool,
+    /// The own claim is resolved before others are waited for. Without it, a refused flight waits
+    /// until no claim stands.
+    pub resolve: bool,
+    /// An undurable pair is not handed out where its first use ends a grace. Without it, it is.
+    pub restraint: bool,
+}
+
+impl Rules {
+    pub(crate) const ALL: Self = Self {
+        recheck: true,
+        clock: true,
+        reread: true,
+        patience: true,
+        resolve: true,
+        restraint: true,
+    };
 }
 
 /// The rules outside the machine.
@@ -172,7 +218,7 @@ struct Flight {
     /// True once the pair in hand is kept or queued for revocation.
     safe: bool,
     /// The first outcome of the commit.
-    memo: Option<Committed>,
+    memo: Option<CommitOutcome>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -337,34 +383,107 @@ impl World {
             || self.callback.is_some_and(|callback| known(callback.token))
     }
 
-    fn row(&self, left: Duration) -> Row {
+    fn row(&self, left: Duration) -> Box<Stored> {
         let store = &self.store;
-        Row {
-            grant: GrantNumber::new(store.grant.into()),
-            generation: Generation::new(store.generation.into()),
-            fence: Fence::new(store.fence.into()),
-            live: store.live,
-            dead: store.dead,
-            unresolved: store.unresolved,
-            rotates: false,
+        let mut row = Box::new(TEMPLATE.clone());
+        let (grant, generation) = (
+            GrantNumber::new(store.grant.into()),
+            Generation::new(store.generation.into()),
+        );
+        let connection = &mut row.connection;
+        connection.grant = grant;
+        connection.generation = generation;
+        connection.fence = Fence::new(store.fence.into());
+        connection.status = match store.dead {
+            _ if !store.live => Status::Disconnected,
+            Some(reason) => Status::NeedsReauthorization(reason),
+            None if store.unresolved => Status::Degraded(DegradedReason::RefreshUnresolved),
+            None => Status::Connected,
+        };
+        row.pending = store
+            .pending
+            .iter()
+            .map(|(fence, _, base)| PendingCredential {
+                sealed: NOTHING.clone(),
+                grant,
+                base: Generation::new((*base).into()),
+                fence: Fence::new((*fence).into()),
+                access_left: None,
+                refresh_left: None,
+            })
+            .collect();
+        row.claim = store.claim.map(|claim| {
+            let left = if self.stands(claim, None) {
+                left
+            } else {
+                Duration::ZERO
+            };
+            stored_claim(claim, left)
+        });
+        row
+    }
+}
+
+static NOTHING: LazyLock<Sealed> =
+    LazyLock::new(|| Sealed::new(KeyId::from_bytes([0; 8]), Bytes::new()));
+
+/// A row whose parts that matter are set anew for each use.
+static TEMPLATE: LazyLock<Stored> = LazyLock::new(|| {
+    let tenant = TenantId::new("t").expect("a name");
+    let key = ConnectionKey::new(tenant, ConnectionId::from_bytes([0; 16]));
+    let at = Timestamp::UNIX_EPOCH;
+    Stored {
+        connection: Connection {
+            key,
+            provider: ProviderId::from_static("acme"),
+            app: AppKey::default(),
+            account: Account::identified(AccountKey::new("a").expect("a name")),
+            status: Status::Connected,
+            status_since: at,
             failures: 0,
+            check: None,
+            rotates: false,
+            metadata: Metadata::new(),
+            grant: GrantNumber::new(1),
+            generation: Generation::new(1),
             confirmed: None,
-            pending: store
-                .pending
-                .iter()
-                .map(|(fence, _, base)| PendingPair {
-                    fence: Fence::new((*fence).into()),
-                    base: Generation::new((*base).into()),
-                })
-                .collect(),
-            claim: store.claim.map(|claim| {
-                if self.stands(claim, None) {
-                    left
-                } else {
-                    Duration::ZERO
-                }
-            }),
-        }
+            fence: Fence::new(0),
+            version: Version::new(1),
+            created_at: at,
+            updated_at: at,
+            refreshed_at: at,
+        },
+        current: Some(StoredCredential {
+            sealed: NOTHING.clone(),
+            grant: GrantNumber::new(1),
+            generation: Generation::new(1),
+            fence: Fence::new(0),
+            access_left: None,
+            refresh_left: None,
+        }),
+        previous: None,
+        pending: Vec::new(),
+        claim: None,
+    }
+});
+
+fn time_left(left: Duration) -> TimeLeft {
+    let now = Timestamp::UNIX_EPOCH;
+    TimeLeft::between(now, now.after(left))
+}
+
+fn stored_claim(claim: Claim, left: Duration) -> StoredClaim {
+    StoredClaim {
+        claim_id: ClaimId::from_bytes([claim.fence; 16]),
+        grant: GrantNumber::new(1),
+        generation: Generation::new(1),
+        fence: Fence::new(claim.fence.into()),
+        kind: if claim.exchange {
+            ClaimKind::Exchange
+        } else {
+            ClaimKind::Refresh
+        },
+        until: time_left(left),
     }
 }
 
@@ -438,7 +557,15 @@ impl Setting {
             match action {
                 Action::Report(_) => {}
                 Action::Answer(outcome) => {
-                    if outcome == Outcome::ServeUndurable {
+                    let pair_in_hand = matches!(
+                        world.flight(node).asked,
+                        Action::Commit {
+                            takes_pending: None,
+                            ..
+                        }
+                    );
+                    let unrestrained = !self.rules.restraint && pair_in_hand;
+                    if outcome == Outcome::ServeUndurable || unrestrained {
                         let hand = world.flight(node).hand;
                         world.served = true;
                         self.used(world, hand);
@@ -448,7 +575,7 @@ impl Setting {
                 Action::Load => {
                     world.flight_mut(node).asked = Action::Load;
                     let input = if world.store.up {
-                        Input::Loaded(Some(world.row(self.left)))
+                        Input::Loaded(Some(self.seen_row(world, node)))
                     } else {
                         Input::StoreUnavailable
                     };
@@ -465,6 +592,20 @@ impl Setting {
             }
         }
         (None, None)
+    }
+
+    /// The row as a machine sees it that looks at it again, or does not.
+    fn seen_row(&self, world: &World, node: usize) -> Box<Stored> {
+        let mut row = world.row(self.left);
+        let cache = world.nodes[node].cache;
+        let before_answer = world.nodes[node]
+            .flight
+            .as_ref()
+            .is_none_or(|flight| flight.hand == 0);
+        if !self.rules.recheck && cache.generation > 0 && before_answer {
+            row.connection.generation = Generation::new(cache.generation.into());
+        }
+        row
     }
 
     fn exchange(&self, world: &mut World, node: usize, generation: u8) {
@@ -506,9 +647,10 @@ impl Setting {
                 let cache = world.store.seen();
                 self.remember(world, node, cache);
             }
-            Outcome::NeedsReauthorization { reason } => {
-                return Some(self.given_up(world, &flight, reason));
-            }
+            Outcome::NoToken(NoToken {
+                reason: NoTokenReason::NeedsReauthorization(reason),
+                ..
+            }) => return Some(self.given_up(world, &flight, reason)),
             _ => {}
         }
         (flight.hand != 0 && !flight.safe).then_some(Finding::Dropped)
@@ -579,7 +721,7 @@ impl Setting {
                 in_hand: true,
             }),
         };
-        let settings = Settings::new(self.provider.class(), 500).with_rules(self.rules);
+        let settings = Settings::new(self.provider.class(), 500);
         let (machine, actions) = Machine::start(settings, start);
         world.nodes[node].flight = Some(Box::new(Flight {
             machine,
@@ -603,7 +745,7 @@ impl Setting {
     }
 
     /// What the store makes of a claim. `frozen` lets it be granted over a holder that lives.
-    fn claim(&self, world: &mut World, node: usize, frozen: bool) -> Claimed {
+    fn claim(&self, world: &mut World, node: usize, frozen: bool) -> ClaimOutcome {
         let Action::Claim {
             number: ordinal,
             grant,
@@ -616,25 +758,23 @@ impl Setting {
         };
         let name = (number(node as u64), ordinal);
         if !world.store.live {
-            return Claimed::Ended;
+            return ClaimOutcome::Ended;
         }
         if let Some(claim) = world.store.claim
             && claim.owner == Some(name)
         {
-            return Claimed::Granted {
-                fence: Fence::new(claim.fence.into()),
-                left: self.left,
-                row: world.row(self.left),
-                superseded: claim.superseded,
-            };
+            return self.granted(world, node, claim.fence, claim.superseded.then_some(claim));
         }
         let seen = (number(grant.get()), number(seen.get()));
         if self.outside.recheck && seen != (world.store.grant, world.store.generation) {
-            return Claimed::Moved(world.row(self.left));
+            return ClaimOutcome::Moved(world.row(self.left));
         }
         let standing = world.store.claim.filter(|claim| world.stands(*claim, None));
         if standing.is_some() && self.outside.settle && !frozen {
-            return Claimed::Held { left: self.left };
+            return ClaimOutcome::Held {
+                fence: Fence::new(world.store.fence.into()),
+                until: time_left(self.left),
+            };
         }
         let before = world.store.claim;
         if let Some(before) = before {
@@ -665,11 +805,21 @@ impl Setting {
         flight.fence = fence;
         flight.spent = token;
         flight.memo = None;
-        Claimed::Granted {
+        self.granted(world, node, fence, before)
+    }
+
+    fn granted(
+        &self,
+        world: &World,
+        node: usize,
+        fence: u8,
+        superseded: Option<Claim>,
+    ) -> ClaimOutcome {
+        ClaimOutcome::Granted {
             fence: Fence::new(fence.into()),
-            left: self.left,
-            row: world.row(self.left),
-            superseded: before.is_some(),
+            until: time_left(self.left),
+            stored: self.seen_row(world, node),
+            superseded: superseded.map(|claim| stored_claim(claim, Duration::ZERO)),
         }
     }
 
@@ -679,7 +829,7 @@ impl Setting {
         }
     }
 
-    fn commit(&self, world: &mut World, node: usize) -> Committed {
+    fn commit(&self, world: &mut World, node: usize) -> CommitOutcome {
         let Action::Commit {
             grant,
             base,
@@ -690,14 +840,14 @@ impl Setting {
         else {
             unreachable!("a commit was asked for");
         };
-        if let Some(memo) = world.flight(node).memo {
+        if let Some(memo) = world.flight(node).memo.clone() {
             return memo;
         }
         let hand = world.flight(node).hand;
         let (base, fence) = (number(base.get()), number(fence.get()));
         let moved = world.store.generation != base && self.outside.cas;
         let outcome = if !world.store.live || world.store.grant != number(grant.get()) {
-            Committed::Ended
+            CommitOutcome::Ended
         } else if let Some(taken) = takes_pending {
             let taken = number(taken.get());
             let at = world.store.pending.iter().position(|pair| pair.0 == taken);
@@ -708,9 +858,9 @@ impl Setting {
                     world.store.unresolved = false;
                     world.store.dead = None;
                     Self::clear_claim(world, fence);
-                    Committed::Stored
+                    CommitOutcome::Stored
                 }
-                _ => Committed::Pending,
+                _ => CommitOutcome::Pending,
             }
         } else {
             Self::clear_claim(world, fence);
@@ -719,25 +869,25 @@ impl Setting {
                     world.store.pending.push((fence, hand, base));
                     world.store.pending.sort_unstable_by(|a, b| b.cmp(a));
                 }
-                Committed::Pending
+                CommitOutcome::Pending
             } else {
                 world.store.token = hand;
                 world.store.generation += 1;
                 world.store.unresolved = false;
                 world.store.dead = None;
-                Committed::Stored
+                CommitOutcome::Stored
             }
         };
         let flight = world.flight_mut(node);
-        flight.memo = Some(outcome);
-        if takes_pending.is_none() && outcome != Committed::Ended {
+        flight.memo = Some(outcome.clone());
+        if takes_pending.is_none() && outcome != CommitOutcome::Ended {
             flight.safe = true;
         }
         flight.phase = Phase::Free;
         outcome
     }
 
-    fn fail(&self, world: &mut World, node: usize) -> Recorded {
+    fn fail(&self, world: &mut World, node: usize) -> FailOutcome {
         let Action::Fail {
             grant,
             base,
@@ -753,13 +903,13 @@ impl Setting {
         let (base, fence) = (number(base.get()), number(fence.get()));
         world.flight_mut(node).phase = Phase::Free;
         if !world.store.live {
-            return Recorded::Ended;
+            return FailOutcome::Ended;
         }
         if resolves {
             Self::clear_claim(world, fence);
         }
         if world.store.generation != base || world.store.grant != number(grant.get()) {
-            return Recorded::Moved(world.row(self.left));
+            return FailOutcome::Moved(world.row(self.left));
         }
         match verdict {
             Verdict::Later { status } => {
@@ -767,23 +917,26 @@ impl Setting {
                     world.store.unresolved =
                         status == Status::Degraded(DegradedReason::RefreshUnresolved);
                 }
-                Recorded::Applied
+                FailOutcome::Applied
             }
             Verdict::GiveUp { reason } => {
                 let other = world.store.claim.filter(|claim| claim.fence != fence);
                 if !world.store.pending.is_empty() {
-                    Recorded::PendingLeft(world.row(self.left))
+                    FailOutcome::PendingLeft(world.row(self.left))
                 } else if other.is_some_and(|claim| world.stands(claim, Some(node))) {
-                    Recorded::Held { left: self.left }
+                    FailOutcome::Held {
+                        fence: Fence::new(world.store.fence.into()),
+                        until: time_left(self.left),
+                    }
                 } else {
                     world.store.dead = Some(reason);
-                    Recorded::Applied
+                    FailOutcome::Applied
                 }
             }
         }
     }
 
-    fn write_back(world: &mut World, node: usize) -> WrittenBack {
+    fn write_back(world: &mut World, node: usize) -> PutOutcome {
         let Action::WriteBack {
             expect,
             grant,
@@ -803,11 +956,11 @@ impl Setting {
         let (grant, generation) = (number(grant.get()), number(generation.get()));
         let store = &mut world.store;
         if !store.live {
-            return WrittenBack::Missing;
+            return PutOutcome::Missing;
         }
         let repeated = (store.grant, store.generation, store.token) == (grant, generation, token);
         if !repeated && store.generation != number(expect.get()) {
-            return WrittenBack::Moved;
+            return PutOutcome::Moved(world.row(Duration::ZERO));
         }
         if !repeated {
             store.grant = grant;
@@ -819,7 +972,7 @@ impl Setting {
             store.pending.clear();
         }
         world.flight_mut(node).safe = true;
-        WrittenBack::Stored
+        PutOutcome::Stored
     }
 
     /// The store call that `node` asked for, carried out.
@@ -907,7 +1060,8 @@ impl Setting {
             | Action::Revoke { .. } => self.call_steps(world, at, out),
             Action::CheckClocks => {
                 let mut to = world.clone();
-                let steady = Duration::from_secs(if flight.frozen { 6 } else { 0 });
+                let late = flight.frozen && self.rules.clock;
+                let steady = Duration::from_secs(if late { 6 } else { 0 });
                 // Half of the time the steady clock stood still while the machine slept.
                 let wall = steady;
                 let steady = if flight.fence.is_multiple_of(2) {
@@ -985,9 +1139,18 @@ impl Setting {
             step(out, label("finds the store down"), to, finding);
             return;
         }
+        if self.waits_for_every_claim(world, at) {
+            return;
+        }
         let mut to = world.clone();
         let input = self.call(&mut to, at, false);
-        let held = matches!(input, Input::Claimed(Claimed::Held { .. }));
+        if let Some(reason) = self.gives_up_too_soon(flight, &input) {
+            let over = NoToken::finally(NoTokenReason::NeedsReauthorization(reason));
+            let finding = self.finished(&mut to, at, Outcome::NoToken(over));
+            step(out, label(""), to, finding);
+            return;
+        }
+        let held = matches!(input, Input::Claimed(ClaimOutcome::Held { .. }));
         let finding = self.drive(&mut to, at, input);
         step(out, label(""), to, finding);
         if world.left.unknowns > 0 {
@@ -1004,6 +1167,41 @@ impl Setting {
             let finding = self.drive(&mut to, at, input);
             step(out, label("claims over a frozen holder"), to, finding);
         }
+    }
+
+    /// True if a refused holder waits until no claim stands, its own included, as one does without
+    /// the rule that it resolves its own first.
+    fn waits_for_every_claim(&self, world: &World, at: usize) -> bool {
+        let flight = world.flight(at);
+        let Action::Fail {
+            base,
+            grant,
+            verdict: Verdict::GiveUp { .. },
+            ..
+        } = flight.asked
+        else {
+            return false;
+        };
+        let moved = (world.store.grant, world.store.generation)
+            != (number(grant.get()), number(base.get()));
+        !self.rules.resolve && world.store.live && !moved && world.store.claim.is_some()
+    }
+
+    /// The reason that a refused holder ends with, whatever the store says about it.
+    fn gives_up_too_soon(&self, flight: &Flight, input: &Input) -> Option<ReauthorizationReason> {
+        let Action::Fail {
+            verdict: Verdict::GiveUp { reason },
+            ..
+        } = &flight.asked
+        else {
+            return None;
+        };
+        let gives_up = match input {
+            Input::Recorded(FailOutcome::Moved(_)) => !self.rules.reread,
+            Input::Recorded(FailOutcome::Held { .. }) => !self.rules.patience,
+            _ => false,
+        };
+        gives_up.then_some(*reason)
     }
 
     /// True if what keeps the claim standing is only what may freeze: a holder that has not sent
@@ -1116,7 +1314,7 @@ impl Setting {
                     flight.safe = false;
                     Exchanged::Pair {
                         rotated: token != flight.spent,
-                        same_access: false,
+                        access: NewAccess::Usable,
                     }
                 };
                 let elapsed = Duration::ZERO;

@@ -33,7 +33,7 @@ use connector_core::store::{
     PutGrant, PutOutcome, Store, Stored, TokenStore, WorkKind,
 };
 use connector_core::{
-    Account, AccountKey, Actor, App, AppKey, ConnectionId, ConnectionKey, CorrelationId,
+    Account, AccountKey, Actor, App, AppKey, AppSource, ConnectionId, ConnectionKey, CorrelationId,
     Credential, CredentialKind, Description, Fence, FixedApps, Generation, GenericConnector,
     GrantNumber, Metadata, ProviderId, RequestContext, Status, TenantId,
 };
@@ -91,6 +91,7 @@ struct State {
     redeemed: BTreeMap<String, u64>,
     refused_access: BTreeSet<String>,
     issued: BTreeMap<String, Monotonic>,
+    others: BTreeMap<String, String>,
 }
 
 #[derive(Clone)]
@@ -190,6 +191,12 @@ impl Provider {
         self.0.clock.monotonic().since(issued)
     }
 
+    /// The identity endpoint names this account for every token of `account`.
+    pub fn answer_for(&self, account: &str, other: &str) {
+        let mut state = self.state();
+        state.others.insert(account.to_owned(), other.to_owned());
+    }
+
     pub fn token_calls(&self) -> u64 {
         self.0.token_calls.load(Ordering::SeqCst)
     }
@@ -261,12 +268,28 @@ impl Provider {
         Ok(answer.as_object().unwrap().clone())
     }
 
-    fn token(&self, body: &Bytes) -> Result<http::Response<Bytes>, TransportError> {
+    fn token(&self, request: &OutboundRequest) -> Result<http::Response<Bytes>, TransportError> {
+        use base64::Engine as _;
+        let body = request.request.body();
         self.0.token_calls.fetch_add(1, Ordering::SeqCst);
-        if self.0.secret_is_wrong.load(Ordering::SeqCst) {
+        let header = request.request.headers().get(http::header::AUTHORIZATION);
+        let proof = header
+            .and_then(|it| it.to_str().ok()?.strip_prefix("Basic "))
+            .and_then(|it| base64::engine::general_purpose::STANDARD.decode(it).ok())
+            .unwrap_or_default();
+        let wrong = proof.ends_with(format!(":{WRONG_SECRET}").as_bytes());
+        if wrong || self.0.secret_is_wrong.load(Ordering::SeqCst) {
             return Ok(answer(401, r#"{"error":"invalid_client"}"#));
         }
-        let refresh_token = field(body, "refresh_token");
+        let refresh_token = match field(body, "refresh_token") {
+            // What is minted is asked for by its account.
+            it if it.is_empty() => {
+                let account = field(body, "account");
+                let newest = self.state().grants[&account].newest;
+                self.refresh_token(&account, newest)
+            }
+            it => it,
+        };
         let account = refresh_token.split('.').nth(1).unwrap_or("").to_owned();
         let script = self.state().script.take();
         let reply = match script {
@@ -314,9 +337,11 @@ impl Provider {
         if state.refused_access.contains(&token) {
             return answer(401, "");
         }
+        let named = state.others.get(&account).unwrap_or(&account).clone();
         match state.grants.get_mut(&account) {
             Some(grant) if !grant.dead => {
                 grant.used |= grant.newest == number;
+                let account = named;
                 answer(200, &format!(r#"{{"id":"{account}"}}"#))
             }
             _ => answer(401, ""),
@@ -362,13 +387,17 @@ impl HttpTransport for Provider {
         &self,
         request: OutboundRequest,
     ) -> Result<http::Response<Bytes>, TransportError> {
+        if request.request.uri().host() != Some("acme.example") {
+            // Every other provider hangs.
+            std::future::pending::<()>().await;
+        }
         let _ = self.0.gate.subscribe().wait_for(|open| *open).await;
         if self.0.is_down.load(Ordering::SeqCst) {
             return Err(TransportError::new(TransportErrorKind::Connect, Sent::No));
         }
         let longest = request.longest_answer;
         let response = match request.request.uri().path() {
-            "/token" => self.token(request.request.body())?,
+            "/token" => self.token(&request)?,
             "/revoke" => self.revoke(request.request.body()),
             "/me" => self.me(&request),
             path => panic!("no such endpoint: {path}"),
@@ -381,8 +410,14 @@ impl HttpTransport for Provider {
 }
 
 pub fn description(class: RotationClass, reach: RevocationReach) -> Description {
-    let at = |path: &str| EndpointTemplate::new(format!("https://acme.example{path}"));
-    let mut description = Description::new(ACME, "Acme");
+    describe(ACME, class, reach)
+}
+
+/// A provider whose endpoints are at a host with its name.
+pub fn describe(provider: ProviderId, class: RotationClass, reach: RevocationReach) -> Description {
+    let host = format!("https://{provider}.example");
+    let at = |path: &str| EndpointTemplate::new(format!("{host}{path}"));
+    let mut description = Description::new(provider, "Acme");
     description.api = vec![at("")];
     description.token = Some(TokenEndpoint::new(at("/token")));
     let mut revocation = RevocationEndpoint::new(at("/revoke"));
@@ -455,6 +490,12 @@ impl World {
             .unwrap()
     }
 
+    /// A process on `store`, which is built with more.
+    pub fn hub_with(&self, store: impl Store, more: impl FnOnce(HubBuilder) -> HubBuilder) -> Hub {
+        let builder = builder(&self.description, &self.provider, store, &self.clock);
+        more(builder).build().unwrap()
+    }
+
     /// A connection with a token of an hour, due for its refresh in its advisory window.
     pub async fn connect(&self, account: &str) -> ConnectionKey {
         self.connect_for("t1", account, HOUR).await
@@ -466,10 +507,15 @@ impl World {
         account: &str,
         access: Duration,
     ) -> ConnectionKey {
-        let tenant = TenantId::new(tenant).unwrap();
-        let id = ConnectionId::generate(&connector_core::SystemRandom::new()).unwrap();
-        let key = ConnectionKey::new(tenant, id);
+        let key = new_key(tenant);
         self.put(&key, account, access, None).await;
+        key
+    }
+
+    /// A connection in another store, with what its credential holds.
+    pub async fn connect_in(&self, store: &dyn Store, tenant: &str, new: New) -> ConnectionKey {
+        let key = new_key(tenant);
+        self.put_in(store, &key, new, None).await;
         key
     }
 
@@ -481,13 +527,38 @@ impl World {
         access: Duration,
         over: Option<&Stored>,
     ) {
+        let new = New {
+            access: Some(access),
+            ..New::of(account)
+        };
+        self.put_in(&self.store, key, new, over).await;
+    }
+
+    async fn put_in(
+        &self,
+        store: &dyn Store,
+        key: &ConnectionKey,
+        new: New,
+        over: Option<&Stored>,
+    ) {
+        let New {
+            provider,
+            account,
+            access,
+            refreshable,
+        } = new;
+        let account = account.as_str();
         let (access_token, refresh_token) = self.provider.grant(account);
         let now = self.clock.now();
-        let origin = Origin::parse("https://acme.example").unwrap();
-        let credential = Credential::new(CredentialKind::OAuth, origin, access_token, now)
-            .with_client_id("client")
-            .with_refresh_token(refresh_token)
-            .with_expiry(now.after(access));
+        let origin = Origin::parse(&format!("https://{provider}.example")).unwrap();
+        let mut credential = Credential::new(CredentialKind::OAuth, origin, access_token, now)
+            .with_client_id("client");
+        if refreshable {
+            credential = credential.with_refresh_token(refresh_token);
+        }
+        if let Some(access) = access {
+            credential = credential.with_expiry(now.after(access));
+        }
         let (grant, generation, fence) = match over {
             None => (GrantNumber::new(1), Generation::new(1), Fence::new(1)),
             Some(stored) => {
@@ -500,7 +571,7 @@ impl World {
         let row = key.id.to_string();
         let place = Place {
             tenant: Some(&key.tenant),
-            provider: &ACME,
+            provider: &provider,
             app: &app,
             row: &row,
             kind: SealedKind::Credential,
@@ -516,7 +587,7 @@ impl World {
         metadata.insert("name", account).unwrap();
         let put = PutGrant {
             key: key.clone(),
-            provider: ACME,
+            provider: provider.clone(),
             app: app.clone(),
             account: Account::identified(AccountKey::new(account).unwrap()),
             expect: over.map_or(Expect::Absent, |it| Expect::At(it.connection.generation)),
@@ -525,16 +596,19 @@ impl World {
             fence,
             credential: sealed,
             expiries: Expiries {
-                access: Some(access),
+                access,
                 refresh: None,
             },
             status: Status::Connected,
             metadata,
             takes: None,
         };
-        let due = access.saturating_sub(HOUR.saturating_sub(DUE));
-        let effects = Effects::none().with_work(WorkKind::Refresh, due);
-        let outcome = self.store.put_grant(put, effects).await.unwrap();
+        let due = |access: Duration| access.saturating_sub(HOUR.saturating_sub(DUE));
+        let effects = Effects {
+            schedule: vec![(WorkKind::Refresh, access.map(due))],
+            audit: Vec::new(),
+        };
+        let outcome = store.put_grant(put, effects).await.unwrap();
         assert_eq!(outcome, PutOutcome::Stored);
     }
 
@@ -556,6 +630,12 @@ impl World {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    /// Another process holds the claim of this connection for a minute.
+    pub async fn hold(&self, key: &ConnectionKey) {
+        let stored = self.stored(key).await;
+        self.claim(key, &stored).await;
     }
 
     pub async fn stored(&self, key: &ConnectionKey) -> Stored {
@@ -582,6 +662,55 @@ impl World {
             self.clock.advance(MINUTE);
             while self.drive(worker.tick()).await.unwrap().more {}
         }
+    }
+}
+
+/// A grant that is put into a store.
+pub struct New {
+    pub provider: ProviderId,
+    pub account: String,
+    pub access: Option<Duration>,
+    pub refreshable: bool,
+}
+
+impl New {
+    /// A token of an hour, and a refresh token.
+    pub fn of(account: &str) -> Self {
+        Self {
+            provider: ACME,
+            account: account.to_owned(),
+            access: Some(HOUR),
+            refreshable: true,
+        }
+    }
+}
+
+fn new_key(tenant: &str) -> ConnectionKey {
+    let tenant = TenantId::new(tenant).unwrap();
+    let id = ConnectionId::generate(&connector_core::SystemRandom::new()).unwrap();
+    ConnectionKey::new(tenant, id)
+}
+
+/// A registration of each tenant's own, all with one client id; the tenant `loud` has entered a wrong
+/// secret.
+#[derive(Debug)]
+pub struct OwnApps;
+
+pub const WRONG_SECRET: &str = "wrong";
+
+#[async_trait]
+impl AppSource for OwnApps {
+    async fn app(
+        &self,
+        _provider: &ProviderId,
+        tenant: &TenantId,
+        _app: &AppKey,
+    ) -> connector_core::Result<Arc<App>> {
+        let secret = match tenant.as_str() {
+            "loud" => WRONG_SECRET.to_owned(),
+            _ => canary("client-secret"),
+        };
+        Ok(Arc::new(App::new("client").with_client_secret(secret)))
     }
 }
 

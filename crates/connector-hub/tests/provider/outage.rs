@@ -16,6 +16,7 @@ use connector_core::{
 pub struct Outage {
     store: Arc<Mutex<MemoryStore>>,
     gone: Arc<AtomicBool>,
+    hangs: Arc<AtomicBool>,
 }
 
 impl Outage {
@@ -23,6 +24,7 @@ impl Outage {
         Self {
             store: Arc::new(Mutex::new(store)),
             gone: Arc::default(),
+            hangs: Arc::default(),
         }
     }
 
@@ -30,12 +32,20 @@ impl Outage {
         self.gone.store(gone, Ordering::SeqCst);
     }
 
+    /// No call returns from now on.
+    pub fn hang(&self) {
+        self.hangs.store(true, Ordering::SeqCst);
+    }
+
     /// Another store's data from now on.
     pub fn swap(&self, store: MemoryStore) {
         *self.store.lock().unwrap() = store;
     }
 
-    fn there(&self) -> Result<MemoryStore> {
+    async fn there(&self) -> Result<MemoryStore> {
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         if self.gone.load(Ordering::SeqCst) {
             let message = "the store is away for the test";
             return Err(Error::new(
@@ -54,7 +64,7 @@ macro_rules! forward {
         impl $trait for Outage {
             $(
                 async fn $method(&self, $($argument: $type),*) -> Result<$output> {
-                    self.there()?.$method($($argument),*).await
+                    self.there().await?.$method($($argument),*).await
                 }
             )*
         }

@@ -1,8 +1,10 @@
 use connector_core::Result;
 use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::http::limit::Draws;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::ShopifyClient;
 use crate::error::{self, UserError};
 use crate::graphql;
 
@@ -41,19 +43,20 @@ struct Payload {
 }
 
 impl Endpoint for AppUninstall {
+    type Client = ShopifyClient;
     type Output = ();
     const NAME: &'static str = "AppUninstall";
     const IDEMPOTENCY: Idempotency = Idempotency::Never;
 
-    fn cost(&self) -> u32 {
-        13
+    fn draws(&self) -> Draws {
+        Draws::cost(13)
     }
 
     fn request(&self) -> Result<Request> {
         graphql::request(Self::DOCUMENT, json!({}))
     }
 
-    fn decode(response: &mut Response) -> Result<()> {
+    fn decode(&self, response: &mut Response) -> Result<()> {
         let (data, _) = graphql::data::<Data>(response)?;
         // That it is gone already is what was wanted.
         let errors = data.app_uninstall.user_errors.into_iter();

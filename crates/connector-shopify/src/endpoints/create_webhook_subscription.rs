@@ -1,7 +1,9 @@
 use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::http::limit::Draws;
 use connector_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::ShopifyClient;
 use crate::error::{self, UserError};
 use crate::graphql;
 use crate::models::{WebhookFormat, WebhookSubscription};
@@ -90,6 +92,7 @@ struct Payload {
 }
 
 impl Endpoint for CreateWebhookSubscription {
+    type Client = ShopifyClient;
     type Output = WebhookSubscription;
     const NAME: &'static str = "CreateWebhookSubscription";
     const IDEMPOTENCY: Idempotency = Idempotency::Never;
@@ -117,15 +120,15 @@ impl Endpoint for CreateWebhookSubscription {
         Ok(())
     }
 
-    fn cost(&self) -> u32 {
-        13
+    fn draws(&self) -> Draws {
+        Draws::cost(13)
     }
 
     fn request(&self) -> Result<Request> {
         graphql::request(Self::DOCUMENT, self)
     }
 
-    fn decode(response: &mut Response) -> Result<WebhookSubscription> {
+    fn decode(&self, response: &mut Response) -> Result<WebhookSubscription> {
         let (data, _) = graphql::data::<Data>(response)?;
         let payload = data.webhook_subscription_create;
         error::by_user(response, payload.user_errors)?;

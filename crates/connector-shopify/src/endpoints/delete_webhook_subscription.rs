@@ -1,8 +1,10 @@
 use connector_core::Result;
 use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::http::limit::Draws;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::ShopifyClient;
 use crate::error::{self, UserError};
 use crate::graphql;
 use crate::models::WebhookSubscriptionId;
@@ -43,19 +45,20 @@ struct Payload {
 }
 
 impl Endpoint for DeleteWebhookSubscription {
+    type Client = ShopifyClient;
     type Output = ();
     const NAME: &'static str = "DeleteWebhookSubscription";
     const IDEMPOTENCY: Idempotency = Idempotency::Never;
 
-    fn cost(&self) -> u32 {
-        12
+    fn draws(&self) -> Draws {
+        Draws::cost(12)
     }
 
     fn request(&self) -> Result<Request> {
         graphql::request(Self::DOCUMENT, json!({ "id": self.id }))
     }
 
-    fn decode(response: &mut Response) -> Result<()> {
+    fn decode(&self, response: &mut Response) -> Result<()> {
         let (data, _) = graphql::data::<Data>(response)?;
         error::by_user(response, data.webhook_subscription_delete.user_errors)
     }

@@ -1,8 +1,10 @@
 use connector_core::Result;
 use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::http::limit::Draws;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::ShopifyClient;
 use crate::graphql;
 use crate::models::AppInstallation;
 
@@ -31,19 +33,20 @@ struct Data {
 }
 
 impl Endpoint for GetCurrentAppInstallation {
+    type Client = ShopifyClient;
     type Output = AppInstallation;
     const NAME: &'static str = "GetCurrentAppInstallation";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
 
-    fn cost(&self) -> u32 {
-        2
+    fn draws(&self) -> Draws {
+        Draws::cost(2)
     }
 
     fn request(&self) -> Result<Request> {
         graphql::request(Self::DOCUMENT, json!({}))
     }
 
-    fn decode(response: &mut Response) -> Result<AppInstallation> {
+    fn decode(&self, response: &mut Response) -> Result<AppInstallation> {
         graphql::data::<Data>(response).map(|(data, _)| data.current_app_installation)
     }
 }

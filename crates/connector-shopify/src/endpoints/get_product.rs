@@ -1,8 +1,10 @@
 use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::http::limit::Draws;
 use connector_core::{ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::ShopifyClient;
 use crate::graphql;
 use crate::models::{Product, ProductId};
 
@@ -35,20 +37,21 @@ struct Data {
 }
 
 impl Endpoint for GetProduct {
+    type Client = ShopifyClient;
     type Output = Product;
     const NAME: &'static str = "GetProduct";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
-    const SCOPES: &'static [&'static str] = &["read_products"];
+    const SCOPES: &'static [&'static str] = &["read_products write_products"];
 
-    fn cost(&self) -> u32 {
-        1
+    fn draws(&self) -> Draws {
+        Draws::cost(1)
     }
 
     fn request(&self) -> Result<Request> {
         graphql::request(Self::DOCUMENT, json!({ "id": self.id }))
     }
 
-    fn decode(response: &mut Response) -> Result<Product> {
+    fn decode(&self, response: &mut Response) -> Result<Product> {
         let (data, _) = graphql::data::<Data>(response)?;
         data.product.ok_or_else(|| {
             response.error(

@@ -1,8 +1,10 @@
 use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::http::limit::Draws;
 use connector_core::{ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::ShopifyClient;
 use crate::graphql;
 use crate::models::{ProductVariant, ProductVariantId};
 
@@ -36,20 +38,21 @@ struct Data {
 }
 
 impl Endpoint for GetProductVariant {
+    type Client = ShopifyClient;
     type Output = ProductVariant;
     const NAME: &'static str = "GetProductVariant";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
-    const SCOPES: &'static [&'static str] = &["read_products"];
+    const SCOPES: &'static [&'static str] = &["read_products write_products"];
 
-    fn cost(&self) -> u32 {
-        3
+    fn draws(&self) -> Draws {
+        Draws::cost(3)
     }
 
     fn request(&self) -> Result<Request> {
         graphql::request(Self::DOCUMENT, json!({ "id": self.id }))
     }
 
-    fn decode(response: &mut Response) -> Result<ProductVariant> {
+    fn decode(&self, response: &mut Response) -> Result<ProductVariant> {
         let (data, _) = graphql::data::<Data>(response)?;
         data.product_variant.ok_or_else(|| {
             response.error(

@@ -1,8 +1,10 @@
 use connector_core::Result;
 use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::http::limit::Draws;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::ShopifyClient;
 use crate::graphql;
 use crate::models::Shop;
 
@@ -35,19 +37,20 @@ struct Data {
 }
 
 impl Endpoint for GetShop {
+    type Client = ShopifyClient;
     type Output = Shop;
     const NAME: &'static str = "GetShop";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
 
-    fn cost(&self) -> u32 {
-        4
+    fn draws(&self) -> Draws {
+        Draws::cost(4)
     }
 
     fn request(&self) -> Result<Request> {
         graphql::request(Self::DOCUMENT, json!({}))
     }
 
-    fn decode(response: &mut Response) -> Result<Shop> {
+    fn decode(&self, response: &mut Response) -> Result<Shop> {
         graphql::data::<Data>(response).map(|(data, _)| data.shop)
     }
 }

@@ -2,9 +2,11 @@ use connector_core::Result;
 use connector_core::api::{
     Endpoint, Idempotency, Page, PageCursor, PagedEndpoint, Request, Response,
 };
+use connector_core::http::limit::Draws;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{ConnectionArguments, check_page};
+use crate::ShopifyClient;
 use crate::graphql::{self, Connection};
 use crate::models::{ProductId, ProductVariant};
 
@@ -99,24 +101,25 @@ struct Data {
 }
 
 impl Endpoint for ListProductVariants {
+    type Client = ShopifyClient;
     type Output = Page<ProductVariant>;
     const NAME: &'static str = "ListProductVariants";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
-    const SCOPES: &'static [&'static str] = &["read_products"];
+    const SCOPES: &'static [&'static str] = &["read_products write_products"];
 
     fn validate(&self) -> Result<()> {
         check_page(Self::NAME, self.0.first)
     }
 
-    fn cost(&self) -> u32 {
-        2 + 3 * self.0.first
+    fn draws(&self) -> Draws {
+        Draws::cost(2 + 3 * self.0.first)
     }
 
     fn request(&self) -> Result<Request> {
         graphql::request(Self::DOCUMENT, &self.0)
     }
 
-    fn decode(response: &mut Response) -> Result<Page<ProductVariant>> {
+    fn decode(&self, response: &mut Response) -> Result<Page<ProductVariant>> {
         let (data, _) = graphql::data::<Data>(response)?;
         data.product_variants.into_page(response)
     }
@@ -124,6 +127,7 @@ impl Endpoint for ListProductVariants {
 
 impl PagedEndpoint for ListProductVariants {
     type Item = ProductVariant;
+    const LIMIT: Option<usize> = Some(graphql::LONGEST_LISTING);
 
     fn at(&self, cursor: &PageCursor) -> Self {
         self.clone().after(cursor.clone())

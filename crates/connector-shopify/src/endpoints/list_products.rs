@@ -3,9 +3,11 @@ use connector_core::api::{
     Endpoint, Idempotency, Page, PageCursor, PagedEndpoint, Request, Response,
 };
 use connector_core::clock::Timestamp;
+use connector_core::http::limit::Draws;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{ConnectionArguments, check_page};
+use crate::ShopifyClient;
 use crate::graphql::{self, Connection};
 use crate::models::Product;
 
@@ -101,24 +103,25 @@ struct Data {
 }
 
 impl Endpoint for ListProducts {
+    type Client = ShopifyClient;
     type Output = Page<Product>;
     const NAME: &'static str = "ListProducts";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
-    const SCOPES: &'static [&'static str] = &["read_products"];
+    const SCOPES: &'static [&'static str] = &["read_products write_products"];
 
     fn validate(&self) -> Result<()> {
         check_page(Self::NAME, self.0.first)
     }
 
-    fn cost(&self) -> u32 {
-        2 + self.0.first
+    fn draws(&self) -> Draws {
+        Draws::cost(2 + self.0.first)
     }
 
     fn request(&self) -> Result<Request> {
         graphql::request(Self::DOCUMENT, &self.0)
     }
 
-    fn decode(response: &mut Response) -> Result<Page<Product>> {
+    fn decode(&self, response: &mut Response) -> Result<Page<Product>> {
         let (data, _) = graphql::data::<Data>(response)?;
         data.products.into_page(response)
     }
@@ -126,6 +129,7 @@ impl Endpoint for ListProducts {
 
 impl PagedEndpoint for ListProducts {
     type Item = Product;
+    const LIMIT: Option<usize> = Some(graphql::LONGEST_LISTING);
 
     fn at(&self, cursor: &PageCursor) -> Self {
         self.clone().after(cursor.clone())

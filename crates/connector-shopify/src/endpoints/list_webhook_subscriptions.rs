@@ -2,9 +2,11 @@ use connector_core::Result;
 use connector_core::api::{
     Endpoint, Idempotency, Page, PageCursor, PagedEndpoint, Request, Response,
 };
+use connector_core::http::limit::Draws;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{PAGE, check_page};
+use crate::ShopifyClient;
 use crate::graphql::{self, Connection};
 use crate::models::WebhookSubscription;
 
@@ -65,6 +67,7 @@ struct Data {
 }
 
 impl Endpoint for ListWebhookSubscriptions {
+    type Client = ShopifyClient;
     type Output = Page<WebhookSubscription>;
     const NAME: &'static str = "ListWebhookSubscriptions";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
@@ -73,15 +76,15 @@ impl Endpoint for ListWebhookSubscriptions {
         check_page(Self::NAME, self.first)
     }
 
-    fn cost(&self) -> u32 {
-        2 + self.first
+    fn draws(&self) -> Draws {
+        Draws::cost(2 + self.first)
     }
 
     fn request(&self) -> Result<Request> {
         graphql::request(Self::DOCUMENT, self)
     }
 
-    fn decode(response: &mut Response) -> Result<Page<WebhookSubscription>> {
+    fn decode(&self, response: &mut Response) -> Result<Page<WebhookSubscription>> {
         let (data, _) = graphql::data::<Data>(response)?;
         data.webhook_subscriptions.into_page(response)
     }
@@ -89,6 +92,7 @@ impl Endpoint for ListWebhookSubscriptions {
 
 impl PagedEndpoint for ListWebhookSubscriptions {
     type Item = WebhookSubscription;
+    const LIMIT: Option<usize> = Some(graphql::LONGEST_LISTING);
 
     fn at(&self, cursor: &PageCursor) -> Self {
         Self {

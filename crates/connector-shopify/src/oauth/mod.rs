@@ -21,7 +21,7 @@ use connector_core::description::{
     EndpointTemplate, GrantsPerAccount, Lifetimes, Pkce, RefusalMeaning, RefusalRule,
     RevocationEndpoint, RevocationReach, Scopes, TokenEndpoint, Unstated,
 };
-use connector_core::http::limit::RateModel;
+use connector_core::http::limit::Limit;
 use connector_core::oauth::{
     self as rfc, AuthorizationRequest, ExchangeError, Grace, RotationClass, TokenAnswer,
     TokenRequest,
@@ -70,10 +70,7 @@ pub(crate) fn description(config: &ShopifyConfig) -> Description {
     }
     description.authentication =
         CallAuthentication::Header(crate::graphql::TOKEN_HEADER.to_owned());
-    description.rate = Some(RateModel::Cost {
-        capacity: SMALLEST_BUCKET,
-        per_second: SLOWEST_RATE,
-    });
+    description.limits = vec![Limit::cost(SMALLEST_BUCKET, SLOWEST_RATE)];
     description.webhook = Some(crate::webhook::scheme());
     let mut host = AccountHost::new(".myshopify.com");
     // A shop's gid is unique across all shops.

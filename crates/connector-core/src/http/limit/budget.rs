@@ -1,158 +1,285 @@
-//! One limit and those who wait for it.
+//! One limit and the calls that wait for it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::api::RetryBudget;
 use crate::clock::{Clock, Monotonic};
+use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::limit::gauge::{Gauge, Go, Taken};
+use crate::http::limit::queue::Queue;
 use crate::http::limit::{Priority, RateModel, Report};
 
-/// A limit: of a provider for one account, or of the application for a tenant, an actor or whatever
-/// it counts. Clones share what is left.
+/// Most calls that wait for one limit, unless [`Budget::with_max_waiters`] sets another number.
+const MAX_WAITERS: usize = 10_000;
+
+/// A limit: of a provider for one account, or of the application for a tenant, an actor or anything
+/// else that it counts. Clones share the state.
 #[derive(Clone)]
 pub struct Budget(Arc<Shared>);
 
 struct Shared {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    retries: RetryBudget,
 }
 
 struct State {
     gauge: Gauge,
-    /// Nobody goes before this.
+    /// No call goes before this.
     held_until: Monotonic,
-    waiting: [VecDeque<Waiter>; 2],
-    next_ticket: u64,
+    waiting: Queue<Turn, Arc<Notify>>,
+    max_waiters: usize,
+    /// True once the provider counts these calls under another key.
+    moved: bool,
     used_at: Monotonic,
-    /// How many times its expected cost an operation asked for when it was last answered.
+    /// The ratio of requested to expected cost of each operation, as its last response stated it.
     factors: HashMap<&'static str, f64>,
 }
 
-struct Waiter {
-    ticket: u64,
-    wake: Arc<Notify>,
+/// The place of a call among all calls of the process: interactive ones first, then the oldest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Turn {
+    rank: u8,
+    number: u64,
+}
+
+impl Turn {
+    /// The turn of a call that begins to wait now.
+    pub(crate) fn next(class: Priority) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
+        Self {
+            rank: rank(class),
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// The turn of a call that has not waited: after every waiter of its class.
+    pub(crate) const fn last(class: Priority) -> Self {
+        Self {
+            rank: rank(class),
+            number: u64::MAX,
+        }
+    }
+}
+
+const fn rank(class: Priority) -> u8 {
+    match class {
+        Priority::Interactive => 0,
+        Priority::Background => 1,
+    }
+}
+
+/// The reason why a call got no permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// Too many calls wait.
+    Full(Duration),
+    /// The time is over; the duration estimates when the limit lets the call go.
+    Late(Duration),
+    /// The provider counts these calls under another key by now.
+    Moved,
 }
 
 impl Budget {
-    /// A limit of the application. [`RateModel::Cost`] counts as a bucket here: no answer tells its
-    /// state.
+    /// A limit of the application. [`RateModel::Cost`] counts as a bucket here, and
+    /// [`RateModel::Learned`] limits nothing: no response describes an application's limit.
     #[must_use]
     pub fn new(model: RateModel, clock: Arc<dyn Clock>) -> Self {
         Self::with(Some(model), false, clock)
     }
 
-    /// The limit of an account, whose answers tell about it.
-    pub(crate) fn of_account(model: Option<RateModel>, clock: Arc<dyn Clock>) -> Self {
+    /// Sets the largest number of calls that wait for the limit at once. Further calls fail.
+    /// Default: 10,000.
+    #[must_use]
+    pub fn with_max_waiters(self, waiters: usize) -> Self {
+        self.0.state().max_waiters = waiters;
+        self
+    }
+
+    /// A limit of the provider, which responses describe.
+    pub(crate) fn of_provider(model: Option<RateModel>, clock: Arc<dyn Clock>) -> Self {
         Self::with(model, true, clock)
     }
 
-    fn with(model: Option<RateModel>, told: bool, clock: Arc<dyn Clock>) -> Self {
+    fn with(model: Option<RateModel>, reported: bool, clock: Arc<dyn Clock>) -> Self {
         let now = clock.monotonic();
+        let model = model.filter(|model| reported || *model != RateModel::Learned);
         Self(Arc::new(Shared {
             state: Mutex::new(State {
-                gauge: Gauge::new(model, told, now),
+                gauge: Gauge::new(model, reported, now),
                 held_until: now,
-                waiting: [VecDeque::new(), VecDeque::new()],
-                next_ticket: 0,
+                waiting: Queue::new(),
+                max_waiters: MAX_WAITERS,
+                moved: false,
                 used_at: now,
                 factors: HashMap::new(),
             }),
             clock,
-            retries: RetryBudget::new(),
         }))
     }
 
-    /// Waits until a call that is expected to take `cost` may go. `operation` names the calls whose
-    /// true costs are alike.
+    /// Waits until a call that is expected to cost `cost` may go. `operation` names calls whose true
+    /// costs are alike. Dropping the future gives the place in the queue up.
     ///
-    /// Dropping the future gives the place up.
-    pub async fn acquire(&self, class: Priority, operation: &'static str, cost: u32) -> Permit {
-        if let Some(permit) = self.try_acquire(class, operation, cost) {
-            return permit;
-        }
-        let place = self.line_up(class);
-        loop {
-            let go = {
-                let mut state = self.0.state();
-                if state.is_first(place.ticket) {
-                    match state.go(self.0.clock.monotonic(), operation, cost) {
-                        Go::Now => {
-                            // The place is given up when it is dropped, which lets the next one look.
-                            return self.grant(&mut state, operation, cost);
-                        }
-                        go => go,
-                    }
-                } else {
-                    Go::WhenAnswered
-                }
-            };
-            match go {
-                Go::In(wait) => tokio::select! {
-                    biased;
-                    () = place.wake.notified() => {}
-                    () = self.0.clock.sleep(wait) => {}
-                },
-                _ => place.wake.notified().await,
-            }
-        }
-    }
-
-    /// A permit if one can be had without waiting and without passing anybody of the same or a
-    /// higher class.
-    pub(crate) fn try_acquire(
+    /// The wait has no deadline; bound it with a timeout of your own, or send calls through
+    /// [`Session::with_budget`](crate::api::Session::with_budget), which bounds it with the session's
+    /// patience.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RateLimited`] if too many calls wait already; [`Retry::After`] says when to
+    /// repeat the call.
+    pub async fn acquire(
         &self,
         class: Priority,
         operation: &'static str,
         cost: u32,
-    ) -> Option<Permit> {
-        let mut state = self.0.state();
-        if !state.waiting[..=rank(class)].iter().all(VecDeque::is_empty) {
-            return None;
+    ) -> Result<Permit> {
+        if let Ok(permit) = self.try_acquire(Turn::last(class), operation, cost) {
+            return Ok(permit);
         }
-        match state.go(self.0.clock.monotonic(), operation, cost) {
-            Go::Now => Some(self.grant(&mut state, operation, cost)),
-            _ => None,
+        let until = Monotonic::new(Duration::MAX);
+        loop {
+            match self.wait(Turn::next(class), operation, cost, until).await {
+                Ok(permit) => return Ok(permit),
+                Err(Denied::Moved) => {}
+                Err(Denied::Full(after) | Denied::Late(after)) => {
+                    return Err(Error::new(
+                        ErrorKind::RateLimited,
+                        operation,
+                        "too many calls wait for the limit; send less at once",
+                    )
+                    .with_retry(Retry::After(after)));
+                }
+            }
         }
     }
 
-    fn grant(&self, state: &mut State, operation: &'static str, cost: u32) -> Permit {
+    /// A permit if the limit has one now and nobody with an earlier turn waits for it.
+    pub(crate) fn try_acquire(
+        &self,
+        turn: Turn,
+        operation: &'static str,
+        cost: u32,
+    ) -> Result<Permit, Go> {
+        let mut state = self.0.state();
+        if !state.waiting.may_pass(&turn) {
+            return Err(Go::WhenAnswered);
+        }
+        let now = self.0.clock.monotonic();
+        match state.go(now, operation, cost) {
+            Go::Now => Ok(self.grant(&mut state, now, operation, cost)),
+            go => Err(go),
+        }
+    }
+
+    /// Waits for a permit until `until`, behind every waiter with an earlier turn.
+    pub(crate) async fn wait(
+        &self,
+        turn: Turn,
+        operation: &'static str,
+        cost: u32,
+        until: Monotonic,
+    ) -> Result<Permit, Denied> {
+        let place = self.line_up(turn, operation, cost)?;
+        loop {
+            let now = self.0.clock.monotonic();
+            let left = until.since(now);
+            let pause = {
+                let mut state = self.0.state();
+                if state.moved {
+                    return Err(Denied::Moved);
+                }
+                let go = if state.waiting.is_first(&turn) {
+                    state.go(now, operation, cost)
+                } else {
+                    Go::WhenAnswered
+                };
+                if go == Go::Now {
+                    // The place is given up when it is dropped, which wakes the next waiter.
+                    return Ok(self.grant(&mut state, now, operation, cost));
+                }
+                if left.is_zero() || state.at_least(now, operation, cost) > left {
+                    return Err(Denied::Late(state.estimate(now, operation, cost)));
+                }
+                match go {
+                    Go::In(wait) => wait.min(left),
+                    _ => left,
+                }
+            };
+            if pause == Duration::MAX {
+                place.wake.notified().await;
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = place.wake.notified() => {}
+                () = self.0.clock.sleep(pause) => {}
+            }
+        }
+    }
+
+    fn grant(
+        &self,
+        state: &mut State,
+        now: Monotonic,
+        operation: &'static str,
+        cost: u32,
+    ) -> Permit {
         let units = state.units(operation, cost);
         Permit {
+            taken: Some(state.gauge.take(now, units)),
             budget: self.clone(),
-            taken: Some(state.gauge.take(units)),
             operation,
             cost,
         }
     }
 
-    fn line_up(&self, class: Priority) -> Place<'_> {
+    fn line_up(&self, turn: Turn, operation: &'static str, cost: u32) -> Result<Place<'_>, Denied> {
         let mut state = self.0.state();
-        let ticket = state.next_ticket;
-        state.next_ticket += 1;
-        let wake = Arc::new(Notify::new());
-        state.waiting[rank(class)].push_back(Waiter {
-            ticket,
-            wake: Arc::clone(&wake),
-        });
-        Place {
-            budget: self,
-            class,
-            ticket,
-            wake,
+        if state.waiting.len() >= state.max_waiters {
+            let now = self.0.clock.monotonic();
+            return Err(Denied::Full(state.estimate(now, operation, cost)));
         }
+        let wake = Arc::new(Notify::new());
+        state.waiting.insert(turn, Arc::clone(&wake));
+        Ok(Place {
+            budget: self,
+            turn,
+            wake,
+        })
     }
 
-    pub(crate) fn retries(&self) -> &RetryBudget {
-        &self.0.retries
+    /// The units that percentages in headers refer to.
+    pub(crate) fn capacity(&self) -> f64 {
+        self.0.state().gauge.capacity()
     }
 
-    /// Whether nobody has it in hand and nothing would be lost by starting anew.
+    /// Takes over what a response states to a call that took nothing here.
+    pub(crate) fn observe(&self, report: &Report) {
+        let now = self.0.clock.monotonic();
+        let mut state = self.0.state();
+        state.gauge.observe(now, report);
+        state.hold(now, report);
+        state.wake_first();
+    }
+
+    /// Sends every waiter to the limit under which the provider counts its call by now.
+    pub(crate) fn move_away(&self) {
+        let mut state = self.0.state();
+        state.moved = true;
+        state.waiting.values().for_each(|wake| wake.notify_one());
+    }
+
+    /// Returns true if both are the same limit.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Returns true if nobody else holds the limit and nothing would be lost by starting anew.
     pub(crate) fn is_forgettable(&self, keep: Duration) -> bool {
         if Arc::strong_count(&self.0) > 1 {
             return false;
@@ -168,10 +295,7 @@ impl fmt::Debug for Budget {
         let state = self.0.state();
         f.debug_struct("Budget")
             .field("gauge", &state.gauge)
-            .field(
-                "waiting",
-                &(state.waiting[0].len() + state.waiting[1].len()),
-            )
+            .field("waiting", &state.waiting.len())
             .finish_non_exhaustive()
     }
 }
@@ -183,21 +307,16 @@ impl Shared {
 }
 
 impl State {
-    fn first(&self) -> Option<&Waiter> {
-        self.waiting.iter().find_map(VecDeque::front)
-    }
-
-    fn is_first(&self, ticket: u64) -> bool {
-        self.first().is_some_and(|waiter| waiter.ticket == ticket)
-    }
-
     fn wake_first(&self) {
-        if let Some(waiter) = self.first() {
-            waiter.wake.notify_one();
+        if let Some((_, wake)) = self.waiting.first() {
+            wake.notify_one();
         }
     }
 
     fn units(&self, operation: &'static str, cost: u32) -> f64 {
+        if self.gauge.counts_calls() {
+            return 1.0;
+        }
         let factor = self.factors.get(operation).copied().unwrap_or(1.0);
         (f64::from(cost) * factor).ceil()
     }
@@ -211,33 +330,46 @@ impl State {
         let units = self.units(operation, cost);
         self.gauge.go(now, units)
     }
-}
 
-const fn rank(class: Priority) -> usize {
-    match class {
-        Priority::Interactive => 0,
-        Priority::Background => 1,
+    fn at_least(&mut self, now: Monotonic, operation: &'static str, cost: u32) -> Duration {
+        let units = self.units(operation, cost);
+        let held = self.held_until.since(now);
+        self.gauge.at_least(now, units).max(held)
+    }
+
+    /// An estimate of the time until the last waiter can go, if all cost as much as this call.
+    fn estimate(&mut self, now: Monotonic, operation: &'static str, cost: u32) -> Duration {
+        let waiting = u32::try_from(self.waiting.len().max(1)).unwrap_or(u32::MAX);
+        let units = self.units(operation, cost) * f64::from(waiting);
+        let held = self.held_until.since(now);
+        self.gauge.estimate(now, units).max(held)
+    }
+
+    fn hold(&mut self, now: Monotonic, report: &Report) {
+        if let Some(hold) = report.hold {
+            self.held_until = self.held_until.max(now.after(hold));
+        }
     }
 }
 
-/// A place in the line, given up when it is dropped.
+/// A place in the queue, given up when it is dropped.
 struct Place<'a> {
     budget: &'a Budget,
-    class: Priority,
-    ticket: u64,
+    turn: Turn,
     wake: Arc<Notify>,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut state = self.budget.0.state();
-        state.waiting[rank(self.class)].retain(|waiter| waiter.ticket != self.ticket);
-        state.wake_first();
+        if state.waiting.remove(&self.turn) {
+            state.wake_first();
+        }
     }
 }
 
-/// The right to send one call. Dropped without a word, it counts as sent and as expensive as
-/// expected.
+/// The right to send one call. A permit that is dropped counts as a call that was sent and cost what
+/// was expected.
 #[must_use]
 pub struct Permit {
     budget: Budget,
@@ -247,12 +379,16 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// The call was sent, and this is what its answer said.
+    pub(crate) const fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Settles a call that was sent with what its response stated.
     pub fn complete(mut self, report: &Report) {
         self.settle(report);
     }
 
-    /// Nothing was sent: what was reserved is given back.
+    /// Gives the permit of a call that was not sent back.
     pub fn release(mut self) {
         if let Some(taken) = self.taken.take() {
             let mut state = self.budget.0.state();
@@ -268,10 +404,8 @@ impl Permit {
         let now = self.budget.0.clock.monotonic();
         let mut state = self.budget.0.state();
         state.gauge.settle(now, taken, report);
-        if let Some(hold) = report.hold {
-            state.held_until = state.held_until.max(now.after(hold));
-        }
-        if let Some(requested) = report.requested.filter(|_| state.gauge.is_told()) {
+        state.hold(now, report);
+        if let Some(requested) = report.requested.filter(|_| state.gauge.is_corrected()) {
             let factor = requested / f64::from(self.cost.max(1));
             if (factor - 1.0).abs() > f64::EPSILON {
                 state.factors.insert(self.operation, factor);

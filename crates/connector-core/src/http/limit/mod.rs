@@ -1,7 +1,17 @@
-//! Staying inside a provider's limits: take a permit, send, complete it with what the provider said.
+//! Calls within a provider's limits: acquire permits, send, settle them with the response.
+//!
+//! A provider's description names its limits ([`Limit`]): what each counts together ([`Per`]), how
+//! ([`RateModel`]), and which headers describe it ([`HeaderRule`]). An operation says which of them
+//! it draws from ([`Draws`]). [`Limits`] holds their state for a process, and an application adds
+//! limits of its own as [`Budget`]s.
 
+mod account;
 mod budget;
+mod described;
+mod draw;
 mod gauge;
+mod header;
+mod queue;
 mod report;
 
 use std::collections::HashMap;
@@ -9,66 +19,27 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use crate::account::AccountKey;
-use crate::app::AppKey;
+use crate::account::{AccountKey, TenantId};
 use crate::clock::Clock;
 use crate::provider::ProviderId;
 
+use self::account::{AccountState, AppState};
+
+pub use self::account::AccountLimits;
+pub(crate) use self::account::{Answered, Call, Permits};
 pub use self::budget::{Budget, Permit};
+pub(crate) use self::described::wrong;
+pub use self::described::{Limit, Per, RateModel};
+pub use self::draw::{Draw, Draws};
+pub use self::header::{HeaderMatch, HeaderRule, TimeFormat, TimeHeader, UsageHeader};
 pub use self::report::Report;
 
-/// How a provider limits calls.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[non_exhaustive]
-pub enum RateModel {
-    /// A bucket of points whose state every answer tells: capacity, level and rate are learnt from
-    /// [`Report`]s. Until the first one, calls go one at a time.
-    Cost {
-        /// How many points it holds, until an answer says otherwise.
-        capacity: u32,
-        /// How many points come back each second, until an answer says otherwise.
-        per_second: u32,
-    },
-    /// A bucket that refills steadily.
-    Bucket {
-        /// How many requests it holds.
-        capacity: u32,
-        /// How many come back each second.
-        per_second: f64,
-    },
-    /// So many requests in any stretch of time of this length. A request counts from its sending
-    /// until that long after its answer, so that no reading of the provider's clock is exceeded.
-    Window {
-        /// How many requests.
-        requests: u32,
-        /// The stretch of time, in seconds.
-        seconds: u32,
-    },
-}
+/// The longest wait that a figure from a response causes, unless the description itself states a
+/// longer window.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-impl RateModel {
-    /// Whether its numbers make sense: nothing is zero, negative or infinite.
-    #[must_use]
-    pub fn is_valid(&self) -> bool {
-        match *self {
-            Self::Cost {
-                capacity,
-                per_second,
-            } => capacity > 0 && per_second > 0,
-            Self::Bucket {
-                capacity,
-                per_second,
-            } => capacity > 0 && per_second.is_finite() && per_second > 0.0,
-            Self::Window { requests, seconds } => requests > 0 && seconds > 0,
-        }
-    }
-}
-
-/// Who waits for permits: interactive calls go before background ones, and within each class it is
-/// first come, first served.
+/// The class of a call. Interactive calls go before background ones; within each class, the call that
+/// began to wait first goes first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Priority {
@@ -79,24 +50,65 @@ pub enum Priority {
     Background,
 }
 
-/// What a provider counts together: the calls of one registration to one account.
+/// An account under a registration, for which a provider counts calls.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct LimitKey {
     /// The provider.
     pub provider: ProviderId,
-    /// The registration.
-    pub app: AppKey,
+    /// The client id of the registration.
+    pub client_id: String,
+    /// The tenant whose registration it is; `None` if all tenants share it.
+    pub tenant: Option<TenantId>,
     /// The account.
     pub account: AccountKey,
 }
 
-/// Beyond so many accounts, those that nobody uses are looked for.
+impl LimitKey {
+    /// An account under a registration that all tenants share.
+    #[must_use]
+    pub fn new(provider: ProviderId, client_id: impl Into<String>, account: AccountKey) -> Self {
+        Self {
+            provider,
+            client_id: client_id.into(),
+            tenant: None,
+            account,
+        }
+    }
+
+    /// Says that the registration is the tenant's own. Its limits are then separate from those of
+    /// other tenants, even under the same client id.
+    #[must_use]
+    pub fn with_tenant(mut self, tenant: TenantId) -> Self {
+        self.tenant = Some(tenant);
+        self
+    }
+
+    fn registration(&self) -> Registration {
+        Registration {
+            provider: self.provider.clone(),
+            client_id: self.client_id.clone(),
+            tenant: self.tenant.clone(),
+        }
+    }
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Registration {
+    provider: ProviderId,
+    client_id: String,
+    tenant: Option<TenantId>,
+}
+
+/// Above this number of limits of one kind, unused ones are evicted.
 const MANY: usize = 1024;
-/// What was learnt about an account is kept that long after its last call, and longer while its
-/// budget has not recovered.
+/// Above this number of limits of one kind, unused ones are evicted however recently they were used.
+const MOST: usize = 65_536;
+/// Time after the last call during which a limit is kept in any case. It is kept for longer while it
+/// has not recovered.
 const KEEP: Duration = Duration::from_secs(3600);
 
-/// The budgets of all accounts that this process calls. Clones share them.
+/// The state of the limits of all accounts that this process calls. Clones share it.
 #[derive(Clone)]
 pub struct Limits {
     shared: Arc<Mutex<Known>>,
@@ -104,41 +116,58 @@ pub struct Limits {
 }
 
 struct Known {
-    budgets: HashMap<LimitKey, Budget>,
+    accounts: HashMap<LimitKey, Arc<AccountState>>,
+    apps: HashMap<Registration, Arc<AppState>>,
     sweep_at: usize,
 }
 
 impl Limits {
-    /// No budgets yet; they are made when they are asked for.
+    /// Limits nothing of which is used.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             shared: Arc::new(Mutex::new(Known {
-                budgets: HashMap::new(),
+                accounts: HashMap::new(),
+                apps: HashMap::new(),
                 sweep_at: MANY,
             })),
             clock,
         }
     }
 
-    /// The budget of an account: the same one each time, with what is left in it. `model` counts
-    /// when it is made; without one, nothing is limited but what the provider asks for with
-    /// [`Report::with_hold`].
+    /// The limits of an account, the same ones for the same key. `limits` is the description's; it
+    /// counts for the first account of a registration, and all its accounts share limits per app.
     #[must_use]
-    pub fn budget(&self, key: &LimitKey, model: Option<RateModel>) -> Budget {
+    pub fn account(&self, key: &LimitKey, limits: &[Limit]) -> AccountLimits {
         let mut known = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(budget) = known.budgets.get(key) {
-            return budget.clone();
+        if let Some(account) = known.accounts.get(key) {
+            return AccountLimits::new(Arc::clone(account));
         }
-        if known.budgets.len() >= known.sweep_at {
-            known
-                .budgets
-                .retain(|_, budget| !budget.is_forgettable(KEEP));
-            known.sweep_at = MANY.max(known.budgets.len().saturating_mul(2));
+        if known.accounts.len() >= known.sweep_at {
+            known.sweep();
         }
-        let budget = Budget::of_account(model, Arc::clone(&self.clock));
-        known.budgets.insert(key.clone(), budget.clone());
-        budget
+        let app = known
+            .apps
+            .entry(key.registration())
+            .or_insert_with(|| Arc::new(AppState::new(limits, Arc::clone(&self.clock))));
+        let account = Arc::new(AccountState::new(Arc::clone(app)));
+        known.accounts.insert(key.clone(), Arc::clone(&account));
+        AccountLimits::new(account)
+    }
+}
+
+impl Known {
+    fn sweep(&mut self) {
+        let keep = if self.accounts.len() < MOST {
+            KEEP
+        } else {
+            Duration::ZERO
+        };
+        self.accounts
+            .retain(|_, it| Arc::strong_count(it) > 1 || !it.is_forgettable(keep));
+        self.apps
+            .retain(|_, it| Arc::strong_count(it) > 1 || !it.is_forgettable(keep));
+        self.sweep_at = MANY.max(self.accounts.len().saturating_mul(2));
     }
 }
 
@@ -146,7 +175,7 @@ impl fmt::Debug for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         f.debug_struct("Limits")
-            .field("budgets", &known.budgets.len())
+            .field("accounts", &known.accounts.len())
             .finish_non_exhaustive()
     }
 }

@@ -1,12 +1,15 @@
-//! What goes into the machine and what comes out of it.
+//! Inputs and outputs of the machine.
 
 use std::time::Duration;
 
+pub use connector_core::http::Sent;
 use connector_core::oauth::RotationClass;
-use connector_core::store::{ClaimKind, Stored, Verdict};
-use connector_core::{
-    DegradedReason, Fence, Generation, GrantNumber, ReauthorizationReason, Status,
+use connector_core::store::{
+    ClaimKind, ClaimOutcome, CommitOutcome, FailOutcome, PutOutcome, Stored, Verdict,
 };
+use connector_core::{Fence, Generation, GrantNumber, ReauthorizationReason};
+
+pub use crate::token::outcome::{NoToken, NoTokenReason};
 
 /// The times that bound an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,25 +18,55 @@ pub struct Timings {
     pub start: Duration,
     /// From the first byte to the end of the answer.
     pub deadline: Duration,
-    /// How long a claim stands unless it is resolved.
+    /// Lifetime of a claim that nobody resolves.
     pub hold: Duration,
 }
 
+/// Seconds from before the claim statement to the first byte.
+const START: u64 = 5;
+/// Seconds from the first byte to the end of the answer.
+const DEADLINE: u64 = 15;
+/// Seconds during which a provider with grace may still act on an abandoned request.
+const LATE: u64 = 30;
+/// Seconds between the end of a claim and the first byte of the request that follows it.
+const MARGIN: u64 = 5;
+/// Longest claim in seconds.
+const LONGEST_HOLD: u64 = 60;
+/// Shortest safe claim, in seconds, at a provider whose used tokens work for a while.
+const SHORTEST_HOLD: u64 = START + DEADLINE + LATE + MARGIN;
+
 impl Timings {
-    /// The times for a class: the hold covers start, deadline, the time in which the provider may
-    /// still act on an abandoned request (30 s with grace, 35 s without), and a margin of 5 s.
+    /// The times for a class. The hold covers start, deadline, the time during which the provider may
+    /// still act on an abandoned request (30 s with grace, 35 s without), and a margin of 5 s. With
+    /// grace, it also ends so early that the resend leaves while the token still works.
     #[must_use]
-    pub const fn of(class: RotationClass) -> Self {
+    pub fn of(class: RotationClass) -> Self {
         let hold = match class {
             RotationClass::Stable => 25,
             RotationClass::OldTokensLiveOn => 20,
-            _ => 60,
+            RotationClass::Grace(grace) => {
+                let last = u64::from(grace.seconds()).saturating_sub(START);
+                last.clamp(SHORTEST_HOLD, LONGEST_HOLD)
+            }
+            _ => LONGEST_HOLD,
         };
         Self {
-            start: Duration::from_secs(5),
-            deadline: Duration::from_secs(15),
+            start: Duration::from_secs(START),
+            deadline: Duration::from_secs(DEADLINE),
             hold: Duration::from_secs(hold),
         }
+    }
+}
+
+/// The class that the machine applies: a grace that ends before a lost request can be sent again
+/// safely is no grace.
+#[must_use]
+pub fn effective(class: RotationClass) -> RotationClass {
+    match class {
+        RotationClass::Grace(grace) if u64::from(grace.seconds()) < SHORTEST_HOLD + START => {
+            RotationClass::Strict
+        }
+        class => class,
     }
 }
 
@@ -42,27 +75,17 @@ impl Timings {
 pub struct Settings {
     pub(super) class: RotationClass,
     jitter: u16,
-    pub(super) rules: Rules,
 }
 
 impl Settings {
     /// The class of the provider, and the connection's own number from 0 to 999 that spreads its
     /// back-off from 75 % to 125 %; larger numbers count as 999.
     #[must_use]
-    pub const fn new(class: RotationClass, jitter: u16) -> Self {
+    pub fn new(class: RotationClass, jitter: u16) -> Self {
         Self {
-            class,
-            jitter: if jitter > 999 { 999 } else { jitter },
-            rules: Rules::ALL,
+            class: effective(class),
+            jitter: jitter.min(999),
         }
-    }
-
-    /// Leaves rules out, to show what each of them is for.
-    #[cfg(feature = "machine")]
-    #[must_use]
-    pub const fn with_rules(mut self, rules: Rules) -> Self {
-        self.rules = rules;
-        self
     }
 
     /// The pause before the next try after `failures` in a row.
@@ -71,42 +94,6 @@ impl Settings {
         let base = Duration::from_secs(60 << failures.min(3));
         base * (750 + u32::from(self.jitter) / 2) / 1000
     }
-}
-
-/// The machine's own rules; the store's are left out at the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each rule is there or not, on its own"
-)]
-pub struct Rules {
-    /// The row is looked at again inside the claim.
-    pub recheck: bool,
-    /// The clocks are looked at before the bytes go out.
-    pub clock: bool,
-    /// Pending pairs are tried.
-    pub pending: bool,
-    /// A sibling's newer credential is adopted before giving up.
-    pub reread: bool,
-    /// Giving up waits for other claims.
-    pub patience: bool,
-    /// The own claim is resolved before others are waited for.
-    pub resolve: bool,
-    /// An undurable pair is not handed out where its first use ends a grace.
-    pub restraint: bool,
-}
-
-impl Rules {
-    /// Every rule.
-    pub const ALL: Self = Self {
-        recheck: true,
-        clock: true,
-        pending: true,
-        reread: true,
-        patience: true,
-        resolve: true,
-        restraint: true,
-    };
 }
 
 /// Why a flight starts.
@@ -163,109 +150,6 @@ pub struct Start {
     pub mark: Option<Mark>,
 }
 
-/// A pending pair without its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PendingPair {
-    /// The exchange that produced it.
-    pub fence: Fence,
-    /// The generation that was spent for it.
-    pub base: Generation,
-}
-
-/// What the machine reads of a [`Stored`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Row {
-    /// The grant.
-    pub grant: GrantNumber,
-    /// The generation.
-    pub generation: Generation,
-    /// The last fence that a claim was given.
-    pub fence: Fence,
-    /// False once the connection has ended.
-    pub live: bool,
-    /// Set once the grant was found dead.
-    pub dead: Option<ReauthorizationReason>,
-    /// True if the outcome of an exchange was recorded as unknown.
-    pub unresolved: bool,
-    /// True once another refresh token came back than was sent.
-    pub rotates: bool,
-    /// Failures in a row.
-    pub failures: u32,
-    /// The newest generation that the provider has accepted.
-    pub confirmed: Option<Generation>,
-    /// Late pairs, the newest fence first.
-    pub pending: Vec<PendingPair>,
-    /// What is left of the hold of the claim that stands, zero if it has passed; `None` if no claim
-    /// stands.
-    pub claim: Option<Duration>,
-}
-
-impl From<&Stored> for Row {
-    fn from(stored: &Stored) -> Self {
-        let connection = &stored.connection;
-        Self {
-            grant: connection.grant,
-            generation: connection.generation,
-            fence: connection.fence,
-            live: connection.is_live() && stored.current.is_some(),
-            dead: match connection.status {
-                Status::NeedsReauthorization(reason) => Some(reason),
-                _ => None,
-            },
-            unresolved: connection.status == Status::Degraded(DegradedReason::RefreshUnresolved),
-            rotates: connection.rotates,
-            failures: connection.failures,
-            confirmed: connection.confirmed,
-            pending: stored
-                .pending
-                .iter()
-                .map(|pair| PendingPair {
-                    fence: pair.fence,
-                    base: pair.base,
-                })
-                .collect(),
-            claim: stored.claim.as_ref().map(|claim| claim.until.remaining()),
-        }
-    }
-}
-
-/// What became of a claim; see [`connector_core::store::ClaimOutcome`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Claimed {
-    /// It stands.
-    Granted {
-        /// Its fence.
-        fence: Fence,
-        /// What is left of its hold.
-        left: Duration,
-        /// The row it was decided on.
-        row: Row,
-        /// True if it took the place of a claim that was never resolved.
-        superseded: bool,
-    },
-    /// The row has moved.
-    Moved(Row),
-    /// Another claim stands.
-    Held {
-        /// What is left of its hold.
-        left: Duration,
-    },
-    /// There is nothing to claim any more.
-    Ended,
-}
-
-/// How far a failed request got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Sent {
-    /// The transport proves that no byte left.
-    No,
-    /// Bytes may have left, and no complete answer came: time-out, reset, truncated or unreadable
-    /// body, 5xx, a gateway's page.
-    Maybe,
-    /// The provider answered completely: a parsed OAuth error, 401, 429.
-    Answered,
-}
-
 /// What a failed exchange means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
@@ -281,12 +165,39 @@ pub enum Fault {
     },
     /// The application's registration is refused.
     App,
+    /// The grant is refused in a wave of such refusals; it must not be marked as dead.
+    Withheld,
     /// The time to the first byte was over before it was sent.
     TooLate,
-    /// The answer makes no sense.
+    /// The response has no known meaning. One that is complete refuses the request.
     Malformed,
     /// The provider says that another request with the same token is being served.
     SiblingWon,
+}
+
+/// The access token of a new pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NewAccess {
+    /// It can be used.
+    Usable,
+    /// It is the previous one.
+    Same,
+    /// It expires before a call can use it.
+    Unusable {
+        /// Its remaining lifetime in seconds.
+        seconds: u32,
+    },
+}
+
+impl NewAccess {
+    /// The reason why the pair is no refresh; `None` if it is one.
+    pub(super) const fn fault(self) -> Option<NoTokenReason> {
+        match self {
+            Self::Usable => None,
+            Self::Same => Some(NoTokenReason::SameAccessToken),
+            Self::Unusable { seconds } => Some(NoTokenReason::Unusable { seconds }),
+        }
+    }
 }
 
 /// The answer to an exchange.
@@ -297,8 +208,8 @@ pub enum Exchanged {
         /// True if it holds another refresh token than the one that was sent; false if it holds the
         /// same or none.
         rotated: bool,
-        /// True if the access token is the one from before.
-        same_access: bool,
+        /// Its access token.
+        access: NewAccess,
     },
     /// No pair.
     Failed {
@@ -309,53 +220,13 @@ pub enum Exchanged {
     },
 }
 
-/// What became of a commit; see [`connector_core::store::CommitOutcome`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Committed {
-    /// It is the current credential.
-    Stored,
-    /// The row had moved; the pair is kept beside it.
-    Pending,
-    /// The grant has ended; nothing was kept.
-    Ended,
-}
-
-/// What became of a failure; see [`connector_core::store::FailOutcome`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Recorded {
-    /// It is recorded.
-    Applied,
-    /// The row has moved.
-    Moved(Row),
-    /// Pending pairs have not been tried.
-    PendingLeft(Row),
-    /// Another claim stands.
-    Held {
-        /// What is left of its hold.
-        left: Duration,
-    },
-    /// The connection has ended.
-    Ended,
-}
-
-/// What became of a pair that was written back; see [`connector_core::store::PutOutcome`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum WrittenBack {
-    /// It is the connection's grant now.
-    Stored,
-    /// The row has moved.
-    Moved,
-    /// There is no such connection.
-    Missing,
-}
-
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Input {
     /// The row; `None` if there is none. Answers [`Action::Load`].
-    Loaded(Option<Row>),
+    Loaded(Option<Box<Stored>>),
     /// Answers [`Action::Claim`].
-    Claimed(Claimed),
+    Claimed(ClaimOutcome),
     /// What has passed since before the claim statement was first sent. Answers
     /// [`Action::CheckClocks`].
     Clocks {
@@ -372,11 +243,11 @@ pub enum Input {
         elapsed: Duration,
     },
     /// Answers [`Action::Commit`].
-    Committed(Committed),
+    Committed(CommitOutcome),
     /// Answers [`Action::Fail`].
-    Recorded(Recorded),
+    Recorded(FailOutcome),
     /// Answers [`Action::WriteBack`].
-    WrittenBack(WrittenBack),
+    WrittenBack(PutOutcome),
     /// Answers [`Action::Revoke`].
     Revoked,
     /// The store call that was asked for last has no known outcome.
@@ -433,6 +304,9 @@ pub enum Action {
         rotates: bool,
         /// The pending pair that takes the current one's place.
         takes_pending: Option<Fence>,
+        /// When to refresh again, for a pair whose access token cannot be used; `None` for any
+        /// other.
+        retry_after: Option<Duration>,
     },
     /// Record that the exchange brought no credential.
     Fail {
@@ -536,55 +410,11 @@ pub enum Outcome {
         /// Its generation.
         generation: Generation,
     },
-    /// No newer token for now.
-    KeepServing {
-        /// When to try again.
-        retry_after: Duration,
-        /// Why.
-        cause: Cause,
-    },
-    /// A request was sent, by this or another process, and its outcome is not known.
-    Unresolved {
-        /// When it can be resolved.
-        retry_after: Duration,
-    },
-    /// The access token never worked and was obtained a moment ago.
-    Unauthorized {
-        /// When to try again.
-        retry_after: Duration,
-        /// True once enough were refused in a row: probe the identity, and if that fails too, the
-        /// connection needs its owner.
-        probe: bool,
-    },
-    /// Only the owner can help.
-    NeedsReauthorization {
-        /// Why.
-        reason: ReauthorizationReason,
-    },
-    /// The application's registration is refused; the account is not to blame.
-    AppFault,
-    /// The connection has ended.
-    Ended,
-    /// The store cannot be reached.
-    StoreUnavailable,
-    /// The store is older than what this process has seen, and the newer pair is not in hand.
-    /// Nothing was sent.
-    StoreBehind,
-}
-
-/// Why there is no newer token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Cause {
-    /// Somebody else is at it.
-    Held,
-    /// It failed and will pass.
-    Transient,
-    /// The provider returned the access token from before.
-    SameAccessToken,
-    /// An earlier request is unresolved, and sending again may kill a living token.
-    Unresolved,
-    /// The process was too slow to use its claim.
-    TooSlow,
+    /// Several fresh access tokens in a row were refused: identify the account, and if that fails
+    /// too, the connection needs its owner.
+    Probe,
+    /// There is no newer token.
+    NoToken(NoToken),
 }
 
 /// An input that does not answer what was asked for: a bug of the driver. The machine is unchanged.

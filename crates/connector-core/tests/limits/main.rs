@@ -5,9 +5,17 @@
     clippy::unwrap_used,
     clippy::clone_on_ref_ptr,
     clippy::struct_field_names,
+    clippy::similar_names,
+    clippy::too_many_lines,
+    clippy::unchecked_time_subtraction,
     reason = "tests fail by panicking, and print what they counted"
 )]
 
+mod hostile;
+mod hour;
+mod isolation;
+mod providers;
+#[path = "../simulation/mod.rs"]
 mod simulation;
 
 use std::collections::BTreeMap;
@@ -20,10 +28,12 @@ use bytes::Bytes;
 use connector_core::api::{Endpoint, FixedToken, Idempotency, Request, Response, Session};
 use connector_core::clock::Clock;
 use connector_core::description::EndpointTemplate;
-use connector_core::http::limit::{Budget, LimitKey, Limits, Priority, RateModel, Report};
+use connector_core::http::limit::{
+    Budget, Draws, Limit, LimitKey, Limits, Per, Priority, RateModel, Report,
+};
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
 use connector_core::{
-    AccountKey, AppKey, Description, ErrorKind, GenericConnector, ProviderId, Result, Retry,
+    AccountKey, Description, ErrorKind, GenericConnector, ProviderId, Result, Retry,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -48,13 +58,15 @@ fn bucket(capacity: u32, per_second: f64) -> RateModel {
     }
 }
 
+fn key(account: &str) -> LimitKey {
+    let account = AccountKey::new(account).unwrap();
+    LimitKey::new(ProviderId::from_static("acme"), "client", account)
+}
+
 fn account_budget(clock: &VirtualClock, model: RateModel) -> Budget {
-    let key = LimitKey {
-        provider: ProviderId::from_static("acme"),
-        app: AppKey::default(),
-        account: AccountKey::new("a").unwrap(),
-    };
-    Limits::new(shared(clock)).budget(&key, Some(model))
+    let limit = Limit::new("account", Per::Account, model);
+    let account = Limits::new(shared(clock)).account(&key("a"), &[limit]);
+    account.budget("account").unwrap()
 }
 
 const COST: RateModel = RateModel::Cost {
@@ -69,7 +81,10 @@ fn a_bucket_lets_through_what_it_holds_and_then_what_comes_back() {
     let went = clock.run(async {
         let mut went = Vec::new();
         for _ in 0..14 {
-            let permit = budget.acquire(Priority::Interactive, "call", 1).await;
+            let permit = budget
+                .acquire(Priority::Interactive, "call", 1)
+                .await
+                .unwrap();
             went.push(clock.elapsed().as_millis());
             permit.complete(&Report::new());
         }
@@ -91,6 +106,7 @@ fn the_line_is_served_in_order_and_interactive_calls_before_background_ones() {
             budget
                 .acquire(class, "call", cost)
                 .await
+                .unwrap()
                 .complete(&Report::new());
             order.lock().unwrap().push(name);
         }
@@ -124,6 +140,7 @@ fn a_large_call_at_the_head_is_not_overtaken_by_small_ones() {
         budget
             .acquire(Priority::Interactive, "call", 10)
             .await
+            .unwrap()
             .complete(&Report::new());
         let mut large = Box::pin(budget.acquire(Priority::Interactive, "call", 8));
         assert!(large.as_mut().now_or_never().is_none());
@@ -147,6 +164,7 @@ fn whoever_gives_up_waiting_leaves_no_gap() {
         budget
             .acquire(Priority::Interactive, "call", 1)
             .await
+            .unwrap()
             .complete(&Report::new());
         let mut first = Box::pin(budget.acquire(Priority::Interactive, "call", 1));
         assert!(first.as_mut().now_or_never().is_none());
@@ -176,14 +194,21 @@ fn what_was_not_sent_is_given_back_and_what_was_dropped_is_not() {
         let budget = Budget::new(model, shared(&clock));
         clock.run(async {
             let start = clock.elapsed();
-            let permit = budget.acquire(Priority::Interactive, "call", 5).await;
+            let permit = budget
+                .acquire(Priority::Interactive, "call", 5)
+                .await
+                .unwrap();
             permit.release();
-            let permit = budget.acquire(Priority::Interactive, "call", 5).await;
+            let permit = budget
+                .acquire(Priority::Interactive, "call", 5)
+                .await
+                .unwrap();
             assert_eq!(clock.elapsed(), start);
             drop(permit);
             budget
                 .acquire(Priority::Interactive, "call", 5)
                 .await
+                .unwrap()
                 .release();
             assert_eq!(clock.elapsed(), start + refill);
         });
@@ -195,12 +220,15 @@ fn until_the_first_answer_calls_go_one_at_a_time() {
     let clock = VirtualClock::default();
     let budget = account_budget(&clock, COST);
     clock.run(async {
-        let first = budget.acquire(Priority::Interactive, "call", 1).await;
+        let first = budget
+            .acquire(Priority::Interactive, "call", 1)
+            .await
+            .unwrap();
         let mut second = Box::pin(budget.acquire(Priority::Interactive, "call", 1));
         assert!(second.as_mut().now_or_never().is_none());
         // An answer that says nothing lets one more go.
         first.complete(&Report::new());
-        let second = second.await;
+        let second = second.await.unwrap();
         let mut third = Box::pin(budget.acquire(Priority::Interactive, "call", 1));
         assert!(third.as_mut().now_or_never().is_none());
         let report = Report::new()
@@ -208,12 +236,20 @@ fn until_the_first_answer_calls_go_one_at_a_time() {
             .with_capacity(2000.0)
             .with_rate(100.0);
         second.complete(&report);
-        let third = third.await;
-        let fourth = budget.acquire(Priority::Interactive, "call", 1).await;
+        let third = third.await.unwrap();
+        let fourth = budget
+            .acquire(Priority::Interactive, "call", 1)
+            .await
+            .unwrap();
         assert_eq!(clock.elapsed(), Duration::ZERO);
         drop((third, fourth));
         // 88 are left; the rate is the learnt one.
-        drop(budget.acquire(Priority::Interactive, "call", 188).await);
+        drop(
+            budget
+                .acquire(Priority::Interactive, "call", 188)
+                .await
+                .unwrap(),
+        );
         assert_eq!(clock.elapsed(), seconds(1));
     });
 }
@@ -228,17 +264,22 @@ fn what_an_operation_asks_for_is_learnt_from_its_answers() {
             .with_available(493.0)
             .with_capacity(1000.0)
             .with_rate(50.0);
-        let permit = budget.acquire(Priority::Interactive, "list", 1).await;
+        let permit = budget
+            .acquire(Priority::Interactive, "list", 1)
+            .await
+            .unwrap();
         permit.complete(&report);
         // The sheet's published wait: (507 - 493) / 50.
         budget
             .acquire(Priority::Interactive, "list", 1)
             .await
+            .unwrap()
             .release();
         assert_eq!(clock.elapsed(), Duration::from_millis(280));
         budget
             .acquire(Priority::Interactive, "get", 1)
             .await
+            .unwrap()
             .release();
         assert_eq!(clock.elapsed(), Duration::from_millis(280));
     });
@@ -258,14 +299,25 @@ fn figures_that_make_no_sense_change_nothing() {
                 .with_capacity(nonsense)
                 .with_rate(nonsense);
             for _ in 0..2 {
-                let permit = budget.acquire(Priority::Interactive, "call", 500).await;
+                let permit = budget
+                    .acquire(Priority::Interactive, "call", 500)
+                    .await
+                    .unwrap();
                 permit.complete(&report);
             }
             let empty = Report::new().with_capacity(0.0).with_rate(0.0);
-            let permit = budget.acquire(Priority::Interactive, "call", 50).await;
+            let permit = budget
+                .acquire(Priority::Interactive, "call", 50)
+                .await
+                .unwrap();
             assert_eq!(clock.elapsed(), start + seconds(1));
             permit.complete(&empty);
-            drop(budget.acquire(Priority::Interactive, "call", 100).await);
+            drop(
+                budget
+                    .acquire(Priority::Interactive, "call", 100)
+                    .await
+                    .unwrap(),
+            );
             assert_eq!(clock.elapsed(), start + seconds(3));
         });
     }
@@ -276,9 +328,19 @@ fn a_call_that_costs_more_than_there_can_be_goes_when_all_is_there() {
     let clock = VirtualClock::default();
     let budget = Budget::new(bucket(10, 1.0), shared(&clock));
     clock.run(async {
-        drop(budget.acquire(Priority::Interactive, "call", 50).await);
+        drop(
+            budget
+                .acquire(Priority::Interactive, "call", 50)
+                .await
+                .unwrap(),
+        );
         assert_eq!(clock.elapsed(), Duration::ZERO);
-        drop(budget.acquire(Priority::Interactive, "call", 1).await);
+        drop(
+            budget
+                .acquire(Priority::Interactive, "call", 1)
+                .await
+                .unwrap(),
+        );
         assert_eq!(clock.elapsed(), seconds(41));
     });
 }
@@ -287,25 +349,29 @@ fn a_call_that_costs_more_than_there_can_be_goes_when_all_is_there() {
 fn an_account_has_one_budget_and_what_is_known_of_many_accounts_is_bounded() {
     let clock = VirtualClock::default();
     let limits = Limits::new(shared(&clock));
-    let key = |number: u32| LimitKey {
-        provider: ProviderId::from_static("acme"),
-        app: AppKey::default(),
-        account: AccountKey::new(number.to_string()).unwrap(),
+    let limit = Limit::new("account", Per::Account, bucket(1, 1.0));
+    let limit_of = |number: u32| {
+        let account = limits.account(&key(&number.to_string()), std::slice::from_ref(&limit));
+        account.budget("account").unwrap()
     };
     clock.run(async {
-        let model = Some(bucket(1, 1.0));
-        let permit = limits
-            .budget(&key(0), model)
+        let permit = limit_of(0)
             .acquire(Priority::Interactive, "call", 1)
-            .await;
+            .await
+            .unwrap();
         permit.complete(&Report::new());
-        let again = limits.budget(&key(0), model);
-        drop(again.acquire(Priority::Interactive, "call", 1).await);
+        let again = limit_of(0);
+        drop(
+            again
+                .acquire(Priority::Interactive, "call", 1)
+                .await
+                .unwrap(),
+        );
         assert_eq!(clock.elapsed(), seconds(1));
         drop(again);
         for number in 0..100_000 {
             clock.sleep(seconds(10)).await;
-            let _ = limits.budget(&key(number), model);
+            let _ = limit_of(number);
         }
         let shown = format!("{limits:?}");
         let known: usize = shown
@@ -343,7 +409,7 @@ proptest! {
                     let acquire = std::pin::pin!(acquire);
                     let _ = futures_util::future::select(acquire, patience).await;
                 } else {
-                    let permit = acquire.await;
+                    let permit = acquire.await.unwrap();
                     clock.sleep(Duration::from_millis(latency / 2)).await;
                     went.lock().unwrap().push((clock.elapsed(), cost));
                     clock.sleep(Duration::from_millis(latency / 2)).await;
@@ -489,20 +555,25 @@ struct List {
     actual: u32,
 }
 
+connector_core::provider_client! {
+    struct AcmeClient for ProviderId::from_static("acme");
+}
+
 impl Endpoint for List {
+    type Client = AcmeClient;
     type Output = ();
     const NAME: &'static str = "List";
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
 
-    fn cost(&self) -> u32 {
-        self.requested
+    fn draws(&self) -> Draws {
+        Draws::cost(self.requested)
     }
 
     fn request(&self) -> Result<Request> {
         query(self.requested, self.actual)
     }
 
-    fn decode(response: &mut Response) -> Result<()> {
+    fn decode(&self, response: &mut Response) -> Result<()> {
         decode(response)
     }
 }
@@ -511,6 +582,7 @@ impl Endpoint for List {
 struct Change;
 
 impl Endpoint for Change {
+    type Client = AcmeClient;
     type Output = ();
     const NAME: &'static str = "Change";
     const IDEMPOTENCY: Idempotency = Idempotency::Never;
@@ -519,7 +591,7 @@ impl Endpoint for Change {
         query(40, 30)
     }
 
-    fn decode(response: &mut Response) -> Result<()> {
+    fn decode(&self, response: &mut Response) -> Result<()> {
         decode(response)
     }
 }
@@ -545,7 +617,7 @@ fn an_hour_of_ten_shops_on_four_plans_uses_what_comes_back_and_is_hardly_throttl
     });
     let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
     description.api = vec![EndpointTemplate::new("https://acme.example")];
-    description.rate = Some(COST);
+    description.limits = vec![Limit::cost(1000, 50)];
     let connector = GenericConnector::new(description).unwrap();
     let failed = AtomicU64::new(0);
     let mut tasks: Vec<BoxFuture<'_, ()>> = Vec::new();
@@ -557,8 +629,11 @@ fn an_hour_of_ten_shops_on_four_plans_uses_what_comes_back_and_is_hardly_throttl
             .random(Arc::new(Seeded::new(3)))
             .build();
         for worker in 0..12 {
+            // Calls of twelve workers take longer than anybody would wait, and interactive ones keep
+            // the limit busy for as long as they last.
+            let session = session.with_patience(2 * HOUR);
             let session = if worker % 2 == 0 {
-                session.clone()
+                session
             } else {
                 session.background()
             };
@@ -625,7 +700,10 @@ fn an_hour_of_ten_tenants_under_a_window_uses_it_and_never_exceeds_it() {
             tasks.push(
                 async move {
                     loop {
-                        let permit = budget.acquire(Priority::Background, "call", 1).await;
+                        let permit = budget
+                            .acquire(Priority::Background, "call", 1)
+                            .await
+                            .unwrap();
                         clock.sleep(Duration::from_millis(random.below(200))).await;
                         served.lock().unwrap().push(clock.elapsed());
                         clock

@@ -1,4 +1,4 @@
-//! A refresh token is sent while the claim to it is fresh, or not at all.
+//! A transport that sends a refresh token only while its claim is fresh.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,21 +10,26 @@ use bytes::Bytes;
 use connector_core::clock::Clock;
 use connector_core::http::{HttpTransport, LastCheck, OutboundRequest, TransportError};
 
+use crate::token::flight::{Progress, Step};
+
 /// The transport of one exchange. A process may be stopped between the machine's look at the clocks
 /// and the first byte; what it sends after that may have a known successor by then. So the transport
 /// itself looks at both clocks once more.
-pub(crate) struct Punctual {
+pub(crate) struct DeadlineTransport {
     transport: Arc<dyn HttpTransport>,
     check: LastCheck,
     is_late: Arc<AtomicBool>,
+    progress: Progress,
 }
 
-impl Punctual {
+impl DeadlineTransport {
     /// Requests through `transport` that leave within `patience` from now, on either clock.
+    /// `progress` is told that a request is sent.
     pub(crate) fn new(
         transport: Arc<dyn HttpTransport>,
         clock: Arc<dyn Clock>,
         patience: Duration,
+        progress: Progress,
     ) -> Self {
         let (steady, wall) = (clock.monotonic(), clock.now());
         let is_late = Arc::new(AtomicBool::new(false));
@@ -39,6 +44,7 @@ impl Punctual {
             transport,
             check,
             is_late,
+            progress,
         }
     }
 
@@ -48,19 +54,20 @@ impl Punctual {
     }
 }
 
-impl fmt::Debug for Punctual {
+impl fmt::Debug for DeadlineTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Punctual").finish_non_exhaustive()
+        f.debug_struct("DeadlineTransport").finish_non_exhaustive()
     }
 }
 
 #[async_trait]
-impl HttpTransport for Punctual {
+impl HttpTransport for DeadlineTransport {
     async fn send(
         &self,
         request: OutboundRequest,
     ) -> Result<http::Response<Bytes>, TransportError> {
         let request = request.with_last_check(self.check.clone());
+        self.progress.set(Step::Sent);
         self.transport.send(request).await
     }
 }

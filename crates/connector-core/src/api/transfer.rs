@@ -1,0 +1,394 @@
+//! Requests whose bodies are streams, through the same pipeline as other calls.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::access_token::AccessToken;
+use crate::api::endpoint::{Endpoint, Idempotency};
+use crate::api::link::Link;
+use crate::api::options::CallOptions;
+use crate::api::request::Request;
+use crate::api::response::Response;
+use crate::api::session::{Call, Failure, Session};
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::http::limit::{Answered, Draws, Permits};
+use crate::http::{
+    BodyError, BodyStream, RequestBody, Sent, StreamRequest, TransportError, TransportErrorKind,
+};
+
+/// Longest silence in a transfer, unless the request has a timeout of its own.
+const IDLE: Duration = Duration::from_secs(30);
+/// Maximum length of a response that is not the download itself.
+pub(super) const LONGEST_ANSWER: u64 = 1024 * 1024;
+
+/// How far a transfer has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Bytes transferred.
+    pub bytes: u64,
+    /// Length of the whole in bytes, if it is known.
+    pub total: Option<u64>,
+}
+
+impl Progress {
+    pub(super) const fn new(bytes: u64, total: Option<u64>) -> Self {
+        Self { bytes, total }
+    }
+}
+
+/// Called after each piece of a transfer, on the async runtime, so it must not block.
+#[derive(Clone)]
+pub struct OnProgress(Arc<dyn Fn(Progress) + Send + Sync>);
+
+impl OnProgress {
+    /// Wraps `report`.
+    pub fn new(report: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(report))
+    }
+
+    pub(super) fn report(&self, progress: Progress) {
+        (self.0)(progress);
+    }
+}
+
+impl fmt::Debug for OnProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnProgress")
+    }
+}
+
+/// The other end of a transfer: an operation ([`Endpoint`]) of the provider, which gets the
+/// credential, or a [`Link`], which does not.
+pub trait Transfer: Send + Sync {
+    /// The type that the response to an upload is decoded into.
+    type Output: Send;
+
+    /// The request of a transfer with this default method.
+    ///
+    /// # Errors
+    /// As for [`Session::send`], before anything is sent.
+    fn prepare(&self, session: &Session, method: &Method) -> Result<Prepared>;
+
+    /// Decodes the response to an upload.
+    ///
+    /// # Errors
+    /// As for [`Endpoint::decode`].
+    fn finish(&self, response: Response) -> Result<Self::Output>;
+}
+
+impl<E: Endpoint> Transfer for E {
+    type Output = E::Output;
+
+    fn prepare(&self, session: &Session, _: &Method) -> Result<Prepared> {
+        Ok(Prepared {
+            call: session.call(self, CallOptions::new())?,
+            link: None,
+        })
+    }
+
+    fn finish(&self, mut response: Response) -> Result<E::Output> {
+        self.decode(&mut response)
+    }
+}
+
+impl Transfer for Link {
+    type Output = http::Response<Bytes>;
+
+    fn prepare(&self, session: &Session, method: &Method) -> Result<Prepared> {
+        let method = self.method(method);
+        let idempotency = match method {
+            Method::POST | Method::PATCH => Idempotency::Never,
+            _ => Idempotency::Safe,
+        };
+        let none: [&str; 0] = [];
+        Ok(Prepared {
+            call: Call {
+                operation: "api.link",
+                idempotency,
+                scopes: &[],
+                draws: Draws::default(),
+                timeout: None,
+                priority: session.priority(),
+                returns_refusals: false,
+                request: Request::new(method, none)?,
+            },
+            link: Some(self.clone()),
+        })
+    }
+
+    fn finish(&self, response: Response) -> Result<http::Response<Bytes>> {
+        Ok(response.into_answer())
+    }
+}
+
+/// The request of a transfer, checked and ready to be sent.
+pub struct Prepared {
+    pub(super) call: Call,
+    /// If set, the request goes to the link and not to the API.
+    pub(super) link: Option<Link>,
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared")
+            .field("operation", &self.call.operation)
+            .field("link", &self.link)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one exchange of a transfer adds to its request.
+pub(super) struct Exchange<'a> {
+    /// Replaces the request's method.
+    pub(super) method: Option<Method>,
+    pub(super) headers: HeaderMap,
+    /// Makes the body once more; `None` if its source is used up.
+    pub(super) body: &'a mut (dyn FnMut() -> Option<RequestBody> + Send),
+    pub(super) longest_answer: u64,
+    pub(super) idle: Option<Duration>,
+    /// The statuses that are results.
+    pub(super) accepts: fn(StatusCode) -> bool,
+    /// False if every failure but a 401 is the caller's to deal with.
+    pub(super) is_retried: bool,
+}
+
+type Opened = http::Response<BodyStream>;
+
+impl Session {
+    /// Sends a request whose response is one of the accepted statuses. Refreshes once after a 401 and
+    /// retries as other calls do.
+    pub(super) async fn open(
+        &self,
+        prepared: &Prepared,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Opened> {
+        let call = &prepared.call;
+        let mut attempt = 1;
+        let mut refreshed = false;
+        let mut fresh: Option<AccessToken> = None;
+        let mut last: Option<Error> = None;
+        loop {
+            let Some(body) = (exchange.body)() else {
+                return Err(last.take().unwrap_or_else(|| {
+                    Error::new(
+                        ErrorKind::InvalidInput,
+                        call.operation,
+                        "the body was sent already and cannot be read again; give a new one",
+                    )
+                }));
+            };
+            let failure = if let Some(link) = &prepared.link {
+                match self.open_link(call, link, exchange, body).await {
+                    Ok(opened) => return Ok(opened),
+                    Err(failure) => failure,
+                }
+            } else {
+                let (token, permits) = self.admit(call, fresh.take()).await?;
+                let request = match self.authenticated(call, &token) {
+                    Ok(request) => request,
+                    Err(error) => {
+                        permits.release();
+                        return Err(error);
+                    }
+                };
+                let answer = match self.exchange(call, request, exchange, body).await {
+                    Ok(Answer::Accepted(opened)) => {
+                        self.settle_opened(call, permits, &opened);
+                        self.shared.tokens.accepted(&token);
+                        return Ok(opened);
+                    }
+                    Ok(Answer::Refused(response)) => Ok(response),
+                    Err(Refused::Transport(error)) => Err(error),
+                    Err(Refused::Final(error)) => return Err(error),
+                };
+                let classifier = &self.shared.classifier;
+                let failure = self.outcome(call, &token, permits, answer, &mut |response| {
+                    classifier.inspect(response)
+                });
+                let failure = match failure {
+                    Ok(response) => return Err(unexpected(&response)),
+                    Err(failure) => failure,
+                };
+                if failure.error.kind() == ErrorKind::Unauthorized && !refreshed {
+                    refreshed = true;
+                    fresh = Some(self.shared.tokens.after_rejection(&token).await?);
+                    last = Some(failure.error);
+                    continue;
+                }
+                failure
+            };
+            if !exchange.is_retried {
+                return Err(failure.error);
+            }
+            let kept = (failure.error.kind(), failure.error.message().to_owned());
+            let pause = self.pause(call, attempt, failure.error, failure.acted)?;
+            last = Some(Error::new(kept.0, call.operation, kept.1));
+            self.rest(attempt, pause).await;
+            attempt += 1;
+        }
+    }
+
+    async fn open_link(
+        &self,
+        call: &Call,
+        link: &Link,
+        exchange: &mut Exchange<'_>,
+        body: RequestBody,
+    ) -> Result<Opened, Failure> {
+        let request = link.to_http(call.request.method().clone(), Bytes::new());
+        let response = match self.exchange(call, request, exchange, body).await {
+            Ok(Answer::Accepted(opened)) => return Ok(opened),
+            Ok(Answer::Refused(response)) => response,
+            Err(Refused::Final(error)) => return Err(failure(error)),
+            Err(Refused::Transport(error)) => return Err(self.unanswered(call.operation, error)),
+        };
+        let status = response.status();
+        let response = self.response(call, response);
+        let error = match response.by_status() {
+            // The same bytes would be refused again, and there is no credential to refresh.
+            Err(error) if matches!(status.as_u16(), 401 | 403 | 404 | 410) => response.error(
+                match error.kind() {
+                    ErrorKind::Unauthorized => ErrorKind::Forbidden,
+                    kind => kind,
+                },
+                "the link is refused; it may be over, so ask the provider for a new one",
+            ),
+            Err(error) if status.is_redirection() => {
+                drop(error);
+                response.error(
+                    ErrorKind::UnexpectedAnswer,
+                    "the link redirects elsewhere, which is not followed; report it",
+                )
+            }
+            Err(error) => error,
+            Ok(()) => unexpected(&response),
+        };
+        Err(Failure {
+            acted: status.is_server_error(),
+            error,
+            response: None,
+        })
+    }
+
+    async fn exchange(
+        &self,
+        call: &Call,
+        request: http::Request<Bytes>,
+        exchange: &mut Exchange<'_>,
+        body: RequestBody,
+    ) -> Result<Answer, Refused> {
+        let source = body.failure();
+        let mut request = request.map(|_| body);
+        if let Some(method) = &exchange.method {
+            *request.method_mut() = method.clone();
+        }
+        for (name, value) in &exchange.headers {
+            request.headers_mut().insert(name.clone(), value.clone());
+        }
+        let idle = exchange.idle.or(call.timeout).or(call.request.timeout());
+        let request = StreamRequest::new(request)
+            .with_idle(idle.unwrap_or(IDLE))
+            .with_longest_answer(exchange.longest_answer);
+        let opened = self.shared.transport.open(request).await;
+        if let Some(error) = source.get() {
+            return Err(Refused::Final(self.source_failed(call, error)));
+        }
+        let opened = opened.map_err(Refused::Transport)?;
+        if (exchange.accepts)(opened.status()) {
+            return Ok(Answer::Accepted(opened));
+        }
+        let (parts, body) = opened.into_parts();
+        // What a refusal says beyond this length, or what breaks off, does not change it.
+        let body = collect(body, LONGEST_ANSWER).await.unwrap_or_default();
+        Ok(Answer::Refused(http::Response::from_parts(parts, body)))
+    }
+
+    fn source_failed(&self, call: &Call, error: BodyError) -> Error {
+        let message = match error {
+            BodyError::TooShort => {
+                "the body ended before its announced length; give its true length, or none"
+            }
+            BodyError::TooLong => {
+                "the body is longer than announced; give its true length, or none"
+            }
+            BodyError::Source => "the body could not be read from its source; nothing was finished",
+        };
+        Error::new(ErrorKind::InvalidInput, call.operation, message)
+            .with_provider(self.provider().as_str().to_owned())
+            .with_source(error)
+    }
+
+    pub(super) fn response(&self, call: &Call, answer: http::Response<Bytes>) -> Response {
+        let provider = self.shared.provider.clone();
+        Response::new(provider, call.operation, self.shared.clock.now(), answer)
+    }
+
+    /// Settles the permits of a transfer whose head is a success: only its figures count.
+    fn settle_opened(&self, call: &Call, permits: Permits, opened: &Opened) {
+        let mut head = http::Response::new(Bytes::new());
+        *head.status_mut() = opened.status();
+        head.headers_mut().clone_from(opened.headers());
+        let mut response = self.response(call, head);
+        let _ = self.shared.classifier.classify(&mut response);
+        let answered = Answered {
+            reports: response.take_reports(),
+            headers: response.headers(),
+            received: response.received(),
+            refused: None,
+        };
+        let limits = &self.shared.limits;
+        limits.settle(permits, self.limited(call), &answered);
+    }
+
+    /// The accepted response of an exchange, read whole.
+    pub(super) async fn finish(&self, call: &Call, opened: Opened) -> Result<Response> {
+        let (parts, body) = opened.into_parts();
+        let body = collect(body, LONGEST_ANSWER)
+            .await
+            .map_err(|error| self.unanswered(call.operation, error).error)?;
+        Ok(self.response(call, http::Response::from_parts(parts, body)))
+    }
+}
+
+enum Answer {
+    Accepted(Opened),
+    Refused(http::Response<Bytes>),
+}
+
+enum Refused {
+    Transport(TransportError),
+    Final(Error),
+}
+
+fn failure(error: Error) -> Failure {
+    Failure {
+        error: error.with_retry(Retry::Never),
+        acted: true,
+        response: None,
+    }
+}
+
+fn unexpected(response: &Response) -> Error {
+    response.error(
+        ErrorKind::UnexpectedAnswer,
+        "the provider answered with a status that the transfer does not know; report it",
+    )
+}
+
+/// The whole of a body that is no longer than `longest` bytes.
+async fn collect(mut body: BodyStream, longest: u64) -> Result<Bytes, TransportError> {
+    let mut bytes = BytesMut::new();
+    while let Some(piece) = body.next().await {
+        bytes.extend_from_slice(&piece?);
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > longest {
+            return Err(TransportError::new(TransportErrorKind::Answer, Sent::Maybe));
+        }
+    }
+    Ok(bytes.freeze())
+}

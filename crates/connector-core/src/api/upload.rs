@@ -1,0 +1,239 @@
+//! Uploads larger than memory.
+
+use std::fmt;
+use std::io::SeekFrom;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use futures_core::stream::BoxStream;
+use futures_util::{StreamExt, stream};
+use http::{HeaderMap, Method};
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
+
+use crate::api::session::Session;
+use crate::api::transfer::{Exchange, LONGEST_ANSWER, OnProgress, Progress, Transfer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::{BodyError, RequestBody};
+
+/// Bytes that are read from a source at once.
+const PIECE: usize = 128 * 1024;
+
+type Reader = Pin<Box<dyn AsyncRead + Send>>;
+
+enum Source {
+    Bytes(Bytes),
+    File(PathBuf),
+    /// Read once; `None` after that.
+    Reader(Option<Reader>),
+}
+
+/// The body of an upload.
+#[must_use]
+pub struct UploadBody {
+    length: Option<u64>,
+    source: Source,
+    on_progress: Option<OnProgress>,
+}
+
+impl UploadBody {
+    /// A body in memory. It can be sent again after a fault.
+    pub fn bytes(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self {
+            length: u64::try_from(bytes.len()).ok(),
+            source: Source::Bytes(bytes),
+            on_progress: None,
+        }
+    }
+
+    /// A file. It can be sent again after a fault. Its length is read now; if it changes until the
+    /// upload, the upload fails.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if it cannot be read or is no regular file.
+    pub async fn file(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let unreadable = || {
+            Error::new(
+                ErrorKind::InvalidInput,
+                "api.upload",
+                "the file cannot be read; check its path and its permissions",
+            )
+        };
+        let found = tokio::fs::metadata(&path).await;
+        let found = found.map_err(|error| unreadable().with_source(error))?;
+        if !found.is_file() {
+            return Err(unreadable());
+        }
+        Ok(Self {
+            length: Some(found.len()),
+            source: Source::File(path),
+            on_progress: None,
+        })
+    }
+
+    /// Whatever `reader` brings, with its length in bytes if it is known: another length fails the
+    /// upload. It can be read once, so only a resumable upload goes on after a fault.
+    pub fn reader(reader: impl AsyncRead + Send + 'static, length: Option<u64>) -> Self {
+        Self {
+            length,
+            source: Source::Reader(Some(Box::pin(reader))),
+            on_progress: None,
+        }
+    }
+
+    /// Sets a callback for progress: the bytes that were handed to the connection.
+    pub fn with_progress(mut self, on_progress: OnProgress) -> Self {
+        self.on_progress = Some(on_progress);
+        self
+    }
+
+    /// The length in bytes, if it is known.
+    #[must_use]
+    pub const fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    pub(super) fn report(&self, bytes: u64) {
+        if let Some(on_progress) = &self.on_progress {
+            on_progress.report(Progress::new(bytes, self.length));
+        }
+    }
+
+    /// The body for one request; `None` if the source was read already.
+    fn request_body(&mut self) -> Option<RequestBody> {
+        let pieces = match &mut self.source {
+            Source::Bytes(bytes) => {
+                let mut rest = bytes.clone();
+                let pieces = std::iter::from_fn(move || {
+                    (!rest.is_empty()).then(|| Ok(rest.split_to(rest.len().min(PIECE))))
+                });
+                stream::iter(pieces).boxed()
+            }
+            Source::File(path) => read_file(path.clone()),
+            Source::Reader(reader) => read_all(reader.take()?),
+        };
+        let Some(on_progress) = self.on_progress.clone() else {
+            return Some(RequestBody::new(self.length, pieces));
+        };
+        let (total, sent) = (self.length, Arc::new(AtomicU64::new(0)));
+        let pieces = pieces.inspect(move |piece| {
+            if let Ok(piece) = piece {
+                let length = u64::try_from(piece.len()).unwrap_or(0);
+                let before = sent.fetch_add(length, Ordering::Relaxed);
+                on_progress.report(Progress::new(before + length, total));
+            }
+        });
+        Some(RequestBody::new(self.length, pieces.boxed()))
+    }
+
+    /// The bytes from `at` on, at most `longest`; fewer only at the end.
+    ///
+    /// A reader gives them in order: `at` is then where the last call ended.
+    pub(super) async fn chunk(&mut self, at: u64, longest: usize) -> Result<Bytes, BodyError> {
+        let left = self.length.map(|length| length.saturating_sub(at));
+        let expected = left.map_or(PIECE, |left| usize::try_from(left).unwrap_or(longest));
+        match &mut self.source {
+            Source::Bytes(bytes) => {
+                let start = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+                let end = start.saturating_add(longest).min(bytes.len());
+                Ok(bytes.slice(start..end))
+            }
+            Source::File(path) => {
+                let mut file = File::open(path).await.map_err(|_| BodyError::Source)?;
+                let sought = file.seek(SeekFrom::Start(at)).await;
+                sought.map_err(|_| BodyError::Source)?;
+                fill(Pin::new(&mut file), longest, expected).await
+            }
+            Source::Reader(Some(reader)) => fill(reader.as_mut(), longest, expected).await,
+            Source::Reader(None) => Err(BodyError::Source),
+        }
+    }
+
+    /// True if any part can be read again.
+    pub(super) const fn is_repeatable(&self) -> bool {
+        !matches!(self.source, Source::Reader(_))
+    }
+}
+
+impl fmt::Debug for UploadBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UploadBody")
+            .field("length", &self.length)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn fill(
+    mut reader: Pin<&mut (impl AsyncRead + ?Sized)>,
+    longest: usize,
+    expected: usize,
+) -> Result<Bytes, BodyError> {
+    // What is expected is allocated at once: growing would need it twice.
+    let mut chunk = BytesMut::with_capacity(longest.min(expected));
+    while chunk.len() < longest {
+        let mut limited = reader.as_mut().take((longest - chunk.len()) as u64);
+        let read = limited.read_buf(&mut chunk).await;
+        if read.map_err(|_| BodyError::Source)? == 0 {
+            break;
+        }
+    }
+    Ok(chunk.freeze())
+}
+
+fn read_file(path: PathBuf) -> BoxStream<'static, Result<Bytes, BodyError>> {
+    stream::once(File::open(path))
+        .flat_map(|opened| match opened {
+            Ok(file) => read_all(Box::pin(file)),
+            Err(_) => stream::iter([Err(BodyError::Source)]).boxed(),
+        })
+        .boxed()
+}
+
+fn read_all(reader: Reader) -> BoxStream<'static, Result<Bytes, BodyError>> {
+    stream::unfold(Some(reader), |reader| async {
+        let mut reader = reader?;
+        let mut piece = BytesMut::with_capacity(PIECE);
+        match reader.read_buf(&mut piece).await {
+            Ok(0) => None,
+            Ok(_) => Some((Ok(piece.freeze()), Some(reader))),
+            Err(_) => Some((Err(BodyError::Source), None)),
+        }
+    })
+    .boxed()
+}
+
+impl Session {
+    /// Uploads a body in one request, to an operation of the provider or to a link, and decodes the
+    /// response. The operation's request gives method, target and headers; a link is sent PUT.
+    ///
+    /// It is retried as other calls are, if its body can be read again. For files of more than some
+    /// megabytes, prefer a [resumable upload](Session::resumable_upload) where the provider offers
+    /// one.
+    ///
+    /// # Errors
+    /// As for [`Session::send`]; [`ErrorKind::InvalidInput`] if the body cannot be read, or has
+    /// another length than announced.
+    pub async fn upload<T: Transfer + ?Sized>(
+        &self,
+        to: &T,
+        mut body: UploadBody,
+    ) -> Result<T::Output> {
+        let prepared = to.prepare(self, &Method::PUT)?;
+        let mut exchange = Exchange {
+            method: None,
+            headers: HeaderMap::new(),
+            body: &mut || body.request_body(),
+            longest_answer: LONGEST_ANSWER,
+            idle: None,
+            accepts: |status| status.is_success(),
+            is_retried: true,
+        };
+        let opened = self.open(&prepared, &mut exchange).await?;
+        to.finish(self.finish(&prepared.call, opened).await?)
+    }
+}

@@ -1,0 +1,584 @@
+//! Headers that describe a limit: which they are, as data, and how they are read.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::DATE;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::clock::Timestamp;
+use crate::http::limit::described::{Per, RateModel, is_header};
+use crate::http::limit::{LONGEST_WAIT, Report};
+
+/// The headers that describe one limit. A field that is absent is not read; a header that cannot be
+/// read counts as absent.
+///
+/// Figures are clamped: no header makes a call wait for longer than an hour, or than the described
+/// window where that is longer.
+///
+/// ```
+/// use connector_core::http::limit::HeaderRule;
+///
+/// // GitHub: x-ratelimit-limit, -remaining, -reset (Unix seconds), for the "core" resource.
+/// let rule: HeaderRule = serde_json::from_str(r#"{
+///     "limit": "x-ratelimit-limit",
+///     "remaining": "x-ratelimit-remaining",
+///     "reset": { "header": "x-ratelimit-reset", "format": "unix_seconds" },
+///     "when": { "header": "x-ratelimit-resource", "values": ["core"] }
+/// }"#)?;
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct HeaderRule {
+    /// Header with the number of requests allowed each second. For buckets.
+    pub rate: Option<String>,
+    /// Header with the capacity of the bucket or the number of requests in a window.
+    pub limit: Option<String>,
+    /// Header with the number of requests left.
+    pub remaining: Option<String>,
+    /// Header with the number of requests used and allowed, as `32/40`.
+    pub used_of_limit: Option<String>,
+    /// Header with the time at which the window starts anew. For windows.
+    pub reset: Option<TimeHeader>,
+    /// Header with the length of the window. For windows.
+    pub window: Option<TimeHeader>,
+    /// Header with the used share of the limit in per cent. For buckets.
+    pub usage: Option<UsageHeader>,
+    /// Header with an id that all operations under one limit share. The limit is then counted by
+    /// that id and by the key that the operation names. For limits of operations and resources.
+    pub bucket: Option<String>,
+    /// The other headers describe this limit only if this condition holds.
+    pub when: Option<HeaderMatch>,
+    /// A refused call was refused by this limit if this condition holds.
+    pub refused: Option<HeaderMatch>,
+}
+
+/// A header that contains a time.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TimeHeader {
+    /// Name of the header.
+    pub header: String,
+    /// Format of its value.
+    pub format: TimeFormat,
+}
+
+impl TimeHeader {
+    /// A header with this name and format.
+    #[must_use]
+    pub fn new(header: impl Into<String>, format: TimeFormat) -> Self {
+        Self {
+            header: header.into(),
+            format,
+        }
+    }
+}
+
+/// Format of a time in a header. Numbers may have decimals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TimeFormat {
+    /// Seconds from now, or the length of a period in seconds.
+    Seconds,
+    /// Milliseconds from now, or the length of a period in milliseconds.
+    Milliseconds,
+    /// Seconds since 1970-01-01T00:00:00Z.
+    UnixSeconds,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    UnixMilliseconds,
+    /// Seconds from now below 1,000,000,000, otherwise seconds since 1970-01-01T00:00:00Z.
+    SecondsOrUnixSeconds,
+    /// A date of HTTP (RFC 9110 section 5.6.7) or of RFC 3339.
+    Date,
+}
+
+/// A header whose JSON value states used shares of a limit in per cent.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct UsageHeader {
+    /// Name of the header.
+    pub header: String,
+    /// JSON pointers (RFC 6901) to used shares in per cent; a segment `*` stands for every member or
+    /// element. The largest share counts.
+    pub percent: Vec<String>,
+    /// JSON pointer, as in `percent`, to the minutes until calls are accepted again.
+    #[serde(default)]
+    pub regain_minutes: Option<String>,
+}
+
+impl UsageHeader {
+    /// A header with this name and these pointers to used shares.
+    #[must_use]
+    pub fn new<S: Into<String>>(
+        header: impl Into<String>,
+        percent: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self {
+            header: header.into(),
+            percent: percent.into_iter().map(Into::into).collect(),
+            regain_minutes: None,
+        }
+    }
+}
+
+/// A condition on a header: it has one of these values, compared without regard to case.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct HeaderMatch {
+    /// Name of the header.
+    pub header: String,
+    /// Accepted values.
+    pub values: Vec<String>,
+}
+
+impl HeaderMatch {
+    /// A condition that holds if the header has one of `values`.
+    #[must_use]
+    pub fn new<S: Into<String>>(
+        header: impl Into<String>,
+        values: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self {
+            header: header.into(),
+            values: values.into_iter().map(Into::into).collect(),
+        }
+    }
+
+    fn holds(&self, headers: &HeaderMap) -> bool {
+        text(headers, &self.header).is_some_and(|found| {
+            self.values
+                .iter()
+                .any(|value| value.eq_ignore_ascii_case(found))
+        })
+    }
+}
+
+/// Longest text of a header that is read.
+const LONGEST_TEXT: usize = 4096;
+/// Longest id of a bucket.
+const LONGEST_ID: usize = 128;
+
+impl HeaderRule {
+    /// Returns true if no header is read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The first field that makes no sense for a limit of this scope and model, with the reason.
+    pub(super) fn wrong(&self, per: Per, model: RateModel) -> Option<(String, &'static str)> {
+        const NAME: &str = "is not the name of a header";
+        let time = |it: &Option<TimeHeader>| it.as_ref().map(|it| it.header.clone());
+        let names = [
+            ("rate", self.rate.clone()),
+            ("limit", self.limit.clone()),
+            ("remaining", self.remaining.clone()),
+            ("used_of_limit", self.used_of_limit.clone()),
+            ("bucket", self.bucket.clone()),
+            ("reset.header", time(&self.reset)),
+            ("window.header", time(&self.window)),
+            (
+                "usage.header",
+                self.usage.as_ref().map(|it| it.header.clone()),
+            ),
+            (
+                "when.header",
+                self.when.as_ref().map(|it| it.header.clone()),
+            ),
+            (
+                "refused.header",
+                self.refused.as_ref().map(|it| it.header.clone()),
+            ),
+        ];
+        for (field, name) in names {
+            if name.is_some_and(|name| !is_header(&name)) {
+                return Some((field.to_owned(), NAME));
+            }
+        }
+        self.wrong_pointer()
+            .or_else(|| self.wrong_values())
+            .or_else(|| self.wrong_for(per, model))
+    }
+
+    fn wrong_pointer(&self) -> Option<(String, &'static str)> {
+        const POINTER: &str = "must be a JSON pointer (RFC 6901)";
+        let usage = self.usage.as_ref()?;
+        if usage.percent.is_empty() {
+            return Some(("usage.percent".to_owned(), "names no share"));
+        }
+        let wrong = |pointer: &String| !pointer.starts_with('/');
+        if let Some(number) = usage.percent.iter().position(wrong) {
+            return Some((format!("usage.percent[{number}]"), POINTER));
+        }
+        let regain = usage.regain_minutes.as_ref().filter(|it| wrong(it));
+        regain.map(|_| ("usage.regain_minutes".to_owned(), POINTER))
+    }
+
+    fn wrong_values(&self) -> Option<(String, &'static str)> {
+        [("when", &self.when), ("refused", &self.refused)]
+            .into_iter()
+            .find_map(|(field, condition)| {
+                let condition = condition.as_ref()?;
+                let empty = condition.values.iter().any(String::is_empty);
+                (condition.values.is_empty() || empty)
+                    .then(|| (format!("{field}.values"), "names no value"))
+            })
+    }
+
+    fn wrong_for(&self, per: Per, model: RateModel) -> Option<(String, &'static str)> {
+        let is_bucket = matches!(model, RateModel::Bucket { .. } | RateModel::Cost { .. });
+        let is_window = matches!(model, RateModel::Window { .. } | RateModel::Learned);
+        let is_concurrent = matches!(model, RateModel::Concurrent { .. });
+        let is_length =
+            |it: &TimeHeader| matches!(it.format, TimeFormat::Seconds | TimeFormat::Milliseconds);
+        let problems = [
+            (
+                self.rate.is_some() && !is_bucket,
+                "rate",
+                "describes a bucket, which `model` is not",
+            ),
+            (
+                self.usage.is_some() && !is_bucket,
+                "usage",
+                "describes a bucket, which `model` is not",
+            ),
+            (
+                self.reset.is_some() && !is_window,
+                "reset",
+                "describes a window, which `model` is not",
+            ),
+            (
+                self.window.is_some() && !is_window,
+                "window",
+                "describes a window, which `model` is not",
+            ),
+            (
+                self.window.as_ref().is_some_and(|it| !is_length(it)),
+                "window.format",
+                "must be `seconds` or `milliseconds`",
+            ),
+            (
+                self.limit.is_some() && is_concurrent,
+                "limit",
+                "describes a bucket or a window, which `model` is not",
+            ),
+            (
+                self.remaining.is_some() && is_concurrent,
+                "remaining",
+                "describes a bucket or a window, which `model` is not",
+            ),
+            (
+                self.used_of_limit.is_some() && is_concurrent,
+                "used_of_limit",
+                "describes a bucket or a window, which `model` is not",
+            ),
+            (
+                self.used_of_limit.is_some() && self.remaining.is_some(),
+                "used_of_limit",
+                "states what `remaining` states; name one of them",
+            ),
+            (
+                self.bucket.is_some() && matches!(per, Per::App | Per::Account),
+                "bucket",
+                "is for limits per operation or per resource",
+            ),
+        ];
+        problems
+            .into_iter()
+            .find_map(|(bad, field, reason)| bad.then(|| (field.to_owned(), reason)))
+    }
+
+    /// The figures that `headers`, received at `received`, state about this limit. `capacity` is
+    /// what percentages refer to.
+    pub(crate) fn read(&self, headers: &HeaderMap, received: Timestamp, capacity: f64) -> Report {
+        let mut report = Report::new();
+        if self.when.as_ref().is_some_and(|when| !when.holds(headers)) {
+            return report;
+        }
+        if let Some(rate) = number(headers, self.rate.as_deref()) {
+            report = report.with_rate(rate);
+        }
+        if let Some(limit) = number(headers, self.limit.as_deref()) {
+            report = report.with_capacity(limit);
+        }
+        if let Some(remaining) = number(headers, self.remaining.as_deref()) {
+            report = report.with_available(remaining.max(0.0));
+        }
+        if let Some((used, limit)) = self.used_of_limit.as_deref().and_then(|name| {
+            let (used, limit) = text(headers, name)?.split_once('/')?;
+            Some((finite(used)?, finite(limit)?))
+        }) {
+            report = report
+                .with_capacity(limit)
+                .with_available((limit - used).max(0.0));
+        }
+        if let Some(reset) = self
+            .reset
+            .as_ref()
+            .and_then(|it| it.read(headers, received))
+        {
+            report = report.with_reset(reset);
+        }
+        if let Some(window) = self
+            .window
+            .as_ref()
+            .and_then(|it| it.read(headers, received))
+        {
+            report = report.with_window(window);
+        }
+        match &self.usage {
+            Some(usage) => usage.read(headers, capacity, report),
+            None => report,
+        }
+    }
+
+    /// The id under which the provider counts the call, if the rule names a header for it.
+    pub(crate) fn bucket<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        let id = text(headers, self.bucket.as_deref()?)?;
+        let fits = (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+        fits.then_some(id)
+    }
+
+    /// Returns true if the headers say that this limit refused the call.
+    pub(crate) fn refused(&self, headers: &HeaderMap) -> bool {
+        self.refused.as_ref().is_some_and(|it| it.holds(headers))
+    }
+}
+
+impl TimeHeader {
+    fn read(&self, headers: &HeaderMap, received: Timestamp) -> Option<Duration> {
+        let text = text(headers, &self.header)?;
+        let from_unix = |millis: f64| {
+            // The provider's own clock, where it states one, makes up for a difference to ours.
+            let now = text_date(headers).unwrap_or(received);
+            let millis = millis.clamp(0.0, 1e16) - as_f64(now.as_unix_millis());
+            from_millis(millis.max(0.0))
+        };
+        match self.format {
+            TimeFormat::Seconds => Some(from_millis(finite(text)? * 1000.0)),
+            TimeFormat::Milliseconds => Some(from_millis(finite(text)?)),
+            TimeFormat::UnixSeconds => Some(rounded_up(from_unix(finite(text)? * 1000.0), text)),
+            TimeFormat::UnixMilliseconds => Some(from_unix(finite(text)?)),
+            TimeFormat::SecondsOrUnixSeconds => {
+                let value = finite(text)?;
+                Some(if value < 1e9 {
+                    from_millis(value * 1000.0)
+                } else {
+                    rounded_up(from_unix(value * 1000.0), text)
+                })
+            }
+            TimeFormat::Date => {
+                let at = http_date(text).or_else(|| Timestamp::parse(text))?;
+                Some(rounded_up(from_unix(as_f64(at.as_unix_millis())), text))
+            }
+        }
+    }
+}
+
+/// A point in time in whole seconds may have been rounded down by up to a second. A fiftieth of the
+/// wait, at most a second, makes up for that.
+fn rounded_up(wait: Duration, text: &str) -> Duration {
+    if text.contains('.') {
+        return wait;
+    }
+    wait.saturating_add((wait / 50).min(Duration::from_secs(1)))
+}
+
+impl UsageHeader {
+    fn read(&self, headers: &HeaderMap, capacity: f64, mut report: Report) -> Report {
+        let value = text(headers, &self.header).and_then(|it| serde_json::from_str(it).ok());
+        let Some(value) = value else {
+            return report;
+        };
+        let largest = |pointers: &mut dyn Iterator<Item = &String>| {
+            let mut found: Option<f64> = None;
+            for pointer in pointers {
+                visit(&value, pointer, &mut |number| {
+                    found = Some(found.map_or(number, |most| most.max(number)));
+                });
+            }
+            found
+        };
+        if let Some(percent) = largest(&mut self.percent.iter()) {
+            let left = 1.0 - percent.clamp(0.0, 100.0) / 100.0;
+            report = report.with_available(capacity * left);
+        }
+        let minutes = largest(&mut self.regain_minutes.iter());
+        if let Some(minutes) = minutes.filter(|it| *it > 0.0) {
+            report = report.with_hold(from_millis(minutes * 60_000.0));
+        }
+        report
+    }
+}
+
+/// Passes every finite number under `pointer` to `found`.
+fn visit(value: &Value, pointer: &str, found: &mut dyn FnMut(f64)) {
+    let Some(rest) = pointer.strip_prefix('/') else {
+        let number = match value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => finite(text),
+            _ => None,
+        };
+        if let Some(number) = number.filter(|it| it.is_finite()) {
+            found(number);
+        }
+        return;
+    };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (segment, rest) = rest.split_at(end);
+    match value {
+        Value::Object(members) if segment == "*" => {
+            for member in members.values() {
+                visit(member, rest, found);
+            }
+        }
+        Value::Array(elements) if segment == "*" => {
+            for element in elements {
+                visit(element, rest, found);
+            }
+        }
+        Value::Object(members) => {
+            let name = segment.replace("~1", "/").replace("~0", "~");
+            if let Some(member) = members.get(&name) {
+                visit(member, rest, found);
+            }
+        }
+        Value::Array(elements) => {
+            if let Some(element) = segment.parse().ok().and_then(|at: usize| elements.get(at)) {
+                visit(element, rest, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let text = headers.get(name)?.to_str().ok()?.trim();
+    (1..=LONGEST_TEXT).contains(&text.len()).then_some(text)
+}
+
+fn number(headers: &HeaderMap, name: Option<&str>) -> Option<f64> {
+    finite(text(headers, name?)?)
+}
+
+/// A number. Where a list stands in the place of one, its first element counts, without the
+/// parameters of RFC 8941 (`100, 100;w=60`).
+fn finite(text: &str) -> Option<f64> {
+    let first = text.split([',', ';']).next()?.trim();
+    first.parse().ok().filter(|it: &f64| it.is_finite())
+}
+
+fn text_date(headers: &HeaderMap) -> Option<Timestamp> {
+    http_date(headers.get(DATE)?.to_str().ok()?.trim())
+}
+
+fn http_date(text: &str) -> Option<Timestamp> {
+    let date = httpdate::parse_http_date(text).ok()?;
+    let since_1970 = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let seconds = i64::try_from(since_1970.as_secs()).ok()?;
+    Some(Timestamp::from_unix_seconds(seconds))
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "milliseconds of this era are exact in 53 bits"
+)]
+fn as_f64(millis: i64) -> f64 {
+    millis as f64
+}
+
+/// A wait, at least nothing and at most a day.
+fn from_millis(millis: f64) -> Duration {
+    let longest = LONGEST_WAIT.as_secs_f64() * 24.0;
+    Duration::from_secs_f64((millis / 1000.0).clamp(0.0, longest))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "date"];
+
+    /// A rule that reads every header, with the time in `format`.
+    fn rule(format: TimeFormat) -> HeaderRule {
+        let name = |it: &str| Some(it.to_owned());
+        HeaderRule {
+            rate: name("a"),
+            limit: name("b"),
+            remaining: name("c"),
+            used_of_limit: name("d"),
+            reset: Some(TimeHeader::new("e", format)),
+            window: Some(TimeHeader::new("a", TimeFormat::Milliseconds)),
+            usage: Some(UsageHeader {
+                regain_minutes: name("/*/*"),
+                ..UsageHeader::new("b", ["/*", "/x/0", "/"])
+            }),
+            bucket: name("c"),
+            when: None,
+            refused: Some(HeaderMatch::new("d", ["x"])),
+        }
+    }
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let number = prop_oneof![
+            any::<f64>().prop_map(|it| it.to_string()),
+            any::<i64>().prop_map(|it| it.to_string()),
+            (any::<f64>(), any::<f64>()).prop_map(|(used, limit)| format!("{used}/{limit}")),
+            "[-+0-9.eE/;,= ]{0,24}",
+        ];
+        let json = any::<f64>().prop_map(|it| format!(r#"{{"x":[{it},{{"y":"{it}"}}],"":{it}}}"#));
+        prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..64),
+            number.prop_map(String::into_bytes),
+            json.prop_map(String::into_bytes),
+            "(Sun|Fri), [0-9]{2} Nov [0-9]{4} [0-9:]{8} GMT".prop_map(String::into_bytes),
+            "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z".prop_map(String::into_bytes),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_of_a_header_panic_or_yield_a_figure_out_of_range(
+            values in prop::collection::vec(bytes(), NAMES.len()),
+            format in prop::sample::select(vec![
+                TimeFormat::Seconds,
+                TimeFormat::Milliseconds,
+                TimeFormat::UnixSeconds,
+                TimeFormat::UnixMilliseconds,
+                TimeFormat::SecondsOrUnixSeconds,
+                TimeFormat::Date,
+            ]),
+            received in any::<i64>(),
+        ) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in NAMES.iter().zip(&values) {
+                if let Ok(value) = HeaderValue::from_bytes(value) {
+                    headers.insert(HeaderName::from_static(name), value);
+                }
+            }
+            let rule = rule(format);
+            let report = rule.read(&headers, Timestamp::from_unix_millis(received), 100.0);
+            for figure in [report.available, report.requested, report.actual].into_iter().flatten() {
+                prop_assert!((0.0..=1e9).contains(&figure));
+            }
+            prop_assert!(report.capacity.is_none_or(|it| (1.0..=1e9).contains(&it)));
+            prop_assert!(report.per_second.is_none_or(|it| (1.0 / 3600.0..=1e9).contains(&it)));
+            prop_assert!(report.hold.is_none_or(|it| it <= LONGEST_WAIT));
+            let day = LONGEST_WAIT * 24;
+            prop_assert!(report.reset.is_none_or(|it| it <= day + Duration::from_secs(1)));
+            prop_assert!(report.window.is_none_or(|it| !it.is_zero() && it <= day));
+            prop_assert!(rule.bucket(&headers).is_none_or(|it| (1..=LONGEST_ID).contains(&it.len())));
+            let _ = rule.refused(&headers);
+        }
+    }
+}

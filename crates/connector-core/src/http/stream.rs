@@ -1,0 +1,251 @@
+//! Requests and responses whose bodies are streams.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_core::stream::BoxStream;
+use futures_util::{StreamExt, stream};
+
+use crate::http::{LastCheck, OutboundRequest, RequestClass, TransportError};
+
+/// Body bytes are sent in pieces of at most this length, so that progress shows.
+const PIECE: usize = 64 * 1024;
+
+/// A request whose body, and whose response's body, may be larger than memory.
+///
+/// It has no deadline for the whole exchange. Instead, every silence is bounded by
+/// [`StreamRequest::idle`].
+#[non_exhaustive]
+pub struct StreamRequest {
+    /// The request. Its URL is absolute.
+    pub request: http::Request<RequestBody>,
+    /// The longest time without progress: without a byte of the request that the connection takes,
+    /// and without a byte of the response.
+    pub idle: Duration,
+    /// Maximum length of the response's body in bytes, after decompression. A longer one is an error.
+    pub longest_answer: u64,
+    /// Class of the request.
+    pub class: RequestClass,
+    /// Asked before the request is sent.
+    pub last_check: Option<LastCheck>,
+}
+
+impl StreamRequest {
+    /// A request with the bounds of a transfer: 30 seconds of silence, 64 GiB.
+    #[must_use]
+    pub fn new(request: http::Request<RequestBody>) -> Self {
+        Self {
+            request,
+            idle: Duration::from_secs(30),
+            longest_answer: 64 << 30,
+            class: RequestClass::Call,
+            last_check: None,
+        }
+    }
+
+    /// Sets the longest time without progress.
+    #[must_use]
+    pub fn with_idle(mut self, idle: Duration) -> Self {
+        self.idle = idle;
+        self
+    }
+
+    /// Sets the maximum length of the response's body in bytes, after decompression.
+    #[must_use]
+    pub fn with_longest_answer(mut self, bytes: u64) -> Self {
+        self.longest_answer = bytes;
+        self
+    }
+}
+
+/// Shows lengths only, as [`OutboundRequest`] does.
+impl fmt::Debug for StreamRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamRequest")
+            .field("method", self.request.method())
+            .field("host", &self.request.uri().host())
+            .field("headers", &self.request.headers().len())
+            .field("body", self.request.body())
+            .field("idle", &self.idle)
+            .field("longest_answer", &self.longest_answer)
+            .field("class", &self.class)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<OutboundRequest> for StreamRequest {
+    /// The same request, its deadline taken for the longest silence.
+    fn from(outbound: OutboundRequest) -> Self {
+        let request = outbound.request.map(RequestBody::from_bytes);
+        Self {
+            request,
+            idle: outbound.timeout,
+            longest_answer: u64::try_from(outbound.longest_answer).unwrap_or(u64::MAX),
+            class: outbound.class,
+            last_check: outbound.last_check,
+        }
+    }
+}
+
+/// A source that failed while a request's body was read from it. Shows no content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// The source has fewer bytes than announced.
+    #[error("the body ended before its announced length")]
+    TooShort,
+    /// The source has more bytes than announced.
+    #[error("the body is longer than announced")]
+    TooLong,
+    /// The source could not be read.
+    #[error("the body could not be read from its source")]
+    Source,
+}
+
+/// The body of a request, read once. A known length is sent as `Content-Length` and enforced.
+pub struct RequestBody {
+    length: Option<u64>,
+    sent: u64,
+    /// Behind a lock only to be `Sync`; it is never taken.
+    pieces: Mutex<BoxStream<'static, Result<Bytes, BodyError>>>,
+    failure: BodyFailure,
+}
+
+/// Tells whether the source of a request's body failed, after the transport took the body.
+#[derive(Debug, Clone, Default)]
+pub struct BodyFailure(Arc<Mutex<Option<BodyError>>>);
+
+impl BodyFailure {
+    /// The failure of the source; `None` if it did not fail.
+    #[must_use]
+    pub fn get(&self) -> Option<BodyError> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, error: BodyError) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+}
+
+impl RequestBody {
+    /// No body.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::from_bytes(Bytes::new())
+    }
+
+    /// A body in memory.
+    #[must_use]
+    pub fn from_bytes(bytes: Bytes) -> Self {
+        let length = u64::try_from(bytes.len()).ok();
+        let pieces = stream::iter(Pieces(bytes).map(Ok));
+        Self::new(length, pieces.boxed())
+    }
+
+    /// A body that is read from `pieces`. Without a `length` it is sent in chunks (HTTP/1.1) or
+    /// without an announced length (HTTP/2).
+    #[must_use]
+    pub fn new(length: Option<u64>, pieces: BoxStream<'static, Result<Bytes, BodyError>>) -> Self {
+        Self {
+            length,
+            sent: 0,
+            pieces: Mutex::new(pieces),
+            failure: BodyFailure::default(),
+        }
+    }
+
+    /// The length in bytes, if it is known.
+    #[must_use]
+    pub const fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// The handle that tells whether the source failed.
+    #[must_use]
+    pub fn failure(&self) -> BodyFailure {
+        self.failure.clone()
+    }
+
+    fn fail(&self, error: BodyError) -> Poll<Option<Result<Bytes, BodyError>>> {
+        self.failure.set(error);
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl Stream for RequestBody {
+    type Item = Result<Bytes, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let pieces = self
+            .pieces
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        match ready!(pieces.as_mut().poll_next(cx)) {
+            Some(Ok(piece)) => {
+                let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+                self.sent = self.sent.saturating_add(length);
+                if self.length.is_some_and(|length| self.sent > length) {
+                    return self.fail(BodyError::TooLong);
+                }
+                Poll::Ready(Some(Ok(piece)))
+            }
+            Some(Err(error)) => self.fail(error),
+            None if self.length.is_some_and(|length| self.sent < length) => {
+                self.fail(BodyError::TooShort)
+            }
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody")
+            .field("length", &self.length)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Cuts bytes into pieces without copying them.
+struct Pieces(Bytes);
+
+impl Iterator for Pieces {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        (!self.0.is_empty()).then(|| self.0.split_to(self.0.len().min(PIECE)))
+    }
+}
+
+/// The body of a response while it arrives. Ends after the last byte or the first error.
+///
+/// Dropping it closes the exchange.
+pub struct BodyStream(Mutex<BoxStream<'static, Result<Bytes, TransportError>>>);
+
+impl BodyStream {
+    /// A body of these pieces.
+    #[must_use]
+    pub fn new(pieces: BoxStream<'static, Result<Bytes, TransportError>>) -> Self {
+        Self(Mutex::new(pieces))
+    }
+}
+
+impl Stream for BodyStream {
+    type Item = Result<Bytes, TransportError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let pieces = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        pieces.as_mut().poll_next(cx)
+    }
+}
+
+impl fmt::Debug for BodyStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BodyStream")
+    }
+}

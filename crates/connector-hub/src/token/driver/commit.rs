@@ -1,0 +1,263 @@
+//! Writing to the store: new pairs, failures, write-backs after a restore, revocations.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector_core::cipher::{Sealed, SealedKind};
+use connector_core::clock::Timestamp;
+use connector_core::description::RefreshPolicy;
+use connector_core::store::{
+    Commit, CommitOutcome, Effects, Expect, Expiries, FailOutcome, Failure, PutGrant, Revocation,
+    Verdict, WorkKind,
+};
+use connector_core::{
+    DegradedReason, Event, Fence, Generation, GrantNumber, ReauthorizationReason, Result, Status,
+    TimeLeft,
+};
+
+use super::{Driver, bug};
+use crate::audit;
+use crate::token::machine::{Action, Input};
+use crate::token::renewal;
+
+/// Failures in a row that are worth an alert.
+const ALERT: u32 = 3;
+
+impl Driver<'_> {
+    async fn sealed_pair(
+        &self,
+        kind: SealedKind,
+        grant: GrantNumber,
+        fence: Fence,
+    ) -> Result<(Sealed, Expiries)> {
+        let Some(pair) = &self.pair else {
+            return Err(bug("no pair is in hand"));
+        };
+        let sealed = self
+            .inner
+            .seal(&self.home, kind, grant, fence, &pair.credential)
+            .await?;
+        Ok((sealed, pair.expiries))
+    }
+
+    fn pending(&self, fence: Fence) -> Result<(Sealed, Expiries)> {
+        let pair = self.stored.pending.iter().find(|pair| pair.fence == fence);
+        let pair = pair.ok_or_else(|| bug("no such pair is pending"))?;
+        let expiries = Expiries {
+            access: pair.access_left.map(TimeLeft::remaining),
+            refresh: pair.refresh_left.map(TimeLeft::remaining),
+        };
+        Ok((pair.sealed.clone(), expiries))
+    }
+
+    pub(super) async fn commit(&mut self, action: Action) -> Result<Input> {
+        let Action::Commit {
+            number,
+            grant,
+            base,
+            fence,
+            rotates,
+            takes_pending,
+            retry_after,
+        } = action
+        else {
+            return Err(bug("no commit was asked for"));
+        };
+        let claim_id = self.timer(number)?;
+        let (credential, expiries) = match takes_pending {
+            Some(pending) => self.pending(pending)?,
+            None => {
+                self.sealed_pair(SealedKind::Credential, grant, fence)
+                    .await?
+            }
+        };
+        let commit = Commit {
+            claim_id,
+            grant,
+            base,
+            fence,
+            credential,
+            expiries,
+            status: self.status_after_refresh(retry_after.is_some()),
+            rotates,
+            takes_pending,
+        };
+        let generation = base.next();
+        let left = self.stored.current.as_ref().and_then(|it| it.refresh_left);
+        let mut effects = self.work(expiries, left.map(TimeLeft::remaining));
+        if let Some(pause) = retry_after {
+            effects = effects.with_work(WorkKind::Refresh, pause);
+        }
+        effects = effects.with_audit(self.entry(Event::Refreshed { generation }));
+        effects = self.with_status(effects, &commit.status);
+        let outcome = self.inner.store.commit(&self.key, commit, effects).await?;
+        if outcome == CommitOutcome::Stored && takes_pending.is_none() {
+            self.committed = Some(generation);
+        }
+        Ok(Input::Committed(outcome))
+    }
+
+    /// The work that the credential of a refresh makes due.
+    fn work(&self, expiries: Expiries, refresh_left: Option<Duration>) -> Effects {
+        let description = self.connector.description();
+        renewal::work(
+            description,
+            self.key.id,
+            self.renewal(),
+            expiries,
+            refresh_left,
+        )
+    }
+
+    fn status_after_refresh(&self, unusable: bool) -> Status {
+        if self.mismatch {
+            return Status::NeedsReauthorization(ReauthorizationReason::AccountMismatch);
+        }
+        if unusable {
+            return Status::Degraded(DegradedReason::RefreshFailing);
+        }
+        if self.connector.description().identify_after_refresh {
+            return Status::Degraded(DegradedReason::AccountUnverified);
+        }
+        // A refresh tells nothing about what else the owner did not grant.
+        match &self.stored.connection.status {
+            reduced @ Status::Degraded(DegradedReason::ScopesReduced) => reduced.clone(),
+            _ => Status::Connected,
+        }
+    }
+
+    pub(super) async fn fail(&mut self, action: Action) -> Result<Input> {
+        let Action::Fail {
+            number,
+            grant,
+            base,
+            fence,
+            resolves,
+            verdict,
+            retry_after,
+        } = action
+        else {
+            return Err(bug("no failure was to be recorded"));
+        };
+        let failure = Failure {
+            claim_id: self.timer(number)?,
+            grant,
+            base,
+            fence,
+            resolves,
+            verdict,
+        };
+        let status = match &failure.verdict {
+            Verdict::Later { status } => status.clone(),
+            Verdict::GiveUp { reason } => Some(Status::NeedsReauthorization(*reason)),
+        };
+        let gives_up = matches!(failure.verdict, Verdict::GiveUp { .. });
+        if !gives_up && self.stored.connection.failures + 1 == ALERT {
+            tracing::error!(
+                connector = self.stored.connection.provider.as_str(),
+                connection = %self.key.id,
+                failures = ALERT,
+                "a connection could not be refreshed several times in a row; it is tried again"
+            );
+        }
+        let on_demand = self.connector.description().refresh == RefreshPolicy::OnDemand;
+        let mut effects = if gives_up {
+            Effects::none()
+                .without_work(WorkKind::Refresh)
+                .without_work(WorkKind::KeepAlive)
+        } else if on_demand && failure.resolves {
+            Effects::none()
+        } else {
+            Effects::none().with_work(WorkKind::Refresh, retry_after)
+        };
+        if let Some(status) = status {
+            effects = self.with_status(effects, &status);
+        }
+        let outcome = self.inner.store.fail(&self.key, failure, effects).await?;
+        if let FailOutcome::Moved(stored) | FailOutcome::PendingLeft(stored) = &outcome {
+            self.adopt((**stored).clone()).await?;
+        }
+        Ok(Input::Recorded(outcome))
+    }
+
+    pub(super) async fn write_back(
+        &self,
+        expect: Generation,
+        grant: GrantNumber,
+        generation: Generation,
+        fence: Fence,
+    ) -> Result<Input> {
+        let (credential, expiries) = match (&self.pair, self.inner.cache.held(&self.key)) {
+            (Some(pair), _) => (Arc::new(pair.credential.clone()), pair.expiries),
+            (None, Some(held)) => {
+                let now = self.inner.clock.now();
+                let left = |end: Option<Timestamp>| end.map(|end| end.since(now));
+                let expiries = Expiries {
+                    access: left(held.expires_at()),
+                    refresh: left(held.refresh_expires_at()),
+                };
+                (held, expiries)
+            }
+            (None, None) => return Err(bug("nothing is in hand to write back")),
+        };
+        let kind = SealedKind::Credential;
+        let sealed = self
+            .inner
+            .seal(&self.home, kind, grant, fence, &credential)
+            .await?;
+        let connection = &self.stored.connection;
+        let put = PutGrant {
+            key: self.key.clone(),
+            provider: connection.provider.clone(),
+            app: connection.app.clone(),
+            account: connection.account.clone(),
+            expect: Expect::At(expect),
+            grant,
+            generation,
+            fence,
+            credential: sealed,
+            expiries,
+            status: self.status_after_refresh(false),
+            metadata: connection.metadata.clone(),
+            takes: None,
+        };
+        let entry = self.entry(Event::Refreshed { generation });
+        let effects = self.work(expiries, None).with_audit(entry);
+        let outcome = self.inner.store.put_grant(put, effects).await?;
+        Ok(Input::WrittenBack(outcome))
+    }
+
+    pub(super) async fn revoke(&self, grant: GrantNumber, fence: Fence) -> Result<Input> {
+        let (sealed, _) = self
+            .sealed_pair(SealedKind::Revocation, grant, fence)
+            .await?;
+        let connection = &self.stored.connection;
+        let revocation = Revocation {
+            key: self.key.clone(),
+            provider: connection.provider.clone(),
+            app: connection.app.clone(),
+            account: connection.account.key.clone(),
+            grant,
+            fence,
+            sealed,
+        };
+        let effects = Effects::none().with_work(WorkKind::Revocation, Duration::ZERO);
+        self.inner
+            .store
+            .queue_revocation(revocation, effects)
+            .await?;
+        Ok(Input::Revoked)
+    }
+
+    /// `effects` with the entry of a state that changes to `to`.
+    pub(super) fn with_status(&self, effects: Effects, to: &Status) -> Effects {
+        match audit::status_changed(&self.stored.connection, to, &self.context) {
+            Some(entry) => effects.with_audit(entry),
+            None => effects,
+        }
+    }
+
+    fn entry(&self, event: Event) -> connector_core::AuditEntry {
+        audit::entry(&self.stored.connection, &self.context, event)
+    }
+}

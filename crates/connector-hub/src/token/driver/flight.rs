@@ -1,0 +1,229 @@
+//! The task of one flight: reads the row, decides whether the machine has to run, and runs it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector_core::store::Stored;
+use connector_core::{
+    ConnectionKey, DegradedReason, ErrorKind, Generation, RequestContext, Result, Status,
+};
+
+use super::{Driver, advice};
+use crate::breaker::Admission;
+use crate::hub::Inner;
+use crate::token::flight::{Step, Waiters};
+use crate::token::machine::{DAILY, Machine, Reason, Settings, Start};
+use crate::token::outcome::{NoToken, NoTokenReason, RefreshOutcome};
+use crate::token::windows::spread;
+
+/// Minimum pause before readers of a good token start another flight after one that brought no token.
+const SHORT_REST: Duration = Duration::from_secs(5);
+/// The pause of a connection whose credential was obtained by another client id.
+const FOREIGN_PAUSE: Duration = Duration::from_secs(60);
+
+/// The cause of a flight.
+#[derive(Debug, Clone)]
+pub(crate) enum RefreshTrigger {
+    /// A caller needs a token.
+    Fetch,
+    /// A caller read a good token that expires soon, or was not compared with the store for a while.
+    Renew,
+    /// The worker found the refresh due.
+    Scheduled,
+    /// The refresh token has to be used, however good the access token is.
+    KeepAlive,
+    /// Somebody asks for a refresh.
+    Force(RequestContext),
+    /// The provider's API refused this generation.
+    Rejected(Generation),
+}
+
+/// Runs one flight to its end.
+pub(crate) async fn fly(
+    inner: Arc<Inner>,
+    key: ConnectionKey,
+    trigger: RefreshTrigger,
+    waiters: Waiters,
+) -> RefreshOutcome {
+    let flight = Flight {
+        inner: &inner,
+        key: &key,
+        waiters: &waiters,
+    };
+    let outcome = flight.run(trigger).await;
+    if let RefreshOutcome::NoToken(NoToken {
+        retry_after: Some(retry_after),
+        ..
+    }) = outcome
+    {
+        let pause = retry_after.min(SHORT_REST);
+        inner.cache.let_rest(&key, pause, &*inner.clock);
+    }
+    inner.cache.woken(&key);
+    outcome
+}
+
+struct Flight<'a> {
+    inner: &'a Arc<Inner>,
+    key: &'a ConnectionKey,
+    waiters: &'a Waiters,
+}
+
+impl Flight<'_> {
+    async fn run(&self, trigger: RefreshTrigger) -> RefreshOutcome {
+        let stored = match self.inner.store.load(self.key).await {
+            Ok(stored) => stored.filter(|stored| stored.connection.is_live()),
+            Err(error) => return Self::failed(&error).into(),
+        };
+        let Some(stored) = stored else {
+            self.inner.cache.forget(self.key);
+            return NoToken::finally(NoTokenReason::Ended).into();
+        };
+        self.waiters.progress().set(Step::Preparing);
+        let known = self.inner.cache.generation(self.key);
+        match self.begin(stored, trigger, known).await {
+            Ok(outcome) => outcome,
+            Err(error) => Self::failed(&error).into(),
+        }
+    }
+
+    async fn begin(
+        &self,
+        stored: Stored,
+        trigger: RefreshTrigger,
+        known: Option<Generation>,
+    ) -> Result<RefreshOutcome> {
+        let connector = Arc::clone(self.inner.connector(&stored.connection.provider)?);
+        let progress = self.waiters.progress().clone();
+        let mut driver = Driver::new(self.inner, self.key.clone(), connector, stored, progress);
+        driver.open_current().await?;
+        let behind = driver.is_behind();
+        if !behind {
+            driver.publish();
+            if let Some(no_token) = driver.verify_account().await {
+                return Ok(no_token.into());
+            }
+        }
+        let resend = !behind && driver.owes_resend();
+        let good = driver.is_good();
+        let (reason, seen) = match &trigger {
+            // The row holds a good token; nothing needs to be exchanged for this caller.
+            RefreshTrigger::Fetch if !behind && good => {
+                if !resend {
+                    return Ok(RefreshOutcome::Current);
+                }
+                self.waiters.answer(RefreshOutcome::Current);
+                (Reason::Advisory, None)
+            }
+            RefreshTrigger::Renew | RefreshTrigger::Scheduled
+                if !behind && !resend && driver.is_fresh() =>
+            {
+                return Ok(RefreshOutcome::Current);
+            }
+            // Patience is free only as long as the token is good.
+            RefreshTrigger::Renew | RefreshTrigger::Scheduled | RefreshTrigger::KeepAlive
+                if good =>
+            {
+                (Reason::Advisory, None)
+            }
+            RefreshTrigger::Fetch
+            | RefreshTrigger::Renew
+            | RefreshTrigger::Scheduled
+            | RefreshTrigger::KeepAlive => (Reason::Mandatory, None),
+            RefreshTrigger::Force(context) => {
+                driver.context = context.clone();
+                (Reason::Forced { good }, None)
+            }
+            RefreshTrigger::Rejected(generation) => {
+                (self.rejection(&driver, *generation), Some(*generation))
+            }
+        };
+        let seen = seen
+            .or_else(|| known.filter(|_| behind))
+            .or(Some(driver.generation()));
+        if !behind && let Some(no_token) = self.resting(&driver, &trigger) {
+            return Ok(no_token.into());
+        }
+        if !driver.is_refreshable() && !behind {
+            return Ok(driver.unrefreshable(&trigger).await);
+        }
+        driver.prepare_app().await?;
+        if driver.is_foreign() {
+            return Ok(NoToken::later(NoTokenReason::AppRefused, FOREIGN_PAUSE).into());
+        }
+        if let Some(refused) = self.not_admitted(&driver) {
+            return Ok(refused.into());
+        }
+        let mark = self.inner.cache.mark(self.key);
+        let settings = Settings::new(driver.class(), spread(self.key.id));
+        let (machine, actions) = Machine::start(settings, Start { reason, seen, mark });
+        Ok(driver.drive(machine, actions, self.waiters).await)
+    }
+
+    fn rejection(&self, driver: &Driver<'_>, generation: Generation) -> Reason {
+        let cache = &self.inner.cache;
+        cache.refused(self.key, generation);
+        let proof = cache.proof(self.key, generation, &*self.inner.clock);
+        Reason::Rejected {
+            worked: proof.worked,
+            unproven: proof.unproven,
+            // A process that has just started has not had the token for long; the token may be old
+            // all the same.
+            age: proof.age.max(driver.age()),
+        }
+    }
+
+    /// The rest of a pause after a refresh of this generation that failed, or of the day between two
+    /// attempts at a provider that refuses every one.
+    fn resting(&self, driver: &Driver<'_>, trigger: &RefreshTrigger) -> Option<NoToken> {
+        let generation = driver.generation();
+        let rejected = match trigger {
+            RefreshTrigger::Force(_) => return None,
+            // A newer token is there.
+            RefreshTrigger::Rejected(refused) if *refused != generation => return None,
+            RefreshTrigger::Rejected(_) => true,
+            _ => false,
+        };
+        let connection = &driver.stored.connection;
+        let refused = Status::Degraded(DegradedReason::RefreshRefused);
+        if connection.status == refused && !matches!(trigger, RefreshTrigger::Scheduled) {
+            let age = self.inner.clock.now().since(connection.updated_at);
+            let left = DAILY.saturating_sub(age);
+            if !left.is_zero() {
+                return Some(NoToken::later(NoTokenReason::RefreshRefused, left));
+            }
+        }
+        let cache = &self.inner.cache;
+        let rest = cache.resting(self.key, generation, &*self.inner.clock)?;
+        (rejected || rest.reason != NoTokenReason::Unauthorized).then_some(rest)
+    }
+
+    fn not_admitted(&self, driver: &Driver<'_>) -> Option<NoToken> {
+        let registration = driver.registration.as_ref()?;
+        let breakers = &self.inner.breakers;
+        match breakers.admit(registration, self.key, &*self.inner.clock) {
+            Admission::Admitted => None,
+            Admission::Refused { retry_after } => {
+                Some(NoToken::later(NoTokenReason::AppRefused, retry_after))
+            }
+            Admission::Withheld { retry_after } => {
+                Some(NoToken::later(NoTokenReason::Withheld, retry_after))
+            }
+        }
+    }
+
+    /// What has not expired is served while the store does not answer.
+    fn failed(error: &connector_core::Error) -> NoToken {
+        if error.kind() == ErrorKind::StoreUnavailable {
+            tracing::warn!(
+                operation = "token.flight",
+                error = %error,
+                "the store does not answer; cached tokens are served until they expire"
+            );
+            return super::store_unavailable();
+        }
+        tracing::error!(operation = "token.flight", error = %error, "no token is available");
+        let kind = error.kind();
+        NoToken::finally(NoTokenReason::Failed(kind, advice(kind)))
+    }
+}

@@ -1,0 +1,170 @@
+//! Identifying the account: after fresh tokens were refused, and after a refresh where the connector
+//! asks for it.
+
+use std::time::Duration;
+
+use connector_core::store::{Effects, Patch, UpdateOutcome};
+use connector_core::{
+    Context, DegradedReason, ErrorKind, Phase, ReauthorizationReason, Result, Status,
+};
+
+use super::Driver;
+use super::flight::RefreshTrigger;
+use crate::token::cache::Rest;
+use crate::token::outcome::{NoToken, NoTokenReason, RefreshOutcome};
+
+/// The pause after a probe that the identity endpoint answered although the API refuses the token.
+const PROBE_EVERY: Duration = Duration::from_secs(480);
+/// The pause after an account could not be identified.
+const IDENTIFY_AGAIN: Duration = Duration::from_secs(30);
+/// The deadline of one identification.
+const IDENTIFY_WITHIN: Duration = Duration::from_secs(15);
+
+impl Driver<'_> {
+    async fn identify(&self) -> Result<connector_core::AccountKey> {
+        let Some(credential) = self.credential() else {
+            return Err(super::bug("there is no credential to identify"));
+        };
+        let connection = &self.stored.connection;
+        let app = self
+            .inner
+            .app(&connection.provider, &self.key.tenant, &connection.app)
+            .await?;
+        let clock = &*self.inner.clock;
+        let cx = Context::new(&app, &*self.inner.transport, clock);
+        tokio::select! {
+            biased;
+            identity = self.connector.identify(&cx, credential) => Ok(identity?.account.key),
+            () = clock.sleep(IDENTIFY_WITHIN) => Err(connector_core::Error::new(
+                ErrorKind::Timeout,
+                "token.identify",
+                "the provider did not answer in time; try again later",
+            )),
+        }
+    }
+
+    /// Identifies the account of a row whose credential has not been identified since its refresh.
+    /// Returns why its token is withheld; `None` if it is not.
+    pub(super) async fn verify_account(&mut self) -> Option<NoToken> {
+        let unverified = Status::Degraded(DegradedReason::AccountUnverified);
+        let mismatch = ReauthorizationReason::AccountMismatch;
+        let status = &self.stored.connection.status;
+        if *status == Status::NeedsReauthorization(mismatch) && self.committed.is_some() {
+            let reason = NoTokenReason::NeedsReauthorization(mismatch);
+            return Some(NoToken::finally(reason));
+        }
+        // A token that has expired identifies nobody: it is refreshed first.
+        if *status != unverified || self.phase() == Some(Phase::Expired) {
+            return None;
+        }
+        let to = match self.identify().await {
+            Ok(account) if account == self.stored.connection.account.key => Status::Connected,
+            Ok(_) => Status::NeedsReauthorization(mismatch),
+            Err(error) => {
+                tracing::warn!(
+                    operation = "token.identify",
+                    connection = %self.key.id,
+                    error = %error,
+                    "the account behind a new credential could not be identified; it is withheld"
+                );
+                let reason = NoTokenReason::AccountUnverified;
+                return Some(NoToken::later(reason, IDENTIFY_AGAIN));
+            }
+        };
+        if to != Status::Connected {
+            tracing::error!(
+                operation = "token.identify",
+                connector = self.stored.connection.provider.as_str(),
+                connection = %self.key.id,
+                "the provider returned tokens of another account on refresh; they are withheld"
+            );
+        }
+        self.set_status(to).await;
+        // What the row says now decides, whoever wrote it.
+        if !self.reload().await {
+            return Some(super::store_unavailable());
+        }
+        match &self.stored.connection.status {
+            Status::NeedsReauthorization(reason) => {
+                let reason = NoTokenReason::NeedsReauthorization(*reason);
+                Some(NoToken::finally(reason))
+            }
+            status if *status == unverified => {
+                let reason = NoTokenReason::AccountUnverified;
+                Some(NoToken::later(reason, IDENTIFY_AGAIN))
+            }
+            _ => None,
+        }
+    }
+
+    /// Asks the provider who the credential belongs to, after fresh tokens were refused in a row.
+    pub(super) async fn probe(&self) -> RefreshOutcome {
+        let reason = NoTokenReason::Unauthorized;
+        let rest = Rest {
+            until: self.inner.clock.monotonic().after(PROBE_EVERY),
+            reason,
+        };
+        self.inner.cache.rest(&self.key, self.generation(), rest);
+        match self.identify().await {
+            Err(error) if error.kind() == ErrorKind::Unauthorized => {
+                let reason = ReauthorizationReason::Rejected;
+                self.inner.cache.forget(&self.key);
+                self.set_status(Status::NeedsReauthorization(reason)).await;
+                NoToken::finally(NoTokenReason::NeedsReauthorization(reason)).into()
+            }
+            _ => NoToken::later(reason, PROBE_EVERY).into(),
+        }
+    }
+
+    /// The end of a flight for a credential that cannot be renewed.
+    pub(super) async fn unrefreshable(&self, trigger: &RefreshTrigger) -> RefreshOutcome {
+        if let Status::NeedsReauthorization(reason) = self.stored.connection.status {
+            return NoToken::finally(NoTokenReason::NeedsReauthorization(reason)).into();
+        }
+        match trigger {
+            RefreshTrigger::Rejected(_) => return self.probe().await,
+            RefreshTrigger::Force(_) => {
+                let message = "the credential cannot be renewed; connect the account again";
+                let reason = NoTokenReason::Failed(ErrorKind::Unsupported, message);
+                return NoToken::finally(reason).into();
+            }
+            _ => {}
+        }
+        if self.phase() != Some(Phase::Expired) {
+            return RefreshOutcome::Current;
+        }
+        let reason = ReauthorizationReason::NotRefreshable;
+        self.set_status(Status::NeedsReauthorization(reason)).await;
+        NoToken::finally(NoTokenReason::NeedsReauthorization(reason)).into()
+    }
+
+    pub(super) async fn note_unauthorized(&self) {
+        let status = Status::Degraded(DegradedReason::Unauthorized);
+        self.set_status(status).await;
+    }
+
+    /// Sets the state beside any exchange. A row that moved meanwhile is left alone: whoever moved
+    /// it knows better.
+    async fn set_status(&self, status: Status) {
+        if self.stored.connection.status == status {
+            return;
+        }
+        let effects = self.with_status(Effects::none(), &status);
+        let patch = Patch {
+            status: Some(status),
+            ..Patch::default()
+        };
+        let version = self.stored.connection.version;
+        match self
+            .inner
+            .store
+            .update(&self.key, version, patch, effects)
+            .await
+        {
+            Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Moved(_) | UpdateOutcome::Missing) => {}
+            Err(error) => {
+                tracing::warn!(operation = "token.status", error = %error, "state not recorded");
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The row of the flight: its credential, its token, and what may be done with them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector_core::oauth::RotationClass;
+use connector_core::store::{ClaimKind, Stored};
+use connector_core::{
+    Credential, DegradedReason, Generation, IssuedToken, Phase, ReauthorizationReason, Renewal,
+    Result, Status,
+};
+
+use super::Driver;
+use crate::token::cache::Arrival;
+use crate::token::machine::{Timings, effective};
+use crate::token::renewal;
+
+/// True for states in which the credential must not be used for calls. A grant that cannot be
+/// refreshed any more is no reason to withhold a token that has not expired.
+fn withholds(status: &Status) -> bool {
+    matches!(
+        status,
+        Status::NeedsReauthorization(
+            ReauthorizationReason::Rejected
+                | ReauthorizationReason::NonExpiringToken
+                | ReauthorizationReason::AccountMismatch
+        ) | Status::Degraded(DegradedReason::AccountUnverified)
+    )
+}
+
+impl Driver<'_> {
+    pub(super) fn generation(&self) -> Generation {
+        self.stored.connection.generation
+    }
+
+    pub(super) fn credential(&self) -> Option<&Arc<Credential>> {
+        self.current.as_ref().map(|(_, credential)| credential)
+    }
+
+    /// Opens the row's credential, unless it is open already.
+    pub(super) async fn open_current(&mut self) -> Result<()> {
+        let Some(stored) = &self.stored.current else {
+            self.current = None;
+            return Ok(());
+        };
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|(generation, _)| *generation == stored.generation)
+        {
+            return Ok(());
+        }
+        let credential = self.inner.open_stored(&self.home, stored).await?;
+        self.current = Some((stored.generation, Arc::new(credential)));
+        Ok(())
+    }
+
+    /// Takes over a row that the store returned, and hands its token out.
+    pub(super) async fn adopt(&mut self, stored: Stored) -> Result<()> {
+        self.stored = stored;
+        self.open_current().await?;
+        if !self.is_behind() {
+            self.publish();
+        }
+        Ok(())
+    }
+
+    /// Reads the row once more and hands its token out; false if the store does not answer.
+    pub(super) async fn reload(&mut self) -> bool {
+        match self.inner.store.load(&self.key).await {
+            Ok(Some(stored)) => self.adopt(stored).await.is_ok(),
+            _ => false,
+        }
+    }
+
+    /// True if the row is older than what this process has seen.
+    pub(super) fn is_behind(&self) -> bool {
+        let connection = &self.stored.connection;
+        self.inner.cache.mark(&self.key).is_some_and(|mark| {
+            (connection.grant, connection.generation) < (mark.grant, mark.generation)
+        })
+    }
+
+    pub(super) fn renewal(&self) -> Renewal {
+        self.credential()
+            .map_or(Renewal::Never, |it| self.connector.renewal(it))
+    }
+
+    pub(super) fn is_refreshable(&self) -> bool {
+        self.renewal() != Renewal::Never
+    }
+
+    /// True if renewing consumes nothing, so that no refresh token has to be kept alive.
+    pub(super) fn is_minted(&self) -> bool {
+        self.renewal() == Renewal::Mint
+    }
+
+    /// The rotation class of this credential.
+    pub(super) fn class(&self) -> RotationClass {
+        if self.is_minted() {
+            return RotationClass::Stable;
+        }
+        self.connector.description().rotation
+    }
+
+    /// True if a request with this refresh token may have been answered unheard, and the grace of
+    /// the provider still allows to repeat it: waiting would lose the grant.
+    pub(super) fn owes_resend(&self) -> bool {
+        let class = effective(self.class());
+        let (RotationClass::Grace(grace), Some(claim)) = (class, &self.stored.claim) else {
+            return false;
+        };
+        let age = Timings::of(class).hold + claim.until.overdue();
+        claim.kind == ClaimKind::Refresh
+            && claim.generation == self.generation()
+            && claim.until.has_passed()
+            && age <= Duration::from_secs(grace.seconds().into())
+    }
+
+    fn issued(&self) -> Option<IssuedToken> {
+        let stored = self.stored.current.as_ref()?;
+        let credential = self.credential()?;
+        let deadlines = stored.access_left.map(|left| {
+            let left = left.remaining();
+            let life = renewal::lifetime(credential).unwrap_or(left);
+            let description = self.connector.description();
+            renewal::windows(description, life, self.key.id).deadlines(&*self.inner.clock, left)
+        });
+        Some(IssuedToken::new(
+            credential,
+            stored.grant,
+            stored.generation,
+            deadlines,
+        ))
+    }
+
+    pub(super) fn phase(&self) -> Option<Phase> {
+        let clock = &self.inner.clock;
+        Some(self.issued()?.phase(clock.monotonic(), clock.now()))
+    }
+
+    fn is_withheld(&self) -> bool {
+        withholds(&self.stored.connection.status)
+    }
+
+    /// True if the row's token may be handed out.
+    pub(super) fn is_good(&self) -> bool {
+        !self.is_withheld() && self.phase().is_some_and(|phase| phase < Phase::Mandatory)
+    }
+
+    /// True if the row's token is not even due.
+    pub(super) fn is_fresh(&self) -> bool {
+        !self.is_withheld() && self.phase() == Some(Phase::Good)
+    }
+
+    /// The age of the row's token, as far as this node's clock agrees with that of the node that
+    /// obtained it.
+    pub(super) fn age(&self) -> Duration {
+        let obtained = self.credential().map(|it| it.obtained_at());
+        obtained.map_or(Duration::ZERO, |at| self.inner.clock.now().since(at))
+    }
+
+    /// Hands the row's token out from now on.
+    pub(super) fn publish(&self) {
+        if self.is_withheld() {
+            self.inner.cache.forget(&self.key);
+            return;
+        }
+        let (Some(issued), Some(credential), Some(stored)) =
+            (self.issued(), self.credential(), &self.stored.current)
+        else {
+            return;
+        };
+        let arrival = Arrival {
+            issued,
+            fence: stored.fence,
+            credential: Arc::clone(credential),
+        };
+        self.inner.cache.put(&self.key, arrival, &*self.inner.clock);
+    }
+
+    /// True if the credential was obtained by another client id than the configured one: nothing
+    /// may be sent with it.
+    pub(super) fn is_foreign(&self) -> bool {
+        match (self.credential(), &self.app) {
+            (Some(credential), Some(app)) => credential
+                .client_id()
+                .is_some_and(|id| id != app.client_id()),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! How a refresh ends for everybody who waits for it.
+
+use std::time::Duration;
+
+use connector_core::{Error, ErrorKind, ReauthorizationReason, Retry};
+
+/// Advice where nothing states when to retry.
+const LATER: Duration = Duration::from_secs(60);
+
+/// The end of a refresh, as every waiter sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum RefreshOutcome {
+    /// The cache holds the newest token.
+    Current,
+    /// There is no newer token.
+    NoToken(NoToken),
+}
+
+/// Why a refresh brought no newer token. A token that has not expired is still served, unless the
+/// connection has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NoToken {
+    /// The reason.
+    pub reason: NoTokenReason,
+    /// When to try again; `None` if nothing changes without somebody's help.
+    pub retry_after: Option<Duration>,
+}
+
+/// The reason for a missing token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NoTokenReason {
+    /// Another process holds the claim.
+    Held,
+    /// The refresh failed for now: network, rate limit, provider trouble.
+    Transient,
+    /// This process was too slow to use its claim, several times in a row.
+    TooSlow,
+    /// The provider returned the previous access token.
+    SameAccessToken,
+    /// The provider returned an access token that is valid for so few seconds that no call can use
+    /// it.
+    Unusable {
+        /// Its remaining lifetime in seconds.
+        seconds: u32,
+    },
+    /// A request was sent, and its outcome is not known.
+    Unresolved,
+    /// The provider's API refuses fresh access tokens.
+    Unauthorized,
+    /// The provider refuses the app's registration.
+    AppRefused,
+    /// The provider refuses the refresh with a response that has no known meaning.
+    RefreshRefused,
+    /// The grant was refused as dead in a wave of such refusals, and is not marked as dead.
+    Withheld,
+    /// The account behind the new credential could not be identified yet.
+    AccountUnverified,
+    /// Only the owner can help.
+    NeedsReauthorization(ReauthorizationReason),
+    /// The connection has ended.
+    Ended,
+    /// The store cannot be reached.
+    StoreUnavailable,
+    /// The store is older than what this process has seen. Nothing was sent.
+    StoreBehind,
+    /// This process is shutting down.
+    ShuttingDown,
+    /// An error that no token is to blame for: a missing connector, a record that does not open.
+    Failed(ErrorKind, &'static str),
+}
+
+impl NoToken {
+    /// A refresh that is tried again after `retry_after`.
+    #[must_use]
+    pub const fn later(reason: NoTokenReason, retry_after: Duration) -> Self {
+        Self {
+            reason,
+            retry_after: Some(retry_after),
+        }
+    }
+
+    /// A refresh that is not tried again without somebody's help.
+    #[must_use]
+    pub const fn finally(reason: NoTokenReason) -> Self {
+        Self {
+            reason,
+            retry_after: None,
+        }
+    }
+
+    /// The error for a caller of `operation`.
+    #[must_use]
+    pub fn error(&self, operation: &'static str) -> Error {
+        let retry = self.retry_after.unwrap_or(LATER);
+        let (kind, message) = match self.reason {
+            NoTokenReason::NeedsReauthorization(reason) => {
+                let kind = ErrorKind::NeedsReauthorization;
+                return Error::new(kind, operation, reauthorization(reason));
+            }
+            NoTokenReason::Ended => {
+                return Error::new(
+                    ErrorKind::NotFound,
+                    operation,
+                    "there is no such connection, or it was disconnected; connect the account",
+                );
+            }
+            NoTokenReason::StoreBehind => {
+                return Error::new(
+                    ErrorKind::StoreIncompatible,
+                    operation,
+                    "the store holds an older credential than this process has seen; restore a \
+                     newer backup",
+                );
+            }
+            NoTokenReason::ShuttingDown => return shutting_down(operation),
+            NoTokenReason::Failed(kind, message) => return Error::new(kind, operation, message),
+            NoTokenReason::Unusable { seconds } => {
+                let message = format!(
+                    "the provider returned an access token with a remaining lifetime of {seconds} \
+                     s, which is too short for a call; the hub asks again after a pause"
+                );
+                let error = Error::new(ErrorKind::UnexpectedAnswer, operation, message);
+                return error.with_retry(Retry::After(retry));
+            }
+            NoTokenReason::Unresolved => (
+                ErrorKind::RefreshUnresolved,
+                "a refresh was sent and its outcome is not known yet; retry when it can be settled",
+            ),
+            NoTokenReason::Held => (
+                ErrorKind::RefreshUnresolved,
+                "another process is refreshing this connection; retry",
+            ),
+            NoTokenReason::Unauthorized => (
+                ErrorKind::Unauthorized,
+                "the provider refuses a fresh access token; the hub retries with growing pauses",
+            ),
+            NoTokenReason::AppRefused => (
+                ErrorKind::AppMisconfigured,
+                "the provider refuses the app; check its client id and secret. The grant is kept",
+            ),
+            NoTokenReason::RefreshRefused => (
+                ErrorKind::Rejected,
+                "the provider refuses the refresh with a response that has no known meaning; look \
+                 at the provider, then force a refresh or connect the account again",
+            ),
+            NoTokenReason::Withheld => (
+                ErrorKind::ProviderUnavailable,
+                "the provider refuses many grants at once, so this grant is not marked as dead; the \
+                 hub retries, or an operator confirms with Hub::confirm_dead_grants",
+            ),
+            NoTokenReason::AccountUnverified => (
+                ErrorKind::ProviderUnavailable,
+                "the account behind the new credential could not be identified yet; retry",
+            ),
+            NoTokenReason::StoreUnavailable => (
+                ErrorKind::StoreUnavailable,
+                "the store does not answer and no valid token is in memory; retry",
+            ),
+            NoTokenReason::SameAccessToken => (
+                ErrorKind::UnexpectedAnswer,
+                "the provider returned the previous access token; the hub asks again later",
+            ),
+            NoTokenReason::Transient | NoTokenReason::TooSlow => (
+                ErrorKind::ProviderUnavailable,
+                "the token could not be refreshed for now; the hub retries with growing pauses",
+            ),
+        };
+        Error::new(kind, operation, message).with_retry(Retry::After(retry))
+    }
+}
+
+impl From<NoToken> for RefreshOutcome {
+    fn from(no_token: NoToken) -> Self {
+        Self::NoToken(no_token)
+    }
+}
+
+/// The error of work that is refused because the hub shuts down.
+pub(crate) fn shutting_down(operation: &'static str) -> Error {
+    Error::new(
+        ErrorKind::ShuttingDown,
+        operation,
+        "this process is shutting down; ask another one",
+    )
+}
+
+fn reauthorization(reason: ReauthorizationReason) -> &'static str {
+    match reason {
+        ReauthorizationReason::RefreshTokenExpired => {
+            "the refresh token expired; the account's owner must connect it again"
+        }
+        ReauthorizationReason::LostInFlight => {
+            "the provider's response to a refresh was lost; the account's owner must connect it \
+             again"
+        }
+        ReauthorizationReason::AppNotInstalled => {
+            "the app is no longer installed; the account's owner must connect it again"
+        }
+        ReauthorizationReason::NotRefreshable => {
+            "the credential expired and cannot be refreshed; the owner must connect it again"
+        }
+        ReauthorizationReason::NonExpiringToken => {
+            "the provider no longer accepts this kind of token; the owner must connect it again"
+        }
+        ReauthorizationReason::AccountMismatch => {
+            "the provider returned tokens of another account, which are withheld; the owner must \
+             connect the account again"
+        }
+        _ => "the provider ended the grant; the account's owner must connect it again",
+    }
+}

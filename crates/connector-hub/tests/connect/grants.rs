@@ -1,0 +1,437 @@
+//! Grants that are more than one access token: regions, siblings, pasted refresh tokens, accounts that
+//! only the token response or the callback names.
+
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connector_core::clock::Clock;
+use connector_core::http::Origin;
+use connector_core::oauth::{self, CodeExchange, ExchangeError, Identity, TokenAnswer};
+use connector_core::store::TokenStore;
+use connector_core::{
+    Account, AccountKey, AppSource, Connector, Context, Credential, CredentialKind, Description,
+    ErrorKind, Event, GenericConnector, Retry,
+};
+use connector_hub::{Authorization, Hub};
+use connector_testkit::kill::KillPoints;
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use crate::provider::{Fault, query};
+use crate::rig::{ACME, Rig, SHOP, TEAM, cookie, parameter, tenant, user};
+
+/// Slack's and Amazon's deviations in one: a user's grant beside the bot's, a region, a seller who is
+/// named in the callback only.
+#[derive(Debug)]
+pub(crate) struct Team(GenericConnector);
+
+impl Team {
+    pub(crate) fn new(plain: GenericConnector) -> Self {
+        Self(plain)
+    }
+}
+
+#[async_trait]
+impl Connector for Team {
+    fn description(&self) -> &Description {
+        self.0.description()
+    }
+
+    fn app_source(&self) -> Option<Arc<dyn AppSource>> {
+        self.0.app_source()
+    }
+
+    async fn exchange_code(
+        &self,
+        cx: &Context<'_>,
+        exchange: &CodeExchange<'_>,
+    ) -> Result<TokenAnswer, ExchangeError> {
+        let mut answer = oauth::exchange_code(self.description(), cx, exchange).await?;
+        if exchange.parameters.get("marketplace").map(String::as_str) == Some("DE") {
+            answer = answer.with_origin(Origin::parse("https://eu.team.example").unwrap());
+        }
+        let seller = exchange.callback.and_then(|it| it.get("seller"));
+        if let Some(seller) = seller {
+            let account = Account::asserted(AccountKey::new(seller).unwrap());
+            answer = answer.with_identity(Identity::new(account));
+        }
+        if let Some(token) = answer.pointer::<String>("/authed_user/access_token") {
+            let id: String = answer.pointer("/authed_user/id").unwrap();
+            let account = Account::identified(AccountKey::new(format!("user-{id}")).unwrap());
+            let user = TokenAnswer::new(token)
+                .with_scopes(vec!["search".to_owned()])
+                .with_identity(Identity::new(account));
+            answer = answer.with_sibling(user);
+        }
+        if let Some(url) = answer.pointer::<String>("/incoming_webhook/url") {
+            let account = Account::identified(AccountKey::new("hook-1").unwrap());
+            let hook = TokenAnswer::new(url)
+                .with_kind(CredentialKind::SecretUrl)
+                .with_identity(Identity::new(account));
+            answer = answer.with_sibling(hook);
+        }
+        Ok(answer)
+    }
+}
+
+fn response() -> serde_json::Value {
+    json!({
+        "app_id": "A1", "team": { "id": "T1", "name": "Acme" },
+        "authed_user": { "id": "U1", "access_token": "user-token-1" },
+        "incoming_webhook": { "url": "https://na.team.example/hook/secret" },
+    })
+}
+
+async fn begin(rig: &Rig) -> Authorization {
+    let begin = rig.hub.authorize(&tenant("t1"), TEAM).actor(user("ann"));
+    begin.begin().await.unwrap()
+}
+
+/// The callback's query, with the code under the name that this provider gives it.
+fn callback_query(rig: &Rig, begun: &Authorization, more: &str) -> String {
+    let query = rig.provider.consent(begun.url(), "T1");
+    query.replace("code=", "team_code=") + more
+}
+
+async fn finish(hub: &Hub, rig: &Rig, query: &str, begun: &Authorization) -> Vec<String> {
+    let load = hub.callback(TEAM, query, cookie(begun));
+    let connected = rig.run(load.into_future()).await;
+    drop(connected);
+    let mut accounts: Vec<String> = rig
+        .connections()
+        .await
+        .into_iter()
+        .map(|it| it.account.key.as_str().to_owned())
+        .collect();
+    accounts.sort();
+    accounts
+}
+
+#[tokio::test]
+async fn several_grants_of_one_response_become_connections_of_their_own() {
+    let rig = Rig::new();
+    rig.provider.answer_with(response());
+    let begun = begin(&rig).await;
+    let query = callback_query(&rig, &begun, "");
+    let connected = rig
+        .hub
+        .callback(TEAM, &query, cookie(&begun))
+        .await
+        .unwrap();
+    assert_eq!(connected.account.key.as_str(), "T1");
+    assert_eq!(connected.account.label.as_deref(), Some("Acme"));
+    let siblings: Vec<&str> = connected
+        .siblings()
+        .iter()
+        .map(|it| it.account.key.as_str())
+        .collect();
+    assert_eq!(siblings, ["user-U1", "hook-1"]);
+    for (key, secret) in [
+        (connected.siblings()[0].key(), "user-token-1"),
+        (
+            connected.siblings()[1].key(),
+            "https://na.team.example/hook/secret",
+        ),
+    ] {
+        let token = rig.hub.access_token(key).await.unwrap();
+        assert_eq!(token.secret().expose_secret(), secret);
+    }
+    // The same grants again are the same connections.
+    let begun = begin(&rig).await;
+    let query = callback_query(&rig, &begun, "");
+    let again = rig
+        .hub
+        .callback(TEAM, &query, cookie(&begun))
+        .await
+        .unwrap();
+    assert_eq!(again.key(), connected.key());
+    assert_eq!(again.siblings()[0].key(), connected.siblings()[0].key());
+    assert_eq!(rig.connections().await.len(), 3);
+    // No identity endpoint was asked: the response named the accounts.
+    assert_eq!(rig.provider.hosts().len(), 1);
+}
+
+/// The process dies at each call to store, cipher and network; another one goes on.
+#[tokio::test]
+async fn sibling_grants_survive_a_crash_between_them() {
+    let counting = KillPoints::counting();
+    let rig = Rig::new();
+    rig.provider.answer_with(response());
+    let begun = begin(&rig).await;
+    let query = callback_query(&rig, &begun, "");
+    finish(&rig.hub_at(&counting), &rig, &query, &begun).await;
+    let points = counting.points();
+    let kept = points
+        .iter()
+        .rposition(|it| it.operation == "token.quarantine")
+        .unwrap();
+    let (mut whole, mut over) = (0, 0);
+    for number in 1..=counting.passed() {
+        let rig = Rig::new();
+        rig.provider.answer_with(response());
+        let begun = begin(&rig).await;
+        let query = callback_query(&rig, &begun, "");
+        let dying = KillPoints::counting().with_observer(move |point| {
+            assert!(point.number != number, "the process dies here");
+        });
+        finish(&rig.hub_at(&dying), &rig, &query, &begun).await;
+        let mut accounts = Vec::new();
+        for _ in 0..2 {
+            accounts = finish(&rig.other_hub(), &rig, &query, &begun).await;
+        }
+        assert_eq!(rig.provider.reused_codes(), 0, "{number}");
+        // From the quarantine on, nothing is lost; before it, all is: the code was not exchanged, or
+        // its response died with the process.
+        if number > kept as u64 {
+            assert_eq!(
+                accounts,
+                ["T1", "hook-1", "user-U1"],
+                "{number}: {points:?}"
+            );
+            whole += 1;
+        } else {
+            assert!(
+                accounts.is_empty() || accounts.len() == 3,
+                "{number}: {accounts:?}"
+            );
+            over += 1;
+        }
+    }
+    println!("crashes among sibling grants: {whole} whole, {over} before the response was kept");
+    assert!(whole > 10 && over > 0);
+}
+
+#[tokio::test]
+async fn a_flow_has_parameters_scopes_and_a_region_of_its_own() {
+    let rig = Rig::new();
+    rig.provider
+        .answer_with(json!({ "team": { "id": "T1" }, "app_id": "A1" }));
+    let authorize = || rig.hub.authorize(&tenant("t1"), TEAM).actor(user("ann"));
+    let begun = authorize()
+        .parameter("marketplace", "DE")
+        .scopes(["read", "orders"])
+        .begin()
+        .await
+        .unwrap();
+    assert_eq!(parameter(&begun, "marketplace"), "DE");
+    assert_eq!(parameter(&begun, "scope"), "read orders");
+    let query = callback_query(&rig, &begun, "&seller=A7");
+    let connected = rig
+        .hub
+        .callback(TEAM, &query, cookie(&begun))
+        .await
+        .unwrap();
+    let stored = rig.stored(connected.key()).await;
+    assert_eq!(stored.connection.account.key.as_str(), "A7");
+    assert!(
+        stored.connection.account.asserted,
+        "only the callback named it"
+    );
+    let token = rig.hub.access_token(connected.key()).await.unwrap();
+    assert_eq!(token.origin().host(), "eu.team.example");
+    assert_eq!(connected.scopes().granted, ["read", "orders"]);
+
+    let mut refused = 0;
+    for (name, value) in [
+        ("state", "x"),
+        ("redirect_uri", "https://evil.example"),
+        ("unknown", "x"),
+        ("marketplace", "D\nE"),
+        ("marketplace", &"x".repeat(2049)),
+    ] {
+        let error = authorize()
+            .parameter(name, value)
+            .begin()
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}");
+        refused += 1;
+    }
+    println!("flow parameters refused: {refused}");
+    // A plain provider takes none.
+    let plain = rig.hub.authorize(&tenant("t1"), ACME).actor(user("ann"));
+    assert!(plain.parameter("login_hint", "x").begin().await.is_err());
+}
+
+fn pasted(rig: &Rig, refresh_token: &str) -> Credential {
+    let origin = Origin::parse("https://api.acme.example").unwrap();
+    Credential::unissued(CredentialKind::OAuth, origin, rig.clock.now())
+        .with_refresh_token(refresh_token.to_owned())
+        .with_scopes(["read"])
+}
+
+#[tokio::test]
+async fn a_pasted_refresh_token_is_renewed_identified_and_stored_and_a_wrong_one_stores_nothing() {
+    for rotates in [false, true] {
+        let rig = Rig::new();
+        let adopt = |token: &str| {
+            let credential = pasted(&rig, token);
+            rig.hub
+                .adopt(&tenant("t1"), ACME, credential)
+                .actor(user("ann"))
+        };
+        let wrong = adopt("nonsense").await.unwrap_err();
+        assert_eq!(wrong.kind(), ErrorKind::Unauthorized);
+        assert_eq!(wrong.code(), Some("invalid_grant"));
+        assert!(rig.connections().await.is_empty());
+        assert!(rig.events().await.is_empty(), "nothing is recorded");
+
+        let token = rig.provider.refresh_token_of("account-1", rotates);
+        let adopted = adopt(&token).await.unwrap();
+        assert_eq!(adopted.account.key.as_str(), "account-1");
+        assert_eq!(rig.provider.refreshes(), 2);
+        let handed = rig.other_hub().access_token(adopted.key()).await.unwrap();
+        assert!(!handed.secret().expose_secret().is_empty());
+        assert_eq!(rig.provider.refreshes(), 2, "the token is good");
+        rig.clock.advance(Duration::from_secs(3600));
+        let renewed = rig.hub.access_token(adopted.key()).await.unwrap();
+        assert_ne!(
+            renewed.secret().expose_secret(),
+            handed.secret().expose_secret()
+        );
+    }
+}
+
+/// Where the pasted token is spent by its renewal, its successor is kept before anything else.
+#[tokio::test]
+async fn a_pasted_refresh_token_that_rotates_is_not_lost_when_the_account_cannot_be_read() {
+    let rig = Rig::new();
+    let token = rig.provider.refresh_token_of("account-1", true);
+    for _ in 0..3 {
+        rig.provider.fail_identity(Fault::Status(503));
+    }
+    let credential = pasted(&rig, &token);
+    let adopt = rig
+        .hub
+        .adopt(&tenant("t1"), ACME, credential)
+        .actor(user("ann"));
+    let error = rig.run(adopt.into_future()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ProviderUnavailable);
+    assert!(rig.connections().await.is_empty());
+    rig.clock.advance(Duration::from_secs(121));
+    let kept = rig
+        .store
+        .take_quarantined(10, Duration::from_secs(60))
+        .await
+        .unwrap();
+    assert_eq!(kept.len(), 1, "the successor is in quarantine");
+}
+
+/// Kind 2: Google issues a refresh token with the first consent only.
+#[tokio::test]
+async fn a_new_grant_without_a_refresh_token_keeps_that_of_the_account() {
+    let rig = Rig::new();
+    let first = rig.connect("t1", "account-1").await;
+    let before = rig.stored(first.key()).await;
+    rig.provider.answer_with(json!({ "refresh_token": null }));
+    let second = rig.connect("t1", "account-1").await;
+    assert_eq!(
+        (second.key(), second.grant),
+        (first.key(), first.grant.next())
+    );
+    let stored = rig.stored(first.key()).await;
+    assert!(stored.current.as_ref().unwrap().generation > before.current.unwrap().generation);
+    // The worker's and a caller's refresh need it: nothing asks the owner again after an hour.
+    let (_, kept) = rig.hub_credential(first.key()).await;
+    assert!(kept.refresh_token().is_some());
+
+    // One grant for each account: the new one has ended the old one.
+    let begun = rig.begin_shop("t1", "a").await;
+    let query = rig.provider.consent(begun.url(), "shop-1");
+    rig.provider.answer_with(json!({}));
+    let shop = rig
+        .hub
+        .callback(SHOP, &query, cookie(&begun))
+        .await
+        .unwrap();
+    rig.provider.answer_with(json!({ "refresh_token": null }));
+    let begun = rig.begin_shop("t1", "a").await;
+    let query = rig.provider.consent(begun.url(), "shop-1");
+    let again = rig
+        .hub
+        .callback(SHOP, &query, cookie(&begun))
+        .await
+        .unwrap();
+    assert_eq!(again.key(), shop.key());
+    let (_, kept) = rig.hub_credential(shop.key()).await;
+    assert!(kept.refresh_token().is_none());
+}
+
+/// Kind 19: nobody helps by loading the page again.
+#[tokio::test]
+async fn an_identity_that_is_forbidden_ends_the_flow_and_says_who_can_change_that() {
+    let rig = Rig::new();
+    let begun = rig.begin("t1").await;
+    let query = rig.provider.consent(begun.url(), "account-1");
+    rig.provider.fail_identity(Fault::Status(403));
+    let error = rig
+        .hub
+        .callback(ACME, &query, cookie(&begun))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.retry()),
+        (ErrorKind::Forbidden, Retry::Never)
+    );
+    assert!(error.message().contains("administrator"), "{error}");
+    assert!(!error.message().contains("load the page again"));
+    let reason = "identity_refused".to_owned();
+    assert_eq!(
+        rig.events().await,
+        [Event::ConnectFailed { reason, code: None }]
+    );
+}
+
+/// Kind 24: the provider's code is in the error, the log and the event; its text in the report.
+#[tokio::test]
+async fn a_callback_error_names_the_providers_code() {
+    for (code, shown) in [
+        ("invalid_request", Some("invalid_request")),
+        ("a\"b\\c d", Some("abcd")),
+        ("\u{7f}", None),
+    ] {
+        let rig = Rig::new();
+        let begun = rig.begin("t1").await;
+        let query = query(&[
+            ("error", code),
+            ("error_description", "Code challenge required."),
+            ("state", &parameter(&begun, "state")),
+            ("iss", crate::rig::ISSUER),
+        ]);
+        let error = rig
+            .hub
+            .callback(ACME, &query, cookie(&begun))
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), shown, "{code:?}");
+        assert_eq!(
+            error.report().contains("Code challenge required."),
+            shown.is_some()
+        );
+        assert!(!format!("{error} {error:?}").contains("challenge required"));
+        let reason = "provider_error".to_owned();
+        let code = shown.map(str::to_owned);
+        assert_eq!(rig.events().await, [Event::ConnectFailed { reason, code }]);
+    }
+}
+
+/// Account ids of two hosts are two accounts.
+#[tokio::test]
+async fn the_same_id_on_another_host_is_another_account() {
+    let rig = Rig::new();
+    let mut keys = Vec::new();
+    for host in ["a", "b"] {
+        let begun = rig.begin_shop("t1", host).await;
+        let query = rig.provider.consent(begun.url(), "7");
+        let connected = rig
+            .hub
+            .callback(SHOP, &query, cookie(&begun))
+            .await
+            .unwrap();
+        keys.push(connected.account.key.as_str().to_owned());
+    }
+    assert_eq!(keys, ["7@a.shop.example", "7@b.shop.example"]);
+    assert_eq!(rig.connections().await.len(), 2);
+}
