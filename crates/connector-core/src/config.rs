@@ -516,6 +516,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stdout, reason = "the count is shown")]
     fn a_malformed_value_is_refused_by_its_name_and_not_repeated() {
         let long = "x".repeat(LONGEST + 1);
         let table = [

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use connector_core::clock::{Clock, ManualClock, Timestamp};
+use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, OutboundRequest, Sent, TransportErrorKind};
 use connector_core::oauth::{
     AuthorizationRequest, Callback, CodeExchange, CodeVerifier, ExchangeClass, client_credentials,

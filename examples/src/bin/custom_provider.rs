@@ -112,7 +112,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     };
     println!("API call: {} orders", orders().await?);
 
-    clock.advance(Duration::from_secs(3600));
+    clock.advance(Duration::from_secs(3601));
     println!("API call after an hour: {} orders", orders().await?);
     let requests = acme.server().count(&http::Method::POST, "/oauth/token");
     println!("refresh: {} request", requests - exchanges);

@@ -43,6 +43,7 @@ pub trait SimulatedProvider: Send + Sync + 'static {
     ///
     /// # Panics
     /// If the description is not valid.
+    #[must_use]
     fn connector(description: Description) -> Box<dyn Connector> {
         match GenericConnector::new(description) {
             Ok(connector) => Box::new(connector),
