@@ -41,6 +41,41 @@ fn the_quickstart_tells_its_story_to_the_end() {
     }
 }
 
+#[test]
+fn a_provider_of_your_own_is_described_and_runs_to_the_end() {
+    let output = Command::new(env!("CARGO_BIN_EXE_custom_provider"))
+        .env_clear()
+        .env("SSL_CERT_FILE", "/nonexistent")
+        .env("SSL_CERT_DIR", "/nonexistent")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts");
+    let told = String::from_utf8(output.stdout).expect("text");
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}{complaints}");
+    assert_eq!(complaints, "");
+    let lines = [
+        "authorize: acme.example/oauth/authorize\n",
+        "authorize: code challenge sent: true\n",
+        "callback: app.example/callback\n",
+        "token exchange: 1 request, scopes [\"orders.read\"]\n",
+        "identity: account account-7 (connected)\n",
+        "API call: 2 orders\n",
+        "API call after an hour: 2 orders\n",
+        "refresh: 1 request\n",
+        "disconnect: grants left at the provider: 0\n",
+        "disconnect: the hub refuses tokens: ",
+    ];
+    for line in lines {
+        assert!(told.contains(line), "not told: {line}\n{told}");
+    }
+    assert!(told.ends_with("done\n"), "{told}");
+    for secret in ["access-", "refresh-", "secret-", "code-"] {
+        assert!(!told.contains(secret), "a secret is shown: {told}");
+    }
+    println!("lines of the described provider's story: {}", lines.len());
+}
+
 fn shopify_oauth() -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_shopify_oauth"));
     program

@@ -1,11 +1,419 @@
-//! The only place that reads the environment.
+//! Settings of an application's registration, read from variables. The only module that reads the
+//! environment.
 
+use std::collections::BTreeMap;
 use std::env::VarError;
+use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use url::{Host, Url};
 use zeroize::Zeroize;
 
-/// What an environment variable that holds a secret was found to be.
+use crate::app::{App, RedirectUri};
+use crate::error::{Error, ErrorKind, Result};
+
+const OPERATION: &str = "config.app_settings";
+/// The longest value of a variable, in bytes.
+const LONGEST: usize = 8 * 1024;
+
+/// A variable that configures a provider's connector.
+///
+/// A provider's crate keeps its variables in one constant table, which feeds
+/// [`AppSettings::read`], the table of its README ([`markdown`]) and the texts of errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Variable {
+    /// The name, for example `ACME_CLIENT_ID`.
+    pub name: &'static str,
+    /// Another name for the same setting, for example one that the provider's own templates use.
+    pub alias: Option<&'static str>,
+    /// True if the connector does not work without it.
+    pub required: bool,
+    /// The setting that the variable holds.
+    pub setting: Setting,
+    /// A short description, without a final full stop.
+    pub purpose: &'static str,
+}
+
+impl Variable {
+    /// An optional variable.
+    #[must_use]
+    pub const fn new(name: &'static str, setting: Setting, purpose: &'static str) -> Self {
+        Self {
+            name,
+            alias: None,
+            required: false,
+            setting,
+            purpose,
+        }
+    }
+
+    /// Sets another name for the same setting.
+    #[must_use]
+    pub const fn with_alias(mut self, alias: &'static str) -> Self {
+        self.alias = Some(alias);
+        self
+    }
+
+    /// Makes the variable required.
+    #[must_use]
+    pub const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    /// The error for a value that is missing.
+    #[must_use]
+    pub fn missing(&self) -> Error {
+        let alias = self.alias.map(|alias| format!(" (or {alias})"));
+        let alias = alias.unwrap_or_default();
+        wrong(format!("{}{alias} is not set: {}", self.name, self.purpose))
+    }
+
+    /// The error for a malformed value. `form` continues a sentence that starts with the name, and
+    /// must not contain the value.
+    #[must_use]
+    pub fn malformed(&self, form: &str) -> Error {
+        wrong(format!("{} {form}", self.name))
+    }
+}
+
+/// The setting that a [`Variable`] holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Setting {
+    /// The client id.
+    ClientId,
+    /// The client secret.
+    ClientSecret,
+    /// The client secret from before a rotation: it verifies signatures, and is never sent.
+    OldClientSecret,
+    /// The redirect URI, exactly as it is registered.
+    RedirectUri,
+    /// Scopes, separated by commas or white space.
+    Scopes,
+    /// A secret that signs webhooks, where it is not the client secret.
+    WebhookSecret,
+    /// A simulator on this machine: `http://127.0.0.1:4010`, with a path if the provider's simulator
+    /// needs one.
+    BaseUrl,
+    /// A further value that the connector reads by this name; see [`App::extra`].
+    Extra(&'static str),
+}
+
+/// A registration's settings, as a table of variables names them.
+///
+/// ```
+/// use connector_core::config::{AppSettings, Setting, Variable};
+///
+/// const VARIABLES: &[Variable] = &[
+///     Variable::new("ACME_CLIENT_ID", Setting::ClientId, "client id of the app").required(),
+///     Variable::new("ACME_CLIENT_SECRET", Setting::ClientSecret, "client secret").required(),
+///     Variable::new("ACME_SCOPES", Setting::Scopes, "scopes to request"),
+/// ];
+/// let settings = AppSettings::read(VARIABLES, |name| {
+///     Ok((name != "ACME_SCOPES").then(|| "example".to_owned().into()))
+/// })?;
+/// assert_eq!(settings.client_id.as_deref(), Some("example"));
+///
+/// let error = AppSettings::read(VARIABLES, |_| Ok(None)).unwrap_err();
+/// assert_eq!(error.message(), "ACME_CLIENT_ID is not set: client id of the app");
+/// # Ok::<(), connector_core::Error>(())
+/// ```
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct AppSettings {
+    /// The client id.
+    pub client_id: Option<String>,
+    /// The client secrets, the current one first.
+    pub client_secrets: Vec<SecretString>,
+    /// The redirect URI.
+    pub redirect_uri: Option<RedirectUri>,
+    /// The scopes.
+    pub scopes: Vec<String>,
+    /// The secrets that sign webhooks.
+    pub webhook_secrets: Vec<SecretString>,
+    /// The simulator on this machine.
+    pub base_url: Option<BaseUrl>,
+    /// Further values, by the name that the connector reads them under.
+    pub extra: BTreeMap<&'static str, SecretString>,
+}
+
+/// The address of a simulator on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BaseUrl {
+    /// The address and port, on the loopback interface.
+    pub address: SocketAddr,
+    /// The path without its first slash; empty if there is none.
+    pub path: String,
+}
+
+impl AppSettings {
+    /// Reads the variables of `table` from the environment.
+    ///
+    /// # Errors
+    /// As for [`AppSettings::read`]; a value that is not Unicode is malformed.
+    pub fn from_env(table: &[Variable]) -> Result<Self> {
+        Self::read(table, environment)
+    }
+
+    /// Reads the variables of `table` from where the application keeps them. `lookup` returns the
+    /// value of a name, or nothing; a value of white space alone counts as absent.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] names the first variable that is missing, malformed, or set under
+    /// two names with two values. It never contains a value. Errors of `lookup` are returned as they
+    /// are.
+    pub fn read(
+        table: &[Variable],
+        lookup: impl Fn(&'static str) -> Result<Option<SecretString>>,
+    ) -> Result<Self> {
+        let mut values = Vec::with_capacity(table.len());
+        for variable in table {
+            match value(variable, &lookup)? {
+                Some(value) => values.push((variable, value)),
+                None if variable.required => return Err(variable.missing()),
+                None => {}
+            }
+        }
+        let mut settings = Self::default();
+        let mut old = Vec::new();
+        for (variable, value) in values {
+            let text = value.expose_secret().trim();
+            match variable.setting {
+                Setting::ClientId => settings.client_id = Some(token(variable, text)?.to_owned()),
+                Setting::ClientSecret => settings.client_secrets.push(secret(variable, text)?),
+                Setting::OldClientSecret => old.push(secret(variable, text)?),
+                Setting::WebhookSecret => settings.webhook_secrets.push(secret(variable, text)?),
+                Setting::RedirectUri => {
+                    settings.redirect_uri = Some(text.parse().map_err(|_| {
+                        variable.malformed(
+                            "is not a redirect URI; it is an https URL without a fragment, or an \
+                             http URL of this machine",
+                        )
+                    })?);
+                }
+                Setting::Scopes => settings.scopes = scopes(variable, text)?,
+                Setting::BaseUrl => settings.base_url = Some(base_url(variable, text)?),
+                // A key file has several lines.
+                Setting::Extra(_) if text.contains('\0') => {
+                    return Err(variable.malformed("contains a NUL character; copy it again"));
+                }
+                Setting::Extra(name) => {
+                    settings.extra.insert(name, SecretString::from(text));
+                }
+            }
+        }
+        // The current one first, in whatever order the table has them.
+        settings.client_secrets.extend(old);
+        Ok(settings)
+    }
+
+    /// The registration of settings that code may have filled in: checked as [`AppSettings::read`]
+    /// checks values, with the variables of `table` as the names of the settings. `None` if nothing of
+    /// a registration is set.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] if the client id is missing, or if it or a secret is malformed.
+    pub fn checked_app(&self, table: &[Variable]) -> Result<Option<App>> {
+        let named = |setting: Setting| {
+            let variable = table.iter().find(|it| it.setting == setting);
+            let unnamed = Variable::new(
+                "a setting of the app",
+                setting,
+                "see the connector's settings",
+            );
+            variable.copied().unwrap_or(unnamed)
+        };
+        let Some(client_id) = &self.client_id else {
+            let is_empty = self.client_secrets.is_empty()
+                && self.webhook_secrets.is_empty()
+                && self.redirect_uri.is_none()
+                && self.scopes.is_empty();
+            return if is_empty {
+                Ok(None)
+            } else {
+                Err(named(Setting::ClientId).missing())
+            };
+        };
+        let check = |setting, text: &str| {
+            let variable = named(setting);
+            if text.is_empty() {
+                return Err(variable.missing());
+            }
+            token(&variable, text).map(drop)
+        };
+        check(Setting::ClientId, client_id)?;
+        for (at, secret) in self.client_secrets.iter().enumerate() {
+            let is_current = at == 0;
+            let setting = if is_current {
+                Setting::ClientSecret
+            } else {
+                Setting::OldClientSecret
+            };
+            check(setting, secret.expose_secret())?;
+        }
+        for secret in &self.webhook_secrets {
+            check(Setting::WebhookSecret, secret.expose_secret())?;
+        }
+        Ok(self.app())
+    }
+
+    /// The registration; `None` without a client id.
+    #[must_use]
+    pub fn app(&self) -> Option<App> {
+        let mut app = App::new(self.client_id.as_deref()?).with_scopes(&self.scopes);
+        for secret in &self.client_secrets {
+            app = app.with_client_secret(secret.clone());
+        }
+        for secret in &self.webhook_secrets {
+            app = app.with_webhook_secret(secret.clone());
+        }
+        if let Some(redirect_uri) = &self.redirect_uri {
+            app = app.with_redirect_uri(redirect_uri.clone());
+        }
+        let extra = self.extra.iter();
+        Some(extra.fold(app, |app, (name, value)| {
+            app.with_extra(*name, value.clone())
+        }))
+    }
+}
+
+/// Shows the number of secrets only.
+impl fmt::Debug for AppSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppSettings")
+            .field("client_id", &self.client_id)
+            .field("client_secrets", &self.client_secrets.len())
+            .field("redirect_uri", &self.redirect_uri)
+            .field("scopes", &self.scopes)
+            .field("webhook_secrets", &self.webhook_secrets.len())
+            .field("base_url", &self.base_url)
+            .field("extra", &self.extra.keys())
+            .finish()
+    }
+}
+
+/// The table of a README: one row for each variable, in Markdown.
+#[must_use]
+pub fn markdown(table: &[Variable]) -> String {
+    let mut text =
+        "| Variable | Also read as | Required | Purpose |\n|---|---|---|---|\n".to_owned();
+    for variable in table {
+        let alias = variable.alias.map(|alias| format!("`{alias}` "));
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "| `{}` | {}| {} | {} |",
+            variable.name,
+            alias.unwrap_or_default(),
+            if variable.required { "yes" } else { "no" },
+            variable.purpose
+        );
+    }
+    text
+}
+
+/// The value of a variable under either of its names.
+fn value(
+    variable: &Variable,
+    lookup: &impl Fn(&'static str) -> Result<Option<SecretString>>,
+) -> Result<Option<SecretString>> {
+    let set = |name| -> Result<Option<SecretString>> {
+        Ok(lookup(name)?.filter(|value| !value.expose_secret().trim().is_empty()))
+    };
+    let own = set(variable.name)?;
+    let alias = variable.alias.map(set).transpose()?.flatten();
+    let value = match (own, alias) {
+        (Some(own), Some(alias)) if own.expose_secret() != alias.expose_secret() => {
+            return Err(wrong(format!(
+                "{} and {} are both set, and differ; keep one of them",
+                variable.name,
+                variable.alias.unwrap_or_default()
+            )));
+        }
+        (own, alias) => own.or(alias),
+    };
+    match value {
+        Some(value) if value.expose_secret().len() > LONGEST => {
+            Err(variable.malformed("is longer than 8 KiB"))
+        }
+        value => Ok(value),
+    }
+}
+
+/// A text of visible ASCII characters (RFC 6749 appendix A: `VSCHAR`, without the space).
+fn token<'v>(variable: &Variable, text: &'v str) -> Result<&'v str> {
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text)
+    } else {
+        Err(variable.malformed("has characters other than visible ASCII; copy it again"))
+    }
+}
+
+fn secret(variable: &Variable, text: &str) -> Result<SecretString> {
+    token(variable, text).map(SecretString::from)
+}
+
+fn scopes(variable: &Variable, text: &str) -> Result<Vec<String>> {
+    // RFC 6749 section 3.3.
+    let is_scope = |scope: &str| {
+        let allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+        scope.bytes().all(allowed)
+    };
+    let listed = text.split(|c: char| c == ',' || c.is_whitespace());
+    let listed: Vec<String> = listed
+        .filter(|scope| !scope.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if listed.is_empty() || !listed.iter().all(|scope| is_scope(scope)) {
+        return Err(variable.malformed("is not a list of scopes, separated by commas or spaces"));
+    }
+    Ok(listed)
+}
+
+fn base_url(variable: &Variable, text: &str) -> Result<BaseUrl> {
+    let read = || {
+        let url = Url::parse(text).ok()?;
+        let ip = match url.host()? {
+            Host::Ipv4(ip) => ip.into(),
+            Host::Ipv6(ip) => std::net::IpAddr::from(ip),
+            Host::Domain(_) => return None,
+        };
+        let is_plain = url.scheme() == "http"
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && ip.is_loopback();
+        let port = url.port_or_known_default()?;
+        (is_plain && port != 0).then(|| BaseUrl {
+            address: SocketAddr::new(ip, port),
+            path: url.path().trim_start_matches('/').to_owned(),
+        })
+    };
+    read().ok_or_else(|| {
+        variable.malformed(
+            "names no simulator on this machine; write it as http://127.0.0.1:4010, with the port",
+        )
+    })
+}
+
+fn wrong(message: String) -> Error {
+    Error::new(ErrorKind::Configuration, OPERATION, message)
+}
+
+fn environment(name: &'static str) -> Result<Option<SecretString>> {
+    match secret_variable(name) {
+        SecretVariable::Text(text) => Ok(Some(text)),
+        SecretVariable::NotSet => Ok(None),
+        SecretVariable::NotText => Err(wrong(format!("{name} is not text"))),
+    }
+}
+
+/// The value of an environment variable that holds a secret.
 pub(crate) enum SecretVariable {
     NotSet,
     NotText,
@@ -17,7 +425,7 @@ pub(crate) enum SecretVariable {
     clippy::disallowed_methods,
     reason = "this is where the environment is read"
 )]
-pub(crate) fn secret(name: &str) -> SecretVariable {
+pub(crate) fn secret_variable(name: &str) -> SecretVariable {
     match std::env::var(name) {
         Ok(text) => SecretVariable::Text(SecretString::from(text)),
         Err(VarError::NotPresent) => SecretVariable::NotSet,
@@ -25,5 +433,154 @@ pub(crate) fn secret(name: &str) -> SecretVariable {
             value.into_encoded_bytes().zeroize();
             SecretVariable::NotText
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &[Variable] = &[
+        Variable::new(
+            "ACME_CLIENT_SECRET_OLD",
+            Setting::OldClientSecret,
+            "old secret",
+        ),
+        Variable::new("ACME_CLIENT_ID", Setting::ClientId, "client id of the app")
+            .with_alias("ACME_KEY")
+            .required(),
+        Variable::new("ACME_CLIENT_SECRET", Setting::ClientSecret, "client secret").required(),
+        Variable::new("ACME_REDIRECT_URI", Setting::RedirectUri, "redirect URI"),
+        Variable::new("ACME_SCOPES", Setting::Scopes, "scopes"),
+        Variable::new(
+            "ACME_WEBHOOK_SECRET",
+            Setting::WebhookSecret,
+            "webhook secret",
+        ),
+        Variable::new("ACME_BASE_URL", Setting::BaseUrl, "simulator"),
+        Variable::new("ACME_KEY_FILE", Setting::Extra("key_file"), "private key"),
+    ];
+
+    fn read(values: &[(&str, &str)]) -> Result<AppSettings> {
+        let whole = [
+            ("ACME_CLIENT_ID", "id-1"),
+            ("ACME_CLIENT_SECRET", "secret-1"),
+        ];
+        AppSettings::read(TABLE, |name| {
+            let own = values.iter().find(|(known, _)| *known == name);
+            let value = own.or_else(|| whole.iter().find(|(known, _)| *known == name));
+            Ok(value.map(|(_, value)| SecretString::from(*value)))
+        })
+    }
+
+    #[test]
+    fn every_setting_is_read_from_its_variable() {
+        let settings = read(&[
+            ("ACME_CLIENT_SECRET_OLD", "secret-0"),
+            ("ACME_CLIENT_SECRET", " secret-1\n"),
+            ("ACME_REDIRECT_URI", "https://app.example"),
+            ("ACME_SCOPES", "read, write\tadmin"),
+            ("ACME_WEBHOOK_SECRET", "webhook"),
+            ("ACME_BASE_URL", "http://127.0.0.1:4010/some/account"),
+            (
+                "ACME_KEY_FILE",
+                "-----BEGIN KEY-----\nAAAA\n-----END KEY-----",
+            ),
+        ])
+        .unwrap();
+        let base_url = settings.base_url.clone().unwrap();
+        assert_eq!(base_url.address, "127.0.0.1:4010".parse().unwrap());
+        assert_eq!(base_url.path, "some/account");
+        let app = settings.app().unwrap();
+        assert_eq!(app.client_id(), "id-1");
+        let secrets = app
+            .client_secrets()
+            .iter()
+            .map(|it| it.expose_secret().to_owned());
+        assert_eq!(secrets.collect::<Vec<_>>(), ["secret-1", "secret-0"]);
+        assert_eq!(app.redirect_uri().unwrap().as_str(), "https://app.example");
+        assert_eq!(app.scopes(), ["read", "write", "admin"]);
+        assert_eq!(app.webhook_secrets().len(), 1);
+        assert!(
+            app.extra("key_file")
+                .unwrap()
+                .expose_secret()
+                .contains("\nAAAA\n")
+        );
+        let shown = format!("{settings:?}");
+        assert!(
+            !shown.contains("secret-") && !shown.contains("AAAA"),
+            "{shown}"
+        );
+        assert!(AppSettings::default().app().is_none());
+    }
+
+    #[test]
+    #[expect(clippy::print_stdout, reason = "the count is shown")]
+    fn a_malformed_value_is_refused_by_its_name_and_not_repeated() {
+        let long = "x".repeat(LONGEST + 1);
+        let table = [
+            ("ACME_CLIENT_ID", "canary id"),
+            ("ACME_CLIENT_ID", "canary\u{e9}"),
+            ("ACME_CLIENT_ID", &long),
+            ("ACME_CLIENT_SECRET", "canary secret"),
+            ("ACME_CLIENT_SECRET", "canary\0"),
+            ("ACME_CLIENT_SECRET_OLD", "canary\u{7f}"),
+            ("ACME_REDIRECT_URI", "http://canary.example/callback"),
+            ("ACME_REDIRECT_URI", "https://canary.example/#x"),
+            ("ACME_REDIRECT_URI", "canary"),
+            ("ACME_SCOPES", "canary \"read\""),
+            ("ACME_SCOPES", ","),
+            ("ACME_SCOPES", "caf\u{e9}"),
+            ("ACME_WEBHOOK_SECRET", "canary secret"),
+            ("ACME_BASE_URL", "https://127.0.0.1:4010/canary"),
+            ("ACME_BASE_URL", "http://localhost:4010/canary"),
+            ("ACME_BASE_URL", "http://10.0.0.1:4010/canary"),
+            ("ACME_BASE_URL", "http://127.0.0.1:0/canary"),
+            ("ACME_BASE_URL", "http://canary@127.0.0.1:4010"),
+            ("ACME_BASE_URL", "http://127.0.0.1:4010/?canary"),
+            ("ACME_BASE_URL", "canary"),
+            ("ACME_KEY_FILE", "canary\0"),
+        ];
+        for (name, value) in table {
+            let error = read(&[(name, value)]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Configuration, "{name}");
+            let shown = format!("{error} {error:?} {}", error.report());
+            assert!(error.message().starts_with(name), "{shown}");
+            assert!(
+                !shown.contains("canary") && !shown.contains("xxx"),
+                "{shown}"
+            );
+        }
+        println!("malformed values refused by name: {}", table.len());
+    }
+
+    #[test]
+    fn a_required_variable_is_asked_for_under_both_of_its_names() {
+        let error = AppSettings::read(TABLE, |_| Ok(None)).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "ACME_CLIENT_ID (or ACME_KEY) is not set: client id of the app"
+        );
+        let blank = read(&[("ACME_CLIENT_ID", " \n")]).unwrap_err();
+        assert_eq!(blank.message(), error.message());
+        let differing = read(&[("ACME_KEY", "canary")]).unwrap_err();
+        assert_eq!(
+            differing.message(),
+            "ACME_CLIENT_ID and ACME_KEY are both set, and differ; keep one of them"
+        );
+        let by_alias = read(&[("ACME_CLIENT_ID", ""), ("ACME_KEY", "id-2")]).unwrap();
+        assert_eq!(by_alias.client_id.as_deref(), Some("id-2"));
+        let failing = AppSettings::read(TABLE, |_| {
+            Err(Error::new(ErrorKind::Network, "vault", "no answer"))
+        });
+        assert_eq!(failing.unwrap_err().operation(), "vault");
+    }
+
+    #[test]
+    fn the_table_of_a_readme_has_every_variable() {
+        let text = markdown(TABLE);
+        assert!(text.contains("| `ACME_CLIENT_ID` | `ACME_KEY` | yes | client id of the app |"));
+        assert_eq!(text.lines().count(), TABLE.len() + 2);
     }
 }

@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use secrecy::ExposeSecret;
 use url::Url;
 
-use crate::api::{ByStatus, Classifier};
+use crate::api::{ByStatus, Classifier, Endpoint, Response};
 use crate::app::{App, AppSource};
 use crate::clock::Clock;
 use crate::credential::Credential;
 use crate::description::Description;
-use crate::error::Result;
-use crate::http::{HttpTransport, OutboundRequest, TransportError};
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::{HttpTransport, LoopbackOverride, OutboundRequest, Sent, TransportError};
 use crate::oauth::{
-    self, AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeError, Identity,
-    TokenAnswer,
+    self, AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeClass,
+    ExchangeError, Identity, TokenAnswer,
 };
 use crate::subscription::Subscriptions;
 use crate::webhook::{self, Incoming, WebhookEndpoint};
@@ -54,6 +55,75 @@ impl<'a> Context<'a> {
     ) -> Result<http::Response<Bytes>, TransportError> {
         self.transport.send(request).await
     }
+
+    /// Carries out an operation of the provider's API with `credential`, once: for hooks, which have
+    /// no session. The response is classified as that of a session's call.
+    ///
+    /// The request goes to the credential's own origin, with the bounds of a token request.
+    ///
+    /// # Errors
+    /// [`ExchangeError`]. An access token that the provider refuses is
+    /// [`DeadGrant`](ExchangeClass::DeadGrant) with the error kind
+    /// [`Unauthorized`](ErrorKind::Unauthorized);
+    /// [`ExchangeError::into_error`] is the error of the operation.
+    pub async fn call<E: Endpoint>(
+        &self,
+        connector: &dyn Connector,
+        credential: &Credential,
+        endpoint: &E,
+    ) -> Result<E::Output, ExchangeError> {
+        let description = connector.description();
+        let provider = &description.provider;
+        let unsent = |error: Error| {
+            let error = error.with_provider(provider.as_str().to_owned());
+            ExchangeError::new(ExchangeClass::Malformed, Sent::No, error)
+        };
+        endpoint.validate().map_err(unsent)?;
+        let request = endpoint.request().map_err(unsent)?;
+        if request.origin().is_some_and(|it| it != credential.origin()) {
+            return Err(unsent(Error::new(
+                ErrorKind::AddressRefused,
+                E::NAME,
+                "a hook's request goes to the credential's own origin only",
+            )));
+        }
+        let mut request = request.to_http(credential.origin()).map_err(unsent)?;
+        description.add_headers(request.headers_mut());
+        let secret = credential.secret().expose_secret();
+        let attached = description.authentication.attach(&mut request, secret);
+        if attached.is_none() {
+            return Err(unsent(Error::new(
+                ErrorKind::UnexpectedAnswer,
+                E::NAME,
+                "the access token has characters that no request may have; connect again",
+            )));
+        }
+        let answer = self
+            .send(OutboundRequest::token(request))
+            .await
+            .map_err(|error| ExchangeError::from_transport(E::NAME, error))?;
+        let now = self.clock.now();
+        let mut response = Response::new(provider.clone(), E::NAME, now, answer);
+        let classified = connector.classifier().classify(&mut response);
+        classified
+            .and_then(|()| endpoint.decode(&mut response))
+            .map_err(|error| {
+                let (class, sent) = match error.kind() {
+                    ErrorKind::Unauthorized | ErrorKind::NeedsReauthorization => {
+                        (ExchangeClass::DeadGrant, Sent::Answered)
+                    }
+                    ErrorKind::RateLimited => {
+                        let after = response.retry_after();
+                        (ExchangeClass::Transient { after }, Sent::Answered)
+                    }
+                    ErrorKind::ProviderUnavailable => {
+                        (ExchangeClass::Transient { after: None }, Sent::Maybe)
+                    }
+                    _ => (ExchangeClass::Malformed, Sent::Maybe),
+                };
+                ExchangeError::new(class, sent, error)
+            })
+    }
 }
 
 /// How a credential is renewed.
@@ -83,6 +153,12 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// an [`AppSource`] of its own.
     fn app_source(&self) -> Option<Arc<dyn AppSource>> {
         None
+    }
+
+    /// The loopback overrides of the simulators that the connector was configured with. The hub's
+    /// default transport uses them.
+    fn loopback_overrides(&self) -> Vec<LoopbackOverride> {
+        Vec::new()
     }
 
     /// The account host that a person or a program asked for, in its one accepted form; `None` where
@@ -206,6 +282,7 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
 pub struct GenericConnector {
     description: Description,
     apps: Option<Arc<dyn AppSource>>,
+    loopbacks: Vec<LoopbackOverride>,
 }
 
 impl GenericConnector {
@@ -218,6 +295,7 @@ impl GenericConnector {
         Ok(Self {
             description,
             apps: None,
+            loopbacks: Vec::new(),
         })
     }
 
@@ -225,6 +303,16 @@ impl GenericConnector {
     #[must_use]
     pub fn with_apps(mut self, apps: Arc<dyn AppSource>) -> Self {
         self.apps = Some(apps);
+        self
+    }
+
+    /// Adds the loopback overrides of a simulator on this machine.
+    #[must_use]
+    pub fn with_loopback_overrides(
+        mut self,
+        overrides: impl IntoIterator<Item = LoopbackOverride>,
+    ) -> Self {
+        self.loopbacks.extend(overrides);
         self
     }
 }
@@ -236,5 +324,9 @@ impl Connector for GenericConnector {
 
     fn app_source(&self) -> Option<Arc<dyn AppSource>> {
         self.apps.clone()
+    }
+
+    fn loopback_overrides(&self) -> Vec<LoopbackOverride> {
+        self.loopbacks.clone()
     }
 }

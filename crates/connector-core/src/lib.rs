@@ -10,6 +10,7 @@
 //!   from it ([`oauth`]), and the [`Connector`] that puts both behind hooks;
 //! * typed calls of a provider's API ([`api`]) and what its webhooks are ([`webhook`]);
 //! * subscriptions to changes at a provider ([`subscription`]);
+//! * an application's registration, read from variables ([`config`]);
 //! * time and randomness as dependencies ([`clock`], [`Random`]) and the one door to the network
 //!   ([`http`]);
 //! * the one [`Error`] type.
@@ -23,7 +24,7 @@ pub mod api;
 mod app;
 pub mod cipher;
 pub mod clock;
-mod config;
+pub mod config;
 mod connection;
 mod connector;
 mod context;

@@ -63,8 +63,8 @@ pub(crate) struct Inner {
 }
 
 impl Hub {
-    /// A hub needs a store, a cipher and a transport, and a connector for each provider that it is
-    /// asked for.
+    /// Builds a hub of a store, a cipher, and a connector for each provider. Without the feature
+    /// `http`, it also needs a transport.
     pub fn builder() -> HubBuilder {
         HubBuilder::default()
     }
@@ -329,7 +329,8 @@ impl HubBuilder {
         self
     }
 
-    /// Sets the door to the network.
+    /// Sets the transport. Default with the feature `http`: an [`HttpTransport`] of the crate
+    /// `connector-http`, with the loopback overrides that the connectors were configured with.
     pub fn transport(mut self, transport: impl HttpTransport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
@@ -411,13 +412,6 @@ impl HubBuilder {
     /// # Errors
     /// [`ErrorKind::Configuration`] names the part that is missing or the description that is wrong.
     pub fn build(self) -> Result<Hub> {
-        let missing = |part: &'static str| {
-            Error::new(
-                ErrorKind::Configuration,
-                "hub.build",
-                format!("the hub has no {part}; give it one with HubBuilder::{part}"),
-            )
-        };
         let mut connectors = BTreeMap::new();
         for connector in self.connectors {
             connector.description().validate()?;
@@ -426,12 +420,16 @@ impl HubBuilder {
         }
         let webhook_base = self.webhook_base.map(checked_base).transpose()?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => default_transport(&clock, &connectors)?,
+        };
         let limits = Limits::new(Arc::clone(&clock));
         Ok(Hub {
             inner: Arc::new(Inner {
                 store: self.store.ok_or_else(|| missing("store"))?.0,
                 cipher: self.cipher.ok_or_else(|| missing("cipher"))?,
-                transport: self.transport.ok_or_else(|| missing("transport"))?,
+                transport,
                 clock,
                 random: self.random.unwrap_or_else(|| Arc::new(SystemRandom::new())),
                 cache: Cache::new(),
@@ -451,4 +449,32 @@ impl HubBuilder {
             }),
         })
     }
+}
+
+fn missing(part: &'static str) -> Error {
+    Error::new(
+        ErrorKind::Configuration,
+        "hub.build",
+        format!("the hub has no {part}; give it one with HubBuilder::{part}"),
+    )
+}
+
+/// The transport of `connector-http`, which reaches the simulators of the connectors.
+#[cfg(feature = "http")]
+fn default_transport(
+    clock: &Arc<dyn Clock>,
+    connectors: &BTreeMap<ProviderId, Arc<dyn Connector>>,
+) -> Result<Arc<dyn HttpTransport>> {
+    let overrides = connectors.values().flat_map(|it| it.loopback_overrides());
+    let builder = connector_http::HttpClient::builder().with_clock(Arc::clone(clock));
+    let builder = overrides.fold(builder, connector_http::HttpClientBuilder::with_loopback);
+    Ok(Arc::new(builder.build()?))
+}
+
+#[cfg(not(feature = "http"))]
+fn default_transport(
+    _: &Arc<dyn Clock>,
+    _: &BTreeMap<ProviderId, Arc<dyn Connector>>,
+) -> Result<Arc<dyn HttpTransport>> {
+    Err(missing("transport"))
 }

@@ -1,83 +1,57 @@
-//! How the connector is set up, in code or from the environment.
+//! Settings of the connector, in code or from the environment.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use connector_core::config::Variable;
+use connector_core::config::{AppSettings, Setting};
 use connector_core::http::{LoopbackOverride, Origin};
-use connector_core::{App, AppKey, AppSource, Error, ErrorKind, FixedApps, RedirectUri, Result};
-use secrecy::{ExposeSecret, SecretString};
+use connector_core::{App, AppKey, AppSource, Error, FixedApps, RedirectUri, Result};
+use secrecy::SecretString;
 
 use crate::Shopify;
 use crate::account::{HostRule, ShopDomain};
 
-const OPERATION: &str = "shopify.config";
-/// How far a callback's timestamp may lie from now, in both directions.
+/// The greatest difference between a callback's timestamp and now, in both directions.
 const CALLBACK_WINDOW: Duration = Duration::from_secs(90);
 
-/// One setting of the environment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Variable {
-    /// Its name.
-    pub name: &'static str,
-    /// Another name under which it is found too: that of Shopify's own templates.
-    pub alias: Option<&'static str>,
-    /// True if the others do not work without it.
-    pub required: bool,
-    /// What it holds.
-    pub purpose: &'static str,
-}
-
-const fn variable(
-    name: &'static str,
-    alias: Option<&'static str>,
-    required: bool,
-    purpose: &'static str,
-) -> Variable {
-    Variable {
-        name,
-        alias,
-        required,
-        purpose,
-    }
-}
-
-const CLIENT_ID: Variable = variable(
+const CLIENT_ID: Variable = Variable::new(
     "SHOPIFY_CLIENT_ID",
-    Some("SHOPIFY_API_KEY"),
-    true,
+    Setting::ClientId,
     "client ID of the app in the Dev Dashboard",
-);
-const CLIENT_SECRET: Variable = variable(
+)
+.with_alias("SHOPIFY_API_KEY")
+.required();
+const CLIENT_SECRET: Variable = Variable::new(
     "SHOPIFY_CLIENT_SECRET",
-    Some("SHOPIFY_API_SECRET"),
-    true,
+    Setting::ClientSecret,
     "client secret of the app",
-);
-const CLIENT_SECRET_OLD: Variable = variable(
+)
+.with_alias("SHOPIFY_API_SECRET")
+.required();
+const CLIENT_SECRET_OLD: Variable = Variable::new(
     "SHOPIFY_CLIENT_SECRET_OLD",
-    Some("SHOPIFY_API_SECRET_OLD"),
-    false,
+    Setting::OldClientSecret,
     "client secret from before a rotation: it still verifies, and is never sent",
-);
-const REDIRECT_URI: Variable = variable(
+)
+.with_alias("SHOPIFY_API_SECRET_OLD");
+const REDIRECT_URI: Variable = Variable::new(
     "SHOPIFY_REDIRECT_URI",
-    None,
-    true,
+    Setting::RedirectUri,
     "where Shopify sends the browser back to; on the app's list of allowed redirection URLs",
-);
-const SCOPES: Variable = variable(
+)
+.required();
+const SCOPES: Variable = Variable::new(
     "SHOPIFY_SCOPES",
-    Some("SCOPES"),
-    false,
+    Setting::Scopes,
     "scopes to ask for, separated by commas; without it `read_products`",
-);
-const BASE_URL: Variable = variable(
+)
+.with_alias("SCOPES");
+const BASE_URL: Variable = Variable::new(
     "SHOPIFY_BASE_URL",
-    None,
-    false,
+    Setting::BaseUrl,
     "a simulator on this machine and the one shop that it stands for, as \
      `http://127.0.0.1:4010/demo-shop.myshopify.com`",
 );
@@ -92,7 +66,7 @@ pub const VARIABLES: &[Variable] = &[
     BASE_URL,
 ];
 
-/// How [`Shopify`] is set up.
+/// The settings of [`Shopify`].
 #[derive(Clone)]
 pub struct ShopifyConfig {
     pub(crate) app: Option<App>,
@@ -107,10 +81,7 @@ impl ShopifyConfig {
     /// Settings with their defaults and no registration.
     pub fn builder() -> ShopifyConfigBuilder {
         ShopifyConfigBuilder {
-            client_id: None,
-            client_secrets: Vec::new(),
-            redirect_uri: None,
-            scopes: Vec::new(),
+            settings: AppSettings::default(),
             app_key: AppKey::default(),
             callback_window: CALLBACK_WINDOW,
             host_rule: HostRule::default(),
@@ -122,12 +93,13 @@ impl ShopifyConfig {
     /// Reads [`VARIABLES`] from the environment.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] names the variable that is missing or wrong, never its value.
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the variable that
+    /// is missing or wrong, never its value.
     pub fn from_env() -> Result<Self> {
-        Self::from_variables(environment)
+        Self::of(AppSettings::from_env(VARIABLES).map_err(ours)?)
     }
 
-    /// Reads [`VARIABLES`] from where the application keeps them. `lookup` gives the value of a
+    /// Reads [`VARIABLES`] from where the application keeps them. `lookup` returns the value of a
     /// name, or nothing.
     ///
     /// # Errors
@@ -135,74 +107,26 @@ impl ShopifyConfig {
     pub fn from_variables(
         lookup: impl Fn(&'static str) -> Result<Option<SecretString>>,
     ) -> Result<Self> {
-        let read = |variable: &Variable| -> Result<Option<SecretString>> {
-            let set = |name| {
-                lookup(name).map(|value| value.filter(|it| !it.expose_secret().trim().is_empty()))
-            };
-            let own = set(variable.name)?;
-            let alias = variable.alias.map(set).transpose()?.flatten();
-            match (own, alias) {
-                (Some(own), Some(alias)) if own.expose_secret() != alias.expose_secret() => {
-                    Err(wrong(format!(
-                        "{} and {} are both set, and differ; keep one of them",
-                        variable.name,
-                        variable.alias.unwrap_or_default()
-                    )))
-                }
-                (own, alias) => Ok(own.or(alias)),
-            }
-        };
-        for variable in VARIABLES.iter().filter(|it| it.required) {
-            if read(variable)?.is_none() {
-                return Err(missing(variable));
-            }
-        }
-        let text = |variable: &Variable| -> Result<Option<String>> {
-            Ok(read(variable)?.map(|value| value.expose_secret().trim().to_owned()))
-        };
+        Self::of(AppSettings::read(VARIABLES, lookup).map_err(ours)?)
+    }
+
+    fn of(settings: AppSettings) -> Result<Self> {
         let mut builder = Self::builder();
-        if let Some(client_id) = text(&CLIENT_ID)? {
-            builder = builder.with_client_id(client_id);
-        }
-        for variable in [&CLIENT_SECRET, &CLIENT_SECRET_OLD] {
-            if let Some(secret) = text(variable)? {
-                builder = builder.with_client_secret(secret);
-            }
-        }
-        if let Some(redirect_uri) = text(&REDIRECT_URI)? {
-            let redirect_uri = redirect_uri.parse().map_err(|_| {
-                wrong(format!(
-                    "{} is not a redirection URL; {REDIRECT_FORM}",
-                    REDIRECT_URI.name
-                ))
-            })?;
-            builder = builder.with_redirect_uri(redirect_uri);
-        }
-        if let Some(scopes) = text(&SCOPES)? {
-            let scopes: Vec<String> = scopes
-                .split(|c: char| c == ',' || c.is_whitespace())
-                .filter(|scope| !scope.is_empty())
-                .map(str::to_owned)
-                .collect();
-            if !scopes.iter().all(|scope| is_scope(scope)) {
-                return Err(wrong(format!("{} {SCOPE_FORM}", SCOPES.name)));
-            }
-            builder = builder.with_scopes(scopes);
-        }
-        if let Some(base_url) = text(&BASE_URL)? {
-            let (shop, address) = simulated(&base_url).ok_or_else(|| {
-                wrong(format!(
-                    "{} names no simulator on this machine; write it as \
+        if let Some(base_url) = &settings.base_url {
+            let shop = ShopDomain::parse(&base_url.path);
+            let shop = shop.map_err(|_| {
+                ours(BASE_URL.malformed(
+                    "names no simulated shop; write it as \
                      http://127.0.0.1:4010/demo-shop.myshopify.com",
-                    BASE_URL.name
                 ))
             })?;
-            builder = builder.with_simulated_shop(shop, address);
+            builder = builder.with_simulated_shop(shop, base_url.address);
         }
+        builder.settings = settings;
         builder.build()
     }
 
-    /// Settings for a simulator: its registration, and the way to every shop that it has now.
+    /// Settings for a simulator: its registration, and the overrides for every shop that it has now.
     ///
     /// # Errors
     /// As for [`ShopifyConfigBuilder::build`].
@@ -218,8 +142,8 @@ impl ShopifyConfig {
         builder.build()
     }
 
-    /// The loopback overrides of simulated shops, for the transport's `with_loopback`. Empty unless a
-    /// simulator is configured.
+    /// The loopback overrides of simulated shops. The hub's default transport uses them; give them to
+    /// a transport of your own.
     #[must_use]
     pub fn loopbacks(&self) -> &[LoopbackOverride] {
         &self.loopbacks
@@ -250,13 +174,10 @@ impl fmt::Debug for ShopifyConfig {
 }
 
 /// Collects a [`ShopifyConfig`].
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 #[must_use]
 pub struct ShopifyConfigBuilder {
-    client_id: Option<String>,
-    client_secrets: Vec<SecretString>,
-    redirect_uri: Option<RedirectUri>,
-    scopes: Vec<String>,
+    settings: AppSettings,
     app_key: AppKey,
     callback_window: Duration,
     host_rule: HostRule,
@@ -267,43 +188,43 @@ pub struct ShopifyConfigBuilder {
 impl ShopifyConfigBuilder {
     /// Sets the client ID. Without one, the hub needs an [`AppSource`] of the application's.
     pub fn with_client_id(mut self, client_id: impl Into<String>) -> Self {
-        self.client_id = Some(client_id.into());
+        self.settings.client_id = Some(client_id.into());
         self
     }
 
     /// Adds a client secret. The first is sent; all of them verify what Shopify signed, which is
     /// what a rotation of the secret needs.
     pub fn with_client_secret(mut self, secret: impl Into<SecretString>) -> Self {
-        self.client_secrets.push(secret.into());
+        self.settings.client_secrets.push(secret.into());
         self
     }
 
-    /// Sets where Shopify sends the browser back to: https, or http to this machine.
+    /// Sets the redirect URI: https, or http to this machine.
     pub fn with_redirect_uri(mut self, redirect_uri: RedirectUri) -> Self {
-        self.redirect_uri = Some(redirect_uri);
+        self.settings.redirect_uri = Some(redirect_uri);
         self
     }
 
-    /// Sets the scopes to ask for. Without them it is `read_products`.
+    /// Sets the scopes to request. Default: `read_products`.
     pub fn with_scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
-        self.scopes = scopes.into_iter().map(Into::into).collect();
+        self.settings.scopes = scopes.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets the name of the registration. Without it, `default`.
+    /// Sets the name of the registration. Default: `default`.
     pub fn with_app_key(mut self, app_key: AppKey) -> Self {
         self.app_key = app_key;
         self
     }
 
-    /// Sets how far a callback's timestamp may lie from now, in both directions. Default: 90
-    /// seconds, as in Shopify's own library.
+    /// Sets the greatest difference between a callback's timestamp and now, in both directions.
+    /// Default: 90 seconds, as in Shopify's own library.
     pub fn with_callback_window(mut self, window: Duration) -> Self {
         self.callback_window = window;
         self
     }
 
-    /// Takes hosts under Shopify's own `myshopify.io`, `shop.dev` and `shopify.com` for shops, too.
+    /// Accepts hosts under Shopify's own `myshopify.io`, `shop.dev` and `shopify.com` as shops, too.
     /// For people who work there: the client secret is sent to such hosts.
     pub fn with_internal_domains(mut self) -> Self {
         self.host_rule.internal = true;
@@ -329,23 +250,25 @@ impl ShopifyConfigBuilder {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] names the setting that is missing or wrong, never its value.
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the setting that
+    /// is missing or wrong, never its value.
     pub fn build(self) -> Result<ShopifyConfig> {
-        let app = match self.client_id {
-            Some(client_id) => Some(app(
-                client_id,
-                self.client_secrets,
-                self.redirect_uri,
-                self.scopes,
-            )?),
-            None if self.client_secrets.is_empty()
-                && self.redirect_uri.is_none()
-                && self.scopes.is_empty() =>
-            {
-                None
-            }
-            None => return Err(missing(&CLIENT_ID)),
+        let settings = &self.settings;
+        let is_scope = |scope: &String| {
+            let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+            !scope.is_empty() && scope.bytes().all(allowed)
         };
+        if !settings.scopes.iter().all(is_scope) {
+            let form = "is a list of scopes such as read_products, separated by commas";
+            return Err(ours(SCOPES.malformed(form)));
+        }
+        let app = settings.checked_app(VARIABLES).map_err(ours)?;
+        if app
+            .as_ref()
+            .is_some_and(|app| app.client_secret().is_none())
+        {
+            return Err(ours(CLIENT_SECRET.missing()));
+        }
         let loopbacks = self
             .simulated
             .into_iter()
@@ -365,103 +288,6 @@ impl ShopifyConfigBuilder {
     }
 }
 
-impl fmt::Debug for ShopifyConfigBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShopifyConfigBuilder")
-            .field("client_id", &self.client_id)
-            .field("client_secrets", &self.client_secrets.len())
-            .finish_non_exhaustive()
-    }
-}
-
-const REDIRECT_FORM: &str = "it is an https URL without a fragment, or http to this machine";
-const SCOPE_FORM: &str = "is a list of scopes such as read_products, separated by commas";
-
-fn app(
-    client_id: String,
-    client_secrets: Vec<SecretString>,
-    redirect_uri: Option<RedirectUri>,
-    scopes: Vec<String>,
-) -> Result<App> {
-    let is_text = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-    if !is_text(&client_id) {
-        return Err(wrong(format!(
-            "{} has characters that no client ID has",
-            CLIENT_ID.name
-        )));
-    }
-    if client_secrets.is_empty() {
-        return Err(missing(&CLIENT_SECRET));
-    }
-    let unusable = client_secrets
-        .iter()
-        .position(|it| !is_text(it.expose_secret()));
-    if let Some(at) = unusable {
-        let variable = if at == 0 {
-            &CLIENT_SECRET
-        } else {
-            &CLIENT_SECRET_OLD
-        };
-        return Err(wrong(format!(
-            "{} has characters that no client secret has",
-            variable.name
-        )));
-    }
-    if !scopes.iter().all(|scope| is_scope(scope)) {
-        return Err(wrong(format!("{} {SCOPE_FORM}", SCOPES.name)));
-    }
-    let mut app = App::new(client_id).with_scopes(scopes);
-    for secret in client_secrets {
-        app = app.with_client_secret(secret);
-    }
-    if let Some(redirect_uri) = redirect_uri {
-        app = app.with_redirect_uri(redirect_uri);
-    }
-    Ok(app)
-}
-
-fn is_scope(scope: &str) -> bool {
-    !scope.is_empty()
-        && scope
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-}
-
-/// `http://<loopback address>:<port>/<shop>`, taken apart.
-fn simulated(text: &str) -> Option<(ShopDomain, SocketAddr)> {
-    let (address, shop) = text.strip_prefix("http://")?.split_once('/')?;
-    let address: SocketAddr = address.parse().ok()?;
-    if !address.ip().is_loopback() || address.port() == 0 {
-        return None;
-    }
-    Some((ShopDomain::parse(shop).ok()?, address))
-}
-
-fn missing(variable: &Variable) -> Error {
-    let alias = variable
-        .alias
-        .map(|alias| format!(" (or {alias})"))
-        .unwrap_or_default();
-    wrong(format!(
-        "{}{alias} is not set: {}",
-        variable.name, variable.purpose
-    ))
-}
-
-fn wrong(message: String) -> Error {
-    Error::new(ErrorKind::Configuration, OPERATION, message)
-        .with_provider(Shopify::ID.as_str().to_owned())
-}
-
-/// Reads one variable of the environment.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is where the environment is read"
-)]
-fn environment(name: &'static str) -> Result<Option<SecretString>> {
-    match std::env::var(name) {
-        Ok(text) => Ok(Some(SecretString::from(text))),
-        Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => Err(wrong(format!("{name} is not text"))),
-    }
+fn ours(error: Error) -> Error {
+    error.with_provider(Shopify::ID.as_str().to_owned())
 }

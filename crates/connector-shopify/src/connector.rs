@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::api::{Classifier, Endpoint, Response};
+use connector_core::api::{Classifier, Endpoint};
 use connector_core::clock::Timestamp;
-use connector_core::http::{Origin, OutboundRequest, Sent};
+use connector_core::http::{LoopbackOverride, Origin, Sent};
 use connector_core::oauth::{
     self as rfc, AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeClass,
     ExchangeError, Identity, TokenAnswer,
@@ -16,9 +16,7 @@ use connector_core::{
     Account, AccountKey, App, AppSource, Connector, Context, Credential, CredentialKind,
     Description, Error, ErrorKind, ProviderId, Result,
 };
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
 use url::Url;
 
 use crate::account::ShopDomain;
@@ -26,12 +24,12 @@ use crate::client::ShopifyClassifier;
 use crate::config::ShopifyConfig;
 use crate::endpoints::AppUninstall;
 use crate::oauth::signature::{self, QueryProblem};
-use crate::{graphql, metadata, oauth, webhook};
+use crate::{metadata, oauth, webhook};
 
 /// Shopify: shops as accounts.
 ///
-/// Give it to the hub, and the hub's transport the configuration's
-/// [`loopbacks`](ShopifyConfig::loopbacks) if there is a simulator.
+/// Give it to the hub, whose default transport reaches a configured simulator. A transport of your
+/// own needs the configuration's [`loopbacks`](ShopifyConfig::loopbacks) for that.
 #[derive(Debug, Clone)]
 pub struct Shopify {
     config: ShopifyConfig,
@@ -178,76 +176,30 @@ impl Shopify {
         signature::check(&pairs, secrets, now, self.config.callback_window)
     }
 
-    /// Sends a document with a credential, outside of any session: to identify, and to uninstall.
-    async fn query(
-        &self,
-        operation: &'static str,
-        cx: &Context<'_>,
-        credential: &Credential,
-        document: &str,
-    ) -> Result<Response, ExchangeError> {
-        let unusable = |kind, message: &'static str| {
-            let error =
-                Error::new(kind, operation, message).with_provider(Self::ID.as_str().to_owned());
-            ExchangeError::new(ExchangeClass::Malformed, Sent::No, error)
-        };
+    /// The shop of a credential, whose host the host rule accepts. Nothing is sent to another host.
+    fn shop_of(&self, credential: &Credential) -> Result<ShopDomain> {
         let host = credential.account_host().unwrap_or_default();
-        let shop = self
-            .config
-            .host_rule
-            .accept_host(host)
-            .map_err(|error| ExchangeError::new(ExchangeClass::Malformed, Sent::No, error))?;
-        let mut token = HeaderValue::from_str(credential.secret().expose_secret()).map_err(|_| {
-            unusable(
-                ErrorKind::UnexpectedAnswer,
-                "the access token has characters that no header may have; connect the shop again",
-            )
-        })?;
-        token.set_sensitive(true);
-        let built = graphql::request(document, json!({}));
-        let body = built.map(|it| it.bytes().clone());
-        let body: Bytes =
-            body.map_err(|_| unusable(ErrorKind::Bug, "the request could not be built"))?;
-        let request = http::Request::post(format!("https://{shop}/{}", graphql::PATH.join("/")))
-            .header(graphql::TOKEN_HEADER, token)
-            .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, "application/json")
-            .body(body)
-            .map_err(|_| unusable(ErrorKind::Bug, "the request could not be built"))?;
-        let answer = cx
-            .send(OutboundRequest::token(request))
-            .await
-            .map_err(|error| ExchangeError::from_transport(operation, error))?;
-        Ok(Response::new(Self::ID, operation, cx.clock.now(), answer))
+        let shop = self.config.host_rule.accept_host(host)?;
+        if credential.origin().host() == shop.as_str() {
+            return Ok(shop);
+        }
+        let message = "the credential is of another host than its shop; connect the shop again";
+        Err(
+            Error::new(ErrorKind::AddressRefused, "shopify.call", message)
+                .with_provider(Self::ID.as_str().to_owned()),
+        )
     }
 
-    /// Uninstalls the app with this credential's access token.
-    async fn uninstall(
+    /// Carries out an operation with a credential, outside of any session.
+    async fn call<E: Endpoint>(
         &self,
         cx: &Context<'_>,
         credential: &Credential,
-    ) -> Result<(), ExchangeError> {
-        const OPERATION: &str = "shopify.revoke";
-        let mut response = self
-            .query(OPERATION, cx, credential, AppUninstall::DOCUMENT)
-            .await?;
-        AppUninstall::default()
-            .decode(&mut response)
-            .map_err(|error| {
-                let (class, sent) = match error.kind() {
-                    ErrorKind::Unauthorized | ErrorKind::NeedsReauthorization => {
-                        (ExchangeClass::DeadGrant, Sent::Answered)
-                    }
-                    ErrorKind::RateLimited => {
-                        (ExchangeClass::Transient { after: None }, Sent::Answered)
-                    }
-                    ErrorKind::ProviderUnavailable => {
-                        (ExchangeClass::Transient { after: None }, Sent::Maybe)
-                    }
-                    _ => (ExchangeClass::Malformed, Sent::Maybe),
-                };
-                ExchangeError::new(class, sent, error)
-            })
+        operation: &E,
+    ) -> Result<E::Output, ExchangeError> {
+        self.shop_of(credential)
+            .map_err(|error| ExchangeError::new(ExchangeClass::Malformed, Sent::No, error))?;
+        cx.call(self, credential, operation).await
     }
 }
 
@@ -259,6 +211,10 @@ impl Connector for Shopify {
 
     fn app_source(&self) -> Option<Arc<dyn AppSource>> {
         self.apps.clone()
+    }
+
+    fn loopback_overrides(&self) -> Vec<LoopbackOverride> {
+        self.config.loopbacks().to_vec()
     }
 
     fn account_host(&self, text: &str) -> Result<Option<String>> {
@@ -302,8 +258,8 @@ impl Connector for Shopify {
         cx: &Context<'_>,
         exchange: &CodeExchange<'_>,
     ) -> Result<TokenAnswer, ExchangeError> {
-        let code = exchange.code.expose_secret();
-        oauth::exchange_code(&self.description, cx, exchange.account_host, code).await
+        let answer = rfc::exchange_code(&self.description, cx, exchange).await;
+        answer.map(oauth::expanded)
     }
 
     async fn refresh(
@@ -321,7 +277,7 @@ impl Connector for Shopify {
         if self.description.revocation.is_none() {
             return rfc::revoke(&self.description, cx, credential).await;
         }
-        match self.uninstall(cx, credential).await {
+        match self.call(cx, credential, &AppUninstall::new()).await {
             // The access token may merely have run out: its connection is gone, so nobody else
             // refreshes it.
             Err(error)
@@ -336,37 +292,25 @@ impl Connector for Shopify {
                     cx.clock.now(),
                 )
                 .with_account_host(credential.account_host().unwrap_or_default());
-                self.uninstall(cx, &renewed).await
+                self.call(cx, &renewed, &AppUninstall::new()).await
             }
             outcome => outcome,
         }
     }
 
     async fn identify(&self, cx: &Context<'_>, credential: &Credential) -> Result<Identity> {
-        const OPERATION: &str = "shopify.identify";
-        let mut response = self
-            .query(OPERATION, cx, credential, metadata::DOCUMENT)
-            .await
-            .map_err(ExchangeError::into_error)?;
-        graphql::look(&response)?;
-        let (answer, cost) = graphql::data::<metadata::Answer>(&mut response)?;
-        let shop = &answer.shop;
-        let domain = self
-            .config
-            .host_rule
-            .accept_host(&shop.myshopify_domain)
-            .map_err(|_| {
-                response.error(
-                    ErrorKind::UnexpectedAnswer,
-                    "Shopify names a domain for the shop that no shop has",
-                )
-            })?;
+        let found = self.call(cx, credential, &metadata::Identify).await;
+        let metadata::Identified { shop, facts } = found.map_err(ExchangeError::into_error)?;
+        let domain = self.config.host_rule.accept_host(&shop.myshopify_domain);
+        let domain = domain.map_err(|_| {
+            let message = "Shopify names a domain for the shop that no shop has";
+            Error::new(ErrorKind::UnexpectedAnswer, "shopify.identify", message)
+                .with_provider(Self::ID.as_str().to_owned())
+        })?;
         let label: String = shop.name.chars().take(255).collect();
         let account = Account::identified(AccountKey::new(shop.id.to_string())?)
             .with_host(domain.as_str())
             .with_label(label);
-        let version = graphql::api_version(&response);
-        let facts = metadata::facts(&answer, cost.as_ref(), version)?;
         Ok(Identity::new(account).with_metadata(facts))
     }
 

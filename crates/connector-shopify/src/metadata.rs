@@ -1,8 +1,13 @@
 //! What is known about a shop beside its credential, read once an hour.
 
+use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::http::limit::Draws;
 use connector_core::{Metadata, Result};
 use serde::Deserialize;
+use serde_json::json;
 
+use crate::ShopifyClient;
+use crate::graphql;
 use crate::limits::Cost;
 use crate::models::{AppInstallation, Shop};
 use crate::oauth::expand_scopes;
@@ -18,7 +23,39 @@ pub(crate) const DOCUMENT: &str = "query Identify {
   currentAppInstallation { id accessScopes { handle } }
 }";
 
-/// What [`DOCUMENT`] answers.
+/// Identifies the shop of an access token and reads its metadata.
+#[derive(Debug)]
+pub(crate) struct Identify;
+
+/// The shop of an access token, and the facts to keep about it.
+pub(crate) struct Identified {
+    pub(crate) shop: Shop,
+    pub(crate) facts: Metadata,
+}
+
+impl Endpoint for Identify {
+    type Client = ShopifyClient;
+    type Output = Identified;
+    const NAME: &'static str = "Identify";
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
+
+    fn draws(&self) -> Draws {
+        Draws::cost(10)
+    }
+
+    fn request(&self) -> Result<Request> {
+        graphql::request(DOCUMENT, json!({}))
+    }
+
+    fn decode(&self, response: &mut Response) -> Result<Identified> {
+        let (answer, cost) = graphql::data::<Answer>(response)?;
+        let facts = facts(&answer, cost.as_ref(), graphql::api_version(response))?;
+        let shop = answer.shop;
+        Ok(Identified { shop, facts })
+    }
+}
+
+/// The data that [`DOCUMENT`] leads to.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Answer {

@@ -11,6 +11,7 @@ mod world;
 
 use std::collections::BTreeSet;
 use std::error::Error as _;
+use std::time::Duration;
 
 use bytes::Bytes;
 use connector_core::api::{Endpoint, Idempotency, PageCursor, Request, Response};
@@ -413,6 +414,8 @@ async fn every_bad_answer_has_its_kind() {
         // The source of fixed tokens knows no provider.
         let provider = (kind != Unauthorized).then_some("shopify");
         assert_eq!(error.provider(), provider, "case {at}");
+        // A refusal by the limit pauses calls of the shop.
+        world.clock.advance(Duration::from_secs(60));
         session.send(&GetShop::new()).await.unwrap();
     }
     println!("bad answers to calls: {count}");

@@ -573,6 +573,9 @@ async fn one_unreadable_row_does_not_stop_a_queue() {
             sealed: sealed(b"delivery"),
             delay: Duration::ZERO,
             keep_for: Duration::from_hours(1),
+            turn: DeliveryTurn::default(),
+            content: None,
+            limits: DeliveryLimits::default(),
         };
         store.accept(new).await.unwrap();
     }
@@ -594,7 +597,10 @@ async fn one_unreadable_row_does_not_stop_a_queue() {
             .take_due(&[WorkKind::Refresh], 9, LEASE)
             .await
             .unwrap();
-        let leased = store.lease(Direction::Inbound, 9, LEASE).await.unwrap();
+        let leased = {
+            let request = LeaseRequest::new(Direction::Inbound, 9, LEASE);
+            store.lease(&request).await.unwrap()
+        };
         let changes = store.take_changes(9, LEASE).await.unwrap();
         let counts = [due.len(), leased.len(), changes.len()];
         assert_eq!(counts, [left; 3], "turn {turn}");

@@ -50,7 +50,8 @@ impl Layer {
     fn may_use(self, to: &str, is_optional: bool) -> bool {
         match self {
             Self::Core => false,
-            Self::Transport | Self::Hub | Self::Simulation | Self::Store => to == CORE,
+            Self::Transport | Self::Simulation | Self::Store => to == CORE,
+            Self::Hub => to == CORE || (to == HTTP && is_optional),
             Self::Provider => to == CORE || (to == SIM && is_optional),
             Self::Testkit => matches!(to, CORE | SIM | HTTP),
             Self::Surface => matches!(to, CORE | HUB),
@@ -167,6 +168,7 @@ mod tests {
             assert!(!normal(from, to), "{from} on {to}");
         }
         assert!(!refused("connector-shopify", SIM, None, true));
+        assert!(!refused(HUB, HTTP, None, true));
     }
 
     #[test]

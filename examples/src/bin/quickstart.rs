@@ -16,7 +16,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use connectors::cipher::{CredentialCipher, KeyId, Keyring, SealedKind};
 use connectors::clock::{Clock, ManualClock, SystemClock};
-use connectors::http::HttpClient;
 use connectors::shopify::endpoints::ListProducts;
 use connectors::shopify::models::Product;
 use connectors::shopify::sim::{Route, Simulator, WebhookHeaders};
@@ -111,20 +110,15 @@ impl Story {
         ));
 
         let config = ShopifyConfig::for_simulator(&shopify)?;
-        let mut transport = HttpClient::builder();
-        for loopback in config.loopbacks() {
-            transport = transport.with_loopback(loopback.clone());
-        }
         let updates = ProductUpdates::default();
         let hub = Hub::builder()
             .store(store.clone())
             .cipher(keyring)
-            .transport(transport.build()?)
             .clock(clock.clone())
             .connector(Shopify::new(config))
             .on_delivery(updates.clone())
             .build()?;
-        say("The transport reaches that shop on this machine, and other hosts over https only.");
+        say("The hub reaches that shop on this machine, and other hosts over https only.");
         Ok(Self {
             hub,
             store,

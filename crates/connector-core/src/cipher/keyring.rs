@@ -190,7 +190,7 @@ impl Keyring {
     /// # Errors
     /// As [`Keyring::parse`], and [`KeyringError::NotSet`] or [`KeyringError::NotText`].
     pub fn from_env() -> Result<Self, KeyringError> {
-        match config::secret(VARIABLE) {
+        match config::secret_variable(VARIABLE) {
             SecretVariable::Text(keys) => Self::parse(&keys),
             SecretVariable::NotText => Err(KeyringError::NotText),
             SecretVariable::NotSet => Err(KeyringError::NotSet),

@@ -16,23 +16,18 @@ pub(crate) mod signature;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use connector_core::description::{
     AccountHost, AuthorizationEndpoint, CallAuthentication, ClientAuthentication, Description,
     EndpointTemplate, GrantsPerAccount, Lifetimes, Pkce, RefusalMeaning, RefusalRule,
     RevocationEndpoint, RevocationReach, Scopes, TokenEndpoint, Unstated,
 };
 use connector_core::http::limit::Limit;
-use connector_core::http::{OutboundRequest, Sent};
 use connector_core::oauth::{
-    AuthorizationRequest, ExchangeClass, ExchangeError, Grace, RotationClass, TokenAnswer,
-    read_token_answer,
+    self as rfc, AuthorizationRequest, ExchangeError, Grace, RotationClass, TokenAnswer,
+    TokenRequest,
 };
-use connector_core::{Context, Error, ErrorKind, Result};
-use http::header::{ACCEPT, CONTENT_TYPE};
-use secrecy::ExposeSecret;
+use connector_core::{Context, Result};
 use url::Url;
-use url::form_urlencoded;
 
 use crate::Shopify;
 use crate::config::ShopifyConfig;
@@ -64,6 +59,8 @@ pub(crate) fn description(config: &ShopifyConfig) -> Description {
     let mut token = TokenEndpoint::new(template("/admin/oauth/access_token"));
     token.client_authentication = ClientAuthentication::Body;
     token.exchange_parameters = BTreeMap::from([("expiring".to_owned(), "1".to_owned())]);
+    // As in Shopify's own libraries.
+    token.omitted_parameters = vec!["grant_type".to_owned(), "redirect_uri".to_owned()];
     description.token = Some(token);
     if config.uninstalls_on_disconnect {
         let path = format!("/{}", crate::graphql::PATH.join("/"));
@@ -104,94 +101,19 @@ pub(crate) fn description(config: &ShopifyConfig) -> Description {
     description
 }
 
-/// The URL to send the browser to.
+/// The authorization URL: that of the RFC without `response_type`, which Shopify does not know.
 pub(crate) fn authorization_url(
     description: &Description,
     request: &AuthorizationRequest<'_>,
 ) -> Result<Url> {
-    const OPERATION: &str = "shopify.authorization_url";
-    let wrong = |kind, message: &'static str| {
-        Error::new(kind, OPERATION, message).with_provider(Shopify::ID.as_str().to_owned())
-    };
-    let (Some(endpoint), Some(host)) = (&description.authorization, request.account_host) else {
-        return Err(wrong(
-            ErrorKind::InvalidInput,
-            "every shop has its own authorization endpoint; name the shop",
-        ));
-    };
-    let Some(redirect_uri) = request.app.redirect_uri() else {
-        return Err(wrong(
-            ErrorKind::Configuration,
-            "the app has no redirect URI; set SHOPIFY_REDIRECT_URI to one that is on its list",
-        ));
-    };
-    let mut url = endpoint.endpoint.url(host)?;
-    let scopes = request.scopes(description).join(",");
-    let mut query = url.query_pairs_mut();
-    query.append_pair("client_id", request.app.client_id());
-    if !scopes.is_empty() {
-        query.append_pair("scope", &scopes);
-    }
-    query
-        .append_pair("redirect_uri", redirect_uri.as_str())
-        .append_pair("state", request.state.expose_secret());
-    drop(query);
+    let mut url = rfc::authorization_url(description, request)?;
+    let pairs = url.query().unwrap_or_default().split('&');
+    let pairs: Vec<&str> = pairs
+        .filter(|pair| !pair.starts_with("response_type="))
+        .collect();
+    let query = pairs.join("&");
+    url.set_query(Some(&query));
     Ok(url)
-}
-
-/// Posts these fields, and what proves who the app is, to the shop's token endpoint. Once.
-async fn post(
-    description: &Description,
-    operation: &'static str,
-    cx: &Context<'_>,
-    host: Option<&str>,
-    fields: &[(&str, &str)],
-) -> Result<TokenAnswer, ExchangeError> {
-    let unusable = |error: Error| ExchangeError::new(ExchangeClass::Malformed, Sent::No, error);
-    let wrong = |kind, message: &'static str| {
-        unusable(
-            Error::new(kind, operation, message).with_provider(Shopify::ID.as_str().to_owned()),
-        )
-    };
-    let (Some(endpoint), Some(host)) = (&description.token, host) else {
-        return Err(wrong(
-            ErrorKind::InvalidInput,
-            "every shop has its own token endpoint; name the shop",
-        ));
-    };
-    let Some(secret) = cx.app.client_secret() else {
-        return Err(wrong(
-            ErrorKind::Configuration,
-            "the app has no client secret; set SHOPIFY_CLIENT_SECRET",
-        ));
-    };
-    let url = endpoint.endpoint.url(host).map_err(unusable)?;
-    let body = form_urlencoded::Serializer::new(String::new())
-        .append_pair("client_id", cx.app.client_id())
-        .append_pair("client_secret", secret.expose_secret())
-        .extend_pairs(fields)
-        .finish();
-    let request = http::Request::post(url.as_str())
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .header(ACCEPT, "application/json")
-        .body(Bytes::from(body))
-        .map_err(|_| wrong(ErrorKind::Bug, "the token request could not be built"))?;
-    let response = cx
-        .send(OutboundRequest::token(request))
-        .await
-        .map_err(|error| ExchangeError::from_transport(operation, error))?;
-    read_token_answer(description, operation, cx.clock.now(), &response).map(expanded)
-}
-
-/// Exchanges a code as Shopify's own libraries do: without `grant_type` and `redirect_uri`.
-pub(crate) async fn exchange_code(
-    description: &Description,
-    cx: &Context<'_>,
-    host: Option<&str>,
-    code: &str,
-) -> Result<TokenAnswer, ExchangeError> {
-    let fields = [("code", code), ("expiring", "1")];
-    post(description, "shopify.exchange_code", cx, host, &fields).await
 }
 
 /// Exchanges a token that does not expire for one that does.
@@ -208,7 +130,8 @@ pub(crate) async fn migrate(
         ("requested_token_type", OFFLINE_TOKEN),
         ("expiring", "1"),
     ];
-    post(description, "shopify.migrate_token", cx, host, &fields).await
+    let request = TokenRequest::to(description, cx, host).fields(fields);
+    request.send("shopify.migrate_token").await.map(expanded)
 }
 
 /// The answer with every scope that was granted by name or within another.

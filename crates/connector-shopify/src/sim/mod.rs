@@ -16,24 +16,23 @@ mod query;
 mod server;
 mod webhook;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use connector_core::clock::Clock;
 use connector_core::{Error, ErrorKind, RedirectUri, Result};
-use ring::digest::{SHA256, digest};
+use http::Method;
 use secrecy::SecretString;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use url::Url;
 
 use self::data::ShopState;
 pub use self::webhook::WebhookHeaders;
 use crate::account::ShopDomain;
+pub use connector_sim::{Consent, Fault};
+use connector_sim::{Secrets, Server, Service};
 
 /// A shop to simulate.
 #[derive(Debug, Clone)]
@@ -116,18 +115,6 @@ impl SimulatorBuilder {
     /// # Errors
     /// [`ErrorKind::Network`] if no port can be had.
     pub async fn start(self) -> Result<Simulator> {
-        let unavailable = |error: std::io::Error| {
-            Error::new(
-                ErrorKind::Network,
-                "simulator.start",
-                "no port of the loopback address is free",
-            )
-            .with_source(error)
-        };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .map_err(unavailable)?;
-        let address = listener.local_addr().map_err(unavailable)?;
         let redirect_uri = match self.redirect_uri {
             Some(redirect_uri) => redirect_uri,
             None => "https://app.example/callback"
@@ -148,31 +135,24 @@ impl SimulatorBuilder {
             .zip(shops)
             .map(|(number, shop)| (shop.domain.clone(), ShopState::new(number, &shop, now)))
             .collect();
-        let mut world = World {
-            secret_prefix: self.secret_prefix,
-            secrets_made: 0,
-            client_secrets: Vec::new(),
+        let secrets = Secrets::new(self.secret_prefix);
+        let world = World {
+            client_secrets: vec![secrets.issue("shpss_")],
+            secrets,
             shops,
-            faults: BTreeMap::new(),
-            counts: BTreeMap::new(),
+            visits: 0,
             accepts_non_expiring: true,
-            requests: 0,
             deliveries: 0,
         };
-        let secret = world.secret("shpss_");
-        world.client_secrets.push(secret);
         let shared = Arc::new(Shared {
-            clock: self.clock,
+            clock: Arc::clone(&self.clock),
             redirect_uri,
             client_id: "simulated-client-id".to_owned(),
             world: Mutex::new(world),
         });
-        let server = tokio::spawn(server::serve(listener, Arc::clone(&shared)));
-        Ok(Simulator {
-            shared,
-            address,
-            server,
-        })
+        let service: Arc<dyn Service> = Arc::<Shared>::clone(&shared);
+        let server = Server::start(service, self.clock).await?;
+        Ok(Simulator { shared, server })
     }
 }
 
@@ -196,61 +176,21 @@ pub enum Route {
     Graphql,
 }
 
-/// What goes wrong with one request.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Fault {
-    /// It takes this long before anything is done, on the simulator's clock. Then all is well.
-    Slow(Duration),
-    /// The connection breaks, and nothing was done.
-    DropBefore,
-    /// It is done, and the connection breaks before the answer.
-    DropAfter,
-    /// It is done, and the connection breaks in the middle of the answer.
-    Truncate,
-    /// Nothing is done; this is the answer.
-    Answer {
-        /// The status.
-        status: u16,
-        /// Headers.
-        headers: Vec<(&'static str, String)>,
-        /// The body, JSON or not.
-        body: String,
-    },
-    /// It is done; these members of the answer, which is a JSON object, are set to this JSON text on
-    /// its way, or taken out.
-    Edit(Vec<(&'static str, Option<&'static str>)>),
-}
-
-impl Fault {
-    /// Nothing is done; the answer has this status and this body.
-    #[must_use]
-    pub fn answer(status: u16, body: impl Into<String>) -> Self {
-        Self::Answer {
-            status,
-            headers: Vec::new(),
-            body: body.into(),
+impl Route {
+    /// The paths of the route, as [`Server::fault`] takes them, and its method.
+    const fn paths(self) -> (&'static str, Method) {
+        match self {
+            Self::Authorize => ("/admin/oauth/authorize", Method::GET),
+            Self::Token => ("/admin/oauth/access_token", Method::POST),
+            Self::Graphql => ("/admin/api/*", Method::POST),
         }
     }
-}
-
-/// What a shop's owner decides on the consent page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Consent {
-    /// To install the app with all that it asks for.
-    Grant,
-    /// To install it with these scopes only.
-    GrantOnly(Vec<String>),
-    /// Not to install it.
-    Deny,
 }
 
 /// Shopify, as far as an app of one developer sees it.
 pub struct Simulator {
     shared: Arc<Shared>,
-    address: SocketAddr,
-    server: JoinHandle<()>,
+    server: Server,
 }
 
 struct Shared {
@@ -266,33 +206,16 @@ impl Shared {
     }
 }
 
-/// All that changes.
+/// The state of the simulator.
 struct World {
-    secret_prefix: String,
-    secrets_made: u64,
+    secrets: Secrets,
     /// The current one first.
     client_secrets: Vec<String>,
     shops: BTreeMap<ShopDomain, ShopState>,
-    faults: BTreeMap<Route, VecDeque<Fault>>,
-    counts: BTreeMap<Route, usize>,
+    /// Visits of the consent page by [`Simulator::visit`].
+    visits: usize,
     accepts_non_expiring: bool,
-    requests: u64,
     deliveries: u64,
-}
-
-impl World {
-    /// A new secret. Nobody has to guess it: it only has to be unlike all others.
-    fn secret(&mut self, kind: &str) -> String {
-        self.secrets_made += 1;
-        let made = digest(&SHA256, &self.secrets_made.to_be_bytes());
-        let mut number = [0; 16];
-        number.copy_from_slice(&made.as_ref()[..16]);
-        format!(
-            "{kind}{}{:032x}",
-            self.secret_prefix,
-            u128::from_be_bytes(number)
-        )
-    }
 }
 
 impl Simulator {
@@ -309,7 +232,13 @@ impl Simulator {
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
+    }
+
+    /// The HTTP server: loopback overrides, request counts, faults.
+    #[must_use]
+    pub const fn server(&self) -> &Server {
+        &self.server
     }
 
     /// The client ID of the app.
@@ -329,7 +258,7 @@ impl Simulator {
     /// everything is signed with the new one from now on.
     pub fn rotate_client_secret(&self) {
         let mut world = self.shared.world();
-        let secret = world.secret("shpss_");
+        let secret = world.secrets.issue("shpss_");
         world.client_secrets.insert(0, secret);
         world.client_secrets.truncate(2);
     }
@@ -354,7 +283,7 @@ impl Simulator {
     /// another redirect URI, no such shop.
     pub fn visit(&self, url: &Url) -> Result<Url> {
         let mut world = self.shared.world();
-        *world.counts.entry(Route::Authorize).or_default() += 1;
+        world.visits += 1;
         oauth::authorize(&self.shared, &mut world, url)
             .map_err(|message| Error::new(ErrorKind::Rejected, "simulator.visit", message))
     }
@@ -365,18 +294,7 @@ impl Simulator {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if `url` is not an address of a shop.
     pub fn browser_url(&self, url: &Url) -> Result<Url> {
-        let wrong = || {
-            Error::new(
-                ErrorKind::InvalidInput,
-                "simulator.browser_url",
-                "the URL is not the address of a shop",
-            )
-        };
-        let shop = ShopDomain::parse(url.host_str().unwrap_or_default())?;
-        let mut local = Url::parse(&format!("http://{}", self.address)).map_err(|_| wrong())?;
-        local.set_path(&format!("/shops/{shop}{}", url.path()));
-        local.set_query(url.query());
-        Ok(local)
+        self.server.browser_url(url)
     }
 
     /// Tells where Shopify sends the browser of a shop's owner who installs the app from the app
@@ -402,17 +320,20 @@ impl Simulator {
         self.shop(shop, |state, _| state.consents.push_back(consent))
     }
 
-    /// Makes the next request to `route` that is not yet spoken for go wrong.
+    /// Injects `fault` into the next request to `route` that has none yet.
     pub fn fault(&self, route: Route, fault: Fault) {
-        let mut world = self.shared.world();
-        world.faults.entry(route).or_default().push_back(fault);
+        self.server.fault(route.paths().0, fault);
     }
 
-    /// How many requests reached `route`, those that went wrong included.
+    /// The number of requests to `route`, those with a fault included.
     #[must_use]
     pub fn count(&self, route: Route) -> usize {
-        let world = self.shared.world();
-        world.counts.get(&route).copied().unwrap_or_default()
+        let (path, method) = route.paths();
+        let visits = match route {
+            Route::Authorize => self.shared.world().visits,
+            _ => 0,
+        };
+        self.server.count(&method, path) + visits
     }
 
     /// Decides whether tokens that do not expire are still accepted. At first they are.
@@ -432,7 +353,7 @@ impl Simulator {
     ) -> Result<SecretString> {
         let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
         self.shop(shop, |state, world| {
-            let token = world.secret("shpat_");
+            let token = world.secrets.issue("shpat_");
             state.install(scopes);
             state.issue_non_expiring(token.clone());
             SecretString::from(token)
@@ -495,16 +416,10 @@ impl Simulator {
     }
 }
 
-impl Drop for Simulator {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
 impl fmt::Debug for Simulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Simulator")
-            .field("address", &self.address)
+            .field("server", &self.server)
             .field("shops", &self.shops())
             .finish_non_exhaustive()
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
-use bytes::Bytes;
 use connector_core::clock::Timestamp;
+use connector_sim::Request;
 use ring::hmac;
-use serde_json::{Map, Value, json};
-use url::{Url, form_urlencoded};
+use serde_json::{Value, json};
+use url::Url;
 
 use super::data::{ACCESS_LIFE, Code, Installation, Pair, REFRESH_LIFE};
 use super::{Consent, Shared, World, is_client_secret};
@@ -45,7 +45,7 @@ pub(super) fn authorize(
         return Err("the request has parameters that Shopify does not know");
     }
     let now = shared.clock.now();
-    let code = world.secret("code-");
+    let code = world.secrets.issue("code-");
     let state = world.shops.get_mut(&shop).ok_or("there is no such shop")?;
     let asked_for: Vec<String> = get("scope")
         .split(',')
@@ -138,10 +138,9 @@ pub(super) fn token(
     shared: &Shared,
     world: &mut World,
     shop: &ShopDomain,
-    content_type: &str,
-    body: &Bytes,
+    request: &Request,
 ) -> (u16, Value) {
-    let fields = fields(content_type, body);
+    let fields = request.fields();
     let get = |name: &str| fields.get(name).map_or("", String::as_str);
     if get("client_id") != shared.client_id || !is_client_secret(world, get("client_secret")) {
         return refused(401, "invalid_client", "the client id or secret is wrong");
@@ -212,25 +211,11 @@ pub(super) fn token(
     }
 }
 
-fn fields(content_type: &str, body: &Bytes) -> BTreeMap<String, String> {
-    if content_type.starts_with("application/json") {
-        let object: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
-        return object
-            .into_iter()
-            .map(|(name, value)| match value {
-                Value::String(text) => (name, text),
-                other => (name, other.to_string()),
-            })
-            .collect();
-    }
-    form_urlencoded::parse(body).into_owned().collect()
-}
-
 fn new_pair(world: &mut World, now: Timestamp) -> Pair {
     Pair {
-        access: world.secret("shpat_"),
+        access: world.secrets.issue("shpat_"),
         access_ends: now.after(ACCESS_LIFE),
-        refresh: world.secret("shprt_"),
+        refresh: world.secrets.issue("shprt_"),
         refresh_ends: now.after(REFRESH_LIFE),
     }
 }

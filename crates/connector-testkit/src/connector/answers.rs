@@ -43,32 +43,41 @@ fn with_header(status: u16, name: &'static str, value: String) -> TokenFault {
 /// Every bad answer. The codes of RFC 6749 mean what it says unless the description says more.
 fn table(world: &World) -> Vec<Bad> {
     use ExchangeClass::{AppFault, DeadGrant, Malformed, SiblingWon};
-    let is_certain = |code: &str| {
-        super::description::codes(world.description())
-            .any(|(known, rule)| known == code && rule.means == RefusalMeaning::AppFaultCertain)
-    };
-    let app_fault = |code: &str| AppFault {
-        certain: is_certain(code),
+    let described = |status: u16, code: Option<&str>, usual: ExchangeClass| {
+        let rules = &world.description().refusals;
+        let rule = rules.iter().find(|rule| {
+            rule.code.as_deref() == code
+                && rule.status.is_none_or(|it| it == status)
+                && rule
+                    .description
+                    .as_deref()
+                    .is_none_or(|part| "no".contains(part))
+        });
+        rule.map_or(usual, |rule| meaning(rule.means))
     };
     let now = world.fixture.clock().now();
     let seconds = u64::try_from(now.as_unix_seconds()).unwrap_or_default();
     let soon = std::time::UNIX_EPOCH + Duration::from_secs(seconds + 30);
     let html = "<html><title>Bad gateway</title></html>";
-    let error = |code: &str| format!(r#"{{"error":"{code}","error_description":"no"}}"#);
+    let error = |code: &str| error_body(world, code, "no");
+    let refused = |status: u16, code: &str, usual: ExchangeClass| {
+        (
+            answer(status, error(code)),
+            described(status, Some(code), usual),
+        )
+    };
+    let bare = |status: u16, body: &str, usual: ExchangeClass| {
+        (answer(status, body), described(status, None, usual))
+    };
+    let app_fault = AppFault { certain: false };
     let answered = [
-        (answer(400, error("invalid_grant")), DeadGrant),
-        (answer(200, error("invalid_grant")), DeadGrant),
-        (answer(400, error("invalid_request")), Malformed),
-        (
-            answer(401, error("invalid_client")),
-            app_fault("invalid_client"),
-        ),
-        (
-            answer(400, error("unauthorized_client")),
-            app_fault("unauthorized_client"),
-        ),
-        (answer(401, ""), AppFault { certain: false }),
-        (answer(409, ""), SiblingWon),
+        refused(400, "invalid_grant", DeadGrant),
+        refused(200, "invalid_grant", DeadGrant),
+        refused(400, "invalid_request", Malformed),
+        refused(401, "invalid_client", app_fault),
+        refused(400, "unauthorized_client", app_fault),
+        bare(401, "", app_fault),
+        bare(409, "", SiblingWon),
         (answer(429, ""), transient(None)),
         (
             with_header(429, "retry-after", "7".to_owned()),
@@ -83,13 +92,14 @@ fn table(world: &World) -> Vec<Bad> {
             transient(None),
         ),
         // A complete refusal is one in whatever form it comes.
-        (answer(403, html), Malformed),
-        (answer(400, ""), Malformed),
-        (
-            answer(422, r#"{"status":"error","errors":{"token":["no"]}}"#),
+        bare(403, html, Malformed),
+        bare(400, "", Malformed),
+        bare(
+            422,
+            r#"{"status":"error","errors":{"token":["no"]}}"#,
             Malformed,
         ),
-        (answer(400, r#"{"error":{"message":"no"}}"#), Malformed),
+        bare(400, r#"{"error":{"message":"no"}}"#, Malformed),
     ];
     let open = [
         (answer(200, html), Malformed),
@@ -213,6 +223,17 @@ pub(super) async fn a_refresh_answered_too_late_leaves_open_what_happened(world:
     too_late_an_answer_leaves_open_what_happened(world, Exchange::Refresh).await;
 }
 
+/// The class of a refusal with this meaning.
+const fn meaning(means: RefusalMeaning) -> ExchangeClass {
+    match means {
+        RefusalMeaning::DeadGrant => ExchangeClass::DeadGrant,
+        RefusalMeaning::AppFault => ExchangeClass::AppFault { certain: false },
+        RefusalMeaning::AppFaultCertain => ExchangeClass::AppFault { certain: true },
+        RefusalMeaning::SiblingWon => ExchangeClass::SiblingWon,
+        _ => transient(None),
+    }
+}
+
 /// A refusal with this code and description where the provider writes them.
 fn error_body(world: &World, code: &str, description: &str) -> String {
     let token = world.description().token.as_ref();
@@ -237,13 +258,7 @@ fn error_body(world: &World, code: &str, description: &str) -> String {
 pub(super) async fn described_error_codes_have_their_class(world: &World) {
     let mut tried = 0;
     for (code, rule) in super::description::codes(world.description()) {
-        let class = match rule.means {
-            RefusalMeaning::DeadGrant => ExchangeClass::DeadGrant,
-            RefusalMeaning::AppFault => ExchangeClass::AppFault { certain: false },
-            RefusalMeaning::AppFaultCertain => ExchangeClass::AppFault { certain: true },
-            RefusalMeaning::SiblingWon => ExchangeClass::SiblingWon,
-            _ => transient(None),
-        };
+        let class = meaning(rule.means);
         let description = rule.description.as_deref().unwrap_or("no");
         let status = rule.status.unwrap_or(400);
         for exchange in exchanges(world).await {

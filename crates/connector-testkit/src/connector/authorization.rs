@@ -41,8 +41,10 @@ pub(super) async fn the_authorization_url_is_the_described_endpoint(world: &Worl
 
 pub(super) async fn the_authorization_url_names_the_app_and_its_redirect_uri(world: &World) {
     let url = world.flow().url;
-    let (name, value) = world.fixture.client_parameter();
-    assert_eq!(values(&url, name), [value], "the parameter {name}");
+    let token = world.description().token.as_ref();
+    let name = token.map_or("client_id", |it| &it.client_id_parameter);
+    let client_id = world.app.client_id();
+    assert_eq!(values(&url, name), [client_id], "the parameter {name}");
     let Some(redirect_uri) = world.app.redirect_uri() else {
         panic!("the fixture's app has no redirect URI");
     };
@@ -64,10 +66,26 @@ pub(super) async fn the_authorization_url_carries_a_challenge_where_described(wo
     let pkce = world.description().authorization.as_ref();
     let (challenge, method) = match pkce.map(|it| it.pkce) {
         Some(Pkce::S256) => (vec![verifier.challenge()], vec!["S256".to_owned()]),
+        Some(Pkce::S256Hex) => (
+            vec![hexadecimal(verifier.secret().expose_secret())],
+            vec!["S256".to_owned()],
+        ),
         _ => (Vec::new(), Vec::new()),
     };
     assert_eq!(values(&url, "code_challenge"), challenge);
     assert_eq!(values(&url, "code_challenge_method"), method);
+}
+
+/// The SHA-256 of a text in lower-case hexadecimal.
+fn hexadecimal(text: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    let digits = digest
+        .as_ref()
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .filter_map(|it| char::from_digit(it.into(), 16))
+        .collect()
 }
 
 pub(super) async fn the_authorization_url_asks_for_the_scopes(world: &World) {

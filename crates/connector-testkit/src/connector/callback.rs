@@ -19,7 +19,8 @@ fn owned(callback: &Callback) -> Pairs {
 /// Checks a query of these pairs. One that is refused before any connector sees it is refused.
 fn check(world: &World, pairs: &[(String, String)]) -> Result<(), Option<CallbackProblem>> {
     let query = query(pairs.iter().map(|(name, value)| (&**name, &**value)));
-    let callback = Callback::parse(&query).map_err(|_| None)?;
+    let callback =
+        Callback::parse_with(&query, world.description().code_parameter()).map_err(|_| None)?;
     world.check(&callback).map_err(Some)
 }
 
@@ -56,7 +57,8 @@ pub(super) async fn a_changed_callback_is_refused(world: &World) {
             let Ok(changed) = String::from_utf8(bytes) else {
                 continue;
             };
-            let Ok(changed) = Callback::parse(&changed) else {
+            let Ok(changed) = Callback::parse_with(&changed, world.description().code_parameter())
+            else {
                 continue;
             };
             // Two spellings of one query are one query.
@@ -147,7 +149,7 @@ pub(super) async fn a_callback_of_another_issuer_is_refused(world: &World) {
     let (callback, _) = world.granted().await;
     let mut other = without(&owned(&callback), "iss");
     other.push(("iss".to_owned(), "https://issuer.evil.example".to_owned()));
-    let mut denied = without(&other, "code");
+    let mut denied = without(&other, world.description().code_parameter());
     denied.push(("error".to_owned(), "access_denied".to_owned()));
     for pairs in [&other, &denied] {
         assert_eq!(
@@ -179,7 +181,7 @@ pub(super) async fn an_error_leads_to_no_exchange(world: &World) {
     let error = ("error".to_owned(), "server_error".to_owned());
     let mut both = right.clone();
     both.push(error.clone());
-    let neither = without(&right, "code");
+    let neither = without(&right, world.description().code_parameter());
     let mut only = neither.clone();
     only.push(error);
     for (what, pairs) in [

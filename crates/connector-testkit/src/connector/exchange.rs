@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use connector_core::description::{BodyEncoding, ClientAuthentication, EndpointTemplate, Pkce};
+use connector_core::description::{ClientAuthentication, EndpointTemplate, Pkce};
 use connector_core::http::{Origin, RequestClass, Sent};
 use connector_core::oauth::ExchangeClass;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
 use super::fixture::{Consent, TokenFault};
@@ -85,22 +84,21 @@ impl Life {
     }
 }
 
-/// The fields of a token request, as the description says that they are written.
-fn fields(world: &World, seen: &Seen) -> Vec<(String, String)> {
-    let endpoint = world.description().token.as_ref();
-    let pairs = |body: &[u8]| form_urlencoded::parse(body).into_owned().collect();
-    match endpoint.map(|it| it.encoding) {
-        Some(BodyEncoding::Json) => {
-            let object: Map<String, Value> = serde_json::from_slice(&seen.body).unwrap_or_default();
-            let texts = object.into_iter().filter_map(|(name, value)| match value {
-                Value::String(text) => Some((name, text)),
-                _ => None,
-            });
-            texts.collect()
-        }
-        _ => pairs(&seen.body),
-    }
+/// The fields of the token requests among these, in the provider's form.
+fn all_fields(world: &World, seen: &[Seen]) -> Vec<(Seen, Fields)> {
+    let fields = |seen: &Seen| {
+        let mut request = http::Request::builder()
+            .method(seen.method.clone())
+            .uri(&seen.url)
+            .body(seen.body.clone())
+            .ok()?;
+        *request.headers_mut() = seen.headers.clone();
+        Some((seen.clone(), world.fixture.token_fields(&request)?))
+    };
+    seen.iter().filter_map(fields).collect()
 }
+
+type Fields = Vec<(String, String)>;
 
 fn field(fields: &[(String, String)], name: &str) -> Option<String> {
     let mut values = fields.iter().filter(|(its_name, _)| its_name == name);
@@ -131,15 +129,9 @@ pub(super) async fn token_requests_stay_inside_their_bounds(world: &World) {
         panic!("the case needs a token endpoint");
     };
     let host = world.host.as_deref().unwrap_or_default();
-    let endpoint = expect(endpoint.url(host), "the token endpoint");
-    assert_eq!(life.exchange.len(), 1, "requests of one exchange");
-    assert!(life.refresh.len() <= 1, "requests of one refresh");
+    expect(endpoint.url(host), "the token endpoint");
+    assert!(!life.exchange.is_empty(), "an exchange sends no request");
     for seen in life.tokens() {
-        assert_eq!(seen.method, http::Method::POST);
-        assert!(
-            seen.url == endpoint.as_str(),
-            "a token request goes elsewhere than the description says"
-        );
         assert!(
             seen.longest_answer <= LONGEST_TOKEN_ANSWER,
             "a token answer of {} bytes is read",
@@ -167,36 +159,40 @@ pub(super) async fn token_requests_stay_inside_their_bounds(world: &World) {
 
 pub(super) async fn token_requests_are_written_as_described(world: &World) {
     let token = world.description().token.as_ref();
-    let wanted = match token.map(|it| it.encoding) {
-        Some(BodyEncoding::Json) => "application/json",
-        _ => "application/x-www-form-urlencoded",
+    let omits = |name: &str| {
+        token.is_some_and(|it| it.omitted_parameters.iter().any(|omitted| omitted == name))
     };
     let life = life(world, false).await;
-    for seen in life.tokens() {
-        let kind = seen.headers.get(CONTENT_TYPE).map(|it| it.to_str());
-        let kind = kind.and_then(Result::ok).unwrap_or_default();
-        let essence = kind.split(';').next().unwrap_or_default().trim();
-        assert_eq!(essence, wanted);
-        assert!(!fields(world, seen).is_empty(), "the body has no fields");
+    let exchange = all_fields(world, &life.exchange);
+    let with_code = exchange
+        .iter()
+        .find(|(_, fields)| field(fields, "code").is_some());
+    let Some((_, fields)) = with_code else {
+        panic!("no request of the exchange has the provider's form and a code");
+    };
+    let parameters = token.iter().flat_map(|it| &it.exchange_parameters);
+    for (name, value) in parameters {
+        assert_eq!(field(fields, name).as_ref(), Some(value), "{name}");
     }
-    for seen in &life.exchange {
-        let fields = fields(world, seen);
-        assert!(field(&fields, "code").is_some(), "the exchange has no code");
-        let parameters = token.iter().flat_map(|it| &it.exchange_parameters);
-        for (name, value) in parameters {
-            assert_eq!(field(&fields, name).as_ref(), Some(value), "{name}");
-        }
-    }
-    for seen in &life.refresh {
-        let fields = fields(world, seen);
-        assert_eq!(
-            field(&fields, "grant_type").as_deref(),
-            Some("refresh_token")
-        );
+    for name in token.iter().flat_map(|it| &it.omitted_parameters) {
         assert!(
-            field(&fields, "refresh_token").is_some(),
-            "the refresh has no refresh token"
+            omits(name) && field(fields, name).is_none(),
+            "{name} is sent"
         );
+    }
+    if life.refresh.is_empty() {
+        return;
+    }
+    let refresh = all_fields(world, &life.refresh);
+    let spends = |fields: &Fields| {
+        field(fields, "grant_type").as_deref() == Some("refresh_token")
+            && field(fields, "refresh_token").is_some()
+    };
+    let Some((_, fields)) = refresh.iter().find(|(_, fields)| spends(fields)) else {
+        panic!("no request of the refresh has the provider's form and a refresh token");
+    };
+    for (name, value) in token.iter().flat_map(|it| &it.refresh_parameters) {
+        assert_eq!(field(fields, name).as_ref(), Some(value), "{name}");
     }
 }
 
@@ -219,31 +215,39 @@ pub(super) async fn the_client_authenticates_as_described(world: &World) {
     }
     let mut seen = world.wire.take();
     seen.extend(life(world, false).await.exchange);
-    for seen in &seen {
-        let fields = fields(world, seen);
+    let id_parameter = token.map_or("client_id", |it| &it.client_id_parameter);
+    for (seen, fields) in &all_fields(world, &seen) {
         let header = seen.headers.get(AUTHORIZATION);
-        if let (Some(ClientAuthentication::Basic), Some(secret)) = (authentication, &secret) {
+        let wanted = match (authentication, &secret) {
+            (Some(ClientAuthentication::Basic), Some(secret)) => {
+                let encode = |text: &str| -> String {
+                    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+                };
+                Some(format!("{}:{}", encode(id), encode(secret)))
+            }
+            (Some(ClientAuthentication::SecretAsUser), Some(secret)) => Some(format!("{secret}:")),
+            _ => None,
+        };
+        if let Some(wanted) = wanted {
             let Some(header) = header else {
                 panic!("the client sends no Authorization header");
             };
-            let encode = |text: &str| -> String {
-                form_urlencoded::byte_serialize(text.as_bytes()).collect()
-            };
-            let wanted = STANDARD.encode(format!("{}:{}", encode(id), encode(secret)));
-            let wanted = format!("Basic {wanted}");
+            let wanted = format!("Basic {}", STANDARD.encode(wanted));
             assert!(
                 header.as_bytes() == wanted.as_bytes(),
                 "the client's id and secret are not in the Authorization header"
             );
             assert!(header.is_sensitive(), "the header is not marked sensitive");
             assert!(
-                field(&fields, "client_secret").is_none(),
+                field(fields, "client_secret").is_none(),
                 "the client secret is in the body too"
             );
         } else {
-            assert_eq!(field(&fields, "client_id").as_deref(), Some(id));
+            let is_public = authentication == Some(ClientAuthentication::None);
+            let secret = secret.clone().filter(|_| !is_public);
+            assert_eq!(field(fields, id_parameter).as_deref(), Some(id));
             assert!(
-                field(&fields, "client_secret") == secret,
+                field(fields, "client_secret") == secret,
                 "the body's client secret is not the app's first"
             );
             assert!(header.is_none(), "the client authenticates twice");
@@ -253,10 +257,14 @@ pub(super) async fn the_client_authenticates_as_described(world: &World) {
 
 pub(super) async fn the_verifier_is_sent_with_the_code_where_described(world: &World) {
     let authorization = world.description().authorization.as_ref();
-    let pkce = authorization.is_some_and(|it| it.pkce == Pkce::S256);
+    let pkce = authorization.is_some_and(|it| it.pkce != Pkce::Refused);
     let life = life(world, false).await;
-    for seen in &life.exchange {
-        let sent = field(&fields(world, seen), "code_verifier");
+    let exchange = all_fields(world, &life.exchange);
+    let with_code = exchange
+        .iter()
+        .filter(|(_, fields)| field(fields, "code").is_some());
+    for (_, fields) in with_code {
+        let sent = field(fields, "code_verifier");
         let wanted = pkce.then(|| life.verifier.expose_secret().to_owned());
         assert!(
             sent == wanted,
@@ -264,8 +272,8 @@ pub(super) async fn the_verifier_is_sent_with_the_code_where_described(world: &W
             if pkce { "lacks" } else { "shows" }
         );
     }
-    for seen in &life.refresh {
-        let sent = field(&fields(world, seen), "code_verifier");
+    for (_, fields) in &all_fields(world, &life.refresh) {
+        let sent = field(fields, "code_verifier");
         assert!(sent.is_none(), "a refresh sends a code verifier");
     }
 }
@@ -348,8 +356,10 @@ pub(super) async fn hooks_run_at_the_same_time(world: &World) {
     let identifying: Vec<BoxFuture<'_, bool>> = (0..CALLERS)
         .map(|_| async { world.identify(&credential).await.is_ok() }.boxed())
         .collect();
-    let identified = together(world, "identify", identifying).await;
-    assert_eq!(identified, CALLERS, "callers that were identified");
+    if world.has_test_endpoint() {
+        let identified = together(world, "identify", identifying).await;
+        assert_eq!(identified, CALLERS, "callers that were identified");
+    }
     let refreshing: Vec<BoxFuture<'_, bool>> = (0..CALLERS)
         .map(|_| async { world.refresh(&credential).await.is_ok() }.boxed())
         .collect();

@@ -1,16 +1,18 @@
 //! What the suite needs to know about the provider that a connector is for.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use connector_core::clock::ManualClock;
+use connector_core::description::{BodyEncoding, TokenMethod};
 use connector_core::http::HttpTransport;
 use connector_core::webhook::{AccountHint, WebhookScheme};
 use connector_core::{App, Connector};
+pub use connector_sim::{Consent, Fault as TokenFault};
 use secrecy::SecretString;
-use url::Url;
+use serde_json::{Map, Value};
+use url::{Url, form_urlencoded};
 
 /// A connector under test, in front of a simulated provider that keeps the provider's own rules.
 ///
@@ -57,9 +59,11 @@ pub trait ConnectorFixture: Send + Sync + 'static {
     /// access is taken away.
     fn end_grants(&self);
 
-    /// The parameter of the authorization URL that says which app asks, and its value.
-    fn client_parameter(&self) -> (&'static str, String) {
-        ("client_id", self.app().client_id().to_owned())
+    /// The fields of a request to the token endpoint; `None` if the request is no token request of the
+    /// provider. Default: in the form that the description has. A provider whose exchange has another
+    /// form, or takes several requests, overrides it.
+    fn token_fields(&self, request: &http::Request<Bytes>) -> Option<Vec<(String, String)>> {
+        described_fields(self, request)
     }
 
     /// The parameters of a callback that the provider signs, the signature included. Empty where it
@@ -108,41 +112,54 @@ pub trait ConnectorFixture: Send + Sync + 'static {
     }
 }
 
-/// What the owner of an account decides on the consent page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Consent {
-    /// To grant what is asked for.
-    Grant,
-    /// To grant these scopes only.
-    GrantOnly(Vec<String>),
-    /// To grant nothing.
-    Deny,
-}
-
-/// What goes wrong with one request to the token endpoint. A fixture that cannot do one of these
-/// does not compile.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenFault {
-    /// It takes this long on the fixture's clock before anything is done. Then all is well.
-    Slow(Duration),
-    /// The connection breaks, and nothing was done.
-    DropBefore,
-    /// It is done, and the connection breaks before the answer.
-    DropAfter,
-    /// It is done, and the connection breaks in the middle of the answer.
-    Truncate,
-    /// Nothing is done; this is the answer.
-    Answer {
-        /// The status.
-        status: u16,
-        /// Headers.
-        headers: Vec<(&'static str, String)>,
-        /// The body, JSON or not.
-        body: String,
-    },
-    /// It is done; these members of the answer, which is a JSON object, are set to this JSON text on
-    /// its way, or taken out.
-    Edit(Vec<(&'static str, Option<&'static str>)>),
+/// The fields of a token request, read as the description says that they are written.
+fn described_fields<F: ConnectorFixture + ?Sized>(
+    fixture: &F,
+    request: &http::Request<Bytes>,
+) -> Option<Vec<(String, String)>> {
+    let connector = fixture.connector();
+    let endpoint = connector.description().token.as_ref()?;
+    let host = fixture
+        .account()
+        .and_then(|text| connector.account_host(text).ok()?);
+    let described = endpoint.endpoint.url(host.as_deref().unwrap_or_default());
+    let (described, sent) = (
+        described.ok()?,
+        Url::parse(&request.uri().to_string()).ok()?,
+    );
+    let is_there = |url: &Url| (url.origin(), url.path().to_owned());
+    if is_there(&described) != is_there(&sent) {
+        return None;
+    }
+    let content_type = request.headers().get(http::header::CONTENT_TYPE);
+    let content_type = content_type
+        .and_then(|it| it.to_str().ok())
+        .unwrap_or_default();
+    let is = |wanted: &str| {
+        content_type
+            .split(';')
+            .next()
+            .is_some_and(|it| it.trim() == wanted)
+    };
+    match (endpoint.method, endpoint.encoding) {
+        (TokenMethod::Get, _) => (request.method() == http::Method::GET)
+            .then(|| sent.query_pairs().into_owned().collect()),
+        _ if request.method() != http::Method::POST || sent != described => None,
+        (_, BodyEncoding::Json) if is("application/json") => {
+            let object: Map<String, Value> = serde_json::from_slice(request.body()).ok()?;
+            let texts = object.into_iter().filter_map(|(name, value)| match value {
+                Value::String(text) => Some((name, text)),
+                _ => None,
+            });
+            Some(texts.collect())
+        }
+        (_, BodyEncoding::Form) if is("application/x-www-form-urlencoded") => Some(
+            form_urlencoded::parse(request.body())
+                .into_owned()
+                .collect(),
+        ),
+        _ => None,
+    }
 }
 
 /// A text that is no delivery, signed with the secret of the webhooks.

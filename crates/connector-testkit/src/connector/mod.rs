@@ -26,6 +26,7 @@ mod identity;
 mod refresh;
 mod revocation;
 mod secrecy;
+mod simulated;
 mod webhook;
 mod wire;
 mod world;
@@ -33,6 +34,7 @@ mod world;
 use futures_util::future::BoxFuture;
 
 pub use self::fixture::{AlsoSigned, ConnectorFixture, Consent, Delivery, TokenFault};
+pub use self::simulated::{Simulated, SimulatedProvider};
 use self::world::World;
 use crate::trace;
 
@@ -47,6 +49,9 @@ enum Need {
     Denial,
     Refresh,
     ErrorCodes,
+    TestEndpoint,
+    UsualTokenFields,
+    BareUrls,
     Revocation,
     NoRevocation,
     Webhook,
@@ -133,13 +138,13 @@ macro_rules! connector_cases {
                 a_code_answered_too_late_leaves_open_what_happened [Authorization]
                 a_refresh_answered_too_late_leaves_open_what_happened [Authorization Refresh]
                 described_error_codes_have_their_class [Authorization ErrorCodes]
-                odd_but_good_answers_are_understood [Authorization]
+                odd_but_good_answers_are_understood [Authorization UsualTokenFields]
                 redirects_are_not_followed [Authorization]
             }
             identity {
                 an_account_has_one_key [Authorization]
-                a_wrong_token_is_unauthorized [Authorization]
-                identify_tells_failures_apart [Authorization]
+                a_wrong_token_is_unauthorized [Authorization TestEndpoint]
+                identify_tells_failures_apart [Authorization TestEndpoint]
             }
             refresh {
                 a_refreshed_token_works [Authorization Refresh]
@@ -167,7 +172,7 @@ macro_rules! connector_cases {
                 random_deliveries_are_refused_and_break_nothing [Webhook]
             }
             secrecy {
-                secrets_stand_in_no_url [Authorization]
+                secrets_stand_in_no_url [Authorization BareUrls]
                 answers_and_errors_show_no_secrets [Authorization]
                 refused_texts_are_not_repeated [AccountHost]
             }

@@ -113,9 +113,11 @@ pub(super) async fn without_a_refresh_token_nothing_is_sent(world: &World) {
 pub(super) async fn an_ended_grant_is_dead(world: &World) {
     let credential = world.connect().await;
     world.fixture.end_grants();
-    match world.identify(&credential).await {
-        Ok(_) => panic!("an ended grant still leads to its account"),
-        Err(error) => assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}"),
+    if world.has_test_endpoint() {
+        match world.identify(&credential).await {
+            Ok(_) => panic!("an ended grant still leads to its account"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}"),
+        }
     }
     match world.refresh(&credential).await {
         Ok(_) => panic!("an ended grant is refreshed"),

@@ -10,9 +10,11 @@ pub(super) async fn revoking_twice_is_harmless(world: &World) {
     let credential = world.connect().await;
     let revoke = async || world.connector().revoke(&world.cx(), &credential).await;
     expect(revoke().await, "the revocation");
-    match world.identify(&credential).await {
-        Ok(_) => panic!("a revoked credential still leads to its account"),
-        Err(error) => assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}"),
+    if world.has_test_endpoint() {
+        match world.identify(&credential).await {
+            Ok(_) => panic!("a revoked credential still leads to its account"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}"),
+        }
     }
     if credential.refresh_token().is_some() {
         assert!(

@@ -1,5 +1,6 @@
 //! Where no secret may stand.
 
+use connector_core::description::IdentitySource;
 use connector_core::http::{Sent, TransportErrorKind};
 use secrecy::ExposeSecret;
 
@@ -114,14 +115,24 @@ pub(super) async fn answers_and_errors_show_no_secrets(world: &World) {
         }
     }
     let credential = world.connect().await;
-    for instead in [
+    let rule = world.description().identity.as_ref();
+    let reads_body = rule.is_none_or(|it| matches!(it.source(), IdentitySource::Endpoint(_)));
+    let mut bad = vec![
         Instead::Answer(401, Vec::new(), mark.clone()),
         Instead::Answer(403, Vec::new(), format!(r#"{{"error":"{mark}"}}"#)),
         Instead::Answer(500, Vec::new(), mark.clone()),
-        Instead::Answer(200, Vec::new(), format!("<html>{mark}</html>")),
-        Instead::Answer(200, Vec::new(), format!(r#"{{"unheard_of":"{mark}"}}"#)),
         Instead::Error(TransportErrorKind::Broken, Sent::Maybe),
-    ] {
+    ];
+    if reads_body {
+        bad.extend([
+            Instead::Answer(200, Vec::new(), format!("<html>{mark}</html>")),
+            Instead::Answer(200, Vec::new(), format!(r#"{{"unheard_of":"{mark}"}}"#)),
+        ]);
+    }
+    if !world.has_test_endpoint() {
+        bad.clear();
+    }
+    for instead in bad {
         world.wire.answer(instead);
         match world.identify(&credential).await {
             Ok(_) => panic!("a bad answer leads to an account"),
@@ -131,6 +142,7 @@ pub(super) async fn answers_and_errors_show_no_secrets(world: &World) {
     // Not a header: a secret that no request can carry is not quoted either.
     let odd = world.with_secret(&credential, &format!("{mark}\n"));
     match world.identify(&odd).await {
+        Ok(_) if !world.has_test_endpoint() => {}
         Ok(_) => panic!("a token with a line break leads to an account"),
         Err(error) => shown.error("an identify error", &error),
     }

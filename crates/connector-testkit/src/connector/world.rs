@@ -4,15 +4,14 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use connector_core::clock::Clock;
+use connector_core::description::{CallAuthentication, TokenMethod};
 use connector_core::http::Origin;
 use connector_core::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, CodeVerifier, ExchangeError,
     Identity, TokenAnswer,
 };
 use connector_core::webhook::{WebhookScheme, WebhookSecret};
-use connector_core::{
-    App, Connector, Context, Credential, CredentialKind, Description, SystemRandom,
-};
+use connector_core::{App, Connector, Context, Credential, Description, SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
 use url::{Url, form_urlencoded};
 
@@ -115,6 +114,22 @@ impl World {
                 description.revocation.is_none(),
                 "there is a revocation endpoint",
             ),
+            Need::TestEndpoint => (
+                self.has_test_endpoint(),
+                "a credential cannot be tested at the provider",
+            ),
+            Need::UsualTokenFields => (
+                self.has_usual_token_fields(),
+                "token responses have another form",
+            ),
+            Need::BareUrls => (
+                description.authentication != CallAuthentication::SecretUrl
+                    && description
+                        .token
+                        .as_ref()
+                        .is_none_or(|it| it.method == TokenMethod::Post),
+                "URLs of the provider contain secrets",
+            ),
             Need::Webhook => (self.scheme().is_some(), "webhooks are not signed"),
             Need::WebhookTime => (
                 self.scheme()
@@ -131,6 +146,24 @@ impl World {
             ),
         };
         (!has).then_some(why)
+    }
+
+    /// True if a credential can be tested at the provider. A connector that reads the account in the
+    /// token response need not have an endpoint for it.
+    pub(super) fn has_test_endpoint(&self) -> bool {
+        let rule = self.description().identity.as_ref();
+        // Without a rule, the connector has a hook of its own.
+        rule.is_none_or(|it| it.test_endpoint().is_some())
+    }
+
+    /// True if the token response has the form of RFC 6749.
+    pub(super) fn has_usual_token_fields(&self) -> bool {
+        let usual = connector_core::description::TokenFields::default();
+        self.description().token.as_ref().is_none_or(|it| {
+            it.response.access_token == usual.access_token
+                && it.response.refresh_token == usual.refresh_token
+                && it.response.expires_in == usual.expires_in
+        })
     }
 
     pub(super) fn connector(&self) -> &dyn Connector {
@@ -195,7 +228,11 @@ impl World {
     pub(super) async fn callback(&self, consent: &Consent) -> Option<(Callback, Flow)> {
         let flow = self.flow();
         let query = self.fixture.visit(&flow.url, consent).await?;
-        let callback = expect(Callback::parse(&query), "the callback's query");
+        let parameter = self.description().code_parameter();
+        let callback = expect(
+            Callback::parse_with(&query, parameter),
+            "the callback's query",
+        );
         Some((callback, flow))
     }
 
@@ -247,19 +284,25 @@ impl World {
             template.url(self.host.as_deref().unwrap_or_default()),
             "the origin",
         );
-        let origin = expect(Origin::of(&url), "the origin");
+        let origin = match answer.origin() {
+            Some(origin) => origin.clone(),
+            None => expect(Origin::of(&url), "the origin"),
+        };
         let now = self.fixture.clock().now();
         let scopes = answer.scopes().unwrap_or(self.scopes());
-        let mut credential = Credential::new(
-            CredentialKind::OAuth,
-            origin,
-            answer.access_token().clone(),
-            now,
-        )
-        .with_client_id(self.app.client_id())
-        .with_scopes(scopes);
+        let mut credential =
+            Credential::new(answer.kind(), origin, answer.access_token().clone(), now)
+                .with_client_id(self.app.client_id())
+                .with_scopes(scopes);
         if let Some(host) = &self.host {
             credential = credential.with_account_host(host);
+        }
+        for (name, secret) in answer.kept() {
+            credential = credential.with_extra(name, secret.clone());
+        }
+        let named = before.and_then(Credential::identity);
+        if let Some(identity) = answer.identity().or(named) {
+            credential = credential.with_identity(identity.clone());
         }
         let kept = before.and_then(Credential::refresh_token);
         match answer.refresh_token().or(kept) {

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and prints its counts"
 )]
 
+mod forms;
 mod provider;
 mod tested;
 

@@ -9,11 +9,11 @@ use connector_core::cipher::{KeyId, Sealed};
 use connector_core::store::{
     AcceptOutcome, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
     ChangeSubscriptionOutcome, Claim, ClaimOutcome, ClaimRequest, Commit, CommitOutcome,
-    ConnectOutcome, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Direction,
-    Due, Effects, EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure,
-    Filter, LeaseRequest, LeasedDelivery, NewDelivery, NewQuarantine, NewState, NewSubscription,
-    Patch, PutGrant, PutOutcome, PutStateOutcome, PutSubscriptionOutcome, Quarantined, Revocation,
-    RowRef, SealedRow, Slice, StateKey, StateStore, Store, Stored, StoredState, Subscription,
+    ConnectOutcome, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Due,
+    Effects, EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure, Filter,
+    LeaseRequest, LeasedDelivery, NewDelivery, NewQuarantine, NewState, NewSubscription, Patch,
+    PutGrant, PutOutcome, PutStateOutcome, PutSubscriptionOutcome, Quarantined, Revocation, RowRef,
+    SealedRow, Slice, StateKey, StateStore, Store, Stored, StoredState, Subscription,
     SubscriptionChange, SubscriptionKey, SubscriptionStore, TokenStore, UpdateOutcome, Upkeep,
     Verdict, WorkKind,
 };

@@ -1,0 +1,232 @@
+//! Codes, grants and their tokens, under the description's class of rotation.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use connector_core::clock::Timestamp;
+use connector_core::description::{CallAuthentication, GrantsPerAccount};
+use connector_core::oauth::{Grace, RotationClass};
+
+use super::{Account, Grant, World};
+
+#[derive(Default)]
+pub(super) struct Grants {
+    made: u64,
+    pub(super) codes: BTreeMap<String, Code>,
+    live: BTreeMap<u64, Grant>,
+    access: BTreeMap<String, Access>,
+    refresh: BTreeMap<String, Refresh>,
+    pub(super) reused_codes: usize,
+    pub(super) reused_refresh_tokens: usize,
+}
+
+/// An authorization code, bound to a client, an account and a code challenge.
+pub(super) struct Code {
+    pub(super) client_id: String,
+    pub(super) account: Account,
+    pub(super) scopes: Vec<String>,
+    pub(super) challenge: Option<String>,
+    pub(super) nonce: Option<String>,
+    pub(super) issued: Timestamp,
+    /// The grant that it was exchanged for.
+    pub(super) grant: Option<u64>,
+}
+
+struct Access {
+    grant: u64,
+    /// `None` if it does not expire.
+    ends: Option<Timestamp>,
+    /// The refresh token that it was issued for.
+    parent: Option<String>,
+}
+
+struct Refresh {
+    grant: u64,
+    parent: Option<String>,
+    ends: Option<Timestamp>,
+    /// The time of its issue or of its last use: it lies idle since.
+    touched: Timestamp,
+    first_use: Option<Timestamp>,
+    is_successor_used: bool,
+}
+
+/// Tokens as they were issued.
+pub(super) struct Pair {
+    pub(super) access: String,
+    pub(super) refresh: Option<String>,
+}
+
+impl Grants {
+    /// Begins a grant. Where an account has one grant for a client, the others end.
+    pub(super) fn begin(
+        &mut self,
+        world: &World,
+        account: &Account,
+        client_id: String,
+        scopes: Vec<String>,
+    ) -> u64 {
+        if world.description.grants_per_account == GrantsPerAccount::One {
+            self.end_where(|it| it.account == account.key && it.client_id == client_id);
+        }
+        self.made += 1;
+        let grant = Grant {
+            number: self.made,
+            account: account.key.clone(),
+            host: account.host.clone(),
+            client_id,
+            scopes,
+        };
+        self.live.insert(self.made, grant);
+        self.made
+    }
+
+    /// Issues an access token, and a refresh token if `with_refresh`, as successors of `parent`.
+    pub(super) fn issue(
+        &mut self,
+        world: &World,
+        grant: u64,
+        parent: Option<&str>,
+        with_refresh: bool,
+    ) -> Pair {
+        let now = world.now();
+        let access = match world.description.authentication {
+            // The address is the credential.
+            CallAuthentication::SecretUrl => {
+                let secret = world.secrets.issue("");
+                let host = self.live.get(&grant).and_then(|it| it.host.as_deref());
+                let api = world.description.api.first();
+                let url = api.and_then(|it| it.url(host.unwrap_or_default()).ok());
+                let base = url.map_or_else(String::new, |it| it.to_string());
+                format!("{}/{secret}", base.trim_end_matches('/'))
+            }
+            _ => world.secrets.issue("access-"),
+        };
+        if world.rules.refresh_ends_access {
+            self.access.retain(|_, it| it.grant != grant);
+        }
+        let kept = Access {
+            grant,
+            ends: world.rules.access_lifetime.map(|it| now.after(it)),
+            parent: parent.map(str::to_owned),
+        };
+        self.access.insert(access.clone(), kept);
+        let with_refresh = with_refresh && world.rules.issues_refresh_tokens;
+        let refresh = with_refresh.then(|| world.secrets.issue("refresh-"));
+        if let Some(refresh) = &refresh {
+            let lifetimes = &world.description.lifetimes;
+            let lifetime = world.rules.refresh_lifetime.or(lifetimes.refresh());
+            let kept = Refresh {
+                grant,
+                parent: parent.map(str::to_owned),
+                ends: lifetime.map(|it| now.after(it)),
+                touched: now,
+                first_use: None,
+                is_successor_used: false,
+            };
+            self.refresh.insert(refresh.clone(), kept);
+        }
+        Pair { access, refresh }
+    }
+
+    /// Spends a refresh token: new tokens of its grant, or the reason of the refusal.
+    pub(super) fn refresh(
+        &mut self,
+        world: &World,
+        client_id: &str,
+        token: &str,
+    ) -> Result<(Grant, Pair), &'static str> {
+        let now = world.now();
+        let known = self
+            .refresh
+            .get_mut(token)
+            .ok_or("the token is not known")?;
+        let grant = self.live.get(&known.grant).cloned();
+        let grant = grant.ok_or("the grant was revoked")?;
+        if grant.client_id != client_id {
+            return Err("the token was issued to another client");
+        }
+        if known.ends.is_some_and(|ends| ends <= now) {
+            return Err("the token has expired");
+        }
+        let idle = world.description.lifetimes.idle_seconds;
+        if idle.is_some_and(|it| known.touched.after(Duration::from_secs(it)) <= now) {
+            return Err("the token was not used for too long");
+        }
+        let since_first_use = known.first_use.map(|at| now.since(at));
+        let rotation = world.description.rotation;
+        let is_over = match (rotation, since_first_use) {
+            (RotationClass::Stable | RotationClass::OldTokensLiveOn, _) | (_, None) => false,
+            (RotationClass::Grace(Grace::Time { seconds }), Some(passed)) => {
+                passed >= Duration::from_secs(seconds.into())
+            }
+            (RotationClass::Grace(Grace::UntilSuccessorUsed { max_seconds }), Some(passed)) => {
+                known.is_successor_used || passed >= Duration::from_secs(max_seconds.into())
+            }
+            (_, Some(_)) => true,
+        };
+        if is_over {
+            self.reused_refresh_tokens += 1;
+            if rotation == RotationClass::Strict {
+                self.end_where(|it| it.number == grant.number);
+                return Err("the token was used before; the grant ends");
+            }
+            return Err("the token was used before");
+        }
+        known.first_use.get_or_insert(now);
+        known.touched = now;
+        let parent = known.parent.clone();
+        self.successor_used(parent);
+        let rotates = rotation != RotationClass::Stable;
+        let mut pair = self.issue(world, grant.number, Some(token), rotates);
+        if !rotates && world.rules.repeats_refresh_token {
+            pair.refresh = Some(token.to_owned());
+        }
+        Ok((grant, pair))
+    }
+
+    /// The live grant of an access token that is presented now.
+    pub(super) fn used(&mut self, token: &str, now: Timestamp) -> Option<Grant> {
+        let known = self.access.get(token)?;
+        if known.ends.is_some_and(|ends| ends <= now) {
+            return None;
+        }
+        let grant = self.live.get(&known.grant).cloned()?;
+        let parent = known.parent.clone();
+        self.successor_used(parent);
+        Some(grant)
+    }
+
+    fn successor_used(&mut self, parent: Option<String>) {
+        if let Some(parent) = parent.and_then(|it| self.refresh.get_mut(&it)) {
+            parent.is_successor_used = true;
+        }
+    }
+
+    /// The grant of a token, live or not.
+    pub(super) fn of_token(&self, token: &str) -> Option<&Grant> {
+        let access = self.access.get(token).map(|it| it.grant);
+        let grant = access.or_else(|| self.refresh.get(token).map(|it| it.grant))?;
+        self.live.get(&grant)
+    }
+
+    pub(super) fn end_token(&mut self, token: &str) {
+        self.access.remove(token);
+        self.refresh.remove(token);
+    }
+
+    pub(super) fn end_where(&mut self, ends: impl Fn(&Grant) -> bool) {
+        self.live.retain(|_, grant| !ends(grant));
+    }
+
+    pub(super) fn end_access_tokens(&mut self) {
+        self.access.clear();
+    }
+
+    pub(super) fn live(&self) -> Vec<Grant> {
+        self.live.values().cloned().collect()
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<&Grant> {
+        self.live.get(&number)
+    }
+}

@@ -1,0 +1,288 @@
+//! The token endpoint (RFC 6749 section 3.2) and the revocation endpoint (RFC 7009).
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use connector_core::description::{BodyEncoding, Pkce, RevocationReach, TokenMethod};
+use http::Method;
+use ring::digest::{SHA256, digest};
+use serde_json::{Value, json};
+
+use super::form::{
+    client_credentials, dead_grant, set_at, set_first, token_fields, wrong_client, wrong_request,
+};
+use super::grants::Pair;
+use super::{Account, Grant, World, identity};
+use crate::message::{Request, Response};
+
+type Fields = BTreeMap<String, String>;
+
+/// Answers a request to the token endpoint.
+pub(super) fn respond(world: &World, request: &Request) -> Response {
+    let description = &world.description;
+    let Some(endpoint) = &description.token else {
+        return Response::json(404, &json!({}));
+    };
+    let (fields, client_id) = match read(world, request, endpoint.method, endpoint.encoding) {
+        Ok(read) => read,
+        Err(response) => return response,
+    };
+    let get = |name: &str| fields.get(name).map_or("", String::as_str);
+    let omits = |name: &str| endpoint.omitted_parameters.iter().any(|it| it == name);
+    let kind = match get("grant_type") {
+        "" if omits("grant_type") && !get("code").is_empty() => "authorization_code",
+        kind => kind,
+    };
+    let wrong = |text| wrong_request(description, "invalid_request", text);
+    match kind {
+        "authorization_code" => {
+            let mut names = endpoint.omitted_parameters.iter();
+            if names.any(|name| fields.contains_key(name)) {
+                return wrong("a parameter is not accepted");
+            }
+            if !has_all(&fields, &endpoint.exchange_parameters) {
+                return wrong("a parameter is missing");
+            }
+            let redirect_uri = world.rules.redirect_uri.as_str();
+            if !omits("redirect_uri") && get("redirect_uri") != redirect_uri {
+                return dead_grant(description, "the redirect URI is another one");
+            }
+            exchange(world, request, &fields, &client_id)
+        }
+        "refresh_token" => {
+            if !has_all(&fields, &endpoint.refresh_parameters) {
+                return wrong("a parameter is missing");
+            }
+            let mut state = world.state();
+            let token = get("refresh_token");
+            if state
+                .grants
+                .of_token(token)
+                .is_some_and(|it| is_foreign(world, request, it))
+            {
+                return dead_grant(description, "the token belongs to another account");
+            }
+            let refreshed = state.grants.refresh(world, &client_id, token);
+            drop(state);
+            match refreshed {
+                Ok((grant, pair)) => issued(world, &grant, pair, None),
+                Err(text) => dead_grant(description, text),
+            }
+        }
+        "client_credentials" => {
+            let mut state = world.state();
+            let separator = description.scopes.separator;
+            let scopes = get("scope").split(separator).filter(|it| !it.is_empty());
+            let scopes = scopes.map(str::to_owned).collect();
+            let app = Account::new("");
+            let number = state.grants.begin(world, &app, client_id, scopes);
+            let pair = state.grants.issue(world, number, None, false);
+            let grant = state.grants.get(number).cloned();
+            drop(state);
+            match grant {
+                Some(grant) => issued(world, &grant, pair, None),
+                None => dead_grant(description, "the grant ended"),
+            }
+        }
+        _ => wrong_request(
+            description,
+            "unsupported_grant_type",
+            "the grant type is not known",
+        ),
+    }
+}
+
+/// Answers a request to the revocation endpoint. An unknown token is no error (RFC 7009 section 2.2).
+pub(super) fn revoke(world: &World, request: &Request) -> Response {
+    let description = &world.description;
+    let Some(endpoint) = &description.revocation else {
+        return Response::json(404, &json!({}));
+    };
+    let (fields, client_id) = match read(world, request, TokenMethod::Post, endpoint.encoding) {
+        Ok(read) => read,
+        Err(response) => return response,
+    };
+    let Some(token) = fields.get("token") else {
+        return wrong_request(description, "invalid_request", "token is missing");
+    };
+    let mut state = world.state();
+    if let Some(grant) = state.grants.of_token(token).cloned() {
+        if grant.client_id != client_id {
+            return wrong_request(
+                description,
+                "invalid_request",
+                "the token is of another client",
+            );
+        }
+        match endpoint.reach {
+            RevocationReach::Token => state.grants.end_token(token),
+            RevocationReach::Grant => state.grants.end_where(|it| it.number == grant.number),
+            _ => state
+                .grants
+                .end_where(|it| (&it.account, &it.client_id) == (&grant.account, &grant.client_id)),
+        }
+    }
+    Response::json(200, &json!({}))
+}
+
+/// The fields of a request in the form that the description has, and the authenticated client.
+fn read(
+    world: &World,
+    request: &Request,
+    method: TokenMethod,
+    encoding: BodyEncoding,
+) -> Result<(Fields, String), Response> {
+    let description = &world.description;
+    let wrong = |text| Err(wrong_request(description, "invalid_request", text));
+    let fields: Fields = match method {
+        TokenMethod::Get if *request.method() == Method::GET => {
+            request.url().query_pairs().into_owned().collect()
+        }
+        TokenMethod::Post if *request.method() == Method::POST => {
+            if request.is_json() != (encoding == BodyEncoding::Json) {
+                return wrong("the body has another encoding");
+            }
+            request.fields()
+        }
+        _ => return wrong("the method is another one"),
+    };
+    let mut headers = description.headers.iter();
+    if headers.any(|(name, value)| request.header(name) != value) {
+        return wrong("a header is missing");
+    }
+    let parameter = description
+        .token
+        .as_ref()
+        .map_or("client_id", |it| &it.client_id_parameter);
+    let authentication = world.client_authentication();
+    let field = |name: &str| fields.get(name).map(String::as_str);
+    let Some((id, secret)) = client_credentials(authentication, request, field, parameter) else {
+        return Err(wrong_client(description));
+    };
+    let state = world.state();
+    let client = state.clients.iter().find(|client| {
+        let proven = secret.as_ref().is_none_or(|it| client.secrets.contains(it));
+        let has_secret = secret.is_none() == client.secrets.is_empty();
+        proven && has_secret && id.as_ref().is_none_or(|id| client.id == *id)
+    });
+    match client {
+        Some(client) => Ok((fields, client.id.clone())),
+        None => Err(wrong_client(description)),
+    }
+}
+
+fn has_all(fields: &Fields, wanted: &BTreeMap<String, String>) -> bool {
+    let mut wanted = wanted.iter();
+    wanted.all(|(name, value)| fields.get(name) == Some(value))
+}
+
+/// True if the request goes to the host of another account.
+fn is_foreign(world: &World, request: &Request, grant: &Grant) -> bool {
+    let endpoint = world.description.token.as_ref();
+    endpoint.is_some_and(|it| it.endpoint.wants_account())
+        && grant.host.as_deref() != Some(request.host())
+}
+
+fn exchange(world: &World, request: &Request, fields: &Fields, client_id: &str) -> Response {
+    let description = &world.description;
+    let get = |name: &str| fields.get(name).map_or("", String::as_str);
+    let wrong = |text| dead_grant(description, text);
+    let pkce = description.authorization.as_ref().map(|it| it.pkce);
+    if pkce.is_none_or(|it| it == Pkce::Refused) && fields.contains_key("code_verifier") {
+        return wrong_request(
+            description,
+            "invalid_request",
+            "code_verifier is not accepted",
+        );
+    }
+    let mut state = world.state();
+    let grants = &mut state.grants;
+    let Some(code) = grants.codes.get(get("code")) else {
+        return wrong("the code is not known");
+    };
+    if let Some(grant) = code.grant {
+        // RFC 6749 section 4.1.2: what the code was exchanged for ends.
+        grants.reused_codes += 1;
+        grants.end_where(|it| it.number == grant);
+        return wrong("the code was used before");
+    }
+    if code.client_id != client_id {
+        return wrong("the code was issued to another client");
+    }
+    let challenge = proved(pkce, get("code_verifier"));
+    let is_proved = code.challenge.as_ref().is_none_or(|it| *it == challenge);
+    let is_late = world.now().since(code.issued) >= world.rules.code_lifetime;
+    let (account, scopes) = (code.account.clone(), code.scopes.clone());
+    let nonce = code.nonce.clone();
+    let has_host = description
+        .token
+        .as_ref()
+        .is_some_and(|it| it.endpoint.wants_account());
+    if has_host && account.host.as_deref() != Some(request.host()) {
+        return wrong("the code belongs to another account");
+    }
+    if is_late || !is_proved {
+        grants.codes.remove(get("code"));
+        return wrong("the code has expired, or the code verifier does not match");
+    }
+    let number = grants.begin(world, &account, client_id.to_owned(), scopes);
+    if let Some(code) = grants.codes.get_mut(get("code")) {
+        code.grant = Some(number);
+    }
+    let pair = grants.issue(world, number, None, true);
+    let grant = grants.get(number).cloned();
+    drop(state);
+    match grant {
+        Some(grant) => issued(world, &grant, pair, nonce.as_deref()),
+        None => wrong("the grant ended"),
+    }
+}
+
+/// The code challenge of a verifier.
+fn proved(pkce: Option<Pkce>, verifier: &str) -> String {
+    let digest = digest(&SHA256, verifier.as_bytes());
+    match pkce {
+        Some(Pkce::S256Hex) => {
+            let mut text = String::with_capacity(64);
+            for byte in digest.as_ref() {
+                // Writing to a string does not fail.
+                let _ = write!(text, "{byte:02x}");
+            }
+            text
+        }
+        _ => BASE64_URL_SAFE_NO_PAD.encode(digest.as_ref()),
+    }
+}
+
+/// A token response (RFC 6749 section 5.1) with its values where the description reads them.
+fn issued(world: &World, grant: &Grant, pair: Pair, nonce: Option<&str>) -> Response {
+    let description = &world.description;
+    let (fields, rules) = (token_fields(description), &world.rules);
+    let mut body = rules.token_fields.clone();
+    set_at(&mut body, "/token_type", "bearer".into());
+    set_first(&mut body, &fields.access_token, pair.access);
+    if let Some(lifetime) = rules.access_lifetime.filter(|_| rules.states_lifetime) {
+        set_first(&mut body, &fields.expires_in, lifetime.as_secs());
+    }
+    if let Some(refresh) = pair.refresh {
+        set_first(&mut body, &fields.refresh_token, refresh);
+        if let Some(lifetime) = rules.refresh_lifetime {
+            set_first(&mut body, &fields.refresh_expires_in, lifetime.as_secs());
+        }
+    }
+    if !grant.scopes.is_empty() {
+        let separator = description.scopes.separator.to_string();
+        set_first(&mut body, &fields.scope, grant.scopes.join(&separator));
+    }
+    identity::add_to_response(world, grant, nonce, &mut body);
+    for pointer in fields.keep.values() {
+        if pointer.find(&body).is_none_or(Value::is_null) {
+            let secret = world.secrets.issue("kept-");
+            set_at(&mut body, pointer.as_str(), secret.into());
+        }
+    }
+    world.provider.token_response(grant, &mut body);
+    Response::json(200, &body).with_header("cache-control", "no-store")
+}

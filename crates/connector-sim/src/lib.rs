@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod authority;
+mod fault;
+mod message;
+mod secrets;
+mod server;
+mod transport;
+
+pub use self::authority::{Account, Authority, AuthorityBuilder, Grant, Provider};
+pub use self::fault::{Consent, Fault};
+pub use self::message::{Request, Response};
+pub use self::secrets::Secrets;
+pub use self::server::{Server, Service};

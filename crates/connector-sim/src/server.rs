@@ -1,0 +1,401 @@
+//! An HTTP/1.1 server on the loopback address that stands for several hosts.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use connector_core::clock::Clock;
+use connector_core::http::{HttpTransport, LoopbackOverride, Origin};
+use connector_core::{Error, ErrorKind, Result};
+use http::Method;
+use http::header::HOST;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use url::Url;
+
+use crate::fault::Fault;
+use crate::message::{Request, Response};
+use crate::transport::InProcess;
+
+/// The longest request body that is read, in bytes.
+const LONGEST_REQUEST: usize = 16 * 1024 * 1024;
+
+/// A simulated provider behind a [`Server`].
+pub trait Service: Send + Sync + 'static {
+    /// The origins that the provider serves now.
+    fn origins(&self) -> Vec<Origin>;
+
+    /// Answers a request. It is called from many tasks at once and must not block.
+    fn respond(&self, request: &Request) -> Response;
+}
+
+/// A simulated provider's HTTP server: it counts requests, numbers them (`x-request-id`), and
+/// injects the faults that a test scripts.
+///
+/// It listens on a free port of 127.0.0.1 and ends when it is dropped. Requests name the provider's
+/// real host, as [`Server::overrides`] makes a transport do.
+pub struct Server {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) service: Arc<dyn Service>,
+    pub(crate) clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    /// Arrived requests by method and path.
+    counts: watch::Sender<BTreeMap<(String, String), usize>>,
+    /// The patterns of paths whose requests wait.
+    held: watch::Sender<BTreeSet<String>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// With the pattern of the path that each is for.
+    faults: VecDeque<(String, Fault)>,
+    requests: u64,
+}
+
+/// The result of one request.
+pub(crate) enum Outcome {
+    Complete(Response),
+    /// The connection breaks in the middle of the body.
+    Truncated(Response),
+    /// The connection breaks without a response.
+    Dropped,
+}
+
+impl Server {
+    /// Starts a server for `service` whose time is that of `clock`. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Network`] if no port of the loopback address is free.
+    pub async fn start(service: Arc<dyn Service>, clock: Arc<dyn Clock>) -> Result<Self> {
+        let unavailable = |error: std::io::Error| {
+            Error::new(
+                ErrorKind::Network,
+                "sim.server.start",
+                "no port of the loopback address is free",
+            )
+            .with_source(error)
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.map_err(unavailable)?;
+        let address = listener.local_addr().map_err(unavailable)?;
+        let shared = Arc::new(Shared {
+            service,
+            clock,
+            state: Mutex::default(),
+            counts: watch::Sender::default(),
+            held: watch::Sender::default(),
+        });
+        let task = tokio::spawn(serve(listener, Arc::clone(&shared), address));
+        Ok(Self {
+            shared,
+            address,
+            task,
+        })
+    }
+
+    /// The address of the server.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The overrides that lead a transport from the provider's origins to this server.
+    #[must_use]
+    pub fn overrides(&self) -> Vec<LoopbackOverride> {
+        let origins = self.shared.service.origins();
+        // The address is one of the loopback interface.
+        let overrides = origins.into_iter();
+        overrides
+            .filter_map(|origin| LoopbackOverride::new(origin, self.address).ok())
+            .collect()
+    }
+
+    /// A transport that calls the provider without a socket, under the same rules and with the same
+    /// faults.
+    ///
+    /// For tests on a manual clock: a request over a socket takes real time, so that such a test
+    /// cannot tell when the clock may move.
+    #[must_use]
+    pub fn transport(&self) -> Arc<dyn HttpTransport> {
+        Arc::new(InProcess::new(Arc::clone(&self.shared)))
+    }
+
+    /// The address under which a browser on this machine reaches `url`, a URL of the provider.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the provider does not serve the URL's origin.
+    pub fn browser_url(&self, url: &Url) -> Result<Url> {
+        let wrong = || {
+            Error::new(
+                ErrorKind::InvalidInput,
+                "sim.server.browser_url",
+                "the URL is not one of the simulated provider",
+            )
+        };
+        let origin = Origin::of(url).map_err(|_| wrong())?;
+        if !self.shared.service.origins().contains(&origin) {
+            return Err(wrong());
+        }
+        let local = format!("http://{}/{}{}", self.address, origin.host(), url.path());
+        let mut local = Url::parse(&local).map_err(|_| wrong())?;
+        local.set_query(url.query());
+        Ok(local)
+    }
+
+    /// Injects `fault` into the next request to `path` that has none yet. A path that ends with `*`
+    /// stands for all that start with the part before it.
+    pub fn fault(&self, path: impl Into<String>, fault: Fault) {
+        self.shared.state().faults.push_back((path.into(), fault));
+    }
+
+    /// The number of scripted faults that no request has met yet.
+    #[must_use]
+    pub fn pending_faults(&self) -> usize {
+        self.shared.state().faults.len()
+    }
+
+    /// The number of requests with this method to this path, those with a fault included. `path` may
+    /// end with `*`, as for [`Server::fault`].
+    #[must_use]
+    pub fn count(&self, method: &Method, path: &str) -> usize {
+        let counts = self.shared.counts.borrow();
+        let counted = counts.iter();
+        counted
+            .filter(|((known, at), _)| known == method.as_str() && matches_path(path, at))
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    /// The number of requests by method and path.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<(String, String), usize> {
+        self.shared.counts.borrow().clone()
+    }
+
+    /// Makes requests to `path` wait, after they were counted, until [`Server::release`]. `path` may
+    /// end with `*`, as for [`Server::fault`].
+    pub fn hold(&self, path: impl Into<String>) {
+        let path = path.into();
+        self.shared.held.send_modify(|held| {
+            held.insert(path);
+        });
+    }
+
+    /// Lets all held requests go on.
+    pub fn release(&self) {
+        self.shared.held.send_modify(BTreeSet::clear);
+    }
+
+    /// Returns once `count` requests to `path` have arrived, whatever their method.
+    pub async fn arrived(&self, path: &str, count: usize) {
+        let mut counts = self.shared.counts.subscribe();
+        let arrived = counts.wait_for(|counts| {
+            let counted = counts.iter();
+            let arrived: usize = counted
+                .filter(|((_, at), _)| matches_path(path, at))
+                .map(|(_, count)| count)
+                .sum();
+            arrived >= count
+        });
+        // The sender lives as long as the server.
+        let _ = arrived.await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// True if `path` is `pattern`, or starts with the part of it before a final `*`.
+fn matches_path(pattern: &str, path: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => path.starts_with(start),
+        None => pattern == path,
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers a request under the scripted faults.
+    pub(crate) async fn handle(&self, request: &Request) -> Outcome {
+        let path = request.path();
+        let (fault, number) = {
+            let mut state = self.state();
+            state.requests += 1;
+            let mut faults = state.faults.iter();
+            let at = faults.position(|(pattern, _)| matches_path(pattern, path));
+            let fault = at.and_then(|at| state.faults.remove(at));
+            (fault.map(|(_, fault)| fault), state.requests)
+        };
+        self.counts.send_modify(|counts| {
+            let key = (request.method().as_str().to_owned(), path.to_owned());
+            *counts.entry(key).or_default() += 1;
+        });
+        let mut held = self.held.subscribe();
+        let is_free = |held: &BTreeSet<String>| !held.iter().any(|it| matches_path(it, path));
+        // The sender lives as long as this.
+        let _ = held.wait_for(is_free).await;
+        let numbered = |response: Response| {
+            response.with_header("x-request-id", &format!("simulated-{number}"))
+        };
+        match &fault {
+            Some(Fault::Slow(time)) => self.clock.sleep(*time).await,
+            Some(Fault::DropBefore) => return Outcome::Dropped,
+            Some(Fault::Answer {
+                status,
+                headers,
+                body,
+            }) => {
+                let response = Response::new(*status, "application/json", body.clone());
+                let headers = headers.iter();
+                let response = headers.fold(numbered(response), |response, (name, value)| {
+                    response.with_header(name, value)
+                });
+                return Outcome::Complete(response);
+            }
+            _ => {}
+        }
+        let response = numbered(self.service.respond(request));
+        match fault {
+            Some(Fault::DropAfter) => Outcome::Dropped,
+            Some(Fault::Truncate) => Outcome::Truncated(response),
+            Some(edit @ Fault::Edit(_)) => Outcome::Complete(edit.edit(response)),
+            _ => Outcome::Complete(response),
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>, address: SocketAddr) {
+    // Connections end with this task, which ends with the server.
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let shared = Arc::clone(&shared);
+        let service = service_fn(move |request| {
+            let shared = Arc::clone(&shared);
+            async move { over_http(&shared, address, request).await }
+        });
+        connections.spawn(async move {
+            // A connection breaks if the client or a fault ends it.
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn over_http(
+    shared: &Shared,
+    address: SocketAddr,
+    request: http::Request<Incoming>,
+) -> std::result::Result<http::Response<Page>, Broken> {
+    let (parts, body) = request.into_parts();
+    let body = Limited::new(body, LONGEST_REQUEST).collect().await;
+    let body = body.map_err(|_| Broken)?.to_bytes();
+    let Some(url) = real_url(&parts, address) else {
+        let response = Response::page(404, "<h1>Not found</h1>");
+        return Ok(response.into_http(|bytes| Page::new(&bytes, false)));
+    };
+    let request = Request::new(parts.method, url, parts.headers, body);
+    match shared.handle(&request).await {
+        Outcome::Complete(response) => Ok(response.into_http(|bytes| Page::new(&bytes, false))),
+        Outcome::Truncated(response) => Ok(response.into_http(|bytes| Page::new(&bytes, true))),
+        Outcome::Dropped => Err(Broken),
+    }
+}
+
+/// The provider's URL that a request names: by its `Host` header, or in the first segment of the path
+/// where a browser comes to the loopback address itself.
+fn real_url(parts: &http::request::Parts, address: SocketAddr) -> Option<Url> {
+    let host = parts.headers.get(HOST)?.to_str().ok()?;
+    let target = parts.uri.path_and_query().map_or("/", |it| it.as_str());
+    let is_local = host == address.to_string() || host == format!("localhost:{}", address.port());
+    let text = if is_local {
+        format!("https:/{target}")
+    } else {
+        format!("https://{host}{target}")
+    };
+    Url::parse(&text).ok()
+}
+
+/// Makes hyper close the connection.
+#[derive(Debug)]
+pub(crate) struct Broken;
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a scripted fault broke the connection")
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// A body that may end before its length is reached.
+struct Page {
+    bytes: Option<Bytes>,
+    missing: u64,
+}
+
+impl Page {
+    fn new(bytes: &Bytes, is_cut: bool) -> Self {
+        let kept = if is_cut { bytes.len() / 2 } else { bytes.len() };
+        let missing = (bytes.len() - kept) as u64;
+        Self {
+            missing: if is_cut { missing.max(1) } else { 0 },
+            bytes: Some(bytes.slice(..kept)),
+        }
+    }
+}
+
+impl Body for Page {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Broken>>> {
+        Poll::Ready(match self.bytes.take() {
+            Some(bytes) => Some(Ok(Frame::data(bytes))),
+            None if self.missing > 0 => Some(Err(Broken)),
+            None => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none() && self.missing == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let left = self.bytes.as_ref().map_or(0, Bytes::len) as u64;
+        SizeHint::with_exact(left + self.missing)
+    }
+}

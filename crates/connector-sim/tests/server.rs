@@ -1,0 +1,396 @@
+//! The server: faults on the wire, counts, the consent page, secrets that carry their mark.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use connector_core::clock::{ManualClock, Timestamp};
+use connector_core::http::{HttpTransport, OutboundRequest, Sent, TransportErrorKind};
+use connector_core::oauth::{
+    AuthorizationRequest, Callback, CodeExchange, CodeVerifier, ExchangeClass, client_credentials,
+};
+use connector_core::{
+    App, Connector, Context, Description, ErrorKind, GenericConnector, SystemRandom,
+};
+use connector_http::HttpClient;
+use connector_sim::{
+    Account, Authority, AuthorityBuilder, Consent, Fault, Grant, Request, Response,
+};
+use http::Method;
+use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use url::Url;
+
+const MARK: &str = "canary-mark-";
+
+fn description() -> Description {
+    serde_json::from_value(json!({
+        "provider": "acme", "name": "Acme <script>", "api": ["https://api.acme.example"],
+        "authorization": { "endpoint": "https://acme.example/authorize" },
+        "token": { "endpoint": "https://acme.example/token" },
+        "identity": { "endpoint": "https://api.acme.example/me", "account": "/id" },
+        "scopes": { "default": ["read", "write"] }
+    }))
+    .unwrap()
+}
+
+struct World {
+    authority: Authority,
+    connector: GenericConnector,
+    app: App,
+    client: Arc<dyn HttpTransport>,
+    clock: ManualClock,
+}
+
+impl World {
+    async fn of(
+        description: Description,
+        change: impl FnOnce(AuthorityBuilder) -> AuthorityBuilder,
+    ) -> Self {
+        let clock = ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000));
+        let builder = Authority::of(&description).with_mark(MARK);
+        let authority = change(builder).start(clock.clone()).await.unwrap();
+        let client = authority.server().overrides().into_iter().fold(
+            HttpClient::builder().with_clock(Arc::new(clock.clone())),
+            connector_http::HttpClientBuilder::with_loopback,
+        );
+        Self {
+            app: authority.app(),
+            connector: GenericConnector::new(description).unwrap(),
+            client: Arc::new(client.build().unwrap()),
+            authority,
+            clock,
+        }
+    }
+
+    fn cx(&self) -> Context<'_> {
+        Context::new(&self.app, &*self.client, &self.clock)
+    }
+
+    fn url(&self, verifier: &CodeVerifier) -> Url {
+        let state = SecretString::from("a state");
+        let request = AuthorizationRequest::new(&self.app, &state, verifier);
+        self.connector.authorization_url(&request).unwrap()
+    }
+
+    async fn get(
+        &self,
+        url: &str,
+        token: &str,
+    ) -> Result<http::Response<Bytes>, (TransportErrorKind, Sent)> {
+        let request = http::Request::get(url).header("authorization", format!("Bearer {token}"));
+        let request = OutboundRequest::token(request.body(Bytes::new()).unwrap());
+        let sent = self.client.send(request).await;
+        sent.map_err(|error| (error.kind(), error.sent()))
+    }
+}
+
+fn verifier() -> CodeVerifier {
+    CodeVerifier::generate(&SystemRandom::new()).unwrap()
+}
+
+/// Sends a request as a browser does, over plain HTTP, and returns the whole response.
+async fn browse(method: &str, url: &Url, body: &str) -> String {
+    let address = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let target = format!("{}?{}", url.path(), url.query().unwrap_or_default());
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    response
+}
+
+fn api(request: &Request, grant: &Grant) -> Response {
+    Response::json(
+        200,
+        &json!({ "path": request.path(), "account": grant.account, "n": 1 }),
+    )
+}
+
+#[tokio::test]
+async fn every_fault_reaches_the_client_as_scripted() {
+    let world = World::of(description(), |builder| builder.with_provider(api)).await;
+    let server = world.authority.server();
+    let (token, _) = world.authority.issue("1", &["read"]).unwrap();
+    let (url, token) = ("https://api.acme.example/v1/things", token.expose_secret());
+    let broken = (TransportErrorKind::Broken, Sent::Maybe);
+    let good = world.get(url, token).await.unwrap();
+    assert_eq!(good.headers()["x-request-id"], "simulated-1");
+    for fault in [Fault::DropBefore, Fault::DropAfter, Fault::Truncate] {
+        server.fault("/v1/*", fault.clone());
+        assert_eq!(
+            world.get(url, token).await.unwrap_err(),
+            broken,
+            "{fault:?}"
+        );
+    }
+    server.fault("/v1/things", Fault::rate_limited(7));
+    server.fault("/v1/things", Fault::answer(503, "<html>"));
+    server.fault(
+        "/v1/things",
+        Fault::Edit(vec![("n", Some("2")), ("path", None)]),
+    );
+    let limited = world.get(url, token).await.unwrap();
+    assert_eq!(
+        (limited.status().as_u16(), &limited.headers()["retry-after"]),
+        (429, &"7".parse().unwrap())
+    );
+    let failed = world.get(url, token).await.unwrap();
+    assert_eq!(
+        (failed.status().as_u16(), &failed.body()[..]),
+        (503, &b"<html>"[..])
+    );
+    let edited: Value =
+        serde_json::from_slice(world.get(url, token).await.unwrap().body()).unwrap();
+    assert_eq!(edited, json!({ "account": "1", "n": 2 }));
+    // Slow is a time on the simulator's clock.
+    server.fault("/v1/things", Fault::Slow(Duration::from_secs(3600)));
+    let slow = world.get(url, token);
+    let passing = async {
+        // The transport's deadline, and the server's delay.
+        world.clock.wait_for_sleepers(2).await;
+        world.clock.advance(Duration::from_secs(15));
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        slow = slow => assert_eq!(slow.unwrap_err(), (TransportErrorKind::Timeout, Sent::Maybe)),
+        () = passing => unreachable!(),
+    }
+    assert_eq!(server.pending_faults(), 0);
+    assert_eq!(server.count(&Method::GET, "/v1/*"), 8);
+    assert_eq!(server.count(&Method::POST, "/v1/*"), 0);
+    assert_eq!(world.get(url, "wrong").await.unwrap().status(), 401);
+    println!("faults on the wire: 7");
+}
+
+#[tokio::test]
+async fn a_held_request_waits_after_it_was_counted() {
+    let world = World::of(description(), |builder| builder.with_provider(api)).await;
+    let (token, _) = world.authority.issue("1", &["read"]).unwrap();
+    let server = world.authority.server();
+    server.hold("/v1/*");
+    let asked = world.get("https://api.acme.example/v1/things", token.expose_secret());
+    let releasing = async {
+        server.arrived("/v1/*", 1).await;
+        server.release();
+    };
+    let (asked, ()) = tokio::join!(asked, releasing);
+    assert_eq!(asked.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_browser_sees_a_consent_page_and_its_decision_counts() {
+    let account = Account::new("7").with_label("<b>Example</b> & Co.");
+    let world = World::of(description(), |builder| {
+        builder.with_account(account).with_consent_page()
+    })
+    .await;
+    let verifier = verifier();
+    let url = world
+        .authority
+        .server()
+        .browser_url(&world.url(&verifier))
+        .unwrap();
+    let page = browse("GET", &url, "").await;
+    assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+    for part in [
+        "Acme &lt;script&gt;",
+        "&lt;b&gt;Example&lt;/b&gt; &amp; Co.",
+        "value=\"write\"",
+    ] {
+        assert!(page.contains(part), "{part} is missing: {page}");
+    }
+    assert!(
+        !page.contains("<script>") && !page.contains("<b>"),
+        "{page}"
+    );
+    let denied = browse("POST", &url, "decision=deny&scope=read").await;
+    assert!(denied.contains("error=access_denied"), "{denied}");
+    let approved = browse("POST", &url, "scope=read&decision=approve").await;
+    let target = approved
+        .lines()
+        .find_map(|line| line.strip_prefix("location: "))
+        .unwrap();
+    let callback = Callback::parse(Url::parse(target.trim()).unwrap().query().unwrap()).unwrap();
+    assert_eq!(callback.state(), Some("a state"));
+    let code = callback.code().unwrap();
+    let exchange = CodeExchange::new(&code, &verifier);
+    let answer = world
+        .connector
+        .exchange_code(&world.cx(), &exchange)
+        .await
+        .unwrap();
+    assert_eq!(answer.scopes().unwrap(), ["read"]);
+    let other = Url::parse("https://evil.example/authorize").unwrap();
+    assert!(world.authority.server().browser_url(&other).is_err());
+}
+
+#[tokio::test]
+async fn an_authorization_request_that_is_wrong_brings_no_code() {
+    let world = World::of(description(), |builder| builder).await;
+    let right = world.url(&verifier());
+    let with = |name: &str, value: &str| {
+        let mut url = right.clone();
+        let pairs: Vec<(String, String)> = right.query_pairs().into_owned().collect();
+        let changed = pairs.iter().filter(|(known, _)| known != name).cloned();
+        let changed: Vec<_> = changed
+            .chain([(name.to_owned(), value.to_owned())])
+            .collect();
+        url.query_pairs_mut().clear().extend_pairs(changed);
+        url
+    };
+    for (name, value) in [
+        ("client_id", "other"),
+        ("redirect_uri", "https://evil.example/"),
+    ] {
+        let error = world
+            .authority
+            .visit(&with(name, value), &Consent::Grant)
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Rejected, "{name}");
+    }
+    let wrong = [
+        ("response_type", "token"),
+        ("code_challenge", ""),
+        ("code_challenge", "short"),
+        ("code_challenge_method", "plain"),
+    ];
+    for (name, value) in wrong {
+        let target = world
+            .authority
+            .visit(&with(name, value), &Consent::Grant)
+            .unwrap();
+        let callback = Callback::parse(target.query().unwrap()).unwrap();
+        assert!(
+            callback.error().is_some() && callback.code().is_none(),
+            "{name}={value}"
+        );
+    }
+    println!("wrong authorization requests refused: {}", wrong.len() + 2);
+}
+
+#[tokio::test]
+async fn every_secret_carries_the_mark_and_no_debug_shows_one() {
+    let world = World::of(description(), |builder| builder).await;
+    let verifier = verifier();
+    let target = world
+        .authority
+        .visit(&world.url(&verifier), &Consent::Grant)
+        .unwrap();
+    let callback = Callback::parse(target.query().unwrap()).unwrap();
+    let code = callback.code().unwrap();
+    let exchange = CodeExchange::new(&code, &verifier);
+    let answer = world
+        .connector
+        .exchange_code(&world.cx(), &exchange)
+        .await
+        .unwrap();
+    let refresh_token = answer.refresh_token().unwrap();
+    let client_secret = world.app.client_secret().unwrap();
+    let secrets = [&code, answer.access_token(), refresh_token, client_secret];
+    for secret in secrets {
+        assert!(secret.expose_secret().contains(MARK));
+    }
+    let request = Request::new(
+        Method::GET,
+        target,
+        http::HeaderMap::new(),
+        Bytes::from("secret"),
+    );
+    let response = Response::json(200, &json!({ "access_token": MARK }));
+    let shown = format!(
+        "{:?} {:?} {request:?} {response:?}",
+        world.authority,
+        world.authority.server()
+    );
+    assert!(!shown.contains(MARK), "{shown}");
+    println!("secrets with the mark: {}", secrets.len());
+}
+
+#[tokio::test]
+async fn clients_are_kept_apart_and_an_app_gets_a_token_of_its_own() {
+    let world = World::of(description(), |builder| builder).await;
+    let other = world.authority.register("another-client");
+    let verifier = verifier();
+    let target = world
+        .authority
+        .visit(&world.url(&verifier), &Consent::Grant)
+        .unwrap();
+    let code = Callback::parse(target.query().unwrap())
+        .unwrap()
+        .code()
+        .unwrap();
+    let exchange = CodeExchange::new(&code, &verifier);
+    let foreign = Context::new(&other, &*world.client, &world.clock);
+    let stolen = world
+        .connector
+        .exchange_code(&foreign, &exchange)
+        .await
+        .unwrap_err();
+    assert_eq!(stolen.class(), ExchangeClass::DeadGrant);
+    world
+        .connector
+        .exchange_code(&world.cx(), &exchange)
+        .await
+        .unwrap();
+    let scopes = ["read".to_owned()];
+    let own = client_credentials(world.connector.description(), &world.cx(), None, &scopes).await;
+    let own = own.unwrap();
+    assert!(own.refresh_token().is_none());
+    assert_eq!(own.scopes().unwrap(), scopes);
+}
+
+#[tokio::test]
+async fn an_id_token_is_signed_with_a_key_of_the_key_set() {
+    let mut description = description();
+    let rule = connector_core::description::IdentityRule::id_token("https://acme.example");
+    description.identity = Some(rule);
+    let world = World::of(description, |builder| builder).await;
+    let verifier = verifier();
+    let target = world
+        .authority
+        .visit(&world.url(&verifier), &Consent::Grant)
+        .unwrap();
+    let code = Callback::parse(target.query().unwrap())
+        .unwrap()
+        .code()
+        .unwrap();
+    let exchange = CodeExchange::new(&code, &verifier);
+    let answer = world
+        .connector
+        .exchange_code(&world.cx(), &exchange)
+        .await
+        .unwrap();
+    let token: String = answer.field("id_token").unwrap();
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let decode = |text: &str| {
+        use base64::Engine as _;
+        base64::prelude::BASE64_URL_SAFE_NO_PAD
+            .decode(text)
+            .unwrap()
+    };
+    let key = &world.authority.key_set()["keys"][0];
+    let point: Vec<u8> = [4]
+        .into_iter()
+        .chain(decode(key["x"].as_str().unwrap()))
+        .chain(decode(key["y"].as_str().unwrap()))
+        .collect();
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
+    key.verify(signed.as_bytes(), &decode(signature)).unwrap();
+    assert!(key.verify(b"another text", &decode(signature)).is_err());
+}

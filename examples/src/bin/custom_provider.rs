@@ -1,0 +1,142 @@
+//! A provider of your own as data: described in JSON, simulated on this machine, connected, called,
+//! refreshed and disconnected, without a line of code for the provider.
+//!
+//! Runs offline to its end: `cargo run --bin custom_provider`
+
+#![expect(clippy::print_stdout, reason = "the example explains what it does")]
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector_sim::{Account, Authority, Consent, Grant, Request, Response};
+use connectors::api::{Idempotency, Request as Call};
+use connectors::cipher::Keyring;
+use connectors::clock::{Clock, ManualClock, SystemClock};
+use connectors::store::MemoryStore;
+use connectors::{
+    Actor, AppKey, CorrelationId, Description, FixedApps, GenericConnector, Hub, RequestContext,
+    TenantId,
+};
+use serde_json::{Value, json};
+
+/// The provider. A plain OAuth 2.0 provider needs no more than this.
+const ACME: &str = r#"{
+    "provider": "acme",
+    "name": "Acme",
+    "api": ["https://api.acme.example"],
+    "authorization": { "endpoint": "https://acme.example/oauth/authorize" },
+    "token": { "endpoint": "https://acme.example/oauth/token" },
+    "revocation": { "endpoint": "https://acme.example/oauth/revoke", "reach": "grant" },
+    "identity": { "endpoint": "https://api.acme.example/v1/me", "account": "/id", "label": "/name" },
+    "scopes": { "default": ["orders.read"] },
+    "rotation": "strict"
+}"#;
+
+/// The API of the simulated provider: one endpoint, for grants that may read orders.
+fn api(request: &Request, grant: &Grant) -> Response {
+    match request.path() {
+        "/v1/orders" if grant.scopes.iter().any(|scope| scope == "orders.read") => Response::json(
+            200,
+            &json!({ "orders": [{ "id": 1, "total": "12.90" }, { "id": 2, "total": "7.50" }] }),
+        ),
+        "/v1/orders" => Response::json(403, &json!({ "error": "insufficient_scope" })),
+        _ => Response::json(404, &json!({ "error": "not_found" })),
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let description: Description = serde_json::from_str(ACME)?;
+    let clock = ManualClock::new(SystemClock::new().now());
+    // With a real provider, leave the simulator out: register the app there instead.
+    let acme = Authority::of(&description)
+        .with_account(Account::new("account-7").with_label("Example Ltd."))
+        .with_provider(api)
+        .start(clock.clone())
+        .await?;
+    println!("simulator: Acme at {}", acme.server().address());
+
+    let provider = description.provider.clone();
+    let apps = FixedApps::new().with(provider.clone(), AppKey::default(), acme.app());
+    let connector = GenericConnector::new(description)?
+        .with_apps(Arc::new(apps))
+        .with_loopback_overrides(acme.server().overrides());
+    let hub = Hub::builder()
+        .store(MemoryStore::new(Arc::new(clock.clone())))
+        .cipher(Keyring::parse(&Keyring::generate()?)?)
+        .clock(clock.clone())
+        .connector(connector)
+        .build()?;
+
+    let tenant = TenantId::new("tenant-1")?;
+    let user = Actor::User("user-1".into());
+    let authorization = hub
+        .authorize(&tenant, provider.clone())
+        .actor(user.clone())
+        .begin()
+        .await?;
+    let url = authorization.url();
+    let shown = |name: &str| url.query_pairs().any(|(known, _)| known == name);
+    println!("authorize: {}{}", host(url), url.path());
+    println!(
+        "authorize: code challenge sent: {}",
+        shown("code_challenge")
+    );
+
+    let callback = acme.visit(url, &Consent::Grant)?;
+    println!("callback: {}{}", host(&callback), callback.path());
+    let query = callback.query().unwrap_or_default();
+    let connected = hub
+        .callback(provider, query, authorization.binding().clone())
+        .await?;
+    let connection = connected.connection();
+    let key = connection.key().clone();
+    let exchanges = acme.server().count(&http::Method::POST, "/oauth/token");
+    println!(
+        "token exchange: {exchanges} request, scopes {:?}",
+        acme_scopes(&acme)
+    );
+    println!(
+        "identity: account {} ({})",
+        connection.account.key, connection.status
+    );
+
+    let session = hub.session(&key).await?;
+    let orders = || async {
+        let call = Call::get(["v1", "orders"])?;
+        let answer = session.raw(call, Idempotency::Safe).await?;
+        let body: Value = serde_json::from_slice(answer.body())?;
+        let count = body["orders"].as_array().map_or(0, Vec::len);
+        Ok::<usize, Box<dyn Error + Send + Sync>>(count)
+    };
+    println!("API call: {} orders", orders().await?);
+
+    clock.advance(Duration::from_secs(3601));
+    println!("API call after an hour: {} orders", orders().await?);
+    let requests = acme.server().count(&http::Method::POST, "/oauth/token");
+    println!("refresh: {} request", requests - exchanges);
+
+    let context = RequestContext::new(user, CorrelationId::default());
+    hub.disconnect(&key, context).await?;
+    // The worker revokes the grant at the provider, and repeats it if the provider is down.
+    while hub.worker().tick().await?.more {}
+    println!(
+        "disconnect: grants left at the provider: {}",
+        acme.grants().len()
+    );
+    if let Err(error) = hub.access_token(&key).await {
+        println!("disconnect: the hub refuses tokens: {error}");
+    }
+    hub.shutdown(Duration::from_secs(10)).await?;
+    println!("done");
+    Ok(())
+}
+
+fn host(url: &url::Url) -> &str {
+    url.host_str().unwrap_or_default()
+}
+
+fn acme_scopes(acme: &Authority) -> Vec<String> {
+    acme.grants().into_iter().flat_map(|it| it.scopes).collect()
+}
