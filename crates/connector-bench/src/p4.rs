@@ -10,7 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::description::EndpointTemplate;
-use connector_core::webhook::{WebhookEndpoint, WebhookScheme, WebhookTimestamp, verify};
+use connector_core::webhook::{
+    BodyForm, WebhookEndpoint, WebhookFact, WebhookScheme, WebhookSignature, verify,
+};
 use connector_core::{App, AppKey, Context, Description, ProviderId};
 use connector_http::HttpClient;
 use ring::hmac;
@@ -25,9 +27,11 @@ const SIZES: [(usize, u32); 3] = [(2, 2_000), (16, 400), (256, 40)];
 pub(crate) fn measure() -> Outcome {
     let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
     description.api = vec![EndpointTemplate::new("https://api.acme.example")];
-    let mut scheme = WebhookScheme::new(["x-acme-signature"]);
-    scheme.timestamp = Some(WebhookTimestamp::new("x-acme-time"));
-    scheme.delivery_id = vec!["x-acme-id".into()];
+    let signature = WebhookSignature::new(["x-acme-signature"]).with_timestamp("x-acme-time");
+    let mut scheme = WebhookScheme::new(signature);
+    // As before the forms of bodies were described: the figures compare the check alone.
+    scheme.body = vec![BodyForm::Bytes];
+    scheme.delivery_id = vec![WebhookFact::header("x-acme-id")];
     description.webhook = Some(scheme);
 
     let clock = SystemClock::new();

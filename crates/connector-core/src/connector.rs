@@ -19,6 +19,7 @@ use crate::oauth::{
     self, AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeClass,
     ExchangeError, Identity, TokenAnswer,
 };
+use crate::subscription::Subscriptions;
 use crate::webhook::{self, Incoming, WebhookEndpoint};
 
 /// What a hook may use: the registration of the moment, the network, and the time.
@@ -267,6 +268,12 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         request: &http::Request<Bytes>,
     ) -> Result<Incoming> {
         webhook::verify(self.description(), cx, endpoint, request)
+    }
+
+    /// The calls that keep subscriptions at the provider; `None`, the default, if the provider has
+    /// neither subscriptions nor changes to poll.
+    fn subscriptions(&self) -> Option<&dyn Subscriptions> {
+        None
     }
 }
 

@@ -171,6 +171,12 @@ impl Credential {
         self.account_host.as_deref()
     }
 
+    /// The key of the account that it leads to; `None` before the account is known.
+    #[must_use]
+    pub fn account(&self) -> Option<&AccountKey> {
+        self.identity.as_ref().map(|identity| &identity.account.key)
+    }
+
     /// The client id that obtained it.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {

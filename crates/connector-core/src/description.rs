@@ -8,6 +8,7 @@ mod oauth;
 mod refusal;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -140,6 +141,14 @@ pub struct Description {
     /// How the provider signs webhooks.
     #[serde(default)]
     pub webhook: Option<WebhookScheme>,
+    /// The interval between two reads of an account's metadata, in seconds: at least a minute, at
+    /// most a year; without it, an hour. Set more where reads are scarce or cost money.
+    #[serde(default = "hourly")]
+    pub metadata_every: u64,
+}
+
+const fn hourly() -> u64 {
+    3600
 }
 
 impl Description {
@@ -167,6 +176,7 @@ impl Description {
             limits: Vec::new(),
             links: Vec::new(),
             webhook: None,
+            metadata_every: hourly(),
         }
     }
 
@@ -176,6 +186,12 @@ impl Description {
         self.authorization
             .as_ref()
             .map_or("code", |endpoint| &endpoint.code_parameter)
+    }
+
+    /// Returns the interval between two reads of an account's metadata.
+    #[must_use]
+    pub const fn metadata_interval(&self) -> Duration {
+        Duration::from_secs(self.metadata_every)
     }
 
     /// Checks that the description does not contradict itself.
@@ -364,9 +380,15 @@ impl Description {
         if let Some((field, reason)) = limit::wrong(&self.limits) {
             return Some(format!("`{field}` {reason}"));
         }
-        let webhook = self.webhook.as_ref();
-        if webhook.is_some_and(|webhook| webhook.signature.is_empty()) {
-            return Some("`webhook.signature` names no header".to_owned());
+        if let Some(webhook) = &self.webhook
+            && let Err(message) = webhook.validate(self.account_host.is_some())
+        {
+            return Some(message);
+        }
+        if !(60..=366 * 86_400).contains(&self.metadata_every) {
+            return Some(
+                "`metadata_every` is less than a minute or more than a year, in seconds".to_owned(),
+            );
         }
         None
     }
@@ -681,6 +703,29 @@ mod tests {
         );
         description.account_host.as_mut().unwrap().global_keys = true;
         assert_eq!(key(&description, Some("a.acme.example")), "7");
+    }
+
+    #[test]
+    fn metadata_is_read_at_least_once_a_year_and_at_most_once_a_minute() {
+        let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
+        description.api = vec![EndpointTemplate::new("https://api.acme.example")];
+        assert_eq!(description.metadata_interval(), Duration::from_secs(3600));
+        for (seconds, accepted) in [
+            (0, false),
+            (59, false),
+            (60, true),
+            (86_400, true),
+            (366 * 86_400, true),
+            (366 * 86_400 + 1, false),
+            (u64::MAX, false),
+        ] {
+            description.metadata_every = seconds;
+            let outcome = description.validate();
+            assert_eq!(outcome.is_ok(), accepted, "{seconds}");
+            if let Err(error) = outcome {
+                assert!(error.message().contains("`metadata_every`"), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::connection::{ConnectionId, ConnectionKey, Generation, Status};
 use crate::context::RequestContext;
 use crate::description::RevocationReach;
 use crate::provider::ProviderId;
+use crate::subscription::Watch;
 
 /// Something that happened. Stored as JSON; a reader that does not know a kind gets
 /// [`Event::Other`] and loses nothing.
@@ -83,6 +84,29 @@ pub enum Event {
         endpoint: String,
         /// Its id there.
         id: String,
+    },
+    /// The application subscribed to changes of a resource.
+    Subscribed {
+        /// The watched resource.
+        watch: Watch,
+    },
+    /// The application ended a subscription.
+    Unsubscribed {
+        /// The watched resource.
+        watch: Watch,
+    },
+    /// The provider no longer had all changes since they were last read: read the resource as a
+    /// whole.
+    ChangesMissed {
+        /// The watched resource.
+        watch: Watch,
+    },
+    /// A notification channel could not be ended at the provider. It ends there when it expires.
+    ChannelLeft {
+        /// The watched resource.
+        watch: Watch,
+        /// The stable name of the last error.
+        reason: String,
     },
     /// A kind of event that a newer version wrote.
     #[serde(untagged)]
@@ -184,6 +208,10 @@ mod tests {
                 to: Status::Disconnected,
             },
             Event::Disconnected { forgotten: true },
+            Event::ChannelLeft {
+                watch: Watch::new("orders").unwrap(),
+                reason: "timeout".to_owned(),
+            },
         ];
         for event in events {
             let json = serde_json::to_string(&event).unwrap();

@@ -9,6 +9,7 @@
 //! * what is special about a provider, as data ([`description`]), the messages of OAuth that follow
 //!   from it ([`oauth`]), and the [`Connector`] that puts both behind hooks;
 //! * typed calls of a provider's API ([`api`]) and what its webhooks are ([`webhook`]);
+//! * subscriptions to changes at a provider ([`subscription`]);
 //! * an application's registration, read from variables ([`config`]);
 //! * time and randomness as dependencies ([`clock`], [`Random`]) and the one door to the network
 //!   ([`http`]);
@@ -39,6 +40,7 @@ pub mod oauth;
 mod provider;
 mod random;
 pub mod store;
+pub mod subscription;
 pub mod webhook;
 
 pub use self::access_token::{AccessToken, Deadlines, IssuedToken, Phase, TokenSlot};

@@ -427,6 +427,7 @@ async fn a_store_in_memory_is_rotated_to_its_end() {
             fence: Fence::new(1),
             sealed: seal(&key(4).id.to_string(), SealedKind::Revocation, &[4]),
         }],
+        unsubscribe: None,
     };
     store.end(&key(4), end, Effects::none()).await.unwrap();
     let flow = StateKey::of("state");

@@ -37,3 +37,4 @@ connector_testkit::state_store_suite!(Memory);
 connector_testkit::delivery_queue_suite!(Memory);
 connector_testkit::audit_log_suite!(Memory);
 connector_testkit::upkeep_suite!(Memory);
+connector_testkit::subscription_store_suite!(Memory);

@@ -59,6 +59,7 @@ pub(crate) fn entry<'a>(
     let target = target.into();
     let (class, notify) = match event {
         Event::Refreshed { .. } | Event::SuccessorKept { .. } => (AuditClass::Credential, false),
+        Event::Subscribed { .. } | Event::Unsubscribed { .. } => (AuditClass::Connection, false),
         Event::DeadGrantConfirmed | Event::DeliveryReplayed { .. } => {
             (AuditClass::Administration, false)
         }

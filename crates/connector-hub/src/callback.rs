@@ -177,7 +177,7 @@ impl Inner {
             return Err(unknown());
         }
         match self.begin(&visit).await? {
-            BeginOutcome::First(_) => {
+            BeginOutcome::First => {
                 let settled = self.first_visit(&visit, &flow).await;
                 self.conclude(&visit.state, &flow, settled).await
             }
@@ -402,14 +402,17 @@ impl Inner {
                 BeginOutcome::Done(ConnectOutcome::Failed { reason }) => {
                     return Err(Reason::named(&reason).error(CALLBACK, None));
                 }
-                BeginOutcome::Conflict => {
-                    self.record_refusal(&flow.purpose, Reason::CODE_CONFLICT, None)
-                        .await;
+                BeginOutcome::Conflict { first } => {
+                    // Once per flow, so that reloading the page does not fill the audit log.
+                    if first {
+                        self.record_refusal(&flow.purpose, Reason::CODE_CONFLICT, None)
+                            .await;
+                    }
                     return Err(Reason::CODE_CONFLICT.error(CALLBACK, None));
                 }
-                BeginOutcome::InProgress(_) => {}
+                BeginOutcome::InProgress => {}
                 // Its keeping time has passed this moment; a first load it cannot be.
-                BeginOutcome::First(_) | BeginOutcome::Unknown => return Err(unknown()),
+                BeginOutcome::First | BeginOutcome::Unknown => return Err(unknown()),
                 BeginOutcome::Done(_) => {
                     return Err(Reason::UNKNOWN.error(CALLBACK, None));
                 }

@@ -24,7 +24,9 @@ const ATTEMPTS: usize = 16;
 
 impl Hub {
     /// Ends a connection: nothing of it can be used from the moment this returns, and the worker
-    /// revokes its grant at the provider, however long that takes.
+    /// revokes its grant at the provider, however long that takes. Its subscriptions end with it:
+    /// the worker ends their channels at the provider before it revokes the grant, and leaves a
+    /// channel to expire if five attempts within a quarter of an hour fail.
     ///
     /// Its record and history stay, and the same account gets the same connection when it is
     /// connected again. Ending an ended connection changes nothing.
@@ -101,8 +103,12 @@ impl Disconnect<'_> {
                 how: self.how,
                 at: Some(stored.connection.generation),
                 revoke: self.revocations(&stored).await?,
+                unsubscribe: self.hub.inner.ending_credential(&stored).await?,
             };
-            let effects = self.effects(&stored, !request.revoke.is_empty());
+            let mut effects = self.effects(&stored, !request.revoke.is_empty());
+            if request.unsubscribe.is_some() {
+                effects = effects.with_work(WorkKind::Subscriptions, Duration::ZERO);
+            }
             match self.hub.inner.store.end(self.key, request, effects).await? {
                 EndOutcome::Ended | EndOutcome::AlreadyEnded => {
                     self.forget_tokens(grant);

@@ -17,11 +17,15 @@ use connector_core::{
     ErrorKind, ProviderId, Random, Result, SystemRandom, TenantId,
 };
 use tokio::sync::Notify;
+use url::Url;
 
 use crate::breaker::Breakers;
 use crate::events::ChangeHandler;
-use crate::inbound::DeliveryHandler;
+use crate::inbound::{DeliveryHandler, SubscriptionSecrets};
 use crate::token::{Cache, Enlisted, Flights};
+
+/// How long audit entries are kept by default.
+const AUDIT_RETENTION: Duration = Duration::from_secs(400 * 86_400);
 
 /// Connects accounts, keeps their credentials fresh, hands out access tokens, disconnects.
 ///
@@ -43,12 +47,17 @@ pub(crate) struct Inner {
     pub(crate) breakers: Breakers,
     pub(crate) handlers: Vec<Arc<dyn ChangeHandler>>,
     pub(crate) delivery_handlers: Vec<Arc<dyn DeliveryHandler>>,
+    pub(crate) subscription_secrets: Option<Arc<dyn SubscriptionSecrets>>,
     /// Wakes the worker of this process when a delivery was accepted.
     pub(crate) arrivals: Notify,
     /// How late the work was that a worker of this process took last, in milliseconds.
     pub(crate) late_by: AtomicU64,
     pub(crate) limits: Limits,
     pub(crate) retry_policy: RetryPolicy,
+    /// The URL under which notification URLs lie.
+    pub(crate) webhook_base: Option<Url>,
+    /// How long audit entries are kept.
+    pub(crate) audit_retention: Duration,
     apps: Option<Arc<dyn AppSource>>,
     connectors: BTreeMap<ProviderId, Arc<dyn Connector>>,
 }
@@ -248,6 +257,24 @@ pub(crate) fn not_found(operation: &'static str) -> Error {
     )
 }
 
+/// Refuses a base of notification URLs that is not a plain https URL.
+fn checked_base(url: Url) -> Result<Url> {
+    let plain = url.scheme() == "https"
+        && url.host_str().is_some_and(|host| !host.is_empty())
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if plain {
+        return Ok(url);
+    }
+    Err(Error::new(
+        ErrorKind::Configuration,
+        "hub.build",
+        "the webhook base is not an https URL without user, query and fragment; correct it",
+    ))
+}
+
 /// Collects what a [`Hub`] is made of.
 #[derive(Debug, Default)]
 #[must_use]
@@ -262,6 +289,9 @@ pub struct HubBuilder {
     handlers: Handlers<dyn ChangeHandler>,
     delivery_handlers: Handlers<dyn DeliveryHandler>,
     retry_policy: RetryPolicy,
+    webhook_base: Option<Url>,
+    audit_retention: Option<Duration>,
+    subscription_secrets: Option<Arc<dyn SubscriptionSecrets>>,
 }
 
 struct Handlers<T: ?Sized>(Vec<Arc<T>>);
@@ -346,9 +376,34 @@ impl HubBuilder {
 
     /// Adds a handler of deliveries, run by the worker; see [`DeliveryHandler`]. Give every process
     /// that runs a worker the same handlers: a delivery is handed to those of one of them. Without
-    /// any, a worker leaves deliveries to the others, and they wait.
+    /// any, a worker leaves deliveries to the others, and they wait; the connections that they are
+    /// about are probed all the same.
     pub fn on_delivery(mut self, handler: impl DeliveryHandler) -> Self {
         self.delivery_handlers.0.push(Arc::new(handler));
+        self
+    }
+
+    /// Sets the https URL under which providers reach this service for notifications of
+    /// subscriptions. The notification URL of a channel is this URL, the provider's id, and the
+    /// channel's id, as in `https://hooks.example/notifications/airtable/0123…`. Use the same URL for
+    /// every process, and another one for every database: channels under it that the database does
+    /// not know are ended.
+    pub fn with_webhook_base(mut self, url: Url) -> Self {
+        self.webhook_base = Some(url);
+        self
+    }
+
+    /// Sets how long audit entries are kept. Default: 400 days. The worker removes older entries, but
+    /// never a change that no handler has handled.
+    pub fn with_audit_retention(mut self, retention: Duration) -> Self {
+        self.audit_retention = Some(retention);
+        self
+    }
+
+    /// Sets where the secrets of subscriptions come from, for providers where each subscription has its
+    /// own and all deliveries come to one URL.
+    pub fn subscription_secrets(mut self, secrets: impl SubscriptionSecrets) -> Self {
+        self.subscription_secrets = Some(Arc::new(secrets));
         self
     }
 
@@ -363,6 +418,7 @@ impl HubBuilder {
             report_short_grace(connector.description());
             connectors.insert(connector.description().provider.clone(), connector);
         }
+        let webhook_base = self.webhook_base.map(checked_base).transpose()?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let transport = match self.transport {
             Some(transport) => transport,
@@ -381,10 +437,13 @@ impl HubBuilder {
                 breakers: Breakers::new(),
                 handlers: self.handlers.0,
                 delivery_handlers: self.delivery_handlers.0,
+                subscription_secrets: self.subscription_secrets,
                 arrivals: Notify::new(),
                 late_by: AtomicU64::new(0),
                 limits,
                 retry_policy: self.retry_policy,
+                webhook_base,
+                audit_retention: self.audit_retention.unwrap_or(AUDIT_RETENTION),
                 apps: self.apps,
                 connectors,
             }),

@@ -19,6 +19,7 @@ mod hub;
 mod inbound;
 mod keys;
 mod sealing;
+mod subscribe;
 mod token;
 mod worker;
 
@@ -31,8 +32,12 @@ pub use crate::disconnect::Disconnect;
 pub use crate::events::ChangeHandler;
 pub use crate::health::{AppHealth, Health};
 pub use crate::hub::{Hub, HubBuilder, Tenant};
-pub use crate::inbound::{Delivered, DeliveryHandler, Receipt, Receive, Verified};
+pub use crate::inbound::{
+    Delivered, DeliveryHandler, Ingest, Message, Receipt, Receive, SubscriptionSecret,
+    SubscriptionSecrets, Verified,
+};
 pub use crate::keys::KeyRotation;
+pub use crate::subscribe::{ChannelOwner, SubscriptionInfo};
 #[cfg(feature = "machine")]
 #[doc(hidden)]
 pub use crate::token::machine;

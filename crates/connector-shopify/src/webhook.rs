@@ -4,35 +4,44 @@
 //! and [Privacy law compliance](https://shopify.dev/docs/apps/build/compliance/privacy-law-compliance).
 
 use bytes::Bytes;
-use connector_core::webhook::{
-    self, AccountHint, Event, Incoming, WebhookEndpoint, WebhookScheme, refused, single_header,
-};
+use connector_core::webhook::{self, Event, Incoming, WebhookEndpoint, WebhookScheme};
 use connector_core::{Context, Description, Error, ErrorKind, Result};
-use http::HeaderMap;
 use serde::Deserialize;
 
 use crate::account::HostRule;
 use crate::models::ShopId;
 
-/// The newer spelling of a header, then the older one. Both may be there.
-fn both(name: &str) -> [String; 2] {
-    [format!("shopify-{name}"), format!("x-shopify-{name}")]
+/// The scheme: HMAC-SHA256 of the body with the client secret, in base64. Nothing else is signed, and
+/// the same secret signs the queries of callbacks, app proxies and session tokens.
+///
+/// Every header has a newer spelling and an older one. Compliance deliveries name the shop in the
+/// body too.
+const SCHEME: &str = r#"{
+    "signatures": [{ "headers": ["shopify-hmac-sha256", "x-shopify-hmac-sha256"] }],
+    "secret": "client",
+    "secret_signs_more": true,
+    "body": ["json_object"],
+    "topic": [{ "header": "shopify-topic" }, { "header": "x-shopify-topic" }],
+    "account_host": [
+        { "header": "shopify-shop-domain" }, { "header": "x-shopify-shop-domain" },
+        { "pointer": "/shop_domain" }, { "pointer": "/myshopify_domain" }
+    ],
+    "delivery_id": [{ "header": "shopify-webhook-id" }, { "header": "x-shopify-webhook-id" }],
+    "event_id": [{ "header": "shopify-event-id" }, { "header": "x-shopify-event-id" }],
+    "triggered_at": [
+        { "header": "shopify-triggered-at" }, { "header": "x-shopify-triggered-at" }
+    ],
+    "required": ["topic", "account"],
+    "probe_topics": ["app/uninstalled", "app/scopes_update"]
+}"#;
+
+/// The scheme of the deliveries. A test reads it.
+pub(crate) fn scheme() -> Option<WebhookScheme> {
+    serde_json::from_str(SCHEME).ok()
 }
 
-/// How Shopify signs: HMAC-SHA256 of the body with the client secret, in base64. Nothing else is
-/// signed.
-pub(crate) fn scheme() -> WebhookScheme {
-    let mut scheme = WebhookScheme::new(both("hmac-sha256"));
-    scheme.topic = both("topic").to_vec();
-    scheme.delivery_id = both("webhook-id").to_vec();
-    scheme.event_id = both("event-id").to_vec();
-    scheme.triggered_at = both("triggered-at").to_vec();
-    // Their headers are not signed: what they say is asked of Shopify before anything changes.
-    scheme.probe_topics = vec!["app/uninstalled".to_owned(), "app/scopes_update".to_owned()];
-    scheme
-}
-
-/// Verifies a delivery by the description's scheme, and reads which shop it says it is about.
+/// Verifies a delivery by the description's scheme, with the rule for shops of the connector's
+/// settings.
 pub(crate) fn verify(
     description: &Description,
     rule: HostRule,
@@ -40,28 +49,11 @@ pub(crate) fn verify(
     endpoint: &WebhookEndpoint<'_>,
     request: &http::Request<Bytes>,
 ) -> Result<Incoming> {
-    let mut incoming = webhook::verify(description, cx, endpoint, request)?;
-    if let Incoming::Events(events) = &mut incoming {
-        let host = shop_domain(request.headers())?
-            .and_then(|host| rule.accept_host(&host.to_ascii_lowercase()).ok())
-            .ok_or_else(|| refused("the delivery names no shop"))?;
-        for event in events {
-            if event.topic.is_empty() {
-                return Err(refused("the delivery names no topic"));
-            }
-            event.account = Some(AccountHint::Host(host.as_str().to_owned()));
-        }
-    }
-    Ok(incoming)
-}
-
-fn shop_domain(headers: &HeaderMap) -> Result<Option<&str>> {
-    for name in ["shopify-shop-domain", "x-shopify-shop-domain"] {
-        if let Some(host) = single_header(headers, name)? {
-            return Ok(Some(host));
-        }
-    }
-    Ok(None)
+    let accept = |host: &str| {
+        let shop = rule.accept_host(&host.to_ascii_lowercase()).ok()?;
+        Some(shop.as_str().to_owned())
+    };
+    webhook::verify_with(description, &accept, cx, endpoint, request)
 }
 
 /// What a delivery is about, as far as every app has to heed it.

@@ -10,16 +10,19 @@ CREATE TABLE states (
     expires_at INTEGER NOT NULL,
     keep_for   INTEGER NOT NULL,
     code       BLOB CHECK (length(code) = 32),
+    -- 1 once a callback came with another code.
+    conflict   INTEGER NOT NULL DEFAULT 0 CHECK (conflict IN (0, 1)),
     outcome    TEXT,
     key_id     BLOB    NOT NULL CHECK (length(key_id) = 8),
     sealed     BLOB    NOT NULL
 ) STRICT;
 
 CREATE INDEX states_open ON states (tenant, expires_at) WHERE code IS NULL;
+CREATE INDEX states_unfinished ON states (tenant, expires_at) WHERE outcome IS NULL;
 CREATE INDEX states_expired ON states (expires_at);
 
 -- Deliveries in both directions. `due_at` is when a waiting one is handed out next: for one that is
--- leased, the end of its lease.
+-- leased, the end of its lease. Deliveries are handed out by turns of owners and of their lanes.
 CREATE TABLE deliveries (
     number      INTEGER PRIMARY KEY,
     direction   TEXT    NOT NULL,
@@ -35,12 +38,18 @@ CREATE TABLE deliveries (
     due_at      INTEGER NOT NULL,
     keep_until  INTEGER NOT NULL,
     lease       INTEGER NOT NULL DEFAULT 0,
+    owner       TEXT    NOT NULL,
+    lane        TEXT    NOT NULL,
+    content     BLOB CHECK (length(content) = 32),
     key_id      BLOB    NOT NULL CHECK (length(key_id) = 8),
     sealed      BLOB    NOT NULL,
     UNIQUE (direction, provider, app, endpoint, id)
 ) STRICT;
 
 CREATE INDEX deliveries_waiting ON deliveries (direction, due_at) WHERE state = 'waiting';
+CREATE INDEX deliveries_leased ON deliveries (direction, due_at) WHERE state = 'waiting' AND lease > 0;
+CREATE INDEX deliveries_of_an_owner ON deliveries (direction, provider, app, endpoint, owner) WHERE state = 'waiting';
+CREATE INDEX deliveries_alike ON deliveries (content, accepted_at) WHERE content IS NOT NULL;
 CREATE INDEX deliveries_ended ON deliveries (keep_until) WHERE state <> 'waiting';
 CREATE INDEX deliveries_of_a_tenant ON deliveries (tenant);
 

@@ -15,7 +15,7 @@ use crate::SqliteStore;
 use crate::columns::{Columns, integer, number_after, one_more, select, slice};
 use crate::database::Statement;
 use crate::error::unreadable;
-use crate::work::next_lease;
+use crate::work::{UNREADABLE, next_lease};
 
 fn json(written: serde_json::Result<String>) -> Result<String> {
     written.map_err(|cause| {
@@ -112,6 +112,7 @@ impl AuditLog for SqliteStore {
                     (" AND tenant = ?2", filter.tenant.is_some()),
                     (" AND connection = ?3", filter.connection.is_some()),
                     (" AND class = ?4", filter.class.is_some()),
+                    (" AND at < ?6", filter.until.is_some()),
                 ],
                 " ORDER BY number LIMIT ?5",
             );
@@ -126,6 +127,7 @@ impl AuditLog for SqliteStore {
                 )
                 .bind(filter.class.map(AuditClass::as_str))
                 .bind(one_more(n))
+                .bind(filter.until.map(Timestamp::as_unix_millis))
         };
         let rows = self.database.read(OPERATION, statement).await?;
         slice(OPERATION, &rows, n, record)
@@ -159,13 +161,28 @@ impl AuditLog for SqliteStore {
         let number = next_lease(&mut write).await?;
         let mut changes = Vec::with_capacity(rows.len());
         for row in &rows {
-            let record = record(&mut Columns::new(row, OPERATION))?;
+            let row_number: i64 = Columns::new(row, OPERATION).take()?;
+            let record = record(&mut Columns::new(row, OPERATION));
+            let until = if record.is_ok() { lease } else { UNREADABLE };
             let statement =
                 sqlx::query("UPDATE audit SET lease = ?2, leased_until = ?3 WHERE number = ?1")
-                    .bind(integer(OPERATION, record.number)?)
+                    .bind(row_number)
                     .bind(number)
-                    .bind(now.after(lease).as_unix_millis());
+                    .bind(now.after(until).as_unix_millis());
             write.run(statement).await?;
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => {
+                    // One row that cannot be read must not stop the others.
+                    tracing::error!(
+                        operation = OPERATION,
+                        error = %error,
+                        row = row_number,
+                        "a change that cannot be read is skipped for a day; correct the row"
+                    );
+                    continue;
+                }
+            };
             changes.push(Change {
                 record,
                 lease: u64::try_from(number).map_err(|_| unreadable(OPERATION))?,
@@ -190,5 +207,27 @@ impl AuditLog for SqliteStore {
         let changed = write.run(statement).await?;
         write.commit().await?;
         Ok(changed == 1)
+    }
+
+    async fn prune(&self, older_than: Duration, n: u32) -> Result<u32> {
+        const OPERATION: &str = "store.prune";
+        if n == 0 {
+            return Ok(0);
+        }
+        let mut write = self.database.write(OPERATION).await?;
+        // Entries are in the order of their times, so the scan ends at the first one that is young:
+        // an index by time would cost every audited change. After the clock was set back, some wait
+        // until those before them are old.
+        let statement = sqlx::query(
+            "DELETE FROM audit WHERE number IN (SELECT number FROM audit WHERE at < ?1 \
+             AND number < coalesce((SELECT number FROM audit WHERE at >= ?1 ORDER BY number \
+             LIMIT 1), 9223372036854775807) AND NOT (notify = 1 AND handled = 0) \
+             ORDER BY number LIMIT +?2)",
+        )
+        .bind(write.now.before(older_than).as_unix_millis())
+        .bind(i64::from(n));
+        let gone = write.run(statement).await?;
+        write.commit().await?;
+        Ok(u32::try_from(gone).unwrap_or(n))
     }
 }

@@ -3,6 +3,7 @@
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::clock::Timestamp;
 use connector_core::store::{Cursor, Slice};
+use connector_core::subscription::{ChannelId, Watch};
 use connector_core::{
     AccountKey, AppKey, ConnectionId, ConnectionKey, InvalidName, ProviderId, Result, TenantId,
 };
@@ -112,6 +113,31 @@ impl<'r> Columns<'r> {
             tenant,
             ConnectionId::from_bytes(self.bytes()?),
         ))
+    }
+
+    pub(crate) fn watch(&mut self) -> Result<Watch> {
+        self.name(Watch::new)
+    }
+
+    pub(crate) fn channel(&mut self) -> Result<ChannelId> {
+        self.name(ChannelId::new)
+    }
+
+    pub(crate) fn maybe_channel(&mut self) -> Result<Option<ChannelId>> {
+        let value: Option<&str> = self.take()?;
+        let channel = value.map(ChannelId::new).transpose();
+        channel.map_err(|_| unreadable(self.operation))
+    }
+
+    /// A key id and the bytes that it sealed, where there may be none.
+    pub(crate) fn maybe_sealed(&mut self) -> Result<Option<Sealed>> {
+        let Some(key_id) = self.take::<Option<&[u8]>>()? else {
+            self.skip(1);
+            return Ok(None);
+        };
+        let key_id = key_id.try_into().map_err(|_| unreadable(self.operation))?;
+        let sealed = self.take::<Vec<u8>>()?;
+        Ok(Some(Sealed::new(KeyId::from_bytes(key_id), sealed)))
     }
 
     /// A value of a closed list, by its stable name.

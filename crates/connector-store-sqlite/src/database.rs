@@ -1,6 +1,6 @@
 //! The connections of one process to the file: one that writes, some that read.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use sqlx::{ConnectOptions, Connection, Sqlite};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-use crate::error::{closed, failed, is_busy};
+use crate::error::{closed, failed, is_busy, moved};
 
 /// How long SQLite itself waits for a lock before the loop around it asks again. SQLite's pauses
 /// grow to 100 ms, in which a busier process takes the lock over and over; starting anew keeps them
@@ -69,6 +69,51 @@ pub(crate) struct Database {
     write_options: SqliteConnectOptions,
     writer: Mutex<Writer>,
     readers: SqlitePool,
+    file: File,
+}
+
+/// The database file as it was when the store was opened.
+struct File {
+    path: PathBuf,
+    identity: Option<Identity>,
+}
+
+/// The device and the inode of a file.
+type Identity = (u64, u64);
+
+impl File {
+    fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            identity: identity(path),
+        }
+    }
+
+    /// Fails if another file, or none, lies at the path now. What is written into a file that was
+    /// deleted or replaced is lost when the last process closes it, and other processes never see
+    /// it. In write-ahead mode SQLite does not notice this itself.
+    ///
+    /// The look at the path takes about a microsecond, less than handing it to another thread.
+    fn check(&self, operation: &'static str) -> Result<()> {
+        if self.identity.is_some() && identity(&self.path) != self.identity {
+            return Err(moved(operation));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+fn identity(path: &Path) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt;
+
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// Elsewhere, a file that is open cannot be deleted or replaced.
+#[cfg(not(unix))]
+fn identity(_path: &Path) -> Option<Identity> {
+    None
 }
 
 #[derive(Default)]
@@ -104,6 +149,7 @@ impl Database {
                 closed: false,
             }),
             readers,
+            file: File::new(path),
         }
     }
 
@@ -133,6 +179,7 @@ impl Database {
         if writer.closed {
             return Err(closed(operation));
         }
+        self.file.check(operation)?;
         let patience = Patience::new(self.busy_timeout);
         let mut kept = writer.connection.take();
         loop {
@@ -149,6 +196,7 @@ impl Database {
                         writer,
                         connection,
                         operation,
+                        file: &self.file,
                         // Read inside the transaction, so that the order of commits is the order
                         // of their times.
                         now: self.clock.now(),
@@ -200,6 +248,7 @@ pub(crate) struct Write<'a> {
     writer: MutexGuard<'a, Writer>,
     connection: SqliteConnection,
     operation: &'static str,
+    file: &'a File,
     pub(crate) now: Timestamp,
 }
 
@@ -231,8 +280,11 @@ impl Write<'_> {
             mut writer,
             mut connection,
             operation,
+            file,
             ..
         } = self;
+        // Dropping the connection rolls the write back.
+        file.check(operation)?;
         sqlx::query("COMMIT")
             .execute(&mut connection)
             .await

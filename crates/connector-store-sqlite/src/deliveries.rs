@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use connector_core::clock::Timestamp;
 use connector_core::store::{
     AcceptOutcome, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord,
-    DeliveryState, Direction, LeasedDelivery, NewDelivery, Slice,
+    DeliveryState, Direction, LeaseRequest, LeasedDelivery, NewDelivery, Slice,
 };
 use connector_core::{ProviderId, Result, TenantId};
 
 use crate::SqliteStore;
 use crate::columns::{Columns, integer, number_after, one_more, select, slice};
-use crate::database::Statement;
+use crate::database::{Statement, Write};
 use crate::error::unreadable;
 use crate::work::next_lease;
 
@@ -42,6 +42,73 @@ fn maybe_tenant(columns: &mut Columns<'_>) -> Result<Option<TenantId>> {
         .map(TenantId::new)
         .transpose()
         .map_err(|_| unreadable(columns.operation()))
+}
+
+/// The deliveries whose turn it is: within a lane by the time since when they are due, the lanes of
+/// an owner and then the owners by turns, those with the fewest leased first.
+const TURNS: &str = "WITH busy AS ( \
+         SELECT owner, lane, count(*) AS leased FROM deliveries \
+         WHERE direction = ?1 AND state = 'waiting' AND lease > 0 AND due_at > ?2 \
+         GROUP BY owner, lane \
+     ), busy_owners AS ( \
+         SELECT owner, sum(leased) AS leased FROM busy GROUP BY owner \
+     ), due AS ( \
+         SELECT d.number, d.owner, d.due_at, coalesce(b.leased, 0) + row_number() OVER ( \
+             PARTITION BY d.owner, d.lane ORDER BY d.due_at, d.number) AS in_lane \
+         FROM deliveries d LEFT JOIN busy b ON b.owner = d.owner AND b.lane = d.lane \
+         WHERE d.direction = ?1 AND d.state = 'waiting' AND d.due_at <= ?2 \
+     ), fair AS ( \
+         SELECT due.number, due.due_at, coalesce(b.leased, 0) + row_number() OVER ( \
+             PARTITION BY due.owner ORDER BY due.in_lane, due.due_at, due.number) AS of_owner \
+         FROM due LEFT JOIN busy_owners b ON b.owner = due.owner WHERE due.in_lane <= ?4 \
+     ) \
+     SELECT d.number, d.direction, d.provider, d.app, d.endpoint, d.id, d.tenant, d.attempts, \
+         d.accepted_at, d.key_id, d.sealed \
+     FROM fair JOIN deliveries d ON d.number = fair.number WHERE fair.of_owner <= ?3 \
+     ORDER BY fair.of_owner, fair.due_at, fair.number LIMIT ?5";
+
+fn leased_row(columns: &mut Columns<'_>, lease: i64) -> Result<LeasedDelivery> {
+    Ok(LeasedDelivery {
+        key: key(columns)?,
+        tenant: maybe_tenant(columns)?,
+        attempt: columns.small_number()?.saturating_add(1),
+        accepted_at: columns.time()?,
+        sealed: columns.sealed()?,
+        lease: u64::try_from(lease).map_err(|_| unreadable(columns.operation()))?,
+    })
+}
+
+/// The bound that keeps a new delivery out, if one does.
+async fn bound(write: &mut Write<'_>, new: &NewDelivery) -> Result<Option<AcceptOutcome>> {
+    let limits = new.limits;
+    if let (1.., Some(content)) = (limits.alike, &new.content) {
+        let since = write.now.before(limits.alike_within);
+        let statement = of_delivery(
+            "SELECT 1 FROM deliveries WHERE content = ?6 AND accepted_at > ?7 AND direction = ?1 \
+             AND provider = ?2 AND app = ?3 AND endpoint = ?4 AND id <> ?5 LIMIT 1 OFFSET ?8",
+            &new.key,
+        )
+        .bind(content.as_slice())
+        .bind(since.as_unix_millis())
+        .bind(i64::from(limits.alike) - 1);
+        if !write.rows(statement).await?.is_empty() {
+            return Ok(Some(AcceptOutcome::Alike));
+        }
+    }
+    if limits.waiting > 0 {
+        let statement = of_delivery(
+            "SELECT 1 FROM deliveries WHERE direction = ?1 AND provider = ?2 AND app = ?3 \
+             AND endpoint = ?4 AND id <> ?5 AND owner = ?6 AND state = 'waiting' \
+             LIMIT 1 OFFSET ?7",
+            &new.key,
+        )
+        .bind(new.turn.owner.as_str())
+        .bind(i64::from(limits.waiting) - 1);
+        if !write.rows(statement).await?.is_empty() {
+            return Ok(Some(AcceptOutcome::Full));
+        }
+    }
+    Ok(None)
 }
 
 /// The state that a lease ends in.
@@ -91,10 +158,23 @@ impl DeliveryQueue for SqliteStore {
         )
         .bind(now.as_unix_millis());
         write.run(forget).await?;
+        let known = of_delivery(
+            "SELECT 1 FROM deliveries WHERE direction = ?1 AND provider = ?2 AND app = ?3 \
+             AND endpoint = ?4 AND id = ?5",
+            &delivery.key,
+        );
+        if !write.rows(known).await?.is_empty() {
+            write.cancel().await;
+            return Ok(AcceptOutcome::Duplicate);
+        }
+        if let Some(kept_out) = bound(&mut write, &delivery).await? {
+            write.cancel().await;
+            return Ok(kept_out);
+        }
         let statement = of_delivery(
             "INSERT INTO deliveries (direction, provider, app, endpoint, id, tenant, state, \
-             accepted_at, due_at, keep_until, key_id, sealed) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+             accepted_at, due_at, keep_until, key_id, sealed, owner, lane, content) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
              ON CONFLICT (direction, provider, app, endpoint, id) DO NOTHING",
             &delivery.key,
         )
@@ -104,7 +184,10 @@ impl DeliveryQueue for SqliteStore {
         .bind(now.after(delivery.delay).as_unix_millis())
         .bind(now.after(delivery.keep_for).as_unix_millis())
         .bind(delivery.sealed.key_id().as_bytes().as_slice())
-        .bind(delivery.sealed.bytes().as_ref());
+        .bind(delivery.sealed.bytes().as_ref())
+        .bind(delivery.turn.owner.as_str())
+        .bind(delivery.turn.lane.as_str())
+        .bind(delivery.content.as_ref().map(<[u8; 32]>::as_slice));
         if write.run(statement).await? == 0 {
             write.cancel().await;
             return Ok(AcceptOutcome::Duplicate);
@@ -113,14 +196,9 @@ impl DeliveryQueue for SqliteStore {
         Ok(AcceptOutcome::Accepted)
     }
 
-    async fn lease(
-        &self,
-        direction: Direction,
-        n: u16,
-        lease: Duration,
-    ) -> Result<Vec<LeasedDelivery>> {
+    async fn lease(&self, request: &LeaseRequest) -> Result<Vec<LeasedDelivery>> {
         const OPERATION: &str = "store.lease";
-        if n == 0 {
+        if request.n == 0 {
             return Ok(Vec::new());
         }
         // An idle queue is only looked at: no write lock is taken.
@@ -130,7 +208,7 @@ impl DeliveryQueue for SqliteStore {
                 "SELECT 1 FROM deliveries WHERE direction = ?1 AND state = 'waiting' \
                  AND due_at <= ?2 LIMIT 1",
             )
-            .bind(direction.as_str())
+            .bind(request.direction.as_str())
             .bind(now.as_unix_millis())
         };
         if self.database.read(OPERATION, statement).await?.is_empty() {
@@ -139,33 +217,42 @@ impl DeliveryQueue for SqliteStore {
         let mut write = self.database.write(OPERATION).await?;
         let now = write.now;
         let number = next_lease(&mut write).await?;
-        let statement = sqlx::query(
-            "SELECT number, direction, provider, app, endpoint, id, tenant, attempts, \
-             accepted_at, key_id, sealed FROM deliveries WHERE direction = ?1 \
-             AND state = 'waiting' AND due_at <= ?2 ORDER BY due_at, number LIMIT ?3",
-        )
-        .bind(direction.as_str())
-        .bind(now.as_unix_millis())
-        .bind(i64::from(n));
+        let statement = sqlx::query(TURNS)
+            .bind(request.direction.as_str())
+            .bind(now.as_unix_millis())
+            .bind(i64::from(request.per_owner))
+            .bind(i64::from(request.per_lane))
+            .bind(i64::from(request.n));
         let rows = write.rows(statement).await?;
         let mut leased = Vec::with_capacity(rows.len());
         for row in &rows {
             let mut columns = Columns::new(row, OPERATION);
             let row_number: i64 = columns.take()?;
-            let delivery = LeasedDelivery {
-                key: key(&mut columns)?,
-                tenant: maybe_tenant(&mut columns)?,
-                attempt: columns.small_number()?.saturating_add(1),
-                accepted_at: columns.time()?,
-                sealed: columns.sealed()?,
-                lease: u64::try_from(number).map_err(|_| unreadable(OPERATION))?,
+            let delivery = match leased_row(&mut columns, number) {
+                Ok(delivery) => delivery,
+                Err(error) => {
+                    // One row that cannot be read must not stop the others.
+                    tracing::error!(
+                        operation = OPERATION,
+                        error = %error,
+                        row = row_number,
+                        "a delivery that cannot be read is parked; correct or delete the row"
+                    );
+                    let park = sqlx::query(
+                        "UPDATE deliveries SET state = 'parked', error = 'unreadable', lease = 0 \
+                         WHERE number = ?1",
+                    )
+                    .bind(row_number);
+                    write.run(park).await?;
+                    continue;
+                }
             };
             let statement = sqlx::query(
                 "UPDATE deliveries SET attempts = ?2, due_at = ?3, lease = ?4 WHERE number = ?1",
             )
             .bind(row_number)
             .bind(i64::from(delivery.attempt))
-            .bind(now.after(lease).as_unix_millis())
+            .bind(now.after(request.lease).as_unix_millis())
             .bind(number);
             write.run(statement).await?;
             leased.push(delivery);
@@ -244,14 +331,16 @@ impl DeliveryQueue for SqliteStore {
         })
     }
 
-    async fn replay(&self, key: &DeliveryKey) -> Result<bool> {
+    async fn replay(&self, key: &DeliveryKey, tenant: Option<&TenantId>) -> Result<bool> {
         let mut write = self.database.write("store.replay").await?;
         let statement = of_delivery(
             "UPDATE deliveries SET state = 'waiting', due_at = ?6 WHERE direction = ?1 \
-             AND provider = ?2 AND app = ?3 AND endpoint = ?4 AND id = ?5 AND state <> 'waiting'",
+             AND provider = ?2 AND app = ?3 AND endpoint = ?4 AND id = ?5 AND state <> 'waiting' \
+             AND (?7 IS NULL OR tenant = ?7)",
             key,
         )
-        .bind(write.now.as_unix_millis());
+        .bind(write.now.as_unix_millis())
+        .bind(tenant.map(TenantId::as_str));
         let changed = write.run(statement).await?;
         write.commit().await?;
         Ok(changed == 1)

@@ -56,11 +56,7 @@ fn parts(failure: &sqlx::Error) -> (ErrorKind, &'static str) {
 
 fn of_code(extended: i32) -> (ErrorKind, &'static str) {
     if extended == code::READONLY_DBMOVED {
-        return (
-            ErrorKind::StoreUnavailable,
-            "the database file was moved or replaced while it was open; put it back and start the \
-             process again",
-        );
+        return moved_parts();
     }
     match extended & 0xff {
         code::BUSY | code::LOCKED | code::PROTOCOL => (
@@ -131,6 +127,14 @@ fn of_driver(failure: &sqlx::Error) -> (ErrorKind, &'static str) {
     }
 }
 
+const fn moved_parts() -> (ErrorKind, &'static str) {
+    (
+        ErrorKind::StoreUnavailable,
+        "the database file was deleted, moved or replaced while it was open; put it back and start \
+         the process again",
+    )
+}
+
 const fn closed_parts() -> (ErrorKind, &'static str) {
     (
         ErrorKind::StoreUnavailable,
@@ -144,6 +148,12 @@ const fn unreadable_parts() -> (ErrorKind, &'static str) {
         "the store holds a value that this version cannot read; update this node or restore the \
          row from a backup",
     )
+}
+
+/// Another file, or none, lies at the path of the database.
+pub(crate) fn moved(operation: &'static str) -> Error {
+    let (kind, message) = moved_parts();
+    Error::new(kind, operation, message)
 }
 
 /// The store was closed by its owner.

@@ -12,6 +12,7 @@ mod options;
 mod record;
 mod schema;
 mod states;
+mod subscriptions;
 mod tokens;
 mod upkeep;
 mod work;

@@ -84,7 +84,8 @@ impl SqliteOptions {
         self
     }
 
-    /// Sets whether a missing file is made. Its directory is never made.
+    /// Sets whether a missing file is made. On Unix, only its owner may read or write it (mode 0600).
+    /// Its directory is never made.
     pub fn create_if_missing(mut self, create: bool) -> Self {
         self.create_if_missing = create;
         self
@@ -218,6 +219,7 @@ fn find(path: &Path, create: bool) -> Result<Found> {
                     Some(cause),
                 ));
             }
+            create_private(&path);
             false
         }
         Err(cause) => {
@@ -234,6 +236,16 @@ fn find(path: &Path, create: bool) -> Result<Found> {
         path,
         has_content,
     })
+}
+
+/// Makes the file with access for its owner alone; SQLite gives the files beside it the same mode.
+/// A failure is left to SQLite, which reports it when it opens the file.
+fn create_private(path: &Path) {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let _ = options.open(path);
 }
 
 fn unusable(path: &Path, advice: &str, cause: Option<io::Error>) -> Error {

@@ -67,7 +67,7 @@ impl fmt::Display for Migration {
     }
 }
 
-pub(crate) const MIGRATIONS: [Migration; 2] = [
+pub(crate) const MIGRATIONS: [Migration; 3] = [
     Migration {
         version: 1,
         name: "connections",
@@ -77,6 +77,11 @@ pub(crate) const MIGRATIONS: [Migration; 2] = [
         version: 2,
         name: "flows_deliveries_audit",
         sql: include_str!("../migrations/0002_flows_deliveries_audit.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "subscriptions",
+        sql: include_str!("../migrations/0003_subscriptions.sql"),
     },
 ];
 

@@ -58,7 +58,20 @@ impl StateStore for SqliteStore {
         let rows = write.rows(open).await?;
         let row = rows.first().ok_or_else(|| unreadable(OPERATION))?;
         let open = Columns::new(row, OPERATION).number()?;
-        if usize::try_from(open).unwrap_or(usize::MAX) >= StateKey::OPEN_PER_TENANT {
+        let unfinished = sqlx::query(
+            "SELECT count(*) FROM states \
+             WHERE tenant = ?1 AND outcome IS NULL AND expires_at > ?2",
+        )
+        .bind(state.tenant.as_str())
+        .bind(now.as_unix_millis());
+        let rows = write.rows(unfinished).await?;
+        let row = rows.first().ok_or_else(|| unreadable(OPERATION))?;
+        let unfinished = Columns::new(row, OPERATION).number()?;
+        let reaches =
+            |count: u64, most: usize| usize::try_from(count).unwrap_or(usize::MAX) >= most;
+        if reaches(open, StateKey::OPEN_PER_TENANT)
+            || reaches(unfinished, StateKey::UNFINISHED_PER_TENANT)
+        {
             write.cancel().await;
             return Ok(PutStateOutcome::TooMany);
         }
@@ -116,7 +129,7 @@ impl StateStore for SqliteStore {
         // Binding and code are digests of secrets, so what the time of a comparison tells is of no
         // use.
         let statement = sqlx::query(
-            "SELECT code, code = ?3, outcome, keep_for, key_id, sealed FROM states \
+            "SELECT code, code = ?3, outcome, keep_for, conflict FROM states \
              WHERE state = ?1 AND binding = ?2 AND expires_at > ?4",
         )
         .bind(key.as_bytes().as_slice())
@@ -133,7 +146,7 @@ impl StateStore for SqliteStore {
         let is_same_code: Option<bool> = columns.take()?;
         let outcome: Option<&str> = columns.take()?;
         let keep_for: i64 = columns.take()?;
-        let sealed = columns.sealed()?;
+        let conflict: bool = columns.take()?;
         if known_code.is_none() {
             let statement =
                 sqlx::query("UPDATE states SET code = ?2, expires_at = ?3 WHERE state = ?1")
@@ -142,14 +155,22 @@ impl StateStore for SqliteStore {
                     .bind(now.as_unix_millis().saturating_add(keep_for));
             write.run(statement).await?;
             write.commit().await?;
-            return Ok(BeginOutcome::First(sealed));
+            return Ok(BeginOutcome::First);
+        }
+        if is_same_code != Some(true) {
+            if conflict {
+                write.cancel().await;
+            } else {
+                let statement = sqlx::query("UPDATE states SET conflict = 1 WHERE state = ?1")
+                    .bind(key.as_bytes().as_slice());
+                write.run(statement).await?;
+                write.commit().await?;
+            }
+            return Ok(BeginOutcome::Conflict { first: !conflict });
         }
         write.cancel().await;
-        if is_same_code != Some(true) {
-            return Ok(BeginOutcome::Conflict);
-        }
         match outcome {
-            None => Ok(BeginOutcome::InProgress(sealed)),
+            None => Ok(BeginOutcome::InProgress),
             Some(json) => serde_json::from_str(json)
                 .map(BeginOutcome::Done)
                 .map_err(|_| unreadable(OPERATION)),
@@ -178,9 +199,12 @@ impl StateStore for SqliteStore {
                 serde_json::from_str(known).map_err(|_| unreadable(OPERATION))?;
             return Ok(known == outcome);
         }
-        let statement = sqlx::query("UPDATE states SET outcome = ?2 WHERE state = ?1")
-            .bind(key.as_bytes().as_slice())
-            .bind(json);
+        let statement = sqlx::query(
+            "UPDATE states SET outcome = ?2, expires_at = min(expires_at, ?3) WHERE state = ?1",
+        )
+        .bind(key.as_bytes().as_slice())
+        .bind(json)
+        .bind(write.now.after(StateKey::FINISHED_FOR).as_unix_millis());
         write.run(statement).await?;
         write.commit().await?;
         Ok(true)

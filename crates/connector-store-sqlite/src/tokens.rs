@@ -21,6 +21,7 @@ use crate::database::Write;
 use crate::record::{
     self, Credential, Held, Record, Slot, connection_columns, delete_credentials, delete_previous,
 };
+use crate::subscriptions;
 use crate::work;
 
 fn refused(message: &'static str) -> Error {
@@ -501,6 +502,7 @@ impl TokenStore for SqliteStore {
                 }
             }
             work::clear(&mut write, key).await?;
+            subscriptions::end_all(&mut write, key, request.unsubscribe.as_ref()).await?;
         }
         let connection = known.connection;
         let mut queued = false;

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use connector_core::cipher::{KeyId, Sealed, SealedKind};
 use connector_core::store::{
-    Cursor, DeliveryKey, Direction, RowRef, SealedRow, Slice, StateKey, Upkeep,
+    Cursor, DeliveryKey, Direction, RowRef, SealedRow, Slice, StateKey, SubscriptionId,
+    SubscriptionKey, Upkeep,
 };
 use connector_core::{Fence, GrantNumber, Result, TenantId};
 
@@ -21,15 +22,19 @@ enum Table {
     Revocations,
     States,
     Deliveries,
+    Subscriptions,
+    Endings,
 }
 
 impl Table {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::Credentials,
         Self::Quarantine,
         Self::Revocations,
         Self::States,
         Self::Deliveries,
+        Self::Subscriptions,
+        Self::Endings,
     ];
 
     const fn name(self) -> &'static str {
@@ -39,6 +44,8 @@ impl Table {
             Self::Revocations => "revocations",
             Self::States => "states",
             Self::Deliveries => "deliveries",
+            Self::Subscriptions => "subscriptions",
+            Self::Endings => "endings",
         }
     }
 
@@ -68,6 +75,15 @@ impl Table {
                 "SELECT number, direction, provider, app, endpoint, id, tenant, key_id, sealed \
                  FROM deliveries WHERE key_id <> ?1 AND number > ?2 ORDER BY number LIMIT ?3"
             }
+            Self::Subscriptions => {
+                "SELECT number, tenant, connection, id, provider, app, grant_number, key_id, sealed \
+                 FROM subscriptions WHERE key_id <> ?1 AND number > ?2 ORDER BY number LIMIT ?3"
+            }
+            Self::Endings => {
+                "SELECT number, tenant, connection, provider, app, channel, grant_number, fence, \
+                 key_id, sealed FROM endings WHERE key_id <> ?1 AND number > ?2 \
+                 ORDER BY number LIMIT ?3"
+            }
         }
     }
 
@@ -76,6 +92,8 @@ impl Table {
             Self::Credentials => credential(columns),
             Self::Revocations => revocation(columns),
             Self::Deliveries => delivery(columns),
+            Self::Subscriptions => subscription(columns),
+            Self::Endings => ending(columns),
             Self::Quarantine => flow(columns, SealedKind::Quarantine, RowRef::Quarantine),
             Self::States => flow(columns, SealedKind::State, RowRef::State),
         }
@@ -151,6 +169,40 @@ fn delivery(columns: &mut Columns<'_>) -> Result<SealedRow> {
         kind: SealedKind::Delivery,
         grant: GrantNumber::default(),
         fence: Fence::default(),
+        sealed: columns.sealed()?,
+    })
+}
+
+fn subscription(columns: &mut Columns<'_>) -> Result<SealedRow> {
+    let connection = columns.key()?;
+    let key = SubscriptionKey::new(connection, SubscriptionId::from_bytes(columns.bytes()?));
+    Ok(SealedRow {
+        tenant: Some(key.connection.tenant.clone()),
+        row_id: key.row_id(),
+        row: RowRef::Subscription(key),
+        provider: columns.provider()?,
+        app: columns.app()?,
+        kind: SealedKind::WebhookSecret,
+        grant: GrantNumber::new(columns.number()?),
+        fence: Fence::default(),
+        sealed: columns.sealed()?,
+    })
+}
+
+fn ending(columns: &mut Columns<'_>) -> Result<SealedRow> {
+    let connection = columns.key()?;
+    let provider = columns.provider()?;
+    let app = columns.app()?;
+    let channel = columns.channel()?;
+    Ok(SealedRow {
+        tenant: Some(connection.tenant.clone()),
+        row_id: connection.id.to_string(),
+        row: RowRef::Ending(connection, channel),
+        provider,
+        app,
+        kind: SealedKind::Revocation,
+        grant: GrantNumber::new(columns.number()?),
+        fence: Fence::new(columns.number()?),
         sealed: columns.sealed()?,
     })
 }
@@ -250,6 +302,20 @@ fn replace(
         .bind(key.app.as_str())
         .bind(key.endpoint.as_str())
         .bind(key.id.as_str()),
+        RowRef::Subscription(key) => replace!(
+            "subscriptions",
+            "tenant = ?5 AND connection = ?6 AND id = ?7"
+        )
+        .bind(key.connection.tenant.as_str())
+        .bind(key.connection.id.as_bytes().as_slice())
+        .bind(key.id.as_bytes().as_slice()),
+        RowRef::Ending(connection, channel) => replace!(
+            "endings",
+            "tenant = ?5 AND connection = ?6 AND channel = ?7"
+        )
+        .bind(connection.tenant.as_str())
+        .bind(connection.id.as_bytes().as_slice())
+        .bind(channel.as_str()),
         _ => return Err(unreadable(operation)),
     })
 }

@@ -6,11 +6,15 @@ use connector_core::clock::Timestamp;
 use connector_core::store::{Due, Effects, WorkKind};
 use connector_core::{ConnectionKey, Result};
 use sqlx::AssertSqlSafe;
+use sqlx::sqlite::SqliteRow;
 
 use crate::audit;
 use crate::columns::{Columns, integer};
 use crate::database::{Database, Statement, Write};
 use crate::error::unreadable;
+
+/// The time for which a row that cannot be read is skipped before it is reported again.
+pub(crate) const UNREADABLE: Duration = Duration::from_hours(24);
 
 /// Applies what rides in the commit of a change.
 pub(crate) async fn apply(
@@ -104,7 +108,8 @@ fn due_keys(kinds: &[WorkKind]) -> String {
 fn lease_of(keys: &str) -> String {
     format!(
         "UPDATE work SET leased = 1, lease = ?3, leased_until = ?4 \
-         WHERE ({KEY}) IN ({keys}) RETURNING tenant, connection, kind, due_at"
+         WHERE ({KEY}) IN ({keys}) \
+         RETURNING tenant, connection, kind, due_at, CAST(tenant AS BLOB)"
     )
 }
 
@@ -133,6 +138,16 @@ fn with_kinds(
     kinds
         .iter()
         .fold(statement, |statement, kind| statement.bind(kind.as_str()))
+}
+
+fn read_due(row: &SqliteRow, operation: &'static str, lease: u64, now: Timestamp) -> Result<Due> {
+    let mut columns = Columns::new(row, operation);
+    Ok(Due {
+        key: columns.key()?,
+        kind: columns.parsed(WorkKind::parse)?,
+        lease,
+        late_by: now.since(columns.time()?),
+    })
 }
 
 pub(crate) async fn take_due(
@@ -171,13 +186,33 @@ pub(crate) async fn take_due(
     let lease = u64::try_from(number).map_err(|_| unreadable(OPERATION))?;
     let mut taken = Vec::with_capacity(rows.len());
     for row in &rows {
-        let mut columns = Columns::new(row, OPERATION);
-        taken.push(Due {
-            key: columns.key()?,
-            kind: columns.parsed(WorkKind::parse)?,
-            lease,
-            late_by: now.since(columns.time()?),
-        });
+        match read_due(row, OPERATION, lease, now) {
+            Ok(due) => taken.push(due),
+            Err(error) => {
+                // One row that cannot be read must not stop the others.
+                tracing::error!(
+                    operation = OPERATION,
+                    error = %error,
+                    "work that cannot be read is skipped for a day; correct or delete the row"
+                );
+                let mut columns = Columns::new(row, OPERATION);
+                columns.skip(1);
+                let connection: Vec<u8> = columns.take()?;
+                let kind: String = columns.take()?;
+                columns.skip(1);
+                let tenant: Vec<u8> = columns.take()?;
+                let statement = sqlx::query(
+                    "UPDATE work SET leased_until = ?1 WHERE lease = ?2 AND leased = 1 \
+                     AND CAST(tenant AS BLOB) = ?3 AND connection = ?4 AND kind = ?5",
+                )
+                .bind(now.after(UNREADABLE).as_unix_millis())
+                .bind(number)
+                .bind(tenant)
+                .bind(connection)
+                .bind(kind);
+                write.run(statement).await?;
+            }
+        }
     }
     write.commit().await?;
     taken.sort_by_key(|due| std::cmp::Reverse(due.late_by));

@@ -10,7 +10,7 @@ mod fixture;
 use std::path::Path;
 use std::time::Duration;
 
-use connector_core::store::{Effects, Filter, PutOutcome, TokenStore};
+use connector_core::store::{Effects, Filter, PutOutcome, TokenStore, Upkeep};
 use connector_core::{Error, ErrorKind, Retry};
 use connector_store_sqlite::{SqliteOptions, SqliteStore};
 use connector_testkit::{StoreFixture, artefacts};
@@ -242,4 +242,84 @@ async fn a_closed_store_says_so() {
     let error = clone.claim(&key(1), claim(1, 1)).await.unwrap_err();
     assert!(error.message().contains("closed"), "{error}");
     clone.close().await;
+}
+
+/// The ways in which a file vanishes under an open store.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_is_deleted_or_replaced_is_noticed_at_the_next_write() {
+    use std::fs;
+
+    type Change = fn(&Path);
+    let ways: [(&str, Change); 4] = [
+        ("deleted", |path| fs::remove_file(path).unwrap()),
+        ("moved", |path| {
+            fs::rename(path, path.with_extension("moved")).unwrap();
+        }),
+        ("replaced by a copy", |path| {
+            let copy = path.with_extension("copy");
+            fs::copy(path, &copy).unwrap();
+            fs::rename(&copy, path).unwrap();
+        }),
+        ("replaced by an empty file", |path| {
+            fs::remove_file(path).unwrap();
+            fs::write(path, b"").unwrap();
+        }),
+    ];
+    let mut noticed = 0;
+    for (way, change) in ways {
+        let fixture = Fixture::create().await;
+        let store = fixture.open().await;
+        let put = store.put_grant(first_grant(1, b"sealed"), Effects::none());
+        put.await.unwrap();
+        change(&fixture.path());
+        // The claim comes before the refresh token is spent: it is refused, so that nothing is.
+        let refused = [
+            store.claim(&key(1), claim(1, 1)).await.map(drop),
+            store
+                .put_grant(first_grant(2, b"sealed"), Effects::none())
+                .await
+                .map(drop),
+            store.purge(1).await.map(drop),
+        ];
+        for outcome in refused {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::StoreUnavailable, "{way}: {error}");
+            assert!(
+                error.message().contains("deleted, moved or replaced"),
+                "{error}"
+            );
+            noticed += 1;
+        }
+        store.close().await;
+    }
+    // Put back, the file is used again.
+    let fixture = Fixture::create().await;
+    let store = fixture.open().await;
+    let away = fixture.path().with_extension("away");
+    fs::rename(fixture.path(), &away).unwrap();
+    store.purge(1).await.unwrap_err();
+    fs::rename(&away, fixture.path()).unwrap();
+    store.purge(1).await.unwrap();
+    println!("writes refused after the file was changed: {noticed}");
+    assert_eq!(noticed, 12);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_new_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let fixture = Fixture::create().await;
+    let store = fixture.open().await;
+    store.purge(1).await.unwrap();
+    let mut checked = 0;
+    for entry in std::fs::read_dir(fixture.directory.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", entry.file_name());
+        checked += 1;
+    }
+    println!("files with mode 0600: {checked}");
+    assert!(checked >= 3, "the database, its log and its index");
 }

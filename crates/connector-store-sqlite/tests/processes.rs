@@ -268,6 +268,7 @@ fn killed_writers_lose_nothing_that_was_acknowledged() {
                 how: End::Forget,
                 at: None,
                 revoke: Vec::new(),
+                unsubscribe: None,
             };
             store
                 .end(&key(number), request, Effects::none())

@@ -9,3 +9,4 @@ connector_testkit::state_store_suite!(Fixture);
 connector_testkit::delivery_queue_suite!(Fixture);
 connector_testkit::audit_log_suite!(Fixture);
 connector_testkit::upkeep_suite!(Fixture);
+connector_testkit::subscription_store_suite!(Fixture);

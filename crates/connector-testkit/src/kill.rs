@@ -42,13 +42,16 @@ use connector_core::http::{
     HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
 use connector_core::store::{
-    AcceptOutcome, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change, ClaimOutcome,
-    ClaimRequest, Commit, CommitOutcome, ConnectOutcome, Cursor, DeliveryFilter, DeliveryKey,
-    DeliveryQueue, DeliveryRecord, Direction, Due, Effects, EndOutcome, EndRequest, FailOutcome,
-    Failure, Filter, LeasedDelivery, NewDelivery, NewQuarantine, NewState, Patch, PutGrant,
-    PutOutcome, PutStateOutcome, Quarantined, Revocation, RowRef, SealedRow, Slice, StateKey,
-    StateStore, Stored, StoredState, TokenStore, UpdateOutcome, Upkeep, WorkKind,
+    AcceptOutcome, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
+    ChangeSubscriptionOutcome, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, ConnectOutcome,
+    Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Due, Effects, EndOutcome,
+    EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure, Filter, LeaseRequest,
+    LeasedDelivery, NewDelivery, NewQuarantine, NewState, NewSubscription, Patch, PutGrant,
+    PutOutcome, PutStateOutcome, PutSubscriptionOutcome, Quarantined, Revocation, RowRef,
+    SealedRow, Slice, StateKey, StateStore, Stored, StoredState, Subscription, SubscriptionChange,
+    SubscriptionKey, SubscriptionStore, TokenStore, UpdateOutcome, Upkeep, WorkKind,
 };
+use connector_core::subscription::ChannelId;
 use connector_core::{
     AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Error, ErrorKind, Fence,
     Generation, ProviderId, Result, Version,
@@ -79,7 +82,7 @@ pub enum Action {
 /// A point that was passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Point {
-    /// Its number, from 1.
+    /// Its number, from 1; 0 with [`KillPoints::deciding`].
     pub number: u64,
     /// The trait and method of the call, such as `token.claim`.
     pub operation: &'static str,
@@ -93,6 +96,7 @@ pub struct KillPoints {
     chosen: Option<(u64, Action)>,
     passed: Arc<Mutex<Vec<Point>>>,
     observer: Option<Arc<dyn Fn(Point) + Send + Sync>>,
+    decider: Option<Arc<dyn Fn(Point) -> Option<Action> + Send + Sync>>,
 }
 
 impl KillPoints {
@@ -103,6 +107,7 @@ impl KillPoints {
             chosen: None,
             passed: Arc::default(),
             observer: None,
+            decider: None,
         }
     }
 
@@ -113,6 +118,19 @@ impl KillPoints {
             chosen: Some((number, action)),
             passed: Arc::default(),
             observer: None,
+            decider: None,
+        }
+    }
+
+    /// Asks `decider` at each point what happens there: for outages that last, and for responses that
+    /// are lost now and then. The points are not kept, so that long runs take no memory.
+    #[must_use]
+    pub fn deciding(decider: impl Fn(Point) -> Option<Action> + Send + Sync + 'static) -> Self {
+        Self {
+            chosen: None,
+            passed: Arc::default(),
+            observer: None,
+            decider: Some(Arc::new(decider)),
         }
     }
 
@@ -160,6 +178,18 @@ impl KillPoints {
     }
 
     fn pass<E: Injected>(&self, operation: &'static str, side: Side) -> Result<(), E> {
+        if let Some(decider) = &self.decider {
+            let point = Point {
+                number: 0,
+                operation,
+                side,
+            };
+            return match decider(point) {
+                Some(Action::Abort) => std::process::abort(),
+                Some(Action::Fail) => Err(E::injected(side)),
+                None => Ok(()),
+            };
+        }
         let point = {
             let mut passed = self.lock();
             let point = Point {
@@ -335,12 +365,12 @@ counted! {
 counted! {
     DeliveryQueue as "delivery" {
         fn accept(delivery: NewDelivery) -> Result<AcceptOutcome>;
-        fn lease(direction: Direction, n: u16, lease: Duration) -> Result<Vec<LeasedDelivery>>;
+        fn lease(request: &LeaseRequest) -> Result<Vec<LeasedDelivery>>;
         fn done(delivery: &LeasedDelivery) -> Result<bool>;
         fn retry(delivery: &LeasedDelivery, after: Duration, error: &str) -> Result<bool>;
         fn park(delivery: &LeasedDelivery, error: &str) -> Result<bool>;
         fn deliveries(filter: &DeliveryFilter, after: Option<&Cursor>, n: u16) -> Result<Slice<DeliveryRecord>>;
-        fn replay(key: &DeliveryKey) -> Result<bool>;
+        fn replay(key: &DeliveryKey, tenant: Option<&connector_core::TenantId>) -> Result<bool>;
     }
 }
 
@@ -350,6 +380,21 @@ counted! {
         fn audit(filter: &AuditFilter, after: Option<&Cursor>, n: u16) -> Result<Slice<AuditRecord>>;
         fn take_changes(n: u16, lease: Duration) -> Result<Vec<Change>>;
         fn change_handled(change: &Change) -> Result<bool>;
+        fn prune(older_than: Duration, n: u32) -> Result<u32>;
+    }
+}
+
+counted! {
+    SubscriptionStore as "subscription" {
+        fn put_subscription(new: NewSubscription, effects: Effects) -> Result<PutSubscriptionOutcome>;
+        fn subscriptions(connection: &ConnectionKey) -> Result<Vec<Subscription>>;
+        fn subscription_by_channel(channel: &ChannelId) -> Result<Option<Subscription>>;
+        fn notify_subscription(channel: &ChannelId) -> Result<bool>;
+        fn change_subscription(key: &SubscriptionKey, at: Version, change: SubscriptionChange, effects: Effects) -> Result<ChangeSubscriptionOutcome>;
+        fn end_subscription(key: &SubscriptionKey, effects: Effects) -> Result<EndSubscriptionOutcome>;
+        fn endings(connection: &ConnectionKey, n: u16) -> Result<Vec<Ending>>;
+        fn ending_failed(connection: &ConnectionKey, channel: &ChannelId) -> Result<Option<u32>>;
+        fn ending_done(connection: &ConnectionKey, channel: &ChannelId) -> Result<bool>;
     }
 }
 

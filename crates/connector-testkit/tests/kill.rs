@@ -15,8 +15,8 @@ use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, OutboundRequest, Sent, TransportError};
 use connector_core::store::{
     AuditLog, ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, DeliveryQueue,
-    Direction, Effects, Expect, Expiries, MemoryStore, PutGrant, PutOutcome, StateKey, StateStore,
-    TokenStore,
+    Direction, Effects, Expect, Expiries, LeaseRequest, MemoryStore, PutGrant, PutOutcome,
+    StateKey, StateStore, TokenStore,
 };
 use connector_core::{
     Account, AccountKey, AppKey, ConnectionId, ConnectionKey, ErrorKind, Fence, Generation,
@@ -157,7 +157,9 @@ async fn scenario(
 
     store.begin(&StateKey::of("s"), &[0; 32], &[0; 32]).await?;
     step("state.begin");
-    store.lease(Direction::Inbound, 1, Duration::ZERO).await?;
+    store
+        .lease(&LeaseRequest::new(Direction::Inbound, 1, Duration::ZERO))
+        .await?;
     step("delivery.lease");
     store.take_changes(1, Duration::ZERO).await?;
     step("audit.take_changes");

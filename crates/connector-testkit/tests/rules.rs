@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use connector_core::clock::SystemClock;
 use connector_core::store::MemoryStore;
 use connector_testkit::store::{
-    audit_log, delivery_queue, state_store, token_store, upkeep_of_a_store,
+    audit_log, delivery_queue, state_store, subscription_store, token_store, upkeep_of_a_store,
 };
 use connector_testkit::{Case, StoreFixture};
 
@@ -69,7 +69,7 @@ fn rules_of(source: &str) -> BTreeSet<String> {
 
 #[test]
 fn suites_and_documentation_name_the_same_rules() {
-    let suites: [(&str, Vec<Case>, Vec<&str>); 5] = [
+    let suites: [(&str, Vec<Case>, Vec<&str>); 6] = [
         (
             "token.rs",
             token_store::cases::<Unused>(),
@@ -89,6 +89,11 @@ fn suites_and_documentation_name_the_same_rules() {
             "audit.rs",
             audit_log::cases::<Unused>(),
             connector_testkit::audit_log_cases! { [names] [] },
+        ),
+        (
+            "subscription.rs",
+            subscription_store::cases::<Unused>(),
+            connector_testkit::subscription_store_cases! { [names] [] },
         ),
         (
             "upkeep.rs",

@@ -461,8 +461,8 @@ impl Node {
                 let (mut new, mut known) = (0, 0);
                 for time in 0..times {
                     match hub.receive(&PROVIDER, delivery(&secret)).await? {
-                        Receipt::Accepted(_) => new += 1,
-                        Receipt::Duplicate => known += 1,
+                        Receipt::Accepted { .. } => new += 1,
+                        Receipt::Duplicate { .. } => known += 1,
                         other => panic!("{other:?}"),
                     }
                     if time % 8 == 0 {

@@ -126,6 +126,7 @@ impl Keeper {
             how: End::Forget,
             at: None,
             revoke: Vec::new(),
+            unsubscribe: None,
         };
         let ended = self.store.end(&key(number), request, Effects::none()).await;
         ended.unwrap();

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use connector_core::description::{EndpointTemplate, IdentityRule, TokenEndpoint};
 use connector_core::http::{LoopbackOverride, Origin};
 use connector_core::oauth::{Grace, RotationClass};
-use connector_core::webhook::WebhookScheme;
+use connector_core::webhook::{WebhookFact, WebhookScheme, WebhookSignature};
 use connector_core::{Description, ProviderId};
 use connector_testkit::leak::canary;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -51,9 +51,9 @@ pub(crate) fn description(class: RotationClass) -> Description {
     description.token = Some(TokenEndpoint::new(at("/token")));
     description.identity = Some(IdentityRule::endpoint(at("/me"), "/id"));
     description.rotation = class;
-    let mut webhook = WebhookScheme::new(["x-signature"]);
-    webhook.delivery_id = vec!["x-id".to_owned()];
-    webhook.topic = vec!["x-topic".to_owned()];
+    let mut webhook = WebhookScheme::new(WebhookSignature::new(["x-signature"]));
+    webhook.delivery_id = vec![WebhookFact::header("x-id")];
+    webhook.topic = vec![WebhookFact::header("x-topic")];
     description.webhook = Some(webhook);
     description
 }

@@ -39,7 +39,7 @@ impl Judges {
         let key = AppKey::default();
         let endpoint = WebhookEndpoint::of_app(&key);
         match self.shopify.verify_webhook(&cx, &endpoint, request).await {
-            Ok(Incoming::Events(mut events)) => {
+            Ok(Incoming::Accept { mut events, .. }) => {
                 assert_eq!(events.len(), 1);
                 events.pop()
             }

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use connector_core::clock::{Clock as _, SystemClock};
 use connector_core::description::EndpointTemplate;
 use connector_core::webhook::{
-    SignatureEncoding, WebhookEndpoint, WebhookScheme, WebhookTimestamp, verify,
+    BodyForm, SignatureEncoding, WebhookEndpoint, WebhookFact, WebhookScheme, WebhookSignature,
+    verify,
 };
 use connector_http::HttpClient;
 use connector_core::{App, AppKey, Context, Description, ProviderId};
@@ -169,7 +170,7 @@ fn pairs(time: &str, body: &str) -> Result<[Pair; 4], Box<dyn Error>> {
 
     let stripe = |library, target| {
         let mut scheme = timed();
-        scheme.encoding = SignatureEncoding::Hex;
+        scheme.signatures[0].encoding = SignatureEncoding::Hex;
         let headers = [
             ("x-acme-signature", of_time.as_str()),
             ("x-acme-time", time),
@@ -184,11 +185,11 @@ fn pairs(time: &str, body: &str) -> Result<[Pair; 4], Box<dyn Error>> {
         })
     };
 
-    let mut github = WebhookScheme::new(["x-hub-signature-256"]);
-    github.encoding = SignatureEncoding::Hex;
-    github.prefix = "sha256=".into();
-    github.topic = vec!["x-github-event".into()];
-    github.delivery_id = vec!["x-github-delivery".into()];
+    let signature = WebhookSignature::new(["x-hub-signature-256"]);
+    let mut github = WebhookScheme::new(signature.with_form("sha256=", SignatureEncoding::Hex));
+    github.body = vec![BodyForm::Bytes];
+    github.topic = vec![WebhookFact::header("x-github-event")];
+    github.delivery_id = vec![WebhookFact::header("x-github-delivery")];
     let headers = [
         ("x-hub-signature-256", of_body.as_str()),
         ("x-github-event", "push"),
@@ -223,9 +224,10 @@ fn pairs(time: &str, body: &str) -> Result<[Pair; 4], Box<dyn Error>> {
 
 /// An id, a timestamp and a signature in base64 in headers of their own.
 fn timed() -> WebhookScheme {
-    let mut scheme = WebhookScheme::new(["x-acme-signature"]);
-    scheme.timestamp = Some(WebhookTimestamp::new("x-acme-time"));
-    scheme.delivery_id = vec!["x-acme-id".into()];
+    let signature = WebhookSignature::new(["x-acme-signature"]).with_timestamp("x-acme-time");
+    let mut scheme = WebhookScheme::new(signature);
+    scheme.body = vec![BodyForm::Bytes];
+    scheme.delivery_id = vec![WebhookFact::header("x-acme-id")];
     scheme
 }
 

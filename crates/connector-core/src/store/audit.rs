@@ -32,6 +32,8 @@ pub struct AuditFilter {
     pub connection: Option<ConnectionId>,
     /// Only those of this class.
     pub class: Option<AuditClass>,
+    /// Only those recorded before this time, on the store's clock.
+    pub until: Option<Timestamp>,
 }
 
 /// A recorded change that is handed to one handler for a while.
@@ -43,7 +45,7 @@ pub struct Change {
     pub lease: u64,
 }
 
-/// Keeps what happened. Entries are never changed or removed through this trait.
+/// Keeps what happened. Entries are never changed, and only [`AuditLog::prune`] removes them.
 ///
 /// Any number of calls may run at once, from any number of processes.
 #[async_trait]
@@ -61,8 +63,11 @@ pub trait AuditLog: Send + Sync + 'static {
     ///
     /// * A filter leaves out what does not match, above all other tenants' entries
     ///   (`audit_filters_leave_out_other_tenants`).
-    /// * Following the cursors meets every entry exactly once, also those recorded meanwhile
+    /// * Following the cursors meets every entry that was committed before the listing began
+    ///   exactly once, and an entry recorded meanwhile at most once
     ///   (`audit_pages_meet_each_entry_once`).
+    /// * With [`AuditFilter::until`], an entry recorded at that time or later is left out
+    ///   (`audit_until_leaves_out_later_entries`).
     ///
     /// # Errors
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
@@ -94,4 +99,16 @@ pub trait AuditLog: Send + Sync + 'static {
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it; otherwise the change is
     /// handled again.
     async fn change_handled(&self, change: &Change) -> Result<bool>;
+
+    /// Removes at most `n` entries, the oldest first, that were recorded longer ago than
+    /// `older_than`, and returns how many it removed.
+    ///
+    /// * A younger entry stays, and at most `n` entries are removed by one call
+    ///   (`pruning_removes_only_old_entries`).
+    /// * A change that no handler has handled stays, however old it is, and does not keep later
+    ///   entries from being removed (`pruning_keeps_unhandled_changes`).
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
+    async fn prune(&self, older_than: Duration, n: u32) -> Result<u32>;
 }

@@ -19,6 +19,9 @@ pub enum Direction {
     Inbound,
     /// From us to a subscriber.
     Outbound,
+    /// From a provider to the hub itself: an inbound delivery after which connections are probed. It
+    /// has a row of its own, so that the probe does not depend on the application's handlers.
+    Probe,
 }
 
 impl Direction {
@@ -28,13 +31,14 @@ impl Direction {
         match self {
             Self::Inbound => "inbound",
             Self::Outbound => "outbound",
+            Self::Probe => "probe",
         }
     }
 
     /// Reads a stable name; `None` if it is not one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Inbound, Self::Outbound]
+        [Self::Inbound, Self::Outbound, Self::Probe]
             .into_iter()
             .find(|way| way.as_str() == text)
     }
@@ -91,15 +95,84 @@ pub struct NewDelivery {
     pub delay: Duration,
     /// How long it is remembered, from now: repetitions are recognised that long.
     pub keep_for: Duration,
+    /// The party in whose turn it is handed out.
+    pub turn: DeliveryTurn,
+    /// A digest of its body, where deliveries of one body are limited.
+    pub content: Option<[u8; 32]>,
+    /// The bounds on what is kept beside it.
+    pub limits: DeliveryLimits,
 }
 
-/// Whether a delivery is new.
+/// The party in whose turn a delivery is handed out. Parties take turns, whatever each has waiting.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryTurn {
+    /// The owner: a tenant, or an account where it has none.
+    pub owner: String,
+    /// The lane of the owner: a connection or an account.
+    pub lane: String,
+}
+
+/// The bounds on the deliveries that are kept. A bound of zero is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeliveryLimits {
+    /// The most deliveries of the same owner that wait at the same endpoint.
+    pub waiting: u32,
+    /// The most deliveries of the same [content](NewDelivery::content) that are accepted at the same
+    /// endpoint within `alike_within`.
+    pub alike: u32,
+    /// The time within which `alike` counts.
+    pub alike_within: Duration,
+}
+
+/// What became of a delivery that was to be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AcceptOutcome {
-    /// It is, and it is kept.
+    /// It is new and kept.
     Accepted,
     /// It was accepted before; nothing changed.
     Duplicate,
+    /// It is not kept: too many of its content were accepted lately.
+    Alike,
+    /// It is not kept: too many of its owner wait at the endpoint.
+    Full,
+}
+
+/// A request for deliveries to handle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeaseRequest {
+    /// Which way they go.
+    pub direction: Direction,
+    /// The most to hand out.
+    pub n: u16,
+    /// The time for which they are the caller's.
+    pub lease: Duration,
+    /// The most of one owner that are leased at once, by whatever process.
+    pub per_owner: u16,
+    /// The most of one lane of an owner that are leased at once, by whatever process.
+    pub per_lane: u16,
+}
+
+impl LeaseRequest {
+    /// A request without bounds for owners and lanes.
+    #[must_use]
+    pub const fn new(direction: Direction, n: u16, lease: Duration) -> Self {
+        Self {
+            direction,
+            n,
+            lease,
+            per_owner: u16::MAX,
+            per_lane: u16::MAX,
+        }
+    }
+
+    /// Sets how many deliveries of one owner, and of one of its lanes, are leased at once.
+    #[must_use]
+    pub const fn with_caps(mut self, per_owner: u16, per_lane: u16) -> Self {
+        self.per_owner = per_owner;
+        self.per_lane = per_lane;
+        self
+    }
 }
 
 /// How far a delivery is.
@@ -196,16 +269,24 @@ pub trait DeliveryQueue: Upkeep {
     ///   (`of_many_equal_deliveries_one_is_accepted`).
     /// * It is handed out once its delay has passed, not before
     ///   (`a_delivery_is_handed_out_after_its_delay`).
+    /// * Bounds hold also for many at once, and what they keep out leaves no trace; another owner's
+    ///   and another endpoint's deliveries do not count (`waiting_deliveries_of_an_owner_are_bounded`,
+    ///   `deliveries_of_one_content_are_bounded`). A repetition is a `Duplicate` also when a bound is
+    ///   reached.
     ///
     /// # Errors
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): do not acknowledge the delivery;
     /// repeating the call is harmless.
     async fn accept(&self, delivery: NewDelivery) -> Result<AcceptOutcome>;
 
-    /// Hands out at most `n` deliveries that are due, the longest due first, each to one caller
-    /// until `lease` has passed.
+    /// Hands out deliveries that are due, each to one caller until the lease has passed.
     ///
-    /// * What has been due longest comes first (`the_longest_due_delivery_comes_first`).
+    /// * Within a lane, the longest due comes first (`the_longest_due_delivery_comes_first`).
+    /// * Owners take turns: whoever has the fewest leased comes first, and the lanes of an owner take
+    ///   turns in the same way (`owners_and_their_lanes_take_turns`).
+    /// * No owner and no lane has more leased than its cap, in all processes together. A lease that has
+    ///   passed, and a delivery that was put back, count no more (`no_owner_leases_more_than_its_cap`).
+    /// * A row that cannot be read does not keep others back: it is parked as `unreadable`.
     /// * A delivery is not handed to a second caller during a lease
     ///   (`a_leased_delivery_is_not_handed_out_again`).
     /// * When the lease passes without a word, it is handed out again with the next attempt number
@@ -215,12 +296,7 @@ pub trait DeliveryQueue: Upkeep {
     /// # Errors
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it; what an unknown outcome
     /// leased comes back when the lease has passed.
-    async fn lease(
-        &self,
-        direction: Direction,
-        n: u16,
-        lease: Duration,
-    ) -> Result<Vec<LeasedDelivery>>;
+    async fn lease(&self, request: &LeaseRequest) -> Result<Vec<LeasedDelivery>>;
 
     /// Says that a delivery was handled; false if the lease was lost.
     ///
@@ -263,11 +339,14 @@ pub trait DeliveryQueue: Upkeep {
         n: u16,
     ) -> Result<Slice<DeliveryRecord>>;
 
-    /// Makes a parked or done delivery due now; false if there is none.
+    /// Makes a parked or done delivery due now; false if there is none that `tenant` owns. Without a
+    /// tenant, for operators, it may be anybody's.
     ///
     /// * It is handed out again, counting on (`a_replayed_delivery_is_handed_out`).
+    /// * Another tenant's delivery, and one of no tenant, stays as it is
+    ///   (`a_tenant_replays_only_its_own_deliveries`).
     ///
     /// # Errors
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
-    async fn replay(&self, key: &DeliveryKey) -> Result<bool>;
+    async fn replay(&self, key: &DeliveryKey, tenant: Option<&TenantId>) -> Result<bool>;
 }

@@ -1,9 +1,10 @@
-//! What the library asks of a database, as four object-safe traits.
+//! What the library asks of a database, as five object-safe traits.
 //!
 //! * [`TokenStore`] keeps connections, their sealed credentials, claims and due work.
 //! * [`StateStore`] keeps what a connect flow remembers between its two halves.
 //! * [`DeliveryQueue`] keeps deliveries, inbound and outbound, until they are handled.
 //! * [`AuditLog`] keeps what happened, and hands changes to handlers.
+//! * [`SubscriptionStore`] keeps subscriptions, their channels and cursors.
 //!
 //! One type usually implements all of them; [`Store`] names such a type. [`Upkeep`] is what they
 //! share. Stores see sealed bytes only.
@@ -27,7 +28,9 @@
 mod audit;
 mod delivery;
 mod memory;
+pub mod record;
 mod state;
+mod subscription;
 mod token;
 mod upkeep;
 
@@ -36,12 +39,18 @@ use std::time::Duration;
 
 pub use self::audit::{AuditFilter, AuditLog, AuditRecord, Change};
 pub use self::delivery::{
-    AcceptOutcome, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, DeliveryState,
-    Direction, LeasedDelivery, NewDelivery,
+    AcceptOutcome, DeliveryFilter, DeliveryKey, DeliveryLimits, DeliveryQueue, DeliveryRecord,
+    DeliveryState, DeliveryTurn, Direction, LeaseRequest, LeasedDelivery, NewDelivery,
 };
 pub use self::memory::MemoryStore;
 pub use self::state::{
     BeginOutcome, ConnectOutcome, NewState, PutStateOutcome, StateKey, StateStore, StoredState,
+};
+pub use self::subscription::{
+    BeginChannel, Candidate, ChangeSubscriptionOutcome, EndSubscriptionOutcome, Ending,
+    EndingCredential, NewSubscription, OpenChannel, OpenedChannel, PutSubscriptionOutcome,
+    Subscription, SubscriptionChange, SubscriptionFailures, SubscriptionId, SubscriptionKey,
+    SubscriptionStore,
 };
 pub use self::token::{
     Claim, ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Due, End,
@@ -54,9 +63,9 @@ use crate::event::AuditEntry;
 use crate::name::name;
 
 /// A type that implements every store trait, as the stores of this workspace do.
-pub trait Store: TokenStore + StateStore + DeliveryQueue + AuditLog {}
+pub trait Store: TokenStore + StateStore + DeliveryQueue + AuditLog + SubscriptionStore {}
 
-impl<S: TokenStore + StateStore + DeliveryQueue + AuditLog> Store for S {}
+impl<S: TokenStore + StateStore + DeliveryQueue + AuditLog + SubscriptionStore> Store for S {}
 
 name! {
     /// Where a list goes on. Opaque: only the store that made it can read it.
@@ -91,7 +100,7 @@ pub enum WorkKind {
     KeepAlive,
     /// Read its account's metadata.
     Metadata,
-    /// Renew and reconcile its webhook subscriptions.
+    /// Keep its subscriptions: create, renew, compare and end channels, and read changes.
     Subscriptions,
     /// Revoke what is queued for revocation.
     Revocation,

@@ -26,6 +26,13 @@ impl StateKey {
     /// The most flows that one tenant may have open at once: begun by nobody yet and not expired.
     pub const OPEN_PER_TENANT: usize = OPEN_STATES_PER_TENANT;
 
+    /// The maximum number of flows of one tenant that are open, or begun and not finished, and not
+    /// expired.
+    pub const UNFINISHED_PER_TENANT: usize = 300;
+
+    /// The maximum time for which a finished flow is kept.
+    pub const FINISHED_FOR: Duration = Duration::from_secs(3600);
+
     /// The key of the flow whose `state` parameter is this text.
     #[must_use]
     pub fn of(state: &str) -> Self {
@@ -125,14 +132,17 @@ pub enum ConnectOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BeginOutcome {
     /// This call is the first: exchange the code.
-    First(Sealed),
+    First,
     /// The same code is being exchanged, or was when a process died: wait, or go on from what is in
     /// quarantine. The code is not sent again.
-    InProgress(Sealed),
+    InProgress,
     /// The flow is over.
     Done(ConnectOutcome),
     /// The flow was begun with another code.
-    Conflict,
+    Conflict {
+        /// True for the first conflict of the flow: record this one only.
+        first: bool,
+    },
     /// There is no such flow for this browser, or it expired.
     Unknown,
 }
@@ -146,6 +156,8 @@ pub trait StateStore: Upkeep {
     ///
     /// * A tenant with [`StateKey::OPEN_PER_TENANT`] open flows gets `TooMany`, and nothing is
     ///   written; begun and expired flows do not count (`too_many_open_states_are_refused`).
+    /// * So does a tenant with [`StateKey::UNFINISHED_PER_TENANT`] flows that are open or begun and
+    ///   not finished (`too_many_unfinished_states_are_refused`).
     /// * Repeating it after an unknown outcome stores it once (`put_state_twice_stores_it_once`).
     ///
     /// # Errors
@@ -168,7 +180,8 @@ pub trait StateStore: Upkeep {
     /// * The same code again gets `InProgress` until the flow is finished
     ///   (`the_same_code_again_is_in_progress`), and its outcome afterwards
     ///   (`a_finished_state_returns_its_outcome`).
-    /// * Another code gets `Conflict` (`another_code_is_a_conflict`).
+    /// * Another code gets `Conflict`, of which the first is marked
+    ///   (`another_code_is_a_conflict`).
     /// * A wrong binding gets `Unknown` and consumes nothing (`a_wrong_binding_consumes_nothing`).
     /// * An expired flow is `Unknown` (`an_expired_state_is_unknown`); one that has begun is
     ///   remembered for its keeping time (`a_begun_state_is_kept`).
@@ -188,6 +201,8 @@ pub trait StateStore: Upkeep {
     ///
     /// * The first outcome stays; recording the same one again is true, another one is false
     ///   (`the_first_outcome_stays`).
+    /// * A finished flow is kept for [`StateKey::FINISHED_FOR`] at most, for a second load of the
+    ///   callback's page (`a_finished_state_is_dropped_early`).
     ///
     /// # Errors
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.

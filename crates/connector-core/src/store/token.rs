@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::Metadata;
 use crate::provider::ProviderId;
 use crate::random::Random;
-use crate::store::{Cursor, Effects, Slice, StateKey, Upkeep, WorkKind};
+use crate::store::{Cursor, Effects, EndingCredential, Slice, StateKey, Upkeep, WorkKind};
 
 /// How long the tokens of a credential are still good, from now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -265,6 +265,9 @@ pub struct EndRequest {
     pub at: Option<Generation>,
     /// What to queue for revocation, in the same commit.
     pub revoke: Vec<NewRevocation>,
+    /// A sealed copy of the credential, kept only if the connection has channels that must be ended
+    /// at the provider; see [`SubscriptionStore::endings`](crate::store::SubscriptionStore::endings).
+    pub unsubscribe: Option<EndingCredential>,
 }
 
 /// What became of an end.
@@ -666,8 +669,8 @@ pub trait TokenStore: Upkeep {
     /// Ends a connection in one commit: its secrets, claim and due work are gone, its generation
     /// and grant move on, and what is to be revoked is queued.
     ///
-    /// * Nothing sealed of it is left but the revocations, and no work but that of the effects
-    ///   (`an_end_removes_secrets_claims_and_work`).
+    /// * Nothing sealed of it is left but the revocations and the endings of its channels, and no
+    ///   work but that of the effects (`an_end_removes_secrets_claims_and_work`).
     /// * With a generation, another one is `Moved`, and nothing is written
     ///   (`an_end_at_a_moved_generation_is_refused`).
     /// * Deactivated, the record stays; forgotten, it is gone, and its account can be connected

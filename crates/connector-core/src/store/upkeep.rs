@@ -8,7 +8,8 @@ use crate::cipher::{KeyId, Place, Sealed, SealedKind};
 use crate::connection::{ConnectionKey, Fence, GrantNumber};
 use crate::error::Result;
 use crate::provider::ProviderId;
-use crate::store::{Cursor, DeliveryKey, Slice, StateKey};
+use crate::store::{Cursor, DeliveryKey, Slice, StateKey, SubscriptionKey};
+use crate::subscription::ChannelId;
 
 /// Which sealed record is meant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +29,10 @@ pub enum RowRef {
     State(StateKey),
     /// A delivery's content.
     Delivery(DeliveryKey),
+    /// The secrets of a subscription's channels.
+    Subscription(SubscriptionKey),
+    /// The copy of a credential that ends this channel of an ended connection.
+    Ending(ConnectionKey, ChannelId),
 }
 
 /// A sealed record with everything that its seal is bound to.

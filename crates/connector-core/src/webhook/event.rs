@@ -1,5 +1,6 @@
 //! Deliveries as connectors read them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
@@ -19,19 +20,38 @@ pub struct WebhookEndpoint<'a> {
     /// The secrets of the one connection that the endpoint belongs to, the newest first. Empty for an
     /// endpoint of the whole app, whose secrets are the registration's.
     pub secrets: &'a [SecretString],
+    /// The public URL of the endpoint, as the provider was told it. Only its scheme, host and path
+    /// are used; the query is the request's.
+    pub url: Option<&'a http::Uri>,
 }
 
 impl<'a> WebhookEndpoint<'a> {
     /// The endpoint of a whole app.
     #[must_use]
     pub const fn of_app(app: &'a AppKey) -> Self {
-        Self { app, secrets: &[] }
+        Self {
+            app,
+            secrets: &[],
+            url: None,
+        }
     }
 
     /// The endpoint of one connection, with secrets of its own.
     #[must_use]
     pub const fn of_connection(app: &'a AppKey, secrets: &'a [SecretString]) -> Self {
-        Self { app, secrets }
+        Self {
+            app,
+            secrets,
+            url: None,
+        }
+    }
+
+    /// Sets the public URL of the endpoint. It is needed where the provider signs the URL that it
+    /// called: behind a proxy, the request does not tell it.
+    #[must_use]
+    pub const fn with_url(mut self, url: &'a http::Uri) -> Self {
+        self.url = Some(url);
+        self
     }
 }
 
@@ -40,6 +60,7 @@ impl fmt::Debug for WebhookEndpoint<'_> {
         f.debug_struct("WebhookEndpoint")
             .field("app", &self.app)
             .field("secrets", &self.secrets.len())
+            .field("url", &self.url)
             .finish()
     }
 }
@@ -68,6 +89,50 @@ pub enum SignedField {
     Time,
 }
 
+impl SignedField {
+    /// Every field, and its bit in a set.
+    const ALL: [(Self, u8); 4] = [
+        (Self::Account, 1),
+        (Self::Topic, 2),
+        (Self::DeliveryId, 4),
+        (Self::Time, 8),
+    ];
+
+    /// The set of all fields.
+    pub const EVERY: u8 = 15;
+
+    /// The fields of a set, which is a sum of [bits](SignedField::bit). Bits of no field are ignored.
+    #[must_use]
+    pub const fn set(bits: u8) -> &'static [Self] {
+        use SignedField::{Account as A, DeliveryId as D, Time as S, Topic as T};
+        match bits & Self::EVERY {
+            1 => &[A],
+            2 => &[T],
+            3 => &[A, T],
+            4 => &[D],
+            5 => &[A, D],
+            6 => &[T, D],
+            7 => &[A, T, D],
+            8 => &[S],
+            9 => &[A, S],
+            10 => &[T, S],
+            11 => &[A, T, S],
+            12 => &[D, S],
+            13 => &[A, D, S],
+            14 => &[T, D, S],
+            15 => &[A, T, D, S],
+            _ => &[],
+        }
+    }
+
+    /// The bit of the field in a set.
+    #[must_use]
+    pub fn bit(self) -> u8 {
+        let found = Self::ALL.into_iter().find(|(field, _)| *field == self);
+        found.map_or(0, |(_, bit)| bit)
+    }
+}
+
 /// A delivery whose signature fits, as its connector read it.
 ///
 /// What [`Event::is_signed`] denies is a hint: anybody who once saw a delivery may have changed it.
@@ -88,8 +153,11 @@ pub struct Event {
     pub event_id: Option<String>,
     /// When it happened, by the provider's clock.
     pub triggered_at: Option<Timestamp>,
-    /// The body, byte for byte.
+    /// The body, byte for byte. In a bundle, the bytes of this event within the body.
     pub body: Bytes,
+    /// Facts that stand in headers only, by the names in
+    /// [`WebhookScheme::fields`](super::WebhookScheme::fields). They are hints.
+    pub fields: BTreeMap<String, String>,
     /// What the signature covers besides the body.
     pub signed: &'static [SignedField],
     /// True if it says that the connection may have ended or lost rights: the provider is asked,
@@ -110,6 +178,7 @@ impl Event {
             event_id: None,
             triggered_at: None,
             body,
+            fields: BTreeMap::new(),
             signed: &[],
             probes: false,
         }
@@ -133,18 +202,43 @@ impl fmt::Debug for Event {
             .field("event_id", &self.event_id)
             .field("triggered_at", &self.triggered_at)
             .field("body_bytes", &self.body.len())
+            .field("fields", &self.fields.keys())
             .field("signed", &self.signed)
             .field("probes", &self.probes)
             .finish()
     }
 }
 
-/// What a verified delivery is.
+/// The content of a verified request.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Incoming {
-    /// Events, in their order. Providers that bundle send several.
-    Events(Vec<Event>),
+    /// A delivery.
+    Accept {
+        /// Its events, in their order. Providers that bundle send several.
+        events: Vec<Event>,
+        /// The answer that the provider waits for; without it, an empty one with status 200.
+        reply: Option<http::Response<Bytes>>,
+    },
     /// A handshake: this answer and nothing else.
     Reply(http::Response<Bytes>),
+    /// A handshake that brings the endpoint's secret, which the application has to keep. It is not
+    /// known to be genuine: an endpoint without a secret takes it from anybody.
+    Secret {
+        /// The secret.
+        secret: SecretString,
+        /// The answer.
+        reply: http::Response<Bytes>,
+    },
+}
+
+impl Incoming {
+    /// A delivery of these events whose answer is empty.
+    #[must_use]
+    pub const fn events(events: Vec<Event>) -> Self {
+        Self::Accept {
+            events,
+            reply: None,
+        }
+    }
 }

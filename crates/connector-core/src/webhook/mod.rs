@@ -1,16 +1,28 @@
-//! Webhooks: what a delivery is, and the parts from which signature checks are made.
+//! Webhooks: deliveries, and the schemes by which they are verified.
 //!
 //! A connector's hook verifies a delivery and returns plain [`Event`]s; only the hub turns them into
-//! something that handlers trust. The default hook follows the description's [`WebhookScheme`]; a
-//! connector with a scheme of its own uses [`Secrets`], [`single_header`], [`decode_base64`],
-//! [`decode_hex`] and [`check_window`].
+//! something that handlers trust. The default hook follows the description's [`WebhookScheme`]. A
+//! connector with a scheme that data cannot express uses [`Secrets`], [`single_header`],
+//! [`decode_base64`], [`decode_hex`] and [`check_window`].
 
+mod body;
 mod event;
+mod handshake;
+mod read;
 mod scheme;
 mod signature;
+mod validate;
+mod verify;
 
 pub use self::event::{AccountHint, Event, Incoming, SignedField, WebhookEndpoint};
-pub use self::scheme::{SignatureEncoding, WebhookScheme, WebhookSecret, WebhookTimestamp, verify};
+pub use self::handshake::VERIFY_TOKEN;
+pub use self::read::{channel, read_proved, verify, verify_with};
+pub use self::scheme::{
+    Answer, BodyForm, Challenge, Echo, Handshake, HeaderCondition, HeaderPair, KeyForm,
+    RequiredFact, SecretHandshake, SignatureEncoding, SignatureEntries, SignedPart, SignedUri,
+    TimeForm, TimestampSource, TimestampUnit, WebhookAlgorithm, WebhookFact, WebhookScheme,
+    WebhookSecret, WebhookSignature, WebhookTimestamp,
+};
 pub use self::signature::{
-    Secrets, check_window, decode_base64, decode_hex, refused, single_header,
+    Secrets, check_window, decode_base64, decode_hex, open_signed_request, refused, single_header,
 };

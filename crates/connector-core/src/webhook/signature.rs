@@ -4,13 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::HeaderMap;
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use smallvec::SmallVec;
 use subtle::ConstantTimeEq;
 
+use super::verify::digit;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -65,17 +66,6 @@ impl Secrets {
     }
 }
 
-/// As [`Secrets::verify_parts`], with secrets that went through [`check_secrets`]. For one signature:
-/// no key is made for a secret that is not reached.
-pub(crate) fn verify_once(
-    secrets: &[SecretString],
-    parts: &[&[u8]],
-    signature: &[u8],
-) -> Result<()> {
-    let mut secrets = secrets.iter().map(|it| it.expose_secret().as_bytes());
-    accept(secrets.any(|secret| fits(&key(secret), parts, signature)))
-}
-
 /// Checks that there are secrets, and that each can be used.
 pub(crate) fn check_secrets(secrets: &[SecretString]) -> Result<()> {
     if secrets.is_empty() {
@@ -95,7 +85,7 @@ fn check_secret(secret: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn key(secret: &[u8]) -> hmac::Key {
+pub(super) fn key(secret: &[u8]) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, secret)
 }
 
@@ -107,7 +97,7 @@ fn fits(key: &hmac::Key, parts: &[&[u8]], signature: &[u8]) -> bool {
     is_same(context.sign().as_ref(), signature)
 }
 
-fn accept(fits: bool) -> Result<()> {
+pub(super) fn accept(fits: bool) -> Result<()> {
     if fits {
         Ok(())
     } else {
@@ -120,7 +110,7 @@ fn accept(fits: bool) -> Result<()> {
 
 /// Compares two tags in constant time, by words: by bytes it takes as long as the rest of a check
 /// without the hash.
-fn is_same(tag: &[u8], signature: &[u8]) -> bool {
+pub(super) fn is_same(tag: &[u8], signature: &[u8]) -> bool {
     let words = |bytes: &[u8]| match bytes.as_chunks() {
         ([a, b, c, d], []) => Some([a, b, c, d].map(|word| u64::from_ne_bytes(*word))),
         _ => None,
@@ -128,6 +118,30 @@ fn is_same(tag: &[u8], signature: &[u8]) -> bool {
     match (words(tag), words(signature)) {
         (Some(tag), Some(signature)) => tag[..].ct_eq(&signature[..]).into(),
         _ => false,
+    }
+}
+
+/// Opens a `signed_request` as Meta posts it: the signature in base64url, a dot, and the payload in
+/// base64url, which is what is signed. Returns the payload, a JSON object.
+///
+/// It is no webhook: a scheme whose secret signs these too must set
+/// [`secret_signs_more`](super::WebhookScheme::secret_signs_more).
+///
+/// # Errors
+/// [`ErrorKind::WebhookRefused`] if it is malformed, signed with none of the secrets, or names another
+/// algorithm than HMAC-SHA256.
+pub fn open_signed_request(secrets: &Secrets, text: &str) -> Result<Vec<u8>> {
+    let wrong = || refused("the signed request is not in its form");
+    let (signature, payload) = text.split_once('.').ok_or_else(wrong)?;
+    let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| wrong())?;
+    secrets.verify(payload.as_bytes(), &signature)?;
+    let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| wrong())?;
+    let value: serde_json::Value = serde_json::from_slice(&payload).map_err(|_| wrong())?;
+    let algorithm = value.get("algorithm").and_then(serde_json::Value::as_str);
+    if algorithm.is_some_and(|it| it.eq_ignore_ascii_case("HMAC-SHA256")) && value.is_object() {
+        Ok(payload)
+    } else {
+        Err(refused("the signed request names another algorithm"))
     }
 }
 
@@ -141,7 +155,7 @@ fn no_secret() -> Error {
     unusable("there is no secret to check webhooks with; set the one of the provider")
 }
 
-fn unusable(message: &'static str) -> Error {
+pub(super) fn unusable(message: &'static str) -> Error {
     Error::new(ErrorKind::Configuration, "webhook.secrets", message)
 }
 
@@ -199,18 +213,10 @@ pub fn decode_hex(text: &str) -> Result<[u8; LENGTH]> {
         return Err(malformed());
     }
     for (byte, [high, low]) in signature.iter_mut().zip(pairs) {
-        *byte = digit(*high)? << 4 | digit(*low)?;
+        let (high, low) = digit(*high).zip(digit(*low)).ok_or_else(malformed)?;
+        *byte = high << 4 | low;
     }
     Ok(signature)
-}
-
-fn digit(character: u8) -> Result<u8> {
-    match character {
-        b'0'..=b'9' => Ok(character - b'0'),
-        b'a'..=b'f' => Ok(character - b'a' + 10),
-        b'A'..=b'F' => Ok(character - b'A' + 10),
-        _ => Err(malformed()),
-    }
 }
 
 fn malformed() -> Error {
@@ -245,7 +251,7 @@ pub(crate) fn first_header<'r>(
     Ok(None)
 }
 
-/// Text that is fit for an id or a topic: short, and without control characters.
-pub(crate) fn word(value: &str) -> Option<&str> {
-    (1..=255).contains(&value.len()).then_some(value)
+/// True for a text that is fit for an id or a topic: short, and without control characters.
+pub(super) fn is_word(value: &str) -> bool {
+    (1..=255).contains(&value.len()) && !value.chars().any(char::is_control)
 }

@@ -29,8 +29,6 @@ use crate::token::renewal;
 
 /// How often a grant is put again because the connection had moved.
 const MOVES: u8 = 5;
-/// When the account's metadata is read next.
-const METADATA_EVERY: Duration = Duration::from_secs(3600);
 
 /// A credential whose account is known, before it becomes a connection's.
 #[derive(Clone)]
@@ -304,7 +302,12 @@ impl Inner {
                 Source::Application | Source::Sibling => None,
             },
         };
-        let effects = Self::schedule(pending, key).with_audit(purpose.entry(Some(key.id), event));
+        let mut effects = Self::schedule(pending, key);
+        if expect != Expect::Absent && pending.connector.subscriptions().is_some() {
+            // The channels of the grant before are compared and repaired.
+            effects = effects.with_work(WorkKind::Subscriptions, Duration::ZERO);
+        }
+        let effects = effects.with_audit(purpose.entry(Some(key.id), event));
         // The same numbers and bytes each time: a repetition is recognised.
         let call = || self.store.put_grant(put.clone(), effects.clone());
         let outcome = self.insist(PATIENCE, call).await?;
@@ -322,7 +325,10 @@ impl Inner {
             pending.expiries,
             None,
         )
-        .with_work(WorkKind::Metadata, METADATA_EVERY)
+        .with_work(
+            WorkKind::Metadata,
+            pending.connector.description().metadata_interval(),
+        )
     }
 
     /// Lets this process's callers have the new token at once.
@@ -422,6 +428,9 @@ impl Inner {
                 if pending.credential.refresh_token().is_some() {
                     effects = effects.with_work(WorkKind::Refresh, Duration::ZERO);
                 }
+                if pending.connector.subscriptions().is_some() {
+                    effects = effects.with_work(WorkKind::Subscriptions, Duration::ZERO);
+                }
             }
             match self
                 .store
@@ -445,11 +454,20 @@ impl Inner {
         let mut entry = purpose.entry(Some(other.id), Event::Disconnected { forgotten: false });
         entry.tenant = other.tenant.clone();
         entry.context = context;
-        let effects = Effects::none().with_audit(entry);
+        let mut effects = Effects::none().with_audit(entry);
+        // What cannot be opened cannot end channels either; it does not keep the grant alive.
+        let unsubscribe = match self.store.load(other).await? {
+            Some(stored) => self.ending_credential(&stored).await.unwrap_or_default(),
+            None => None,
+        };
+        if unsubscribe.is_some() {
+            effects = effects.with_work(WorkKind::Subscriptions, Duration::ZERO);
+        }
         let request = EndRequest {
             how: End::Deactivate,
             at: None,
             revoke: Vec::new(),
+            unsubscribe,
         };
         let call = || self.store.end(other, request.clone(), effects.clone());
         self.insist(PATIENCE, call).await?;

@@ -1,10 +1,13 @@
 //! Deliveries from providers: verified, kept, then handled.
 
 mod handler;
+mod inbox;
+mod ingest;
 mod payload;
 mod receipt;
 mod receive;
 mod route;
+mod subscription;
 mod verified;
 
 use connector_core::Result;
@@ -14,9 +17,12 @@ use connector_core::{Error, ErrorKind, Event, RequestContext, TenantId};
 
 pub(crate) use self::handler::SharedParts;
 pub use self::handler::{Delivered, DeliveryHandler};
+pub(crate) use self::inbox::of_connection;
+pub use self::ingest::{Ingest, Message};
 pub use self::receipt::Receipt;
 pub use self::receive::Receive;
 pub(crate) use self::route::Route;
+pub use self::subscription::{SubscriptionSecret, SubscriptionSecrets};
 pub use self::verified::Verified;
 use crate::audit;
 use crate::hub::Hub;
@@ -39,19 +45,46 @@ impl Hub {
         self.inner.store.deliveries(filter, after, n).await
     }
 
-    /// Has a delivery that was given up or handled be handled again, now.
+    /// Makes the worker handle a delivery again, now, that `tenant` owns and that was given up or
+    /// handled. The audit log of the tenant records it.
     ///
-    /// It is recorded in the audit log of `tenant`: the one the delivery belongs to, or, for a
-    /// delivery of an app as a whole, the one on whose behalf you ask.
+    /// A delivery to an endpoint of the whole app belongs to no tenant: see
+    /// [`Hub::replay_as_operator`].
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such delivery, or it still waits to be handled;
+    /// [`ErrorKind::NotFound`] if the tenant owns no such delivery, or it still waits to be handled;
     /// [`ErrorKind::StoreUnavailable`]: repeat it; [`ErrorKind::ShuttingDown`] after
     /// [`Hub::shutdown`].
     pub async fn replay(
         &self,
         key: &DeliveryKey,
         tenant: &TenantId,
+        context: RequestContext,
+    ) -> Result<()> {
+        self.replay_of(key, Some(tenant), tenant, context).await
+    }
+
+    /// Makes the worker handle a delivery again, now, whoever owns it. For the service's own staff:
+    /// never pass a key that a tenant supplied.
+    ///
+    /// The audit log of `on_behalf_of` records it.
+    ///
+    /// # Errors
+    /// As for [`Hub::replay`].
+    pub async fn replay_as_operator(
+        &self,
+        key: &DeliveryKey,
+        on_behalf_of: &TenantId,
+        context: RequestContext,
+    ) -> Result<()> {
+        self.replay_of(key, None, on_behalf_of, context).await
+    }
+
+    async fn replay_of(
+        &self,
+        key: &DeliveryKey,
+        owner: Option<&TenantId>,
+        recorded_for: &TenantId,
         context: RequestContext,
     ) -> Result<()> {
         let inner = &self.inner;
@@ -61,16 +94,16 @@ impl Hub {
             endpoint: key.endpoint.clone(),
             id: key.id.clone(),
         };
-        let entry = audit::entry(audit::Target::delivery(tenant, key), &context, event);
+        let entry = audit::entry(audit::Target::delivery(recorded_for, key), &context, event);
         inner.store.append(entry).await?;
-        if inner.store.replay(key).await? {
+        if inner.store.replay(key, owner).await? {
             inner.arrivals.notify_one();
             return Ok(());
         }
         Err(Error::new(
             ErrorKind::NotFound,
             REPLAY,
-            "no such delivery rests; list the deliveries that are parked or done",
+            "the tenant owns no such delivery that was handled or given up; list its deliveries",
         ))
     }
 }

@@ -1,5 +1,7 @@
 //! What is sealed of a delivery.
 
+use std::collections::BTreeMap;
+
 use bytes::{BufMut, BytesMut};
 use connector_core::cipher::{Place, Plaintext, Sealed, SealedKind, open_long, seal_long};
 use connector_core::clock::Timestamp;
@@ -32,6 +34,8 @@ struct Head {
     event_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     triggered_at_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    fields: BTreeMap<String, String>,
     signed: u8,
     probes: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,7 +51,7 @@ enum Account {
 
 impl Inner {
     /// Seals an event under the key of its delivery.
-    pub(super) async fn seal_delivery(
+    pub(crate) async fn seal_delivery(
         &self,
         key: &DeliveryKey,
         tenant: Option<&TenantId>,
@@ -105,7 +109,8 @@ fn encode(event: &Event, connection: Option<&ConnectionKey>) -> Result<Plaintext
         delivery_id: event.delivery_id.clone(),
         event_id: event.event_id.clone(),
         triggered_at_ms: event.triggered_at.map(Timestamp::as_unix_millis),
-        signed: event.signed.iter().fold(0, |all, field| all | bit(*field)),
+        fields: event.fields.clone(),
+        signed: event.signed.iter().fold(0, |all, field| all | field.bit()),
         probes: event.probes,
         connection: connection.cloned(),
     };
@@ -133,45 +138,13 @@ fn decode(key: &DeliveryKey, bytes: &[u8]) -> Option<Payload> {
     event.delivery_id = head.delivery_id;
     event.event_id = head.event_id;
     event.triggered_at = head.triggered_at_ms.map(Timestamp::from_unix_millis);
-    event.signed = fields(head.signed);
+    event.signed = SignedField::set(head.signed);
+    event.fields = head.fields;
     event.probes = head.probes;
     Some(Payload {
         event: Verified::new(event),
         connection: head.connection,
     })
-}
-
-const fn bit(field: SignedField) -> u8 {
-    match field {
-        SignedField::Account => 1,
-        SignedField::Topic => 2,
-        SignedField::DeliveryId => 4,
-        SignedField::Time => 8,
-        // Not known to be signed: a hint.
-        _ => 0,
-    }
-}
-
-const fn fields(bits: u8) -> &'static [SignedField] {
-    use SignedField::{Account as A, DeliveryId as D, Time as S, Topic as T};
-    match bits & 15 {
-        1 => &[A],
-        2 => &[T],
-        3 => &[A, T],
-        4 => &[D],
-        5 => &[A, D],
-        6 => &[T, D],
-        7 => &[A, T, D],
-        8 => &[S],
-        9 => &[A, S],
-        10 => &[T, S],
-        11 => &[A, T, S],
-        12 => &[D, S],
-        13 => &[A, D, S],
-        14 => &[T, D, S],
-        15 => &[A, T, D, S],
-        _ => &[],
-    }
 }
 
 #[cfg(test)]
@@ -202,8 +175,9 @@ mod tests {
             event.account = Some(AccountHint::Host("a.example".to_owned()));
             event.delivery_id = Some("d-1".to_owned());
             event.triggered_at = Some(Timestamp::from_unix_millis(-5));
-            event.signed = fields(bits);
+            event.signed = SignedField::set(bits);
             event.probes = bits % 2 == 0;
+            event.fields = BTreeMap::from([("x-goog-changed".to_owned(), "content".to_owned())]);
             let written = encode(&event, Some(&connection)).unwrap();
             let read = decode(&key, written.expose()).unwrap();
             assert_eq!(*read.event, event);

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use connector_core::webhook::Event;
 use connector_core::{Error, ErrorKind, Retry};
 use http::StatusCode;
+use secrecy::SecretString;
 
 use super::Verified;
 
@@ -12,12 +13,31 @@ use super::Verified;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Receipt {
-    /// It is genuine and kept: the worker hands it to the handlers. These of its events are new.
-    Accepted(Vec<Verified<Event>>),
+    /// It is genuine and kept: the worker hands it to the handlers.
+    Accepted {
+        /// Those of its events that are new.
+        events: Vec<Verified<Event>>,
+        /// The answer that the provider waits for, if it is not an empty one.
+        reply: Option<http::Response<Bytes>>,
+    },
     /// It is genuine and was accepted before; nothing changed.
-    Duplicate,
+    Duplicate {
+        /// The answer that the provider waits for, if it is not an empty one.
+        reply: Option<http::Response<Bytes>>,
+    },
     /// It was a handshake; this is the answer.
     Reply(http::Response<Bytes>),
+    /// It was a handshake that brought the endpoint's secret. Keep it, sealed, and give it to the
+    /// registration or the endpoint: from then on deliveries are verified with it.
+    ///
+    /// The secret is not known to be the provider's. Compare it with the provider's page, or confirm
+    /// it there, before deliveries are relied upon.
+    Secret {
+        /// The secret.
+        secret: SecretString,
+        /// The answer.
+        reply: http::Response<Bytes>,
+    },
 }
 
 impl Receipt {
@@ -25,8 +45,10 @@ impl Receipt {
     #[must_use]
     pub fn response(self) -> http::Response<Bytes> {
         match self {
-            Self::Accepted(_) | Self::Duplicate => with_status(StatusCode::OK),
-            Self::Reply(response) => response,
+            Self::Accepted { reply, .. } | Self::Duplicate { reply } => {
+                reply.unwrap_or_else(|| with_status(StatusCode::OK))
+            }
+            Self::Reply(reply) | Self::Secret { reply, .. } => reply,
         }
     }
 

@@ -1,33 +1,26 @@
 //! Taking a delivery in.
 
-use std::collections::BTreeSet;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::future::IntoFuture;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use connector_core::clock::Timestamp;
-use connector_core::store::{AcceptOutcome, DeliveryKey, Direction, NewDelivery};
-use connector_core::webhook::{AccountHint, Event, Incoming, SignedField, WebhookEndpoint};
+use connector_core::webhook::{Incoming, WebhookEndpoint, WebhookSecret, channel, refused};
 use connector_core::{
-    App, AppKey, ConnectionKey, Context, Error, ErrorKind, ProviderId, Result, TenantId,
+    App, AppKey, ConnectionKey, Connector, Context, Error, ErrorKind, ProviderId, Result, TenantId,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use ring::digest;
 use secrecy::SecretString;
 
-use super::{Receipt, Verified};
+use super::Receipt;
+use super::inbox::{Inbox, Owner};
 use crate::hub::Hub;
+use crate::subscribe::ChannelOwner;
 
 const OPERATION: &str = "hub.receive";
 /// The largest body that is looked at, in bytes.
 const LARGEST_BODY: usize = 1_048_576;
-/// How long a delivery is remembered: longer than any provider repeats one.
-const KEPT_FOR: Duration = Duration::from_secs(7 * 86_400);
-/// The longest name of an endpoint and the longest id that is kept as it is, in bytes.
-const LONGEST_NAME: usize = 128;
 
 impl Hub {
     /// Takes in a delivery that came to one of your endpoints: await it, and send what
@@ -58,7 +51,9 @@ impl Hub {
             request,
             app: None,
             endpoint: None,
+            channel: None,
             owner: Owner::Everybody,
+            url: None,
             largest_body: LARGEST_BODY,
         }
     }
@@ -71,6 +66,7 @@ impl Hub {
 /// large; [`ErrorKind::NotFound`] if the endpoint's connection is not there or has ended;
 /// [`ErrorKind::Unsupported`] if the provider sends no webhooks; [`ErrorKind::Configuration`] if the
 /// registration, its secret or the connector is missing, or the endpoint's name is malformed;
+/// [`ErrorKind::RateLimited`] if too many deliveries of one tenant wait at the endpoint;
 /// [`ErrorKind::StoreUnavailable`] if it cannot be kept and [`ErrorKind::ShuttingDown`] after
 /// [`Hub::shutdown`]: the provider has to repeat it. Nothing is lost as long as it does.
 #[must_use = "nothing is taken in before this is awaited"]
@@ -80,15 +76,10 @@ pub struct Receive<'a> {
     request: http::Request<Bytes>,
     app: Option<AppKey>,
     endpoint: Option<String>,
+    channel: Option<String>,
     owner: Owner,
+    url: Option<http::Uri>,
     largest_body: usize,
-}
-
-/// Whose endpoint it is.
-enum Owner {
-    Everybody,
-    Tenant(TenantId),
-    Connection(ConnectionKey, Vec<SecretString>),
 }
 
 impl fmt::Debug for Receive<'_> {
@@ -130,13 +121,29 @@ impl Receive<'_> {
         self
     }
 
+    /// Names the channel that the delivery came to: the last segment of the path of the notification
+    /// URL that the hub gave to the provider (see [`HubBuilder::with_webhook_base`](crate::HubBuilder::with_webhook_base)).
+    /// The delivery is verified with the channel's own secret. Where a notification carries no
+    /// changes, the worker reads them at once.
+    pub fn channel(mut self, channel: impl Into<String>) -> Self {
+        self.channel = Some(channel.into());
+        self
+    }
+
+    /// Sets the public URL of the endpoint, as the provider was told it. It is needed where the provider
+    /// signs the URL that it called; the query is taken from the request.
+    pub fn public_url(mut self, url: http::Uri) -> Self {
+        self.url = Some(url);
+        self
+    }
+
     /// Sets the largest body that is accepted, in bytes; without it, 1 MiB.
     pub const fn largest_body(mut self, bytes: usize) -> Self {
         self.largest_body = bytes;
         self
     }
 
-    async fn run(self) -> Result<Receipt> {
+    async fn run(mut self) -> Result<Receipt> {
         let inner = &self.hub.inner;
         inner.accepting(OPERATION)?;
         if self.request.body().len() > self.largest_body {
@@ -147,21 +154,45 @@ impl Receive<'_> {
             ));
         }
         let connector = Arc::clone(inner.connector(&self.provider)?);
-        let endpoint = self.endpoint_name()?;
+        let notified = match self.channel.take() {
+            Some(channel) => Some(self.hub.channel_owner(&self.provider, &channel).await?),
+            None => None,
+        };
+        match &notified {
+            Some(owner) => {
+                let secrets = owner.secrets().to_vec();
+                self.owner = Owner::Connection(owner.connection().clone(), secrets);
+                self.app = Some(owner.app().clone());
+            }
+            None => self.find_subscription(&*connector).await?,
+        }
         let (app_key, app) = self.registration().await?;
+        let endpoint = self.endpoint.as_deref();
+        let inbox = Inbox::new(
+            inner,
+            OPERATION,
+            &self.provider,
+            &app_key,
+            endpoint,
+            &self.owner,
+        )?;
         let incoming = {
-            let webhook = match &self.owner {
+            let mut webhook = match &self.owner {
                 Owner::Connection(_, secrets) => WebhookEndpoint::of_connection(&app_key, secrets),
                 _ => WebhookEndpoint::of_app(&app_key),
             };
+            if let Some(url) = &self.url {
+                webhook = webhook.with_url(url);
+            }
             let cx = Context::new(&app, &*inner.transport, &*inner.clock);
             connector
                 .verify_webhook(&cx, &webhook, &self.request)
                 .await?
         };
-        let events = match incoming {
-            Incoming::Events(events) => events,
+        let (events, reply) = match incoming {
+            Incoming::Accept { events, reply } => (events, reply),
             Incoming::Reply(response) => return Ok(Receipt::Reply(response)),
+            Incoming::Secret { secret, reply } => return Ok(Receipt::Secret { secret, reply }),
             _ => {
                 return Err(Error::new(
                     ErrorKind::Unsupported,
@@ -170,82 +201,50 @@ impl Receive<'_> {
                 ));
             }
         };
-        self.keep(&app_key, &endpoint, events).await
-    }
-
-    /// Accepts the events one by one. Whoever repeats a delivery that was cut off in the middle
-    /// brings the rest.
-    async fn keep(&self, app: &AppKey, endpoint: &str, events: Vec<Event>) -> Result<Receipt> {
-        let inner = &self.hub.inner;
-        let (tenant, connection) = match &self.owner {
-            Owner::Everybody => (None, None),
-            Owner::Tenant(tenant) => (Some(tenant), None),
-            Owner::Connection(key, _) => (Some(&key.tenant), Some(key)),
-        };
-        let (sent, mut accepted, mut ids) = (events.len(), Vec::new(), BTreeSet::new());
-        for event in events {
-            if event.provider != self.provider || event.app != *app {
-                return Err(Error::new(
-                    ErrorKind::Bug,
-                    OPERATION,
-                    "the connector read an event of another provider or registration",
-                ));
-            }
-            let mut id = id_of(&event);
-            for number in 2_u32.. {
-                if ids.insert(id.clone()) {
-                    break;
-                }
-                id = format!("{}/{number}", id_of(&event));
-            }
-            let key = DeliveryKey {
-                direction: Direction::Inbound,
-                provider: self.provider.clone(),
-                app: app.clone(),
-                endpoint: endpoint.to_owned(),
-                id,
-            };
-            let sealed = inner
-                .seal_delivery(&key, tenant, &event, connection)
-                .await?;
-            let delivery = NewDelivery {
-                key,
-                tenant: tenant.cloned(),
-                sealed,
-                delay: Duration::ZERO,
-                keep_for: KEPT_FOR,
-            };
-            match inner.store.accept(delivery).await? {
-                AcceptOutcome::Accepted => accepted.push(Verified::new(event)),
-                AcceptOutcome::Duplicate => {}
-            }
+        if let Some(owner) = notified.filter(ChannelOwner::reads_changes) {
+            // The notification says no more than that there are changes; those become the events.
+            return Ok(match self.hub.notified(&owner).await? {
+                true => Receipt::Accepted {
+                    events: Vec::new(),
+                    reply,
+                },
+                false => Receipt::Duplicate { reply },
+            });
         }
-        if accepted.is_empty() && sent > 0 {
-            return Ok(Receipt::Duplicate);
-        }
-        inner.arrivals.notify_one();
-        Ok(Receipt::Accepted(accepted))
-    }
-
-    /// The name under which repetitions are recognised. What tenants and connections sign for
-    /// themselves must not be taken for a repetition of what others are sent.
-    fn endpoint_name(&self) -> Result<String> {
-        let name = self.endpoint.as_deref().unwrap_or("default");
-        let fits = |c: u8| c.is_ascii_graphic() && c != b'/';
-        if !(1..=LONGEST_NAME).contains(&name.len()) || !name.bytes().all(fits) {
-            return Err(Error::new(
-                ErrorKind::Configuration,
-                OPERATION,
-                "an endpoint's name is 1 to 128 visible ASCII characters without a slash",
-            ));
-        }
-        Ok(match &self.owner {
-            Owner::Everybody => name.to_owned(),
-            Owner::Tenant(tenant) => {
-                format!("tenant/{}/{name}", hex(&[tenant.as_str().as_bytes()]))
-            }
-            Owner::Connection(key, _) => format!("connection/{}/{name}", key.id),
+        let sent = events.len();
+        let events = inbox.keep(OPERATION, events).await?;
+        Ok(if events.is_empty() && sent > 0 {
+            Receipt::Duplicate { reply }
+        } else {
+            Receipt::Accepted { events, reply }
         })
+    }
+
+    /// Makes the endpoint that of the subscription which the delivery claims to belong to, where
+    /// subscriptions have secrets of their own and come to one URL.
+    async fn find_subscription(&mut self, connector: &dyn Connector) -> Result<()> {
+        let description = connector.description();
+        let takes_them = description
+            .webhook
+            .as_ref()
+            .is_some_and(|scheme| scheme.secret == WebhookSecret::Subscription);
+        let (true, Owner::Everybody, Some(source)) = (
+            takes_them,
+            &self.owner,
+            &self.hub.inner.subscription_secrets,
+        ) else {
+            return Ok(());
+        };
+        // A handshake names none; whatever has no form is refused when it is verified.
+        let Ok(Some(channel)) = channel(description, &self.request) else {
+            return Ok(());
+        };
+        let app = self.app.clone().unwrap_or_default();
+        let found = source.secret(&self.provider, &app, &channel).await?;
+        let found = found.filter(|found| !found.secrets.is_empty());
+        let found = found.ok_or_else(|| refused("the delivery names no subscription of ours"))?;
+        self.owner = Owner::Connection(found.connection, found.secrets);
+        Ok(())
     }
 
     async fn registration(&self) -> Result<(AppKey, Arc<App>)> {
@@ -300,52 +299,4 @@ impl<'a> IntoFuture for Receive<'a> {
     fn into_future(self) -> Self::IntoFuture {
         self.run().boxed()
     }
-}
-
-/// What makes an event the same one when it is sent again.
-///
-/// An id that is not signed stands beside a digest of the body: else whoever can change it could
-/// spend the id of a delivery that is still to come.
-fn id_of(event: &Event) -> String {
-    let Some(id) = &event.delivery_id else {
-        let account = match &event.account {
-            Some(AccountHint::Key(key)) => key.as_str(),
-            Some(AccountHint::Host(host)) => host,
-            _ => "",
-        };
-        let at = event.triggered_at.map_or(0, Timestamp::as_unix_millis);
-        let event_id = event.event_id.as_deref().unwrap_or_default();
-        return hex(&[
-            event.topic.as_bytes(),
-            account.as_bytes(),
-            event_id.as_bytes(),
-            &at.to_be_bytes(),
-            &event.body,
-        ]);
-    };
-    let id = if id.len() > LONGEST_NAME || id.chars().any(char::is_control) {
-        hex(&[id.as_bytes()])
-    } else {
-        id.clone()
-    };
-    if event.is_signed(SignedField::DeliveryId) {
-        id
-    } else {
-        format!("{id} {}", hex(&[&event.body]))
-    }
-}
-
-/// The SHA-256 of the parts, each after its length, in hexadecimal.
-fn hex(parts: &[&[u8]]) -> String {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in parts {
-        context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        context.update(part);
-    }
-    let mut text = String::with_capacity(64);
-    for byte in context.finish().as_ref() {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }

@@ -1,11 +1,13 @@
 //! Which connections a delivery is about.
 
 use connector_core::store::{Effects, Patch, WorkKind};
-use connector_core::{ConnectionKey, Result, TenantId};
+use connector_core::webhook::AccountHint;
+use connector_core::{ConnectionKey, ErrorKind, Result, Retry, TenantId};
 use std::time::Duration;
 
 use super::payload::Payload;
 use crate::hub::Inner;
+use crate::sealing::Home;
 
 /// Whom a delivery is handed out for.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,11 +48,58 @@ impl Inner {
         if let Some(tenant) = tenant {
             found.retain(|key| key.tenant == *tenant);
         }
-        Ok(if found.is_empty() {
+        let mut connections = Vec::with_capacity(found.len());
+        if let Some(hint) = &event.account {
+            for key in found {
+                if self.leads_to(&key, hint).await? {
+                    connections.push(key);
+                }
+            }
+        }
+        Ok(if connections.is_empty() {
             Route::Nobody
         } else {
-            Route::Connections(found)
+            Route::Connections(connections)
         })
+    }
+
+    /// True if the sealed credential of a connection says that it leads to this account. The host and
+    /// the key beside it are readable, so whoever can write to the database could change them.
+    async fn leads_to(&self, key: &ConnectionKey, account: &AccountHint) -> Result<bool> {
+        let Some(stored) = self.store.load(key).await? else {
+            return Ok(false);
+        };
+        let Some(current) = stored
+            .current
+            .as_ref()
+            .filter(|_| stored.connection.is_live())
+        else {
+            return Ok(false);
+        };
+        let opened = self.open_stored(&Home::of(&stored), current).await;
+        let is_same = match &opened {
+            Ok(credential) => match account {
+                AccountHint::Host(host) => credential.account_host() == Some(host.as_str()),
+                AccountHint::Key(key) => credential.account() == Some(key),
+                _ => false,
+            },
+            // Another node may have the key, or the key's service comes back.
+            Err(error)
+                if error.kind() == ErrorKind::KeyUnknown || error.retry() != Retry::Never =>
+            {
+                return opened.map(|_| false);
+            }
+            Err(_) => false,
+        };
+        if !is_same {
+            tracing::error!(
+                operation = "hub.route",
+                connection = %key.id,
+                "a connection's record names another account than its sealed credential; no \
+                 delivery is handed out for it"
+            );
+        }
+        Ok(is_same)
     }
 
     /// Has the worker ask the provider about a connection now. Its answer decides what becomes of

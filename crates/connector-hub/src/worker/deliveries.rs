@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::store::{Direction, LeasedDelivery};
-use connector_core::{ConnectionKey, Result};
-use futures_util::future::join_all;
-use tokio::sync::Semaphore;
+use connector_core::store::{Direction, LeaseRequest, LeasedDelivery};
+use connector_core::{ConnectionKey, Error, Result};
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 
 use super::{Shared, lock};
@@ -17,6 +18,8 @@ use crate::inbound::{Delivered, Route, SharedParts};
 const BATCH: u16 = 16;
 /// Deliveries under way at most.
 pub(super) const AT_ONCE: usize = 64;
+/// Deliveries of one owner, and of one of its lanes, that are under way at once in all processes.
+const CAPS: (u16, u16) = (8, 4);
 /// Calls of handlers for one delivery at once.
 const CALLS: usize = 32;
 /// Deliveries whose calls are remembered between two attempts.
@@ -44,45 +47,94 @@ type Call = (usize, Option<ConnectionKey>);
 pub(super) type Handled = BTreeSet<Call>;
 
 impl Shared {
-    /// Hands out what waits, and says how many deliveries were handled.
+    /// Schedules the probes that deliveries ask for, then hands out what waits; returns how many
+    /// deliveries were handled.
     pub(super) async fn deliver(&self) -> usize {
+        self.probe_due().await;
         let inner = &self.hub.inner;
         // Another process may have the handlers that this one was not given.
         if inner.delivery_handlers.is_empty() {
             return 0;
         }
-        let mut handled = 0;
+        let (mut handled, mut under_way) = (0, FuturesUnordered::new());
         loop {
-            let free = self.delivering.available_permits();
-            let n = u16::try_from(free).unwrap_or(BATCH).min(BATCH);
-            let room = Arc::clone(&self.delivering).try_acquire_many_owned(u32::from(n));
-            let (Ok(mut room), 1..) = (room, n) else {
-                return handled;
-            };
-            let leased = match inner.store.lease(Direction::Inbound, n, LEASE).await {
-                Ok(leased) => leased,
-                Err(error) => {
-                    tracing::warn!(operation = "worker.deliveries", error = %error, "none taken");
-                    return handled;
-                }
-            };
-            let last = leased.len() < usize::from(n);
-            let jobs: Vec<_> = leased
-                .into_iter()
-                .map(|delivery| {
+            // Each place that is free again may be another owner's turn.
+            while let Some(room) = self.room() {
+                let n = u16::try_from(room.num_permits()).unwrap_or(BATCH);
+                let leased = self.lease(Direction::Inbound, n).await;
+                let last = leased.len() < usize::from(n);
+                let mut room = room;
+                for delivery in leased {
                     let place = room.split(1);
-                    async move {
+                    under_way.push(async move {
                         let _place = place;
                         self.deliver_one(delivery).await
-                    }
-                })
-                .collect();
-            drop(room);
-            handled += join_all(jobs).await.into_iter().filter(|it| *it).count();
-            if last {
-                return handled;
+                    });
+                }
+                if last {
+                    break;
+                }
+            }
+            match under_way.next().await {
+                Some(was_handled) => handled += usize::from(was_handled),
+                None => return handled,
+            }
+            // Whatever else has ended by now is counted before the store is asked again.
+            while let Some(Some(was_handled)) = under_way.next().now_or_never() {
+                handled += usize::from(was_handled);
             }
         }
+    }
+
+    /// Room for some deliveries; `None` if all places are taken.
+    fn room(&self) -> Option<OwnedSemaphorePermit> {
+        let free = self.delivering.available_permits();
+        let n = u32::try_from(free).map_or(u32::from(BATCH), |free| free.min(BATCH.into()));
+        if n == 0 {
+            return None;
+        }
+        Arc::clone(&self.delivering).try_acquire_many_owned(n).ok()
+    }
+
+    async fn lease(&self, direction: Direction, n: u16) -> Vec<LeasedDelivery> {
+        let request = LeaseRequest::new(direction, n, LEASE).with_caps(CAPS.0, CAPS.1);
+        match self.hub.inner.store.lease(&request).await {
+            Ok(leased) => leased,
+            Err(error) => {
+                tracing::warn!(operation = "worker.deliveries", error = %error, "none taken");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Schedules the probes of the connections that deliveries are about, once for each delivery.
+    async fn probe_due(&self) {
+        loop {
+            let leased = self.lease(Direction::Probe, BATCH).await;
+            if leased.is_empty() {
+                return;
+            }
+            for delivery in leased {
+                let outcome = self.probe_for(&delivery).await;
+                self.settle_delivery(&delivery, outcome, Handled::new())
+                    .await;
+            }
+        }
+    }
+
+    async fn probe_for(&self, delivery: &LeasedDelivery) -> Result<(), &'static str> {
+        let inner = &self.hub.inner;
+        let probe = async {
+            let payload = inner.open_delivery(delivery).await?;
+            let route = inner.route(&payload, delivery.tenant.as_ref()).await?;
+            if let Route::Connections(keys) = route {
+                for key in &keys {
+                    inner.probe(key).await?;
+                }
+            }
+            Ok(())
+        };
+        probe.await.map_err(|error: Error| error.kind().as_str())
     }
 
     pub(super) fn room_for_deliveries() -> Arc<Semaphore> {
@@ -90,13 +142,23 @@ impl Shared {
     }
 
     async fn deliver_one(&self, delivery: LeasedDelivery) -> bool {
-        let store = &self.hub.inner.store;
         let mut handled = self.recall(&delivery);
         let attempt = self.hand_out(&delivery, &mut handled).await;
+        self.settle_delivery(&delivery, attempt, handled).await
+    }
+
+    /// Tells the store what became of an attempt; returns true if the delivery is done.
+    async fn settle_delivery(
+        &self,
+        delivery: &LeasedDelivery,
+        attempt: Result<(), &'static str>,
+        handled: Handled,
+    ) -> bool {
+        let store = &self.hub.inner.store;
         let settled = match attempt {
-            Ok(()) => store.done(&delivery).await,
+            Ok(()) => store.done(delivery).await,
             Err(why) => {
-                let pause = pause(&delivery);
+                let pause = pause(delivery);
                 tracing::warn!(
                     operation = "worker.deliveries",
                     connector = delivery.key.provider.as_str(),
@@ -108,10 +170,10 @@ impl Shared {
                 );
                 match pause {
                     Some(pause) => {
-                        self.remember(&delivery, handled);
-                        store.retry(&delivery, pause, why).await
+                        self.remember(delivery, handled);
+                        store.retry(delivery, pause, why).await
                     }
-                    None => store.park(&delivery, why).await,
+                    None => store.park(delivery, why).await,
                 }
             }
         };
@@ -198,16 +260,11 @@ impl Shared {
         let inner = &self.hub.inner;
         let payload = inner.open_delivery(delivery).await?;
         let route = inner.route(&payload, delivery.tenant.as_ref()).await?;
-        let connections = match route {
+        let connections: Vec<_> = match route {
             Route::Connections(keys) => keys.into_iter().map(Some).collect(),
             Route::Nobody => vec![None],
             Route::Gone => Vec::new(),
         };
-        if payload.event.probes {
-            for key in connections.iter().flatten() {
-                inner.probe(key).await?;
-            }
-        }
         let shared = Arc::new(SharedParts {
             event: payload.event,
             key: delivery.key.clone(),

@@ -11,8 +11,6 @@ use crate::audit;
 use crate::hub::Inner;
 use crate::token::windows::spread;
 
-/// How often an account's metadata is read.
-const EVERY: Duration = Duration::from_secs(3600);
 /// The pause of work that finds no slot.
 const NO_SLOT: Duration = Duration::from_secs(30);
 
@@ -26,9 +24,10 @@ impl Shared {
             return Ok(Next::Done);
         }
         // Accounts that were connected together are not read together.
-        let again = Next::In(EVERY + EVERY / 10 * u32::from(spread(key.id)) / 1000);
         let provider = &stored.connection.provider;
         let description = inner.connector(provider)?.description();
+        let every = description.metadata_interval();
+        let again = Next::In(every + every / 10 * u32::from(spread(key.id)) / 1000);
         let host = slot_host(description, stored.connection.account.host.as_deref());
         let Some(_slot) = self.metadata_slots.take(provider, host).await else {
             return Ok(Next::In(NO_SLOT));

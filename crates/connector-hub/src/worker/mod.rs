@@ -7,6 +7,7 @@ mod quarantine;
 mod renew;
 mod revoke;
 mod slots;
+mod subscriptions;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -46,8 +47,9 @@ const UNUSED: Duration = Duration::from_secs(3600);
 
 impl Hub {
     /// The worker of this process: it refreshes credentials before they expire, keeps refresh tokens
-    /// from lapsing, finishes connects that were cut off, revokes what was disconnected, reads metadata, tells handlers about changes
-    /// and deliveries, and removes what has expired.
+    /// from lapsing, finishes connects that were cut off, revokes what was disconnected, reads
+    /// metadata, keeps subscriptions and reads their changes, tells handlers about changes and
+    /// deliveries, and removes what has expired.
     ///
     /// Start it on as many nodes as you like. Without one, tokens are refreshed when somebody asks
     /// for them, and nothing else of this happens.
@@ -96,6 +98,8 @@ struct Shared {
     slots: Slots,
     /// For reading metadata, which must not delay a refresh.
     metadata_slots: Slots,
+    /// For keeping subscriptions, which must not delay a refresh.
+    subscription_slots: Slots,
     /// How often handlers hung over a change, in this process.
     hangs: Mutex<HashMap<u64, u32>>,
     /// How often the revocations of a connection failed in a row, in this process.
@@ -275,6 +279,7 @@ impl Shared {
         Self {
             slots: slots(),
             metadata_slots: slots(),
+            subscription_slots: slots(),
             hangs: Mutex::default(),
             attempts: Mutex::default(),
             tidied: Mutex::new(None),
@@ -290,8 +295,7 @@ impl Shared {
             WorkKind::Refresh | WorkKind::KeepAlive => self.renew(&due).await,
             WorkKind::Metadata => self.read_metadata(&due.key).await,
             WorkKind::Revocation => self.revoke(&due.key).await,
-            // No connector describes subscriptions yet.
-            WorkKind::Subscriptions => Ok(Next::Done),
+            WorkKind::Subscriptions => self.keep_subscriptions(&due.key).await,
             _ => Ok(Next::In(UNABLE)),
         };
         let next = match next {
@@ -338,9 +342,19 @@ impl Shared {
         for _ in 0..10 {
             match inner.store.purge(PAGE).await {
                 Ok(PAGE) => {}
-                Ok(_) => return,
+                Ok(_) => break,
                 Err(error) => {
                     tracing::warn!(operation = "worker.tidy", error = %error, "nothing removed");
+                    return;
+                }
+            }
+        }
+        for _ in 0..10 {
+            match inner.store.prune(inner.audit_retention, PAGE).await {
+                Ok(PAGE) => {}
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(operation = "worker.tidy", error = %error, "nothing pruned");
                     return;
                 }
             }

@@ -24,6 +24,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// The longest pause: whatever happens, it is tried once a day.
 const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
+/// The pause while the connection's channels are being ended.
+const CHANNELS_FIRST: Duration = Duration::from_secs(15);
 /// Connections whose failures are remembered.
 const REMEMBERED: usize = 100_000;
 
@@ -39,6 +41,10 @@ enum Attempt {
 impl Shared {
     pub(super) async fn revoke(&self, key: &ConnectionKey) -> Result<Next> {
         let inner = &self.hub.inner;
+        // Channels are ended with the grant that is about to be revoked. Their attempts are bounded.
+        if !inner.store.endings(key, 1).await?.is_empty() {
+            return Ok(Next::In(CHANNELS_FIRST));
+        }
         let mut failed = false;
         for revocation in inner.store.revocations(key).await? {
             let event = match self.attempt(&revocation).await? {

@@ -265,6 +265,7 @@ async fn a_connection_that_was_disconnected_can_be_connected_again() {
         how: End::Deactivate,
         at: None,
         revoke: Vec::new(),
+        unsubscribe: None,
     };
     rig.store
         .end(&known.key, end, Effects::none())
@@ -290,6 +291,7 @@ async fn an_answer_for_a_connection_that_ended_meanwhile_is_revoked() {
             how,
             at: None,
             revoke: Vec::new(),
+            unsubscribe: None,
         };
         rig.store
             .end(&known.key, end, Effects::none())

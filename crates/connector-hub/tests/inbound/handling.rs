@@ -27,8 +27,8 @@ async fn a_delivery_that_comes_a_thousand_times_is_handled_once() {
             for time in 0..times {
                 let request = Request::shop("d-1", "t", "1").about("a.shop.example");
                 match hub.receive(&SHOP, request.into()).await.unwrap() {
-                    Receipt::Accepted(events) => accepted += events.len(),
-                    Receipt::Duplicate => duplicates += 1,
+                    Receipt::Accepted { events, .. } => accepted += events.len(),
+                    Receipt::Duplicate { .. } => duplicates += 1,
                     other => panic!("{other:?}"),
                 }
                 if time % 8 == 0 {
@@ -54,10 +54,10 @@ async fn a_delivery_that_comes_a_thousand_times_is_handled_once() {
     rig.clock.advance(Duration::from_secs(7 * 86_400 - 60));
     let again = async || rig.receive(&SHOP, Request::shop("d-1", "t", "1")).await;
     rig.tick().await;
-    assert!(matches!(again().await, Receipt::Duplicate));
+    assert!(matches!(again().await, Receipt::Duplicate { .. }));
     rig.clock.advance(Duration::from_secs(120));
     rig.tick().await;
-    assert!(matches!(again().await, Receipt::Accepted(_)));
+    assert!(matches!(again().await, Receipt::Accepted { .. }));
 }
 
 #[tokio::test]
@@ -69,15 +69,15 @@ async fn an_unsigned_id_cannot_be_spent_on_another_body() {
     let genuine = rig
         .receive(&SHOP, Request::shop("to-come", "t", "new"))
         .await;
-    assert!(matches!(genuine, Receipt::Accepted(_)));
+    assert!(matches!(genuine, Receipt::Accepted { .. }));
     // A signed one is the sender's own.
     rig.receive(&MAIL, Request::mail("d-1", "t", b"old")).await;
     let again = rig.receive(&MAIL, Request::mail("d-1", "t", b"new")).await;
-    assert!(matches!(again, Receipt::Duplicate));
+    assert!(matches!(again, Receipt::Duplicate { .. }));
     // Endpoints have ids of their own.
     let request = Request::mail("d-1", "t", b"old");
     let other = rig.hub.receive(&MAIL, request.into()).endpoint("other");
-    assert!(matches!(other.await.unwrap(), Receipt::Accepted(_)));
+    assert!(matches!(other.await.unwrap(), Receipt::Accepted { .. }));
     assert_eq!(rig.tick().await, 4);
 }
 
@@ -85,13 +85,13 @@ async fn an_unsigned_id_cannot_be_spent_on_another_body() {
 async fn bundled_events_are_all_kept_once() {
     let rig = Rig::new();
     let bundle = || Request::shop("d-1", "t", "1").with("x-count", "3");
-    let Receipt::Accepted(events) = rig.receive(&SHOP, bundle()).await else {
+    let Receipt::Accepted { events, .. } = rig.receive(&SHOP, bundle()).await else {
         panic!("not accepted");
     };
     assert_eq!(events.len(), 3);
     assert!(matches!(
         rig.receive(&SHOP, bundle()).await,
-        Receipt::Duplicate
+        Receipt::Duplicate { .. }
     ));
     assert_eq!(rig.tick().await, 3);
 }
@@ -222,7 +222,7 @@ async fn what_fails_ten_times_is_parked_until_it_is_replayed() {
 
     rig.recorder.set(Mood::Handles);
     rig.hub
-        .replay(&parked.key, &tenant("t1"), operator())
+        .replay_as_operator(&parked.key, &tenant("t1"), operator())
         .await
         .unwrap();
     let entry = rig.audit().await.pop().unwrap();
@@ -233,13 +233,16 @@ async fn what_fails_ten_times_is_parked_until_it_is_replayed() {
     assert!(
         matches!(entry.event, Event::DeliveryReplayed { ref endpoint, .. } if endpoint == "default")
     );
-    let waits = rig.hub.replay(&parked.key, &tenant("t1"), operator()).await;
+    let waits = rig
+        .hub
+        .replay_as_operator(&parked.key, &tenant("t1"), operator())
+        .await;
     assert_eq!(waits.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(rig.tick().await, 1);
     assert_eq!(rig.recorder.told().last().unwrap().attempt, 11);
     // What was handled may be handled again, too.
     rig.hub
-        .replay(&parked.key, &tenant("t1"), operator())
+        .replay_as_operator(&parked.key, &tenant("t1"), operator())
         .await
         .unwrap();
     assert_eq!(rig.tick().await, 1);

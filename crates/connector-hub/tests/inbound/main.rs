@@ -7,6 +7,7 @@
     reason = "a test that cannot go on fails, and says what it counted"
 )]
 
+mod fair;
 mod forged;
 mod handling;
 mod outages;

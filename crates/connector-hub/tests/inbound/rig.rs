@@ -67,9 +67,14 @@ fn description(provider: &str) -> Description {
                 "token": { "endpoint": "https://api.acme.example/token" },
                 "identity": { "endpoint": "https://api.acme.example/me", "account": "/id" },
                 "webhook": {
-                    "signature": ["x-acme-signature"], "encoding": "hex", "prefix": "v1=",
-                    "timestamp": { "header": "x-acme-time" },
-                    "topic": ["x-acme-topic"], "delivery_id": ["x-acme-id"],
+                    "signatures": [{
+                        "headers": ["x-acme-signature"], "encoding": "hex", "prefix": "v1=",
+                        "signed": [{ "header": "x-acme-time" }, { "text": "." }, "body"],
+                        "timestamp": { "header": "x-acme-time" }
+                    }],
+                    "topic": [{ "header": "x-acme-topic" }],
+                    "account_key": [{ "header": "x-acme-account" }],
+                    "delivery_id": [{ "header": "x-acme-id" }],
                     "probe_topics": ["app.removed"]
                 }
             }"#
@@ -138,7 +143,7 @@ impl Connector for Signer {
             event.signed = &[SignedField::DeliveryId, SignedField::Topic];
         }
         let count = single_header(headers, "x-count")?.map_or(1, |it| it.parse().unwrap());
-        Ok(Incoming::Events(vec![event; count]))
+        Ok(Incoming::events(vec![event; count]))
     }
 }
 

@@ -100,7 +100,7 @@ async fn what_a_connections_own_secret_signs_reaches_that_connection_only() {
     let same = Request::shop("d-1", "t", "1");
     assert!(matches!(
         rig.receive(&SHOP, same).await,
-        Receipt::Accepted(_)
+        Receipt::Accepted { .. }
     ));
 
     // Once it has ended, nobody is told, and nobody can be made to believe anything.
@@ -145,7 +145,7 @@ async fn what_a_tenants_own_app_signs_reaches_that_tenant_only() {
     assert_eq!(recorder.connections(), keys(&[&first]));
     // The other tenant's delivery with the same id is another one.
     let other = hub.receive(&SHOP, signed("t2")).tenant(tenant("t2"));
-    assert!(matches!(other.await.unwrap(), Receipt::Accepted(_)));
+    assert!(matches!(other.await.unwrap(), Receipt::Accepted { .. }));
 }
 
 /// Everything but what tells that the record was written.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::store::*;
+use connector_core::subscription::ChannelId;
 use connector_core::{
     AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Error, ErrorKind, Fence,
-    Generation, ProviderId, Result, Version,
+    Generation, ProviderId, Result, TenantId, Version,
 };
 
 #[derive(Clone)]
@@ -117,12 +118,12 @@ forward! {
 forward! {
     DeliveryQueue {
         fn accept(delivery: NewDelivery) -> AcceptOutcome;
-        fn lease(direction: Direction, n: u16, lease: Duration) -> Vec<LeasedDelivery>;
+        fn lease(request: &LeaseRequest) -> Vec<LeasedDelivery>;
         fn done(delivery: &LeasedDelivery) -> bool;
         fn retry(delivery: &LeasedDelivery, after: Duration, error: &str) -> bool;
         fn park(delivery: &LeasedDelivery, error: &str) -> bool;
         fn deliveries(filter: &DeliveryFilter, after: Option<&Cursor>, n: u16) -> Slice<DeliveryRecord>;
-        fn replay(key: &DeliveryKey) -> bool;
+        fn replay(key: &DeliveryKey, tenant: Option<&TenantId>) -> bool;
     }
 }
 
@@ -132,5 +133,20 @@ forward! {
         fn audit(filter: &AuditFilter, after: Option<&Cursor>, n: u16) -> Slice<AuditRecord>;
         fn take_changes(n: u16, lease: Duration) -> Vec<Change>;
         fn change_handled(change: &Change) -> bool;
+        fn prune(older_than: Duration, n: u32) -> u32;
+    }
+}
+
+forward! {
+    SubscriptionStore {
+        fn put_subscription(new: NewSubscription, effects: Effects) -> PutSubscriptionOutcome;
+        fn subscriptions(connection: &ConnectionKey) -> Vec<Subscription>;
+        fn subscription_by_channel(channel: &ChannelId) -> Option<Subscription>;
+        fn notify_subscription(channel: &ChannelId) -> bool;
+        fn change_subscription(key: &SubscriptionKey, at: Version, change: SubscriptionChange, effects: Effects) -> ChangeSubscriptionOutcome;
+        fn end_subscription(key: &SubscriptionKey, effects: Effects) -> EndSubscriptionOutcome;
+        fn endings(connection: &ConnectionKey, n: u16) -> Vec<Ending>;
+        fn ending_failed(connection: &ConnectionKey, channel: &ChannelId) -> Option<u32>;
+        fn ending_done(connection: &ConnectionKey, channel: &ChannelId) -> bool;
     }
 }

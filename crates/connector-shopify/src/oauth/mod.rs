@@ -71,7 +71,7 @@ pub(crate) fn description(config: &ShopifyConfig) -> Description {
     description.authentication =
         CallAuthentication::Header(crate::graphql::TOKEN_HEADER.to_owned());
     description.limits = vec![Limit::cost(SMALLEST_BUCKET, SLOWEST_RATE)];
-    description.webhook = Some(crate::webhook::scheme());
+    description.webhook = crate::webhook::scheme();
     let mut host = AccountHost::new(".myshopify.com");
     // A shop's gid is unique across all shops.
     host.global_keys = true;

@@ -31,10 +31,11 @@ pub(crate) fn check(
     window: Duration,
 ) -> Result<(), QueryProblem> {
     let count = |name: &str| pairs.iter().filter(|(key, _)| *key == name).count();
-    // Inside an array a quotation mark could move the border between two values.
+    // Inside an array or a nested parameter a quotation mark could move the border between two values.
     let is_hostile = |(key, value): &(&str, &str)| {
-        key.strip_suffix("[]")
-            .is_some_and(|name| SINGLE.contains(&name) || value.contains(['"', '\\']))
+        key.split_once('[').is_some_and(|(name, rest)| {
+            SINGLE.contains(&name) || value.contains(['"', '\\']) || rest.contains(['"', '\\'])
+        })
     };
     if SINGLE.iter().any(|name| count(name) > 1) || pairs.iter().any(is_hostile) {
         return Err(QueryProblem::Malformed);
@@ -52,9 +53,12 @@ pub(crate) fn check(
         .copied()
         .filter(|(key, _)| !matches!(*key, "hmac" | "signature"))
         .collect();
-    // Shopify's own libraries differ in what they sign outside of letters and digits. Both forms
-    // lead back to one list of pairs, so that accepting either opens nothing.
-    let forms = [canonical(&signed), percent_encoded(&signed)];
+    // Shopify's own libraries differ in what they sign outside of letters and digits. No form lets one
+    // of the parameters that decide something stand for another, so that accepting any opens nothing.
+    let mut forms = vec![canonical(&signed), percent_encoded(&signed)];
+    if signed.iter().any(|(key, _)| path(key).is_some()) {
+        forms.extend(["=>", " => "].map(|arrow| nested(&signed, arrow)));
+    }
     let fits = secrets.iter().any(|secret| {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
         forms
@@ -77,6 +81,12 @@ pub(crate) fn check(
 
 /// The pairs sorted and joined, with as little escaped as keeps them apart; an array is one pair.
 pub(crate) fn canonical(pairs: &[(&str, &str)]) -> String {
+    let mut parts = canonical_parts(pairs);
+    parts.sort_unstable();
+    parts.join("&")
+}
+
+fn canonical_parts(pairs: &[(&str, &str)]) -> Vec<String> {
     let mut parts: Vec<String> = Vec::with_capacity(pairs.len());
     let mut arrays: Vec<(&str, Vec<&str>)> = Vec::new();
     for &(key, value) in pairs {
@@ -92,6 +102,95 @@ pub(crate) fn canonical(pairs: &[(&str, &str)]) -> String {
         let quoted: Vec<String> = values.iter().map(|value| format!("\"{value}\"")).collect();
         parts.push(pair(name, &format!("[{}]", quoted.join(", "))));
     }
+    parts
+}
+
+/// The steps of a nested key such as `filter[status]`; an empty one is the next place of an array.
+/// `None` for a plain key and for an array of texts.
+fn path(key: &str) -> Option<Vec<&str>> {
+    let (name, rest) = key.split_once('[')?;
+    let inner = rest.strip_suffix(']')?;
+    if name.is_empty() || inner.is_empty() {
+        return None;
+    }
+    let mut steps = vec![name];
+    steps.extend(inner.split("]["));
+    steps
+        .iter()
+        .all(|it| !it.contains(['[', ']']))
+        .then_some(steps)
+}
+
+/// A nested parameter, its members in the order in which they came.
+enum Node<'a> {
+    Text(&'a str),
+    List(Vec<Node<'a>>),
+    Table(Vec<(&'a str, Node<'a>)>),
+}
+
+impl<'a> Node<'a> {
+    fn new(steps: &[&'a str], value: &'a str) -> Self {
+        match steps {
+            [] => Self::Text(value),
+            ["", rest @ ..] => Self::List(vec![Self::new(rest, value)]),
+            [step, rest @ ..] => Self::Table(vec![(*step, Self::new(rest, value))]),
+        }
+    }
+
+    /// Adds a value; what does not fit into the form that is there replaces it, as in Rack.
+    fn add(&mut self, steps: &[&'a str], value: &'a str) {
+        match (self, steps) {
+            (Self::List(items), ["", rest @ ..]) => items.push(Self::new(rest, value)),
+            (Self::Table(members), [step, rest @ ..]) if !step.is_empty() => {
+                match members.iter_mut().find(|(known, _)| known == step) {
+                    Some((_, member)) => member.add(rest, value),
+                    None => members.push((*step, Self::new(rest, value))),
+                }
+            }
+            (node, steps) => *node = Self::new(steps, value),
+        }
+    }
+
+    fn write(&self, arrow: &str) -> String {
+        let joined = |parts: Vec<String>| parts.join(", ");
+        match self {
+            Self::Text(text) => format!("\"{text}\""),
+            Self::List(items) => {
+                let items = items.iter().map(|item| item.write(arrow)).collect();
+                format!("[{}]", joined(items))
+            }
+            Self::Table(members) => {
+                let member =
+                    |(key, node): &(&str, Self)| format!("\"{key}\"{arrow}{}", node.write(arrow));
+                format!("{{{}}}", joined(members.iter().map(member).collect()))
+            }
+        }
+    }
+}
+
+/// As [`canonical`], with each nested parameter as one pair whose value is the table that it stands
+/// for, as Ruby writes it: `filter={"status"=>"live"}`. Newer versions of Ruby set spaces around the
+/// arrow.
+fn nested(pairs: &[(&str, &str)], arrow: &str) -> String {
+    let mut plain = Vec::with_capacity(pairs.len());
+    let mut tables: Vec<(&str, Node<'_>)> = Vec::new();
+    for &(key, value) in pairs {
+        let Some(steps) = path(key) else {
+            plain.push((key, value));
+            continue;
+        };
+        let (name, rest) = (steps[0], &steps[1..]);
+        match tables.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, node)) => node.add(rest, value),
+            None => tables.push((name, Node::new(rest, value))),
+        }
+    }
+    let mut parts: Vec<String> = canonical_parts(&plain);
+    parts.extend(
+        tables
+            .iter()
+            .map(|(name, node)| pair(name, &node.write(arrow))),
+    );
     parts.sort_unstable();
     parts.join("&")
 }
@@ -311,6 +410,70 @@ mod tests {
         ),
         ("shop=some-shop.myshopify.com", &[SHOP]),
     ];
+
+    #[test]
+    #[expect(clippy::print_stdout, reason = "the count is shown")]
+    fn nested_parameters_are_accepted_as_each_library_signs_them() {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"hush");
+        let now = Timestamp::from_unix_seconds(1_337_178_173);
+        let decide = |signed: &str, pairs: &[(&str, &str)]| {
+            let tag = hmac::sign(&key, signed.as_bytes());
+            let tag: String = tag
+                .as_ref()
+                .iter()
+                .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+            let query: Vec<_> = pairs.iter().copied().chain([("hmac", &*tag)]).collect();
+            check(&query, &["hush".into()], now, Duration::from_secs(90))
+        };
+        let end = "&shop=some-shop.myshopify.com&timestamp=1337178173";
+        let one: Pairs = &[("filter[status]", "live"), SHOP, TIME];
+        let deep: Pairs = &[
+            ("f[a][b]", "1"),
+            ("f[a][c][]", "2"),
+            ("f[a][c][]", "3"),
+            ("f[d]", "x&y"),
+            SHOP,
+            TIME,
+        ];
+        let mut accepted = 0;
+        for (signed, pairs) in [
+            ("filter[status]=live", one),
+            ("filter%5Bstatus%5D=live", one),
+            (r#"filter={"status"=>"live"}"#, one),
+            (r#"filter={"status" => "live"}"#, one),
+            (
+                r#"f={"a"=>{"b"=>"1", "c"=>["2", "3"]}, "d"=>"x%26y"}"#,
+                deep,
+            ),
+        ] {
+            assert_eq!(decide(&format!("{signed}{end}"), pairs), Ok(()), "{signed}");
+            accepted += 1;
+        }
+        let mut refused = 0;
+        for (signed, pairs) in [
+            (
+                r#"filter={"status"=>"live"}"#,
+                &[("filter[status]", "dead"), SHOP, TIME][..],
+            ),
+            (
+                r#"filter={"a"=>"1", "b"=>"2"}"#,
+                &[("filter[a]", "1\", \"b\"=>\"2"), SHOP, TIME][..],
+            ),
+            (
+                r#"filter={"a"=>"1", "b"=>"2"}"#,
+                &[("filter[a\"=>\"1\", \"b]", "2"), SHOP, TIME][..],
+            ),
+            (r#"shop={"x"=>"y"}"#, &[("shop[x]", "y"), SHOP, TIME][..]),
+            (r#"state={"x"=>"y"}"#, &[("state[x]", "y"), SHOP, TIME][..]),
+        ] {
+            assert!(
+                decide(&format!("{signed}{end}"), pairs).is_err(),
+                "{signed}"
+            );
+            refused += 1;
+        }
+        println!("nested parameters: {accepted} forms accepted, {refused} changed ones refused");
+    }
 
     #[test]
     #[expect(clippy::print_stdout, reason = "the count is shown")]

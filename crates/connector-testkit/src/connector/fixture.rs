@@ -7,9 +7,10 @@ use bytes::Bytes;
 use connector_core::clock::ManualClock;
 use connector_core::description::{BodyEncoding, TokenMethod};
 use connector_core::http::HttpTransport;
-use connector_core::webhook::AccountHint;
+use connector_core::webhook::{AccountHint, WebhookScheme};
 use connector_core::{App, Connector};
 pub use connector_sim::{Consent, Fault as TokenFault};
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
@@ -78,6 +79,33 @@ pub trait ConnectorFixture: Send + Sync + 'static {
         None
     }
 
+    /// The scheme of the deliveries, where the description has none because the connector's own hook
+    /// verifies them: the suite takes the wire form from it.
+    fn webhook_scheme(&self) -> Option<WebhookScheme> {
+        self.connector().description().webhook.clone()
+    }
+
+    /// The secret that signs [`ConnectorFixture::delivery`], where each subscription has its own.
+    fn subscription_secret(&self) -> Option<SecretString> {
+        None
+    }
+
+    /// Texts of other kinds that the provider signs with the secret of its webhooks: the queries of
+    /// callbacks and of first visits, session tokens, signed requests. Each `seed` makes other texts,
+    /// among them those that somebody who chooses parameters could have signed. Needed where the
+    /// scheme says [`secret_signs_more`](WebhookScheme::secret_signs_more).
+    fn also_signed(&self, seed: u64) -> Vec<AlsoSigned> {
+        let _ = seed;
+        Vec::new()
+    }
+
+    /// The queries of callbacks in which the signature of a delivery stands for its body: `signature`
+    /// is the value of the delivery's header.
+    fn callbacks_of(&self, body: &Bytes, signature: &str) -> Vec<String> {
+        let _ = (body, signature);
+        Vec::new()
+    }
+
     /// Texts that name no account, beside those that the suite makes up.
     fn hostile_accounts(&self) -> Vec<String> {
         Vec::new()
@@ -131,6 +159,30 @@ fn described_fields<F: ConnectorFixture + ?Sized>(
                 .collect(),
         ),
         _ => None,
+    }
+}
+
+/// A text that is no delivery, signed with the secret of the webhooks.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct AlsoSigned {
+    /// Its kind, for the output of the suite.
+    pub kind: &'static str,
+    /// The text that was signed.
+    pub text: Bytes,
+    /// The signature's bytes.
+    pub tag: Vec<u8>,
+}
+
+impl AlsoSigned {
+    /// A text of this kind and its signature.
+    #[must_use]
+    pub fn new(kind: &'static str, text: impl Into<Bytes>, tag: impl Into<Vec<u8>>) -> Self {
+        Self {
+            kind,
+            text: text.into(),
+            tag: tag.into(),
+        }
     }
 }
 

@@ -33,7 +33,7 @@ mod world;
 
 use futures_util::future::BoxFuture;
 
-pub use self::fixture::{ConnectorFixture, Consent, Delivery, TokenFault};
+pub use self::fixture::{AlsoSigned, ConnectorFixture, Consent, Delivery, TokenFault};
 pub use self::simulated::{Simulated, SimulatedProvider};
 use self::world::World;
 use crate::trace;
@@ -56,6 +56,7 @@ enum Need {
     NoRevocation,
     Webhook,
     WebhookTime,
+    SignsMore,
 }
 
 struct Case {
@@ -160,13 +161,15 @@ macro_rules! connector_cases {
                 a_right_delivery_is_read_as_it_was_signed [Webhook]
                 a_changed_bit_of_a_delivery_is_refused [Webhook]
                 a_missing_or_doubled_signature_is_refused [Webhook]
-                a_delivery_is_a_post_with_a_body [Webhook]
+                a_delivery_has_the_described_method_and_form [Webhook]
                 an_old_webhook_secret_counts_while_it_is_configured [Webhook]
                 a_delivery_for_one_connection_needs_its_secret [Webhook]
                 without_a_secret_no_delivery_is_verified [Webhook]
-                a_body_that_is_not_text_is_passed_on_as_it_is [Webhook]
+                a_body_that_is_not_text_is_passed_on_or_refused_as_described [Webhook]
                 a_delivery_out_of_its_time_is_refused [Webhook WebhookTime]
                 what_the_signature_leaves_out_is_a_hint [Webhook]
+                what_else_the_secret_signs_is_no_delivery [Webhook SignsMore]
+                random_deliveries_are_refused_and_break_nothing [Webhook]
             }
             secrecy {
                 secrets_stand_in_no_url [Authorization BareUrls]

@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use connector_core::clock::Timestamp;
+use connector_core::oauth::Callback;
 use connector_core::webhook::{
-    Event, Incoming, SignatureEncoding, SignedField, WebhookEndpoint, WebhookScheme, WebhookSecret,
+    BodyForm, Event, Incoming, KeyForm, SignatureEncoding, SignatureEntries, SignedField,
+    TimestampSource, TimestampUnit, WebhookAlgorithm, WebhookEndpoint, WebhookScheme,
+    WebhookSecret, WebhookSignature,
 };
 use connector_core::{App, AppKey, ErrorKind, Result};
 use http::header::{HeaderName, HeaderValue};
@@ -14,12 +20,30 @@ use super::fixture::Delivery;
 use super::say;
 use super::world::World;
 
+/// The texts of other kinds that are offered as deliveries, at least.
+const OFFERS: u64 = 2_000;
+
 type Request = http::Request<Bytes>;
 
 fn scheme(world: &World) -> &WebhookScheme {
-    match &world.description().webhook {
+    match world.scheme() {
         Some(scheme) => scheme,
         None => panic!("the case needs a webhook scheme"),
+    }
+}
+
+/// The rule that decides about a delivery.
+fn rule<'w>(world: &'w World, request: &Request) -> &'w WebhookSignature {
+    let is_held = |rule: &&WebhookSignature| {
+        rule.pointer.is_some()
+            || rule
+                .headers
+                .iter()
+                .any(|it| request.headers().contains_key(it))
+    };
+    match scheme(world).signatures.iter().find(is_held) {
+        Some(rule) => rule,
+        None => panic!("the fixture's delivery has no header that the scheme calls signature"),
     }
 }
 
@@ -45,7 +69,7 @@ async fn verify_at(
         .await?;
     assert_eq!(world.wire.count(), 0, "verifying a delivery sent a request");
     match incoming {
-        Incoming::Events(events) => match events.into_iter().next() {
+        Incoming::Accept { events, .. } => match events.into_iter().next() {
             Some(event) => Ok(event),
             None => panic!("a delivery has no event"),
         },
@@ -54,7 +78,15 @@ async fn verify_at(
 }
 
 async fn verify(world: &World, request: &Request) -> Result<Event> {
-    verify_at(world, &world.app, &[], request).await
+    verify_with(world, &[signing(world)], request).await
+}
+
+/// Verifies with these secrets in the place of those that the scheme takes.
+async fn verify_with(world: &World, secrets: &[SecretString], request: &Request) -> Result<Event> {
+    match scheme(world).secret {
+        WebhookSecret::Subscription => verify_at(world, &world.app, secrets, request).await,
+        _ => verify_at(world, &app_with(world, secrets), &[], request).await,
+    }
 }
 
 async fn verified(world: &World, request: &Request) -> Event {
@@ -71,14 +103,11 @@ async fn refused(world: &World, request: &Request, what: &str) {
     }
 }
 
-/// The header that holds the signature.
-fn signature(world: &World, request: &Request) -> HeaderName {
-    let names = scheme(world).signature.iter();
+/// The header that holds the signature; `None` if it stands in the body.
+fn signature(world: &World, request: &Request) -> Option<HeaderName> {
+    let names = rule(world, request).headers.iter();
     let mut names = names.filter_map(|name| HeaderName::try_from(name.as_str()).ok());
-    match names.find(|name| request.headers().contains_key(name)) {
-        Some(name) => name,
-        None => panic!("the fixture's delivery has no header that the description calls signature"),
-    }
+    names.find(|name| request.headers().contains_key(name))
 }
 
 /// The app with other secrets for webhooks.
@@ -95,16 +124,35 @@ fn app_with(world: &World, secrets: &[SecretString]) -> App {
     }
 }
 
-/// The secret that the fixture signs with.
+/// The secret that the fixture's deliveries are verified with.
 fn signing(world: &World) -> SecretString {
     let secret = match scheme(world).secret {
-        WebhookSecret::Webhook => world.app.webhook_secrets().first(),
-        _ => world.app.client_secret(),
+        WebhookSecret::Webhook => world.app.webhook_secrets().first().cloned(),
+        WebhookSecret::Subscription => world.fixture.subscription_secret(),
+        _ => world.app.client_secret().cloned(),
     };
     match secret {
-        Some(secret) => secret.clone(),
-        None => panic!("the fixture's app has no secret for webhooks"),
+        Some(secret) => secret,
+        None => panic!("the fixture has no secret for webhooks"),
     }
+}
+
+/// A secret of the scheme's form that nothing is signed with.
+fn another(world: &World, text: &str) -> SecretString {
+    let bytes: [u8; 32] = std::array::from_fn(|at| text.as_bytes().get(at).copied().unwrap_or(7));
+    let form = &scheme(world).signatures[0].key;
+    SecretString::from(match form {
+        KeyForm::Base64 => STANDARD.encode(bytes),
+        KeyForm::Prefixed(prefix) => format!("{prefix}{}", STANDARD.encode(bytes)),
+        KeyForm::Hex => hex(&bytes),
+        _ => text.to_owned(),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let digits = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
+    digits.collect()
 }
 
 pub(super) async fn a_right_delivery_is_read_as_it_was_signed(world: &World) {
@@ -129,8 +177,15 @@ pub(super) async fn a_right_delivery_is_read_as_it_was_signed(world: &World) {
 pub(super) async fn a_changed_bit_of_a_delivery_is_refused(world: &World) {
     let right = delivery(world, None).request;
     verified(world, &right).await;
+    let rule = rule(world, &right);
     let mut tried = 0;
-    for bit in 0..right.body().len() * 8 {
+    // A token that is sent along covers no body.
+    let covered = if rule.algorithm.signs() {
+        right.body().len() * 8
+    } else {
+        0
+    };
+    for bit in 0..covered {
         let mut body = right.body().to_vec();
         body[bit / 8] ^= 1 << (bit % 8);
         let mut request = right.clone();
@@ -138,14 +193,19 @@ pub(super) async fn a_changed_bit_of_a_delivery_is_refused(world: &World) {
         refused(world, &request, &format!("bit {bit} of the body changed")).await;
         tried += 1;
     }
-    let name = signature(world, &right);
+    let Some(name) = signature(world, &right) else {
+        say("the token stands in the body, which the case about tokens changes");
+        return;
+    };
     let signed = right.headers()[&name].as_bytes();
     for bit in 0..signed.len() * 8 {
         let mut changed = signed.to_vec();
         changed[bit / 8] ^= 1 << (bit % 8);
-        let is_same = scheme(world).encoding == SignatureEncoding::Hex
+        // Hexadecimal has two cases for one digit, and so have the names of schemes in Basic.
+        let is_same = (rule.encoding == SignatureEncoding::Hex
+            || rule.algorithm == WebhookAlgorithm::Basic)
             && changed.eq_ignore_ascii_case(signed)
-            && changed.starts_with(scheme(world).prefix.as_bytes());
+            && changed.starts_with(rule.prefix.as_bytes());
         let Ok(value) = HeaderValue::from_bytes(&changed) else {
             continue;
         };
@@ -158,13 +218,17 @@ pub(super) async fn a_changed_bit_of_a_delivery_is_refused(world: &World) {
         refused(world, &request, &what).await;
         tried += 1;
     }
-    assert!(tried > 256, "too little was changed");
+    let enough = if rule.algorithm.signs() { 256 } else { 32 };
+    assert!(tried > enough, "too little was changed");
     say(&format!("changed deliveries refused: {tried}"));
 }
 
 pub(super) async fn a_missing_or_doubled_signature_is_refused(world: &World) {
     let right = delivery(world, None).request;
-    let name = signature(world, &right);
+    let Some(name) = signature(world, &right) else {
+        say("the token stands in the body");
+        return;
+    };
     let signed = right.headers()[&name].clone();
     let mut bad = Vec::new();
     let mut add = |what, change: &dyn Fn(&mut http::HeaderMap)| {
@@ -200,33 +264,39 @@ pub(super) async fn a_missing_or_doubled_signature_is_refused(world: &World) {
     say(&format!("broken signatures refused: {}", bad.len()));
 }
 
-pub(super) async fn a_delivery_is_a_post_with_a_body(world: &World) {
+pub(super) async fn a_delivery_has_the_described_method_and_form(world: &World) {
     let right = delivery(world, None).request;
+    let described = scheme(world);
+    let mut tried = 0;
     for method in [http::Method::GET, http::Method::PUT, http::Method::HEAD] {
+        if described.methods.iter().any(|it| it == method.as_str()) {
+            continue;
+        }
         let mut request = right.clone();
         *request.method_mut() = method.clone();
         refused(world, &request, method.as_str()).await;
+        tried += 1;
     }
-    let empty = delivery(world, Some(Bytes::new())).request;
-    refused(world, &empty, "an empty body with its signature").await;
+    if !described.body.contains(&BodyForm::Empty) {
+        let empty = delivery(world, Some(Bytes::new())).request;
+        refused(world, &empty, "an empty body with its signature").await;
+        tried += 1;
+    }
+    assert!(tried > 0, "nothing is refused for its method or form");
 }
 
 pub(super) async fn an_old_webhook_secret_counts_while_it_is_configured(world: &World) {
     let request = delivery(world, None).request;
-    let newer = SecretString::from("a-newer-secret");
-    let check = async |secrets: &[SecretString]| {
-        let app = app_with(world, secrets);
-        verify_at(world, &app, &[], &request).await
-    };
+    let newer = another(world, "a-newer-secret");
     for secrets in [
         [newer.clone(), signing(world)],
         [signing(world), newer.clone()],
     ] {
-        if let Err(error) = check(&secrets).await {
+        if let Err(error) = verify_with(world, &secrets, &request).await {
             panic!("while both are configured: {}", error.report());
         }
     }
-    match check(&[newer]).await {
+    match verify_with(world, &[newer], &request).await {
         Ok(_) => panic!("a secret that is no longer configured still counts"),
         Err(error) => assert_eq!(error.kind(), ErrorKind::WebhookRefused),
     }
@@ -234,12 +304,12 @@ pub(super) async fn an_old_webhook_secret_counts_while_it_is_configured(world: &
 
 pub(super) async fn a_delivery_for_one_connection_needs_its_secret(world: &World) {
     let request = delivery(world, None).request;
-    let own = [SecretString::from("a-secret-of-this-connection")];
+    let own = [another(world, "a-secret-of-this-connection")];
     match verify_at(world, &world.app, &own, &request).await {
         Ok(_) => panic!("the app's secret opens the endpoint of one connection"),
         Err(error) => assert_eq!(error.kind(), ErrorKind::WebhookRefused),
     }
-    let app = app_with(world, &[SecretString::from("a-secret-of-the-app")]);
+    let app = app_with(world, &[another(world, "a-secret-of-the-app")]);
     if let Err(error) = verify_at(world, &app, &[signing(world)], &request).await {
         panic!("with the connection's own secret: {}", error.report());
     }
@@ -248,35 +318,157 @@ pub(super) async fn a_delivery_for_one_connection_needs_its_secret(world: &World
 pub(super) async fn without_a_secret_no_delivery_is_verified(world: &World) {
     let request = delivery(world, None).request;
     for secrets in [vec![], vec![SecretString::from("")]] {
-        let app = app_with(world, &secrets);
-        match verify_at(world, &app, &[], &request).await {
+        match verify_with(world, &secrets, &request).await {
             Ok(_) => panic!("a delivery passes without a secret"),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Configuration),
         }
     }
 }
 
-pub(super) async fn a_body_that_is_not_text_is_passed_on_as_it_is(world: &World) {
+pub(super) async fn a_body_that_is_not_text_is_passed_on_or_refused_as_described(world: &World) {
     let body = Bytes::from_static(b"\xff\xfe\x00 not text \xc3\x28\r\n");
     let request = delivery(world, Some(body.clone())).request;
+    let is_taken = scheme(world).body.contains(&BodyForm::Bytes);
     match verify(world, &request).await {
-        Ok(event) => assert!(event.body == body, "the body is not what was signed"),
-        // What happened stands in the body itself, and this one does not say.
-        Err(error) if scheme(world).topic.is_empty() => {
+        Ok(event) => {
+            assert!(
+                is_taken,
+                "a body passes that has none of the described forms"
+            );
+            assert!(event.body == body, "the body is not what was signed");
+        }
+        Err(error) => {
+            assert!(
+                !is_taken,
+                "a body that is not text is refused: {}",
+                error.report()
+            );
             assert_eq!(error.kind(), ErrorKind::WebhookRefused);
         }
-        Err(error) => panic!("a body that is not text is refused: {}", error.report()),
     }
 }
 
+/// Offers everything else that the secret signs as a delivery, and deliveries as callbacks.
+pub(super) async fn what_else_the_secret_signs_is_no_delivery(world: &World) {
+    let described = scheme(world);
+    assert!(
+        described.secret_signs_more,
+        "the secret of the webhooks signs callbacks too: describe it as `secret_signs_more`"
+    );
+    let right = delivery(world, None).request;
+    verified(world, &right).await;
+    let Some(name) = signature(world, &right) else {
+        panic!("a secret that signs more has its signature in a header");
+    };
+    let rule = rule(world, &right);
+    let (mut offered, mut accepted) = (0_u64, 0_u64);
+    let mut kinds = std::collections::BTreeSet::new();
+    for seed in 0.. {
+        let texts = world.fixture.also_signed(seed);
+        assert!(
+            !texts.is_empty(),
+            "the fixture must supply what else the secret signs"
+        );
+        for text in texts {
+            kinds.insert(text.kind);
+            let tag = match rule.encoding {
+                SignatureEncoding::Hex => hex(&text.tag),
+                _ => STANDARD.encode(&text.tag),
+            };
+            let tag = match &rule.entries {
+                SignatureEntries::Pairs(key) => format!("{key}={}{tag}", rule.prefix),
+                _ => format!("{}{tag}", rule.prefix),
+            };
+            let Ok(value) = HeaderValue::from_str(&tag) else {
+                panic!("a signature does not fit into a header");
+            };
+            let mut request = right.clone();
+            request.headers_mut().insert(&name, value);
+            *request.body_mut() = text.text.clone();
+            offered += 1;
+            if verify(world, &request).await.is_ok() {
+                accepted += 1;
+                say(&format!("a {} passes as a delivery", text.kind));
+            }
+        }
+        if offered >= OFFERS {
+            break;
+        }
+    }
+    assert_eq!(accepted, 0, "of {offered} texts that are no deliveries");
+    let mut back = 0_u64;
+    for seed in 0..OFFERS {
+        let body = Bytes::from(format!("{{\"id\":{seed},\"a\":\"x&b=c&timestamp=1\"}}"));
+        let signed = delivery(world, Some(body)).request;
+        let tag = signed.headers().get(&name).and_then(|it| it.to_str().ok());
+        let tag = tag.unwrap_or_default();
+        for query in world.fixture.callbacks_of(signed.body(), tag) {
+            let Ok(callback) = Callback::parse(&query) else {
+                back += 1;
+                continue;
+            };
+            let checked =
+                world
+                    .connector()
+                    .check_callback(&world.cx(), world.host.as_deref(), &callback);
+            assert!(checked.is_err(), "a delivery's signature opens a callback");
+            back += 1;
+        }
+    }
+    say(&format!(
+        "offered as deliveries: {offered} of {kinds:?}, {accepted} accepted; deliveries offered as \
+         callbacks: {back}, 0 accepted"
+    ));
+}
+
+/// Offers random bytes in every place of a delivery.
+pub(super) async fn random_deliveries_are_refused_and_break_nothing(world: &World) {
+    let right = delivery(world, None).request;
+    let name = signature(world, &right);
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut draw = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let (rounds, mut tried) = (2_000, 0);
+    for _ in 0..rounds {
+        let mut bytes = |most: u64| -> Vec<u8> {
+            (0..draw() % most)
+                .map(|_| draw().to_be_bytes()[0])
+                .collect()
+        };
+        let mut request = right.clone();
+        *request.body_mut() = bytes(64).into();
+        let names: Vec<HeaderName> = right.headers().keys().cloned().collect();
+        for header in &names {
+            let mut value = bytes(48);
+            value.retain(|byte| *byte >= 0x20 && *byte != 0x7f);
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                request.headers_mut().insert(header, value);
+            }
+        }
+        if let Some(name) = &name
+            && right.headers().get(name) == request.headers().get(name)
+        {
+            continue;
+        }
+        refused(world, &request, "random bytes").await;
+        tried += 1;
+    }
+    assert!(tried > rounds / 2, "too little was tried");
+    say(&format!("random deliveries refused: {tried}"));
+}
+
 pub(super) async fn a_delivery_out_of_its_time_is_refused(world: &World) {
-    let Some(timestamp) = &scheme(world).timestamp else {
-        panic!("the case needs a timestamp");
+    let request = delivery(world, None).request;
+    let Some(timestamp) = &rule(world, &request).timestamp else {
+        panic!("the fixture's delivery has no timestamp that is signed");
     };
     let clock = world.fixture.clock();
     let tolerance = Duration::from_secs(timestamp.tolerance_seconds);
     let second = Duration::from_secs(1);
-    let request = delivery(world, None).request;
     let sent = connector_core::clock::Clock::now(clock);
     for at in [sent.after(tolerance), sent.before(tolerance)] {
         clock.set_wall(at);
@@ -290,16 +482,53 @@ pub(super) async fn a_delivery_out_of_its_time_is_refused(world: &World) {
         refused(world, &request, "out of its time").await;
     }
     clock.set_wall(sent);
-    let Ok(name) = HeaderName::try_from(timestamp.header.as_str()) else {
-        panic!("the timestamp's header has no name");
+    let text = |at: Timestamp| match timestamp.unit {
+        TimestampUnit::Millis => at.as_unix_millis().to_string(),
+        _ => at.as_unix_seconds().to_string(),
     };
-    let mut without = request.clone();
-    without.headers_mut().remove(&name);
-    refused(world, &without, "without its timestamp").await;
-    let mut later = request;
-    let text = sent.after(second).as_unix_seconds();
-    later.headers_mut().insert(name, HeaderValue::from(text));
-    refused(world, &later, "with another timestamp").await;
+    let later = text(sent.after(second));
+    let mut changed = Vec::new();
+    match &timestamp.source {
+        TimestampSource::Header(name) => {
+            let mut without = request.clone();
+            without.headers_mut().remove(name.as_str());
+            changed.push(("without its timestamp", without));
+            changed.push((
+                "with another timestamp",
+                with_header(&request, name, &later),
+            ));
+        }
+        TimestampSource::Pair(pair) => {
+            let held = request.headers().get(&pair.header);
+            let held = held.and_then(|it| it.to_str().ok()).unwrap_or_default();
+            let others = held
+                .split(',')
+                .filter(|it| !it.starts_with(&format!("{}=", pair.key)));
+            let others = others.collect::<Vec<_>>().join(",");
+            changed.push((
+                "without its timestamp",
+                with_header(&request, &pair.header, &others),
+            ));
+            let other = format!("{}={later},{others}", pair.key);
+            changed.push((
+                "with another timestamp",
+                with_header(&request, &pair.header, &other),
+            ));
+        }
+        _ => panic!("the suite does not know where the timestamp stands"),
+    }
+    for (what, request) in changed {
+        refused(world, &request, what).await;
+    }
+}
+
+fn with_header(request: &Request, name: &str, value: &str) -> Request {
+    let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) else {
+        panic!("a header of the scheme cannot be written");
+    };
+    let mut request = request.clone();
+    request.headers_mut().insert(name, value);
+    request
 }
 
 pub(super) async fn what_the_signature_leaves_out_is_a_hint(world: &World) {
@@ -307,7 +536,11 @@ pub(super) async fn what_the_signature_leaves_out_is_a_hint(world: &World) {
     let name = signature(world, &right);
     let event = verified(world, &right).await;
     let mut tried = 0;
-    for header in right.headers().keys().filter(|header| **header != name) {
+    let others = right
+        .headers()
+        .keys()
+        .filter(|header| Some(*header) != name.as_ref());
+    for header in others {
         let mut value = right.headers()[header].as_bytes().to_vec();
         value.insert(0, b'x');
         for value in [

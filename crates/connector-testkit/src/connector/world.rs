@@ -10,6 +10,7 @@ use connector_core::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, CodeVerifier, ExchangeError,
     Identity, TokenAnswer,
 };
+use connector_core::webhook::{WebhookScheme, WebhookSecret};
 use connector_core::{App, Connector, Context, Credential, Description, SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
 use url::{Url, form_urlencoded};
@@ -27,6 +28,7 @@ pub(super) struct World {
     /// The account's host, as the connector accepted it.
     pub(super) host: Option<String>,
     pub(super) probe: Probe,
+    scheme: Option<WebhookScheme>,
 }
 
 /// One authorization, from the URL to the callback.
@@ -48,6 +50,7 @@ impl World {
             )
         });
         Self {
+            scheme: fixture.webhook_scheme(),
             fixture,
             wire,
             app,
@@ -127,13 +130,19 @@ impl World {
                         .is_none_or(|it| it.method == TokenMethod::Post),
                 "URLs of the provider contain secrets",
             ),
-            Need::Webhook => (description.webhook.is_some(), "webhooks are not signed"),
+            Need::Webhook => (self.scheme().is_some(), "webhooks are not signed"),
             Need::WebhookTime => (
-                description
-                    .webhook
-                    .as_ref()
-                    .is_some_and(|it| it.timestamp.is_some()),
+                self.scheme()
+                    .is_some_and(|it| it.signatures.iter().any(|it| it.timestamp.is_some())),
                 "webhooks have no timestamp that is signed",
+            ),
+            Need::SignsMore => (
+                self.scheme().is_some_and(|it| {
+                    let signs_callbacks = it.secret == WebhookSecret::Client
+                        && !self.fixture.signed_parameters().is_empty();
+                    it.secret_signs_more || signs_callbacks
+                }),
+                "the secret of the webhooks signs nothing else",
             ),
         };
         (!has).then_some(why)
@@ -163,6 +172,11 @@ impl World {
 
     pub(super) fn description(&self) -> &Description {
         self.connector().description()
+    }
+
+    /// The scheme by which deliveries are made: the fixture's, else the description's.
+    pub(super) fn scheme(&self) -> Option<&WebhookScheme> {
+        self.scheme.as_ref()
     }
 
     pub(super) fn cx(&self) -> Context<'_> {

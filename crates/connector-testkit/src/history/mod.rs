@@ -589,6 +589,7 @@ async fn perform(
                 how: End::Deactivate,
                 at: at.map(Generation::new),
                 revoke: Vec::new(),
+                unsubscribe: None,
             };
             store.end(key, request, Effects::none()).await?.into()
         }

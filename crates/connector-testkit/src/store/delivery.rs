@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use connector_core::AppKey;
 use connector_core::store::{
-    AcceptOutcome, Cursor, DeliveryFilter, DeliveryKey, DeliveryRecord, DeliveryState, Direction,
-    LeasedDelivery, NewDelivery,
+    AcceptOutcome, Cursor, DeliveryFilter, DeliveryKey, DeliveryLimits, DeliveryRecord,
+    DeliveryState, DeliveryTurn, Direction, LeaseRequest, LeasedDelivery, NewDelivery,
 };
 
 use super::samples::{LEASE, app, name_of, provider, sealed, seconds, tenant};
@@ -31,6 +31,20 @@ pub(super) fn delivery(id: &str) -> NewDelivery {
         sealed: sealed(id),
         delay: seconds(0),
         keep_for: seconds(604_800),
+        turn: DeliveryTurn::default(),
+        content: None,
+        limits: DeliveryLimits::default(),
+    }
+}
+
+/// A delivery in the turn of this owner and lane.
+fn of(owner: &str, lane: &str, id: &str) -> NewDelivery {
+    NewDelivery {
+        turn: DeliveryTurn {
+            owner: owner.to_owned(),
+            lane: lane.to_owned(),
+        },
+        ..delivery(id)
     }
 }
 
@@ -41,7 +55,11 @@ async fn accepted(store: &Handle, delivery: NewDelivery) {
 
 /// Every inbound delivery that is due.
 async fn leased(store: &Handle) -> Vec<LeasedDelivery> {
-    done(store.lease(Direction::Inbound, 100, LEASE).await)
+    done(
+        store
+            .lease(&LeaseRequest::new(Direction::Inbound, 100, LEASE))
+            .await,
+    )
 }
 
 /// The one inbound delivery that is due.
@@ -138,6 +156,7 @@ pub(super) async fn of_many_equal_deliveries_one_is_accepted<F: StoreFixture>(fi
         match joined(task.await) {
             AcceptOutcome::Accepted => accepted += 1,
             AcceptOutcome::Duplicate => (),
+            other => panic!("{other:?}"),
         }
     }
     assert_eq!(accepted, 1);
@@ -180,7 +199,11 @@ pub(super) async fn the_longest_due_delivery_comes_first<F: StoreFixture>(fixtur
     fixture.advance(seconds(60));
     let mut order = Vec::new();
     for _ in 0..2 {
-        let leased = done(store.lease(Direction::Inbound, 2, LEASE).await);
+        let leased = done(
+            store
+                .lease(&LeaseRequest::new(Direction::Inbound, 2, LEASE))
+                .await,
+        );
         assert_eq!(leased.len(), 2, "two were asked for");
         order.extend(leased.into_iter().map(|leased| leased.key.id));
     }
@@ -195,7 +218,13 @@ pub(super) async fn a_leased_delivery_is_not_handed_out_again<F: StoreFixture>(f
     let tasks: Vec<_> = (0..32)
         .map(|number: usize| {
             let store = Arc::clone(&stores[number % 2]);
-            tokio::spawn(async move { done(store.lease(Direction::Inbound, 1, LEASE).await) })
+            tokio::spawn(async move {
+                done(
+                    store
+                        .lease(&LeaseRequest::new(Direction::Inbound, 1, LEASE))
+                        .await,
+                )
+            })
         })
         .collect();
     let mut handed_out = Vec::new();
@@ -236,7 +265,7 @@ pub(super) async fn directions_do_not_mix<F: StoreFixture>(fixture: &F) {
     };
     accepted(&store, outbound).await;
     for (direction, id) in [(Direction::Outbound, "out"), (Direction::Inbound, "in")] {
-        let leased = done(store.lease(direction, 100, LEASE).await);
+        let leased = done(store.lease(&LeaseRequest::new(direction, 100, LEASE)).await);
         let ids: Vec<_> = leased.into_iter().map(|leased| leased.key.id).collect();
         assert_eq!(ids, [id], "{direction:?}");
     }
@@ -302,7 +331,7 @@ pub(super) async fn a_parked_delivery_waits_for_replay<F: StoreFixture>(fixture:
     let parked = record(&other, "d1").await;
     assert_eq!(parked.state, DeliveryState::Parked);
     assert_eq!(parked.error.as_deref(), Some("gave up"));
-    assert!(done(store.replay(&delivery_key("d1")).await));
+    assert!(done(store.replay(&delivery_key("d1"), None).await));
     assert_eq!(leased_one(&other).await.attempt, 2);
 }
 
@@ -319,7 +348,11 @@ pub(super) async fn listing_deliveries_meets_each_once<F: StoreFixture>(fixture:
         accepted(&stores[0], delivery).await;
         fixture.advance(seconds(1));
     }
-    let one = done(stores[0].lease(Direction::Inbound, 1, LEASE).await);
+    let one = done(
+        stores[0]
+            .lease(&LeaseRequest::new(Direction::Inbound, 1, LEASE))
+            .await,
+    );
     assert!(done(stores[0].done(&one[0]).await));
     let met = async |change: &(dyn Fn(&mut DeliveryFilter) + Sync)| {
         let mut filter = DeliveryFilter::default();
@@ -355,15 +388,209 @@ pub(super) async fn listing_deliveries_meets_each_once<F: StoreFixture>(fixture:
 pub(super) async fn a_replayed_delivery_is_handed_out<F: StoreFixture>(fixture: &F) {
     let (store, other) = (open(fixture).await, open(fixture).await);
     assert!(
-        !done(store.replay(&delivery_key("d1")).await),
+        !done(store.replay(&delivery_key("d1"), None).await),
         "there is none"
     );
     accepted(&store, delivery("d1")).await;
-    assert!(!done(store.replay(&delivery_key("d1")).await), "it waits");
+    assert!(
+        !done(store.replay(&delivery_key("d1"), None).await),
+        "it waits"
+    );
     let first = leased_one(&store).await;
     assert!(done(store.done(&first).await));
-    assert!(done(other.replay(&delivery_key("d1")).await));
+    assert!(done(other.replay(&delivery_key("d1"), None).await));
     let second = leased_one(&store).await;
     assert_eq!(second.attempt, 2, "it counts on");
     assert_eq!(second.sealed, sealed("d1"));
+}
+
+pub(super) async fn a_tenant_replays_only_its_own_deliveries<F: StoreFixture>(fixture: &F) {
+    let (store, other) = (open(fixture).await, open(fixture).await);
+    accepted(&store, delivery("d1")).await;
+    let nobodys = NewDelivery {
+        tenant: None,
+        ..delivery("d2")
+    };
+    accepted(&store, nobodys).await;
+    for one in leased(&store).await {
+        assert!(done(store.done(&one).await));
+    }
+    let replay = async |id: &str, by: Option<&str>| {
+        let by = by.map(tenant);
+        done(other.replay(&delivery_key(id), by.as_ref()).await)
+    };
+    for (id, by) in [("d1", "t2"), ("d2", "t1"), ("d2", "t2"), ("d1", "T1")] {
+        assert!(!replay(id, Some(by)).await, "{by} replays {id}");
+    }
+    assert_eq!(leased(&store).await, [], "nothing was replayed");
+    assert!(replay("d1", Some("t1")).await, "its own");
+    assert!(replay("d2", None).await, "an operator");
+    assert_eq!(leased(&store).await.len(), 2);
+}
+
+pub(super) async fn owners_and_their_lanes_take_turns<F: StoreFixture>(fixture: &F) {
+    let (store, other) = (open(fixture).await, open(fixture).await);
+    // One owner was first, with many in one lane; then one more lane of it, then another owner.
+    for number in 0..12 {
+        accepted(&store, of("a", "1", &format!("a1-{number:02}"))).await;
+    }
+    fixture.advance(seconds(1));
+    accepted(&store, of("a", "2", "a2-00")).await;
+    fixture.advance(seconds(1));
+    for number in 0..3 {
+        accepted(&store, of("b", "1", &format!("b1-{number:02}"))).await;
+    }
+    let turns = async |store: &Handle, n| {
+        let request = LeaseRequest::new(Direction::Inbound, n, LEASE);
+        let leased = done(store.lease(&request).await);
+        let ids: Vec<_> = leased.into_iter().map(|leased| leased.key.id).collect();
+        ids.join(" ")
+    };
+    assert_eq!(turns(&store, 4).await, "a1-00 b1-00 a2-00 b1-01");
+    // What is leased counts also in another process.
+    accepted(&store, of("c", "1", "c1-00")).await;
+    assert_eq!(turns(&other, 3).await, "c1-00 a1-01 b1-02");
+    assert_eq!(turns(&store, 100).await.split(' ').count(), 10);
+}
+
+pub(super) async fn no_owner_leases_more_than_its_cap<F: StoreFixture>(fixture: &F) {
+    let (store, other) = (open(fixture).await, open(fixture).await);
+    for lane in ["1", "2", "3"] {
+        for number in 0..6 {
+            accepted(&store, of("a", lane, &format!("a{lane}-{number}"))).await;
+        }
+    }
+    accepted(&store, of("b", "1", "b1-0")).await;
+    let request = LeaseRequest::new(Direction::Inbound, 100, LEASE).with_caps(5, 2);
+    let mut held = done(store.lease(&request).await);
+    let count = |held: &[LeasedDelivery], start: &str| {
+        let ids = held.iter().filter(|it| it.key.id.starts_with(start));
+        ids.count()
+    };
+    assert_eq!((count(&held, "a"), count(&held, "b")), (5, 1));
+    for lane in ["a1", "a2", "a3"] {
+        assert!(count(&held, lane) <= 2, "{lane} has more than its cap");
+    }
+    assert_eq!(
+        done(other.lease(&request).await),
+        [],
+        "the owner's cap is reached"
+    );
+    // What is handled, put back or given up makes room for one each.
+    let mut ended = 0;
+    while ended < 3 {
+        let Some(one) = held.pop() else {
+            panic!("too few were leased");
+        };
+        if !one.key.id.starts_with('a') {
+            continue;
+        }
+        assert!(match ended {
+            0 => done(store.done(&one).await),
+            1 => done(store.retry(&one, seconds(3600), "error").await),
+            _ => done(store.park(&one, "error").await),
+        });
+        ended += 1;
+        let next = done(other.lease(&request).await);
+        assert_eq!(next.len(), 1, "one place is free");
+    }
+    // Leases that have passed count no more.
+    fixture.advance(LEASE);
+    assert_eq!(done(other.lease(&request).await).len(), 6);
+}
+
+pub(super) async fn waiting_deliveries_of_an_owner_are_bounded<F: StoreFixture>(fixture: &F) {
+    let stores = [open(fixture).await, open(fixture).await];
+    let bounded = |owner: &str, id: &str| NewDelivery {
+        limits: DeliveryLimits {
+            waiting: 8,
+            ..DeliveryLimits::default()
+        },
+        ..of(owner, "1", id)
+    };
+    let tasks: Vec<_> = (0..24)
+        .map(|number: usize| {
+            let store = Arc::clone(&stores[number % 2]);
+            let delivery = bounded("a", &format!("a{number}"));
+            tokio::spawn(async move { done(store.accept(delivery).await) })
+        })
+        .collect();
+    let mut accepted = 0;
+    for task in tasks {
+        match joined(task.await) {
+            AcceptOutcome::Accepted => accepted += 1,
+            AcceptOutcome::Full => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(accepted, 8);
+    let accept = async |delivery: NewDelivery| done(stores[0].accept(delivery).await);
+    let known = leased(&stores[0]).await;
+    let again = bounded("a", &known[0].key.id);
+    assert_eq!(accept(again).await, AcceptOutcome::Duplicate);
+    // What is under way still waits; what is handled does not.
+    assert_eq!(accept(bounded("a", "more")).await, AcceptOutcome::Full);
+    assert_eq!(accept(bounded("b", "b0")).await, AcceptOutcome::Accepted);
+    let elsewhere = NewDelivery {
+        key: DeliveryKey {
+            endpoint: "products".to_owned(),
+            ..delivery_key("e0")
+        },
+        ..bounded("a", "e0")
+    };
+    assert_eq!(accept(elsewhere).await, AcceptOutcome::Accepted);
+    assert!(done(stores[1].done(&known[0]).await));
+    assert_eq!(accept(bounded("a", "more")).await, AcceptOutcome::Accepted);
+    assert_eq!(accept(bounded("a", "most")).await, AcceptOutcome::Full);
+}
+
+pub(super) async fn deliveries_of_one_content_are_bounded<F: StoreFixture>(fixture: &F) {
+    let stores = [open(fixture).await, open(fixture).await];
+    let alike = |content: u8, id: &str| NewDelivery {
+        content: Some([content; 32]),
+        limits: DeliveryLimits {
+            alike: 4,
+            alike_within: seconds(86_400),
+            ..DeliveryLimits::default()
+        },
+        ..delivery(id)
+    };
+    let accept = async |delivery: NewDelivery| done(stores[0].accept(delivery).await);
+    let mut accepted = 0;
+    let tasks: Vec<_> = (0..16)
+        .map(|number: usize| {
+            let store = Arc::clone(&stores[number % 2]);
+            let delivery = alike(1, &format!("d{number}"));
+            tokio::spawn(async move { done(store.accept(delivery).await) })
+        })
+        .collect();
+    for task in tasks {
+        match joined(task.await) {
+            AcceptOutcome::Accepted => accepted += 1,
+            AcceptOutcome::Alike => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(accepted, 4);
+    // Handled ones count too: the bound is on what a body can bring into the queue.
+    for one in leased(&stores[0]).await {
+        assert!(done(stores[0].done(&one).await));
+        let again = alike(1, &one.key.id);
+        assert_eq!(accept(again).await, AcceptOutcome::Duplicate);
+    }
+    assert_eq!(accept(alike(1, "more")).await, AcceptOutcome::Alike);
+    assert_eq!(accept(alike(2, "other")).await, AcceptOutcome::Accepted);
+    assert_eq!(accept(delivery("none")).await, AcceptOutcome::Accepted);
+    let elsewhere = NewDelivery {
+        key: DeliveryKey {
+            endpoint: "products".to_owned(),
+            ..delivery_key("e0")
+        },
+        ..alike(1, "e0")
+    };
+    assert_eq!(accept(elsewhere).await, AcceptOutcome::Accepted);
+    fixture.advance(seconds(86_399));
+    assert_eq!(accept(alike(1, "early")).await, AcceptOutcome::Alike);
+    fixture.advance(seconds(1));
+    assert_eq!(accept(alike(1, "later")).await, AcceptOutcome::Accepted);
 }

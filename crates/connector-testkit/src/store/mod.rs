@@ -13,6 +13,7 @@ mod delivery;
 mod samples;
 mod state;
 mod steps;
+mod subscription;
 mod token;
 mod upkeep;
 
@@ -110,6 +111,15 @@ macro_rules! delivery_queue_suite {
 macro_rules! audit_log_suite {
     ($fixture:ty) => {
         $crate::audit_log_cases! { [$crate::suite_tests] [$fixture, audit_log] }
+    };
+}
+
+/// Makes one `#[test]` of every rule of
+/// [`SubscriptionStore`](connector_core::store::SubscriptionStore) for a [`StoreFixture`].
+#[macro_export]
+macro_rules! subscription_store_suite {
+    ($fixture:ty) => {
+        $crate::subscription_store_cases! { [$crate::suite_tests] [$fixture, subscription_store] }
     };
 }
 
@@ -212,6 +222,7 @@ macro_rules! state_store_cases {
         $($then)*! {
             $with
             too_many_open_states_are_refused
+            too_many_unfinished_states_are_refused
             put_state_twice_stores_it_once
             a_state_is_read_back
             a_state_begins_once
@@ -222,6 +233,7 @@ macro_rules! state_store_cases {
             an_expired_state_is_unknown
             a_begun_state_is_kept
             the_first_outcome_stays
+            a_finished_state_is_dropped_early
         }
     };
 }
@@ -245,6 +257,11 @@ macro_rules! delivery_queue_cases {
             a_parked_delivery_waits_for_replay
             listing_deliveries_meets_each_once
             a_replayed_delivery_is_handed_out
+            a_tenant_replays_only_its_own_deliveries
+            owners_and_their_lanes_take_turns
+            no_owner_leases_more_than_its_cap
+            waiting_deliveries_of_an_owner_are_bounded
+            deliveries_of_one_content_are_bounded
         }
     };
 }
@@ -258,9 +275,45 @@ macro_rules! audit_log_cases {
             audit_entries_are_read_back_in_order
             audit_filters_leave_out_other_tenants
             audit_pages_meet_each_entry_once
+            audit_until_leaves_out_later_entries
+            pruning_removes_only_old_entries
+            pruning_keeps_unhandled_changes
             only_entries_with_notify_are_handed_out
             a_change_is_handed_out_until_it_is_handled
             a_lost_change_lease_changes_nothing
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! subscription_store_cases {
+    ([$($then:tt)*] $with:tt) => {
+        $($then)*! {
+            $with
+            a_subscription_is_read_back
+            one_subscription_per_watch
+            putting_a_subscription_twice_stores_it_once
+            a_subscription_needs_a_live_connection_and_its_grant
+            too_many_subscriptions_are_refused
+            effects_of_a_subscription_ride_in_its_commit
+            another_tenants_subscriptions_are_not_found
+            a_subscription_is_found_by_its_channels
+            a_notification_is_counted_and_makes_work_due
+            of_many_changes_of_a_version_one_is_written
+            an_ended_subscription_cannot_be_changed
+            a_change_leaves_the_rest_alone
+            a_replaced_channel_becomes_an_ending
+            a_dropped_channel_leaves_no_ending
+            only_the_candidate_can_be_opened
+            a_notification_during_a_read_stays_unread
+            failures_of_a_subscription_are_counted_and_reset
+            an_ended_subscription_leaves_its_channels_as_endings
+            a_subscription_ends_once
+            the_end_of_a_connection_ends_its_subscriptions
+            an_end_without_a_credential_drops_the_channels
+            failed_endings_are_counted
+            a_finished_ending_is_gone
         }
     };
 }
@@ -297,6 +350,10 @@ delivery_queue_cases! { [suite_module] [
 audit_log_cases! { [suite_module] [
     /// The rules of [`AuditLog`](connector_core::store::AuditLog).
     audit_log of audit
+] }
+subscription_store_cases! { [suite_module] [
+    /// The rules of [`SubscriptionStore`](connector_core::store::SubscriptionStore).
+    subscription_store of subscription
 ] }
 upkeep_cases! { [suite_module] [
     /// The rules of [`Upkeep`](connector_core::store::Upkeep).

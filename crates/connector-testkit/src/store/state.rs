@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use connector_core::store::{BeginOutcome, ConnectOutcome, NewState, PutStateOutcome, StateKey};
 
-use super::samples::{key, new_state, sealed, seconds, state_key, tenant};
+use super::samples::{key, new_state, seconds, state_key, tenant};
 use super::steps::{done, joined, open};
 use crate::fixture::StoreFixture;
 
@@ -54,6 +54,83 @@ pub(super) async fn too_many_open_states_are_refused<F: StoreFixture>(fixture: &
     assert_eq!(put, PutStateOutcome::Stored, "expired flows do not count");
 }
 
+pub(super) async fn too_many_unfinished_states_are_refused<F: StoreFixture>(fixture: &F) {
+    let store = open(fixture).await;
+    let state = |number: usize| {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&number.to_be_bytes()[..8]);
+        NewState {
+            key: StateKey::from_bytes(bytes),
+            ..new_state(1)
+        }
+    };
+    for number in 0..StateKey::UNFINISHED_PER_TENANT {
+        let put = done(store.put_state(state(number)).await);
+        assert_eq!(put, PutStateOutcome::Stored, "state {number}");
+        let key = state(number).key;
+        let begun = done(store.begin(&key, &BINDING, &CODE).await);
+        assert_eq!(begun, BeginOutcome::First, "state {number}");
+    }
+    let next = || state(StateKey::UNFINISHED_PER_TENANT);
+    let put = done(store.put_state(next()).await);
+    assert_eq!(put, PutStateOutcome::TooMany);
+    let theirs = NewState {
+        tenant: tenant("t2"),
+        ..state(1_000)
+    };
+    let put = done(store.put_state(theirs).await);
+    assert_eq!(put, PutStateOutcome::Stored, "another tenant's limit");
+    let first = state(0).key;
+    let finished = store.finish_state(&first, failed("consent_denied"));
+    assert!(done(finished.await));
+    let put = done(store.put_state(next()).await);
+    assert_eq!(
+        put,
+        PutStateOutcome::Stored,
+        "a finished flow does not count"
+    );
+}
+
+pub(super) async fn a_finished_state_is_dropped_early<F: StoreFixture>(fixture: &F) {
+    let store = open(fixture).await;
+    for number in [1, 2, 3] {
+        done(store.put_state(new_state(number)).await);
+        done(store.begin(&state_key(number), &BINDING, &CODE).await);
+    }
+    let outcome = failed("consent_denied");
+    assert!(done(
+        store.finish_state(&state_key(1), outcome.clone()).await
+    ));
+    // A flow that would be kept for less than that is not kept longer.
+    let short = NewState {
+        keep_for: seconds(60),
+        ..new_state(4)
+    };
+    done(store.put_state(short).await);
+    done(store.begin(&state_key(4), &BINDING, &CODE).await);
+    assert!(done(
+        store.finish_state(&state_key(4), outcome.clone()).await
+    ));
+    fixture.advance(seconds(60));
+    let gone = done(store.begin(&state_key(4), &BINDING, &CODE).await);
+    assert_eq!(gone, BeginOutcome::Unknown, "its own keeping time");
+    fixture.advance(StateKey::FINISHED_FOR.saturating_sub(seconds(61)));
+    let kept = done(store.begin(&state_key(1), &BINDING, &CODE).await);
+    assert_eq!(
+        kept,
+        BeginOutcome::Done(outcome),
+        "a second load of the page"
+    );
+    fixture.advance(seconds(1));
+    let gone = done(store.begin(&state_key(1), &BINDING, &CODE).await);
+    assert_eq!(gone, BeginOutcome::Unknown);
+    assert_eq!(done(store.purge(100).await), 2, "the finished ones alone");
+    for number in [2, 3] {
+        let unfinished = done(store.begin(&state_key(number), &BINDING, &CODE).await);
+        assert_eq!(unfinished, BeginOutcome::InProgress, "state {number}");
+    }
+}
+
 pub(super) async fn a_state_is_read_back<F: StoreFixture>(fixture: &F) {
     let (store, other) = (open(fixture).await, open(fixture).await);
     let put = done(store.put_state(new_state(1)).await);
@@ -63,11 +140,7 @@ pub(super) async fn a_state_is_read_back<F: StoreFixture>(fixture: &F) {
     assert_eq!(read, Some((written.tenant, written.app, written.sealed)));
     assert_eq!(done(store.state(&state_key(2)).await), None);
     let first = done(store.begin(&state_key(1), &BINDING, &CODE).await);
-    assert_eq!(
-        first,
-        BeginOutcome::First(sealed("state 1")),
-        "reading takes nothing"
-    );
+    assert_eq!(first, BeginOutcome::First, "reading takes nothing");
     assert!(done(store.state(&state_key(1)).await).is_some());
 
     done(store.put_state(new_state(3)).await);
@@ -93,13 +166,13 @@ pub(super) async fn put_state_twice_stores_it_once<F: StoreFixture>(fixture: &F)
     let put = done(other.put_state(new_state(1)).await);
     assert_eq!(put, PutStateOutcome::Stored, "repeating one at the limit");
     let first = done(store.begin(&state_key(1), &BINDING, &CODE).await);
-    assert_eq!(first, BeginOutcome::First(sealed("state 1")));
+    assert_eq!(first, BeginOutcome::First);
     let put = done(other.put_state(new_state(1)).await);
     assert_eq!(put, PutStateOutcome::Stored);
     let again = done(store.begin(&state_key(1), &BINDING, &CODE).await);
     assert_eq!(
         again,
-        BeginOutcome::InProgress(sealed("state 1")),
+        BeginOutcome::InProgress,
         "a repetition does not open a begun flow again"
     );
 }
@@ -116,11 +189,8 @@ pub(super) async fn a_state_begins_once<F: StoreFixture>(fixture: &F) {
     let mut first = 0;
     for task in tasks {
         match joined(task.await) {
-            BeginOutcome::First(content) => {
-                assert_eq!(content, sealed("state 1"));
-                first += 1;
-            }
-            BeginOutcome::InProgress(content) => assert_eq!(content, sealed("state 1")),
+            BeginOutcome::First => first += 1,
+            BeginOutcome::InProgress => {}
             other => panic!("expected First or InProgress, got {other:?}"),
         }
     }
@@ -131,10 +201,10 @@ pub(super) async fn the_same_code_again_is_in_progress<F: StoreFixture>(fixture:
     let (store, other) = (open(fixture).await, open(fixture).await);
     done(store.put_state(new_state(1)).await);
     let first = done(store.begin(&state_key(1), &BINDING, &CODE).await);
-    assert_eq!(first, BeginOutcome::First(sealed("state 1")));
+    assert_eq!(first, BeginOutcome::First);
     for store in [&store, &other] {
         let again = done(store.begin(&state_key(1), &BINDING, &CODE).await);
-        assert_eq!(again, BeginOutcome::InProgress(sealed("state 1")));
+        assert_eq!(again, BeginOutcome::InProgress);
     }
 }
 
@@ -162,16 +232,19 @@ pub(super) async fn another_code_is_a_conflict<F: StoreFixture>(fixture: &F) {
     done(store.put_state(new_state(1)).await);
     done(store.begin(&state_key(1), &BINDING, &CODE).await);
     let conflict = done(other.begin(&state_key(1), &BINDING, &OTHER_CODE).await);
-    assert_eq!(conflict, BeginOutcome::Conflict);
+    assert_eq!(conflict, BeginOutcome::Conflict { first: true });
+    let conflict = done(store.begin(&state_key(1), &BINDING, &[3; 32]).await);
+    let again = BeginOutcome::Conflict { first: false };
+    assert_eq!(conflict, again, "whatever the other code is");
     let unharmed = done(other.begin(&state_key(1), &BINDING, &CODE).await);
-    assert_eq!(unharmed, BeginOutcome::InProgress(sealed("state 1")));
+    assert_eq!(unharmed, BeginOutcome::InProgress);
     done(
         store
             .finish_state(&state_key(1), failed("consent_denied"))
             .await,
     );
     let conflict = done(other.begin(&state_key(1), &BINDING, &OTHER_CODE).await);
-    assert_eq!(conflict, BeginOutcome::Conflict, "also once it is over");
+    assert_eq!(conflict, again, "also once it is over");
 }
 
 pub(super) async fn a_wrong_binding_consumes_nothing<F: StoreFixture>(fixture: &F) {
@@ -180,7 +253,7 @@ pub(super) async fn a_wrong_binding_consumes_nothing<F: StoreFixture>(fixture: &
     let wrong = async || done(other.begin(&state_key(1), &OTHER_BINDING, &CODE).await);
     assert_eq!(wrong().await, BeginOutcome::Unknown);
     let first = done(store.begin(&state_key(1), &BINDING, &OTHER_CODE).await);
-    assert_eq!(first, BeginOutcome::First(sealed("state 1")));
+    assert_eq!(first, BeginOutcome::First);
     assert_eq!(wrong().await, BeginOutcome::Unknown, "once it has begun");
     done(
         store
@@ -196,7 +269,7 @@ pub(super) async fn an_expired_state_is_unknown<F: StoreFixture>(fixture: &F) {
     done(store.put_state(new_state(2)).await);
     fixture.advance(seconds(599));
     let first = done(other.begin(&state_key(1), &BINDING, &CODE).await);
-    assert_eq!(first, BeginOutcome::First(sealed("state 1")));
+    assert_eq!(first, BeginOutcome::First);
     fixture.advance(seconds(1));
     let expired = done(other.begin(&state_key(2), &BINDING, &CODE).await);
     assert_eq!(expired, BeginOutcome::Unknown);
@@ -212,7 +285,7 @@ pub(super) async fn a_begun_state_is_kept<F: StoreFixture>(fixture: &F) {
     fixture.advance(seconds(86_399));
     done(store.purge(100).await);
     let again = done(other.begin(&state_key(1), &BINDING, &CODE).await);
-    assert_eq!(again, BeginOutcome::InProgress(sealed("state 1")));
+    assert_eq!(again, BeginOutcome::InProgress);
     assert!(done(
         store
             .finish_state(&state_key(1), failed("identify_failed"))

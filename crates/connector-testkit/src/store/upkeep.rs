@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use connector_core::cipher::{Sealed, SealedKind};
 use connector_core::store::{
-    CommitOutcome, Cursor, DeliveryFilter, Effects, NewDelivery, NewState, Revocation, RowRef,
-    SealedRow, WorkKind,
+    CommitOutcome, Cursor, DeliveryFilter, Effects, LeaseRequest, NewDelivery, NewState,
+    Revocation, RowRef, SealedRow, WorkKind,
 };
 use connector_core::{AppKey, ConnectionKey, Fence, GrantNumber};
 
@@ -15,9 +15,11 @@ use super::samples::{
     sealed, sealed_under, seconds, state_key,
 };
 use super::steps::{Handle, claimed, connect, done, due, loaded, names, open, pending};
+use super::subscription::{channel, end_with_copy, opened, subscribed};
 use crate::fixture::StoreFixture;
 
 /// One record of every kind, all sealed under [`KEY`].
+#[expect(clippy::too_many_lines, reason = "one block for each kind of record")]
 async fn one_of_each<F: StoreFixture>(fixture: &F, store: &Handle) -> Vec<SealedRow> {
     let key = key(1);
     connect(store, &key, "shop-1").await;
@@ -41,6 +43,13 @@ async fn one_of_each<F: StoreFixture>(fixture: &F, store: &Handle) -> Vec<Sealed
     };
     let delivery_key = for_an_app.key.clone();
     done(store.accept(for_an_app).await);
+    let subscribed = subscribed(store, &key, 1, "orders").await;
+    opened(store, &subscribed, 'a', None).await;
+    let ended = super::samples::key(9);
+    connect(store, &ended, "shop-9").await;
+    let other = super::subscription::subscribed(store, &ended, 9, "orders").await;
+    opened(store, &other, 'b', None).await;
+    end_with_copy(store, &ended).await;
 
     let row = |row, row_id: String, kind, fence: Fence, name: &str| SealedRow {
         row,
@@ -100,6 +109,23 @@ async fn one_of_each<F: StoreFixture>(fixture: &F, store: &Handle) -> Vec<Sealed
             SealedKind::Delivery,
             none,
             "delivery",
+        ),
+        SealedRow {
+            grant: GrantNumber::new(1),
+            ..row(
+                RowRef::Subscription(subscribed.clone()),
+                subscribed.row_id(),
+                SealedKind::WebhookSecret,
+                none,
+                "secrets of a",
+            )
+        },
+        row(
+            RowRef::Ending(ended.clone(), channel('b')),
+            ended.id.to_string(),
+            SealedKind::Revocation,
+            Fence::new(1),
+            "copy",
         ),
     ]
 }
@@ -259,6 +285,8 @@ pub(super) async fn reseal_of_a_changed_record_is_refused<F: StoreFixture>(fixtu
         RowRef::Revocation(key, Fence::new(99)),
         RowRef::State(state_key(99)),
         RowRef::Quarantine(state_key(99)),
+        RowRef::Ending(super::samples::key(9), channel('c')),
+        RowRef::Ending(super::samples::key(8), channel('b')),
     ];
     for row in gone {
         let refused = done(
@@ -302,7 +330,11 @@ pub(super) async fn purge_removes_only_what_has_expired<F: StoreFixture>(fixture
     };
     let first = done(
         store
-            .lease(connector_core::store::Direction::Inbound, 1, seconds(1))
+            .lease(&LeaseRequest::new(
+                connector_core::store::Direction::Inbound,
+                1,
+                seconds(1),
+            ))
             .await,
     );
     assert!(done(store.retry(&first[0], seconds(1_000), "later").await));

@@ -17,8 +17,10 @@ use connector_core::http::{
     HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
 use connector_core::oauth::{CodeVerifier, Grace, RotationClass};
-use connector_core::webhook::{AccountHint, SignatureEncoding};
-use connector_testkit::connector::{Consent, Delivery, TokenFault};
+use connector_core::webhook::{
+    AccountHint, SignatureEncoding, SignedPart, WebhookFact, WebhookSecret,
+};
+use connector_testkit::connector::{AlsoSigned, Consent, Delivery, TokenFault};
 use futures_util::future::{Either, select};
 use ring::hmac;
 use serde_json::{Map, Value, json};
@@ -90,6 +92,13 @@ pub(crate) fn signed_text<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -
     form_urlencoded::Serializer::new(String::new())
         .extend_pairs(pairs)
         .finish()
+}
+
+fn name_of(fact: &WebhookFact) -> &str {
+    match fact {
+        WebhookFact::Header(name) => name,
+        _ => "x-unknown",
+    }
 }
 
 impl Provider {
@@ -174,38 +183,70 @@ impl Provider {
             .finish()
     }
 
+    /// The secret that signs deliveries.
+    fn signing_secret(&self) -> String {
+        match self.0.description.webhook.as_ref().map(|it| it.secret) {
+            Some(WebhookSecret::Client) => self.client_secret(),
+            _ => self.webhook_secret(),
+        }
+    }
+
     pub(crate) fn delivery(&self, body: Option<Bytes>) -> Option<Delivery> {
         let scheme = self.0.description.webhook.as_ref()?;
+        let rule = &scheme.signatures[0];
         let body = body.unwrap_or_else(|| Bytes::from_static(b"{\"id\":1}"));
         let mut request = http::Request::post("/");
         let mut signed = Vec::new();
-        if let Some(timestamp) = &scheme.timestamp {
-            let now = self.0.clock.now().as_unix_seconds().to_string();
-            request = request.header(&timestamp.header, &now);
-            signed.extend_from_slice(now.as_bytes());
-            signed.extend_from_slice(timestamp.separator.as_bytes());
+        for part in &rule.signed {
+            match part {
+                SignedPart::Header(name) => {
+                    let now = self.0.clock.now().as_unix_seconds().to_string();
+                    request = request.header(name, &now);
+                    signed.extend_from_slice(now.as_bytes());
+                }
+                SignedPart::Text(text) => signed.extend_from_slice(text.as_bytes()),
+                _ => signed.extend_from_slice(&body),
+            }
         }
-        signed.extend_from_slice(&body);
-        let signature = sign(&self.webhook_secret(), &signed);
-        let signature = match scheme.encoding {
+        let signature = sign(&self.signing_secret(), &signed);
+        let signature = match rule.encoding {
             SignatureEncoding::Hex => hex(&signature),
             _ => STANDARD.encode(signature),
         };
         let id = format!("delivery-{}", self.state().made);
         let mut delivery = Delivery::new(http::Request::new(Bytes::new()), "thing.changed");
         request = request
-            .header(
-                &scheme.signature[0],
-                format!("{}{signature}", scheme.prefix),
-            )
-            .header(&scheme.topic[0], "thing.changed")
-            .header(&scheme.delivery_id[0], &id);
-        if let (Some(header), Some(host)) = (scheme.account_host.first(), &self.0.host) {
-            request = request.header(header, host);
+            .header(&rule.headers[0], format!("{}{signature}", rule.prefix))
+            .header(name_of(&scheme.topic[0]), "thing.changed")
+            .header(name_of(&scheme.delivery_id[0]), &id);
+        if let (Some(fact), Some(host)) = (scheme.account_host.first(), &self.0.host) {
+            request = request.header(name_of(fact), host);
             delivery = delivery.with_account(AccountHint::Host(host.clone()));
         }
         delivery.request = request.body(body).unwrap();
         Some(delivery.with_delivery_id(id))
+    }
+
+    /// Callbacks, with whatever parameters somebody adds to the address, as the provider signs them.
+    pub(crate) fn also_signed(&self, seed: u64) -> Vec<AlsoSigned> {
+        let secret = self.client_secret();
+        let seed = seed.to_string();
+        let shaped = [
+            vec![("code", seed.as_str()), ("state", "s")],
+            vec![("{\"code\":1,\"a", &seed), ("z", "\"}")],
+            vec![(" {\"a\":\"", &seed), ("code", "c"), ("z", "\"}")],
+        ];
+        let texts = shaped.into_iter().flat_map(|pairs| {
+            let raw = pairs.iter().map(|(name, value)| format!("{name}={value}"));
+            let raw: Vec<_> = raw.collect();
+            [signed_text(pairs.into_iter()), raw.join("&")]
+        });
+        texts
+            .map(|text| {
+                let tag = sign(&secret, text.as_bytes());
+                AlsoSigned::new("callback", text, tag)
+            })
+            .collect()
     }
 
     fn answer(&self, request: &http::Request<Bytes>) -> (u16, Value) {

@@ -14,7 +14,7 @@ use connector_core::oauth::{
     self, AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeClass,
     ExchangeError, Identity, TokenAnswer, read_token_answer,
 };
-use connector_core::webhook::{self, Event, Incoming, SignedField, WebhookEndpoint};
+use connector_core::webhook::{self, BodyForm, Event, Incoming, SignedField, WebhookEndpoint};
 use connector_core::{
     Account, AccountKey, App, Connector, Context, Credential, Description, Error, ErrorKind, Result,
 };
@@ -97,6 +97,9 @@ pub(crate) enum Wrong {
     BodyAsText,
     AnyTime,
     AllSigned,
+    AnyBody,
+    PanicsOnBytes,
+    BlanksBeforeTheBody,
 }
 
 pub(crate) struct Tested {
@@ -339,7 +342,8 @@ impl Tested {
         let mut app = cx.app.clone();
         let mut secrets = endpoint.secrets.to_vec();
         let scheme = description.webhook.as_mut().unwrap();
-        let name = http::HeaderName::try_from(scheme.signature[0].as_str()).unwrap();
+        let name = scheme.signatures[0].headers[0].as_str();
+        let name = http::HeaderName::try_from(name).unwrap();
         match self.wrong {
             Some(Wrong::FirstSignatureCounts) => {
                 if let Some(first) = request.headers().get(&name).cloned() {
@@ -373,14 +377,24 @@ impl Tested {
                     "thing.changed",
                     request.body().clone(),
                 );
-                return Ok(Incoming::Events(vec![event]));
+                return Ok(Incoming::events(vec![event]));
             }
             Some(Wrong::BodyAsText) => {
                 let text = String::from_utf8_lossy(request.body()).into_owned();
                 *request.body_mut() = text.into();
             }
             Some(Wrong::AnyTime) => {
-                scheme.timestamp.as_mut().unwrap().tolerance_seconds = u64::from(u32::MAX);
+                let rule = &mut scheme.signatures[0];
+                rule.timestamp.as_mut().unwrap().tolerance_seconds = u64::from(u32::MAX);
+            }
+            Some(Wrong::PanicsOnBytes) => {
+                let signature = request.headers().get(&name);
+                drop(signature.map(|it| it.to_str().unwrap().to_owned()));
+            }
+            Some(Wrong::AnyBody) => scheme.body = vec![BodyForm::Bytes],
+            // Any JSON object, also one that a query with a space in front happens to be.
+            Some(Wrong::BlanksBeforeTheBody) if request.body().first() == Some(&b' ') => {
+                scheme.body = vec![BodyForm::Json];
             }
             Some(Wrong::SignatureInAnyCase) => {
                 if let Some(value) = request.headers().get(&name) {
@@ -397,7 +411,7 @@ impl Tested {
         let endpoint = WebhookEndpoint::of_connection(endpoint.app, &secrets);
         let cx = Context::new(&app, cx.transport, cx.clock);
         let mut incoming = webhook::verify(&description, &cx, &endpoint, &request)?;
-        if let Incoming::Events(events) = &mut incoming {
+        if let Incoming::Accept { events, .. } = &mut incoming {
             for event in events {
                 if self.is(Wrong::AllSigned) {
                     event.signed = &[SignedField::Topic, SignedField::DeliveryId];

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::store::{MemoryStore, StateKey};
 use connector_testkit::store::{
-    audit_log, delivery_queue, state_store, token_store, upkeep_of_a_store,
+    audit_log, delivery_queue, state_store, subscription_store, token_store, upkeep_of_a_store,
 };
 use connector_testkit::{Case, StoreFixture};
 
@@ -67,6 +67,7 @@ fn all_cases() -> Vec<Case> {
     cases.extend(state_store::cases::<Fixture>());
     cases.extend(delivery_queue::cases::<Fixture>());
     cases.extend(audit_log::cases::<Fixture>());
+    cases.extend(subscription_store::cases::<Fixture>());
     cases.extend(upkeep_of_a_store::cases::<Fixture>());
     cases
 }
@@ -214,6 +215,7 @@ const FAULTS: &[(Fault, &str, Beside)] = &[
         "leased_work_is_not_handed_out_again",
         These(&[
             "a_lost_lease_changes_nothing",
+            "effects_of_a_subscription_ride_in_its_commit",
             "of_many_workers_one_gets_the_work",
             "other_kinds_stay",
             "the_longest_due_work_comes_first",
@@ -223,6 +225,7 @@ const FAULTS: &[(Fault, &str, Beside)] = &[
         Fault::StateBegunTwice,
         "a_state_begins_once",
         These(&[
+            "a_finished_state_is_dropped_early",
             "a_begun_state_is_kept",
             "another_code_is_a_conflict",
             "put_state_twice_stores_it_once",
@@ -237,11 +240,48 @@ const FAULTS: &[(Fault, &str, Beside)] = &[
     (
         Fault::DuplicateAccepted,
         "accept_twice_is_a_duplicate",
-        These(&["of_many_equal_deliveries_one_is_accepted"]),
+        These(&[
+            "of_many_equal_deliveries_one_is_accepted",
+            "deliveries_of_one_content_are_bounded",
+            "waiting_deliveries_of_an_owner_are_bounded",
+        ]),
     ),
     (
         Fault::LostLeaseHonoured,
         "a_lost_delivery_lease_changes_nothing",
+        These(&[]),
+    ),
+    (
+        Fault::WaitingUnbounded,
+        "waiting_deliveries_of_an_owner_are_bounded",
+        These(&[]),
+    ),
+    (
+        Fault::ContentUnbounded,
+        "deliveries_of_one_content_are_bounded",
+        These(&[]),
+    ),
+    (
+        Fault::OwnersForgotten,
+        "owners_and_their_lanes_take_turns",
+        These(&[
+            "no_owner_leases_more_than_its_cap",
+            "waiting_deliveries_of_an_owner_are_bounded",
+        ]),
+    ),
+    (
+        Fault::LanesForgotten,
+        "owners_and_their_lanes_take_turns",
+        These(&["no_owner_leases_more_than_its_cap"]),
+    ),
+    (
+        Fault::CapsIgnored,
+        "no_owner_leases_more_than_its_cap",
+        These(&[]),
+    ),
+    (
+        Fault::ReplayForEverybody,
+        "a_tenant_replays_only_its_own_deliveries",
         These(&[]),
     ),
     (
@@ -257,7 +297,74 @@ const FAULTS: &[(Fault, &str, Beside)] = &[
     (
         Fault::PurgeRemovesLive,
         "purge_removes_only_what_has_expired",
-        These(&["purge_is_bounded"]),
+        These(&["purge_is_bounded", "a_finished_state_is_dropped_early"]),
+    ),
+    (
+        Fault::PruneRemovesYoung,
+        "pruning_removes_only_old_entries",
+        These(&[]),
+    ),
+    (
+        Fault::PruneRemovesUnhandled,
+        "pruning_keeps_unhandled_changes",
+        These(&[]),
+    ),
+    (
+        Fault::UntilIgnored,
+        "audit_until_leaves_out_later_entries",
+        These(&[]),
+    ),
+    (
+        Fault::ConflictAlwaysFirst,
+        "another_code_is_a_conflict",
+        These(&[]),
+    ),
+    (Fault::WatchTwice, "one_subscription_per_watch", These(&[])),
+    (
+        Fault::SubscriptionOfOldGrant,
+        "a_subscription_needs_a_live_connection_and_its_grant",
+        These(&[]),
+    ),
+    (
+        Fault::SubscriptionsOfOtherTenant,
+        "another_tenants_subscriptions_are_not_found",
+        These(&[]),
+    ),
+    (
+        Fault::CursorUnchecked,
+        "of_many_changes_of_a_version_one_is_written",
+        These(&["effects_of_a_subscription_ride_in_its_commit"]),
+    ),
+    (
+        Fault::ReplacedChannelLost,
+        "a_replaced_channel_becomes_an_ending",
+        Connections,
+    ),
+    (
+        Fault::NotificationSwallowed,
+        "a_notification_during_a_read_stays_unread",
+        These(&[]),
+    ),
+    (
+        Fault::NotificationWithoutWork,
+        "a_notification_is_counted_and_makes_work_due",
+        These(&[]),
+    ),
+    (
+        Fault::SubscriptionsOutliveConnection,
+        "the_end_of_a_connection_ends_its_subscriptions",
+        Connections,
+    ),
+    (
+        Fault::ChannelsLostAtEnd,
+        "the_end_of_a_connection_ends_its_subscriptions",
+        Connections,
+    ),
+    (Fault::EndingKept, "a_finished_ending_is_gone", Connections),
+    (
+        Fault::ChannelSecretsUnlisted,
+        "sealed_rows_lists_every_kind",
+        Connections,
     ),
 ];
 
@@ -266,6 +373,7 @@ fn a_wrong_store_fails_the_right_case() {
     let of_connections: BTreeSet<_> = token_store::cases::<Fixture>()
         .into_iter()
         .chain(upkeep_of_a_store::cases::<Fixture>())
+        .chain(subscription_store::cases::<Fixture>())
         .map(|case| case.name())
         .collect();
     let mut caught = 0;

@@ -7,13 +7,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::store::{
-    AcceptOutcome, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change, Claim, ClaimOutcome,
-    ClaimRequest, Commit, CommitOutcome, ConnectOutcome, Cursor, DeliveryFilter, DeliveryKey,
-    DeliveryQueue, DeliveryRecord, Direction, Due, Effects, EndOutcome, EndRequest, FailOutcome,
-    Failure, Filter, LeasedDelivery, NewDelivery, NewQuarantine, NewState, Patch, PutGrant,
-    PutOutcome, PutStateOutcome, Quarantined, Revocation, RowRef, SealedRow, Slice, StateKey,
-    StateStore, Store, Stored, StoredState, TokenStore, UpdateOutcome, Upkeep, Verdict, WorkKind,
+    AcceptOutcome, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
+    ChangeSubscriptionOutcome, Claim, ClaimOutcome, ClaimRequest, Commit, CommitOutcome,
+    ConnectOutcome, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Due,
+    Effects, EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure, Filter,
+    LeaseRequest, LeasedDelivery, NewDelivery, NewQuarantine, NewState, NewSubscription, Patch,
+    PutGrant, PutOutcome, PutStateOutcome, PutSubscriptionOutcome, Quarantined, Revocation, RowRef,
+    SealedRow, Slice, StateKey, StateStore, Store, Stored, StoredState, Subscription,
+    SubscriptionChange, SubscriptionKey, SubscriptionStore, TokenStore, UpdateOutcome, Upkeep,
+    Verdict, WorkKind,
 };
+use connector_core::subscription::ChannelId;
 use connector_core::{
     AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Fence, Generation,
     ProviderId, Result, Status, Version,
@@ -72,12 +76,48 @@ pub(crate) enum Fault {
     DuplicateAccepted,
     /// A lost lease of a delivery is honoured.
     LostLeaseHonoured,
+    WaitingUnbounded,
+    ContentUnbounded,
+    OwnersForgotten,
+    LanesForgotten,
+    CapsIgnored,
+    ReplayForEverybody,
     /// A kind of sealed record is not listed.
     QuarantineUnlisted,
     /// A record is sealed again whatever it holds.
     ResealUnchecked,
     /// A purge removes what is still kept.
     PurgeRemovesLive,
+    /// Pruning removes entries of any age.
+    PruneRemovesYoung,
+    /// Pruning removes changes that no handler has handled.
+    PruneRemovesUnhandled,
+    /// The audit log shows entries after the time that was asked for.
+    UntilIgnored,
+    /// Every conflict of a flow is reported as its first.
+    ConflictAlwaysFirst,
+    /// A second subscription of one watch is reported as stored.
+    WatchTwice,
+    /// A subscription is kept whatever the grant was that its caller saw.
+    SubscriptionOfOldGrant,
+    /// A key finds the subscriptions that another tenant has under the same connection id.
+    SubscriptionsOfOtherTenant,
+    /// A change of a subscription overwrites a version that its caller has not seen.
+    CursorUnchecked,
+    /// A replaced channel is forgotten.
+    ReplacedChannelLost,
+    /// Notifications that arrive during a read count as read.
+    NotificationSwallowed,
+    /// A notification makes no work due.
+    NotificationWithoutWork,
+    /// A connection's subscriptions are shown after its end.
+    SubscriptionsOutliveConnection,
+    /// The channels of an ended connection are forgotten.
+    ChannelsLostAtEnd,
+    /// A finished ending stays.
+    EndingKept,
+    /// The secrets of channels are not listed.
+    ChannelSecretsUnlisted,
 }
 
 /// A store with a fault, or without.
@@ -87,6 +127,7 @@ pub(crate) struct Wrong<S> {
     fault: Option<Fault>,
     bindings: Arc<Mutex<HashMap<StateKey, [u8; 32]>>>,
     read: Mutex<HashMap<ConnectionKey, Stored>>,
+    ended: Mutex<HashMap<ConnectionKey, Vec<Subscription>>>,
 }
 
 impl<S: Store> Wrong<S> {
@@ -100,6 +141,7 @@ impl<S: Store> Wrong<S> {
             fault,
             bindings,
             read: Mutex::default(),
+            ended: Mutex::default(),
         }
     }
 
@@ -153,6 +195,11 @@ impl<S: Store> Upkeep for Wrong<S> {
             slice
                 .items
                 .retain(|row| !matches!(row.row, RowRef::Quarantine(_)));
+        }
+        if self.is(Fault::ChannelSecretsUnlisted) {
+            slice
+                .items
+                .retain(|row| !matches!(row.row, RowRef::Subscription(_)));
         }
         Ok(slice)
     }
@@ -294,7 +341,15 @@ impl<S: Store> TokenStore for Wrong<S> {
         if self.is(Fault::RevocationLost) {
             request.revoke.clear();
         }
-        self.right.end(key, request, effects).await
+        if self.is(Fault::ChannelsLostAtEnd) {
+            request.unsubscribe = None;
+        }
+        let before = self.right.subscriptions(key).await?;
+        let outcome = self.right.end(key, request, effects).await?;
+        if outcome == EndOutcome::Ended {
+            self.ended.lock().unwrap().insert(key.clone(), before);
+        }
+        Ok(outcome)
     }
 
     async fn claim(&self, key: &ConnectionKey, request: ClaimRequest) -> Result<ClaimOutcome> {
@@ -495,8 +550,9 @@ impl<S: Store> StateStore for Wrong<S> {
             }
         }
         Ok(match outcome {
-            BeginOutcome::InProgress(sealed) if self.is(Fault::StateBegunTwice) => {
-                BeginOutcome::First(sealed)
+            BeginOutcome::InProgress if self.is(Fault::StateBegunTwice) => BeginOutcome::First,
+            BeginOutcome::Conflict { .. } if self.is(Fault::ConflictAlwaysFirst) => {
+                BeginOutcome::Conflict { first: true }
             }
             other => other,
         })
@@ -509,7 +565,19 @@ impl<S: Store> StateStore for Wrong<S> {
 
 #[async_trait]
 impl<S: Store> DeliveryQueue for Wrong<S> {
-    async fn accept(&self, delivery: NewDelivery) -> Result<AcceptOutcome> {
+    async fn accept(&self, mut delivery: NewDelivery) -> Result<AcceptOutcome> {
+        if self.is(Fault::WaitingUnbounded) {
+            delivery.limits.waiting = 0;
+        }
+        if self.is(Fault::ContentUnbounded) {
+            delivery.content = None;
+        }
+        if self.is(Fault::OwnersForgotten) {
+            delivery.turn.owner.clear();
+        }
+        if self.is(Fault::LanesForgotten) {
+            delivery.turn.lane.clear();
+        }
         let outcome = self.right.accept(delivery).await?;
         Ok(if self.is(Fault::DuplicateAccepted) {
             AcceptOutcome::Accepted
@@ -518,13 +586,13 @@ impl<S: Store> DeliveryQueue for Wrong<S> {
         })
     }
 
-    async fn lease(
-        &self,
-        direction: Direction,
-        n: u16,
-        lease: Duration,
-    ) -> Result<Vec<LeasedDelivery>> {
-        self.right.lease(direction, n, lease).await
+    async fn lease(&self, request: &LeaseRequest) -> Result<Vec<LeasedDelivery>> {
+        let request = if self.is(Fault::CapsIgnored) {
+            request.with_caps(u16::MAX, u16::MAX)
+        } else {
+            *request
+        };
+        self.right.lease(&request).await
     }
 
     async fn done(&self, delivery: &LeasedDelivery) -> Result<bool> {
@@ -549,8 +617,13 @@ impl<S: Store> DeliveryQueue for Wrong<S> {
         self.right.deliveries(filter, after, n).await
     }
 
-    async fn replay(&self, key: &DeliveryKey) -> Result<bool> {
-        self.right.replay(key).await
+    async fn replay(
+        &self,
+        key: &DeliveryKey,
+        tenant: Option<&connector_core::TenantId>,
+    ) -> Result<bool> {
+        let tenant = tenant.filter(|_| !self.is(Fault::ReplayForEverybody));
+        self.right.replay(key, tenant).await
     }
 }
 
@@ -570,6 +643,9 @@ impl<S: Store> AuditLog for Wrong<S> {
         if self.is(Fault::AuditOfEverybody) {
             filter.tenant = None;
         }
+        if self.is(Fault::UntilIgnored) {
+            filter.until = None;
+        }
         self.right.audit(&filter, after, n).await
     }
 
@@ -579,5 +655,136 @@ impl<S: Store> AuditLog for Wrong<S> {
 
     async fn change_handled(&self, change: &Change) -> Result<bool> {
         self.right.change_handled(change).await
+    }
+
+    async fn prune(&self, older_than: Duration, n: u32) -> Result<u32> {
+        if self.is(Fault::PruneRemovesUnhandled) {
+            for change in self.right.take_changes(u16::MAX, Duration::ZERO).await? {
+                self.right.change_handled(&change).await?;
+            }
+        }
+        let older_than = if self.is(Fault::PruneRemovesYoung) {
+            Duration::ZERO
+        } else {
+            older_than
+        };
+        self.right.prune(older_than, n).await
+    }
+}
+
+#[async_trait]
+impl<S: Store> SubscriptionStore for Wrong<S> {
+    async fn put_subscription(
+        &self,
+        new: NewSubscription,
+        effects: Effects,
+    ) -> Result<PutSubscriptionOutcome> {
+        let mut new = new;
+        if self.is(Fault::SubscriptionOfOldGrant)
+            && let Some(stored) = self.right.load(&new.key.connection).await?
+        {
+            new.grant = stored.connection.grant;
+        }
+        let outcome = self.right.put_subscription(new, effects).await?;
+        Ok(match outcome {
+            PutSubscriptionOutcome::Exists(_) if self.is(Fault::WatchTwice) => {
+                PutSubscriptionOutcome::Stored
+            }
+            other => other,
+        })
+    }
+
+    async fn subscriptions(&self, connection: &ConnectionKey) -> Result<Vec<Subscription>> {
+        if self.is(Fault::SubscriptionsOutliveConnection)
+            && let Some(ended) = self.ended.lock().unwrap().get(connection)
+        {
+            return Ok(ended.clone());
+        }
+        if self.is(Fault::SubscriptionsOfOtherTenant) {
+            let all = self.right.list(&Filter::everyone(), None, u16::MAX).await?;
+            let same_id = all.items.into_iter().find(|it| it.key.id == connection.id);
+            if let Some(other) = same_id {
+                return self.right.subscriptions(&other.key).await;
+            }
+        }
+        self.right.subscriptions(connection).await
+    }
+
+    async fn subscription_by_channel(&self, channel: &ChannelId) -> Result<Option<Subscription>> {
+        self.right.subscription_by_channel(channel).await
+    }
+
+    async fn notify_subscription(&self, channel: &ChannelId) -> Result<bool> {
+        let known = self.right.notify_subscription(channel).await?;
+        if self.is(Fault::NotificationWithoutWork) {
+            let kinds = [WorkKind::Subscriptions];
+            for due in self
+                .right
+                .take_due(&kinds, u16::MAX, Duration::ZERO)
+                .await?
+            {
+                self.right.finish(&due, None).await?;
+            }
+        }
+        Ok(known)
+    }
+
+    async fn change_subscription(
+        &self,
+        key: &SubscriptionKey,
+        at: Version,
+        change: SubscriptionChange,
+        effects: Effects,
+    ) -> Result<ChangeSubscriptionOutcome> {
+        let (mut at, mut change) = (at, change);
+        let all = self.right.subscriptions(&key.connection).await?;
+        if let Some(known) = all.into_iter().find(|it| it.key == *key) {
+            if self.is(Fault::CursorUnchecked) {
+                at = known.version;
+            }
+            if self.is(Fault::NotificationSwallowed) && change.read.is_some() {
+                change.read = Some(known.notified);
+            }
+        }
+        let connection = &key.connection;
+        let before = self.right.endings(connection, u16::MAX).await?;
+        let right = &self.right;
+        let outcome = right.change_subscription(key, at, change, effects).await?;
+        if self.is(Fault::ReplacedChannelLost) {
+            for ending in self.right.endings(connection, u16::MAX).await? {
+                if !before.contains(&ending) {
+                    self.right.ending_done(connection, &ending.channel).await?;
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    async fn end_subscription(
+        &self,
+        key: &SubscriptionKey,
+        effects: Effects,
+    ) -> Result<EndSubscriptionOutcome> {
+        self.right.end_subscription(key, effects).await
+    }
+
+    async fn endings(&self, connection: &ConnectionKey, n: u16) -> Result<Vec<Ending>> {
+        self.right.endings(connection, n).await
+    }
+
+    async fn ending_failed(
+        &self,
+        connection: &ConnectionKey,
+        channel: &ChannelId,
+    ) -> Result<Option<u32>> {
+        self.right.ending_failed(connection, channel).await
+    }
+
+    async fn ending_done(&self, connection: &ConnectionKey, channel: &ChannelId) -> Result<bool> {
+        if self.is(Fault::EndingKept) {
+            let all = self.right.endings(connection, u16::MAX).await?;
+            return Ok(all.iter().any(|it| it.channel == *channel));
+        }
+        self.right.ending_done(connection, channel).await
     }
 }

@@ -41,8 +41,10 @@ impl Audit {
     }
 }
 
-fn matches(filter: &AuditFilter, entry: &AuditEntry) -> bool {
-    filter.tenant.as_ref().is_none_or(|t| *t == entry.tenant)
+fn matches(filter: &AuditFilter, record: &AuditRecord) -> bool {
+    let entry = &record.entry;
+    filter.until.is_none_or(|until| record.at < until)
+        && filter.tenant.as_ref().is_none_or(|t| *t == entry.tenant)
         && filter
             .connection
             .is_none_or(|c| Some(c) == entry.connection)
@@ -68,7 +70,7 @@ impl AuditLog for MemoryStore {
         let later = data.audit.records.range((Excluded(after), Unbounded));
         slice(
             later
-                .filter(|(_, record)| matches(filter, &record.entry))
+                .filter(|(_, record)| matches(filter, record))
                 .map(|(number, record)| (number, record.clone())),
             n,
         )
@@ -110,5 +112,22 @@ impl AuditLog for MemoryStore {
             untold.remove(&change.record.number);
         }
         Ok(held)
+    }
+
+    async fn prune(&self, older_than: Duration, n: u32) -> Result<u32> {
+        let (mut data, now) = self.open();
+        let audit = &mut data.audit;
+        let before = now.before(older_than);
+        let most = usize::try_from(n).unwrap_or(usize::MAX);
+        let old = audit.records.values();
+        let old: Vec<u64> = old
+            .filter(|it| it.at < before && !audit.untold.contains_key(&it.number))
+            .map(|it| it.number)
+            .take(most)
+            .collect();
+        for number in &old {
+            audit.records.remove(number);
+        }
+        Ok(u32::try_from(old.len()).unwrap_or(n))
     }
 }

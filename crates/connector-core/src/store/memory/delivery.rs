@@ -12,8 +12,8 @@ use crate::cipher::Sealed;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::store::{
-    AcceptOutcome, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord,
-    DeliveryState, Direction, LeasedDelivery, NewDelivery, Slice,
+    AcceptOutcome, Cursor, DeliveryFilter, DeliveryKey, DeliveryLimits, DeliveryQueue,
+    DeliveryRecord, DeliveryState, DeliveryTurn, LeaseRequest, LeasedDelivery, NewDelivery, Slice,
 };
 
 #[derive(Default)]
@@ -35,6 +35,8 @@ pub(super) struct Delivery {
     keep_until: Timestamp,
     /// Whoever has it now; the lease ends when it is due again and somebody takes it.
     lease: Option<u64>,
+    turn: DeliveryTurn,
+    content: Option<[u8; 32]>,
 }
 
 impl Delivery {
@@ -85,6 +87,84 @@ impl Deliveries {
         gone.len()
     }
 
+    /// The bound that keeps a new delivery out, if one does.
+    fn bound(&self, new: &NewDelivery, now: Timestamp) -> Option<AcceptOutcome> {
+        let is_there = |key: &DeliveryKey| {
+            key.direction == new.key.direction
+                && key.provider == new.key.provider
+                && key.app == new.key.app
+                && key.endpoint == new.key.endpoint
+        };
+        let count = |counts: &dyn Fn(&Delivery) -> bool| {
+            let rows = self.rows.iter();
+            rows.filter(|(key, row)| is_there(key) && counts(row))
+                .count()
+        };
+        let reached =
+            |count: usize, most: u32| u32::try_from(count).is_ok_and(|count| count >= most);
+        let DeliveryLimits {
+            waiting,
+            alike,
+            alike_within,
+        } = new.limits;
+        if alike > 0 && new.content.is_some() {
+            let since = now.before(alike_within);
+            let found = count(&|row| row.content == new.content && row.accepted_at > since);
+            if reached(found, alike) {
+                return Some(AcceptOutcome::Alike);
+            }
+        }
+        if waiting > 0 {
+            let found = count(&|row| {
+                row.state == DeliveryState::Waiting && row.turn.owner == new.turn.owner
+            });
+            if reached(found, waiting) {
+                return Some(AcceptOutcome::Full);
+            }
+        }
+        None
+    }
+
+    /// The keys of the deliveries whose turn it is, in the order of their turns.
+    fn turns(&self, request: &LeaseRequest, now: Timestamp) -> Vec<DeliveryKey> {
+        let waiting = self.rows.iter().filter(|(key, row)| {
+            key.direction == request.direction && row.state == DeliveryState::Waiting
+        });
+        let (mut in_lane, mut of_owner) = (BTreeMap::new(), BTreeMap::new());
+        let mut due = Vec::new();
+        for (key, row) in waiting {
+            if row.due_at <= now {
+                due.push((row.due_at, row.number, key, &row.turn));
+            } else if row.lease.is_some() {
+                *in_lane.entry(&row.turn).or_insert(0_u64) += 1;
+                *of_owner.entry(row.turn.owner.as_str()).or_insert(0_u64) += 1;
+            }
+        }
+        due.sort_unstable_by_key(|(due_at, number, ..)| (*due_at, *number));
+        let mut next_in_lane = |turn| {
+            let place = in_lane.entry(turn).or_insert(0);
+            *place += 1;
+            *place
+        };
+        let mut placed: Vec<_> = due
+            .into_iter()
+            .map(|(due_at, number, key, turn)| (next_in_lane(turn), due_at, number, key, turn))
+            .filter(|(place, ..)| *place <= request.per_lane.into())
+            .collect();
+        placed.sort_unstable_by_key(|(place, due_at, number, ..)| (*place, *due_at, *number));
+        let mut turns = Vec::with_capacity(placed.len());
+        for (_, due_at, number, key, turn) in placed {
+            let place = of_owner.entry(turn.owner.as_str()).or_insert(0);
+            *place += 1;
+            if *place <= request.per_owner.into() {
+                turns.push((*place, due_at, number, key));
+            }
+        }
+        turns.sort_unstable_by_key(|(place, due_at, number, _)| (*place, *due_at, *number));
+        let turns = turns.into_iter().take(request.n.into());
+        turns.map(|(.., key)| key.clone()).collect()
+    }
+
     /// The delivery, if this lease of it was not lost. The lease ends.
     fn end_lease(&mut self, leased: &LeasedDelivery) -> Option<&mut Delivery> {
         let row = self.rows.get_mut(&leased.key)?;
@@ -117,6 +197,9 @@ impl DeliveryQueue for MemoryStore {
             }
             data.deliveries.remove(&delivery.key);
         }
+        if let Some(kept_out) = data.deliveries.bound(&delivery, now) {
+            return Ok(kept_out);
+        }
         let number = data.numbers.next();
         let row = Delivery {
             number,
@@ -129,39 +212,29 @@ impl DeliveryQueue for MemoryStore {
             due_at: now.after(delivery.delay),
             keep_until: now.after(delivery.keep_for),
             lease: None,
+            turn: delivery.turn,
+            content: delivery.content,
         };
         data.deliveries.order.insert(number, delivery.key.clone());
         data.deliveries.rows.insert(delivery.key, row);
         Ok(AcceptOutcome::Accepted)
     }
 
-    async fn lease(
-        &self,
-        direction: Direction,
-        n: u16,
-        lease: Duration,
-    ) -> Result<Vec<LeasedDelivery>> {
+    async fn lease(&self, request: &LeaseRequest) -> Result<Vec<LeasedDelivery>> {
         let (mut data, now) = self.open();
         let deliveries = &mut data.deliveries;
-        let mut due: Vec<_> = deliveries
-            .rows
-            .iter_mut()
-            .filter(|(key, row)| {
-                key.direction == direction
-                    && row.state == DeliveryState::Waiting
-                    && row.due_at <= now
-            })
-            .collect();
-        due.sort_by_key(|(_, row)| (row.due_at, row.number));
-        due.truncate(n.into());
-        let mut leased = Vec::with_capacity(due.len());
-        for (key, row) in due {
+        let turns = deliveries.turns(request, now);
+        let mut leased = Vec::with_capacity(turns.len());
+        for key in turns {
+            let Some(row) = deliveries.rows.get_mut(&key) else {
+                continue;
+            };
             deliveries.last_lease += 1;
             row.lease = Some(deliveries.last_lease);
             row.attempts = row.attempts.saturating_add(1);
-            row.due_at = now.after(lease);
+            row.due_at = now.after(request.lease);
             leased.push(LeasedDelivery {
-                key: key.clone(),
+                key,
                 tenant: row.tenant.clone(),
                 sealed: row.sealed.clone(),
                 attempt: row.attempts,
@@ -221,11 +294,12 @@ impl DeliveryQueue for MemoryStore {
         )
     }
 
-    async fn replay(&self, key: &DeliveryKey) -> Result<bool> {
+    async fn replay(&self, key: &DeliveryKey, tenant: Option<&TenantId>) -> Result<bool> {
         let (mut data, now) = self.open();
         let row = data.deliveries.get_mut(key);
         Ok(row.is_some_and(|row| {
-            let rests = row.state != DeliveryState::Waiting;
+            let is_theirs = tenant.is_none_or(|tenant| row.tenant.as_ref() == Some(tenant));
+            let rests = is_theirs && row.state != DeliveryState::Waiting;
             if rests {
                 row.state = DeliveryState::Waiting;
                 row.due_at = now;

@@ -3,6 +3,7 @@
 mod audit;
 mod delivery;
 mod state;
+mod subscription;
 mod token;
 mod upkeep;
 
@@ -18,8 +19,8 @@ use crate::store::{Cursor, Slice};
 ///
 /// It keeps every rule of the store traits but one: what it acknowledged is gone when the process
 /// ends, and with it every refresh token. At providers that rotate, accounts must then be connected
-/// again. Nothing is removed but by [`Upkeep::purge`](crate::store::Upkeep::purge), the audit log
-/// never, so the memory it takes grows with its use.
+/// again. Records are removed by [`Upkeep::purge`](crate::store::Upkeep::purge) and audit entries by
+/// [`AuditLog::prune`](crate::store::AuditLog::prune) alone, so its memory grows with its use.
 ///
 /// Clones share the data, as two programs on one database do. Every call takes one lock for a
 /// moment and never waits for anything else. No call ever fails with
@@ -47,6 +48,7 @@ struct Data {
     states: state::States,
     deliveries: delivery::Deliveries,
     audit: audit::Audit,
+    subscriptions: subscription::Subscriptions,
 }
 
 /// Numbers that are given once each, in growing order.

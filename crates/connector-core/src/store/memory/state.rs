@@ -36,6 +36,8 @@ pub(super) struct State {
 struct Begun {
     code: [u8; 32],
     outcome: Option<ConnectOutcome>,
+    /// True once another code came.
+    conflict: bool,
 }
 
 impl State {
@@ -45,6 +47,11 @@ impl State {
 
     fn is_open(&self, now: Timestamp) -> bool {
         self.begun.is_none() && !self.has_expired(now)
+    }
+
+    fn is_unfinished(&self, now: Timestamp) -> bool {
+        let finished = self.begun.as_ref().is_some_and(|it| it.outcome.is_some());
+        !finished && !self.has_expired(now)
     }
 
     fn is_flow_of(&self, new: &NewState) -> bool {
@@ -76,7 +83,11 @@ impl StateStore for MemoryStore {
             .values()
             .filter(|other| other.tenant == state.tenant && other.is_open(now))
             .count();
-        if open >= StateKey::OPEN_PER_TENANT {
+        let unfinished = states
+            .values()
+            .filter(|other| other.tenant == state.tenant && other.is_unfinished(now))
+            .count();
+        if open >= StateKey::OPEN_PER_TENANT || unfinished >= StateKey::UNFINISHED_PER_TENANT {
             return Ok(PutStateOutcome::TooMany);
         }
         let row = State {
@@ -121,33 +132,41 @@ impl StateStore for MemoryStore {
         if state.binding != *binding || state.has_expired(now) {
             return Ok(BeginOutcome::Unknown);
         }
-        Ok(match &state.begun {
+        Ok(match &mut state.begun {
             None => {
                 state.begun = Some(Begun {
                     code: *code,
                     outcome: None,
+                    conflict: false,
                 });
                 state.until = now.after(state.keep_for);
-                BeginOutcome::First(state.sealed.clone())
+                BeginOutcome::First
             }
-            Some(begun) if begun.code != *code => BeginOutcome::Conflict,
+            Some(begun) if begun.code != *code => BeginOutcome::Conflict {
+                first: !std::mem::replace(&mut begun.conflict, true),
+            },
             Some(Begun {
                 outcome: Some(outcome),
                 ..
             }) => BeginOutcome::Done(outcome.clone()),
-            Some(_) => BeginOutcome::InProgress(state.sealed.clone()),
+            Some(_) => BeginOutcome::InProgress,
         })
     }
 
     async fn finish_state(&self, key: &StateKey, outcome: ConnectOutcome) -> Result<bool> {
         let (mut data, now) = self.open();
         let state = data.states.0.get_mut(key);
-        let Some(begun) = state
-            .filter(|state| !state.has_expired(now))
-            .and_then(|state| state.begun.as_mut())
-        else {
+        let Some(state) = state.filter(|state| !state.has_expired(now)) else {
             return Ok(false);
         };
-        Ok(*begun.outcome.get_or_insert_with(|| outcome.clone()) == outcome)
+        let Some(begun) = state.begun.as_mut() else {
+            return Ok(false);
+        };
+        if let Some(known) = &begun.outcome {
+            return Ok(*known == outcome);
+        }
+        begun.outcome = Some(outcome);
+        state.until = state.until.min(now.after(StateKey::FINISHED_FOR));
+        Ok(true)
     }
 }

@@ -128,7 +128,7 @@ fn route(connection: &Connection) -> Route {
 }
 
 impl Data {
-    fn apply(&mut self, key: &ConnectionKey, effects: Effects, now: Timestamp) {
+    pub(super) fn apply(&mut self, key: &ConnectionKey, effects: Effects, now: Timestamp) {
         for (kind, delay) in effects.schedule {
             let place = (key.clone(), kind);
             match delay {
@@ -432,6 +432,7 @@ impl TokenStore for MemoryStore {
                 End::Forget => data.tokens.remove(key),
             }
             data.tokens.work.retain(|(of, _), _| of != key);
+            data.end_subscriptions(key, request.unsubscribe.as_ref());
         }
         let mut queued = false;
         for new in request.revoke {

@@ -6,13 +6,16 @@ use async_trait::async_trait;
 
 use super::delivery::Delivery;
 use super::state::State;
+use super::subscription::{QueuedEnding, Row as SubscriptionRow};
 use super::token::row::{Credential, Row};
 use super::token::{Quarantine, QueuedRevocation};
 use super::{Data, MemoryStore, foreign_cursor, slice};
 use crate::cipher::{KeyId, Sealed, SealedKind};
 use crate::connection::{Fence, GrantNumber};
 use crate::error::Result;
-use crate::store::{Cursor, DeliveryKey, RowRef, SealedRow, Slice, StateKey, Upkeep};
+use crate::store::{
+    Cursor, DeliveryKey, EndingCredential, RowRef, SealedRow, Slice, StateKey, Upkeep,
+};
 
 /// Where a sealed record stands among all: the number of its row, which part of it, and the fence
 /// where a row has several of one part.
@@ -47,6 +50,8 @@ enum Record<'a> {
     Revocation(&'a QueuedRevocation),
     State(&'a StateKey, &'a State),
     Delivery(&'a DeliveryKey, &'a Delivery),
+    Subscription(&'a SubscriptionRow, &'a Sealed),
+    Ending(&'a QueuedEnding, &'a EndingCredential),
 }
 
 impl Record<'_> {
@@ -59,6 +64,8 @@ impl Record<'_> {
             Self::Revocation(row) => Position(row.number, 0, 0),
             Self::State(_, row) => Position(row.number, 0, 0),
             Self::Delivery(_, row) => Position(row.number, 0, 0),
+            Self::Subscription(row, _) => Position(row.number, 0, 0),
+            Self::Ending(row, _) => Position(row.number, 0, 0),
         }
     }
 
@@ -71,6 +78,8 @@ impl Record<'_> {
             Self::Revocation(row) => &row.revocation.sealed,
             Self::State(_, row) => &row.sealed,
             Self::Delivery(_, row) => &row.sealed,
+            Self::Subscription(_, sealed) => sealed,
+            Self::Ending(_, copy) => &copy.sealed,
         }
     }
 
@@ -130,6 +139,28 @@ impl Record<'_> {
                 fence: Fence::default(),
                 sealed: row.sealed.clone(),
             },
+            Self::Subscription(SubscriptionRow { kept, .. }, sealed) => SealedRow {
+                row: RowRef::Subscription(kept.key.clone()),
+                tenant: Some(kept.key.connection.tenant.clone()),
+                provider: kept.provider.clone(),
+                app: kept.app.clone(),
+                row_id: kept.key.row_id(),
+                kind: SealedKind::WebhookSecret,
+                grant: kept.grant,
+                fence: Fence::default(),
+                sealed: sealed.clone(),
+            },
+            Self::Ending(QueuedEnding { ending, .. }, copy) => SealedRow {
+                row: RowRef::Ending(ending.connection.clone(), ending.channel.clone()),
+                tenant: Some(ending.connection.tenant.clone()),
+                provider: ending.provider.clone(),
+                app: ending.app.clone(),
+                row_id: ending.connection.id.to_string(),
+                kind: SealedKind::Revocation,
+                grant: copy.grant,
+                fence: copy.fence,
+                sealed: copy.sealed.clone(),
+            },
         }
     }
 }
@@ -169,6 +200,14 @@ impl Data {
                     .rows()
                     .map(|(key, row)| Record::Delivery(key, row)),
             )
+            .chain(self.subscriptions.rows.values().filter_map(|row| {
+                let sealed = row.kept.secrets.as_ref()?;
+                Some(Record::Subscription(row, sealed))
+            }))
+            .chain(self.subscriptions.endings.values().filter_map(|row| {
+                let copy = row.ending.credential.as_ref()?;
+                Some(Record::Ending(row, copy))
+            }))
     }
 
     fn sealed_mut(&mut self, row: &RowRef) -> Option<&mut Sealed> {
@@ -196,6 +235,15 @@ impl Data {
             }
             RowRef::State(key) => self.states.0.get_mut(key).map(|row| &mut row.sealed),
             RowRef::Delivery(key) => self.deliveries.get_mut(key).map(|row| &mut row.sealed),
+            RowRef::Subscription(key) => {
+                let row = self.subscriptions.rows.get_mut(key)?;
+                row.kept.secrets.as_mut()
+            }
+            RowRef::Ending(connection, channel) => {
+                let row = self.subscriptions.endings.get_mut(channel);
+                let row = row.filter(|row| row.ending.connection == *connection)?;
+                row.ending.credential.as_mut().map(|copy| &mut copy.sealed)
+            }
         }
     }
 }

@@ -208,6 +208,7 @@ pub(in crate::store) async fn a_claim_on_an_ended_connection_ends<F: StoreFixtur
         how: End::Forget,
         at: None,
         revoke: Vec::new(),
+        unsubscribe: None,
     };
     done(store.end(&forgotten, request, Effects::none()).await);
     for key in [&forgotten, &never] {

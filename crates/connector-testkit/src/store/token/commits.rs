@@ -189,6 +189,7 @@ pub(in crate::store) async fn a_commit_of_an_ended_grant_is_refused<F: StoreFixt
         how: End::Forget,
         at: None,
         revoke: Vec::new(),
+        unsubscribe: None,
     };
     done(store.end(&forgotten, request, Effects::none()).await);
     for key in [&forgotten, &never] {

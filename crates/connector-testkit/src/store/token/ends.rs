@@ -18,6 +18,7 @@ fn end(how: End) -> EndRequest {
         how,
         at: None,
         revoke: Vec::new(),
+        unsubscribe: None,
     }
 }
 

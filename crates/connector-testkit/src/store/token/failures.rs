@@ -179,6 +179,7 @@ pub(in crate::store) async fn a_failure_on_an_ended_connection_ends<F: StoreFixt
         how: End::Forget,
         at: None,
         revoke: Vec::new(),
+        unsubscribe: None,
     };
     done(store.end(&forgotten, request, Effects::none()).await);
     for key in [&forgotten, &never] {

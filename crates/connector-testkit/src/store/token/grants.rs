@@ -294,6 +294,7 @@ pub(in crate::store) async fn effects_ride_in_the_commit<F: StoreFixture>(fixtur
         how: End::Deactivate,
         at: None,
         revoke: Vec::new(),
+        unsubscribe: None,
     };
     let end = done(store.end(&key, request, both).await);
     assert_eq!(end, EndOutcome::Ended);
@@ -364,6 +365,7 @@ pub(in crate::store) async fn refused_changes_have_no_effects<F: StoreFixture>(f
         how,
         at: Some(stale.generation),
         revoke: Vec::new(),
+        unsubscribe: None,
     };
     let moved = store.end(&key, end(End::Deactivate), effects("end, moved"));
     outcome!(done(moved.await), EndOutcome::Moved(_) => ());

@@ -123,6 +123,7 @@ pub(in crate::store) async fn another_tenant_finds_nothing<F: StoreFixture>(fixt
         how: End::Forget,
         at: None,
         revoke: Vec::new(),
+        unsubscribe: None,
     };
     let end = done(store.end(&theirs, end, Effects::none()).await);
     assert_eq!(end, EndOutcome::Missing);
@@ -359,6 +360,7 @@ pub(super) async fn deactivate(store: &Handle, key: &ConnectionKey) {
         how: End::Deactivate,
         at: None,
         revoke: Vec::new(),
+        unsubscribe: None,
     };
     let end = done(store.end(key, request, Effects::none()).await);
     assert_eq!(end, EndOutcome::Ended);

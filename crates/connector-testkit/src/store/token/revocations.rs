@@ -59,6 +59,7 @@ pub(in crate::store) async fn revocations_outlive_their_connection<F: StoreFixtu
                 ..revocation(Fence::new(1), "older")
             },
         ],
+        unsubscribe: None,
     };
     let ended = done(store.end(&key(1), request, Effects::none()).await);
     assert_eq!(ended, EndOutcome::Ended);

@@ -1,0 +1,269 @@
+//! The decisions about a subscription's record.
+
+use std::time::Duration;
+
+use crate::account::AccountKey;
+use crate::app::AppKey;
+use crate::cipher::Sealed;
+use crate::clock::Timestamp;
+use crate::connection::{Connection, GrantNumber, TimeLeft, Version};
+use crate::error::{Error, ErrorKind, Result};
+use crate::provider::ProviderId;
+use crate::store::{
+    Candidate, Effects, Ending, NewSubscription, OpenChannel, Subscription, SubscriptionChange,
+    SubscriptionFailures, SubscriptionKey, WorkKind,
+};
+use crate::subscription::{ChannelId, Watch};
+
+/// A subscription as a store writes it: instants on the store's clock instead of ages.
+///
+/// A store reads the record, applies [`SubscriptionRecord::change`], and writes the record and the
+/// endings that the change returns in one commit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubscriptionRecord {
+    /// Its key.
+    pub key: SubscriptionKey,
+    /// The connection's provider.
+    pub provider: ProviderId,
+    /// The connection's registration.
+    pub app: AppKey,
+    /// The connection's account.
+    pub account: AccountKey,
+    /// The account's own host, where accounts have hosts.
+    pub account_host: Option<String>,
+    /// The grant under which it was put.
+    pub grant: GrantNumber,
+    /// Its version.
+    pub version: Version,
+    /// The resource that it watches.
+    pub watch: Watch,
+    /// The channel that exists at the provider.
+    pub channel: Option<ChannelRecord>,
+    /// The channel that is being created.
+    pub candidate: Option<CandidateRecord>,
+    /// The sealed secrets of both channels.
+    pub secrets: Option<Sealed>,
+    /// The position up to which changes are in the inbox.
+    pub cursor: Option<String>,
+    /// The number of notifications that have arrived.
+    pub notified: u64,
+    /// The value of `notified` when changes were last read completely.
+    pub read: u64,
+    /// The time of the last complete read of changes.
+    pub read_at: Option<Timestamp>,
+    /// The time of the last comparison with the provider's list.
+    pub compared_at: Option<Timestamp>,
+    /// The failures since the last success.
+    pub failures: Option<SubscriptionFailureRecord>,
+}
+
+/// The channel that exists at the provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelRecord {
+    /// The channel's id.
+    pub channel: ChannelId,
+    /// The provider's id of the channel.
+    pub resource: String,
+    /// The time at which the provider ends it; `None` if it does not expire.
+    pub expires_at: Option<Timestamp>,
+    /// The lifetime that the provider granted when the channel was created or last renewed.
+    pub granted: Option<Duration>,
+}
+
+/// The channel that is being created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CandidateRecord {
+    /// The channel's id.
+    pub channel: ChannelId,
+    /// The time at which its creation began.
+    pub begun_at: Timestamp,
+}
+
+/// The failures since the last success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriptionFailureRecord {
+    /// How many there were.
+    pub count: u32,
+    /// The time of the last one.
+    pub at: Timestamp,
+    /// The stable name of the last error.
+    pub error: String,
+}
+
+impl SubscriptionRecord {
+    /// The record of a new subscription of `connection`; `None` if the connection has ended or has
+    /// another grant than the caller saw.
+    #[must_use]
+    pub fn new(new: NewSubscription, connection: &Connection) -> Option<Self> {
+        if !connection.is_live() || connection.grant != new.grant {
+            return None;
+        }
+        Some(Self {
+            key: new.key,
+            provider: connection.provider.clone(),
+            app: connection.app.clone(),
+            account: connection.account.key.clone(),
+            account_host: connection.account.host.clone(),
+            grant: new.grant,
+            version: Version::new(1),
+            watch: new.watch,
+            channel: None,
+            candidate: None,
+            secrets: None,
+            cursor: None,
+            notified: 0,
+            read: 0,
+            read_at: None,
+            compared_at: None,
+            failures: None,
+        })
+    }
+
+    /// Returns the subscription as of `now`, on the store's clock.
+    #[must_use]
+    pub fn at(&self, now: Timestamp) -> Subscription {
+        Subscription {
+            key: self.key.clone(),
+            provider: self.provider.clone(),
+            app: self.app.clone(),
+            grant: self.grant,
+            version: self.version,
+            watch: self.watch.clone(),
+            channel: self.channel.as_ref().map(|open| OpenChannel {
+                channel: open.channel.clone(),
+                resource: open.resource.clone(),
+                expires: open.expires_at.map(|end| TimeLeft::between(now, end)),
+                granted: open.granted,
+            }),
+            candidate: self.candidate.as_ref().map(|candidate| Candidate {
+                channel: candidate.channel.clone(),
+                age: now.since(candidate.begun_at),
+            }),
+            secrets: self.secrets.clone(),
+            cursor: self.cursor.clone(),
+            notified: self.notified,
+            read: self.read,
+            read_age: self.read_at.map(|at| now.since(at)),
+            compared_age: self.compared_at.map(|at| now.since(at)),
+            failures: self.failures.as_ref().map(|it| SubscriptionFailures {
+                count: it.count,
+                age: now.since(it.at),
+                error: it.error.clone(),
+            }),
+        }
+    }
+
+    /// Returns whether the open channel or the candidate has this id.
+    #[must_use]
+    pub fn has_channel(&self, channel: &ChannelId) -> bool {
+        let open = self.channel.as_ref().map(|open| &open.channel);
+        let candidate = self.candidate.as_ref().map(|it| &it.channel);
+        open == Some(channel) || candidate == Some(channel)
+    }
+
+    /// Returns what must be ended at the provider when the subscription ends.
+    #[must_use]
+    pub fn endings(&self) -> Vec<Ending> {
+        let open = self.channel.as_ref();
+        let open = open.map(|it| self.ending(it.channel.clone(), Some(it.resource.clone())));
+        let candidate = self.candidate.as_ref();
+        let candidate = candidate.map(|it| self.ending(it.channel.clone(), None));
+        open.into_iter().chain(candidate).collect()
+    }
+
+    fn ending(&self, channel: ChannelId, resource: Option<String>) -> Ending {
+        Ending {
+            connection: self.key.connection.clone(),
+            provider: self.provider.clone(),
+            app: self.app.clone(),
+            account: self.account.clone(),
+            account_host: self.account_host.clone(),
+            watch: self.watch.clone(),
+            channel,
+            resource,
+            attempts: 0,
+            credential: None,
+        }
+    }
+
+    /// Applies a change that was made for this version, and returns the channels that it replaced.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if it opens a channel that is not the candidate, or opens a
+    /// channel while it begins or drops one. The record is unchanged then.
+    pub fn change(&mut self, change: SubscriptionChange, now: Timestamp) -> Result<Vec<Ending>> {
+        let mut replaced = Vec::new();
+        if let Some(opened) = change.open {
+            let refused = |message: &'static str| {
+                let operation = "store.change_subscription";
+                Err(Error::new(ErrorKind::InvalidInput, operation, message))
+            };
+            if change.begin.is_some() || change.drop_channel {
+                return refused("one change either opens a channel, or begins or drops one");
+            }
+            if self.candidate.as_ref().map(|it| &it.channel) != Some(&opened.channel) {
+                return refused(
+                    "the opened channel is not the candidate; begin its creation first",
+                );
+            }
+            if let Some(old) = self.channel.take() {
+                replaced.push(self.ending(old.channel, Some(old.resource)));
+            }
+            self.candidate = None;
+            self.channel = Some(ChannelRecord {
+                channel: opened.channel,
+                resource: opened.resource,
+                expires_at: opened.expires_in.map(|left| now.after(left)),
+                granted: opened.expires_in,
+            });
+            self.secrets = Some(opened.secrets);
+        }
+        if change.drop_channel {
+            self.channel = None;
+        }
+        if let Some(begun) = change.begin {
+            if let Some(old) = self.candidate.take() {
+                replaced.push(self.ending(old.channel, None));
+            }
+            self.candidate = Some(CandidateRecord {
+                channel: begun.channel,
+                begun_at: now,
+            });
+            self.secrets = Some(begun.secrets);
+        }
+        if let (Some(renewed), Some(open)) = (change.renewed, &mut self.channel) {
+            open.expires_at = renewed.map(|left| now.after(left));
+            open.granted = renewed;
+        }
+        if change.cursor.is_some() {
+            self.cursor = change.cursor;
+        }
+        if let Some(read) = change.read {
+            self.read = read;
+            self.read_at = Some(now);
+        }
+        if change.compared {
+            self.compared_at = Some(now);
+        }
+        match change.outcome {
+            Some(Some(error)) => {
+                let before = self.failures.as_ref().map_or(0, |it| it.count);
+                self.failures = Some(SubscriptionFailureRecord {
+                    count: before.saturating_add(1),
+                    at: now,
+                    error,
+                });
+            }
+            Some(None) => self.failures = None,
+            None => {}
+        }
+        self.version = self.version.next();
+        Ok(replaced)
+    }
+
+    /// The effect of a notification: the connection's subscription work is due now.
+    #[must_use]
+    pub fn due_now() -> Effects {
+        Effects::none().with_work(WorkKind::Subscriptions, Duration::ZERO)
+    }
+}

@@ -1,0 +1,210 @@
+//! Reading the body of a delivery by its forms.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use url::form_urlencoded;
+
+use super::refused;
+use super::scheme::{BodyForm, WebhookFact, WebhookScheme};
+use super::signature::is_word;
+use crate::error::{Error, Result};
+
+/// The most events that one delivery may bundle.
+const MOST_ITEMS: usize = 1_000;
+
+/// A body that has one of the accepted forms.
+pub(super) struct Body {
+    /// The whole of it. Null where nothing asks for its members.
+    top: Value,
+    items: Vec<Part>,
+}
+
+/// The bytes of an event and its value; without one, that of the whole body.
+type Part = (Bytes, Option<Value>);
+
+/// One event of a body.
+pub(super) struct Item<'b> {
+    top: &'b Value,
+    own: &'b Value,
+    /// Its bytes.
+    pub(super) raw: &'b Bytes,
+}
+
+impl Item<'_> {
+    /// The text or number at a pointer into the item.
+    pub(super) fn text(&self, pointer: &str) -> Option<String> {
+        text_of(self.own.pointer(pointer)?)
+    }
+
+    /// The text or number at a pointer from the top of the body.
+    pub(super) fn envelope_text(&self, pointer: &str) -> Option<String> {
+        text_of(self.top.pointer(pointer)?)
+    }
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(flag) => flag.to_string(),
+        _ => return None,
+    };
+    is_word(&text).then_some(text)
+}
+
+impl Body {
+    /// Reads a body by the first form that it has.
+    ///
+    /// # Errors
+    /// [`WebhookRefused`](crate::ErrorKind::WebhookRefused) if it has none of them, or bundles too
+    /// many events.
+    pub(super) fn read(scheme: &WebhookScheme, body: &Bytes) -> Result<Self> {
+        let wants_members = wants_members(scheme);
+        for form in &scheme.body {
+            if let Some(top) = parse(form, body, wants_members) {
+                let items = match &scheme.items {
+                    Some(pointer) => items_at(pointer, body)?,
+                    None => None,
+                };
+                let items = items.unwrap_or_else(|| vec![(body.clone(), None)]);
+                return Ok(Self { top, items });
+            }
+        }
+        Err(refused(
+            "the body has none of the forms that the provider sends; check the content type that \
+             is set up there",
+        ))
+    }
+
+    /// The value from the top of the body.
+    pub(super) const fn top(&self) -> &Value {
+        &self.top
+    }
+
+    /// Its events.
+    pub(super) fn items(&self) -> impl ExactSizeIterator<Item = Item<'_>> {
+        self.items.iter().map(|(raw, own)| Item {
+            top: &self.top,
+            own: own.as_ref().unwrap_or(&self.top),
+            raw,
+        })
+    }
+}
+
+/// True if anything is read from inside the body.
+fn wants_members(scheme: &WebhookScheme) -> bool {
+    let reads = |facts: &[WebhookFact]| facts.iter().any(reads_body);
+    scheme.items.is_some()
+        || !scheme.handshakes.is_empty()
+        || reads(&scheme.topic)
+        || reads(&scheme.account_host)
+        || reads(&scheme.account_key)
+        || reads(&scheme.delivery_id)
+        || reads(&scheme.event_id)
+        || reads(&scheme.triggered_at)
+        || reads(&scheme.channel)
+        || scheme.signatures.iter().any(|it| it.pointer.is_some())
+}
+
+fn reads_body(fact: &WebhookFact) -> bool {
+    match fact {
+        WebhookFact::Header(_) => false,
+        WebhookFact::Pointer(_) | WebhookFact::Envelope(_) => true,
+        WebhookFact::Joined(facts) => facts.iter().any(reads_body),
+    }
+}
+
+/// The body as a value; null where its members are not wanted. `None` if it has another form.
+fn parse(form: &BodyForm, body: &Bytes, wants_members: bool) -> Option<Value> {
+    match form {
+        BodyForm::Bytes => (!body.is_empty()).then_some(Value::Null),
+        BodyForm::Empty => body.is_empty().then_some(Value::Null),
+        BodyForm::JsonObject => {
+            if body.first() != Some(&b'{') {
+                return None;
+            }
+            json(body, wants_members)
+        }
+        BodyForm::Json => {
+            let first = body.iter().find(|byte| !byte.is_ascii_whitespace())?;
+            if !matches!(first, b'{' | b'[') {
+                return None;
+            }
+            json(body, wants_members)
+        }
+        BodyForm::Form => form_fields(body).map(Value::Object),
+        BodyForm::FormJson(name) => {
+            let fields = form_fields(body)?;
+            let text = fields.get(name)?.as_str()?;
+            let value: Value = serde_json::from_str(text).ok()?;
+            value.is_object().then_some(value)
+        }
+    }
+}
+
+fn json(body: &[u8], wants_members: bool) -> Option<Value> {
+    // The parser does not look inside texts that it skips.
+    let text = std::str::from_utf8(body).ok()?;
+    if wants_members {
+        serde_json::from_str(text).ok()
+    } else {
+        let _: IgnoredAny = serde_json::from_str(text).ok()?;
+        Some(Value::Null)
+    }
+}
+
+/// The fields of a form. One that stands there twice is null: programs disagree about which counts.
+fn form_fields(body: &[u8]) -> Option<Map<String, Value>> {
+    let text = std::str::from_utf8(body).ok()?;
+    if !text.contains('=') || text.starts_with(['{', '[']) {
+        return None;
+    }
+    let mut fields = Map::new();
+    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+        let known = fields.contains_key(&*name);
+        let value = if known {
+            Value::Null
+        } else {
+            Value::String(value.into_owned())
+        };
+        fields.insert(name.into_owned(), value);
+    }
+    Some(fields)
+}
+
+/// The events of a bundle, each with its bytes; `None` if there is no array at the pointer.
+fn items_at(pointer: &str, body: &Bytes) -> Result<Option<Vec<Part>>> {
+    let Ok(text) = std::str::from_utf8(body) else {
+        return Ok(None);
+    };
+    let raw: Option<Vec<&RawValue>> = match pointer.strip_prefix('/') {
+        None => serde_json::from_str(text).ok(),
+        Some(member) => {
+            let member = member.replace("~1", "/").replace("~0", "~");
+            let members: Option<BTreeMap<String, &RawValue>> = serde_json::from_str(text).ok();
+            members
+                .as_ref()
+                .and_then(|members| members.get(&member))
+                .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        }
+    };
+    let Some(raw) = raw else {
+        return Ok(None);
+    };
+    if raw.len() > MOST_ITEMS {
+        return Err(refused("the delivery bundles more than 1,000 events"));
+    }
+    let item = |raw: &&RawValue| {
+        let value = serde_json::from_str(raw.get()).map_err(|_| unreadable())?;
+        Ok((body.slice_ref(raw.get().as_bytes()), Some(value)))
+    };
+    raw.iter().map(item).collect::<Result<_>>().map(Some)
+}
+
+fn unreadable() -> Error {
+    refused("an event of the delivery is not JSON")
+}

@@ -1,0 +1,383 @@
+//! Reading the events of a delivery by its scheme.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
+use serde_json::Value;
+
+use super::body::{Body, Item};
+use super::scheme::{
+    RequiredFact, SignedPart, TimeForm, WebhookFact, WebhookScheme, WebhookSecret, WebhookSignature,
+};
+use super::signature::{is_word, single_header};
+use super::verify::{self, whole_number};
+use super::{AccountHint, Event, Incoming, SignedField, WebhookEndpoint, handshake, refused};
+use crate::account::AccountKey;
+use crate::app::AppKey;
+use crate::clock::Timestamp;
+use crate::connector::Context;
+use crate::description::Description;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The longest value of a header that is kept as a field, in bytes.
+const LONGEST_FIELD: usize = 2_048;
+
+/// Verifies a delivery by the description's scheme and reads it. The signature is checked on the raw
+/// body before anything is parsed, except where the scheme has its token inside the body.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`] if the description has no scheme; [`ErrorKind::Configuration`] if there
+/// is no secret, or it is not in its form, or the endpoint's URL is signed and not known;
+/// [`ErrorKind::WebhookRefused`] if anything does not fit: the method, the form of the body, a header
+/// that is there twice, the signature, the timestamp, a missing fact, two accounts.
+pub fn verify(
+    description: &Description,
+    cx: &Context<'_>,
+    endpoint: &WebhookEndpoint<'_>,
+    request: &http::Request<Bytes>,
+) -> Result<Incoming> {
+    let accept = |host: &str| match &description.account_host {
+        Some(rule) => rule.accept(host).ok(),
+        None => None,
+    };
+    verify_with(description, &accept, cx, endpoint, request)
+}
+
+/// As [`verify`], with a rule for account hosts of the connector's own: `accept_host` returns the one
+/// accepted form of a host, or `None` for a text that names none of the provider's.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn verify_with(
+    description: &Description,
+    accept_host: &dyn Fn(&str) -> Option<String>,
+    cx: &Context<'_>,
+    endpoint: &WebhookEndpoint<'_>,
+    request: &http::Request<Bytes>,
+) -> Result<Incoming> {
+    let scheme = scheme_of(description)?;
+    let secrets = verify::secrets(scheme, cx, endpoint);
+    if !scheme.handshakes.is_empty()
+        && let Some(reply) = handshake::unsigned(scheme, cx.app, secrets, request)?
+    {
+        return Ok(reply);
+    }
+    let method = request.method().as_str();
+    if !scheme.methods.iter().any(|known| known == method) {
+        return Err(refused("the delivery does not have the method of one"));
+    }
+    let rule = verify::check(scheme, secrets, cx.clock.now(), endpoint, request)?;
+    let body = Body::read(scheme, request.body())?;
+    if !scheme.handshakes.is_empty()
+        && let Some(reply) = handshake::signed(scheme, &body)?
+    {
+        return Ok(Incoming::Reply(reply));
+    }
+    let reader = Reader {
+        description,
+        scheme,
+        rule: Some(rule),
+        accept_host,
+        headers: request.headers(),
+    };
+    Ok(Incoming::Accept {
+        events: reader.events(endpoint.app, &body)?,
+        reply: acknowledgement(scheme)?,
+    })
+}
+
+/// Reads the events of a message whose source was proved in another way, as with a queue of the
+/// application's own. Its headers are the attributes of the message. All that it says counts as
+/// signed.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`] if the description has no scheme; [`ErrorKind::WebhookRefused`] if the
+/// body does not have the form of the scheme, misses a required fact, or names two accounts.
+pub fn read_proved(
+    description: &Description,
+    accept_host: &dyn Fn(&str) -> Option<String>,
+    app: &AppKey,
+    message: &http::Request<Bytes>,
+) -> Result<Vec<Event>> {
+    let scheme = scheme_of(description)?;
+    let body = Body::read(scheme, message.body())?;
+    let reader = Reader {
+        description,
+        scheme,
+        rule: None,
+        accept_host,
+        headers: message.headers(),
+    };
+    reader.events(app, &body)
+}
+
+/// The id of the subscription (channel, hook) that a delivery claims to belong to, by which its
+/// secret is found. `None` if the secrets are not those of subscriptions, or the delivery names none.
+///
+/// Nothing is known to be genuine yet: use it to look up a secret, and for nothing else.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`] if the description has no scheme; [`ErrorKind::WebhookRefused`] if the
+/// body does not have its form.
+pub fn channel(
+    description: &Description,
+    request: &http::Request<Bytes>,
+) -> Result<Option<String>> {
+    let scheme = scheme_of(description)?;
+    if scheme.secret != WebhookSecret::Subscription || scheme.channel.is_empty() {
+        return Ok(None);
+    }
+    let body = Body::read(scheme, request.body())?;
+    let reader = Reader {
+        description,
+        scheme,
+        rule: None,
+        accept_host: &|_| None,
+        headers: request.headers(),
+    };
+    match body.items().next() {
+        Some(item) => Ok(reader.first(&scheme.channel, &item)?.map(|it| it.text)),
+        None => Ok(None),
+    }
+}
+
+fn scheme_of(description: &Description) -> Result<&WebhookScheme> {
+    description.webhook.as_ref().ok_or_else(|| {
+        Error::new(
+            ErrorKind::Unsupported,
+            "webhook.verify",
+            "the provider's description has no webhook scheme; add one, or override the hook",
+        )
+        .with_provider(description.provider.as_str().to_owned())
+    })
+}
+
+/// The answer to a delivery, if it is not an empty one with status 200.
+fn acknowledgement(scheme: &WebhookScheme) -> Result<Option<Response<Bytes>>> {
+    if scheme.status == 200 && scheme.reply.is_none() {
+        return Ok(None);
+    }
+    answer(scheme.status, scheme.reply.as_ref()).map(Some)
+}
+
+/// An answer with a JSON body or none.
+pub(super) fn answer(status: u16, reply: Option<&Value>) -> Result<Response<Bytes>> {
+    let bug = || {
+        Error::new(
+            ErrorKind::Bug,
+            "webhook.answer",
+            "the scheme's answer cannot be written; please report it",
+        )
+    };
+    let body = match reply {
+        Some(value) => serde_json::to_vec(value).map_err(|_| bug())?,
+        None => Vec::new(),
+    };
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).map_err(|_| bug())?;
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("application/json"),
+    );
+    Ok(response)
+}
+
+/// A fact, and whether it is covered by the signature.
+struct Found {
+    text: String,
+    is_signed: bool,
+}
+
+struct Reader<'r> {
+    description: &'r Description,
+    scheme: &'r WebhookScheme,
+    /// The rule that decided; `None` if all was proved in another way.
+    rule: Option<&'r WebhookSignature>,
+    accept_host: &'r dyn Fn(&str) -> Option<String>,
+    headers: &'r HeaderMap,
+}
+
+impl Reader<'_> {
+    fn events(&self, app: &AppKey, body: &Body) -> Result<Vec<Event>> {
+        let fields = self.fields()?;
+        let mut events = Vec::with_capacity(body.items().len());
+        for item in body.items() {
+            events.push(self.event(app, &item, fields.clone())?);
+        }
+        Ok(events)
+    }
+
+    fn event(
+        &self,
+        app: &AppKey,
+        item: &Item<'_>,
+        fields: BTreeMap<String, String>,
+    ) -> Result<Event> {
+        let scheme = self.scheme;
+        let topic = self.first(&scheme.topic, item)?;
+        let delivery_id = self.first(&scheme.delivery_id, item)?;
+        let event_id = self.first(&scheme.event_id, item)?;
+        let time = self.first(&scheme.triggered_at, item)?;
+        let account = self.account(item)?;
+        for required in &scheme.required {
+            let (is_there, message) = match required {
+                RequiredFact::Topic => (topic.is_some(), "the delivery names no topic"),
+                RequiredFact::Account => (account.is_some(), "the delivery names no account"),
+                RequiredFact::DeliveryId => (delivery_id.is_some(), "the delivery has no id"),
+            };
+            if !is_there {
+                return Err(refused(message));
+            }
+        }
+        let mut signed = 0;
+        let mut mark = |field: SignedField, is_signed: bool| {
+            if is_signed {
+                signed |= field.bit();
+            }
+        };
+        mark(
+            SignedField::Topic,
+            topic.as_ref().is_some_and(|it| it.is_signed),
+        );
+        mark(
+            SignedField::DeliveryId,
+            delivery_id.as_ref().is_some_and(|it| it.is_signed),
+        );
+        mark(
+            SignedField::Account,
+            account.as_ref().is_some_and(|(_, is_signed)| *is_signed),
+        );
+        let is_dated = self.rule.is_none_or(|rule| rule.timestamp.is_some());
+        mark(
+            SignedField::Time,
+            time.as_ref().map_or(is_dated, |it| it.is_signed),
+        );
+        let topic = topic.map(|it| it.text).unwrap_or_default();
+        let probes = scheme.probe_topics.contains(&topic);
+        Ok(Event {
+            provider: self.description.provider.clone(),
+            app: app.clone(),
+            topic,
+            account: account.map(|(hint, _)| hint),
+            delivery_id: delivery_id.map(|it| it.text),
+            event_id: event_id.map(|it| it.text),
+            triggered_at: time.and_then(|it| self.time(&it.text)),
+            body: item.raw.clone(),
+            fields,
+            signed: SignedField::set(signed),
+            probes,
+        })
+    }
+
+    /// The account, and whether the signature covers it. Sources that disagree are refused: one of
+    /// them was changed on the way.
+    fn account(&self, item: &Item<'_>) -> Result<Option<(AccountHint, bool)>> {
+        let two = || refused("the delivery names two accounts");
+        let mut host: Option<(String, bool)> = None;
+        for fact in &self.scheme.account_host {
+            let Some(found) = self.fact(fact, item)? else {
+                continue;
+            };
+            let accepted = (self.accept_host)(&found.text)
+                .ok_or_else(|| refused("the delivery names no account host of this provider"))?;
+            match &mut host {
+                None => host = Some((accepted, found.is_signed)),
+                Some((known, is_signed)) if *known == accepted => *is_signed |= found.is_signed,
+                Some(_) => return Err(two()),
+            }
+        }
+        if let Some((host, is_signed)) = host {
+            return Ok(Some((AccountHint::Host(host), is_signed)));
+        }
+        let mut key: Option<(AccountKey, bool)> = None;
+        for fact in &self.scheme.account_key {
+            let Some(found) = self.fact(fact, item)? else {
+                continue;
+            };
+            let named = AccountKey::new(found.text)
+                .map_err(|_| refused("the delivery names no account of this provider"))?;
+            match &mut key {
+                None => key = Some((named, found.is_signed)),
+                Some((known, is_signed)) if *known == named => *is_signed |= found.is_signed,
+                Some(_) => return Err(two()),
+            }
+        }
+        Ok(key.map(|(key, is_signed)| (AccountHint::Key(key), is_signed)))
+    }
+
+    /// The first source that is present.
+    fn first(&self, facts: &[WebhookFact], item: &Item<'_>) -> Result<Option<Found>> {
+        for fact in facts {
+            if let Some(found) = self.fact(fact, item)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn fact(&self, fact: &WebhookFact, item: &Item<'_>) -> Result<Option<Found>> {
+        let in_body = |text: Option<String>| {
+            text.map(|text| Found {
+                text,
+                is_signed: self.rule.is_none_or(|rule| rule.algorithm.signs()),
+            })
+        };
+        Ok(match fact {
+            WebhookFact::Header(name) => {
+                let text = single_header(self.headers, name)?.filter(|text| is_word(text));
+                text.map(|text| Found {
+                    text: text.to_owned(),
+                    is_signed: self.is_signed(name),
+                })
+            }
+            WebhookFact::Pointer(pointer) => in_body(item.text(pointer)),
+            WebhookFact::Envelope(pointer) => in_body(item.envelope_text(pointer)),
+            WebhookFact::Joined(facts) => self.joined(facts, item)?,
+        })
+    }
+
+    fn joined(&self, facts: &[WebhookFact], item: &Item<'_>) -> Result<Option<Found>> {
+        let (mut text, mut is_signed, mut any) = (String::new(), true, false);
+        for (number, fact) in facts.iter().enumerate() {
+            if number > 0 {
+                text.push('/');
+            }
+            if let Some(found) = self.fact(fact, item)? {
+                text.push_str(&found.text.replace('%', "%25").replace('/', "%2F"));
+                is_signed &= found.is_signed;
+                any = true;
+            }
+        }
+        Ok(any.then_some(Found { text, is_signed }))
+    }
+
+    fn is_signed(&self, header: &str) -> bool {
+        self.rule.is_none_or(|rule| {
+            rule.algorithm.signs()
+                && rule.signed.iter().any(
+                    |part| matches!(part, SignedPart::Header(name) if name.eq_ignore_ascii_case(header)),
+                )
+        })
+    }
+
+    fn fields(&self) -> Result<BTreeMap<String, String>> {
+        let mut fields = BTreeMap::new();
+        for name in &self.scheme.fields {
+            if let Some(value) = single_header(self.headers, name)?
+                && value.len() <= LONGEST_FIELD
+            {
+                fields.insert(name.clone(), value.to_owned());
+            }
+        }
+        Ok(fields)
+    }
+
+    fn time(&self, text: &str) -> Option<Timestamp> {
+        match self.scheme.triggered_at_form {
+            TimeForm::Rfc3339 => Timestamp::parse(text),
+            TimeForm::Seconds => whole_number(text).map(Timestamp::from_unix_seconds),
+            TimeForm::Millis => whole_number(text).map(Timestamp::from_unix_millis),
+        }
+    }
+}

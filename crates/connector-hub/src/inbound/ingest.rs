@@ -1,0 +1,286 @@
+//! Taking a message in whose source the application has proved.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use connector_core::clock::Timestamp;
+use connector_core::webhook::{AccountHint, Event, SignedField, read_proved};
+use connector_core::{AppKey, ConnectionKey, Error, ErrorKind, ProviderId, Result, TenantId};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::header::{HeaderName, HeaderValue};
+
+use super::inbox::{Inbox, Owner};
+use super::{Receipt, Verified};
+use crate::hub::Hub;
+
+const OPERATION: &str = "hub.ingest";
+
+/// A message from a queue or bus that only the provider can write to: Amazon SQS, `EventBridge`,
+/// Google Pub/Sub.
+///
+/// Facts that are not set here are read from body and attributes by the description's webhook
+/// scheme, if it has one.
+#[derive(Clone)]
+#[must_use]
+pub struct Message {
+    body: Bytes,
+    attributes: Vec<(String, String)>,
+    topic: Option<String>,
+    account: Option<AccountHint>,
+    delivery_id: Option<String>,
+    triggered_at: Option<Timestamp>,
+    probes: Option<bool>,
+}
+
+impl Message {
+    /// A message with this body, byte for byte.
+    pub fn new(body: impl Into<Bytes>) -> Self {
+        Self {
+            body: body.into(),
+            attributes: Vec::new(),
+            topic: None,
+            account: None,
+            delivery_id: None,
+            triggered_at: None,
+            probes: None,
+        }
+    }
+
+    /// Adds an attribute of the message. The scheme reads it as a header.
+    pub fn with_attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.attributes.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the topic.
+    pub fn with_topic(mut self, topic: impl Into<String>) -> Self {
+        self.topic = Some(topic.into());
+        self
+    }
+
+    /// Sets the account that it is about.
+    pub fn with_account(mut self, account: AccountHint) -> Self {
+        self.account = Some(account);
+        self
+    }
+
+    /// Sets the id by which a repetition is recognised: the provider's, or that of the queue.
+    pub fn with_delivery_id(mut self, id: impl Into<String>) -> Self {
+        self.delivery_id = Some(id.into());
+        self
+    }
+
+    /// Sets when it was triggered, by the provider's clock.
+    pub const fn with_triggered_at(mut self, at: Timestamp) -> Self {
+        self.triggered_at = Some(at);
+        self
+    }
+
+    /// Says that the connection may have ended or lost rights: it is probed.
+    pub const fn with_probe(mut self) -> Self {
+        self.probes = Some(true);
+        self
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("body_bytes", &self.body.len())
+            .field("attributes", &self.attributes.len())
+            .field("topic", &self.topic)
+            .field("account", &self.account)
+            .field("delivery_id", &self.delivery_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// Takes in a message that the application received in another way than by HTTP, after it has
+    /// proved the source: await it. The message goes the way of a verified delivery, to the same
+    /// handlers, and is recognised when it comes again.
+    ///
+    /// Delete the message from the queue only when this has returned `Ok`.
+    ///
+    /// ```no_run
+    /// # use connector_core::ProviderId;
+    /// # use connector_hub::{Hub, Message};
+    /// # async fn example(hub: Hub, body: Vec<u8>, id: String) -> connector_core::Result<()> {
+    /// let message = Message::new(body)
+    ///     .with_topic("ORDER_CHANGE")
+    ///     .with_delivery_id(id);
+    /// hub.ingest(&ProviderId::from_static("acme"), message).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ingest(&self, provider: &ProviderId, message: Message) -> Ingest<'_> {
+        Ingest {
+            hub: self,
+            provider: provider.clone(),
+            message,
+            app: None,
+            endpoint: None,
+            owner: Owner::Everybody,
+        }
+    }
+}
+
+/// A message that is about to be taken in; await it.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] if an attribute cannot be read; [`ErrorKind::WebhookRefused`] if the
+/// body does not have the form of the description's scheme; [`ErrorKind::Configuration`] if the
+/// connector is missing or the endpoint's name is malformed; [`ErrorKind::RateLimited`] if too many
+/// wait, [`ErrorKind::StoreUnavailable`] and [`ErrorKind::ShuttingDown`]: leave the message in its
+/// queue.
+#[must_use = "nothing is taken in before this is awaited"]
+pub struct Ingest<'a> {
+    hub: &'a Hub,
+    provider: ProviderId,
+    message: Message,
+    app: Option<AppKey>,
+    endpoint: Option<String>,
+    owner: Owner,
+}
+
+impl fmt::Debug for Ingest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ingest")
+            .field("provider", &self.provider)
+            .field("app", &self.app)
+            .field("endpoint", &self.endpoint)
+            .field("message", &self.message)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ingest<'_> {
+    /// Uses this registration instead of the `default` one.
+    pub fn app(mut self, app: AppKey) -> Self {
+        self.app = Some(app);
+        self
+    }
+
+    /// Names the source, where an app has several whose messages may bear the same ids: 1 to 128
+    /// visible ASCII characters without a slash.
+    pub fn endpoint(mut self, name: impl Into<String>) -> Self {
+        self.endpoint = Some(name.into());
+        self
+    }
+
+    /// Restricts the message to one tenant's connections.
+    pub fn tenant(mut self, tenant: TenantId) -> Self {
+        self.owner = Owner::Tenant(tenant);
+        self
+    }
+
+    /// Restricts the message to one connection.
+    pub fn connection(mut self, key: ConnectionKey) -> Self {
+        self.owner = Owner::Connection(key, Vec::new());
+        self
+    }
+
+    async fn run(self) -> Result<Receipt> {
+        let inner = &self.hub.inner;
+        inner.accepting(OPERATION)?;
+        let app = match (&self.app, &self.owner) {
+            (None, Owner::Connection(key, _)) => {
+                let stored = inner.store.load(key).await?;
+                let connection = stored
+                    .map(|it| it.connection)
+                    .filter(|it| it.is_live() && it.provider == self.provider);
+                let found = connection.ok_or_else(|| {
+                    Error::new(
+                        ErrorKind::NotFound,
+                        OPERATION,
+                        "there is no live connection for this message",
+                    )
+                })?;
+                found.app
+            }
+            (app, _) => app.clone().unwrap_or_default(),
+        };
+        let events = self.events(&app)?;
+        let endpoint = self.endpoint.as_deref();
+        let inbox = Inbox::new(
+            inner,
+            OPERATION,
+            &self.provider,
+            &app,
+            endpoint,
+            &self.owner,
+        )?;
+        let sent = events.len();
+        let events: Vec<Verified<Event>> = inbox.keep(OPERATION, events).await?;
+        Ok(if events.is_empty() && sent > 0 {
+            Receipt::Duplicate { reply: None }
+        } else {
+            Receipt::Accepted {
+                events,
+                reply: None,
+            }
+        })
+    }
+
+    fn events(&self, app: &AppKey) -> Result<Vec<Event>> {
+        let connector = Arc::clone(self.hub.inner.connector(&self.provider)?);
+        let description = connector.description();
+        let message = &self.message;
+        let mut events = if description.webhook.is_some() {
+            let mut request = http::Request::new(message.body.clone());
+            for (name, value) in &message.attributes {
+                let unreadable = || {
+                    Error::new(
+                        ErrorKind::InvalidInput,
+                        OPERATION,
+                        "an attribute of the message has a name or value that no header can have",
+                    )
+                };
+                let name = HeaderName::try_from(name.as_str()).map_err(|_| unreadable())?;
+                let value = HeaderValue::from_str(value).map_err(|_| unreadable())?;
+                request.headers_mut().append(name, value);
+            }
+            let accept = |host: &str| connector.account_host(host).ok().flatten();
+            read_proved(description, &accept, app, &request)?
+        } else {
+            vec![Event::new(
+                self.provider.clone(),
+                app.clone(),
+                "",
+                message.body.clone(),
+            )]
+        };
+        for event in &mut events {
+            if let Some(topic) = &message.topic {
+                event.topic.clone_from(topic);
+            }
+            if let Some(account) = &message.account {
+                event.account = Some(account.clone());
+            }
+            if let Some(id) = &message.delivery_id {
+                event.delivery_id = Some(id.clone());
+            }
+            if let Some(at) = message.triggered_at {
+                event.triggered_at = Some(at);
+            }
+            if let Some(probes) = message.probes {
+                event.probes = probes;
+            }
+            // The source vouches for all of it.
+            event.signed = SignedField::set(SignedField::EVERY);
+        }
+        Ok(events)
+    }
+}
+
+impl<'a> IntoFuture for Ingest<'a> {
+    type Output = Result<Receipt>;
+    type IntoFuture = BoxFuture<'a, Result<Receipt>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        self.run().boxed()
+    }
+}

@@ -1,0 +1,469 @@
+//! Subscribing a connection to changes at its provider.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use connector_core::cipher::{Place, Plaintext, Sealed, SealedKind};
+use connector_core::store::{
+    AcceptOutcome, DeliveryKey, DeliveryLimits, Direction, Effects, EndSubscriptionOutcome,
+    EndingCredential, NewDelivery, NewSubscription, PutSubscriptionOutcome, Stored, Subscription,
+    SubscriptionId, SubscriptionKey, WorkKind,
+};
+use connector_core::subscription::{ChannelId, Watch};
+use connector_core::webhook::Event as Change;
+use connector_core::{
+    AppKey, Connection, ConnectionKey, Connector, Error, ErrorKind, Event, Fence, ProviderId,
+    RequestContext, Result, TimeLeft,
+};
+use ring::digest;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::audit;
+use crate::hub::{Hub, Inner, not_found};
+use crate::inbound::of_connection;
+use crate::sealing::Home;
+
+const SUBSCRIBE: &str = "hub.subscribe";
+/// How long a change is remembered after it was handled: longer than a cursor can lag behind the
+/// inbox while the store is down.
+const KEPT_FOR: Duration = Duration::from_secs(30 * 86_400);
+/// The maximum length of an event id that is kept as it is, in bytes.
+const LONGEST_ID: usize = 128;
+/// How long a call of the store is repeated.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A subscription of a connection, as applications see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SubscriptionInfo {
+    /// Its id.
+    pub id: SubscriptionId,
+    /// The resource that it watches.
+    pub watch: Watch,
+    /// True if the provider has a channel for it. A polled subscription has none.
+    pub has_channel: bool,
+    /// Time until the provider ends the channel; the worker renews it before. `None` if it does not
+    /// expire or there is no channel.
+    pub expires_in: Option<Duration>,
+    /// Time since all changes were last read; `None` if they were not read yet.
+    pub read_age: Option<Duration>,
+    /// The number of failures since the last success.
+    pub failures: u32,
+    /// The stable name of the last error, if there were failures.
+    pub error: Option<String>,
+}
+
+impl SubscriptionInfo {
+    fn of(subscription: Subscription) -> Self {
+        let channel = subscription.channel.as_ref();
+        let failures = subscription.failures;
+        Self {
+            id: subscription.key.id,
+            has_channel: channel.is_some(),
+            expires_in: channel.and_then(|it| it.expires).map(TimeLeft::remaining),
+            watch: subscription.watch,
+            read_age: subscription.read_age,
+            failures: failures.as_ref().map_or(0, |it| it.count),
+            error: failures.map(|it| it.error),
+        }
+    }
+}
+
+/// The owner of a notification channel, looked up before the notification's signature is verified.
+#[derive(Debug, Clone)]
+pub struct ChannelOwner {
+    channel: ChannelId,
+    subscription: SubscriptionKey,
+    app: AppKey,
+    secrets: Vec<SecretString>,
+    reads_changes: bool,
+}
+
+impl ChannelOwner {
+    /// The connection that the channel belongs to.
+    #[must_use]
+    pub const fn connection(&self) -> &ConnectionKey {
+        &self.subscription.connection
+    }
+
+    /// The registration that the channel belongs to.
+    #[must_use]
+    pub const fn app(&self) -> &AppKey {
+        &self.app
+    }
+
+    /// The channel's secrets, the newest first.
+    #[must_use]
+    pub fn secrets(&self) -> &[SecretString] {
+        &self.secrets
+    }
+
+    /// True if a notification only announces changes, which the worker then reads. The notification
+    /// itself need not be handed to handlers.
+    #[must_use]
+    pub const fn reads_changes(&self) -> bool {
+        self.reads_changes
+    }
+}
+
+impl Hub {
+    /// Subscribes a connection to the changes of a resource. The worker opens the channel at the
+    /// provider, keeps it, and puts every change into the inbox: handlers receive changes as they
+    /// receive deliveries. A subscription ends with its connection.
+    ///
+    /// Subscribing to the same resource again returns the subscription that there is.
+    ///
+    /// ```no_run
+    /// # use connector_core::subscription::Watch;
+    /// # async fn example(hub: connector_hub::Hub, key: connector_core::ConnectionKey,
+    /// #     context: connector_core::RequestContext) -> connector_core::Result<()> {
+    /// hub.subscribe(&key, Watch::new("orders")?, context).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such connection or it has ended;
+    /// [`ErrorKind::Unsupported`] if its provider has no subscriptions; [`ErrorKind::InvalidInput`]
+    /// if the connector does not know the resource, or the connection has 100 subscriptions;
+    /// [`ErrorKind::Configuration`] if the provider needs a notification URL and
+    /// [`HubBuilder::with_webhook_base`](crate::HubBuilder::with_webhook_base) was not called;
+    /// [`ErrorKind::StoreUnavailable`]: repeat it.
+    pub async fn subscribe(
+        &self,
+        key: &ConnectionKey,
+        watch: Watch,
+        context: RequestContext,
+    ) -> Result<SubscriptionInfo> {
+        let inner = &self.inner;
+        inner.accepting(SUBSCRIBE)?;
+        let stored = inner.store.load(key).await?;
+        let stored = stored.filter(|stored| stored.connection.is_live());
+        let stored = stored.ok_or_else(|| not_found(SUBSCRIBE))?;
+        let connector = inner.connector(&stored.connection.provider)?;
+        let calls = connector.subscriptions().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unsupported,
+                SUBSCRIBE,
+                "the provider has no subscriptions; read its data from time to time instead",
+            )
+        })?;
+        if calls.describe(&watch)?.has_channel() {
+            inner.webhook_base()?;
+        }
+        let id = SubscriptionId::generate(&*inner.random)?;
+        let new = NewSubscription {
+            key: SubscriptionKey::new(key.clone(), id),
+            grant: stored.connection.grant,
+            watch: watch.clone(),
+        };
+        let event = Event::Subscribed { watch };
+        let effects = Effects::none()
+            .with_work(WorkKind::Subscriptions, Duration::ZERO)
+            .with_audit(audit::entry(&stored.connection, &context, event));
+        let call = || inner.store.put_subscription(new.clone(), effects.clone());
+        match inner.insist(PATIENCE, call).await? {
+            PutSubscriptionOutcome::Stored => {
+                let all = inner.store.subscriptions(key).await?;
+                let own = all.into_iter().find(|it| it.key.id == id);
+                own.map(SubscriptionInfo::of)
+                    .ok_or_else(|| not_found(SUBSCRIBE))
+            }
+            PutSubscriptionOutcome::Exists(known) => Ok(SubscriptionInfo::of(*known)),
+            PutSubscriptionOutcome::TooMany => Err(Error::new(
+                ErrorKind::InvalidInput,
+                SUBSCRIBE,
+                format!(
+                    "the connection has {} subscriptions, the maximum; end those that are not used",
+                    SubscriptionId::PER_CONNECTION
+                ),
+            )),
+            PutSubscriptionOutcome::Ended => Err(not_found(SUBSCRIBE)),
+        }
+    }
+
+    /// The subscriptions of a connection, in the order in which they were made.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StoreUnavailable`]: repeat it.
+    pub async fn subscriptions(&self, key: &ConnectionKey) -> Result<Vec<SubscriptionInfo>> {
+        let all = self.inner.store.subscriptions(key).await?;
+        Ok(all.into_iter().map(SubscriptionInfo::of).collect())
+    }
+
+    /// Ends a subscription. No change is read for it from the moment this returns; the worker ends
+    /// its channel at the provider. Ending it twice is harmless.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such connection; [`ErrorKind::StoreUnavailable`]:
+    /// repeat it; [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
+    pub async fn unsubscribe(
+        &self,
+        key: &ConnectionKey,
+        id: SubscriptionId,
+        context: RequestContext,
+    ) -> Result<()> {
+        const OPERATION: &str = "hub.unsubscribe";
+        let inner = &self.inner;
+        inner.accepting(OPERATION)?;
+        let stored = inner.store.load(key).await?;
+        let stored = stored.ok_or_else(|| not_found(OPERATION))?;
+        let all = inner.store.subscriptions(key).await?;
+        let Some(known) = all.into_iter().find(|it| it.key.id == id) else {
+            return Ok(());
+        };
+        let event = Event::Unsubscribed { watch: known.watch };
+        let effects = Effects::none()
+            .with_work(WorkKind::Subscriptions, Duration::ZERO)
+            .with_audit(audit::entry(&stored.connection, &context, event));
+        let call = || inner.store.end_subscription(&known.key, effects.clone());
+        match inner.insist(PATIENCE, call).await? {
+            EndSubscriptionOutcome::Ended | EndSubscriptionOutcome::Missing => Ok(()),
+        }
+    }
+
+    /// Looks up the owner of the channel that a notification names: the last segment of the request's
+    /// path. Verify the notification with the owner's secrets before you call [`Hub::notified`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such channel: answer 404 or 410, so that the provider
+    /// stops; [`ErrorKind::StoreUnavailable`]: answer 503; [`ErrorKind::KeyUnknown`] and
+    /// [`ErrorKind::Unsealable`] if the channel's secrets cannot be opened.
+    pub async fn channel_owner(
+        &self,
+        provider: &ProviderId,
+        channel: &str,
+    ) -> Result<ChannelOwner> {
+        const OPERATION: &str = "hub.channel_owner";
+        let inner = &self.inner;
+        let unknown = || {
+            Error::new(
+                ErrorKind::NotFound,
+                OPERATION,
+                "there is no such notification channel",
+            )
+        };
+        let channel = ChannelId::new(channel).map_err(|_| unknown())?;
+        let found = inner.store.subscription_by_channel(&channel).await?;
+        let found = found.filter(|it| it.provider == *provider);
+        let subscription = found.ok_or_else(unknown)?;
+        let secrets = inner.channel_secrets(&subscription).await?;
+        let connector = inner.connector(provider)?;
+        let plan = match connector.subscriptions() {
+            Some(calls) => calls.describe(&subscription.watch)?,
+            None => return Err(unknown()),
+        };
+        // The channel that was named first: its secret is the likely one.
+        let own = secrets.get(channel.as_str()).cloned();
+        Ok(ChannelOwner {
+            secrets: own.into_iter().collect(),
+            channel,
+            subscription: subscription.key,
+            app: subscription.app,
+            reads_changes: plan.catch_up_every.is_some(),
+        })
+    }
+
+    /// Records a verified notification: the worker reads the changes of the subscription at once.
+    /// Returns false if the channel has ended meanwhile.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StoreUnavailable`]: do not acknowledge the notification.
+    pub async fn notified(&self, owner: &ChannelOwner) -> Result<bool> {
+        self.inner.store.notify_subscription(&owner.channel).await
+    }
+}
+
+/// The secrets of a subscription's channels, by channel id.
+pub(crate) type ChannelSecrets = BTreeMap<String, SecretString>;
+
+impl Inner {
+    /// The URL under which notification URLs lie.
+    pub(crate) fn webhook_base(&self) -> Result<&Url> {
+        self.webhook_base.as_ref().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Configuration,
+                SUBSCRIBE,
+                "the provider sends notifications to a URL; set the one that reaches this service \
+                 with HubBuilder::with_webhook_base",
+            )
+        })
+    }
+
+    /// The notification URL of a channel.
+    pub(crate) fn channel_url(&self, provider: &ProviderId, channel: &ChannelId) -> Result<Url> {
+        let mut url = self.webhook_base()?.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty()
+                .push(provider.as_str())
+                .push(channel.as_str());
+        }
+        Ok(url)
+    }
+
+    /// The channel of a notification URL that this hub made.
+    pub(crate) fn channel_of(&self, provider: &ProviderId, url: &str) -> Option<ChannelId> {
+        let (_, last) = url.rsplit_once('/')?;
+        let channel = ChannelId::new(last).ok()?;
+        let own = self.channel_url(provider, &channel).ok()?;
+        (own.as_str() == url).then_some(channel)
+    }
+
+    fn subscription_place<'a>(subscription: &'a Subscription, row: &'a str) -> Place<'a> {
+        Place {
+            tenant: Some(&subscription.key.connection.tenant),
+            provider: &subscription.provider,
+            app: &subscription.app,
+            row,
+            kind: SealedKind::WebhookSecret,
+            grant: subscription.grant,
+            fence: Fence::default(),
+        }
+    }
+
+    /// Opens the secrets of a subscription's channels.
+    pub(crate) async fn channel_secrets(
+        &self,
+        subscription: &Subscription,
+    ) -> Result<ChannelSecrets> {
+        let Some(sealed) = &subscription.secrets else {
+            return Ok(ChannelSecrets::new());
+        };
+        let row = subscription.key.row_id();
+        let place = Self::subscription_place(subscription, &row);
+        let plaintext = self.cipher.open(&place, sealed).await?;
+        let secrets: BTreeMap<String, String> = serde_json::from_slice(plaintext.expose())
+            .map_err(|_| {
+                Error::new(
+                    ErrorKind::StoreIncompatible,
+                    "hub.channel_secrets",
+                    "the secrets of a channel are in a form that this version does not know; \
+                     update this node",
+                )
+            })?;
+        let secret = |(channel, text)| (channel, SecretString::from(text));
+        Ok(secrets.into_iter().map(secret).collect())
+    }
+
+    /// Seals the secrets of a subscription's channels.
+    pub(crate) async fn seal_channel_secrets(
+        &self,
+        subscription: &Subscription,
+        secrets: &ChannelSecrets,
+    ) -> Result<Sealed> {
+        let texts: BTreeMap<&str, &str> = secrets
+            .iter()
+            .map(|(channel, secret)| (channel.as_str(), secret.expose_secret()))
+            .collect();
+        let bytes = serde_json::to_vec(&texts).map_err(|_| {
+            let message = "the secrets of a channel cannot be written; please report it";
+            Error::new(ErrorKind::Bug, "hub.seal_channel_secrets", message)
+        })?;
+        let plaintext = Plaintext::new(bytes);
+        let row = subscription.key.row_id();
+        let place = Self::subscription_place(subscription, &row);
+        self.cipher.seal(&place, plaintext.expose()).await
+    }
+
+    /// A sealed copy of a connection's credential with which the worker ends its channels after the
+    /// connection has ended; `None` if its provider has no subscriptions.
+    pub(crate) async fn ending_credential(
+        &self,
+        stored: &Stored,
+    ) -> Result<Option<EndingCredential>> {
+        let connector = self.connector(&stored.connection.provider).ok();
+        let Some(current) = &stored.current else {
+            return Ok(None);
+        };
+        if connector.is_none_or(|it| it.subscriptions().is_none()) {
+            return Ok(None);
+        }
+        let home = Home::of(stored);
+        let credential = self.open_stored(&home, current).await?;
+        let (grant, fence) = (current.grant, current.fence);
+        let kind = SealedKind::Revocation;
+        let sealed = self.seal(&home, kind, grant, fence, &credential).await?;
+        Ok(Some(EndingCredential {
+            grant,
+            fence,
+            sealed,
+        }))
+    }
+
+    /// Puts changes into the inbox, in their order, each once however often it is read. Returns how
+    /// many were new.
+    pub(crate) async fn accept_changes(
+        &self,
+        connector: &dyn Connector,
+        connection: &Connection,
+        changes: Vec<Change>,
+    ) -> Result<usize> {
+        let key = &connection.key;
+        let broken = |message: &'static str| {
+            Err(Error::new(
+                ErrorKind::Bug,
+                "subscriptions.catch_up",
+                message,
+            ))
+        };
+        let mut new = 0;
+        for change in changes {
+            let Some(event_id) = &change.event_id else {
+                return broken("the connector read a change without an event id");
+            };
+            if change.provider != connector.description().provider || change.app != connection.app {
+                return broken("the connector read a change of another provider or registration");
+            }
+            let delivery_key = DeliveryKey {
+                direction: Direction::Inbound,
+                provider: connection.provider.clone(),
+                app: connection.app.clone(),
+                endpoint: format!("connection/{}/changes", key.id),
+                id: bounded(event_id),
+            };
+            let tenant = Some(&key.tenant);
+            let sealed = self
+                .seal_delivery(&delivery_key, tenant, &change, Some(key))
+                .await?;
+            let delivery = NewDelivery {
+                key: delivery_key,
+                tenant: tenant.cloned(),
+                sealed,
+                delay: Duration::ZERO,
+                keep_for: KEPT_FOR,
+                turn: of_connection(key),
+                // A change that is not kept would be lost: the cursor moves on.
+                content: None,
+                limits: DeliveryLimits::default(),
+            };
+            match self.store.accept(delivery).await? {
+                AcceptOutcome::Accepted => new += 1,
+                AcceptOutcome::Duplicate => {}
+                AcceptOutcome::Alike | AcceptOutcome::Full => {
+                    return broken("the store bounds deliveries that have no bounds");
+                }
+            }
+        }
+        if new > 0 {
+            self.arrivals.notify_one();
+        }
+        Ok(new)
+    }
+}
+
+/// The id, or its SHA-256 where it is too long or not plain text.
+fn bounded(id: &str) -> String {
+    use std::fmt::Write;
+
+    if !id.is_empty() && id.len() <= LONGEST_ID && !id.chars().any(char::is_control) {
+        return id.to_owned();
+    }
+    let digest = digest::digest(&digest::SHA256, id.as_bytes());
+    let mut text = String::with_capacity(64);
+    for byte in digest.as_ref() {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
