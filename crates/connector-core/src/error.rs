@@ -366,7 +366,7 @@ impl fmt::Display for Error {
 }
 
 /// The text of a cause, without its `Debug` form, which may quote what a provider sent.
-struct Cause<'a>(&'a (dyn StdError + Send + Sync));
+struct Cause<'a>(&'a (dyn StdError + Send + Sync + 'static));
 
 impl fmt::Debug for Cause<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -746,6 +746,7 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
 mod tests {
     use proptest::prelude::*;
     use secrecy::ExposeSecret;

@@ -497,6 +497,7 @@ impl PublicKey {
 }
 
 #[cfg(test)]
+#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
