@@ -135,7 +135,10 @@ pub fn authorization_url(
     if endpoint.nonce {
         authorize = authorize.add_extra_param("nonce", request.verifier.nonce());
     }
-    for (name, value) in endpoint.parameters.iter().chain(request.parameters) {
+    // A parameter of the flow replaces the description's.
+    let described = endpoint.parameters.iter();
+    let described = described.filter(|(name, _)| !request.parameters.contains_key(*name));
+    for (name, value) in described.chain(request.parameters) {
         authorize = authorize.add_extra_param(name.as_str(), value.as_str());
     }
     let (url, _state) = authorize.url();
