@@ -17,13 +17,18 @@ mod plain;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use bytes::Bytes;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::description::IdentitySource;
-use connector_core::http::Origin;
-use connector_core::{Connector, Context, Credential, CredentialKind, ErrorKind};
-use connector_core::{Description, GenericConnector};
+use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
+use connector_core::webhook::{AccountHint, Incoming, SignedField, WebhookEndpoint};
+use connector_core::{
+    AccountKey, App, AppKey, Connector, Context, Credential, CredentialKind, Description,
+    ErrorKind, GenericConnector,
+};
 use connector_sim::{Authority, AuthorityBuilder};
 use connector_testkit::connector::{self, Simulated, SimulatedProvider};
+use ring::hmac;
 use serde_json::Value;
 
 /// One provider of the table.
@@ -83,23 +88,26 @@ macro_rules! providers {
 }
 
 providers! {
-    Airtable "airtable" AuthorityBuilder::with_access_ended_by_refresh, ["subscriptions"];
+    Airtable "airtable" AuthorityBuilder::with_access_ended_by_refresh,
+        ["classifier" "subscriptions"];
     Amazon "amazon-spapi" AuthorityBuilder::with_repeated_refresh_token,
-        ["authorization_url" "exchange_code" "identify"];
+        ["authorization_url" "exchange_code" "identify" "classifier"];
     Discord "discord" as_described, ["exchange_code" "verify_webhook"];
-    GitHub "github" expiring, ["renewal" "refresh" "revoke"];
-    Drive "google-drive" as_described, ["renewal" "refresh" "subscriptions"];
-    Workspace "google-workspace" as_described, ["renewal" "refresh" "verify_webhook" "subscriptions"];
-    HubSpot "hubspot" AuthorityBuilder::with_repeated_refresh_token, ["revoke"];
+    GitHub "github" expiring, ["renewal" "refresh" "revoke" "classifier"];
+    Drive "google-drive" as_described, ["renewal" "refresh" "classifier" "subscriptions"];
+    Workspace "google-workspace" as_described,
+        ["renewal" "refresh" "classifier" "verify_webhook" "subscriptions"];
+    HubSpot "hubspot" AuthorityBuilder::with_repeated_refresh_token, ["revoke" "classifier"];
     Instagram "instagram" AuthorityBuilder::without_refresh_tokens,
-        ["exchange_code" "renewal" "refresh" "identify" "subscriptions"];
-    Microsoft "microsoft-365" as_described, ["subscriptions"];
+        ["exchange_code" "renewal" "refresh" "identify" "classifier" "verify_webhook" "subscriptions"];
+    Microsoft "microsoft-365" as_described, ["exchange_code" "refresh" "subscriptions"];
     Notion "notion" as_described, ["verify_webhook"];
-    OnlyFans "onlyfans" as_described, [];
-    Reddit "reddit" as_described, ["subscriptions"];
-    Slack "slack" expiring, ["exchange_code" "identify" "revoke"];
-    Stripe "stripe" as_described, [];
-    TikTok "tiktok" as_described, [];
+    OnlyFans "onlyfans" as_described, ["identify"];
+    Reddit "reddit" as_described, ["classifier" "subscriptions"];
+    Slack "slack" expiring,
+        ["exchange_code" "identify" "revoke" "classifier" "verify_webhook"];
+    Stripe "stripe" as_described, ["classifier"];
+    TikTok "tiktok" as_described, ["classifier"];
     Zapier "zapier" as_described, [];
 }
 
@@ -279,6 +287,71 @@ fn schemes_are_those_whose_published_signatures_are_tested() {
     }
     println!("webhook schemes of the descriptions that are tested: {schemes}");
     assert!(schemes >= 14);
+}
+
+#[test]
+fn a_delivery_names_a_composite_account_by_the_key_that_its_connection_has() {
+    const SECRET: &str = "a-webhook-secret";
+    let row = PROVIDERS.iter().find(|row| row.name == "stripe").unwrap();
+    let connector = GenericConnector::new(description(row)).unwrap();
+    let now = Timestamp::from_unix_seconds(1_800_000_000);
+    let clock = ManualClock::new(now);
+    let key = AppKey::default();
+    let app = App::new("client").with_webhook_secret(SECRET);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    for (body, account) in [
+        (
+            r#"{"id":"evt_1","type":"payout.paid","account":"acct_1","livemode":true}"#,
+            Some("acct_1:true"),
+        ),
+        (
+            r#"{"id":"evt_2","type":"payout.paid","account":"acct_1","livemode":false}"#,
+            Some("acct_1:false"),
+        ),
+        // An event of the platform itself.
+        (
+            r#"{"id":"evt_3","type":"payout.paid","livemode":true}"#,
+            None,
+        ),
+    ] {
+        let signed = format!("{}.{body}", now.as_unix_seconds());
+        let mac = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+        let tag = hmac::sign(&mac, signed.as_bytes());
+        let digits = tag
+            .as_ref()
+            .iter()
+            .fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
+        let header = format!("t={},v1={digits}", now.as_unix_seconds());
+        let request = http::Request::post("https://app.example/hooks")
+            .header("stripe-signature", header)
+            .body(Bytes::from_static(body.as_bytes()))
+            .unwrap();
+        let transport = NoTransport;
+        let cx = Context::new(&app, &transport, &clock);
+        let endpoint = WebhookEndpoint::of_app(&key);
+        let incoming = runtime
+            .block_on(connector.verify_webhook(&cx, &endpoint, &request))
+            .unwrap();
+        let Incoming::Accept { events, .. } = incoming else {
+            panic!("not a delivery: {incoming:?}");
+        };
+        let key = account.map(|key| AccountHint::Key(AccountKey::new(key).unwrap()));
+        assert_eq!(events[0].account, key);
+        assert!(!account.is_some() || events[0].is_signed(SignedField::Account));
+    }
+}
+
+/// A transport that a verification has no use for.
+#[derive(Debug)]
+struct NoTransport;
+
+#[async_trait::async_trait]
+impl HttpTransport for NoTransport {
+    async fn send(&self, _: OutboundRequest) -> Result<http::Response<Bytes>, TransportError> {
+        panic!("a verification sent a request")
+    }
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn named<'e>(expressed_by: &'e str, kind: &str) -> Vec<&'e str> {
 }
 
 /// True if the description has a value at this path: members by their names, elements by their
-/// `name` or `code`.
+/// `name` or `code`, and a text at the end by itself.
 fn has(value: &Value, path: &str) -> bool {
     match path.split_once('.') {
         None => !step(value, path).is_empty(),
@@ -90,6 +90,7 @@ fn step(value: &Value, segment: &str) -> Vec<Value> {
                 named
             }
         }
+        Value::String(text) if text == segment => vec![value.clone()],
         _ => Vec::new(),
     }
 }
