@@ -432,7 +432,8 @@ impl AuthorityBuilder {
         self
     }
 
-    /// Adds an account. Without one there is the account `1`.
+    /// Adds an account. Without one there is the account `1`; its key is `1:1` where the
+    /// description's account key has two parts.
     pub fn with_account(mut self, account: Account) -> Self {
         self.accounts.push(account);
         self
@@ -524,7 +525,10 @@ impl AuthorityBuilder {
         self.description.validate()?;
         let mut accounts = self.accounts;
         if accounts.is_empty() {
-            accounts.push(Account::new("1").with_label("Example"));
+            let rule = self.description.identity.as_ref();
+            let parts = rule.map_or(1, |it| it.account.len());
+            let key = vec!["1"; parts].join(":");
+            accounts.push(Account::new(key).with_label("Example"));
         }
         if let Some(rule) = &self.description.account_host {
             for (number, account) in accounts.iter_mut().enumerate() {
