@@ -42,7 +42,8 @@ pub(crate) const CONTENT: &str = "https://content.airtable.com";
 /// The description under these settings. The constant is valid, as a test shows.
 pub(crate) fn description(config: &AirtableConfig) -> Description {
     let read = serde_json::from_str(DESCRIPTION);
-    let mut description = read.unwrap_or_else(|_| Description::new(crate::Airtable::ID, "Airtable"));
+    let mut description =
+        read.unwrap_or_else(|_| Description::new(crate::Airtable::ID, "Airtable"));
     description.limits = limits::limits();
     description.webhook = webhook::scheme();
     if config.uploads_attachments {

@@ -96,7 +96,11 @@ impl Position {
 }
 
 fn event(cx: &SubscriptionContext<'_>, at: &Position, payload: &WebhookPayload) -> Result<Event> {
-    let topic = if payload.is_error() { PAYLOAD_ERROR_TOPIC } else { CHANGES_TOPIC };
+    let topic = if payload.is_error() {
+        PAYLOAD_ERROR_TOPIC
+    } else {
+        CHANGES_TOPIC
+    };
     let body = serde_json::to_vec(payload).map_err(|_| {
         let message = "a payload could not be written; please report it";
         Error::new(ErrorKind::Bug, "airtable.catch_up", message)
@@ -128,7 +132,8 @@ impl Subscriptions for Airtable {
     ) -> Result<CreatedChannel> {
         let (base, table) = resource(new.watch)?;
         let specification = self.config.specification.clone().with_scope(table);
-        let create = CreateWebhook::new(base, specification).with_notification_url(new.url.as_str());
+        let create =
+            CreateWebhook::new(base, specification).with_notification_url(new.url.as_str());
         let created = cx.session.send(&create).await?;
         let mut chain = Position::read(new.cursor.unwrap_or(START))?;
         chain.push(Position {

@@ -181,7 +181,10 @@ struct Changes {
 impl Changes {
     fn check(&self, operation: &'static str) -> Result<()> {
         if self.name.is_none() && self.description.is_none() {
-            return Err(wrong(operation, "nothing is changed; set a name or a description"));
+            return Err(wrong(
+                operation,
+                "nothing is changed; set a name or a description",
+            ));
         }
         Ok(())
     }

@@ -97,7 +97,10 @@ fn check_page(operation: &'static str, size: u32) -> Result<()> {
     if (1..=PAGE).contains(&size) {
         return Ok(());
     }
-    Err(wrong(operation, "a page has 1 to 100 results; set another page size"))
+    Err(wrong(
+        operation,
+        "a page has 1 to 100 results; set another page size",
+    ))
 }
 
 fn check_batch(operation: &'static str, count: usize) -> Result<()> {
@@ -140,7 +143,10 @@ pub const OPERATIONS: &[Operation] = &[
     listed::<CreateTable>("POST", "/v0/meta/bases/{base}/tables"),
     listed::<UpdateTable>("PATCH", "/v0/meta/bases/{base}/tables/{table}"),
     listed::<CreateField>("POST", "/v0/meta/bases/{base}/tables/{table}/fields"),
-    listed::<UpdateField>("PATCH", "/v0/meta/bases/{base}/tables/{table}/fields/{field}"),
+    listed::<UpdateField>(
+        "PATCH",
+        "/v0/meta/bases/{base}/tables/{table}/fields/{field}",
+    ),
     listed::<ListRecords>("GET", "/v0/{base}/{table}"),
     listed::<ListRecords>("POST", "/v0/{base}/{table}/listRecords"),
     listed::<GetRecord>("GET", "/v0/{base}/{table}/{record}"),

@@ -101,7 +101,10 @@ impl Query {
         for (number, sort) in self.sort.iter().enumerate() {
             request = request
                 .query(&format!("sort[{number}][field]"), &sort.field)
-                .query(&format!("sort[{number}][direction]"), sort.direction.as_str());
+                .query(
+                    &format!("sort[{number}][direction]"),
+                    sort.direction.as_str(),
+                );
         }
         if let Some(view) = &self.view {
             request = request.query("view", view);
@@ -432,12 +435,7 @@ pub struct UpdateRecord {
 
 impl UpdateRecord {
     /// Sets these cells of `record`.
-    pub fn new(
-        base: BaseId,
-        table: impl Into<TableKey>,
-        record: RecordId,
-        fields: Fields,
-    ) -> Self {
+    pub fn new(base: BaseId, table: impl Into<TableKey>, record: RecordId, fields: Fields) -> Self {
         Self {
             base,
             table: table.into(),

@@ -12,7 +12,10 @@ use super::world::{Base, WEEK, Webhook, World};
 pub(super) type Answer = Result<Value, Response>;
 
 pub(super) fn refused(status: u16, kind: &str, message: &str) -> Response {
-    Response::json(status, &json!({ "error": { "type": kind, "message": message } }))
+    Response::json(
+        status,
+        &json!({ "error": { "type": kind, "message": message } }),
+    )
 }
 
 pub(super) fn not_found() -> Response {
@@ -30,7 +33,10 @@ pub(super) fn invalid(kind: &str) -> Response {
 
 fn limited(code: &str) -> Response {
     let message = "The limit is exceeded. Please try again later.";
-    Response::json(429, &json!({ "errors": [{ "error": code, "message": message }] }))
+    Response::json(
+        429,
+        &json!({ "errors": [{ "error": code, "message": message }] }),
+    )
 }
 
 pub(super) fn answer(
@@ -52,7 +58,10 @@ pub(super) fn answer(
 /// The client percent-encodes every segment as a whole, so that no `+`, `=` or `&` is left.
 fn decoded(segment: &str) -> String {
     let mut pairs = form_urlencoded::parse(segment.as_bytes());
-    pairs.next().map(|(name, _)| name.into_owned()).unwrap_or_default()
+    pairs
+        .next()
+        .map(|(name, _)| name.into_owned())
+        .unwrap_or_default()
 }
 
 fn needs(grant: &Grant, scope: &str) -> Result<(), Response> {
@@ -104,7 +113,11 @@ fn route(
     }
     match path {
         ["meta", "bases", base, "tables", rest @ ..] => {
-            let scope = if method == "GET" { "schema.bases:read" } else { "schema.bases:write" };
+            let scope = if method == "GET" {
+                "schema.bases:read"
+            } else {
+                "schema.bases:write"
+            };
             needs(grant, scope)?;
             schema(world, method, base, rest, &request.json())
         }
@@ -113,7 +126,11 @@ fn route(
             webhooks(world, now, request, base, rest)
         }
         [base, table, rest @ ..] => {
-            let kind = if rest.contains(&"comments") { "recordComments" } else { "records" };
+            let kind = if rest.contains(&"comments") {
+                "recordComments"
+            } else {
+                "records"
+            };
             let reads = method == "GET" || rest == ["listRecords"];
             let right = if reads { "read" } else { "write" };
             needs(grant, &format!("data.{kind}:{right}"))?;
@@ -130,21 +147,31 @@ fn create_base(world: &mut World, new: &Value) -> Answer {
     };
     let id = world.add_base(name);
     for table in &tables {
-        world.add_table(&id, table).ok_or_else(|| invalid("INVALID_REQUEST_BODY"))?;
+        world
+            .add_table(&id, table)
+            .ok_or_else(|| invalid("INVALID_REQUEST_BODY"))?;
     }
     let tables = world.with_base(&id, |it| described(it));
     Ok(json!({ "id": id, "tables": tables }))
 }
 
 fn described(base: &Base) -> Vec<Value> {
-    base.tables.iter().map(super::world::Table::describe).collect()
+    base.tables
+        .iter()
+        .map(super::world::Table::describe)
+        .collect()
 }
 
 fn schema(world: &mut World, method: &str, base: &str, rest: &[&str], body: &Value) -> Answer {
     if let ("POST", []) = (method, rest) {
-        let id = world.add_table(base, body).ok_or_else(|| invalid("INVALID_REQUEST_BODY"))?;
+        let id = world
+            .add_table(base, body)
+            .ok_or_else(|| invalid("INVALID_REQUEST_BODY"))?;
         let found = world.with_base(base, |it| {
-            it.tables.iter().find(|it| it.id == id).map(super::world::Table::describe)
+            it.tables
+                .iter()
+                .find(|it| it.id == id)
+                .map(super::world::Table::describe)
         });
         return found.flatten().ok_or_else(no_access);
     }
@@ -154,7 +181,11 @@ fn schema(world: &mut World, method: &str, base: &str, rest: &[&str], body: &Val
         return Ok(json!({ "tables": described(base) }));
     }
     let id = rest.first().copied().unwrap_or_default();
-    let table = base.tables.iter_mut().find(|it| it.id == id).ok_or_else(no_access)?;
+    let table = base
+        .tables
+        .iter_mut()
+        .find(|it| it.id == id)
+        .ok_or_else(no_access)?;
     let text = |name: &str| body[name].as_str().map(str::to_owned);
     match (method, rest) {
         ("PATCH", [_]) => {
@@ -258,8 +289,15 @@ fn payloads(webhook: &mut Webhook, now: Timestamp, request: &Request) -> Value {
     let from = number("cursor").unwrap_or(1);
     let limit = number("limit").unwrap_or(50).clamp(1, 50);
     webhook.payloads.retain(|(_, at, _)| now.since(*at) <= WEEK);
-    let left: Vec<_> = webhook.payloads.iter().filter(|(at, ..)| *at >= from).collect();
-    let page: Vec<_> = left.iter().take(usize::try_from(limit).unwrap_or(50)).collect();
+    let left: Vec<_> = webhook
+        .payloads
+        .iter()
+        .filter(|(at, ..)| *at >= from)
+        .collect();
+    let page: Vec<_> = left
+        .iter()
+        .take(usize::try_from(limit).unwrap_or(50))
+        .collect();
     let next = page.last().map_or(from.max(1), |(at, ..)| at + 1);
     let bodies: Vec<&Value> = page.iter().map(|(_, _, body)| body).collect();
     json!({ "payloads": bodies, "cursor": next, "mightHaveMore": page.len() < left.len() })

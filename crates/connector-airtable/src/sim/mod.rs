@@ -14,10 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-pub use connector_sim::{Consent, Fault};
-use connector_sim::{Account, Authority, Grant, Provider, Request, Response, Secrets, Server};
 use connector_core::clock::Clock;
 use connector_core::{Connector, Error, ErrorKind, RedirectUri, Result};
+use connector_sim::{Account, Authority, Grant, Provider, Request, Response, Secrets, Server};
+pub use connector_sim::{Consent, Fault};
 use serde_json::{Value, json};
 
 use self::world::World;
@@ -79,7 +79,9 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
     pub async fn start(self) -> Result<Simulator> {
         let world = Arc::new(Mutex::new(World::new(Secrets::new(self.mark.clone()))));
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
-        let config = AirtableConfig::builder().with_attachment_uploads().build()?;
+        let config = AirtableConfig::builder()
+            .with_attachment_uploads()
+            .build()?;
         let airtable = Airtable::new(config);
         let [code, access, refresh] = LIFETIMES;
         let mut builder = Authority::of(airtable.description())
@@ -94,7 +96,10 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
             });
         let mut users = self.users;
         if users.is_empty() {
-            users.push(("usr00000000000001".to_owned(), "user@example.com".to_owned()));
+            users.push((
+                "usr00000000000001".to_owned(),
+                "user@example.com".to_owned(),
+            ));
         }
         for (id, email) in users {
             builder = builder.with_account(Account::new(id).with_label(email));
@@ -206,7 +211,9 @@ impl Simulator {
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no such base.
     pub fn add_table(&self, base: &BaseId, name: &str, fields: &[&str]) -> Result<TableId> {
-        let fields = fields.iter().map(|name| json!({ "name": name, "type": "singleLineText" }));
+        let fields = fields
+            .iter()
+            .map(|name| json!({ "name": name, "type": "singleLineText" }));
         let table = json!({ "name": name, "fields": fields.collect::<Vec<_>>() });
         let id = self.world().add_table(base.as_str(), &table);
         Ok(TableId::new(id.ok_or_else(missing)?)?)
@@ -218,14 +225,17 @@ impl Simulator {
     /// [`ErrorKind::NotFound`] if there is no such table.
     pub fn add_record(&self, base: &BaseId, table: &TableId, fields: Fields) -> Result<RecordId> {
         let now = self.clock.now();
-        let created = self.world().create_record(now, base.as_str(), table.as_str(), fields);
+        let created = self
+            .world()
+            .create_record(now, base.as_str(), table.as_str(), fields);
         let id = created.and_then(|it| it["id"].as_str().map(str::to_owned));
         Ok(RecordId::new(id.ok_or_else(missing)?)?)
     }
 
     /// Takes a base out of the reach of every grant, as the user may do at any time.
     pub fn withdraw_base(&self, base: &BaseId) {
-        self.world().with_base(base.as_str(), |it| it.withdrawn = true);
+        self.world()
+            .with_base(base.as_str(), |it| it.withdrawn = true);
     }
 
     /// Ends every page offset.
@@ -246,19 +256,23 @@ impl Simulator {
             let live = base.webhooks.iter().filter(|(_, it)| now < it.expires);
             live.map(|(id, _)| id.clone()).collect()
         };
-        self.world().with_base(base.as_str(), live).unwrap_or_default()
+        self.world()
+            .with_base(base.as_str(), live)
+            .unwrap_or_default()
     }
 
     /// Deletes a webhook, as another program of the integration would.
     pub fn delete_webhook(&self, base: &BaseId, webhook: &str) {
-        self.world().with_base(base.as_str(), |it| it.webhooks.remove(webhook));
+        self.world()
+            .with_base(base.as_str(), |it| it.webhooks.remove(webhook));
     }
 
     /// Adds an error payload with this code to every webhook of a base.
     pub fn add_error_payload(&self, base: &BaseId, code: &str) {
         let now = self.clock.now();
         let payload = json!({ "error": true, "code": code });
-        self.world().with_base(base.as_str(), |it| it.report(now, &payload, None, None));
+        self.world()
+            .with_base(base.as_str(), |it| it.report(now, &payload, None, None));
     }
 
     /// The pings that are due: at most one for each webhook, however many changes there were.
@@ -272,14 +286,19 @@ impl Simulator {
             let body = ping_body(&base, &webhook, &now.to_string());
             let request = sign_ping(&secret, body)?;
             let webhook = WebhookId::new(webhook)?;
-            pings.push(Ping { webhook, url, request });
+            pings.push(Ping {
+                webhook,
+                url,
+                request,
+            });
         }
         Ok(pings)
     }
 
     /// Records the application's answer to a ping. After 13 failures in a row, Airtable sends no more.
     pub fn ping_answered(&self, ping: &Ping, acknowledged: bool) {
-        self.world().ping_answered(ping.webhook.as_str(), acknowledged);
+        self.world()
+            .ping_answered(ping.webhook.as_str(), acknowledged);
     }
 }
 
@@ -328,6 +347,8 @@ pub fn sign_ping(mac_secret_base64: &str, body: Bytes) -> Result<http::Request<B
     let mut request = http::Request::new(body);
     *request.method_mut() = http::Method::POST;
     let value = http::HeaderValue::from_str(&value).map_err(|_| wrong())?;
-    request.headers_mut().insert("x-airtable-content-mac", value);
+    request
+        .headers_mut()
+        .insert("x-airtable-content-mac", value);
     Ok(request)
 }

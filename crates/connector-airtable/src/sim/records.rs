@@ -53,7 +53,10 @@ impl Query {
         let number = |name: &str| body[name].as_u64().and_then(|it| usize::try_from(it).ok());
         let sort = list("sort");
         let sort = sort.iter().map(|it| {
-            (text(&it["field"]).unwrap_or_default(), it["direction"] == "desc")
+            (
+                text(&it["field"]).unwrap_or_default(),
+                it["direction"] == "desc",
+            )
         });
         Self {
             fields: list("fields").iter().filter_map(text).collect(),
@@ -84,18 +87,34 @@ pub(super) fn route(
         ("POST", []) => create(world, now, base, name, &body),
         ("PATCH" | "PUT", []) => write_many(world, now, base, name, &body, method == "PUT"),
         ("DELETE", []) => {
-            let ids = request.url().query_pairs().filter(|(name, _)| name == "records[]");
+            let ids = request
+                .url()
+                .query_pairs()
+                .filter(|(name, _)| name == "records[]");
             let ids: BTreeSet<String> = ids.map(|(_, id)| id.into_owned()).collect();
             delete(world, now, base, name, &ids)
         }
         ("GET", [record]) => find(table, record).cloned(),
         ("PATCH" | "PUT", [record]) => {
             find(table, record)?;
-            write(world, now, (base, name), record, object(&body["fields"]), method == "PUT")
+            write(
+                world,
+                now,
+                (base, name),
+                record,
+                object(&body["fields"]),
+                method == "PUT",
+            )
         }
         ("DELETE", [record]) => {
             find(table, record)?;
-            delete(world, now, base, name, &BTreeSet::from([(*record).to_owned()]))?;
+            delete(
+                world,
+                now,
+                base,
+                name,
+                &BTreeSet::from([(*record).to_owned()]),
+            )?;
             Ok(json!({ "id": record, "deleted": true }))
         }
         (_, [record, "comments", rest @ ..]) => {
@@ -113,7 +132,9 @@ fn table<'w>(
 ) -> Result<&'w mut Table, connector_sim::Response> {
     let base = world.bases.get_mut(base).ok_or_else(no_access)?;
     let mut tables = base.tables.iter_mut();
-    tables.find(|it| it.id == name || it.name == name).ok_or_else(no_access)
+    tables
+        .find(|it| it.id == name || it.name == name)
+        .ok_or_else(no_access)
 }
 
 fn find<'t>(table: &'t Table, record: &str) -> Result<&'t Value, connector_sim::Response> {
@@ -137,7 +158,9 @@ fn list(world: &mut World, base: &str, name: &str, query: &Query) -> Answer {
     let mut records = table.records.clone();
     if let Some(formula) = &query.formula {
         // The one form that the simulator understands: `{Name}='value'`.
-        let parts = formula.strip_prefix('{').and_then(|it| it.strip_suffix('\''));
+        let parts = formula
+            .strip_prefix('{')
+            .and_then(|it| it.strip_suffix('\''));
         let parts = parts.and_then(|it| it.split_once("}='"));
         let (field, value) = parts.ok_or_else(|| invalid("INVALID_FILTER_BY_FORMULA"))?;
         records.retain(|it| it["fields"][field] == value);
@@ -153,13 +176,21 @@ fn list(world: &mut World, base: &str, name: &str, query: &Query) -> Answer {
     let names: Vec<(String, String)> = table
         .fields
         .iter()
-        .map(|it| (it["name"].as_str().unwrap_or_default(), it["id"].as_str().unwrap_or_default()))
+        .map(|it| {
+            (
+                it["name"].as_str().unwrap_or_default(),
+                it["id"].as_str().unwrap_or_default(),
+            )
+        })
         .map(|(name, id)| (name.to_owned(), id.to_owned()))
         .collect();
     let size = query.page.clamp(1, 100);
     let more = records.len() > from + size;
     let page: Vec<Value> = records.into_iter().skip(from).take(size).collect();
-    let page: Vec<Value> = page.into_iter().map(|it| shown(it, &names, query)).collect();
+    let page: Vec<Value> = page
+        .into_iter()
+        .map(|it| shown(it, &names, query))
+        .collect();
     let mut answer = json!({ "records": page });
     if more {
         let offset = format!("itr/{}", world.id("rec"));
@@ -172,7 +203,8 @@ fn list(world: &mut World, base: &str, name: &str, query: &Query) -> Answer {
 fn shown(mut record: Value, names: &[(String, String)], query: &Query) -> Value {
     let mut cells = Map::new();
     for (name, id) in names {
-        let wanted = query.fields.is_empty() || query.fields.iter().any(|it| it == name || it == id);
+        let wanted =
+            query.fields.is_empty() || query.fields.iter().any(|it| it == name || it == id);
         if let Some(value) = record["fields"].get(name).filter(|_| wanted) {
             let key = if query.by_id { id } else { name };
             cells.insert(key.clone(), value.clone());
@@ -193,7 +225,10 @@ fn batch(body: &Value) -> Result<Vec<Value>, connector_sim::Response> {
 fn create(world: &mut World, now: Timestamp, base: &str, name: &str, body: &Value) -> Answer {
     let records = batch(body)?;
     let known = table(world, base, name)?;
-    if records.iter().any(|it| known.known(object(&it["fields"])).is_none()) {
+    if records
+        .iter()
+        .any(|it| known.known(object(&it["fields"])).is_none())
+    {
         return Err(invalid("UNKNOWN_FIELD_NAME"));
     }
     let mut created = Vec::new();
@@ -232,7 +267,10 @@ fn write_many(
     body: &Value,
     replaces: bool,
 ) -> Answer {
-    let merge = body["performUpsert"]["fieldsToMergeOn"].as_array().cloned().unwrap_or_default();
+    let merge = body["performUpsert"]["fieldsToMergeOn"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     let merge: Vec<&str> = merge.iter().filter_map(Value::as_str).collect();
     let (mut records, mut created, mut updated) = (Vec::new(), Vec::new(), Vec::new());
     for record in batch(body)? {
@@ -242,8 +280,14 @@ fn write_many(
             None if merge.is_empty() => return Err(invalid("INVALID_REQUEST_BODY")),
             None => {
                 let mut known = table(world, base, name)?.records.iter();
-                let same = |it: &&Value| merge.iter().all(|key| it["fields"].get(key) == fields.get(*key));
-                known.find(same).and_then(|it| it["id"].as_str().map(str::to_owned))
+                let same = |it: &&Value| {
+                    merge
+                        .iter()
+                        .all(|key| it["fields"].get(key) == fields.get(*key))
+                };
+                known
+                    .find(same)
+                    .and_then(|it| it["id"].as_str().map(str::to_owned))
             }
         };
         match id {
@@ -286,7 +330,10 @@ fn delete(
     let table = table.id.clone();
     let change = json!({ "destroyedRecordIds": ids });
     world.with_base(base, |it| it.changed(now, &table, Change::Remove, &change));
-    let records: Vec<Value> = ids.iter().map(|id| json!({ "id": id, "deleted": true })).collect();
+    let records: Vec<Value> = ids
+        .iter()
+        .map(|id| json!({ "id": id, "deleted": true }))
+        .collect();
     Ok(json!({ "records": records }))
 }
 
@@ -301,7 +348,10 @@ fn comments(
     let new = world.id("com");
     let body = request.json();
     let text = body["text"].as_str().unwrap_or_default();
-    let comments = table(world, base, name)?.comments.entry(record.to_owned()).or_default();
+    let comments = table(world, base, name)?
+        .comments
+        .entry(record.to_owned())
+        .or_default();
     match (request.method().as_str(), rest) {
         ("GET", []) => Ok(json!({ "comments": comments, "offset": null })),
         ("POST", []) if !text.is_empty() => {

@@ -90,7 +90,11 @@ impl World {
         format!("{prefix}{:014}", self.made)
     }
 
-    pub(super) fn with_base<T>(&mut self, id: &str, change: impl FnOnce(&mut Base) -> T) -> Option<T> {
+    pub(super) fn with_base<T>(
+        &mut self,
+        id: &str,
+        change: impl FnOnce(&mut Base) -> T,
+    ) -> Option<T> {
         self.bases.get_mut(id).map(change)
     }
 
@@ -136,10 +140,13 @@ impl World {
     ) -> Option<Value> {
         let id = self.id("rec");
         let base = self.bases.get_mut(base)?;
-        let table = base.tables.iter_mut().find(|it| it.id == table || it.name == table)?;
-        let record = json!({
-            "id": id, "createdTime": now.to_string(), "fields": table.known(fields)?,
-        });
+        let table = base
+            .tables
+            .iter_mut()
+            .find(|it| it.id == table || it.name == table)?;
+        let mut cells = table.known(fields)?;
+        cells.retain(|_, value| !is_empty(value));
+        let record = json!({ "id": id, "createdTime": now.to_string(), "fields": cells });
         table.records.push(record.clone());
         let table = table.id.clone();
         let created = json!({ "createdRecordsById": { id: {
@@ -149,7 +156,12 @@ impl World {
         Some(record)
     }
 
-    pub(super) fn create_webhook(&mut self, now: Timestamp, base: &str, new: &Value) -> Option<Value> {
+    pub(super) fn create_webhook(
+        &mut self,
+        now: Timestamp,
+        base: &str,
+        new: &Value,
+    ) -> Option<Value> {
         let id = self.id("ach");
         let secret = BASE64_STANDARD.encode(self.secrets.issue("mac-"));
         let webhook = Webhook {
@@ -181,7 +193,12 @@ impl World {
                     && webhook.enabled
                     && now < webhook.expires
                 {
-                    due.push((base.clone(), id.clone(), url.clone(), webhook.secret.clone()));
+                    due.push((
+                        base.clone(),
+                        id.clone(),
+                        url.clone(),
+                        webhook.secret.clone(),
+                    ));
                 }
             }
         }
@@ -189,9 +206,16 @@ impl World {
     }
 
     pub(super) fn ping_answered(&mut self, id: &str, acknowledged: bool) {
-        let webhooks = self.bases.values_mut().filter_map(|it| it.webhooks.get_mut(id));
+        let webhooks = self
+            .bases
+            .values_mut()
+            .filter_map(|it| it.webhooks.get_mut(id));
         for webhook in webhooks {
-            webhook.failures = if acknowledged { 0 } else { webhook.failures + 1 };
+            webhook.failures = if acknowledged {
+                0
+            } else {
+                webhook.failures + 1
+            };
             webhook.enabled &= webhook.failures < PATIENCE;
             // A ping that failed is sent again.
             webhook.is_due |= !acknowledged;
@@ -229,7 +253,11 @@ impl Base {
             return false;
         }
         let second = Duration::from_secs(1);
-        while self.calls.front().is_some_and(|at| now.since(*at) >= second) {
+        while self
+            .calls
+            .front()
+            .is_some_and(|at| now.since(*at) >= second)
+        {
             self.calls.pop_front();
         }
         if self.calls.len() >= PER_SECOND {
@@ -276,12 +304,20 @@ impl Base {
     }
 }
 
+/// Empty cells are absent from records.
+fn is_empty(value: &Value) -> bool {
+    matches!(value, Value::Null | Value::Bool(false)) || value == ""
+}
+
 impl Table {
-    /// The cells by the names of their fields, without the empty ones; `None` if a field is unknown.
+    /// The cells by the names of their fields; `None` if a field is unknown.
     pub(super) fn known(&self, fields: Map<String, Value>) -> Option<Map<String, Value>> {
         let mut known = Map::new();
         for (key, value) in fields {
-            let field = self.fields.iter().find(|it| it["name"] == *key || it["id"] == *key)?;
+            let field = self
+                .fields
+                .iter()
+                .find(|it| it["name"] == *key || it["id"] == *key)?;
             known.insert(field["name"].as_str()?.to_owned(), value);
         }
         Some(known)
@@ -313,13 +349,14 @@ impl Table {
             cells.clear();
         }
         cells.extend(known);
-        cells.retain(|_, value| !matches!(value, Value::Null | Value::Bool(false)) && value != "");
+        cells.retain(|_, value| !is_empty(value));
         Some(record.clone())
     }
 
     pub(super) fn remove(&mut self, ids: &BTreeSet<String>) -> usize {
         let before = self.records.len();
-        self.records.retain(|it| !it["id"].as_str().is_some_and(|id| ids.contains(id)));
+        self.records
+            .retain(|it| !it["id"].as_str().is_some_and(|id| ids.contains(id)));
         before - self.records.len()
     }
 }

@@ -13,9 +13,7 @@ use connector_core::cipher::Keyring;
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::store::MemoryStore;
 use connector_core::webhook::Event;
-use connector_core::{
-    Actor, ConnectionKey, CorrelationId, RequestContext, Result, TenantId,
-};
+use connector_core::{Actor, ConnectionKey, CorrelationId, RequestContext, Result, TenantId};
 use connector_hub::{Delivered, DeliveryHandler, Hub};
 use connector_testkit::leak::canary;
 use connector_testkit::trace;
@@ -77,12 +75,17 @@ impl Rig {
     /// Connects the signed-in user by way of the browser.
     pub(crate) async fn connect(&self) -> ConnectionKey {
         let tenant = TenantId::new("t1").unwrap();
-        let begun = self.hub.authorize(&tenant, Airtable::ID).actor(Actor::Worker);
+        let begun = self
+            .hub
+            .authorize(&tenant, Airtable::ID)
+            .actor(Actor::Worker);
         let begun = begun.begin().await.unwrap();
         let authority = self.sim.authority();
         let back = authority.visit(begun.url(), &Consent::Grant).unwrap();
         let query = back.query().unwrap();
-        let connected = self.hub.callback(Airtable::ID, query, begun.binding().clone());
+        let connected = self
+            .hub
+            .callback(Airtable::ID, query, begun.binding().clone());
         connected.await.unwrap().connection().key().clone()
     }
 
