@@ -13,7 +13,7 @@ pub use connector_core::{
     Fence, FixedApps, Generation, GenericConnector, GrantNumber, InvalidName, IssuedToken,
     Metadata, Phase, ProviderId, Random, ReauthorizationReason, RequestContext, Result, Retry,
     Status, SystemRandom, TenantId, TimeLeft, TokenSlot, Version, api, cipher, clock, description,
-    oauth, provider_client, store, webhook,
+    oauth, provider_client, store, subscription, webhook,
 };
 pub use connector_hub::{
     Adopt, AppHealth, Authorization, Authorize, ChangeHandler, CheckOutcome, Connected, Delivered,

@@ -18,9 +18,13 @@ use connectors::airtable::models::{Fields, WebhookPayload};
 use connectors::airtable::{Airtable, AirtableClient, AirtableConfig, VARIABLES};
 use connectors::cipher::Keyring;
 use connectors::clock::{Clock, ManualClock, SystemClock};
+use connectors::oauth::{AuthorizationRequest, CodeVerifier};
 use connectors::store::MemoryStore;
 use connectors::subscription::Watch;
-use connectors::{Actor, CorrelationId, Delivered, DeliveryHandler, Hub, RequestContext, TenantId};
+use connectors::{
+    Actor, AppKey, Connector, CorrelationId, Delivered, DeliveryHandler, Hub, RequestContext,
+    TenantId,
+};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -161,22 +165,20 @@ async fn work(hub: &Hub, clock: &ManualClock) -> Outcome<()> {
     Ok(())
 }
 
-/// Prints where a browser goes to connect to the real Airtable.
+/// Prints where a browser goes to connect to the real Airtable. A service begins with
+/// `Hub::authorize`, which keeps state and verifier for the callback.
 async fn real() -> Outcome<()> {
-    let hub = Hub::builder()
-        .store(MemoryStore::new(Arc::new(SystemClock::new())))
-        .cipher(Keyring::parse(&Keyring::generate()?)?)
-        .connector(Airtable::new(AirtableConfig::from_env()?))
-        .build()?;
+    let airtable = Airtable::new(AirtableConfig::from_env()?);
+    let apps = airtable.app_source().ok_or("no app is configured")?;
     let tenant = TenantId::new("tenant-1")?;
-    let user = Actor::User("user-1".into());
-    let authorization = hub
-        .authorize(&tenant, Airtable::ID)
-        .actor(user)
-        .begin()
-        .await?;
-    println!("authorize: open {}", authorization.url());
-    println!("callback: hand the query of your redirect URI to Hub::callback within 10 minutes");
+    let app = apps.app(&Airtable::ID, &tenant, &AppKey::default()).await?;
+    let random = SystemRandom::new();
+    let (state, verifier) = (
+        CodeVerifier::generate(&random)?,
+        CodeVerifier::generate(&random)?,
+    );
+    let request = AuthorizationRequest::new(&app, state.secret(), &verifier);
+    println!("authorize: open {}", airtable.authorization_url(&request)?);
     Ok(())
 }
 
