@@ -29,6 +29,8 @@ pub mod http {
     };
     pub use connector_http::{HttpClient, HttpClientBuilder, Resolver, SystemResolver};
 }
+#[cfg(feature = "airtable")]
+pub use connector_airtable as airtable;
 #[cfg(feature = "shopify")]
 pub use connector_shopify as shopify;
 #[cfg(feature = "sqlite")]

@@ -56,6 +56,11 @@ pub trait Provider: Send + Sync + 'static {
         let _ = (grant, body);
     }
 
+    /// Changes the body of a response of the identity endpoint.
+    fn identity(&self, grant: &Grant, body: &mut Value) {
+        let _ = (grant, body);
+    }
+
     /// Origins that the provider serves beside those of the description.
     fn origins(&self) -> Vec<Origin> {
         Vec::new()
@@ -658,7 +663,9 @@ impl World {
         if *request.method() == Method::GET
             && self.is_at(rule.and_then(|it| it.test_endpoint()), request)
         {
-            return Response::json(200, &identity::document(self, &grant.account));
+            let mut body = identity::document(self, &grant.account);
+            self.provider.identity(&grant, &mut body);
+            return Response::json(200, &body);
         }
         self.provider.call(request, &grant)
     }
