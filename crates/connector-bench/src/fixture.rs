@@ -8,14 +8,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use connector_core::cipher::{CredentialCipher, Keyring, Place, SealedKind};
 use connector_core::clock::{Clock as _, SystemClock};
-use connector_core::description::{EndpointTemplate, TokenEndpoint};
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
-use connector_core::oauth::RotationClass;
+use connector_core::provider::description::{EndpointTemplate, TokenEndpoint};
+use connector_core::provider::oauth::RotationClass;
+use connector_core::provider::{Description, GenericConnector};
 use connector_core::store::{Effects, Expect, Expiries, MemoryStore, PutGrant, Store};
+use connector_core::store::{Fence, Generation, GrantNumber};
 use connector_core::{
     Account, AccountKey, App, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind,
-    Description, Fence, FixedApps, Generation, GenericConnector, GrantNumber, Metadata, ProviderId,
-    Status, SystemRandom, TenantId,
+    FixedApps, Metadata, ProviderId, Status, SystemRandom, TenantId,
 };
 use connector_hub::Hub;
 

@@ -13,9 +13,10 @@ use connector_core::store::{
     ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, Expect,
     Expiries, PutGrant, PutOutcome, TokenStore, WorkKind,
 };
+use connector_core::store::{Fence, Generation, GrantNumber};
 use connector_core::{
-    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Fence, Generation, GrantNumber,
-    Metadata, ProviderId, Status, TenantId,
+    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Metadata, ProviderId, Status,
+    TenantId,
 };
 use connector_store_sqlite::SqliteStore;
 use sqlx::sqlite::{

@@ -8,7 +8,8 @@ use std::hint::black_box;
 
 use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
 use connector_core::cipher::{Keyring, Place, SealedKind};
-use connector_core::{AppKey, Fence, GrantNumber, ProviderId, TenantId};
+use connector_core::store::{Fence, GrantNumber};
+use connector_core::{AppKey, ProviderId, TenantId};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::rand::SecureRandom as _;
 use ring::{hkdf, rand};

@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::Metadata;
 use crate::name::InvalidName;
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 use crate::random::Random;
 
 /// The id of a connection: 128 random bits, shown in the form of a UUID. It survives reconnects.

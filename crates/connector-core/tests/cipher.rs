@@ -16,7 +16,8 @@ use connector_core::cipher::{
     CredentialCipher as _, KeyId, Keyring, KeyringError, LONGEST_PLAINTEXT, Place, Sealed,
     SealedKind,
 };
-use connector_core::{AppKey, Error, ErrorKind, Fence, GrantNumber, ProviderId, Random, TenantId};
+use connector_core::store::{Fence, GrantNumber};
+use connector_core::{AppKey, Error, ErrorKind, ProviderId, Random, TenantId};
 use connector_testkit::cipher::CipherFixture;
 use proptest::prelude::*;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};

@@ -9,7 +9,8 @@ use connector_core::cipher::{
     CredentialCipher, KeyId, Keyring, LONGEST_PLAINTEXT, Place, Plaintext, Sealed, SealedKind,
     open_long, seal_long,
 };
-use connector_core::{AppKey, ErrorKind, Fence, GrantNumber, ProviderId, Result};
+use connector_core::store::{Fence, GrantNumber};
+use connector_core::{AppKey, ErrorKind, ProviderId, Result};
 use connector_testkit::leak::canary_key;
 use secrecy::{ExposeSecret, SecretString};
 

@@ -19,9 +19,10 @@ use connector_core::store::{
     NewRevocation, NewState, PutGrant, PutOutcome, RowRef, SealedRow, Slice, StateKey,
     StateStore as _, Stored, TokenStore as _, Upkeep,
 };
+use connector_core::store::{Fence, Generation, GrantNumber};
 use connector_core::{
-    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Error, ErrorKind, Fence, Generation,
-    GrantNumber, Metadata, ProviderId, Result, Status, TenantId,
+    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Error, ErrorKind, Metadata,
+    ProviderId, Result, Status, TenantId,
 };
 use secrecy::SecretString;
 

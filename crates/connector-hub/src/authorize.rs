@@ -5,12 +5,14 @@ use std::fmt;
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
-use connector_core::description::{Description, GrantsPerAccount};
-use connector_core::oauth::{AuthorizationRequest, CodeVerifier, random_token};
+use connector_core::provider::Connector;
+use connector_core::provider::description::{Description, GrantsPerAccount};
+use connector_core::provider::oauth::{AuthorizationRequest, CodeVerifier};
+use connector_core::random_token;
 use connector_core::store::{NewState, PutStateOutcome, StateKey};
 use connector_core::{
-    Actor, App, AppKey, Connection, ConnectionId, Connector, CorrelationId, Error, ErrorKind,
-    ProviderId, Random, Result, TenantId,
+    Actor, App, AppKey, Connection, ConnectionId, CorrelationId, Error, ErrorKind, ProviderId,
+    Random, Result, TenantId,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;

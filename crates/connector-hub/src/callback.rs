@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
-use connector_core::description::GrantsPerAccount;
 use connector_core::http::Sent;
-use connector_core::oauth::{
+use connector_core::provider::Context;
+use connector_core::provider::description::GrantsPerAccount;
+use connector_core::provider::oauth::{
     Callback, CallbackProblem, CodeExchange, ExchangeClass, ExchangeError, TokenAnswer,
 };
 use connector_core::store::{
     BeginOutcome, ClaimId, ConnectOutcome, NewQuarantine, StateKey, Stored,
 };
 use connector_core::{
-    Actor, App, ConnectionId, ConnectionKey, Context, Error, ErrorKind, ProviderId, Result, Retry,
-    TenantId,
+    Actor, App, ConnectionId, ConnectionKey, Error, ErrorKind, ProviderId, Result, Retry, TenantId,
 };
 use secrecy::SecretString;
 

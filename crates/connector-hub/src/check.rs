@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use connector_core::oauth::Identity;
+use connector_core::provider::Context;
+use connector_core::provider::oauth::Identity;
+use connector_core::store::Generation;
 use connector_core::store::{Effects, Patch, Stored, UpdateOutcome};
 use connector_core::{
-    ConnectionKey, Context, DegradedReason, Error, ErrorKind, Generation, ReauthorizationReason,
-    RequestContext, Result, Retry, Status,
+    ConnectionKey, DegradedReason, Error, ErrorKind, ReauthorizationReason, RequestContext, Result,
+    Retry, Status,
 };
 
 use crate::audit;

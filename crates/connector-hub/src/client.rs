@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use connector_core::api::{ProviderClient, Session, Token, TokenSource};
+use connector_core::api::{Session, Token, TokenSource};
 use connector_core::http::limit::LimitKey;
+use connector_core::provider::ProviderClient;
 use connector_core::{AccessToken, Connection, ConnectionKey, Error, ErrorKind, Result};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;

@@ -11,11 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
-use connector_core::oauth::Identity;
+use connector_core::provider::Context;
+use connector_core::provider::oauth::Identity;
 use connector_core::store::{ConnectOutcome, Expiries, Quarantined, StateKey};
-use connector_core::{
-    Connection, ConnectionKey, Context, Credential, Error, ErrorKind, Result, Retry,
-};
+use connector_core::{Connection, ConnectionKey, Credential, Error, ErrorKind, Result, Retry};
 
 use self::attach::PendingConnection;
 pub(crate) use self::claim::{ClaimEnd, Claimed};

@@ -4,12 +4,13 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
+use connector_core::store::GrantNumber;
 use connector_core::store::{
     Effects, End, EndOutcome, EndRequest, NewRevocation, Stored, WorkKind,
 };
 use connector_core::{
-    ConnectionKey, Credential, CredentialKind, Error, ErrorKind, Event, GrantNumber,
-    RequestContext, Result, Retry,
+    ConnectionKey, Credential, CredentialKind, Error, ErrorKind, Event, RequestContext, Result,
+    Retry,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -156,7 +157,7 @@ impl Disconnect<'_> {
     async fn seal(
         &self,
         home: &Home,
-        (grant, fence): (GrantNumber, connector_core::Fence),
+        (grant, fence): (GrantNumber, connector_core::store::Fence),
         credential: &Credential,
     ) -> Result<Option<NewRevocation>> {
         if credential.kind() != CredentialKind::OAuth {

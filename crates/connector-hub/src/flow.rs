@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use connector_core::cipher::{Plaintext, SealedKind};
 use connector_core::clock::Timestamp;
 use connector_core::http::Sent;
-use connector_core::oauth::{CallbackProblem, CodeVerifier, ExchangeClass, ExchangeError};
+use connector_core::provider::oauth::{
+    CallbackProblem, CodeVerifier, ExchangeClass, ExchangeError,
+};
+use connector_core::store::GrantNumber;
 use connector_core::store::{ClaimId, StateKey};
 use connector_core::{
     Actor, AppKey, AuditEntry, ConnectionId, ConnectionKey, CorrelationId, Credential, Error,
-    ErrorKind, Event, GrantNumber, ProviderId, RedirectUri, RequestContext, Result, Retry,
-    TenantId,
+    ErrorKind, Event, ProviderId, RedirectUri, RequestContext, Result, Retry, TenantId,
 };
 use ring::digest::{SHA256, digest};
 use secrecy::{ExposeSecret, SecretString};
@@ -142,7 +144,7 @@ impl Binding {
 }
 
 mod verifier {
-    use connector_core::oauth::CodeVerifier;
+    use connector_core::provider::oauth::CodeVerifier;
     use secrecy::{ExposeSecret, SecretString};
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 

@@ -11,10 +11,11 @@ use connector_core::cipher::CredentialCipher;
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::http::HttpTransport;
 use connector_core::http::limit::Limits;
+use connector_core::provider::{Connector, Description};
 use connector_core::store::{Cursor, Filter, Slice, Store};
 use connector_core::{
-    App, AppKey, AppSource, Connection, ConnectionId, ConnectionKey, Connector, Description, Error,
-    ErrorKind, ProviderId, Random, Result, SystemRandom, TenantId,
+    App, AppKey, AppSource, Connection, ConnectionId, ConnectionKey, Error, ErrorKind, ProviderId,
+    Random, Result, SystemRandom, TenantId,
 };
 use tokio::sync::Notify;
 use url::Url;

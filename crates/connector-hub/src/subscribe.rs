@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use connector_core::cipher::{Place, Plaintext, Sealed, SealedKind};
+use connector_core::provider::Connector;
+use connector_core::provider::subscription::{ChannelId, Watch};
 use connector_core::store::{
     AcceptOutcome, DeliveryKey, DeliveryLimits, Direction, Effects, EndSubscriptionOutcome,
     EndingCredential, NewDelivery, NewSubscription, PutSubscriptionOutcome, Stored, Subscription,
     SubscriptionId, SubscriptionKey, WorkKind,
 };
-use connector_core::subscription::{ChannelId, Watch};
+use connector_core::store::{Fence, TimeLeft};
 use connector_core::webhook::Event as Change;
 use connector_core::{
-    AppKey, Connection, ConnectionKey, Connector, Error, ErrorKind, Event, Fence, ProviderId,
-    RequestContext, Result, TimeLeft,
+    AppKey, Connection, ConnectionKey, Error, ErrorKind, Event, ProviderId, RequestContext, Result,
 };
 use ring::digest;
 use secrecy::{ExposeSecret, SecretString};
@@ -115,7 +116,7 @@ impl Hub {
     /// Subscribing to the same resource again returns the subscription that there is.
     ///
     /// ```no_run
-    /// # use connector_core::subscription::Watch;
+    /// # use connector_core::provider::subscription::Watch;
     /// # async fn example(hub: connector_hub::Hub, key: connector_core::ConnectionKey,
     /// #     context: connector_core::RequestContext) -> connector_core::Result<()> {
     /// hub.subscribe(&key, Watch::new("orders")?, context).await?;

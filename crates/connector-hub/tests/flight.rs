@@ -13,15 +13,16 @@ mod provider;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::description::{Description, RevocationReach};
 use connector_core::http::{OutboundRequest, Sent, TransportErrorKind};
-use connector_core::oauth::{ExchangeError, Grace, RotationClass, TokenAnswer, read_token_answer};
+use connector_core::provider::description::{Description, RevocationReach};
+use connector_core::provider::oauth::{
+    ExchangeError, Grace, RotationClass, TokenAnswer, read_token_answer,
+};
+use connector_core::provider::{Connector, Context, Renewal};
 use connector_core::store::{
     Effects, Expect, Expiries, MemoryStore, PutGrant, PutOutcome, TokenStore,
 };
-use connector_core::{
-    Connector, Context, Credential, DegradedReason, Error, ErrorKind, Renewal, Status,
-};
+use connector_core::{Credential, DegradedReason, Error, ErrorKind, Status};
 use futures_util::FutureExt;
 use secrecy::ExposeSecret;
 

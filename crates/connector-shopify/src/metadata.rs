@@ -1,7 +1,8 @@
 //! What is known about a shop beside its credential, read once an hour.
 
-use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::api::{Idempotency, Request, Response};
 use connector_core::http::limit::Draws;
+use connector_core::provider::Endpoint;
 use connector_core::{Metadata, Result};
 use serde::Deserialize;
 use serde_json::json;

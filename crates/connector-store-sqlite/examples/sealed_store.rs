@@ -17,9 +17,10 @@ use connector_core::store::{
     ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, Expect,
     Expiries, PutGrant, PutOutcome, TokenStore, Upkeep,
 };
+use connector_core::store::{Fence, Generation, GrantNumber};
 use connector_core::{
-    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind, Fence,
-    Generation, GrantNumber, Metadata, ProviderId, Status, SystemRandom, TenantId,
+    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind, Metadata,
+    ProviderId, Status, SystemRandom, TenantId,
 };
 use connector_store_sqlite::SqliteStore;
 

@@ -2,8 +2,8 @@
 
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::clock::Timestamp;
+use connector_core::provider::subscription::{ChannelId, Watch};
 use connector_core::store::{Cursor, Slice};
-use connector_core::subscription::{ChannelId, Watch};
 use connector_core::{
     AccountKey, AppKey, ConnectionId, ConnectionKey, InvalidName, ProviderId, Result, TenantId,
 };

@@ -2,14 +2,12 @@
 
 use connector_core::cipher::Sealed;
 use connector_core::clock::Timestamp;
+use connector_core::store::{AccountRef, Fence, Generation, GrantNumber, TimeLeft, Version};
 use connector_core::store::{
     Claim, ClaimId, ClaimKind, CommitOutcome, Expiries, PendingCredential, PutGrant, Stored,
     StoredCredential,
 };
-use connector_core::{
-    Account, AccountRef, Check, Connection, ConnectionKey, Fence, Generation, GrantNumber,
-    Metadata, Result, Status, TimeLeft, Version,
-};
+use connector_core::{Account, Check, Connection, ConnectionKey, Metadata, Result, Status};
 use sqlx::sqlite::SqliteRow;
 
 use crate::columns::{Columns, digest, integer};

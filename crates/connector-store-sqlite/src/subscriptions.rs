@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use connector_core::cipher::Sealed;
 use connector_core::clock::Timestamp;
+use connector_core::provider::subscription::ChannelId;
 use connector_core::store::record::{
     CandidateRecord, ChannelRecord, SubscriptionFailureRecord, SubscriptionRecord,
 };
@@ -13,8 +14,8 @@ use connector_core::store::{
     NewSubscription, PutSubscriptionOutcome, Subscription, SubscriptionChange, SubscriptionId,
     SubscriptionKey, SubscriptionStore,
 };
-use connector_core::subscription::ChannelId;
-use connector_core::{ConnectionKey, Error, ErrorKind, Fence, GrantNumber, Result, Version};
+use connector_core::store::{Fence, GrantNumber, Version};
+use connector_core::{ConnectionKey, Error, ErrorKind, Result};
 use sqlx::sqlite::SqliteRow;
 
 use crate::SqliteStore;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_core::clock::Timestamp;
+use connector_core::store::{AccountRef, Fence, Generation, GrantNumber, TimeLeft, Version};
 use connector_core::store::{
     ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Cursor, Due, Effects, End,
     EndOutcome, EndRequest, Expect, FailOutcome, Failure, Filter, NewQuarantine, Patch, PutGrant,
@@ -11,8 +12,8 @@ use connector_core::store::{
     Verdict, WorkKind,
 };
 use connector_core::{
-    AccountKey, AccountRef, AppKey, Check, Connection, ConnectionKey, Error, ErrorKind, Fence,
-    Generation, GrantNumber, ProviderId, Result, Status, TenantId, TimeLeft, Version,
+    AccountKey, AppKey, Check, Connection, ConnectionKey, Error, ErrorKind, ProviderId, Result,
+    Status, TenantId,
 };
 
 use crate::SqliteStore;

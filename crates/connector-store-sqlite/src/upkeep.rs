@@ -6,7 +6,8 @@ use connector_core::store::{
     Cursor, DeliveryKey, Direction, RowRef, SealedRow, Slice, StateKey, SubscriptionId,
     SubscriptionKey, Upkeep,
 };
-use connector_core::{Fence, GrantNumber, Result, TenantId};
+use connector_core::store::{Fence, GrantNumber};
+use connector_core::{Result, TenantId};
 
 use crate::SqliteStore;
 use crate::columns::{Columns, integer};

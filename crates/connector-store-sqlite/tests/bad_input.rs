@@ -154,7 +154,7 @@ async fn a_number_beyond_those_of_sqlite_is_refused() {
     let fixture = Fixture::create().await;
     filled(&fixture).await;
     let store = fixture.open().await;
-    let fence = connector_core::Fence::new(u64::MAX);
+    let fence = connector_core::store::Fence::new(u64::MAX);
     let error = store.revoked(&key(1), fence).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.message().contains("2^63"), "{error}");

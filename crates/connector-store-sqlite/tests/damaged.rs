@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use connector_core::cipher::KeyId;
+use connector_core::provider::subscription::{ChannelId, Watch};
 use connector_core::store::{
     AuditFilter, AuditLog, BeginChannel, ConnectOutcome, DeliveryFilter, DeliveryKey,
     DeliveryLimits, DeliveryQueue, DeliveryState, DeliveryTurn, Direction, Effects, End,
@@ -21,10 +22,8 @@ use connector_core::store::{
     SubscriptionChange, SubscriptionId, SubscriptionKey, SubscriptionStore, TokenStore, Upkeep,
     WorkKind,
 };
-use connector_core::subscription::{ChannelId, Watch};
-use connector_core::{
-    AccountKey, AppKey, ErrorKind, Fence, Generation, GrantNumber, Result, Version,
-};
+use connector_core::store::{Fence, Generation, GrantNumber, Version};
+use connector_core::{AccountKey, AppKey, ErrorKind, Result};
 use connector_store_sqlite::{SqliteOptions, SqliteStore};
 use connector_testkit::StoreFixture;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};

@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use connector_core::Connection;
 use connector_core::store::{
     AuditFilter, AuditLog, ClaimOutcome, CommitOutcome, Effects, Filter, PutOutcome, TokenStore,
     WorkKind,
 };
-use connector_core::{Connection, Fence, Generation};
+use connector_core::store::{Fence, Generation};
 use connector_store_sqlite::{Migration, SqliteOptions, SqliteStore};
 use connector_testkit::StoreFixture;
 use sqlx::sqlite::SqliteConnectOptions;

@@ -16,7 +16,8 @@ use base64::engine::general_purpose::STANDARD;
 use connector_core::cipher::{
     CredentialCipher, LONGEST_PLAINTEXT, Place, Plaintext, Sealed, SealedKind,
 };
-use connector_core::{AppKey, Error, ErrorKind, Fence, GrantNumber, ProviderId, TenantId};
+use connector_core::store::{Fence, GrantNumber};
+use connector_core::{AppKey, Error, ErrorKind, ProviderId, TenantId};
 
 /// Where a suite takes the cipher from that it tests.
 #[async_trait]

@@ -41,6 +41,7 @@ use connector_core::cipher::{CredentialCipher, KeyId, Place, Plaintext, Sealed};
 use connector_core::http::{
     HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
+use connector_core::provider::subscription::ChannelId;
 use connector_core::store::{
     AcceptOutcome, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
     ChangeSubscriptionOutcome, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, ConnectOutcome,
@@ -51,10 +52,9 @@ use connector_core::store::{
     SealedRow, Slice, StateKey, StateStore, Stored, StoredState, Subscription, SubscriptionChange,
     SubscriptionKey, SubscriptionStore, TokenStore, UpdateOutcome, Upkeep, WorkKind,
 };
-use connector_core::subscription::ChannelId;
+use connector_core::store::{AccountRef, Fence, Generation, Version};
 use connector_core::{
-    AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Error, ErrorKind, Fence,
-    Generation, ProviderId, Result, Version,
+    AccountKey, AppKey, AuditEntry, Connection, ConnectionKey, Error, ErrorKind, ProviderId, Result,
 };
 use futures_core::stream::BoxStream;
 

@@ -72,8 +72,8 @@ impl Faulty {
         let app = connector_core::AppKey::default();
         let mut seen = *place;
         match self.fault {
-            Fault::IgnoresFence => seen.fence = connector_core::Fence::new(0),
-            Fault::IgnoresGrant => seen.grant = connector_core::GrantNumber::new(0),
+            Fault::IgnoresFence => seen.fence = connector_core::store::Fence::new(0),
+            Fault::IgnoresGrant => seen.grant = connector_core::store::GrantNumber::new(0),
             Fault::IgnoresKind => seen.kind = connector_core::cipher::SealedKind::State,
             Fault::IgnoresRow => seen.row = "",
             Fault::IgnoresApp => seen.app = &app,

@@ -18,9 +18,10 @@ use connector_core::store::{
     Direction, Effects, Expect, Expiries, LeaseRequest, MemoryStore, PutGrant, PutOutcome,
     StateKey, StateStore, TokenStore,
 };
+use connector_core::store::{Fence, Generation, GrantNumber};
 use connector_core::{
-    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, ErrorKind, Fence, Generation,
-    GrantNumber, Metadata, ProviderId, Result, Status, TenantId,
+    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, ErrorKind, Metadata, ProviderId,
+    Result, Status, TenantId,
 };
 use connector_testkit::kill::{Action, KillPoints, Side};
 

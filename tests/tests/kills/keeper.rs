@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use connector_core::cipher::{CredentialCipher, Keyring, Place, Sealed, SealedKind};
+use connector_core::clock::Clock;
 use connector_core::http::Origin;
 use connector_core::store::{
     Effects, End, EndRequest, Expect, Expiries, PutGrant, PutOutcome, Stored, TokenStore, WorkKind,
 };
+use connector_core::store::{Fence, Generation, GrantNumber};
 use connector_core::{
-    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind, Fence,
-    Generation, GrantNumber, Metadata, Status, TenantId, clock::Clock,
+    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind, Metadata,
+    Status, TenantId,
 };
 use connector_store_sqlite::{SqliteOptions, SqliteStore};
 use secrecy::SecretString;

@@ -2,13 +2,10 @@
 
 use connector_core::clock::Clock;
 use connector_core::http::Origin;
-use connector_core::oauth::{
-    AuthorizationRequest, Callback, CodeExchange, CodeVerifier, random_token,
-};
-use connector_core::{
-    Connector, Context, Credential, CredentialKind, ErrorKind, Event, GenericConnector, Status,
-    SystemRandom,
-};
+use connector_core::provider::oauth::{AuthorizationRequest, Callback, CodeExchange, CodeVerifier};
+use connector_core::provider::{Connector, Context, GenericConnector};
+use connector_core::random_token;
+use connector_core::{Credential, CredentialKind, ErrorKind, Event, Status, SystemRandom};
 use connector_tests::openid::{ISSUER, OpenId, PROVIDER};
 
 use crate::world::{Flow, Mischief, World, context, credential, digest, owner};

@@ -11,11 +11,12 @@ use connector_core::clock::{Clock, ManualClock, Monotonic, Timestamp};
 use connector_core::http::{
     HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
-use connector_core::oauth::CodeVerifier;
+use connector_core::provider::GenericConnector;
+use connector_core::provider::oauth::CodeVerifier;
 use connector_core::store::{AuditFilter, AuditLog, MemoryStore, Store, Stored, TokenStore};
 use connector_core::{
     Actor, AppKey, Connection, ConnectionKey, CorrelationId, Credential, Event, FixedApps,
-    GenericConnector, RequestContext, Status, SystemRandom, TenantId,
+    RequestContext, Status, SystemRandom, TenantId,
 };
 use connector_http::HttpClient;
 use connector_hub::{Authorize, Connected, Hub};

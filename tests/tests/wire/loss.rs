@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use connector_core::clock::Clock;
+use connector_core::store::Phase;
 use connector_core::{
-    AccessToken, Connection, ConnectionKey, CorrelationId, Phase, Random, ReauthorizationReason,
+    AccessToken, Connection, ConnectionKey, CorrelationId, Random, ReauthorizationReason,
     RequestContext, Status, TenantId,
 };
 use connector_hub::Hub;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use connector_core::cipher::Keyring;
 use connector_core::clock::{ManualClock, Timestamp};
+use connector_core::provider::GenericConnector;
 use connector_core::store::{MemoryStore, Store};
 use connector_core::{
     Actor, AppKey, Connection, ConnectionKey, CorrelationId, ErrorKind, FixedApps,
-    GenericConnector, ReauthorizationReason, RequestContext, Status, TenantId,
+    ReauthorizationReason, RequestContext, Status, TenantId,
 };
 use connector_http::HttpClient;
 use connector_hub::{Connected, Hub};

@@ -15,8 +15,8 @@ use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{CredentialCipher, KeyId, LONGEST_PLAINTEXT, Place, Plaintext, Sealed};
-use crate::config::{self, SecretVariable};
 use crate::error::{Error, ErrorKind, Result};
+use crate::provider::config::{self, SecretVariable};
 use crate::random::{Random, SystemRandom};
 
 const VARIABLE: &str = "CONNECTORS_KEYS";

@@ -16,7 +16,7 @@ use crate::account::TenantId;
 use crate::app::AppKey;
 use crate::connection::{Fence, GrantNumber};
 use crate::error::Result;
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 
 /// The longest plaintext that is sealed, in bytes.
 pub const LONGEST_PLAINTEXT: usize = 65_536;

@@ -9,7 +9,7 @@ use crate::app::AppKey;
 use crate::cipher::Sealed;
 use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 use crate::store::{Cursor, Slice, Upkeep};
 
 /// Which way a delivery goes.

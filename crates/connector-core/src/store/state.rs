@@ -11,7 +11,7 @@ use crate::app::AppKey;
 use crate::cipher::Sealed;
 use crate::connection::ConnectionKey;
 use crate::error::Result;
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 use crate::store::Upkeep;
 
 /// How many flows of one tenant may be open at once.

@@ -10,10 +10,10 @@ use crate::app::AppKey;
 use crate::cipher::Sealed;
 use crate::connection::{ConnectionKey, Fence, GrantNumber, TimeLeft, Version};
 use crate::error::{Error, ErrorKind, Result};
-use crate::provider::ProviderId;
+use crate::provider::subscription::{ChannelId, Watch};
+use crate::provider_id::ProviderId;
 use crate::random::Random;
 use crate::store::{Effects, Upkeep};
-use crate::subscription::{ChannelId, Watch};
 
 /// The maximum number of subscriptions of one connection.
 pub(crate) const SUBSCRIPTIONS_PER_CONNECTION: usize = 100;

@@ -14,7 +14,7 @@ use crate::connection::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::Metadata;
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 use crate::random::Random;
 use crate::store::{Cursor, Effects, EndingCredential, Slice, StateKey, Upkeep, WorkKind};
 

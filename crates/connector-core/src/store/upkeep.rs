@@ -7,9 +7,9 @@ use crate::app::AppKey;
 use crate::cipher::{KeyId, Place, Sealed, SealedKind};
 use crate::connection::{ConnectionKey, Fence, GrantNumber};
 use crate::error::Result;
-use crate::provider::ProviderId;
+use crate::provider::subscription::ChannelId;
+use crate::provider_id::ProviderId;
 use crate::store::{Cursor, DeliveryKey, Slice, StateKey, SubscriptionKey};
-use crate::subscription::ChannelId;
 
 /// Which sealed record is meant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
-use connector_core::description::GrantsPerAccount;
-use connector_core::oauth::Identity;
+use connector_core::provider::Connector;
+use connector_core::provider::description::GrantsPerAccount;
+use connector_core::provider::oauth::Identity;
+use connector_core::store::{AccountRef, Fence, Generation, GrantNumber, IssuedToken, TimeLeft};
 use connector_core::store::{
     ClaimId, Effects, End, EndRequest, Expect, Expiries, Patch, PutGrant, PutOutcome, Revocation,
     Stored, UpdateOutcome, WorkKind,
 };
 use connector_core::webhook::AccountHint;
 use connector_core::{
-    Account, AccountKey, AccountRef, Actor, ConnectionKey, Connector, Credential, CredentialKind,
-    Error, ErrorKind, Event, Fence, Generation, GrantNumber, IssuedToken, Metadata, RequestContext,
-    Result, Status, TimeLeft,
+    Account, AccountKey, Actor, ConnectionKey, Credential, CredentialKind, Error, ErrorKind, Event,
+    Metadata, RequestContext, Result, Status,
 };
 use secrecy::{ExposeSecret, SecretString};
 

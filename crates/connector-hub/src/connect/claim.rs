@@ -6,7 +6,8 @@ use std::time::Duration;
 use connector_core::store::{
     ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Effects, Failure, Stored, Verdict,
 };
-use connector_core::{ConnectionKey, Error, ErrorKind, Fence, GrantNumber, Result, Retry};
+use connector_core::store::{Fence, GrantNumber};
+use connector_core::{ConnectionKey, Error, ErrorKind, Result, Retry};
 
 use super::{ConnectFailure, PATIENCE};
 use crate::flow::{ClaimMark, Purpose};

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use connector_core::clock::Timestamp;
-use connector_core::description::{Description, Lifetimes, RefreshPolicy, Unstated};
 use connector_core::http::Origin;
-use connector_core::oauth::{Identity, TokenAnswer};
+use connector_core::provider::Renewal;
+use connector_core::provider::description::{Description, Lifetimes, RefreshPolicy, Unstated};
+use connector_core::provider::oauth::{Identity, TokenAnswer};
 use connector_core::store::{Effects, Expiries, WorkKind};
 use connector_core::{
-    AccountKey, App, ConnectionId, Credential, CredentialKind, Error, ErrorKind, Renewal, Result,
+    AccountKey, App, ConnectionId, Credential, CredentialKind, Error, ErrorKind, Result,
 };
 use secrecy::ExposeSecret;
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
-use connector_core::description::{Description, RevocationReach};
-use connector_core::oauth::ExchangeClass;
+use connector_core::provider::description::{Description, RevocationReach};
+use connector_core::provider::oauth::ExchangeClass;
+use connector_core::provider::{Connector, Context};
 use connector_core::store::Revocation;
 use connector_core::webhook::AccountHint;
-use connector_core::{ConnectionKey, Connector, Context, Credential, ErrorKind, Event, Result};
+use connector_core::{ConnectionKey, Credential, ErrorKind, Event, Result};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::slots::slot_host;

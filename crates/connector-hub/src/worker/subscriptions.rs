@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use connector_core::api::{FixedToken, Session};
 use connector_core::cipher::SealedKind;
-use connector_core::store::{
-    BeginChannel, ChangeSubscriptionOutcome, Effects, Ending, OpenChannel, OpenedChannel, Stored,
-    Subscription, SubscriptionChange,
-};
-use connector_core::subscription::{
+use connector_core::provider::Connector;
+use connector_core::provider::subscription::{
     CatchUp, Channel, ChannelId, ChannelRenewal, CreatedChannel, ListedChannel, NewChannel,
     Notification, RenewOutcome, SecretSource, SubscriptionContext, SubscriptionPlan, Subscriptions,
     Watch,
 };
+use connector_core::store::{
+    BeginChannel, ChangeSubscriptionOutcome, Effects, Ending, OpenChannel, OpenedChannel, Stored,
+    Subscription, SubscriptionChange,
+};
+use connector_core::store::{TimeLeft, Version};
 use connector_core::{
-    Account, AuditClass, AuditEntry, ConnectionId, ConnectionKey, Connector, Error, ErrorKind,
-    Event, Result, Retry, TimeLeft, Version,
+    Account, AuditClass, AuditEntry, ConnectionId, ConnectionKey, Error, ErrorKind, Event, Result,
+    Retry,
 };
 use secrecy::SecretString;
 

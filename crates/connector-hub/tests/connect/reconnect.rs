@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use connector_core::store::Fence;
 use connector_core::store::{
     ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Effects, End, EndRequest, Patch, TokenStore,
     UpdateOutcome,
 };
 use connector_core::{
-    Connection, ConnectionKey, ErrorKind, Event, Fence, ReauthorizationReason, Result, Retry,
-    Status,
+    Connection, ConnectionKey, ErrorKind, Event, ReauthorizationReason, Result, Retry, Status,
 };
 use connector_hub::Connected;
 use connector_testkit::kill::{Action, KillPoints};

@@ -9,12 +9,14 @@ use std::time::Duration;
 use connector_core::cipher::{CredentialCipher, Keyring, Place, SealedKind};
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::HttpTransport;
+use connector_core::provider::{Description, GenericConnector};
+use connector_core::store::Generation;
 use connector_core::store::{
     AuditFilter, AuditLog, Filter, MemoryStore, StateStore, Store, Stored, TokenStore,
 };
 use connector_core::{
-    Actor, App, AppKey, AppSource, Connection, ConnectionKey, Credential, Description, Event,
-    FixedApps, Generation, GenericConnector, ProviderId, Random, Result, TenantId,
+    Actor, App, AppKey, AppSource, Connection, ConnectionKey, Credential, Event, FixedApps,
+    ProviderId, Random, Result, TenantId,
 };
 use connector_hub::{Authorization, Hub};
 use connector_testkit::kill::{Counted, KillPoints};

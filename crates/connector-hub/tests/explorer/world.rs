@@ -12,15 +12,15 @@ use bytes::Bytes;
 
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::clock::Timestamp;
-use connector_core::oauth::{Grace, RotationClass};
+use connector_core::provider::oauth::{Grace, RotationClass};
 use connector_core::store::{
     Claim as StoredClaim, ClaimId, ClaimKind, ClaimOutcome, CommitOutcome, FailOutcome,
     PendingCredential, PutOutcome, Stored, StoredCredential, Verdict,
 };
+use connector_core::store::{Fence, Generation, GrantNumber, TimeLeft, Version};
 use connector_core::{
-    Account, AccountKey, AppKey, Connection, ConnectionId, ConnectionKey, DegradedReason, Fence,
-    Generation, GrantNumber, Metadata, ProviderId, ReauthorizationReason, Status, TenantId,
-    TimeLeft, Version,
+    Account, AccountKey, AppKey, Connection, ConnectionId, ConnectionKey, DegradedReason, Metadata,
+    ProviderId, ReauthorizationReason, Status, TenantId,
 };
 use connector_hub::machine::{
     Action, Exchanged, Fault, Input, Machine, Mark, NewAccess, NoToken, NoTokenReason, Outcome,

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_core::clock::{Clock, ManualClock};
+use connector_core::provider::webhook::{AccountHint, SignedField};
 use connector_core::store::{
     DeliveryState, Direction, Effects, Expect, Expiries, MemoryStore, Patch, PutGrant, TokenStore,
 };
-use connector_core::webhook::{AccountHint, SignedField};
 use connector_core::{Account, AccountKey, Error, ErrorKind, Metadata, Result, Status};
 use connector_hub::{Delivered, DeliveryHandler, Message, Receipt};
 

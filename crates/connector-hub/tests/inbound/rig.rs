@@ -12,18 +12,19 @@ use bytes::Bytes;
 use connector_core::cipher::{CredentialCipher, Keyring};
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
+use connector_core::provider::webhook;
+use connector_core::provider::webhook::{AccountHint, Event, SignedField};
+use connector_core::provider::webhook::{
+    Incoming, Secrets, WebhookEndpoint, decode_base64, refused, single_header,
+};
+use connector_core::provider::{Connector, Context, Description};
 use connector_core::store::{
     AuditFilter, AuditLog, DeliveryFilter, DeliveryRecord, MemoryStore, StateKey, Store, Stored,
     TokenStore,
 };
-use connector_core::webhook::{
-    self, AccountHint, Event, Incoming, Secrets, SignedField, WebhookEndpoint, decode_base64,
-    refused, single_header,
-};
 use connector_core::{
-    AccountKey, Actor, App, AppKey, AppSource, ConnectionKey, Connector, Context, CorrelationId,
-    Credential, CredentialKind, Description, Error, ErrorKind, FixedApps, ProviderId,
-    RequestContext, Result, TenantId,
+    AccountKey, Actor, App, AppKey, AppSource, ConnectionKey, CorrelationId, Credential,
+    CredentialKind, Error, ErrorKind, FixedApps, ProviderId, RequestContext, Result, TenantId,
 };
 use connector_hub::{Delivered, DeliveryHandler, Hub, HubBuilder, Receipt};
 use connector_testkit::leak::{canary, canary_key};

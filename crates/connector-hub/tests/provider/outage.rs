@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_core::cipher::{KeyId, Sealed};
+use connector_core::provider::subscription::ChannelId;
 use connector_core::store::*;
-use connector_core::subscription::ChannelId;
+use connector_core::store::{AccountRef, Fence, Generation, Version};
 use connector_core::{
-    AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Error, ErrorKind, Fence,
-    Generation, ProviderId, Result, TenantId, Version,
+    AccountKey, AppKey, AuditEntry, Connection, ConnectionKey, Error, ErrorKind, ProviderId,
+    Result, TenantId,
 };
 
 #[derive(Clone)]

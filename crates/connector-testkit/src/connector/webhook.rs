@@ -6,12 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use connector_core::clock::Timestamp;
-use connector_core::oauth::Callback;
-use connector_core::webhook::{
-    BodyForm, Event, Incoming, KeyForm, SignatureEncoding, SignatureEntries, SignedField,
-    TimestampSource, TimestampUnit, WebhookAlgorithm, WebhookEndpoint, WebhookScheme,
-    WebhookSecret, WebhookSignature,
+use connector_core::provider::oauth::Callback;
+use connector_core::provider::webhook::{
+    BodyForm, Incoming, KeyForm, SignatureEncoding, SignatureEntries, TimestampSource,
+    TimestampUnit, WebhookAlgorithm, WebhookEndpoint, WebhookScheme, WebhookSecret,
+    WebhookSignature,
 };
+use connector_core::provider::webhook::{Event, SignedField};
 use connector_core::{App, AppKey, ErrorKind, Result};
 use http::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;

@@ -25,9 +25,10 @@ use connector_core::store::{
     EndOutcome, EndRequest, Expect, Expiries, FailOutcome, Failure, Patch, PutGrant, PutOutcome,
     Stored, StoredCredential, TokenStore, UpdateOutcome, Verdict,
 };
+use connector_core::store::{Fence, Generation, GrantNumber, Version};
 use connector_core::{
-    Account, AccountKey, AppKey, ConnectionKey, DegradedReason, Error, ErrorKind, Fence,
-    Generation, GrantNumber, Metadata, ProviderId, ReauthorizationReason, Result, Status, Version,
+    Account, AccountKey, AppKey, ConnectionKey, DegradedReason, Error, ErrorKind, Metadata,
+    ProviderId, ReauthorizationReason, Result, Status,
 };
 use serde::{Deserialize, Serialize};
 

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use connector_core::cipher::{KeyId, Sealed};
+use connector_core::store::{AccountRef, Fence, Generation, GrantNumber};
 use connector_core::store::{
     ClaimId, ClaimKind, ClaimRequest, Effects, Expect, Expiries, NewQuarantine, NewRevocation,
     NewState, PutGrant, StateKey,
 };
 use connector_core::{
-    Account, AccountKey, AccountRef, Actor, AppKey, AuditClass, AuditEntry, Connection,
-    ConnectionId, ConnectionKey, CorrelationId, Event, Fence, Generation, GrantNumber, Metadata,
-    ProviderId, RequestContext, Status, TenantId,
+    Account, AccountKey, Actor, AppKey, AuditClass, AuditEntry, Connection, ConnectionId,
+    ConnectionKey, CorrelationId, Event, Metadata, ProviderId, RequestContext, Status, TenantId,
 };
 
 use super::steps::valid;

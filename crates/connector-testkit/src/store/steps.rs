@@ -7,7 +7,8 @@ use connector_core::store::{
     AuditFilter, Claim, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, Failure,
     PutOutcome, Store, Stored, Verdict, WorkKind,
 };
-use connector_core::{ConnectionKey, Fence, Result, Status, TimeLeft};
+use connector_core::store::{Fence, TimeLeft};
+use connector_core::{ConnectionKey, Result, Status};
 
 use super::samples::{
     HOLD, LEASE, claim_request, expiries, first_grant, name_of, reason_of, sealed,

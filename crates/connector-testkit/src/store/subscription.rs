@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use connector_core::provider::subscription::{ChannelId, Watch};
 use connector_core::store::{
     BeginChannel, ChangeSubscriptionOutcome, Effects, End, EndOutcome, EndRequest,
     EndSubscriptionOutcome, Ending, EndingCredential, NewSubscription, OpenedChannel,
     PutSubscriptionOutcome, Subscription, SubscriptionChange, SubscriptionId, SubscriptionKey,
     WorkKind,
 };
-use connector_core::subscription::{ChannelId, Watch};
-use connector_core::{ConnectionKey, ErrorKind, Fence, GrantNumber, Version};
+use connector_core::store::{Fence, GrantNumber, Version};
+use connector_core::{ConnectionKey, ErrorKind};
 
 use super::samples::{audited, key, key_of, name_of, sealed, seconds};
 use super::steps::{Handle, connect, done, due, joined, loaded, open, outcome, reasons, valid};
@@ -170,7 +171,7 @@ pub(super) async fn a_subscription_is_read_back<F: StoreFixture>(fixture: &F) {
     assert_eq!(open.granted, Some(seconds(100)));
     let (id, resource, expires) = (open.channel.clone(), open.resource.as_str(), open.expires);
     assert_eq!((id, resource), (channel('a'), "resource a"));
-    let left = expires.map(connector_core::TimeLeft::remaining);
+    let left = expires.map(connector_core::store::TimeLeft::remaining);
     assert_eq!(left, Some(seconds(70)), "on the store's clock");
     let candidate = outcome!(&found.candidate, Some(candidate) => candidate);
     assert_eq!(candidate.channel, channel('b'));
@@ -495,7 +496,7 @@ pub(super) async fn a_change_leaves_the_rest_alone<F: StoreFixture>(fixture: &F)
     let after = seen(&store, &key).await;
     let left = after.channel.as_ref().and_then(|it| it.expires);
     assert_eq!(
-        left.map(connector_core::TimeLeft::remaining),
+        left.map(connector_core::store::TimeLeft::remaining),
         Some(seconds(500))
     );
     if let (Some(open), Some(seen)) = (&mut expected.channel, &after.channel) {
@@ -685,7 +686,7 @@ pub(super) async fn the_end_of_a_connection_ends_its_subscriptions<F: StoreFixtu
         // Another generation: nothing ends.
         let moved = EndRequest {
             how,
-            at: Some(connector_core::Generation::new(99)),
+            at: Some(connector_core::store::Generation::new(99)),
             revoke: Vec::new(),
             unsubscribe: Some(copy()),
         };

@@ -7,7 +7,8 @@ use connector_core::store::{
     CommitOutcome, Cursor, DeliveryFilter, Effects, LeaseRequest, NewDelivery, NewState,
     Revocation, RowRef, SealedRow, WorkKind,
 };
-use connector_core::{AppKey, ConnectionKey, Fence, GrantNumber};
+use connector_core::store::{Fence, GrantNumber};
+use connector_core::{AppKey, ConnectionKey};
 
 use super::delivery::{delivery, leased_one};
 use super::samples::{

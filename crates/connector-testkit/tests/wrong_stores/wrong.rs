@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_core::cipher::{KeyId, Sealed};
+use connector_core::provider::subscription::ChannelId;
 use connector_core::store::{
     AcceptOutcome, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
     ChangeSubscriptionOutcome, Claim, ClaimOutcome, ClaimRequest, Commit, CommitOutcome,
@@ -17,10 +18,9 @@ use connector_core::store::{
     SubscriptionChange, SubscriptionKey, SubscriptionStore, TokenStore, UpdateOutcome, Upkeep,
     Verdict, WorkKind,
 };
-use connector_core::subscription::ChannelId;
+use connector_core::store::{AccountRef, Fence, Generation, Version};
 use connector_core::{
-    AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Fence, Generation,
-    ProviderId, Result, Status, Version,
+    AccountKey, AppKey, AuditEntry, Connection, ConnectionKey, ProviderId, Result, Status,
 };
 
 /// What is wrong with a store.

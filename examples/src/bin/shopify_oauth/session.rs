@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use axum::http::{HeaderMap, header};
-use connectors::oauth::random_token;
+use connectors::random_token;
 use connectors::{Actor, SystemRandom, TenantId};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;

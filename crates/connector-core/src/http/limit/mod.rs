@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::account::{AccountKey, TenantId};
 use crate::clock::Clock;
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 
 use self::account::{AccountState, AppState};
 

@@ -136,7 +136,7 @@ mod tests {
     use crate::clock::ManualClock;
     use crate::connection::{ConnectionId, ConnectionKey, Fence, Generation, GrantNumber, Status};
     use crate::metadata::Metadata;
-    use crate::provider::ProviderId;
+    use crate::provider_id::ProviderId;
     use crate::store::{
         ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, Expect,
         Expiries, Filter, PutGrant, PutOutcome, TokenStore, Upkeep,

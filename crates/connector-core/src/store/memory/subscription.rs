@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use super::{Data, MemoryStore};
 use crate::connection::{ConnectionKey, Version};
 use crate::error::{Error, ErrorKind, Result};
+use crate::provider::subscription::ChannelId;
 use crate::store::record::SubscriptionRecord;
 use crate::store::{
     ChangeSubscriptionOutcome, Effects, EndSubscriptionOutcome, Ending, EndingCredential,
     NewSubscription, PutSubscriptionOutcome, Subscription, SubscriptionChange, SubscriptionId,
     SubscriptionKey, SubscriptionStore,
 };
-use crate::subscription::ChannelId;
 
 #[derive(Default)]
 pub(super) struct Subscriptions {

@@ -18,7 +18,7 @@ use crate::connection::{
     Check, Connection, ConnectionKey, Fence, Generation, GrantNumber, Status, TimeLeft, Version,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 use crate::store::{
     ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Cursor, Due, Effects, End,
     EndOutcome, EndRequest, Expect, FailOutcome, Failure, Filter, NewQuarantine, Patch, PutGrant,

@@ -8,12 +8,12 @@ use crate::cipher::Sealed;
 use crate::clock::Timestamp;
 use crate::connection::{Connection, GrantNumber, TimeLeft, Version};
 use crate::error::{Error, ErrorKind, Result};
-use crate::provider::ProviderId;
+use crate::provider::subscription::{ChannelId, Watch};
+use crate::provider_id::ProviderId;
 use crate::store::{
     Candidate, Effects, Ending, NewSubscription, OpenChannel, Subscription, SubscriptionChange,
     SubscriptionFailures, SubscriptionKey, WorkKind,
 };
-use crate::subscription::{ChannelId, Watch};
 
 /// A subscription as a store writes it: instants on the store's clock instead of ages.
 ///

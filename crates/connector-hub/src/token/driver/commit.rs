@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use connector_core::cipher::{Sealed, SealedKind};
 use connector_core::clock::Timestamp;
-use connector_core::description::RefreshPolicy;
+use connector_core::provider::description::RefreshPolicy;
 use connector_core::store::{
     Commit, CommitOutcome, Effects, Expect, Expiries, FailOutcome, Failure, PutGrant, Revocation,
     Verdict, WorkKind,
 };
-use connector_core::{
-    DegradedReason, Event, Fence, Generation, GrantNumber, ReauthorizationReason, Result, Status,
-    TimeLeft,
-};
+use connector_core::store::{Fence, Generation, GrantNumber, TimeLeft};
+use connector_core::{DegradedReason, Event, ReauthorizationReason, Result, Status};
 
 use super::{Driver, bug};
 use crate::audit;

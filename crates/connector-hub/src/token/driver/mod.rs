@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::clock::{Monotonic, Timestamp};
+use connector_core::provider::Connector;
+use connector_core::store::Generation;
 use connector_core::store::{ClaimId, ClaimOutcome, ClaimRequest, Stored};
 use connector_core::{
-    Actor, App, ConnectionKey, Connector, CorrelationId, Credential, ErrorKind, Generation,
-    RequestContext, Result,
+    Actor, App, ConnectionKey, CorrelationId, Credential, ErrorKind, RequestContext, Result,
 };
 
 pub(crate) use self::flight::{RefreshTrigger, fly};
@@ -358,7 +359,7 @@ impl<'a> Driver<'a> {
             renewal::windows(description, access, self.key.id).deadlines(&*self.inner.clock, access)
         });
         let arrival = Arrival {
-            issued: connector_core::IssuedToken::new(
+            issued: connector_core::store::IssuedToken::new(
                 &pair.credential,
                 connection.grant,
                 generation,

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use connector_core::provider::Context;
+use connector_core::store::Phase;
 use connector_core::store::{Effects, Patch, UpdateOutcome};
-use connector_core::{
-    Context, DegradedReason, ErrorKind, Phase, ReauthorizationReason, Result, Status,
-};
+use connector_core::{DegradedReason, ErrorKind, ReauthorizationReason, Result, Status};
 
 use super::Driver;
 use super::flight::RefreshTrigger;

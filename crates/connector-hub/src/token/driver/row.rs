@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::oauth::RotationClass;
+use connector_core::provider::Renewal;
+use connector_core::provider::oauth::RotationClass;
 use connector_core::store::{ClaimKind, Stored};
-use connector_core::{
-    Credential, DegradedReason, Generation, IssuedToken, Phase, ReauthorizationReason, Renewal,
-    Result, Status,
-};
+use connector_core::store::{Generation, IssuedToken, Phase};
+use connector_core::{Credential, DegradedReason, ReauthorizationReason, Result, Status};
 
 use super::Driver;
 use crate::token::cache::Arrival;

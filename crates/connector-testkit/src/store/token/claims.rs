@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use connector_core::Connection;
 use connector_core::store::{
     ClaimKind, ClaimOutcome, ClaimRequest, Effects, End, EndRequest, FailOutcome, PutOutcome,
 };
-use connector_core::{Connection, Fence, GrantNumber, TimeLeft};
+use connector_core::store::{Fence, GrantNumber, TimeLeft};
 
 use super::reading::deactivate;
 use crate::fixture::StoreFixture;

@@ -8,7 +8,8 @@ use connector_core::store::{
     ClaimKind, ClaimRequest, Commit, CommitOutcome, Effects, End, EndRequest, Expiries,
     FailOutcome, PutOutcome,
 };
-use connector_core::{DegradedReason, Fence, Status, TimeLeft};
+use connector_core::store::{Fence, TimeLeft};
+use connector_core::{DegradedReason, Status};
 
 use super::reading::deactivate;
 use crate::fixture::StoreFixture;

@@ -1,9 +1,10 @@
 //! Ending connections.
 
+use connector_core::Status;
+use connector_core::store::Fence;
 use connector_core::store::{
     Effects, End, EndOutcome, EndRequest, Filter, Patch, RowRef, UpdateOutcome, WorkKind,
 };
-use connector_core::{Fence, Status};
 
 use crate::fixture::StoreFixture;
 use crate::store::samples::{

@@ -1,7 +1,8 @@
 //! Exchanges that brought no credential.
 
+use connector_core::store::Fence;
 use connector_core::store::{CommitOutcome, Effects, End, EndRequest, FailOutcome, Verdict};
-use connector_core::{DegradedReason, Fence, ReauthorizationReason, Status};
+use connector_core::{DegradedReason, ReauthorizationReason, Status};
 
 use super::reading::deactivate;
 use crate::fixture::StoreFixture;

@@ -6,10 +6,8 @@ use connector_core::store::{
     ClaimKind, ClaimRequest, CommitOutcome, Effects, End, EndOutcome, EndRequest, Expect,
     FailOutcome, Filter, Patch, PutGrant, PutOutcome, UpdateOutcome, Verdict, WorkKind,
 };
-use connector_core::{
-    Account, AppKey, ErrorKind, Fence, Generation, GrantNumber, ProviderId, ReauthorizationReason,
-    Status,
-};
+use connector_core::store::{Fence, Generation, GrantNumber};
+use connector_core::{Account, AppKey, ErrorKind, ProviderId, ReauthorizationReason, Status};
 
 use super::reading::deactivate;
 use crate::fixture::StoreFixture;

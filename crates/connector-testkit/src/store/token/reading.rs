@@ -6,9 +6,9 @@ use connector_core::store::{
     CommitOutcome, Cursor, Effects, End, EndOutcome, EndRequest, Expect, Filter, PutGrant,
     PutOutcome, Slice, StoredCredential, UpdateOutcome,
 };
+use connector_core::store::{Fence, Generation, GrantNumber, TimeLeft, Version};
 use connector_core::{
-    Account, AppKey, Connection, ConnectionKey, DegradedReason, Fence, Generation, GrantNumber,
-    Metadata, ProviderId, Status, TimeLeft, Version,
+    Account, AppKey, Connection, ConnectionKey, DegradedReason, Metadata, ProviderId, Status,
 };
 
 use crate::fixture::StoreFixture;

@@ -1,9 +1,10 @@
 //! Credentials that are kept only to be revoked.
 
+use connector_core::AppKey;
 use connector_core::store::{
     Effects, End, EndOutcome, EndRequest, NewRevocation, Revocation, WorkKind,
 };
-use connector_core::{AppKey, Fence, GrantNumber};
+use connector_core::store::{Fence, GrantNumber};
 
 use crate::fixture::StoreFixture;
 use crate::store::samples::{

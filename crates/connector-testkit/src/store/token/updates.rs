@@ -1,9 +1,8 @@
 //! Changing a record.
 
 use connector_core::store::{ClaimRequest, Effects, Patch, UpdateOutcome};
-use connector_core::{
-    Check, Connection, ConnectionKey, DegradedReason, Generation, Metadata, Status, Version,
-};
+use connector_core::store::{Generation, Version};
+use connector_core::{Check, Connection, ConnectionKey, DegradedReason, Metadata, Status};
 
 use super::reading::deactivate;
 use crate::fixture::StoreFixture;

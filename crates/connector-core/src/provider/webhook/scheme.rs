@@ -14,7 +14,7 @@ use serde_json::Value;
 /// the account must agree with each other.
 ///
 /// ```
-/// use connector_core::webhook::WebhookScheme;
+/// use connector_core::provider::webhook::WebhookScheme;
 /// let stripe: WebhookScheme = serde_json::from_str(r#"{
 ///     "signatures": [{
 ///         "headers": ["stripe-signature"],
