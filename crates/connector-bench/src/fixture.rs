@@ -12,8 +12,9 @@ use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportErro
 use connector_core::provider::description::{EndpointTemplate, TokenEndpoint};
 use connector_core::provider::oauth::RotationClass;
 use connector_core::provider::{Description, GenericConnector};
-use connector_core::store::{Effects, Expect, Expiries, MemoryStore, PutGrant, Store};
-use connector_core::store::{Fence, Generation, GrantNumber};
+use connector_core::store::{
+    Effects, Expect, Expiries, Fence, Generation, GrantNumber, MemoryStore, PutGrant, Store,
+};
 use connector_core::{
     Account, AccountKey, App, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind,
     FixedApps, Metadata, ProviderId, Status, SystemRandom, TenantId,

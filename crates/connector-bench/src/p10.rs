@@ -11,9 +11,8 @@ use std::time::Duration;
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::store::{
     ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, Expect,
-    Expiries, PutGrant, PutOutcome, TokenStore, WorkKind,
+    Expiries, Fence, Generation, GrantNumber, PutGrant, PutOutcome, TokenStore, WorkKind,
 };
-use connector_core::store::{Fence, Generation, GrantNumber};
 use connector_core::{
     Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Metadata, ProviderId, Status,
     TenantId,

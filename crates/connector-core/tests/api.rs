@@ -22,8 +22,7 @@ use connector_core::clock::{Clock, Timestamp};
 use connector_core::http::limit::{Budget, Priority, RateModel, Report};
 use connector_core::http::{HttpTransport, Origin, Sent, TransportErrorKind};
 use connector_core::provider::description::{CallAuthentication, EndpointTemplate};
-use connector_core::provider::{Description, GenericConnector};
-use connector_core::provider::{Endpoint, PagedEndpoint};
+use connector_core::provider::{Description, Endpoint, GenericConnector, PagedEndpoint};
 use connector_core::store::{Generation, GrantNumber, IssuedToken};
 use connector_core::{
     AccessToken, Credential, CredentialKind, Error, ErrorKind, ProviderId, Result, Retry,

@@ -15,11 +15,10 @@ use connector_core::cipher::{
 };
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::store::{
-    Cursor, DeliveryKey, Direction, Effects, End, EndRequest, Expect, Expiries, MemoryStore,
-    NewRevocation, NewState, PutGrant, PutOutcome, RowRef, SealedRow, Slice, StateKey,
-    StateStore as _, Stored, TokenStore as _, Upkeep,
+    Cursor, DeliveryKey, Direction, Effects, End, EndRequest, Expect, Expiries, Fence, Generation,
+    GrantNumber, MemoryStore, NewRevocation, NewState, PutGrant, PutOutcome, RowRef, SealedRow,
+    Slice, StateKey, StateStore as _, Stored, TokenStore as _, Upkeep,
 };
-use connector_core::store::{Fence, Generation, GrantNumber};
 use connector_core::{
     Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Error, ErrorKind, Metadata,
     ProviderId, Result, Status, TenantId,

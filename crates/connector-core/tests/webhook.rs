@@ -19,10 +19,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::provider::description::EndpointTemplate;
-use connector_core::provider::webhook::{AccountHint, Event, SignedField};
 use connector_core::provider::webhook::{
-    BodyForm, Incoming, Secrets, SignatureEncoding, WebhookEndpoint, WebhookFact, WebhookScheme,
-    WebhookSecret, WebhookSignature, check_window, decode_base64, decode_hex,
+    AccountHint, BodyForm, Event, Incoming, Secrets, SignatureEncoding, SignedField,
+    WebhookEndpoint, WebhookFact, WebhookScheme, WebhookSecret, WebhookSignature, check_window,
+    decode_base64, decode_hex,
 };
 use connector_core::provider::{Connector, Context, Description, GenericConnector};
 use connector_core::{App, AppKey, ErrorKind, ProviderId, Result};

@@ -9,10 +9,10 @@ use connector_core::provider::Connector;
 use connector_core::provider::description::{Description, GrantsPerAccount};
 use connector_core::provider::oauth::{AuthorizationRequest, CodeVerifier};
 use connector_core::random_token;
-use connector_core::store::{NewState, PutStateOutcome, StateKey};
+use connector_core::store::{ConnectionRecord, NewState, PutStateOutcome, StateKey};
 use connector_core::{
-    Actor, App, AppKey, Connection, ConnectionId, CorrelationId, Error, ErrorKind, ProviderId,
-    Random, Result, TenantId,
+    Actor, App, AppKey, ConnectionId, CorrelationId, Error, ErrorKind, ProviderId, Random, Result,
+    TenantId,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -224,7 +224,7 @@ impl Authorize {
         })
     }
 
-    async fn known(&self, inner: &Inner, id: ConnectionId) -> Result<Connection> {
+    async fn known(&self, inner: &Inner, id: ConnectionId) -> Result<ConnectionRecord> {
         let key = connector_core::ConnectionKey::new(self.tenant.clone(), id);
         let stored = inner.store.load(&key).await?.ok_or_else(|| {
             Error::new(
@@ -251,7 +251,7 @@ impl Authorize {
     fn account_host(
         &self,
         connector: &dyn Connector,
-        known: Option<&Connection>,
+        known: Option<&ConnectionRecord>,
     ) -> Result<Option<String>> {
         let named = match &self.account {
             Some(text) => connector.account_host(text)?,

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use connector_core::provider::Context;
 use connector_core::provider::oauth::Identity;
-use connector_core::store::Generation;
-use connector_core::store::{Effects, Patch, Stored, UpdateOutcome};
+use connector_core::store::{Effects, Generation, Patch, Stored, UpdateOutcome};
 use connector_core::{
     ConnectionKey, DegradedReason, Error, ErrorKind, ReauthorizationReason, RequestContext, Result,
     Retry, Status,

@@ -13,7 +13,7 @@ use std::time::Duration;
 use connector_core::cipher::SealedKind;
 use connector_core::provider::Context;
 use connector_core::provider::oauth::Identity;
-use connector_core::store::{ConnectOutcome, Expiries, Quarantined, StateKey};
+use connector_core::store::{ConnectOutcome, ConnectionRecord, Expiries, Quarantined, StateKey};
 use connector_core::{Connection, ConnectionKey, Credential, Error, ErrorKind, Result, Retry};
 
 use self::attach::PendingConnection;
@@ -84,14 +84,18 @@ impl Connected {
         self
     }
 
-    pub(crate) fn new(connection: Connection, requested: &[String], granted: Vec<String>) -> Self {
+    pub(crate) fn new(
+        connection: ConnectionRecord,
+        requested: &[String],
+        granted: Vec<String>,
+    ) -> Self {
         let missing = requested
             .iter()
             .filter(|scope| !granted.contains(scope))
             .cloned()
             .collect();
         Self {
-            connection,
+            connection: connection.into(),
             siblings: Vec::new(),
             return_to: None,
             scopes: ScopeReport { granted, missing },

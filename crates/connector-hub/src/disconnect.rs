@@ -4,9 +4,8 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
-use connector_core::store::GrantNumber;
 use connector_core::store::{
-    Effects, End, EndOutcome, EndRequest, NewRevocation, Stored, WorkKind,
+    Effects, End, EndOutcome, EndRequest, GrantNumber, NewRevocation, Stored, WorkKind,
 };
 use connector_core::{
     ConnectionKey, Credential, CredentialKind, Error, ErrorKind, Event, RequestContext, Result,

@@ -8,8 +8,7 @@ use connector_core::http::Sent;
 use connector_core::provider::oauth::{
     CallbackProblem, CodeVerifier, ExchangeClass, ExchangeError,
 };
-use connector_core::store::GrantNumber;
-use connector_core::store::{ClaimId, StateKey};
+use connector_core::store::{ClaimId, GrantNumber, StateKey};
 use connector_core::{
     Actor, AppKey, AuditEntry, ConnectionId, ConnectionKey, CorrelationId, Credential, Error,
     ErrorKind, Event, ProviderId, RedirectUri, RequestContext, Result, Retry, TenantId,

@@ -221,7 +221,7 @@ impl Tenant<'_> {
     pub async fn get(&self, id: ConnectionId) -> Result<Connection> {
         let stored = self.hub.inner.store.load(&self.key(id)).await?;
         stored
-            .map(|stored| stored.connection)
+            .map(|stored| stored.connection.into())
             .ok_or_else(|| not_found("hub.get"))
     }
 
@@ -230,11 +230,12 @@ impl Tenant<'_> {
     /// # Errors
     /// [`ErrorKind::StoreUnavailable`]: repeat it.
     pub async fn list(&self, after: Option<&Cursor>, n: u16) -> Result<Slice<Connection>> {
-        self.hub
-            .inner
-            .store
-            .list(&Filter::tenant(self.tenant.clone()), after, n)
-            .await
+        let filter = Filter::tenant(self.tenant.clone());
+        let Slice { items, next } = self.hub.inner.store.list(&filter, after, n).await?;
+        Ok(Slice {
+            items: items.into_iter().map(Connection::from).collect(),
+            next,
+        })
     }
 }
 

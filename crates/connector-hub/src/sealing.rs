@@ -1,8 +1,7 @@
 //! Sealing and opening credentials in their places.
 
 use connector_core::cipher::{Place, Plaintext, Sealed, SealedKind};
-use connector_core::store::{Fence, GrantNumber};
-use connector_core::store::{PendingCredential, Stored, StoredCredential};
+use connector_core::store::{Fence, GrantNumber, PendingCredential, Stored, StoredCredential};
 use connector_core::{AppKey, ConnectionKey, Credential, ProviderId, Result, TenantId};
 
 use crate::hub::Inner;

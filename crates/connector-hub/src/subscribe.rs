@@ -7,14 +7,14 @@ use connector_core::cipher::{Place, Plaintext, Sealed, SealedKind};
 use connector_core::provider::Connector;
 use connector_core::provider::subscription::{ChannelId, Watch};
 use connector_core::store::{
-    AcceptOutcome, DeliveryKey, DeliveryLimits, Direction, Effects, EndSubscriptionOutcome,
-    EndingCredential, NewDelivery, NewSubscription, PutSubscriptionOutcome, Stored, Subscription,
-    SubscriptionId, SubscriptionKey, WorkKind,
+    AcceptOutcome, ConnectionRecord, DeliveryKey, DeliveryLimits, Direction, Effects,
+    EndSubscriptionOutcome, EndingCredential, Fence, NewDelivery, NewSubscription,
+    PutSubscriptionOutcome, Stored, Subscription, SubscriptionId, SubscriptionKey, TimeLeft,
+    WorkKind,
 };
-use connector_core::store::{Fence, TimeLeft};
 use connector_core::webhook::Event as Change;
 use connector_core::{
-    AppKey, Connection, ConnectionKey, Error, ErrorKind, Event, ProviderId, RequestContext, Result,
+    AppKey, ConnectionKey, Error, ErrorKind, Event, ProviderId, RequestContext, Result,
 };
 use ring::digest;
 use secrecy::{ExposeSecret, SecretString};
@@ -397,7 +397,7 @@ impl Inner {
     pub(crate) async fn accept_changes(
         &self,
         connector: &dyn Connector,
-        connection: &Connection,
+        connection: &ConnectionRecord,
         changes: Vec<Change>,
     ) -> Result<usize> {
         let key = &connection.key;

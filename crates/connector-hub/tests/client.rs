@@ -18,8 +18,7 @@ use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::http::limit::{Limit, Per};
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
 use connector_core::provider::description::{EndpointTemplate, IdentityRule, TokenEndpoint};
-use connector_core::provider::{Description, GenericConnector};
-use connector_core::provider::{Endpoint, ProviderClient};
+use connector_core::provider::{Description, Endpoint, GenericConnector, ProviderClient};
 use connector_core::store::MemoryStore;
 use connector_core::{
     Actor, App, AppKey, AppSource, ConnectionId, ConnectionKey, CorrelationId, Credential,

@@ -21,8 +21,10 @@ use connector_core::provider::description::{RefreshPolicy, RevocationReach};
 use connector_core::provider::oauth::{Grace, RotationClass};
 use connector_core::provider::{Description, GenericConnector};
 use connector_core::store::{AuditFilter, AuditLog, AuditRecord, Upkeep};
-use connector_core::{App, AppKey, FixedApps, ProviderId};
-use connector_core::{Error, ErrorKind, Event, ReauthorizationReason, Result, Status};
+use connector_core::{
+    App, AppKey, Error, ErrorKind, Event, FixedApps, ProviderId, ReauthorizationReason, Result,
+    Status,
+};
 use connector_hub::{ChangeHandler, CheckOutcome, Hub};
 
 use self::provider::{

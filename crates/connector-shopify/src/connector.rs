@@ -12,8 +12,7 @@ use connector_core::provider::oauth::{
     Identity, TokenAnswer,
 };
 use connector_core::provider::webhook::{Incoming, WebhookEndpoint};
-use connector_core::provider::{Classifier, Endpoint};
-use connector_core::provider::{Connector, Context, Description};
+use connector_core::provider::{Classifier, Connector, Context, Description, Endpoint};
 use connector_core::{
     Account, AccountKey, App, AppSource, Credential, CredentialKind, Error, ErrorKind, ProviderId,
     Result,

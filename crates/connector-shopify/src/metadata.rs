@@ -7,11 +7,10 @@ use connector_core::{Metadata, Result};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::ShopifyClient;
-use crate::graphql;
 use crate::limits::Cost;
 use crate::models::{AppInstallation, Shop};
 use crate::oauth::expand_scopes;
+use crate::{ShopifyClient, graphql};
 
 /// The one query that identifies a shop and reads its metadata.
 pub(crate) const DOCUMENT: &str = "query Identify {

@@ -10,8 +10,9 @@
 mod world;
 
 use bytes::Bytes;
-use connector_core::provider::webhook::{AccountHint, Event, SignedField};
-use connector_core::provider::webhook::{Incoming, WebhookEndpoint};
+use connector_core::provider::webhook::{
+    AccountHint, Event, Incoming, SignedField, WebhookEndpoint,
+};
 use connector_core::provider::{Connector, Context};
 use connector_core::{App, AppKey, ErrorKind, Result};
 use connector_shopify::ShopifyEvent;

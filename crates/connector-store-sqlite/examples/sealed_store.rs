@@ -15,9 +15,8 @@ use connector_core::clock::{Clock, SystemClock};
 use connector_core::http::Origin;
 use connector_core::store::{
     ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, Expect,
-    Expiries, PutGrant, PutOutcome, TokenStore, Upkeep,
+    Expiries, Fence, Generation, GrantNumber, PutGrant, PutOutcome, TokenStore, Upkeep,
 };
-use connector_core::store::{Fence, Generation, GrantNumber};
 use connector_core::{
     Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind, Metadata,
     ProviderId, Status, SystemRandom, TenantId,

@@ -10,11 +10,10 @@ use connector_core::store::record::{
     CandidateRecord, ChannelRecord, SubscriptionFailureRecord, SubscriptionRecord,
 };
 use connector_core::store::{
-    ChangeSubscriptionOutcome, Effects, EndSubscriptionOutcome, Ending, EndingCredential,
-    NewSubscription, PutSubscriptionOutcome, Subscription, SubscriptionChange, SubscriptionId,
-    SubscriptionKey, SubscriptionStore,
+    ChangeSubscriptionOutcome, Effects, EndSubscriptionOutcome, Ending, EndingCredential, Fence,
+    GrantNumber, NewSubscription, PutSubscriptionOutcome, Subscription, SubscriptionChange,
+    SubscriptionId, SubscriptionKey, SubscriptionStore, Version,
 };
-use connector_core::store::{Fence, GrantNumber, Version};
 use connector_core::{ConnectionKey, Error, ErrorKind, Result};
 use sqlx::sqlite::SqliteRow;
 

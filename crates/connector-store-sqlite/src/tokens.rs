@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_core::clock::Timestamp;
-use connector_core::store::{AccountRef, Fence, Generation, GrantNumber, TimeLeft, Version};
 use connector_core::store::{
-    ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Cursor, Due, Effects, End,
-    EndOutcome, EndRequest, Expect, FailOutcome, Failure, Filter, NewQuarantine, Patch, PutGrant,
-    PutOutcome, Quarantined, Revocation, Slice, StateKey, Stored, TokenStore, UpdateOutcome,
-    Verdict, WorkKind,
+    AccountRef, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, ConnectionRecord,
+    Cursor, Due, Effects, End, EndOutcome, EndRequest, Expect, FailOutcome, Failure, Fence, Filter,
+    Generation, GrantNumber, NewQuarantine, Patch, PutGrant, PutOutcome, Quarantined, Revocation,
+    Slice, StateKey, Stored, TimeLeft, TokenStore, UpdateOutcome, Verdict, Version, WorkKind,
 };
 use connector_core::{
-    AccountKey, AppKey, Check, Connection, ConnectionKey, Error, ErrorKind, ProviderId, Result,
-    Status, TenantId,
+    AccountKey, AppKey, Check, ConnectionKey, Error, ErrorKind, ProviderId, Result, Status,
+    TenantId,
 };
 
 use crate::SqliteStore;
@@ -22,8 +21,7 @@ use crate::database::Write;
 use crate::record::{
     self, Credential, Held, Record, Slot, connection_columns, delete_credentials, delete_previous,
 };
-use crate::subscriptions;
-use crate::work;
+use crate::{subscriptions, work};
 
 fn refused(message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidInput, "store.put_grant", message)
@@ -352,7 +350,7 @@ impl TokenStore for SqliteStore {
         filter: &Filter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<Connection>> {
+    ) -> Result<Slice<ConnectionRecord>> {
         const OPERATION: &str = "store.list";
         let after = number_after(OPERATION, after)?;
         let statement = || {

@@ -3,10 +3,9 @@
 use async_trait::async_trait;
 use connector_core::cipher::{KeyId, Sealed, SealedKind};
 use connector_core::store::{
-    Cursor, DeliveryKey, Direction, RowRef, SealedRow, Slice, StateKey, SubscriptionId,
-    SubscriptionKey, Upkeep,
+    Cursor, DeliveryKey, Direction, Fence, GrantNumber, RowRef, SealedRow, Slice, StateKey,
+    SubscriptionId, SubscriptionKey, Upkeep,
 };
-use connector_core::store::{Fence, GrantNumber};
 use connector_core::{Result, TenantId};
 
 use crate::SqliteStore;

@@ -17,12 +17,11 @@ use connector_core::provider::subscription::{ChannelId, Watch};
 use connector_core::store::{
     AuditFilter, AuditLog, BeginChannel, ConnectOutcome, DeliveryFilter, DeliveryKey,
     DeliveryLimits, DeliveryQueue, DeliveryState, DeliveryTurn, Direction, Effects, End,
-    EndRequest, EndingCredential, Expect, Filter, LeaseRequest, NewDelivery, NewQuarantine,
-    NewRevocation, NewState, NewSubscription, OpenedChannel, Patch, StateKey, StateStore,
-    SubscriptionChange, SubscriptionId, SubscriptionKey, SubscriptionStore, TokenStore, Upkeep,
-    WorkKind,
+    EndRequest, EndingCredential, Expect, Fence, Filter, Generation, GrantNumber, LeaseRequest,
+    NewDelivery, NewQuarantine, NewRevocation, NewState, NewSubscription, OpenedChannel, Patch,
+    StateKey, StateStore, SubscriptionChange, SubscriptionId, SubscriptionKey, SubscriptionStore,
+    TokenStore, Upkeep, Version, WorkKind,
 };
-use connector_core::store::{Fence, Generation, GrantNumber, Version};
 use connector_core::{AccountKey, AppKey, ErrorKind, Result};
 use connector_store_sqlite::{SqliteOptions, SqliteStore};
 use connector_testkit::StoreFixture;

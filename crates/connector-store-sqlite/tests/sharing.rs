@@ -14,12 +14,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use connector_core::Connection;
 use connector_core::store::{
-    AuditFilter, AuditLog, ClaimOutcome, CommitOutcome, Effects, Filter, PutOutcome, TokenStore,
-    WorkKind,
+    AuditFilter, AuditLog, ClaimOutcome, CommitOutcome, ConnectionRecord, Effects, Fence, Filter,
+    Generation, PutOutcome, TokenStore, WorkKind,
 };
-use connector_core::store::{Fence, Generation};
 use connector_store_sqlite::{Migration, SqliteOptions, SqliteStore};
 use connector_testkit::StoreFixture;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -38,7 +36,7 @@ fn public_types_are_send_and_sync() {
     check::<Migration>();
 }
 
-async fn everything(store: &SqliteStore) -> Vec<Connection> {
+async fn everything(store: &SqliteStore) -> Vec<ConnectionRecord> {
     let all = store.list(&Filter::everyone(), None, u16::MAX).await;
     all.unwrap().items
 }

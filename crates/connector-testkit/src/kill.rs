@@ -43,18 +43,18 @@ use connector_core::http::{
 };
 use connector_core::provider::subscription::ChannelId;
 use connector_core::store::{
-    AcceptOutcome, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
+    AcceptOutcome, AccountRef, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
     ChangeSubscriptionOutcome, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, ConnectOutcome,
-    Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Due, Effects, EndOutcome,
-    EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure, Filter, LeaseRequest,
-    LeasedDelivery, NewDelivery, NewQuarantine, NewState, NewSubscription, Patch, PutGrant,
-    PutOutcome, PutStateOutcome, PutSubscriptionOutcome, Quarantined, Revocation, RowRef,
-    SealedRow, Slice, StateKey, StateStore, Stored, StoredState, Subscription, SubscriptionChange,
-    SubscriptionKey, SubscriptionStore, TokenStore, UpdateOutcome, Upkeep, WorkKind,
+    ConnectionRecord, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Due,
+    Effects, EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure, Fence,
+    Filter, Generation, LeaseRequest, LeasedDelivery, NewDelivery, NewQuarantine, NewState,
+    NewSubscription, Patch, PutGrant, PutOutcome, PutStateOutcome, PutSubscriptionOutcome,
+    Quarantined, Revocation, RowRef, SealedRow, Slice, StateKey, StateStore, Stored, StoredState,
+    Subscription, SubscriptionChange, SubscriptionKey, SubscriptionStore, TokenStore,
+    UpdateOutcome, Upkeep, Version, WorkKind,
 };
-use connector_core::store::{AccountRef, Fence, Generation, Version};
 use connector_core::{
-    AccountKey, AppKey, AuditEntry, Connection, ConnectionKey, Error, ErrorKind, ProviderId, Result,
+    AccountKey, AppKey, AuditEntry, ConnectionKey, Error, ErrorKind, ProviderId, Result,
 };
 use futures_core::stream::BoxStream;
 
@@ -330,7 +330,7 @@ counted! {
         fn find(account: &AccountRef) -> Result<Option<ConnectionKey>>;
         fn find_by_account(provider: &ProviderId, app: &AppKey, account: &AccountKey, after: Option<&Cursor>, n: u16) -> Result<Slice<ConnectionKey>>;
         fn find_by_host(provider: &ProviderId, app: &AppKey, host: &str, after: Option<&Cursor>, n: u16) -> Result<Slice<ConnectionKey>>;
-        fn list(filter: &Filter, after: Option<&Cursor>, n: u16) -> Result<Slice<Connection>>;
+        fn list(filter: &Filter, after: Option<&Cursor>, n: u16) -> Result<Slice<ConnectionRecord>>;
         fn put_grant(grant: PutGrant, effects: Effects) -> Result<PutOutcome>;
         fn update(key: &ConnectionKey, at: Version, patch: Patch, effects: Effects) -> Result<UpdateOutcome>;
         fn end(key: &ConnectionKey, request: EndRequest, effects: Effects) -> Result<EndOutcome>;

@@ -15,10 +15,9 @@ use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, OutboundRequest, Sent, TransportError};
 use connector_core::store::{
     AuditLog, ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, DeliveryQueue,
-    Direction, Effects, Expect, Expiries, LeaseRequest, MemoryStore, PutGrant, PutOutcome,
-    StateKey, StateStore, TokenStore,
+    Direction, Effects, Expect, Expiries, Fence, Generation, GrantNumber, LeaseRequest,
+    MemoryStore, PutGrant, PutOutcome, StateKey, StateStore, TokenStore,
 };
-use connector_core::store::{Fence, Generation, GrantNumber};
 use connector_core::{
     Account, AccountKey, AppKey, ConnectionId, ConnectionKey, ErrorKind, Metadata, ProviderId,
     Result, Status, TenantId,

@@ -7,9 +7,9 @@ use connector_core::cipher::{CredentialCipher, Keyring, Place, Sealed, SealedKin
 use connector_core::clock::Clock;
 use connector_core::http::Origin;
 use connector_core::store::{
-    Effects, End, EndRequest, Expect, Expiries, PutGrant, PutOutcome, Stored, TokenStore, WorkKind,
+    Effects, End, EndRequest, Expect, Expiries, Fence, Generation, GrantNumber, PutGrant,
+    PutOutcome, Stored, TokenStore, WorkKind,
 };
-use connector_core::store::{Fence, Generation, GrantNumber};
 use connector_core::{
     Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind, Metadata,
     Status, TenantId,

@@ -10,8 +10,7 @@ use connector_core::provider::oauth::{
     ExchangeError, TokenAnswer,
 };
 use connector_core::provider::{Connector, Context, GenericConnector};
-use connector_core::random_token;
-use connector_core::{App, Credential, CredentialKind, ErrorKind, SystemRandom};
+use connector_core::{App, Credential, CredentialKind, ErrorKind, SystemRandom, random_token};
 use connector_http::HttpClient;
 use connector_tests::openid::{ACCESS_TOKEN_SECONDS, ISSUER, OpenId};
 use secrecy::{ExposeSecret, SecretString};

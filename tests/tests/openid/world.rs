@@ -13,10 +13,12 @@ use connector_core::http::{
 };
 use connector_core::provider::GenericConnector;
 use connector_core::provider::oauth::CodeVerifier;
-use connector_core::store::{AuditFilter, AuditLog, MemoryStore, Store, Stored, TokenStore};
+use connector_core::store::{
+    AuditFilter, AuditLog, ConnectionRecord, MemoryStore, Store, Stored, TokenStore,
+};
 use connector_core::{
-    Actor, AppKey, Connection, ConnectionKey, CorrelationId, Credential, Event, FixedApps,
-    RequestContext, Status, SystemRandom, TenantId,
+    Actor, AppKey, ConnectionKey, CorrelationId, Credential, Event, FixedApps, RequestContext,
+    Status, SystemRandom, TenantId,
 };
 use connector_http::HttpClient;
 use connector_hub::{Authorize, Connected, Hub};
@@ -254,15 +256,16 @@ impl World {
         finish.actor(owner()).tenant(&self.tenant).await
     }
 
-    pub(crate) async fn connect(&self, account: &str) -> Connection {
+    pub(crate) async fn connect(&self, account: &str) -> ConnectionRecord {
         self.connect_at(&self.hub, account).await
     }
 
-    pub(crate) async fn connect_at(&self, hub: &Hub, account: &str) -> Connection {
+    pub(crate) async fn connect_at(&self, hub: &Hub, account: &str) -> ConnectionRecord {
         let flow = Flow::of(hub.authorize(&self.tenant, PROVIDER)).await;
         let query = self.consent(&flow, account).await;
         let finish = hub.callback(PROVIDER, &query, flow.binding.clone());
-        finish.actor(owner()).await.unwrap().into_connection()
+        let connected = finish.actor(owner()).await.unwrap();
+        self.stored(connected.key()).await.connection
     }
 
     pub(crate) async fn stored(&self, key: &ConnectionKey) -> Stored {

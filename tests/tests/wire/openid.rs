@@ -43,7 +43,7 @@ impl Strict {
         Self::on(async |pace| MemoryStore::new(Arc::new(pace))).await
     }
 
-    pub(crate) async fn on<S: Store>(open: impl AsyncFnOnce(Pace) -> S) -> Option<Self> {
+    pub(crate) async fn on<S: Store + Clone>(open: impl AsyncFnOnce(Pace) -> S) -> Option<Self> {
         let openid = OpenId::shared().expect("the provider runs")?;
         let clock = ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000));
         let pace = Pace::new(clock.clone());
@@ -57,8 +57,9 @@ impl Strict {
             .unwrap();
         let witness = Witness::new(client);
         let apps = FixedApps::new().with(PROVIDER, AppKey::default(), openid.app().unwrap());
+        let store = open(pace.clone()).await;
         let hub = Hub::builder()
-            .store(open(pace.clone()).await)
+            .store(store.clone())
             .cipher(Keyring::parse(&canary_key()).unwrap())
             .transport(witness.clone())
             .clock(pace.clone())
@@ -69,6 +70,7 @@ impl Strict {
             .unwrap();
         let stage = Stage {
             hub,
+            store: Arc::new(store),
             pace,
             proxy,
             witness,

@@ -61,7 +61,7 @@ pub use self::token::{
 pub use self::upkeep::{RowRef, SealedRow, Upkeep};
 pub use crate::access_token::{Deadlines, IssuedToken, Phase, TokenSlot};
 pub use crate::account::AccountRef;
-pub use crate::connection::{Fence, Generation, GrantNumber, TimeLeft, Version};
+pub use crate::connection::{ConnectionRecord, Fence, Generation, GrantNumber, TimeLeft, Version};
 use crate::event::AuditEntry;
 use crate::name::name;
 

@@ -9,7 +9,7 @@ use crate::account::{Account, AccountKey, AccountRef, TenantId};
 use crate::app::AppKey;
 use crate::cipher::Sealed;
 use crate::connection::{
-    Connection, ConnectionKey, Fence, Generation, GrantNumber, ReauthorizationReason, Status,
+    ConnectionKey, ConnectionRecord, Fence, Generation, GrantNumber, ReauthorizationReason, Status,
     TimeLeft, Version,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -146,7 +146,7 @@ pub struct Claim {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored {
     /// The record.
-    pub connection: Connection,
+    pub connection: ConnectionRecord,
     /// The credential; `None` once the connection has ended.
     pub current: Option<StoredCredential>,
     /// The credential before it, kept until the current one has worked once.
@@ -614,7 +614,7 @@ pub trait TokenStore: Upkeep {
         filter: &Filter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<Connection>>;
+    ) -> Result<Slice<ConnectionRecord>>;
 
     /// Keeps a grant: the first of a connection, or a new one for a known connection.
     ///

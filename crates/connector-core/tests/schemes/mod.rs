@@ -7,10 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::provider::description::{AccountHost, EndpointTemplate};
-use connector_core::provider::webhook::{AccountHint, Event, SignedField};
 use connector_core::provider::webhook::{
-    BodyForm, Incoming, Secrets, VERIFY_TOKEN, WebhookEndpoint, WebhookScheme, WebhookSecret,
-    channel, decode_hex, open_signed_request, read_proved, verify,
+    AccountHint, BodyForm, Event, Incoming, Secrets, SignedField, VERIFY_TOKEN, WebhookEndpoint,
+    WebhookScheme, WebhookSecret, channel, decode_hex, open_signed_request, read_proved, verify,
 };
 use connector_core::provider::{Context, Description};
 use connector_core::{App, AppKey, ErrorKind, ProviderId, Result};

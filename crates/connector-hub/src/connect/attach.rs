@@ -8,10 +8,10 @@ use connector_core::cipher::SealedKind;
 use connector_core::provider::Connector;
 use connector_core::provider::description::GrantsPerAccount;
 use connector_core::provider::oauth::Identity;
-use connector_core::store::{AccountRef, Fence, Generation, GrantNumber, IssuedToken, TimeLeft};
 use connector_core::store::{
-    ClaimId, Effects, End, EndRequest, Expect, Expiries, Patch, PutGrant, PutOutcome, Revocation,
-    Stored, UpdateOutcome, WorkKind,
+    AccountRef, ClaimId, Effects, End, EndRequest, Expect, Expiries, Fence, Generation,
+    GrantNumber, IssuedToken, Patch, PutGrant, PutOutcome, Revocation, Stored, TimeLeft,
+    UpdateOutcome, WorkKind,
 };
 use connector_core::webhook::AccountHint;
 use connector_core::{
@@ -25,8 +25,7 @@ use super::{ConnectFailure, Connected, PATIENCE, Source};
 use crate::flow::{Purpose, Reason};
 use crate::hub::Inner;
 use crate::sealing::Home;
-use crate::token::Arrival;
-use crate::token::renewal;
+use crate::token::{Arrival, renewal};
 
 /// How often a grant is put again because the connection had moved.
 const MOVES: u8 = 5;

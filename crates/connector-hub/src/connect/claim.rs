@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use connector_core::store::{
-    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Effects, Failure, Stored, Verdict,
+    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Effects, Failure, Fence, GrantNumber, Stored,
+    Verdict,
 };
-use connector_core::store::{Fence, GrantNumber};
 use connector_core::{ConnectionKey, Error, ErrorKind, Result, Retry};
 
 use super::{ConnectFailure, PATIENCE};

@@ -6,8 +6,7 @@ use bytes::{BufMut, BytesMut};
 use connector_core::cipher::{Place, Plaintext, Sealed, SealedKind, open_long, seal_long};
 use connector_core::clock::Timestamp;
 use connector_core::provider::webhook::{AccountHint, Event, SignedField};
-use connector_core::store::{DeliveryKey, LeasedDelivery};
-use connector_core::store::{Fence, GrantNumber};
+use connector_core::store::{DeliveryKey, Fence, GrantNumber, LeasedDelivery};
 use connector_core::{AccountKey, ConnectionKey, Error, ErrorKind, Result, TenantId};
 use serde::{Deserialize, Serialize};
 

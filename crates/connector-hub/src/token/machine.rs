@@ -37,10 +37,9 @@ use std::time::Duration;
 
 use connector_core::provider::oauth::RotationClass;
 use connector_core::store::{
-    Claim, ClaimKind, ClaimOutcome, CommitOutcome, FailOutcome, PendingCredential, PutOutcome,
-    Stored, Verdict,
+    Claim, ClaimKind, ClaimOutcome, CommitOutcome, FailOutcome, Fence, Generation, GrantNumber,
+    PendingCredential, PutOutcome, Stored, Verdict,
 };
-use connector_core::store::{Fence, Generation, GrantNumber};
 use connector_core::{DegradedReason, ReauthorizationReason, Status};
 
 pub use self::messages::{

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use connector_core::provider::description::{Description, RefreshPolicy};
 use connector_core::provider::{Connector, Renewal};
-use connector_core::store::TimeLeft;
-use connector_core::store::{Due, Stored, WorkKind};
+use connector_core::store::{Due, Stored, TimeLeft, WorkKind};
 use connector_core::{Event, Result};
 
 use super::slots::slot_host;

@@ -15,9 +15,8 @@ use connector_core::provider::subscription::{
 };
 use connector_core::store::{
     BeginChannel, ChangeSubscriptionOutcome, Effects, Ending, OpenChannel, OpenedChannel, Stored,
-    Subscription, SubscriptionChange,
+    Subscription, SubscriptionChange, TimeLeft, Version,
 };
-use connector_core::store::{TimeLeft, Version};
 use connector_core::{
     Account, AuditClass, AuditEntry, ConnectionId, ConnectionKey, Error, ErrorKind, Event, Result,
     Retry,

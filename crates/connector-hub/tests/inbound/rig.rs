@@ -13,9 +13,9 @@ use connector_core::cipher::{CredentialCipher, Keyring};
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
 use connector_core::provider::webhook;
-use connector_core::provider::webhook::{AccountHint, Event, SignedField};
 use connector_core::provider::webhook::{
-    Incoming, Secrets, WebhookEndpoint, decode_base64, refused, single_header,
+    AccountHint, Event, Incoming, Secrets, SignedField, WebhookEndpoint, decode_base64, refused,
+    single_header,
 };
 use connector_core::provider::{Connector, Context, Description};
 use connector_core::store::{

@@ -30,10 +30,9 @@ use connector_core::provider::description::{
 use connector_core::provider::oauth::RotationClass;
 use connector_core::provider::{Description, GenericConnector};
 use connector_core::store::{
-    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Effects, Expect, Expiries, MemoryStore,
-    PutGrant, PutOutcome, Store, Stored, TokenStore, WorkKind,
+    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Effects, Expect, Expiries, Fence, Generation,
+    GrantNumber, MemoryStore, PutGrant, PutOutcome, Store, Stored, TokenStore, WorkKind,
 };
-use connector_core::store::{Fence, Generation, GrantNumber};
 use connector_core::{
     Account, AccountKey, Actor, App, AppKey, AppSource, ConnectionId, ConnectionKey, CorrelationId,
     Credential, CredentialKind, FixedApps, Metadata, ProviderId, RequestContext, Status, TenantId,

@@ -7,11 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::provider::subscription::ChannelId;
+use connector_core::store::ConnectionRecord;
 use connector_core::store::*;
 use connector_core::store::{AccountRef, Fence, Generation, Version};
 use connector_core::{
-    AccountKey, AppKey, AuditEntry, Connection, ConnectionKey, Error, ErrorKind, ProviderId,
-    Result, TenantId,
+    AccountKey, AppKey, AuditEntry, ConnectionKey, Error, ErrorKind, ProviderId, Result, TenantId,
 };
 
 #[derive(Clone)]
@@ -88,7 +88,7 @@ forward! {
         fn find(account: &AccountRef) -> Option<ConnectionKey>;
         fn find_by_account(provider: &ProviderId, app: &AppKey, account: &AccountKey, after: Option<&Cursor>, n: u16) -> Slice<ConnectionKey>;
         fn find_by_host(provider: &ProviderId, app: &AppKey, host: &str, after: Option<&Cursor>, n: u16) -> Slice<ConnectionKey>;
-        fn list(filter: &Filter, after: Option<&Cursor>, n: u16) -> Slice<Connection>;
+        fn list(filter: &Filter, after: Option<&Cursor>, n: u16) -> Slice<ConnectionRecord>;
         fn put_grant(grant: PutGrant, effects: Effects) -> PutOutcome;
         fn update(key: &ConnectionKey, at: Version, patch: Patch, effects: Effects) -> UpdateOutcome;
         fn end(key: &ConnectionKey, request: EndRequest, effects: Effects) -> EndOutcome;

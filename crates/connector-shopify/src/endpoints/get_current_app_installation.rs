@@ -5,9 +5,8 @@ use connector_core::provider::Endpoint;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::ShopifyClient;
-use crate::graphql;
 use crate::models::AppInstallation;
+use crate::{ShopifyClient, graphql};
 
 /// The app as it is installed in the shop, with the scopes that were granted.
 ///

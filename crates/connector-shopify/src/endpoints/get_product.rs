@@ -5,9 +5,8 @@ use connector_core::{ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::ShopifyClient;
-use crate::graphql;
 use crate::models::{Product, ProductId};
+use crate::{ShopifyClient, graphql};
 
 /// One product.
 ///

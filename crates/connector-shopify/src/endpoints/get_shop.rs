@@ -5,9 +5,8 @@ use connector_core::provider::Endpoint;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::ShopifyClient;
-use crate::graphql;
 use crate::models::Shop;
+use crate::{ShopifyClient, graphql};
 
 /// The shop itself.
 ///

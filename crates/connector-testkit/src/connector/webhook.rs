@@ -8,11 +8,10 @@ use bytes::Bytes;
 use connector_core::clock::Timestamp;
 use connector_core::provider::oauth::Callback;
 use connector_core::provider::webhook::{
-    BodyForm, Incoming, KeyForm, SignatureEncoding, SignatureEntries, TimestampSource,
-    TimestampUnit, WebhookAlgorithm, WebhookEndpoint, WebhookScheme, WebhookSecret,
-    WebhookSignature,
+    BodyForm, Event, Incoming, KeyForm, SignatureEncoding, SignatureEntries, SignedField,
+    TimestampSource, TimestampUnit, WebhookAlgorithm, WebhookEndpoint, WebhookScheme,
+    WebhookSecret, WebhookSignature,
 };
-use connector_core::provider::webhook::{Event, SignedField};
 use connector_core::{App, AppKey, ErrorKind, Result};
 use http::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;

@@ -22,10 +22,10 @@ use std::time::Duration;
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::store::{
     ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, End,
-    EndOutcome, EndRequest, Expect, Expiries, FailOutcome, Failure, Patch, PutGrant, PutOutcome,
-    Stored, StoredCredential, TokenStore, UpdateOutcome, Verdict,
+    EndOutcome, EndRequest, Expect, Expiries, FailOutcome, Failure, Fence, Generation, GrantNumber,
+    Patch, PutGrant, PutOutcome, Stored, StoredCredential, TokenStore, UpdateOutcome, Verdict,
+    Version,
 };
-use connector_core::store::{Fence, Generation, GrantNumber, Version};
 use connector_core::{
     Account, AccountKey, AppKey, ConnectionKey, DegradedReason, Error, ErrorKind, Metadata,
     ProviderId, ReauthorizationReason, Result, Status,

@@ -1,7 +1,6 @@
 //! The cases of `AuditLog`.
 
-use connector_core::store::Generation;
-use connector_core::store::{AuditFilter, AuditRecord, Change, Cursor};
+use connector_core::store::{AuditFilter, AuditRecord, Change, Cursor, Generation};
 use connector_core::{Actor, AuditClass, AuditEntry, CorrelationId, Event, RequestContext, Status};
 
 use super::samples::{LEASE, audit_entry, key, key_of, reason_of, seconds, tenant};

@@ -4,10 +4,9 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use connector_core::store::{
-    AuditFilter, Claim, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, Failure,
-    PutOutcome, Store, Stored, Verdict, WorkKind,
+    AuditFilter, Claim, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, Failure, Fence,
+    PutOutcome, Store, Stored, TimeLeft, Verdict, WorkKind,
 };
-use connector_core::store::{Fence, TimeLeft};
 use connector_core::{ConnectionKey, Result, Status};
 
 use super::samples::{

@@ -6,11 +6,10 @@ use std::time::Duration;
 use connector_core::provider::subscription::{ChannelId, Watch};
 use connector_core::store::{
     BeginChannel, ChangeSubscriptionOutcome, Effects, End, EndOutcome, EndRequest,
-    EndSubscriptionOutcome, Ending, EndingCredential, NewSubscription, OpenedChannel,
-    PutSubscriptionOutcome, Subscription, SubscriptionChange, SubscriptionId, SubscriptionKey,
-    WorkKind,
+    EndSubscriptionOutcome, Ending, EndingCredential, Fence, GrantNumber, NewSubscription,
+    OpenedChannel, PutSubscriptionOutcome, Subscription, SubscriptionChange, SubscriptionId,
+    SubscriptionKey, Version, WorkKind,
 };
-use connector_core::store::{Fence, GrantNumber, Version};
 use connector_core::{ConnectionKey, ErrorKind};
 
 use super::samples::{audited, key, key_of, name_of, sealed, seconds};

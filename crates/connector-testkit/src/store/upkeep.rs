@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use connector_core::cipher::{Sealed, SealedKind};
 use connector_core::store::{
-    CommitOutcome, Cursor, DeliveryFilter, Effects, LeaseRequest, NewDelivery, NewState,
-    Revocation, RowRef, SealedRow, WorkKind,
+    CommitOutcome, Cursor, DeliveryFilter, Effects, Fence, GrantNumber, LeaseRequest, NewDelivery,
+    NewState, Revocation, RowRef, SealedRow, WorkKind,
 };
-use connector_core::store::{Fence, GrantNumber};
 use connector_core::{AppKey, ConnectionKey};
 
 use super::delivery::{delivery, leased_one};

@@ -16,8 +16,7 @@ use connector_core::provider::oauth::{
     Identity, TokenAnswer, read_token_answer,
 };
 use connector_core::provider::webhook;
-use connector_core::provider::webhook::{BodyForm, Incoming, WebhookEndpoint};
-use connector_core::provider::webhook::{Event, SignedField};
+use connector_core::provider::webhook::{BodyForm, Event, Incoming, SignedField, WebhookEndpoint};
 use connector_core::provider::{Connector, Context, Description};
 use connector_core::{Account, AccountKey, App, Credential, Error, ErrorKind, Result};
 use secrecy::{ExposeSecret, SecretString};

@@ -8,20 +8,17 @@ use async_trait::async_trait;
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::provider::subscription::ChannelId;
 use connector_core::store::{
-    AcceptOutcome, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
+    AcceptOutcome, AccountRef, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
     ChangeSubscriptionOutcome, Claim, ClaimOutcome, ClaimRequest, Commit, CommitOutcome,
-    ConnectOutcome, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Due,
-    Effects, EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure, Filter,
-    LeaseRequest, LeasedDelivery, NewDelivery, NewQuarantine, NewState, NewSubscription, Patch,
-    PutGrant, PutOutcome, PutStateOutcome, PutSubscriptionOutcome, Quarantined, Revocation, RowRef,
-    SealedRow, Slice, StateKey, StateStore, Store, Stored, StoredState, Subscription,
-    SubscriptionChange, SubscriptionKey, SubscriptionStore, TokenStore, UpdateOutcome, Upkeep,
-    Verdict, WorkKind,
+    ConnectOutcome, ConnectionRecord, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue,
+    DeliveryRecord, Due, Effects, EndOutcome, EndRequest, EndSubscriptionOutcome, Ending,
+    FailOutcome, Failure, Fence, Filter, Generation, LeaseRequest, LeasedDelivery, NewDelivery,
+    NewQuarantine, NewState, NewSubscription, Patch, PutGrant, PutOutcome, PutStateOutcome,
+    PutSubscriptionOutcome, Quarantined, Revocation, RowRef, SealedRow, Slice, StateKey,
+    StateStore, Store, Stored, StoredState, Subscription, SubscriptionChange, SubscriptionKey,
+    SubscriptionStore, TokenStore, UpdateOutcome, Upkeep, Verdict, Version, WorkKind,
 };
-use connector_core::store::{AccountRef, Fence, Generation, Version};
-use connector_core::{
-    AccountKey, AppKey, AuditEntry, Connection, ConnectionKey, ProviderId, Result, Status,
-};
+use connector_core::{AccountKey, AppKey, AuditEntry, ConnectionKey, ProviderId, Result, Status};
 
 /// What is wrong with a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -296,7 +293,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         filter: &Filter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<Connection>> {
+    ) -> Result<Slice<ConnectionRecord>> {
         let mut filter = filter.clone();
         if self.is(Fault::ListOfEverybody) {
             filter.tenant = None;

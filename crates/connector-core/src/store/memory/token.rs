@@ -15,7 +15,8 @@ use crate::app::AppKey;
 use crate::cipher::Sealed;
 use crate::clock::Timestamp;
 use crate::connection::{
-    Check, Connection, ConnectionKey, Fence, Generation, GrantNumber, Status, TimeLeft, Version,
+    Check, ConnectionKey, ConnectionRecord, Fence, Generation, GrantNumber, Status, TimeLeft,
+    Version,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider_id::ProviderId;
@@ -119,7 +120,7 @@ impl Tokens {
     }
 }
 
-fn route(connection: &Connection) -> Route {
+fn route(connection: &ConnectionRecord) -> Route {
     (
         connection.provider.clone(),
         connection.app.clone(),
@@ -239,7 +240,7 @@ fn refused(message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidInput, "store.put_grant", message)
 }
 
-fn matches(filter: &Filter, connection: &Connection) -> bool {
+fn matches(filter: &Filter, connection: &ConnectionRecord) -> bool {
     filter
         .tenant
         .as_ref()
@@ -330,7 +331,7 @@ impl TokenStore for MemoryStore {
         filter: &Filter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<Connection>> {
+    ) -> Result<Slice<ConnectionRecord>> {
         let after = number_after(after, "store.list")?;
         let (data, _) = self.open();
         let later = data.tokens.order.range((Excluded(after), Unbounded));

@@ -6,7 +6,7 @@ use crate::account::AccountKey;
 use crate::app::AppKey;
 use crate::cipher::Sealed;
 use crate::clock::Timestamp;
-use crate::connection::{Connection, GrantNumber, TimeLeft, Version};
+use crate::connection::{ConnectionRecord, GrantNumber, TimeLeft, Version};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider::subscription::{ChannelId, Watch};
 use crate::provider_id::ProviderId;
@@ -94,7 +94,7 @@ impl SubscriptionRecord {
     /// The record of a new subscription of `connection`; `None` if the connection has ended or has
     /// another grant than the caller saw.
     #[must_use]
-    pub fn new(new: NewSubscription, connection: &Connection) -> Option<Self> {
+    pub fn new(new: NewSubscription, connection: &ConnectionRecord) -> Option<Self> {
         if !connection.is_live() || connection.grant != new.grant {
             return None;
         }

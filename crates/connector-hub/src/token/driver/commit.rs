@@ -7,10 +7,9 @@ use connector_core::cipher::{Sealed, SealedKind};
 use connector_core::clock::Timestamp;
 use connector_core::provider::description::RefreshPolicy;
 use connector_core::store::{
-    Commit, CommitOutcome, Effects, Expect, Expiries, FailOutcome, Failure, PutGrant, Revocation,
-    Verdict, WorkKind,
+    Commit, CommitOutcome, Effects, Expect, Expiries, FailOutcome, Failure, Fence, Generation,
+    GrantNumber, PutGrant, Revocation, TimeLeft, Verdict, WorkKind,
 };
-use connector_core::store::{Fence, Generation, GrantNumber, TimeLeft};
 use connector_core::{DegradedReason, Event, ReauthorizationReason, Result, Status};
 
 use super::{Driver, bug};

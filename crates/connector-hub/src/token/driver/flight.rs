@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::store::Generation;
-use connector_core::store::Stored;
+use connector_core::store::{Generation, Stored};
 use connector_core::{ConnectionKey, DegradedReason, ErrorKind, RequestContext, Result, Status};
 
 use super::{Driver, advice};

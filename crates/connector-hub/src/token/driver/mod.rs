@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use connector_core::clock::{Monotonic, Timestamp};
 use connector_core::provider::Connector;
-use connector_core::store::Generation;
-use connector_core::store::{ClaimId, ClaimOutcome, ClaimRequest, Stored};
+use connector_core::store::{ClaimId, ClaimOutcome, ClaimRequest, Generation, Stored};
 use connector_core::{
     Actor, App, ConnectionKey, CorrelationId, Credential, ErrorKind, RequestContext, Result,
 };

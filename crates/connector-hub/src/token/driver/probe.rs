@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use connector_core::provider::Context;
-use connector_core::store::Phase;
-use connector_core::store::{Effects, Patch, UpdateOutcome};
+use connector_core::store::{Effects, Patch, Phase, UpdateOutcome};
 use connector_core::{DegradedReason, ErrorKind, ReauthorizationReason, Result, Status};
 
 use super::Driver;

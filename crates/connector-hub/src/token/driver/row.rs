@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use connector_core::provider::Renewal;
 use connector_core::provider::oauth::RotationClass;
-use connector_core::store::{ClaimKind, Stored};
-use connector_core::store::{Generation, IssuedToken, Phase};
+use connector_core::store::{ClaimKind, Generation, IssuedToken, Phase, Stored};
 use connector_core::{Credential, DegradedReason, ReauthorizationReason, Result, Status};
 
 use super::Driver;

@@ -6,9 +6,9 @@ use connector_core::ReauthorizationReason;
 pub use connector_core::http::Sent;
 use connector_core::provider::oauth::RotationClass;
 use connector_core::store::{
-    ClaimKind, ClaimOutcome, CommitOutcome, FailOutcome, PutOutcome, Stored, Verdict,
+    ClaimKind, ClaimOutcome, CommitOutcome, FailOutcome, Fence, Generation, GrantNumber,
+    PutOutcome, Stored, Verdict,
 };
-use connector_core::store::{Fence, Generation, GrantNumber};
 
 pub use crate::token::outcome::{NoToken, NoTokenReason};
 

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use connector_core::Connection;
 use connector_core::store::{
-    ClaimKind, ClaimOutcome, ClaimRequest, Effects, End, EndRequest, FailOutcome, PutOutcome,
+    ClaimKind, ClaimOutcome, ClaimRequest, ConnectionRecord, Effects, End, EndRequest, FailOutcome,
+    Fence, GrantNumber, PutOutcome, TimeLeft,
 };
-use connector_core::store::{Fence, GrantNumber, TimeLeft};
 
 use super::reading::deactivate;
 use crate::fixture::StoreFixture;
@@ -15,7 +14,7 @@ use crate::store::steps::{
     LATER, claimed, connect, done, granted, joined, loaded, open, outcome, overtaken, refreshed,
 };
 
-fn exchange(seen: &Connection, number: u8) -> ClaimRequest {
+fn exchange(seen: &ConnectionRecord, number: u8) -> ClaimRequest {
     ClaimRequest {
         kind: ClaimKind::Exchange,
         ..claim_request(seen, number)

@@ -6,9 +6,8 @@ use std::task::Poll;
 
 use connector_core::store::{
     ClaimKind, ClaimRequest, Commit, CommitOutcome, Effects, End, EndRequest, Expiries,
-    FailOutcome, PutOutcome,
+    FailOutcome, Fence, PutOutcome, TimeLeft,
 };
-use connector_core::store::{Fence, TimeLeft};
 use connector_core::{DegradedReason, Status};
 
 use super::reading::deactivate;

@@ -1,9 +1,8 @@
 //! Ending connections.
 
 use connector_core::Status;
-use connector_core::store::Fence;
 use connector_core::store::{
-    Effects, End, EndOutcome, EndRequest, Filter, Patch, RowRef, UpdateOutcome, WorkKind,
+    Effects, End, EndOutcome, EndRequest, Fence, Filter, Patch, RowRef, UpdateOutcome, WorkKind,
 };
 
 use crate::fixture::StoreFixture;

@@ -1,7 +1,6 @@
 //! Exchanges that brought no credential.
 
-use connector_core::store::Fence;
-use connector_core::store::{CommitOutcome, Effects, End, EndRequest, FailOutcome, Verdict};
+use connector_core::store::{CommitOutcome, Effects, End, EndRequest, FailOutcome, Fence, Verdict};
 use connector_core::{DegradedReason, ReauthorizationReason, Status};
 
 use super::reading::deactivate;

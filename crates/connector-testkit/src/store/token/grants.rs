@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use connector_core::store::{
     ClaimKind, ClaimRequest, CommitOutcome, Effects, End, EndOutcome, EndRequest, Expect,
-    FailOutcome, Filter, Patch, PutGrant, PutOutcome, UpdateOutcome, Verdict, WorkKind,
+    FailOutcome, Fence, Filter, Generation, GrantNumber, Patch, PutGrant, PutOutcome,
+    UpdateOutcome, Verdict, WorkKind,
 };
-use connector_core::store::{Fence, Generation, GrantNumber};
 use connector_core::{Account, AppKey, ErrorKind, ProviderId, ReauthorizationReason, Status};
 
 use super::reading::deactivate;

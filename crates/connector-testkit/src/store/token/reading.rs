@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use connector_core::store::{
-    CommitOutcome, Cursor, Effects, End, EndOutcome, EndRequest, Expect, Filter, PutGrant,
-    PutOutcome, Slice, StoredCredential, UpdateOutcome,
+    CommitOutcome, ConnectionRecord, Cursor, Effects, End, EndOutcome, EndRequest, Expect, Fence,
+    Filter, Generation, GrantNumber, PutGrant, PutOutcome, Slice, StoredCredential, TimeLeft,
+    UpdateOutcome, Version,
 };
-use connector_core::store::{Fence, Generation, GrantNumber, TimeLeft, Version};
 use connector_core::{
-    Account, AppKey, Connection, ConnectionKey, DegradedReason, Metadata, ProviderId, Status,
+    Account, AppKey, ConnectionKey, DegradedReason, Metadata, ProviderId, Status,
 };
 
 use crate::fixture::StoreFixture;
@@ -41,7 +41,7 @@ pub(in crate::store) async fn a_grant_is_read_back<F: StoreFixture>(fixture: &F)
 
     let stored = loaded(&reader, &key).await;
     let seen = &stored.connection;
-    let expected = Connection {
+    let expected = ConnectionRecord {
         key: key.clone(),
         provider: provider(),
         app: app("merchant-7"),

@@ -2,9 +2,8 @@
 
 use connector_core::AppKey;
 use connector_core::store::{
-    Effects, End, EndOutcome, EndRequest, NewRevocation, Revocation, WorkKind,
+    Effects, End, EndOutcome, EndRequest, Fence, GrantNumber, NewRevocation, Revocation, WorkKind,
 };
-use connector_core::store::{Fence, GrantNumber};
 
 use crate::fixture::StoreFixture;
 use crate::store::samples::{

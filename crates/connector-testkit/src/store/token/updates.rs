@@ -1,8 +1,9 @@
 //! Changing a record.
 
-use connector_core::store::{ClaimRequest, Effects, Patch, UpdateOutcome};
-use connector_core::store::{Generation, Version};
-use connector_core::{Check, Connection, ConnectionKey, DegradedReason, Metadata, Status};
+use connector_core::store::{
+    ClaimRequest, ConnectionRecord, Effects, Generation, Patch, UpdateOutcome, Version,
+};
+use connector_core::{Check, ConnectionKey, DegradedReason, Metadata, Status};
 
 use super::reading::deactivate;
 use crate::fixture::StoreFixture;
@@ -12,7 +13,7 @@ use crate::store::steps::{
 };
 
 /// Applies a patch that must be taken.
-async fn updated(store: &Handle, key: &ConnectionKey, patch: Patch) -> Connection {
+async fn updated(store: &Handle, key: &ConnectionKey, patch: Patch) -> ConnectionRecord {
     let at = loaded(store, key).await.connection.version;
     let version = outcome!(
         done(store.update(key, at, patch, Effects::none()).await),
