@@ -15,6 +15,7 @@ use http::StatusCode;
 
 use crate::api::PageCursor;
 use crate::connection::ReauthorizationReason;
+use crate::oauth::ProviderText;
 
 /// What every fallible call of the workspace returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -365,10 +366,14 @@ impl fmt::Display for Error {
 }
 
 /// The text of a cause, without its `Debug` form, which may quote what a provider sent.
-struct Cause<'a>(&'a (dyn StdError + Send + Sync));
+struct Cause<'a>(&'a (dyn StdError + Send + Sync + 'static));
 
 impl fmt::Debug for Cause<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The provider's own words may be about a person; Error::report shows them to operators.
+        if self.0.is::<ProviderText>() {
+            return f.write_str("ProviderText");
+        }
         write!(f, "{}", self.0)
     }
 }

@@ -183,9 +183,10 @@ impl Authorize {
             connection: self.connection,
             candidate: ConnectionId::generate(random)?,
             account_host,
-            requested: match self.scopes.is_empty() {
-                true => requested(&app, description),
-                false => self.scopes.clone(),
+            requested: if self.scopes.is_empty() {
+                requested(&app, description)
+            } else {
+                self.scopes
             },
             takeover: self.takeover,
         };

@@ -24,9 +24,9 @@ const INTERNAL_SUFFIXES: [&str; 3] = [".myshopify.io", ".shop.dev", ".shopify.co
 pub struct ShopDomain(String);
 
 impl ShopDomain {
-    /// Reads what a merchant may type or paste: the host in any case, with or without a scheme and
-    /// slashes behind it, or the address of the shop's admin,
-    /// `https://admin.shopify.com/store/<name>`.
+    /// Reads what a merchant may type or paste: the name of the shop, its host in any case, or an
+    /// address of its admin as the address bar shows it (`https://cool-shop.myshopify.com/admin/…`,
+    /// `https://admin.shopify.com/store/cool-shop/…`).
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for everything else; the text is not repeated.
@@ -70,12 +70,21 @@ impl HostRule {
             .strip_prefix("https://")
             .or_else(|| text.strip_prefix("http://"))
             .unwrap_or(&text);
-        let text = text.trim_end_matches('/');
-        let host = match text.strip_prefix("admin.shopify.com/store/") {
-            Some(name) => format!("{name}{SUFFIX}"),
-            None => text.to_owned(),
+        let end = text.find(['/', '?', '#']).unwrap_or(text.len());
+        let (host, path) = text.split_at(end);
+        let named = match path.strip_prefix("/store/") {
+            Some(name) if host == "admin.shopify.com" => {
+                let end = name.find(['/', '?', '#']).unwrap_or(name.len());
+                &name[..end]
+            }
+            _ if is_page_of_admin(path) => host,
+            _ => text,
         };
-        self.accept_host(&host)
+        if named.contains('.') {
+            self.accept_host(named)
+        } else {
+            self.accept_host(&format!("{named}{SUFFIX}"))
+        }
     }
 
     /// The shop whose host is exactly `host`, as a provider's message has it.
@@ -97,6 +106,59 @@ impl HostRule {
                  address of its admin",
             )
             .with_provider("shopify"))
+        }
+    }
+}
+
+/// True for the paths that an address bar shows for a shop: none, or one of its admin.
+fn is_page_of_admin(path: &str) -> bool {
+    let is_text = |rest: &str| rest.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+    match path.strip_prefix("/admin") {
+        Some(rest) => (rest.is_empty() || rest.starts_with(['/', '?', '#'])) && is_text(rest),
+        None => path.bytes().all(|b| b == b'/'),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kind 16: merchants paste what their address bar shows.
+    #[test]
+    fn what_address_bars_show_names_the_shop_and_nothing_else_does() {
+        for good in [
+            "cool-shop",
+            "Cool-Shop.myshopify.com",
+            "cool-shop.myshopify.com/",
+            "cool-shop.myshopify.com/admin",
+            "https://cool-shop.myshopify.com/admin/products?x=1",
+            "http://cool-shop.myshopify.com/admin#top",
+            "https://admin.shopify.com/store/cool-shop",
+            "https://admin.shopify.com/store/cool-shop/products?selectedView=all",
+        ] {
+            let shop = ShopDomain::parse(good).unwrap();
+            assert_eq!(shop.as_str(), "cool-shop.myshopify.com", "{good}");
+        }
+        for bad in [
+            "",
+            "/",
+            "/admin",
+            "cool shop",
+            "cool-shop.myshopify.com/x",
+            "cool-shop.myshopify.com?x",
+            "cool-shop.myshopify.com#x",
+            "cool-shop.myshopify.com/admin\\@evil.example",
+            "cool-shop.myshopify.com/adminx",
+            "evil.example/admin",
+            "evil.example/store/cool-shop",
+            "https://admin.shopify.com/store/",
+            "https://admin.shopify.com/store/evil.example",
+            "https://admin.shopify.com.evil.example/store/cool-shop",
+            "cool-shop@evil.example",
+            "cool-shop:443",
+            "https://https://cool-shop",
+        ] {
+            assert!(ShopDomain::parse(bad).is_err(), "{bad}");
         }
     }
 }

@@ -448,6 +448,7 @@ impl Description {
 }
 
 #[cfg(test)]
+#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
 mod tests {
     use super::*;
 
@@ -479,6 +480,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table")]
     fn a_value_that_makes_no_sense_is_refused_and_the_refusal_names_its_field() {
         use serde_json::json;
         let table = [

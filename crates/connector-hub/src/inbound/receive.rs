@@ -204,12 +204,13 @@ impl Receive<'_> {
         };
         if let Some(owner) = notified.filter(ChannelOwner::reads_changes) {
             // The notification says no more than that there are changes; those become the events.
-            return Ok(match self.hub.notified(&owner).await? {
-                true => Receipt::Accepted {
+            return Ok(if self.hub.notified(&owner).await? {
+                Receipt::Accepted {
                     events: Vec::new(),
                     reply,
-                },
-                false => Receipt::Duplicate { reply },
+                }
+            } else {
+                Receipt::Duplicate { reply }
             });
         }
         let sent = events.len();

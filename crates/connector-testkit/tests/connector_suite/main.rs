@@ -8,6 +8,7 @@
 )]
 
 mod forms;
+mod plain;
 mod provider;
 mod tested;
 

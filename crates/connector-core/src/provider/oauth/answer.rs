@@ -684,7 +684,7 @@ fn classified(
 }
 
 /// The provider's own description of an error, for operators: [`Error::report`] shows it.
-struct ProviderText(String);
+pub(crate) struct ProviderText(String);
 
 impl ProviderText {
     /// At most 300 characters on one line. A word that may be a token which the provider quotes is left
@@ -746,6 +746,7 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
 mod tests {
     use proptest::prelude::*;
     use secrecy::ExposeSecret;

@@ -302,6 +302,7 @@ pub(super) fn kept(description: &Description, body: &Value) -> BTreeMap<String, 
 }
 
 #[cfg(test)]
+#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
 mod tests {
     use super::*;
     use serde_json::json;

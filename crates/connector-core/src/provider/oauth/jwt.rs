@@ -415,20 +415,18 @@ impl KeySet {
                 )
                 .with_source(error)
             })?;
-        let set: JsonKeySet = match response.status().is_success() {
-            true => serde_json::from_slice(response.body()).map_err(|_| {
-                failed(
-                    ErrorKind::UnexpectedAnswer,
-                    "the provider's keys are not a JSON Web Key Set",
-                )
-            })?,
-            false => {
-                return Err(failed(
-                    ErrorKind::ProviderUnavailable,
-                    "the provider's keys cannot be read now; try again later",
-                ));
-            }
-        };
+        if !response.status().is_success() {
+            return Err(failed(
+                ErrorKind::ProviderUnavailable,
+                "the provider's keys cannot be read now; try again later",
+            ));
+        }
+        let set: JsonKeySet = serde_json::from_slice(response.body()).map_err(|_| {
+            failed(
+                ErrorKind::UnexpectedAnswer,
+                "the provider's keys are not a JSON Web Key Set",
+            )
+        })?;
         let keys = set.keys.into_iter().filter_map(PublicKey::of);
         let keys = Arc::new(keys.take(MOST_KEYS).collect::<Vec<_>>());
         let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
@@ -499,6 +497,7 @@ impl PublicKey {
 }
 
 #[cfg(test)]
+#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -15,8 +15,8 @@ mod rotation;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::answer::request_id;
 pub use self::answer::{ExchangeClass, ExchangeError, TokenAnswer, read_token_answer};
+pub(crate) use self::answer::{ProviderText, request_id};
 pub use self::authorization::{AuthorizationRequest, authorization_url};
 pub use self::callback::{Callback, CallbackProblem, check_callback};
 pub use self::identity::{Identity, identify};
