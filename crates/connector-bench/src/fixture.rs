@@ -13,7 +13,7 @@ use connector_core::provider::description::{EndpointTemplate, TokenEndpoint};
 use connector_core::provider::oauth::RotationClass;
 use connector_core::provider::{Description, GenericConnector};
 use connector_core::store::{
-    Effects, Expect, Expiries, Fence, Generation, GrantNumber, MemoryStore, PutGrant, Store,
+    Expect, Expiries, Fence, Generation, GrantNumber, MemoryStore, PutGrant, SideEffects, Store,
 };
 use connector_core::{
     Account, AccountKey, App, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind,
@@ -53,7 +53,7 @@ pub(crate) async fn hub(
     endpoint: Endpoint,
 ) -> connector_core::Result<(Hub, Vec<ConnectionKey>)> {
     let store = MemoryStore::new(Arc::new(SystemClock::new()));
-    hub_over(store, connections, left, Effects::none(), endpoint).await
+    hub_over(store, connections, left, SideEffects::none(), endpoint).await
 }
 
 /// The same over any empty store; `effects` ride in the commit of every connection.
@@ -61,7 +61,7 @@ pub(crate) async fn hub_over(
     store: impl Store,
     connections: u32,
     left: Duration,
-    effects: Effects,
+    effects: SideEffects,
     endpoint: Endpoint,
 ) -> connector_core::Result<(Hub, Vec<ConnectionKey>)> {
     let clock = SystemClock::new();

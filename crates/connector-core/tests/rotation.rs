@@ -15,9 +15,9 @@ use connector_core::cipher::{
 };
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::store::{
-    Cursor, DeliveryKey, Direction, Effects, End, EndRequest, Expect, Expiries, Fence, Generation,
+    Cursor, DeliveryKey, Direction, End, EndRequest, Expect, Expiries, Fence, Generation,
     GrantNumber, MemoryStore, NewRevocation, NewState, PutGrant, PutOutcome, RowRef, SealedRow,
-    Slice, StateKey, StateStore as _, Stored, TokenStore as _, Upkeep,
+    SideEffects, Slice, StateKey, StateStore as _, Stored, TokenStore as _, Upkeep,
 };
 use connector_core::{
     Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Error, ErrorKind, Metadata,
@@ -416,7 +416,7 @@ async fn a_store_in_memory_is_rotated_to_its_end() {
             metadata: Metadata::new(),
             takes: None,
         };
-        let outcome = store.put_grant(grant, Effects::none()).await.unwrap();
+        let outcome = store.put_grant(grant, SideEffects::none()).await.unwrap();
         assert_eq!(outcome, PutOutcome::Stored);
     }
     let end = EndRequest {
@@ -429,7 +429,7 @@ async fn a_store_in_memory_is_rotated_to_its_end() {
         }],
         unsubscribe: None,
     };
-    store.end(&key(4), end, Effects::none()).await.unwrap();
+    store.end(&key(4), end, SideEffects::none()).await.unwrap();
     let flow = StateKey::of("state");
     let state = NewState {
         key: flow,

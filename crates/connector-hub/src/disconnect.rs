@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
 use connector_core::store::{
-    Effects, End, EndOutcome, EndRequest, GrantNumber, NewRevocation, Stored, WorkKind,
+    End, EndOutcome, EndRequest, GrantNumber, NewRevocation, SideEffects, Stored, WorkKind,
 };
 use connector_core::{
     ConnectionKey, Credential, CredentialKind, Error, ErrorKind, Event, RequestContext, Result,
@@ -175,12 +175,12 @@ impl Disconnect<'_> {
         }))
     }
 
-    fn effects(&self, stored: &Stored, revokes: bool) -> Effects {
+    fn effects(&self, stored: &Stored, revokes: bool) -> SideEffects {
         let event = Event::Disconnected {
             forgotten: self.how == End::Forget,
         };
         let entry = audit::entry(&stored.connection, &self.context, event);
-        let effects = Effects::none().with_audit(entry);
+        let effects = SideEffects::none().with_audit(entry);
         if revokes {
             effects.with_work(WorkKind::Revocation, Duration::ZERO)
         } else {

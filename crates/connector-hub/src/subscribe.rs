@@ -7,10 +7,10 @@ use connector_core::cipher::{Place, Plaintext, Sealed, SealedKind};
 use connector_core::provider::Connector;
 use connector_core::provider::subscription::{ChannelId, Watch};
 use connector_core::store::{
-    AcceptOutcome, ConnectionRecord, DeliveryKey, DeliveryLimits, Direction, Effects,
+    AcceptOutcome, ConnectionRecord, DeliveryKey, DeliveryLimits, Direction,
     EndSubscriptionOutcome, EndingCredential, Fence, NewDelivery, NewSubscription,
-    PutSubscriptionOutcome, Stored, Subscription, SubscriptionId, SubscriptionKey, TimeLeft,
-    WorkKind,
+    PutSubscriptionOutcome, SideEffects, Stored, Subscription, SubscriptionId, SubscriptionKey,
+    TimeLeft, WorkKind,
 };
 use connector_core::webhook::Event as Change;
 use connector_core::{
@@ -160,7 +160,7 @@ impl Hub {
             watch: watch.clone(),
         };
         let event = Event::Subscribed { watch };
-        let effects = Effects::none()
+        let effects = SideEffects::none()
             .with_work(WorkKind::Subscriptions, Duration::ZERO)
             .with_audit(audit::entry(&stored.connection, &context, event));
         let call = || inner.store.put_subscription(new.clone(), effects.clone());
@@ -215,7 +215,7 @@ impl Hub {
             return Ok(());
         };
         let event = Event::Unsubscribed { watch: known.watch };
-        let effects = Effects::none()
+        let effects = SideEffects::none()
             .with_work(WorkKind::Subscriptions, Duration::ZERO)
             .with_audit(audit::entry(&stored.connection, &context, event));
         let call = || inner.store.end_subscription(&known.key, effects.clone());

@@ -20,7 +20,7 @@ use connector_core::provider::oauth::{
 };
 use connector_core::provider::{Connector, Context, Renewal};
 use connector_core::store::{
-    Effects, Expect, Expiries, MemoryStore, PutGrant, PutOutcome, TokenStore,
+    Expect, Expiries, MemoryStore, PutGrant, PutOutcome, SideEffects, TokenStore,
 };
 use connector_core::{Credential, DegradedReason, Error, ErrorKind, Status};
 use futures_util::FutureExt;
@@ -360,7 +360,7 @@ async fn a_restored_backup_redeems_no_token_twice() {
             metadata: backup.connection.metadata.clone(),
             takes: None,
         };
-        let outcome = restored.put_grant(put, Effects::none()).await.unwrap();
+        let outcome = restored.put_grant(put, SideEffects::none()).await.unwrap();
         assert_eq!(outcome, PutOutcome::Stored);
         store.swap(restored.clone());
         for _ in 0..4 {

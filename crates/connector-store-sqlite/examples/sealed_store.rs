@@ -14,8 +14,8 @@ use connector_core::cipher::{CredentialCipher, KeyId, Keyring, Place, Sealed, Se
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::http::Origin;
 use connector_core::store::{
-    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, Expect,
-    Expiries, Fence, Generation, GrantNumber, PutGrant, PutOutcome, TokenStore, Upkeep,
+    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Expect, Expiries, Fence,
+    Generation, GrantNumber, PutGrant, PutOutcome, SideEffects, TokenStore, Upkeep,
 };
 use connector_core::{
     Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind, Metadata,
@@ -108,7 +108,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         metadata: Metadata::new(),
         takes: None,
     };
-    let outcome = store.put_grant(grant, Effects::none()).await?;
+    let outcome = store.put_grant(grant, SideEffects::none()).await?;
     ensure(outcome == PutOutcome::Stored, "the grant was not stored")?;
 
     println!("4. This is what lies in the database file:");
@@ -162,7 +162,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         rotates: true,
         takes_pending: None,
     };
-    let outcome = store.commit(&key, commit, Effects::none()).await?;
+    let outcome = store.commit(&key, commit, SideEffects::none()).await?;
     ensure(
         outcome == CommitOutcome::Stored,
         "the answer was not stored",

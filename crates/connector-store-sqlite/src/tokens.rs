@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use connector_core::clock::Timestamp;
 use connector_core::store::{
     AccountRef, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, ConnectionRecord,
-    Cursor, Due, Effects, End, EndOutcome, EndRequest, Expect, FailOutcome, Failure, Fence, Filter,
+    Cursor, Due, End, EndOutcome, EndRequest, Expect, FailOutcome, Failure, Fence, Filter,
     Generation, GrantNumber, NewQuarantine, Patch, PutGrant, PutOutcome, Quarantined, Revocation,
-    Slice, StateKey, Stored, TimeLeft, TokenStore, UpdateOutcome, Verdict, Version, WorkKind,
+    SideEffects, Slice, StateKey, Stored, TimeLeft, TokenStore, UpdateOutcome, Verdict, Version,
+    WorkKind,
 };
 use connector_core::{
     AccountKey, AppKey, Check, ConnectionKey, Error, ErrorKind, ProviderId, Result, Status,
@@ -382,7 +383,7 @@ impl TokenStore for SqliteStore {
         })
     }
 
-    async fn put_grant(&self, grant: PutGrant, effects: Effects) -> Result<PutOutcome> {
+    async fn put_grant(&self, grant: PutGrant, effects: SideEffects) -> Result<PutOutcome> {
         let mut write = self.database.write("store.put_grant").await?;
         let key = grant.key.clone();
         let takes = grant.takes;
@@ -417,7 +418,7 @@ impl TokenStore for SqliteStore {
         key: &ConnectionKey,
         at: Version,
         patch: Patch,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<UpdateOutcome> {
         const OPERATION: &str = "store.update";
         let mut write = self.database.write(OPERATION).await?;
@@ -468,7 +469,7 @@ impl TokenStore for SqliteStore {
         &self,
         key: &ConnectionKey,
         request: EndRequest,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<EndOutcome> {
         const OPERATION: &str = "store.end";
         let mut write = self.database.write(OPERATION).await?;
@@ -591,7 +592,7 @@ impl TokenStore for SqliteStore {
         &self,
         key: &ConnectionKey,
         commit: Commit,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<CommitOutcome> {
         const OPERATION: &str = "store.commit";
         let mut write = self.database.write(OPERATION).await?;
@@ -651,7 +652,7 @@ impl TokenStore for SqliteStore {
         &self,
         key: &ConnectionKey,
         failure: Failure,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<FailOutcome> {
         const OPERATION: &str = "store.fail";
         let mut write = self.database.write(OPERATION).await?;
@@ -792,7 +793,7 @@ impl TokenStore for SqliteStore {
         Ok(released == 1)
     }
 
-    async fn queue_revocation(&self, revocation: Revocation, effects: Effects) -> Result<()> {
+    async fn queue_revocation(&self, revocation: Revocation, effects: SideEffects) -> Result<()> {
         let mut write = self.database.write("store.queue_revocation").await?;
         if queue(&mut write, &revocation).await? {
             work::apply(&mut write, &revocation.key, &effects).await?;

@@ -8,7 +8,9 @@
 mod fixture;
 
 use connector_core::cipher::KeyId;
-use connector_core::store::{AuditFilter, AuditLog, Cursor, Effects, Filter, TokenStore, Upkeep};
+use connector_core::store::{
+    AuditFilter, AuditLog, Cursor, Filter, SideEffects, TokenStore, Upkeep,
+};
 use connector_testkit::StoreFixture;
 
 use self::fixture::Fixture;
@@ -77,7 +79,7 @@ async fn no_list_ends_with_an_empty_slice() {
 async fn debug_of_a_store_shows_its_clock_and_nothing_of_its_content() {
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
-    let put = store.put_grant(first_grant(1, b"sealed"), Effects::none());
+    let put = store.put_grant(first_grant(1, b"sealed"), SideEffects::none());
     put.await.unwrap();
     let shown = format!("{store:?}");
     assert_eq!(

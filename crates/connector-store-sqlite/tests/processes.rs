@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_core::clock::{ManualClock, Timestamp};
-use connector_core::store::{Effects, End, EndRequest, TokenStore};
+use connector_core::store::{End, EndRequest, SideEffects, TokenStore};
 use connector_core::{ConnectionId, ConnectionKey, TenantId};
 use connector_store_sqlite::{SqliteOptions, SqliteStore};
 use connector_testkit::history::{Actor, Entry, Operation, Recorder, Stamps, check};
@@ -271,7 +271,7 @@ fn killed_writers_lose_nothing_that_was_acknowledged() {
                 unsubscribe: None,
             };
             store
-                .end(&key(number), request, Effects::none())
+                .end(&key(number), request, SideEffects::none())
                 .await
                 .unwrap();
         }

@@ -46,11 +46,11 @@ use connector_core::store::{
     AcceptOutcome, AccountRef, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
     ChangeSubscriptionOutcome, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, ConnectOutcome,
     ConnectionRecord, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Due,
-    Effects, EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure, Fence,
-    Filter, Generation, LeaseRequest, LeasedDelivery, NewDelivery, NewQuarantine, NewState,
+    EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure, Fence, Filter,
+    Generation, LeaseRequest, LeasedDelivery, NewDelivery, NewQuarantine, NewState,
     NewSubscription, Patch, PutGrant, PutOutcome, PutStateOutcome, PutSubscriptionOutcome,
-    Quarantined, Revocation, RowRef, SealedRow, Slice, StateKey, StateStore, Stored, StoredState,
-    Subscription, SubscriptionChange, SubscriptionKey, SubscriptionStore, TokenStore,
+    Quarantined, Revocation, RowRef, SealedRow, SideEffects, Slice, StateKey, StateStore, Stored,
+    StoredState, Subscription, SubscriptionChange, SubscriptionKey, SubscriptionStore, TokenStore,
     UpdateOutcome, Upkeep, Version, WorkKind,
 };
 use connector_core::{
@@ -331,19 +331,19 @@ counted! {
         fn find_by_account(provider: &ProviderId, app: &AppKey, account: &AccountKey, after: Option<&Cursor>, n: u16) -> Result<Slice<ConnectionKey>>;
         fn find_by_host(provider: &ProviderId, app: &AppKey, host: &str, after: Option<&Cursor>, n: u16) -> Result<Slice<ConnectionKey>>;
         fn list(filter: &Filter, after: Option<&Cursor>, n: u16) -> Result<Slice<ConnectionRecord>>;
-        fn put_grant(grant: PutGrant, effects: Effects) -> Result<PutOutcome>;
-        fn update(key: &ConnectionKey, at: Version, patch: Patch, effects: Effects) -> Result<UpdateOutcome>;
-        fn end(key: &ConnectionKey, request: EndRequest, effects: Effects) -> Result<EndOutcome>;
+        fn put_grant(grant: PutGrant, effects: SideEffects) -> Result<PutOutcome>;
+        fn update(key: &ConnectionKey, at: Version, patch: Patch, effects: SideEffects) -> Result<UpdateOutcome>;
+        fn end(key: &ConnectionKey, request: EndRequest, effects: SideEffects) -> Result<EndOutcome>;
         fn claim(key: &ConnectionKey, request: ClaimRequest) -> Result<ClaimOutcome>;
-        fn commit(key: &ConnectionKey, commit: Commit, effects: Effects) -> Result<CommitOutcome>;
-        fn fail(key: &ConnectionKey, failure: Failure, effects: Effects) -> Result<FailOutcome>;
+        fn commit(key: &ConnectionKey, commit: Commit, effects: SideEffects) -> Result<CommitOutcome>;
+        fn fail(key: &ConnectionKey, failure: Failure, effects: SideEffects) -> Result<FailOutcome>;
         fn take_due(kinds: &[WorkKind], n: u16, lease: Duration) -> Result<Vec<Due>>;
         fn finish(due: &Due, next: Option<Duration>) -> Result<bool>;
         fn quarantine(quarantine: NewQuarantine) -> Result<bool>;
         fn quarantined(state: &StateKey) -> Result<Option<Quarantined>>;
         fn take_quarantined(n: u16, lease: Duration) -> Result<Vec<Quarantined>>;
         fn release(state: &StateKey) -> Result<bool>;
-        fn queue_revocation(revocation: Revocation, effects: Effects) -> Result<()>;
+        fn queue_revocation(revocation: Revocation, effects: SideEffects) -> Result<()>;
         fn revocations(key: &ConnectionKey) -> Result<Vec<Revocation>>;
         fn revoked(key: &ConnectionKey, fence: Fence) -> Result<bool>;
     }
@@ -386,12 +386,12 @@ counted! {
 
 counted! {
     SubscriptionStore as "subscription" {
-        fn put_subscription(new: NewSubscription, effects: Effects) -> Result<PutSubscriptionOutcome>;
+        fn put_subscription(new: NewSubscription, effects: SideEffects) -> Result<PutSubscriptionOutcome>;
         fn subscriptions(connection: &ConnectionKey) -> Result<Vec<Subscription>>;
         fn subscription_by_channel(channel: &ChannelId) -> Result<Option<Subscription>>;
         fn notify_subscription(channel: &ChannelId) -> Result<bool>;
-        fn change_subscription(key: &SubscriptionKey, at: Version, change: SubscriptionChange, effects: Effects) -> Result<ChangeSubscriptionOutcome>;
-        fn end_subscription(key: &SubscriptionKey, effects: Effects) -> Result<EndSubscriptionOutcome>;
+        fn change_subscription(key: &SubscriptionKey, at: Version, change: SubscriptionChange, effects: SideEffects) -> Result<ChangeSubscriptionOutcome>;
+        fn end_subscription(key: &SubscriptionKey, effects: SideEffects) -> Result<EndSubscriptionOutcome>;
         fn endings(connection: &ConnectionKey, n: u16) -> Result<Vec<Ending>>;
         fn ending_failed(connection: &ConnectionKey, channel: &ChannelId) -> Result<Option<u32>>;
         fn ending_done(connection: &ConnectionKey, channel: &ChannelId) -> Result<bool>;

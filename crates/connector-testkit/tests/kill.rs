@@ -15,8 +15,8 @@ use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, OutboundRequest, Sent, TransportError};
 use connector_core::store::{
     AuditLog, ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, DeliveryQueue,
-    Direction, Effects, Expect, Expiries, Fence, Generation, GrantNumber, LeaseRequest,
-    MemoryStore, PutGrant, PutOutcome, StateKey, StateStore, TokenStore,
+    Direction, Expect, Expiries, Fence, Generation, GrantNumber, LeaseRequest, MemoryStore,
+    PutGrant, PutOutcome, SideEffects, StateKey, StateStore, TokenStore,
 };
 use connector_core::{
     Account, AccountKey, AppKey, ConnectionId, ConnectionKey, ErrorKind, Metadata, ProviderId,
@@ -118,7 +118,7 @@ async fn scenario(
         metadata: Metadata::new(),
         takes: None,
     };
-    let put = store.put_grant(grant, Effects::none()).await?;
+    let put = store.put_grant(grant, SideEffects::none()).await?;
     assert_eq!(put, PutOutcome::Stored);
     step("token.put_grant");
 
@@ -151,7 +151,7 @@ async fn scenario(
         rotates: true,
         takes_pending: None,
     };
-    let committed = store.commit(&key(), commit, Effects::none()).await?;
+    let committed = store.commit(&key(), commit, SideEffects::none()).await?;
     assert_eq!(committed, CommitOutcome::Stored);
     step("token.commit");
 

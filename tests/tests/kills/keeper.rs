@@ -7,8 +7,8 @@ use connector_core::cipher::{CredentialCipher, Keyring, Place, Sealed, SealedKin
 use connector_core::clock::Clock;
 use connector_core::http::Origin;
 use connector_core::store::{
-    Effects, End, EndRequest, Expect, Expiries, Fence, Generation, GrantNumber, PutGrant,
-    PutOutcome, Stored, TokenStore, WorkKind,
+    End, EndRequest, Expect, Expiries, Fence, Generation, GrantNumber, PutGrant, PutOutcome,
+    SideEffects, Stored, TokenStore, WorkKind,
 };
 use connector_core::{
     Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind, Metadata,
@@ -78,7 +78,7 @@ impl Keeper {
             metadata: Metadata::new(),
             takes: None,
         };
-        let effects = Effects::none().with_work(WorkKind::Refresh, LIFE / 4 * 3);
+        let effects = SideEffects::none().with_work(WorkKind::Refresh, LIFE / 4 * 3);
         let outcome = self.store.put_grant(put, effects).await.unwrap();
         assert_eq!(outcome, PutOutcome::Stored);
     }
@@ -130,7 +130,10 @@ impl Keeper {
             revoke: Vec::new(),
             unsubscribe: None,
         };
-        let ended = self.store.end(&key(number), request, Effects::none()).await;
+        let ended = self
+            .store
+            .end(&key(number), request, SideEffects::none())
+            .await;
         ended.unwrap();
     }
 }

@@ -146,9 +146,9 @@ impl fmt::Display for WorkKind {
 
 /// What rides in the commit of the change it belongs to.
 ///
-/// Effects are applied if and only if the change is.
+/// Side effects are applied if and only if the change is.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Effects {
+pub struct SideEffects {
     /// When work of a kind becomes due for the connection, from now; `None` removes it. Setting
     /// work that somebody has leased ends that lease.
     pub schedule: Vec<(WorkKind, Option<Duration>)>,
@@ -156,7 +156,7 @@ pub struct Effects {
     pub audit: Vec<AuditEntry>,
 }
 
-impl Effects {
+impl SideEffects {
     /// No effect beside the change itself.
     #[must_use]
     pub fn none() -> Self {

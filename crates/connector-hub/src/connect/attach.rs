@@ -9,8 +9,8 @@ use connector_core::provider::Connector;
 use connector_core::provider::description::GrantsPerAccount;
 use connector_core::provider::oauth::Identity;
 use connector_core::store::{
-    AccountRef, ClaimId, Effects, End, EndRequest, Expect, Expiries, Fence, Generation,
-    GrantNumber, IssuedToken, Patch, PutGrant, PutOutcome, Revocation, Stored, TimeLeft,
+    AccountRef, ClaimId, End, EndRequest, Expect, Expiries, Fence, Generation, GrantNumber,
+    IssuedToken, Patch, PutGrant, PutOutcome, Revocation, SideEffects, Stored, TimeLeft,
     UpdateOutcome, WorkKind,
 };
 use connector_core::webhook::AccountHint;
@@ -317,7 +317,7 @@ impl Inner {
         Ok(outcome)
     }
 
-    fn schedule(pending: &PendingConnection<'_>, key: &ConnectionKey) -> Effects {
+    fn schedule(pending: &PendingConnection<'_>, key: &ConnectionKey) -> SideEffects {
         renewal::work(
             pending.connector.description(),
             key.id,
@@ -417,7 +417,7 @@ impl Inner {
                 account: account.key.clone(),
             };
             let entry = pending.purpose.entry(Some(key.id), event);
-            let mut effects = Effects::none().with_audit(entry);
+            let mut effects = SideEffects::none().with_audit(entry);
             if !connection.is_live() {
                 return self.refuse(pending, None, Reason::CONNECTION_GONE).await;
             }
@@ -454,7 +454,7 @@ impl Inner {
         let mut entry = purpose.entry(Some(other.id), Event::Disconnected { forgotten: false });
         entry.tenant = other.tenant.clone();
         entry.context = context;
-        let mut effects = Effects::none().with_audit(entry);
+        let mut effects = SideEffects::none().with_audit(entry);
         // What cannot be opened cannot end channels either; it does not keep the grant alive.
         let unsubscribe = match self.store.load(other).await? {
             Some(stored) => self.ending_credential(&stored).await.unwrap_or_default(),
@@ -536,7 +536,7 @@ impl Inner {
             fence,
             sealed,
         };
-        let effects = Effects::none().with_work(WorkKind::Revocation, Duration::ZERO);
+        let effects = SideEffects::none().with_work(WorkKind::Revocation, Duration::ZERO);
         let call = || {
             self.store
                 .queue_revocation(revocation.clone(), effects.clone())

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use connector_core::store::{
-    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Effects, Failure, Fence, GrantNumber, Stored,
-    Verdict,
+    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Failure, Fence, GrantNumber, SideEffects,
+    Stored, Verdict,
 };
 use connector_core::{ConnectionKey, Error, ErrorKind, Result, Retry};
 
@@ -133,7 +133,7 @@ impl Inner {
         };
         let call = || {
             self.store
-                .fail(&connection.key, failure.clone(), Effects::none())
+                .fail(&connection.key, failure.clone(), SideEffects::none())
         };
         if let Err(error) = self.insist(PATIENCE, call).await {
             // It ends by itself when its hold has passed.

@@ -1,6 +1,6 @@
 //! Which connections a delivery is about.
 
-use connector_core::store::{Effects, Patch, WorkKind};
+use connector_core::store::{Patch, SideEffects, WorkKind};
 use connector_core::webhook::AccountHint;
 use connector_core::{ConnectionKey, ErrorKind, Result, Retry, TenantId};
 use std::time::Duration;
@@ -105,7 +105,7 @@ impl Inner {
     /// Has the worker ask the provider about a connection now. Its answer decides what becomes of
     /// the connection; the delivery decides nothing.
     pub(crate) async fn probe(&self, key: &ConnectionKey) -> Result<()> {
-        let effects = || Effects::none().with_work(WorkKind::Metadata, Duration::ZERO);
+        let effects = || SideEffects::none().with_work(WorkKind::Metadata, Duration::ZERO);
         self.patch(key, |_| (Patch::default(), effects())).await
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use connector_core::store::{
-    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, ConnectionRecord, Effects, End, EndRequest,
-    Fence, Patch, TokenStore, UpdateOutcome,
+    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, ConnectionRecord, End, EndRequest, Fence,
+    Patch, SideEffects, TokenStore, UpdateOutcome,
 };
 use connector_core::{
     ConnectionKey, ErrorKind, Event, ReauthorizationReason, Result, Retry, Status,
@@ -233,7 +233,7 @@ async fn a_grant_that_is_known_already_changes_what_is_known_and_nothing_else() 
     };
     let patched = rig
         .store
-        .update(&known.key, known.version, dead, Effects::none())
+        .update(&known.key, known.version, dead, SideEffects::none())
         .await;
     assert!(matches!(patched.unwrap(), UpdateOutcome::Updated(_)));
     let begun = rig.begin_again(&known.key).await;
@@ -270,7 +270,7 @@ async fn a_connection_that_was_disconnected_can_be_connected_again() {
         unsubscribe: None,
     };
     rig.store
-        .end(&known.key, end, Effects::none())
+        .end(&known.key, end, SideEffects::none())
         .await
         .unwrap();
     let again = rig.connect("t1", "account-1").await;
@@ -296,7 +296,7 @@ async fn an_answer_for_a_connection_that_ended_meanwhile_is_revoked() {
             unsubscribe: None,
         };
         rig.store
-            .end(&known.key, end, Effects::none())
+            .end(&known.key, end, SideEffects::none())
             .await
             .unwrap();
         rig.provider.open();

@@ -30,8 +30,9 @@ use connector_core::provider::description::{
 use connector_core::provider::oauth::RotationClass;
 use connector_core::provider::{Description, GenericConnector};
 use connector_core::store::{
-    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Effects, Expect, Expiries, Fence, Generation,
-    GrantNumber, MemoryStore, PutGrant, PutOutcome, Store, Stored, TokenStore, WorkKind,
+    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Expect, Expiries, Fence, Generation,
+    GrantNumber, MemoryStore, PutGrant, PutOutcome, SideEffects, Store, Stored, TokenStore,
+    WorkKind,
 };
 use connector_core::{
     Account, AccountKey, Actor, App, AppKey, AppSource, ConnectionId, ConnectionKey, CorrelationId,
@@ -604,7 +605,7 @@ impl World {
             takes: None,
         };
         let due = |access: Duration| access.saturating_sub(HOUR.saturating_sub(DUE));
-        let effects = Effects {
+        let effects = SideEffects {
             schedule: vec![(WorkKind::Refresh, access.map(due))],
             audit: Vec::new(),
         };

@@ -89,19 +89,19 @@ forward! {
         fn find_by_account(provider: &ProviderId, app: &AppKey, account: &AccountKey, after: Option<&Cursor>, n: u16) -> Slice<ConnectionKey>;
         fn find_by_host(provider: &ProviderId, app: &AppKey, host: &str, after: Option<&Cursor>, n: u16) -> Slice<ConnectionKey>;
         fn list(filter: &Filter, after: Option<&Cursor>, n: u16) -> Slice<ConnectionRecord>;
-        fn put_grant(grant: PutGrant, effects: Effects) -> PutOutcome;
-        fn update(key: &ConnectionKey, at: Version, patch: Patch, effects: Effects) -> UpdateOutcome;
-        fn end(key: &ConnectionKey, request: EndRequest, effects: Effects) -> EndOutcome;
+        fn put_grant(grant: PutGrant, effects: SideEffects) -> PutOutcome;
+        fn update(key: &ConnectionKey, at: Version, patch: Patch, effects: SideEffects) -> UpdateOutcome;
+        fn end(key: &ConnectionKey, request: EndRequest, effects: SideEffects) -> EndOutcome;
         fn claim(key: &ConnectionKey, request: ClaimRequest) -> ClaimOutcome;
-        fn commit(key: &ConnectionKey, commit: Commit, effects: Effects) -> CommitOutcome;
-        fn fail(key: &ConnectionKey, failure: Failure, effects: Effects) -> FailOutcome;
+        fn commit(key: &ConnectionKey, commit: Commit, effects: SideEffects) -> CommitOutcome;
+        fn fail(key: &ConnectionKey, failure: Failure, effects: SideEffects) -> FailOutcome;
         fn take_due(kinds: &[WorkKind], n: u16, lease: Duration) -> Vec<Due>;
         fn finish(due: &Due, next: Option<Duration>) -> bool;
         fn quarantine(quarantine: NewQuarantine) -> bool;
         fn quarantined(state: &StateKey) -> Option<Quarantined>;
         fn take_quarantined(n: u16, lease: Duration) -> Vec<Quarantined>;
         fn release(state: &StateKey) -> bool;
-        fn queue_revocation(revocation: Revocation, effects: Effects) -> ();
+        fn queue_revocation(revocation: Revocation, effects: SideEffects) -> ();
         fn revocations(key: &ConnectionKey) -> Vec<Revocation>;
         fn revoked(key: &ConnectionKey, fence: Fence) -> bool;
     }
@@ -140,12 +140,12 @@ forward! {
 
 forward! {
     SubscriptionStore {
-        fn put_subscription(new: NewSubscription, effects: Effects) -> PutSubscriptionOutcome;
+        fn put_subscription(new: NewSubscription, effects: SideEffects) -> PutSubscriptionOutcome;
         fn subscriptions(connection: &ConnectionKey) -> Vec<Subscription>;
         fn subscription_by_channel(channel: &ChannelId) -> Option<Subscription>;
         fn notify_subscription(channel: &ChannelId) -> bool;
-        fn change_subscription(key: &SubscriptionKey, at: Version, change: SubscriptionChange, effects: Effects) -> ChangeSubscriptionOutcome;
-        fn end_subscription(key: &SubscriptionKey, effects: Effects) -> EndSubscriptionOutcome;
+        fn change_subscription(key: &SubscriptionKey, at: Version, change: SubscriptionChange, effects: SideEffects) -> ChangeSubscriptionOutcome;
+        fn end_subscription(key: &SubscriptionKey, effects: SideEffects) -> EndSubscriptionOutcome;
         fn endings(connection: &ConnectionKey, n: u16) -> Vec<Ending>;
         fn ending_failed(connection: &ConnectionKey, channel: &ChannelId) -> Option<u32>;
         fn ending_done(connection: &ConnectionKey, channel: &ChannelId) -> bool;

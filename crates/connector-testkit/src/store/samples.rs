@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::store::{
-    AccountRef, ClaimId, ClaimKind, ClaimRequest, ConnectionRecord, Effects, Expect, Expiries,
-    Fence, Generation, GrantNumber, NewQuarantine, NewRevocation, NewState, PutGrant, StateKey,
+    AccountRef, ClaimId, ClaimKind, ClaimRequest, ConnectionRecord, Expect, Expiries, Fence,
+    Generation, GrantNumber, NewQuarantine, NewRevocation, NewState, PutGrant, SideEffects,
+    StateKey,
 };
 use connector_core::{
     Account, AccountKey, Actor, AppKey, AuditClass, AuditEntry, ConnectionId, ConnectionKey,
@@ -171,8 +172,8 @@ pub(super) fn reason_of(entry: &AuditEntry) -> String {
 }
 
 /// One audit entry and nothing else.
-pub(super) fn audited(key: &ConnectionKey, reason: &str) -> Effects {
-    Effects::none().with_audit(audit_entry(key, reason))
+pub(super) fn audited(key: &ConnectionKey, reason: &str) -> SideEffects {
+    SideEffects::none().with_audit(audit_entry(key, reason))
 }
 
 pub(super) fn state_key(number: u8) -> StateKey {

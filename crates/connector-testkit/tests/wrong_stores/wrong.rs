@@ -11,12 +11,13 @@ use connector_core::store::{
     AcceptOutcome, AccountRef, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
     ChangeSubscriptionOutcome, Claim, ClaimOutcome, ClaimRequest, Commit, CommitOutcome,
     ConnectOutcome, ConnectionRecord, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue,
-    DeliveryRecord, Due, Effects, EndOutcome, EndRequest, EndSubscriptionOutcome, Ending,
-    FailOutcome, Failure, Fence, Filter, Generation, LeaseRequest, LeasedDelivery, NewDelivery,
-    NewQuarantine, NewState, NewSubscription, Patch, PutGrant, PutOutcome, PutStateOutcome,
-    PutSubscriptionOutcome, Quarantined, Revocation, RowRef, SealedRow, Slice, StateKey,
-    StateStore, Store, Stored, StoredState, Subscription, SubscriptionChange, SubscriptionKey,
-    SubscriptionStore, TokenStore, UpdateOutcome, Upkeep, Verdict, Version, WorkKind,
+    DeliveryRecord, Due, EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome,
+    Failure, Fence, Filter, Generation, LeaseRequest, LeasedDelivery, NewDelivery, NewQuarantine,
+    NewState, NewSubscription, Patch, PutGrant, PutOutcome, PutStateOutcome,
+    PutSubscriptionOutcome, Quarantined, Revocation, RowRef, SealedRow, SideEffects, Slice,
+    StateKey, StateStore, Store, Stored, StoredState, Subscription, SubscriptionChange,
+    SubscriptionKey, SubscriptionStore, TokenStore, UpdateOutcome, Upkeep, Verdict, Version,
+    WorkKind,
 };
 use connector_core::{AccountKey, AppKey, AuditEntry, ConnectionKey, ProviderId, Result, Status};
 
@@ -156,7 +157,7 @@ impl<S: Store> Wrong<S> {
     }
 
     /// The effects of a change that was refused.
-    async fn refused(&self, effects: &Effects) -> Result<()> {
+    async fn refused(&self, effects: &SideEffects) -> Result<()> {
         if self.is(Fault::EffectsOfRefused) {
             for entry in &effects.audit {
                 self.right.append(entry.clone()).await?;
@@ -174,7 +175,7 @@ impl<S: Store> Wrong<S> {
             resolves: true,
             verdict: Verdict::Later { status: None },
         };
-        self.right.fail(key, failure, Effects::none()).await?;
+        self.right.fail(key, failure, SideEffects::none()).await?;
         Ok(())
     }
 }
@@ -301,7 +302,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         self.right.list(&filter, after, n).await
     }
 
-    async fn put_grant(&self, grant: PutGrant, effects: Effects) -> Result<PutOutcome> {
+    async fn put_grant(&self, grant: PutGrant, effects: SideEffects) -> Result<PutOutcome> {
         let outcome = self.right.put_grant(grant, effects.clone()).await?;
         if outcome != PutOutcome::Stored {
             self.refused(&effects).await?;
@@ -317,7 +318,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         key: &ConnectionKey,
         at: Version,
         patch: Patch,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<UpdateOutcome> {
         let mut at = at;
         if self.is(Fault::UpdateUnchecked)
@@ -332,7 +333,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         &self,
         key: &ConnectionKey,
         request: EndRequest,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<EndOutcome> {
         let mut request = request;
         if self.is(Fault::RevocationLost) {
@@ -385,7 +386,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         &self,
         key: &ConnectionKey,
         commit: Commit,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<CommitOutcome> {
         let mut commit = commit;
         let claim_id = commit.claim_id;
@@ -402,10 +403,10 @@ impl<S: Store> TokenStore for Wrong<S> {
         }
         let right = &self.right;
         if self.is(Fault::EffectsLost) {
-            return right.commit(key, commit, Effects::none()).await;
+            return right.commit(key, commit, SideEffects::none()).await;
         }
         if self.is(Fault::CommitInTwoSteps) {
-            let outcome = right.commit(key, commit, Effects::none()).await?;
+            let outcome = right.commit(key, commit, SideEffects::none()).await?;
             tokio::task::yield_now().await;
             let after = right.load(key).await?;
             let moved = after.as_ref().map(|it| it.connection.generation)
@@ -446,7 +447,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         &self,
         key: &ConnectionKey,
         failure: Failure,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<FailOutcome> {
         let mut failure = failure;
         if self.is(Fault::FailuresCountTwice) {
@@ -508,7 +509,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         self.right.release(state).await
     }
 
-    async fn queue_revocation(&self, revocation: Revocation, effects: Effects) -> Result<()> {
+    async fn queue_revocation(&self, revocation: Revocation, effects: SideEffects) -> Result<()> {
         self.right.queue_revocation(revocation, effects).await
     }
 
@@ -674,7 +675,7 @@ impl<S: Store> SubscriptionStore for Wrong<S> {
     async fn put_subscription(
         &self,
         new: NewSubscription,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<PutSubscriptionOutcome> {
         let mut new = new;
         if self.is(Fault::SubscriptionOfOldGrant)
@@ -731,7 +732,7 @@ impl<S: Store> SubscriptionStore for Wrong<S> {
         key: &SubscriptionKey,
         at: Version,
         change: SubscriptionChange,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<ChangeSubscriptionOutcome> {
         let (mut at, mut change) = (at, change);
         let all = self.right.subscriptions(&key.connection).await?;
@@ -760,7 +761,7 @@ impl<S: Store> SubscriptionStore for Wrong<S> {
     async fn end_subscription(
         &self,
         key: &SubscriptionKey,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<EndSubscriptionOutcome> {
         self.right.end_subscription(key, effects).await
     }

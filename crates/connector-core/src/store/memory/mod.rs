@@ -138,8 +138,8 @@ mod tests {
     use crate::metadata::Metadata;
     use crate::provider_id::ProviderId;
     use crate::store::{
-        ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, Expect,
-        Expiries, Filter, PutGrant, PutOutcome, TokenStore, Upkeep,
+        ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Expect, Expiries,
+        Filter, PutGrant, PutOutcome, SideEffects, TokenStore, Upkeep,
     };
 
     fn store() -> MemoryStore {
@@ -198,7 +198,9 @@ mod tests {
             rotates: false,
             takes_pending: None,
         };
-        let outcome = store.commit(&key(1), commit.clone(), Effects::none()).await;
+        let outcome = store
+            .commit(&key(1), commit.clone(), SideEffects::none())
+            .await;
         assert_eq!(outcome.unwrap(), CommitOutcome::Stored);
         commit
     }
@@ -206,7 +208,7 @@ mod tests {
     #[tokio::test]
     async fn clones_share_the_data() {
         let store = store();
-        let put = store.clone().put_grant(grant(1), Effects::none()).await;
+        let put = store.clone().put_grant(grant(1), SideEffects::none()).await;
         assert_eq!(put.unwrap(), PutOutcome::Stored);
         assert!(store.load(&key(1)).await.unwrap().is_some());
     }
@@ -214,14 +216,16 @@ mod tests {
     #[tokio::test]
     async fn seven_later_commits_do_not_hide_the_first_outcome() {
         let store = store();
-        let put = store.put_grant(grant(1), Effects::none()).await;
+        let put = store.put_grant(grant(1), SideEffects::none()).await;
         assert_eq!(put.unwrap(), PutOutcome::Stored);
         let first = refresh(&store, 1).await;
         for seen in 2..=8 {
             refresh(&store, seen).await;
         }
         let before = store.load(&key(1)).await.unwrap();
-        let again = store.commit(&key(1), first.clone(), Effects::none()).await;
+        let again = store
+            .commit(&key(1), first.clone(), SideEffects::none())
+            .await;
         assert_eq!(again.unwrap(), CommitOutcome::Stored);
         assert_eq!(store.load(&key(1)).await.unwrap(), before);
     }
@@ -230,7 +234,7 @@ mod tests {
     async fn lists_go_on_for_the_longest_names_and_a_length_of_zero() {
         let store = store();
         for id in 1..=3 {
-            let put = store.put_grant(grant(id), Effects::none()).await;
+            let put = store.put_grant(grant(id), SideEffects::none()).await;
             assert_eq!(put.unwrap(), PutOutcome::Stored);
         }
         let other_key = KeyId::from_bytes([2; 8]);

@@ -21,9 +21,9 @@ use crate::connection::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider_id::ProviderId;
 use crate::store::{
-    ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Cursor, Due, Effects, End,
-    EndOutcome, EndRequest, Expect, FailOutcome, Failure, Filter, NewQuarantine, Patch, PutGrant,
-    PutOutcome, Quarantined, Revocation, Slice, StateKey, Stored, TokenStore, UpdateOutcome,
+    ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Cursor, Due, End, EndOutcome,
+    EndRequest, Expect, FailOutcome, Failure, Filter, NewQuarantine, Patch, PutGrant, PutOutcome,
+    Quarantined, Revocation, SideEffects, Slice, StateKey, Stored, TokenStore, UpdateOutcome,
     Verdict, WorkKind,
 };
 
@@ -129,7 +129,7 @@ fn route(connection: &ConnectionRecord) -> Route {
 }
 
 impl Data {
-    pub(super) fn apply(&mut self, key: &ConnectionKey, effects: Effects, now: Timestamp) {
+    pub(super) fn apply(&mut self, key: &ConnectionKey, effects: SideEffects, now: Timestamp) {
         for (kind, delay) in effects.schedule {
             let place = (key.clone(), kind);
             match delay {
@@ -344,7 +344,7 @@ impl TokenStore for MemoryStore {
         )
     }
 
-    async fn put_grant(&self, grant: PutGrant, effects: Effects) -> Result<PutOutcome> {
+    async fn put_grant(&self, grant: PutGrant, effects: SideEffects) -> Result<PutOutcome> {
         let (mut data, now) = self.open();
         let key = grant.key.clone();
         let takes = grant.takes;
@@ -367,7 +367,7 @@ impl TokenStore for MemoryStore {
         key: &ConnectionKey,
         at: Version,
         patch: Patch,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<UpdateOutcome> {
         let (mut data, now) = self.open();
         let Some(row) = data.tokens.rows.get_mut(key) else {
@@ -407,7 +407,7 @@ impl TokenStore for MemoryStore {
         &self,
         key: &ConnectionKey,
         request: EndRequest,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<EndOutcome> {
         let (mut data, now) = self.open();
         let data = &mut *data;
@@ -476,7 +476,7 @@ impl TokenStore for MemoryStore {
         &self,
         key: &ConnectionKey,
         commit: Commit,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<CommitOutcome> {
         let (mut data, now) = self.open();
         let Some(row) = data.tokens.rows.get_mut(key) else {
@@ -496,7 +496,7 @@ impl TokenStore for MemoryStore {
         &self,
         key: &ConnectionKey,
         failure: Failure,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<FailOutcome> {
         let (mut data, now) = self.open();
         let Some(row) = data.tokens.rows.get_mut(key) else {
@@ -645,7 +645,7 @@ impl TokenStore for MemoryStore {
         Ok(released.is_some_and(|row| !row.has_expired(now)))
     }
 
-    async fn queue_revocation(&self, revocation: Revocation, effects: Effects) -> Result<()> {
+    async fn queue_revocation(&self, revocation: Revocation, effects: SideEffects) -> Result<()> {
         let (mut data, now) = self.open();
         let key = revocation.key.clone();
         if data.queue(revocation) {

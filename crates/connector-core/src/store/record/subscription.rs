@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::provider::subscription::{ChannelId, Watch};
 use crate::provider_id::ProviderId;
 use crate::store::{
-    Candidate, Effects, Ending, NewSubscription, OpenChannel, Subscription, SubscriptionChange,
+    Candidate, Ending, NewSubscription, OpenChannel, SideEffects, Subscription, SubscriptionChange,
     SubscriptionFailures, SubscriptionKey, WorkKind,
 };
 
@@ -263,7 +263,7 @@ impl SubscriptionRecord {
 
     /// The effect of a notification: the connection's subscription work is due now.
     #[must_use]
-    pub fn due_now() -> Effects {
-        Effects::none().with_work(WorkKind::Subscriptions, Duration::ZERO)
+    pub fn due_now() -> SideEffects {
+        SideEffects::none().with_work(WorkKind::Subscriptions, Duration::ZERO)
     }
 }
