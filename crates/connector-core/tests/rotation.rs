@@ -16,8 +16,8 @@ use connector_core::cipher::{
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::store::{
     Cursor, DeliveryKey, Direction, End, EndRequest, Expect, Expiries, Fence, Generation,
-    GrantNumber, MemoryStore, NewRevocation, NewState, PutGrant, PutOutcome, RowRef, SealedRow,
-    SideEffects, Slice, StateKey, StateStore as _, Stored, TokenStore as _, Upkeep,
+    GrantNumber, MemoryStore, NewRevocation, NewState, Page, PutGrant, PutOutcome, RowRef,
+    SealedRow, SideEffects, StateKey, StateStore as _, Stored, TokenStore as _, Upkeep,
 };
 use connector_core::{
     Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Error, ErrorKind, Metadata,
@@ -120,7 +120,7 @@ impl Upkeep for Rows {
         not_under: &KeyId,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<SealedRow>> {
+    ) -> Result<Page<SealedRow>> {
         let after = after.map(Cursor::as_str);
         let mut items: Vec<SealedRow> = self
             .all()
@@ -133,7 +133,7 @@ impl Upkeep for Rows {
         items.truncate(n.into());
         let last = items.last().filter(|_| more);
         let next = last.map(|row| Cursor::new(position(&row.row)).unwrap());
-        Ok(Slice { items, next })
+        Ok(Page { items, next })
     }
 
     async fn reseal(&self, row: &RowRef, seen: &Sealed, new: Sealed) -> Result<bool> {

@@ -12,7 +12,7 @@ use connector_core::clock::{Clock, SystemClock};
 use connector_core::http::HttpTransport;
 use connector_core::http::limit::Limits;
 use connector_core::provider::{Connector, Description};
-use connector_core::store::{Cursor, Filter, Slice, Store};
+use connector_core::store::{Cursor, Filter, Page, Store};
 use connector_core::{
     App, AppKey, AppSource, Connection, ConnectionId, ConnectionKey, Error, ErrorKind, ProviderId,
     Random, Result, SystemRandom, TenantId,
@@ -229,10 +229,10 @@ impl Tenant<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::StoreUnavailable`]: repeat it.
-    pub async fn list(&self, after: Option<&Cursor>, n: u16) -> Result<Slice<Connection>> {
+    pub async fn list(&self, after: Option<&Cursor>, n: u16) -> Result<Page<Connection>> {
         let filter = Filter::tenant(self.tenant.clone());
-        let Slice { items, next } = self.hub.inner.store.list(&filter, after, n).await?;
-        Ok(Slice {
+        let Page { items, next } = self.hub.inner.store.list(&filter, after, n).await?;
+        Ok(Page {
             items: items.into_iter().map(Connection::from).collect(),
             next,
         })

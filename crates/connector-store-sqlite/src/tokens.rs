@@ -7,9 +7,9 @@ use connector_core::clock::Timestamp;
 use connector_core::store::{
     AccountRef, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, ConnectionRecord,
     Cursor, Due, End, EndOutcome, EndRequest, Expect, FailOutcome, Failure, Fence, Filter,
-    Generation, GrantNumber, NewQuarantine, Patch, PutGrant, PutOutcome, Quarantined, Revocation,
-    SideEffects, Slice, StateKey, Stored, TimeLeft, TokenStore, UpdateOutcome, Verdict, Version,
-    WorkKind,
+    Generation, GrantNumber, NewQuarantine, Page, Patch, PutGrant, PutOutcome, Quarantined,
+    Revocation, SideEffects, StateKey, Stored, TimeLeft, TokenStore, UpdateOutcome, Verdict,
+    Version, WorkKind,
 };
 use connector_core::{
     AccountKey, AppKey, Check, ConnectionKey, Error, ErrorKind, ProviderId, Result, Status,
@@ -253,7 +253,7 @@ impl SqliteStore {
         (provider, app, account): (&ProviderId, &AppKey, &str),
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>> {
+    ) -> Result<Page<ConnectionKey>> {
         let after = number_after(operation, after)?;
         let statement = || {
             sqlx::query(statement)
@@ -319,7 +319,7 @@ impl TokenStore for SqliteStore {
         account: &AccountKey,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>> {
+    ) -> Result<Page<ConnectionKey>> {
         const OPERATION: &str = "store.find_by_account";
         let statement = "SELECT number, tenant, id FROM connections \
              WHERE provider = ?1 AND app = ?2 AND account = ?3 AND number > ?4 \
@@ -336,7 +336,7 @@ impl TokenStore for SqliteStore {
         host: &str,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>> {
+    ) -> Result<Page<ConnectionKey>> {
         const OPERATION: &str = "store.find_by_host";
         let statement = "SELECT number, tenant, id FROM connections \
              WHERE provider = ?1 AND app = ?2 AND host = ?3 AND number > ?4 \
@@ -351,7 +351,7 @@ impl TokenStore for SqliteStore {
         filter: &Filter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionRecord>> {
+    ) -> Result<Page<ConnectionRecord>> {
         const OPERATION: &str = "store.list";
         let after = number_after(OPERATION, after)?;
         let statement = || {

@@ -48,8 +48,8 @@ use connector_core::store::{
     ConnectionRecord, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Due,
     EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure, Fence, Filter,
     Generation, LeaseRequest, LeasedDelivery, NewDelivery, NewQuarantine, NewState,
-    NewSubscription, Patch, PutGrant, PutOutcome, PutStateOutcome, PutSubscriptionOutcome,
-    Quarantined, Revocation, RowRef, SealedRow, SideEffects, Slice, StateKey, StateStore, Stored,
+    NewSubscription, Page, Patch, PutGrant, PutOutcome, PutStateOutcome, PutSubscriptionOutcome,
+    Quarantined, Revocation, RowRef, SealedRow, SideEffects, StateKey, StateStore, Stored,
     StoredState, Subscription, SubscriptionChange, SubscriptionKey, SubscriptionStore, TokenStore,
     UpdateOutcome, Upkeep, Version, WorkKind,
 };
@@ -317,7 +317,7 @@ macro_rules! counted {
 
 counted! {
     Upkeep as "upkeep" {
-        fn sealed_rows(not_under: &KeyId, after: Option<&Cursor>, n: u16) -> Result<Slice<SealedRow>>;
+        fn sealed_rows(not_under: &KeyId, after: Option<&Cursor>, n: u16) -> Result<Page<SealedRow>>;
         fn reseal(row: &RowRef, seen: &Sealed, new: Sealed) -> Result<bool>;
         fn purge(n: u32) -> Result<u32>;
     }
@@ -328,9 +328,9 @@ counted! {
         fn load(key: &ConnectionKey) -> Result<Option<Stored>>;
         fn generation(key: &ConnectionKey) -> Result<Option<Generation>>;
         fn find(account: &AccountRef) -> Result<Option<ConnectionKey>>;
-        fn find_by_account(provider: &ProviderId, app: &AppKey, account: &AccountKey, after: Option<&Cursor>, n: u16) -> Result<Slice<ConnectionKey>>;
-        fn find_by_host(provider: &ProviderId, app: &AppKey, host: &str, after: Option<&Cursor>, n: u16) -> Result<Slice<ConnectionKey>>;
-        fn list(filter: &Filter, after: Option<&Cursor>, n: u16) -> Result<Slice<ConnectionRecord>>;
+        fn find_by_account(provider: &ProviderId, app: &AppKey, account: &AccountKey, after: Option<&Cursor>, n: u16) -> Result<Page<ConnectionKey>>;
+        fn find_by_host(provider: &ProviderId, app: &AppKey, host: &str, after: Option<&Cursor>, n: u16) -> Result<Page<ConnectionKey>>;
+        fn list(filter: &Filter, after: Option<&Cursor>, n: u16) -> Result<Page<ConnectionRecord>>;
         fn put_grant(grant: PutGrant, effects: SideEffects) -> Result<PutOutcome>;
         fn update(key: &ConnectionKey, at: Version, patch: Patch, effects: SideEffects) -> Result<UpdateOutcome>;
         fn end(key: &ConnectionKey, request: EndRequest, effects: SideEffects) -> Result<EndOutcome>;
@@ -369,7 +369,7 @@ counted! {
         fn done(delivery: &LeasedDelivery) -> Result<bool>;
         fn retry(delivery: &LeasedDelivery, after: Duration, error: &str) -> Result<bool>;
         fn park(delivery: &LeasedDelivery, error: &str) -> Result<bool>;
-        fn deliveries(filter: &DeliveryFilter, after: Option<&Cursor>, n: u16) -> Result<Slice<DeliveryRecord>>;
+        fn deliveries(filter: &DeliveryFilter, after: Option<&Cursor>, n: u16) -> Result<Page<DeliveryRecord>>;
         fn replay(key: &DeliveryKey, tenant: Option<&connector_core::TenantId>) -> Result<bool>;
     }
 }
@@ -377,7 +377,7 @@ counted! {
 counted! {
     AuditLog as "audit" {
         fn append(entry: AuditEntry) -> Result<()>;
-        fn audit(filter: &AuditFilter, after: Option<&Cursor>, n: u16) -> Result<Slice<AuditRecord>>;
+        fn audit(filter: &AuditFilter, after: Option<&Cursor>, n: u16) -> Result<Page<AuditRecord>>;
         fn take_changes(n: u16, lease: Duration) -> Result<Vec<Change>>;
         fn change_handled(change: &Change) -> Result<bool>;
         fn prune(older_than: Duration, n: u32) -> Result<u32>;

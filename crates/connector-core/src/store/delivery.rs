@@ -10,7 +10,7 @@ use crate::cipher::Sealed;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::provider_id::ProviderId;
-use crate::store::{Cursor, Slice, Upkeep};
+use crate::store::{Cursor, Page, Upkeep};
 
 /// Which way a delivery goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -337,7 +337,7 @@ pub trait DeliveryQueue: Upkeep {
         filter: &DeliveryFilter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<DeliveryRecord>>;
+    ) -> Result<Page<DeliveryRecord>>;
 
     /// Makes a parked or done delivery due now; false if there is none that `tenant` owns. Without a
     /// tenant, for operators, it may be anybody's.

@@ -75,16 +75,16 @@ name! {
     Cursor, "cursor"
 }
 
-/// Some items of a list, and where it goes on.
+/// A page of a list and the cursor to the next one.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Slice<T> {
+pub struct Page<T> {
     /// The items, in the list's order.
     pub items: Vec<T>,
-    /// Where the list goes on; `None` at its end. A slice may be empty and still go on.
+    /// Where the list goes on; `None` at its end. A page may be empty and have a successor.
     pub next: Option<Cursor>,
 }
 
-impl<T> Default for Slice<T> {
+impl<T> Default for Page<T> {
     fn default() -> Self {
         Self {
             items: Vec::new(),

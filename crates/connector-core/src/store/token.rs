@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::Metadata;
 use crate::provider_id::ProviderId;
 use crate::random::Random;
-use crate::store::{Cursor, EndingCredential, SideEffects, Slice, StateKey, Upkeep, WorkKind};
+use crate::store::{Cursor, EndingCredential, Page, SideEffects, StateKey, Upkeep, WorkKind};
 
 /// How long the tokens of a credential are still good, from now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -582,7 +582,7 @@ pub trait TokenStore: Upkeep {
         account: &AccountKey,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>>;
+    ) -> Result<Page<ConnectionKey>>;
 
     /// The connections of every tenant whose account has this host, at most `n`, in a stable order.
     ///
@@ -598,7 +598,7 @@ pub trait TokenStore: Upkeep {
         host: &str,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>>;
+    ) -> Result<Page<ConnectionKey>>;
 
     /// Connections that match, at most `n`, in a stable order.
     ///
@@ -614,7 +614,7 @@ pub trait TokenStore: Upkeep {
         filter: &Filter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionRecord>>;
+    ) -> Result<Page<ConnectionRecord>>;
 
     /// Keeps a grant: the first of a connection, or a new one for a known connection.
     ///

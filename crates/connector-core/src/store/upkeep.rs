@@ -9,7 +9,7 @@ use crate::connection::{ConnectionKey, Fence, GrantNumber};
 use crate::error::Result;
 use crate::provider::subscription::ChannelId;
 use crate::provider_id::ProviderId;
-use crate::store::{Cursor, DeliveryKey, Slice, StateKey, SubscriptionKey};
+use crate::store::{Cursor, DeliveryKey, Page, StateKey, SubscriptionKey};
 
 /// Which sealed record is meant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,7 +94,7 @@ pub trait Upkeep: Send + Sync + 'static {
         not_under: &KeyId,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<SealedRow>>;
+    ) -> Result<Page<SealedRow>>;
 
     /// Puts `new` in place of `seen`; false if the record no longer holds `seen`, and then nothing
     /// is written.

@@ -75,7 +75,7 @@ macro_rules! forward {
 
 forward! {
     Upkeep {
-        fn sealed_rows(not_under: &KeyId, after: Option<&Cursor>, n: u16) -> Slice<SealedRow>;
+        fn sealed_rows(not_under: &KeyId, after: Option<&Cursor>, n: u16) -> Page<SealedRow>;
         fn reseal(row: &RowRef, seen: &Sealed, new: Sealed) -> bool;
         fn purge(n: u32) -> u32;
     }
@@ -86,9 +86,9 @@ forward! {
         fn load(key: &ConnectionKey) -> Option<Stored>;
         fn generation(key: &ConnectionKey) -> Option<Generation>;
         fn find(account: &AccountRef) -> Option<ConnectionKey>;
-        fn find_by_account(provider: &ProviderId, app: &AppKey, account: &AccountKey, after: Option<&Cursor>, n: u16) -> Slice<ConnectionKey>;
-        fn find_by_host(provider: &ProviderId, app: &AppKey, host: &str, after: Option<&Cursor>, n: u16) -> Slice<ConnectionKey>;
-        fn list(filter: &Filter, after: Option<&Cursor>, n: u16) -> Slice<ConnectionRecord>;
+        fn find_by_account(provider: &ProviderId, app: &AppKey, account: &AccountKey, after: Option<&Cursor>, n: u16) -> Page<ConnectionKey>;
+        fn find_by_host(provider: &ProviderId, app: &AppKey, host: &str, after: Option<&Cursor>, n: u16) -> Page<ConnectionKey>;
+        fn list(filter: &Filter, after: Option<&Cursor>, n: u16) -> Page<ConnectionRecord>;
         fn put_grant(grant: PutGrant, effects: SideEffects) -> PutOutcome;
         fn update(key: &ConnectionKey, at: Version, patch: Patch, effects: SideEffects) -> UpdateOutcome;
         fn end(key: &ConnectionKey, request: EndRequest, effects: SideEffects) -> EndOutcome;
@@ -123,7 +123,7 @@ forward! {
         fn done(delivery: &LeasedDelivery) -> bool;
         fn retry(delivery: &LeasedDelivery, after: Duration, error: &str) -> bool;
         fn park(delivery: &LeasedDelivery, error: &str) -> bool;
-        fn deliveries(filter: &DeliveryFilter, after: Option<&Cursor>, n: u16) -> Slice<DeliveryRecord>;
+        fn deliveries(filter: &DeliveryFilter, after: Option<&Cursor>, n: u16) -> Page<DeliveryRecord>;
         fn replay(key: &DeliveryKey, tenant: Option<&TenantId>) -> bool;
     }
 }
@@ -131,7 +131,7 @@ forward! {
 forward! {
     AuditLog {
         fn append(entry: AuditEntry) -> ();
-        fn audit(filter: &AuditFilter, after: Option<&Cursor>, n: u16) -> Slice<AuditRecord>;
+        fn audit(filter: &AuditFilter, after: Option<&Cursor>, n: u16) -> Page<AuditRecord>;
         fn take_changes(n: u16, lease: Duration) -> Vec<Change>;
         fn change_handled(change: &Change) -> bool;
         fn prune(older_than: Duration, n: u32) -> u32;

@@ -13,11 +13,10 @@ use connector_core::store::{
     ConnectOutcome, ConnectionRecord, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue,
     DeliveryRecord, Due, EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome,
     Failure, Fence, Filter, Generation, LeaseRequest, LeasedDelivery, NewDelivery, NewQuarantine,
-    NewState, NewSubscription, Patch, PutGrant, PutOutcome, PutStateOutcome,
-    PutSubscriptionOutcome, Quarantined, Revocation, RowRef, SealedRow, SideEffects, Slice,
-    StateKey, StateStore, Store, Stored, StoredState, Subscription, SubscriptionChange,
-    SubscriptionKey, SubscriptionStore, TokenStore, UpdateOutcome, Upkeep, Verdict, Version,
-    WorkKind,
+    NewState, NewSubscription, Page, Patch, PutGrant, PutOutcome, PutStateOutcome,
+    PutSubscriptionOutcome, Quarantined, Revocation, RowRef, SealedRow, SideEffects, StateKey,
+    StateStore, Store, Stored, StoredState, Subscription, SubscriptionChange, SubscriptionKey,
+    SubscriptionStore, TokenStore, UpdateOutcome, Upkeep, Verdict, Version, WorkKind,
 };
 use connector_core::{AccountKey, AppKey, AuditEntry, ConnectionKey, ProviderId, Result, Status};
 
@@ -187,7 +186,7 @@ impl<S: Store> Upkeep for Wrong<S> {
         not_under: &KeyId,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<SealedRow>> {
+    ) -> Result<Page<SealedRow>> {
         let mut slice = self.right.sealed_rows(not_under, after, n).await?;
         if self.is(Fault::QuarantineUnlisted) {
             slice
@@ -271,7 +270,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         account: &AccountKey,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>> {
+    ) -> Result<Page<ConnectionKey>> {
         let right = &self.right;
         right
             .find_by_account(provider, app, account, after, n)
@@ -285,7 +284,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         host: &str,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>> {
+    ) -> Result<Page<ConnectionKey>> {
         self.right.find_by_host(provider, app, host, after, n).await
     }
 
@@ -294,7 +293,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         filter: &Filter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionRecord>> {
+    ) -> Result<Page<ConnectionRecord>> {
         let mut filter = filter.clone();
         if self.is(Fault::ListOfEverybody) {
             filter.tenant = None;
@@ -611,7 +610,7 @@ impl<S: Store> DeliveryQueue for Wrong<S> {
         filter: &DeliveryFilter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<DeliveryRecord>> {
+    ) -> Result<Page<DeliveryRecord>> {
         self.right.deliveries(filter, after, n).await
     }
 
@@ -636,7 +635,7 @@ impl<S: Store> AuditLog for Wrong<S> {
         filter: &AuditFilter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<AuditRecord>> {
+    ) -> Result<Page<AuditRecord>> {
         let mut filter = filter.clone();
         if self.is(Fault::AuditOfEverybody) {
             filter.tenant = None;

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Cursor, Slice};
+use crate::store::{Cursor, Page};
 
 /// A store that keeps everything in the memory of this process, for tests and for programs that
 /// run once and may forget.
@@ -107,22 +107,19 @@ fn foreign_cursor(operation: &'static str) -> Error {
 }
 
 /// The first `n` of `matches`, at least one, and where the list goes on.
-fn slice<P: fmt::Display, T>(
-    matches: impl IntoIterator<Item = (P, T)>,
-    n: u16,
-) -> Result<Slice<T>> {
+fn slice<P: fmt::Display, T>(matches: impl IntoIterator<Item = (P, T)>, n: u16) -> Result<Page<T>> {
     let n = usize::from(n.max(1));
     let mut items = Vec::new();
     let mut last = None;
     for (position, item) in matches {
         if let (true, Some(last)) = (items.len() == n, &last) {
             let next = Some(Cursor::new(format!("{last}"))?);
-            return Ok(Slice { items, next });
+            return Ok(Page { items, next });
         }
         items.push(item);
         last = Some(position);
     }
-    Ok(Slice { items, next: None })
+    Ok(Page { items, next: None })
 }
 
 #[cfg(test)]

@@ -22,8 +22,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::provider_id::ProviderId;
 use crate::store::{
     ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Cursor, Due, End, EndOutcome,
-    EndRequest, Expect, FailOutcome, Failure, Filter, NewQuarantine, Patch, PutGrant, PutOutcome,
-    Quarantined, Revocation, SideEffects, Slice, StateKey, Stored, TokenStore, UpdateOutcome,
+    EndRequest, Expect, FailOutcome, Failure, Filter, NewQuarantine, Page, Patch, PutGrant,
+    PutOutcome, Quarantined, Revocation, SideEffects, StateKey, Stored, TokenStore, UpdateOutcome,
     Verdict, WorkKind,
 };
 
@@ -280,7 +280,7 @@ impl TokenStore for MemoryStore {
         account: &AccountKey,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>> {
+    ) -> Result<Page<ConnectionKey>> {
         let after = number_after(after, "store.find_by_account")?;
         let (data, _) = self.open();
         let route = (provider.clone(), app.clone(), account.clone());
@@ -311,7 +311,7 @@ impl TokenStore for MemoryStore {
         host: &str,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>> {
+    ) -> Result<Page<ConnectionKey>> {
         let after = number_after(after, "store.find_by_host")?;
         let (data, _) = self.open();
         let later = data.tokens.order.range((Excluded(after), Unbounded));
@@ -331,7 +331,7 @@ impl TokenStore for MemoryStore {
         filter: &Filter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionRecord>> {
+    ) -> Result<Page<ConnectionRecord>> {
         let after = number_after(after, "store.list")?;
         let (data, _) = self.open();
         let later = data.tokens.order.range((Excluded(after), Unbounded));

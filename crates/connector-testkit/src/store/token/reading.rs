@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use connector_core::store::{
     CommitOutcome, ConnectionRecord, Cursor, End, EndOutcome, EndRequest, Expect, Fence, Filter,
-    Generation, GrantNumber, PutGrant, PutOutcome, SideEffects, Slice, StoredCredential, TimeLeft,
+    Generation, GrantNumber, Page, PutGrant, PutOutcome, SideEffects, StoredCredential, TimeLeft,
     UpdateOutcome, Version,
 };
 use connector_core::{
@@ -223,7 +223,7 @@ pub(in crate::store) async fn routing_finds_connections_by_account_host<F: Store
 
 async fn routing<F: StoreFixture>(
     fixture: &F,
-    find: impl AsyncFn(&Handle, Option<&Cursor>) -> Slice<ConnectionKey>,
+    find: impl AsyncFn(&Handle, Option<&Cursor>) -> Page<ConnectionKey>,
 ) {
     let store = open(fixture).await;
     let (live, also_live) = (key_of("t1", 1), key_of("t2", 2));
