@@ -16,8 +16,8 @@ use connector_core::cipher::{
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::store::{
     Cursor, DeliveryKey, Direction, End, EndRequest, Expect, Expiries, Fence, Generation,
-    GrantNumber, MemoryStore, NewRevocation, NewState, Page, PutGrant, PutOutcome, RowRef,
-    SealedRow, SideEffects, StateKey, StateStore as _, Stored, TokenStore as _, Upkeep,
+    GrantNumber, Maintenance, MemoryStore, NewRevocation, NewState, Page, PutGrant, PutOutcome,
+    RowRef, SealedRow, SideEffects, StateKey, StateStore as _, Stored, TokenStore as _,
 };
 use connector_core::{
     Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Error, ErrorKind, Metadata,
@@ -114,7 +114,7 @@ impl Rows {
 }
 
 #[async_trait]
-impl Upkeep for Rows {
+impl Maintenance for Rows {
     async fn sealed_rows(
         &self,
         not_under: &KeyId,

@@ -20,7 +20,7 @@ use connector_core::clock::Clock;
 use connector_core::provider::description::{RefreshPolicy, RevocationReach};
 use connector_core::provider::oauth::{Grace, RotationClass};
 use connector_core::provider::{Description, GenericConnector};
-use connector_core::store::{AuditFilter, AuditLog, AuditRecord, Upkeep};
+use connector_core::store::{AuditFilter, AuditLog, AuditRecord, Maintenance};
 use connector_core::{
     App, AppKey, Error, ErrorKind, Event, FixedApps, ProviderId, ReauthorizationReason, Result,
     Status,

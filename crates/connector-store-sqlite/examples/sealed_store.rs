@@ -15,7 +15,7 @@ use connector_core::clock::{Clock, SystemClock};
 use connector_core::http::Origin;
 use connector_core::store::{
     ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Expect, Expiries, Fence,
-    Generation, GrantNumber, PutGrant, PutOutcome, SideEffects, TokenStore, Upkeep,
+    Generation, GrantNumber, Maintenance, PutGrant, PutOutcome, SideEffects, TokenStore,
 };
 use connector_core::{
     Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind, Metadata,

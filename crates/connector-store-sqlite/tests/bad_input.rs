@@ -10,7 +10,7 @@ mod fixture;
 use std::path::Path;
 use std::time::Duration;
 
-use connector_core::store::{Filter, PutOutcome, SideEffects, TokenStore, Upkeep};
+use connector_core::store::{Filter, Maintenance, PutOutcome, SideEffects, TokenStore};
 use connector_core::{Error, ErrorKind, Retry};
 use connector_store_sqlite::{SqliteOptions, SqliteStore};
 use connector_testkit::{StoreFixture, artefacts};

@@ -17,10 +17,10 @@ use connector_core::provider::subscription::{ChannelId, Watch};
 use connector_core::store::{
     AuditFilter, AuditLog, BeginChannel, ConnectOutcome, DeliveryFilter, DeliveryKey,
     DeliveryLimits, DeliveryQueue, DeliveryState, DeliveryTurn, Direction, End, EndRequest,
-    EndingCredential, Expect, Fence, Filter, Generation, GrantNumber, LeaseRequest, NewDelivery,
-    NewQuarantine, NewRevocation, NewState, NewSubscription, OpenedChannel, Patch, SideEffects,
-    StateKey, StateStore, SubscriptionChange, SubscriptionId, SubscriptionKey, SubscriptionStore,
-    TokenStore, Upkeep, Version, WorkKind,
+    EndingCredential, Expect, Fence, Filter, Generation, GrantNumber, LeaseRequest, Maintenance,
+    NewDelivery, NewQuarantine, NewRevocation, NewState, NewSubscription, OpenedChannel, Patch,
+    SideEffects, StateKey, StateStore, SubscriptionChange, SubscriptionId, SubscriptionKey,
+    SubscriptionStore, TokenStore, Version, WorkKind,
 };
 use connector_core::{AccountKey, AppKey, ErrorKind, Result};
 use connector_store_sqlite::{SqliteOptions, SqliteStore};

@@ -9,7 +9,7 @@ mod fixture;
 
 use connector_core::cipher::KeyId;
 use connector_core::store::{
-    AuditFilter, AuditLog, Cursor, Filter, SideEffects, TokenStore, Upkeep,
+    AuditFilter, AuditLog, Cursor, Filter, Maintenance, SideEffects, TokenStore,
 };
 use connector_testkit::StoreFixture;
 

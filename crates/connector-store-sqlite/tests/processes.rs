@@ -283,7 +283,7 @@ fn killed_writers_lose_nothing_that_was_acknowledged() {
         .chain(store::state_store::cases::<Killed>())
         .chain(store::delivery_queue::cases::<Killed>())
         .chain(store::audit_log::cases::<Killed>())
-        .chain(store::upkeep_of_a_store::cases::<Killed>());
+        .chain(store::maintenance_of_a_store::cases::<Killed>());
     let mut passed = 0;
     for case in cases {
         case.run();

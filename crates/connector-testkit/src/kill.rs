@@ -9,7 +9,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use connector_core::clock::{ManualClock, Timestamp};
-//! use connector_core::store::{MemoryStore, Upkeep};
+//! use connector_core::store::{MemoryStore, Maintenance};
 //! use connector_testkit::kill::{Action, KillPoints};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -47,11 +47,11 @@ use connector_core::store::{
     ChangeSubscriptionOutcome, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, ConnectOutcome,
     ConnectionRecord, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Due,
     EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure, Fence, Filter,
-    Generation, LeaseRequest, LeasedDelivery, NewDelivery, NewQuarantine, NewState,
+    Generation, LeaseRequest, LeasedDelivery, Maintenance, NewDelivery, NewQuarantine, NewState,
     NewSubscription, Page, Patch, PutGrant, PutOutcome, PutStateOutcome, PutSubscriptionOutcome,
     Quarantined, Revocation, RowRef, SealedRow, SideEffects, StateKey, StateStore, Stored,
     StoredState, Subscription, SubscriptionChange, SubscriptionKey, SubscriptionStore, TokenStore,
-    UpdateOutcome, Upkeep, Version, WorkKind,
+    UpdateOutcome, Version, WorkKind,
 };
 use connector_core::{
     AccountKey, AppKey, AuditEntry, ConnectionKey, Error, ErrorKind, ProviderId, Result,
@@ -316,7 +316,7 @@ macro_rules! counted {
 }
 
 counted! {
-    Upkeep as "upkeep" {
+    Maintenance as "upkeep" {
         fn sealed_rows(not_under: &KeyId, after: Option<&Cursor>, n: u16) -> Result<Page<SealedRow>>;
         fn reseal(row: &RowRef, seen: &Sealed, new: Sealed) -> Result<bool>;
         fn purge(n: u32) -> Result<u32>;

@@ -2,7 +2,7 @@
 
 use crate::cipher::{CredentialCipher, Plaintext, Sealed, SealedKind, open_long, seal_long};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Cursor, RowRef, SealedRow, Upkeep};
+use crate::store::{Cursor, Maintenance, RowRef, SealedRow};
 
 /// What [`reseal_page`] did with one page of records.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ pub struct UnopenableRow {
 /// reached: call it again with the same `after`. A record that does not open is no error; it is
 /// named in [`ResealedPage::unopenable`].
 pub async fn reseal_page(
-    store: &dyn Upkeep,
+    store: &dyn Maintenance,
     cipher: &dyn CredentialCipher,
     after: Option<&Cursor>,
     n: u16,

@@ -10,7 +10,7 @@ use crate::cipher::Sealed;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::provider_id::ProviderId;
-use crate::store::{Cursor, Page, Upkeep};
+use crate::store::{Cursor, Maintenance, Page};
 
 /// Which way a delivery goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -261,7 +261,7 @@ pub struct DeliveryFilter {
 ///
 /// Any number of calls may run at once, from any number of processes.
 #[async_trait]
-pub trait DeliveryQueue: Upkeep {
+pub trait DeliveryQueue: Maintenance {
     /// Keeps a delivery.
     ///
     /// * The same key again is a `Duplicate`, whatever became of the first, for as long as that is

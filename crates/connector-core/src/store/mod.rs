@@ -6,7 +6,7 @@
 //! * [`AuditLog`] keeps what happened, and hands changes to handlers.
 //! * [`SubscriptionStore`] keeps subscriptions, their channels and cursors.
 //!
-//! One type usually implements all of them; [`Store`] names such a type. [`Upkeep`] is what they
+//! One type usually implements all of them; [`Store`] names such a type. [`Maintenance`] is what they
 //! share. Stores see sealed bytes only.
 //!
 //! Four rules hold for every method:
@@ -27,12 +27,12 @@
 
 mod audit;
 mod delivery;
+mod maintenance;
 mod memory;
 pub mod record;
 mod state;
 mod subscription;
 mod token;
-mod upkeep;
 
 use std::fmt;
 use std::time::Duration;
@@ -42,6 +42,7 @@ pub use self::delivery::{
     AcceptOutcome, DeliveryFilter, DeliveryKey, DeliveryLimits, DeliveryQueue, DeliveryRecord,
     DeliveryState, DeliveryTurn, Direction, LeaseRequest, LeasedDelivery, NewDelivery,
 };
+pub use self::maintenance::{Maintenance, RowRef, SealedRow};
 pub use self::memory::MemoryStore;
 pub use self::state::{
     BeginOutcome, ConnectOutcome, NewState, PutStateOutcome, StateKey, StateStore, StoredState,
@@ -58,7 +59,6 @@ pub use self::token::{
     NewRevocation, Patch, PendingCredential, PutGrant, PutOutcome, Quarantined, Revocation, Stored,
     StoredCredential, TokenStore, UpdateOutcome, Verdict,
 };
-pub use self::upkeep::{RowRef, SealedRow, Upkeep};
 pub use crate::access_token::{Deadlines, IssuedToken, Phase, TokenSlot};
 pub use crate::account::AccountRef;
 pub use crate::connection::{ConnectionRecord, Fence, Generation, GrantNumber, TimeLeft, Version};

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::provider::subscription::{ChannelId, Watch};
 use crate::provider_id::ProviderId;
 use crate::random::Random;
-use crate::store::{SideEffects, Upkeep};
+use crate::store::{Maintenance, SideEffects};
 
 /// The maximum number of subscriptions of one connection.
 pub(crate) const SUBSCRIPTIONS_PER_CONNECTION: usize = 100;
@@ -295,7 +295,7 @@ pub struct EndingCredential {
 ///
 /// Any number of calls may run at once, from any number of processes.
 #[async_trait]
-pub trait SubscriptionStore: Upkeep {
+pub trait SubscriptionStore: Maintenance {
     /// Keeps a new subscription, without channel and cursor.
     ///
     /// * What was written is read back (`a_subscription_is_read_back`).

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::Metadata;
 use crate::provider_id::ProviderId;
 use crate::random::Random;
-use crate::store::{Cursor, EndingCredential, Page, SideEffects, StateKey, Upkeep, WorkKind};
+use crate::store::{Cursor, EndingCredential, Maintenance, Page, SideEffects, StateKey, WorkKind};
 
 /// How long the tokens of a credential are still good, from now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -543,7 +543,7 @@ pub struct Revocation {
 /// Any number of calls may run at once, from any number of processes; calls on one connection take
 /// effect one after the other (`operations_on_one_connection_are_linear`).
 #[async_trait]
-pub trait TokenStore: Upkeep {
+pub trait TokenStore: Maintenance {
     /// Everything about a connection in one snapshot.
     ///
     /// * What was written is read back, field by field (`a_grant_is_read_back`).

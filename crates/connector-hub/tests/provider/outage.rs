@@ -74,7 +74,7 @@ macro_rules! forward {
 }
 
 forward! {
-    Upkeep {
+    Maintenance {
         fn sealed_rows(not_under: &KeyId, after: Option<&Cursor>, n: u16) -> Page<SealedRow>;
         fn reseal(row: &RowRef, seen: &Sealed, new: Sealed) -> bool;
         fn purge(n: u32) -> u32;

@@ -25,7 +25,7 @@ use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::Origin;
 use connector_core::provider::subscription::Watch;
 use connector_core::store::{
-    AuditFilter, AuditLog, DeliveryKey, MemoryStore, Subscription, SubscriptionStore, Upkeep,
+    AuditFilter, AuditLog, DeliveryKey, Maintenance, MemoryStore, Subscription, SubscriptionStore,
 };
 use connector_core::{
     Actor, App, AppKey, ConnectionKey, CorrelationId, Credential, CredentialKind, ErrorKind, Event,

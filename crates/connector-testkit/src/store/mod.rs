@@ -10,12 +10,12 @@
 
 mod audit;
 mod delivery;
+mod maintenance;
 mod samples;
 mod state;
 mod steps;
 mod subscription;
 mod token;
-mod upkeep;
 
 use futures_util::future::LocalBoxFuture;
 
@@ -124,11 +124,11 @@ macro_rules! subscription_store_suite {
 }
 
 /// Makes one `#[test]` of every rule of
-/// [`Upkeep`](connector_core::store::Upkeep) for a [`StoreFixture`].
+/// [`Maintenance`](connector_core::store::Maintenance) for a [`StoreFixture`].
 #[macro_export]
 macro_rules! upkeep_suite {
     ($fixture:ty) => {
-        $crate::upkeep_cases! { [$crate::suite_tests] [$fixture, upkeep_of_a_store] }
+        $crate::upkeep_cases! { [$crate::suite_tests] [$fixture, maintenance_of_a_store] }
     };
 }
 
@@ -356,6 +356,6 @@ subscription_store_cases! { [suite_module] [
     subscription_store of subscription
 ] }
 upkeep_cases! { [suite_module] [
-    /// The rules of [`Upkeep`](connector_core::store::Upkeep).
-    upkeep_of_a_store of upkeep
+    /// The rules of [`Maintenance`](connector_core::store::Maintenance).
+    maintenance_of_a_store of maintenance
 ] }

@@ -12,11 +12,11 @@ use connector_core::store::{
     ChangeSubscriptionOutcome, Claim, ClaimOutcome, ClaimRequest, Commit, CommitOutcome,
     ConnectOutcome, ConnectionRecord, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue,
     DeliveryRecord, Due, EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome,
-    Failure, Fence, Filter, Generation, LeaseRequest, LeasedDelivery, NewDelivery, NewQuarantine,
-    NewState, NewSubscription, Page, Patch, PutGrant, PutOutcome, PutStateOutcome,
+    Failure, Fence, Filter, Generation, LeaseRequest, LeasedDelivery, Maintenance, NewDelivery,
+    NewQuarantine, NewState, NewSubscription, Page, Patch, PutGrant, PutOutcome, PutStateOutcome,
     PutSubscriptionOutcome, Quarantined, Revocation, RowRef, SealedRow, SideEffects, StateKey,
     StateStore, Store, Stored, StoredState, Subscription, SubscriptionChange, SubscriptionKey,
-    SubscriptionStore, TokenStore, UpdateOutcome, Upkeep, Verdict, Version, WorkKind,
+    SubscriptionStore, TokenStore, UpdateOutcome, Verdict, Version, WorkKind,
 };
 use connector_core::{AccountKey, AppKey, AuditEntry, ConnectionKey, ProviderId, Result, Status};
 
@@ -180,7 +180,7 @@ impl<S: Store> Wrong<S> {
 }
 
 #[async_trait]
-impl<S: Store> Upkeep for Wrong<S> {
+impl<S: Store> Maintenance for Wrong<S> {
     async fn sealed_rows(
         &self,
         not_under: &KeyId,

@@ -46,7 +46,7 @@ pub enum Priority {
     /// Somebody waits for the answer.
     #[default]
     Interactive,
-    /// Nobody does: synchronisation, upkeep.
+    /// Nobody does: synchronisation, maintenance.
     Background,
 }
 

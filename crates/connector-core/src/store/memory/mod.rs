@@ -2,10 +2,10 @@
 
 mod audit;
 mod delivery;
+mod maintenance;
 mod state;
 mod subscription;
 mod token;
-mod upkeep;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ use crate::store::{Cursor, Page};
 ///
 /// It keeps every rule of the store traits but one: what it acknowledged is gone when the process
 /// ends, and with it every refresh token. At providers that rotate, accounts must then be connected
-/// again. Records are removed by [`Upkeep::purge`](crate::store::Upkeep::purge) and audit entries by
+/// again. Records are removed by [`Maintenance::purge`](crate::store::Maintenance::purge) and audit entries by
 /// [`AuditLog::prune`](crate::store::AuditLog::prune) alone, so its memory grows with its use.
 ///
 /// Clones share the data, as two programs on one database do. Every call takes one lock for a
@@ -136,7 +136,7 @@ mod tests {
     use crate::provider_id::ProviderId;
     use crate::store::{
         ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Expect, Expiries,
-        Filter, PutGrant, PutOutcome, SideEffects, TokenStore, Upkeep,
+        Filter, Maintenance, PutGrant, PutOutcome, SideEffects, TokenStore,
     };
 
     fn store() -> MemoryStore {

@@ -1,4 +1,4 @@
-//! The cases of `Upkeep`.
+//! The cases of `Maintenance`.
 
 use std::collections::BTreeMap;
 

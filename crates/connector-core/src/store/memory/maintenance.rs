@@ -14,7 +14,7 @@ use crate::cipher::{KeyId, Sealed, SealedKind};
 use crate::connection::{Fence, GrantNumber};
 use crate::error::Result;
 use crate::store::{
-    Cursor, DeliveryKey, EndingCredential, Page, RowRef, SealedRow, StateKey, Upkeep,
+    Cursor, DeliveryKey, EndingCredential, Maintenance, Page, RowRef, SealedRow, StateKey,
 };
 
 /// Where a sealed record stands among all: the number of its row, which part of it, and the fence
@@ -267,7 +267,7 @@ fn remove_some<K: Ord + Clone, V>(
 }
 
 #[async_trait]
-impl Upkeep for MemoryStore {
+impl Maintenance for MemoryStore {
     async fn sealed_rows(
         &self,
         not_under: &KeyId,

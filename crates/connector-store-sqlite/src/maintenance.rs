@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use connector_core::cipher::{KeyId, Sealed, SealedKind};
 use connector_core::store::{
-    Cursor, DeliveryKey, Direction, Fence, GrantNumber, Page, RowRef, SealedRow, StateKey,
-    SubscriptionId, SubscriptionKey, Upkeep,
+    Cursor, DeliveryKey, Direction, Fence, GrantNumber, Maintenance, Page, RowRef, SealedRow,
+    StateKey, SubscriptionId, SubscriptionKey,
 };
 use connector_core::{Result, TenantId};
 
@@ -332,7 +332,7 @@ const PURGES: [&str; 3] = [
 ];
 
 #[async_trait]
-impl Upkeep for SqliteStore {
+impl Maintenance for SqliteStore {
     async fn sealed_rows(
         &self,
         not_under: &KeyId,

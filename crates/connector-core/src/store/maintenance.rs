@@ -1,4 +1,4 @@
-//! What every store offers for its own upkeep.
+//! Maintenance of a store: rotation of keys and removal of expired rows.
 
 use async_trait::async_trait;
 
@@ -76,7 +76,7 @@ impl SealedRow {
 
 /// What the rotation of keys and the removal of what has expired need from a store.
 #[async_trait]
-pub trait Upkeep: Send + Sync + 'static {
+pub trait Maintenance: Send + Sync + 'static {
     /// Sealed records of every kind that are not sealed under `not_under`, at most `n`, in a stable
     /// order.
     ///
