@@ -170,7 +170,7 @@ pub(crate) fn number_after(operation: &'static str, after: Option<&Cursor>) -> R
     })
 }
 
-/// How many rows to read for a slice of `n`: one more shows whether the list goes on.
+/// The number of rows to read for a page of `n`: one more shows whether the list goes on.
 pub(crate) fn one_more(n: u16) -> i64 {
     i64::from(n.max(1)) + 1
 }

@@ -1,4 +1,4 @@
-//! Lists: a slice goes on only if there is more, so that nobody asks for an empty one.
+//! Lists: a page has a successor only if there is more, so that nobody asks for an empty one.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -18,7 +18,7 @@ use self::fixture::grants::{effects, first_grant};
 
 const ROWS: u8 = 6;
 
-/// What is in each slice of `n`, from the beginning to the end of a list.
+/// The items of each page of `n`, from the beginning to the end of a list.
 async fn slices<F: Future<Output = (usize, Option<Cursor>)>>(
     n: u16,
     mut slice: impl FnMut(Option<Cursor>, u16) -> F,

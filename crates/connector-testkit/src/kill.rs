@@ -316,7 +316,7 @@ macro_rules! counted {
 }
 
 counted! {
-    Maintenance as "upkeep" {
+    Maintenance as "maintenance" {
         fn sealed_rows(not_under: &KeyId, after: Option<&Cursor>, n: u16) -> Result<Page<SealedRow>>;
         fn reseal(row: &RowRef, seen: &Sealed, new: Sealed) -> Result<bool>;
         fn purge(n: u32) -> Result<u32>;

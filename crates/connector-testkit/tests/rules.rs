@@ -98,7 +98,7 @@ fn suites_and_documentation_name_the_same_rules() {
         (
             "maintenance.rs",
             maintenance_of_a_store::cases::<Unused>(),
-            connector_testkit::upkeep_cases! { [names] [] },
+            connector_testkit::maintenance_cases! { [names] [] },
         ),
     ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../connector-core/src/store");

@@ -308,7 +308,7 @@ pub trait SubscriptionStore: Maintenance {
     /// * A connection with [`SubscriptionId::PER_CONNECTION`] subscriptions gets `TooMany`, exactly:
     ///   calls for one connection take effect one after the other
     ///   (`too_many_subscriptions_are_refused`).
-    /// * SideEffects are applied with `Stored` and only then
+    /// * Side effects are applied with `Stored` and only then
     ///   (`effects_of_a_subscription_ride_in_its_commit`).
     ///
     /// # Errors
@@ -368,7 +368,7 @@ pub trait SubscriptionStore: Maintenance {
     /// * Notifications that arrived after the caller's read stay unread
     ///   (`a_notification_during_a_read_stays_unread`).
     /// * Failures are counted and reset (`failures_of_a_subscription_are_counted_and_reset`).
-    /// * SideEffects are applied with `Changed` and only then
+    /// * Side effects are applied with `Changed` and only then
     ///   (`effects_of_a_subscription_ride_in_its_commit`).
     ///
     /// # Errors

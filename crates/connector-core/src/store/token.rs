@@ -632,7 +632,7 @@ pub trait TokenStore: Maintenance {
     ///   account than the known connection's (`a_grant_for_another_account_is_refused`).
     /// * The quarantined answer that it takes is gone in the same commit
     ///   (`a_grant_takes_its_quarantined_answer`).
-    /// * SideEffects are applied with `Stored` and only then
+    /// * Side effects are applied with `Stored` and only then
     ///   (`effects_ride_in_the_commit`, `refused_changes_have_no_effects`).
     /// * Repeating it after an unknown outcome is `Stored` while that grant's first credential is
     ///   still current (`putting_a_grant_twice_stores_it_once`).
@@ -757,7 +757,7 @@ pub trait TokenStore: Maintenance {
     ///   (`a_failure_counts_once_per_claim`).
     /// * The credential stays whatever the verdict: nothing is deleted by an error
     ///   (`giving_up_keeps_the_credential`).
-    /// * SideEffects are applied with `Applied` and only then (`refused_changes_have_no_effects`).
+    /// * Side effects are applied with `Applied` and only then (`refused_changes_have_no_effects`).
     /// * A connection that ended, or never was, is `Ended`
     ///   (`a_failure_on_an_ended_connection_ends`).
     ///

@@ -128,7 +128,7 @@ macro_rules! subscription_store_suite {
 #[macro_export]
 macro_rules! upkeep_suite {
     ($fixture:ty) => {
-        $crate::upkeep_cases! { [$crate::suite_tests] [$fixture, maintenance_of_a_store] }
+        $crate::maintenance_cases! { [$crate::suite_tests] [$fixture, maintenance_of_a_store] }
     };
 }
 
@@ -320,7 +320,7 @@ macro_rules! subscription_store_cases {
 
 #[doc(hidden)]
 #[macro_export]
-macro_rules! upkeep_cases {
+macro_rules! maintenance_cases {
     ([$($then:tt)*] $with:tt) => {
         $($then)*! {
             $with
@@ -355,7 +355,7 @@ subscription_store_cases! { [suite_module] [
     /// The rules of [`SubscriptionStore`](connector_core::store::SubscriptionStore).
     subscription_store of subscription
 ] }
-upkeep_cases! { [suite_module] [
+maintenance_cases! { [suite_module] [
     /// The rules of [`Maintenance`](connector_core::store::Maintenance).
     maintenance_of_a_store of maintenance
 ] }
