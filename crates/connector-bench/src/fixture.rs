@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::cipher::{CredentialCipher, Keyring, Place, SealedKind};
+use connector_core::cipher::{CredentialCipher, Keyring, SealContext, SealedKind};
 use connector_core::clock::{Clock as _, SystemClock};
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
 use connector_core::provider::description::{EndpointTemplate, TokenEndpoint};
@@ -83,7 +83,7 @@ pub(crate) async fn hub_over(
             .with_refresh_token("refresh-0")
             .with_expiry(clock.now().after(left));
         let row = key.id.to_string();
-        let place = Place {
+        let place = SealContext {
             tenant: Some(&key.tenant),
             provider: &PROVIDER,
             app: &AppKey::default(),

@@ -282,9 +282,9 @@ impl Inner {
     async fn remember(&self, state: &SecretString, flow: &Flow) -> Result<()> {
         let key = StateKey::of(state.expose_secret());
         let row = row_of(&key);
-        let place = flow.purpose.place(&row, SealedKind::State);
+        let context = flow.purpose.seal_context(&row, SealedKind::State);
         let sealed = self
-            .seal_flow(&place, flow.to_plaintext()?.expose())
+            .seal_flow(&context, flow.to_plaintext()?.expose())
             .await?;
         let new = NewState {
             key,

@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::cipher::SealedKind;
+use connector_core::cipher::{SealContext, SealedKind};
 use connector_core::provider::Context;
 use connector_core::provider::oauth::Identity;
 use connector_core::store::{ConnectOutcome, ConnectionRecord, Expiries, Quarantined, StateKey};
@@ -20,7 +20,6 @@ use self::attach::PendingConnection;
 pub(crate) use self::claim::{ClaimEnd, Claimed};
 use crate::flow::{Answer, Purpose, Reason, row_of};
 use crate::hub::Inner;
-use crate::sealing::FlowPlace;
 
 /// The pauses between the tries to identify an account.
 const IDENTIFY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
@@ -279,14 +278,14 @@ impl Inner {
 
     pub(crate) async fn open_answer(&self, kept: &Quarantined) -> Result<Answer> {
         let row = row_of(&kept.state);
-        let place = FlowPlace {
-            tenant: &kept.tenant,
-            provider: &kept.provider,
-            app: &kept.app,
-            row: &row,
-            kind: SealedKind::Quarantine,
-        };
-        Answer::from_plaintext(&self.open_flow(&place, &kept.sealed).await?)
+        let context = SealContext::new(
+            Some(&kept.tenant),
+            &kept.provider,
+            &kept.app,
+            &row,
+            SealedKind::Quarantine,
+        );
+        Answer::from_plaintext(&self.open_flow(&context, &kept.sealed).await?)
     }
 
     async fn identify(&self, purpose: &Purpose, credential: &Credential) -> Result<Identity> {

@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 
 use crate::audit;
 use crate::hub::{Hub, not_found};
-use crate::sealing::Home;
+use crate::sealing::SealOwner;
 
 const OPERATION: &str = "hub.disconnect";
 /// How often a connection that moves meanwhile is looked at again.
@@ -139,23 +139,23 @@ impl Disconnect<'_> {
         if !self.revokes {
             return Ok(revocations);
         }
-        let home = Home::of(stored);
+        let owner = SealOwner::of(stored);
         if let Some(current) = &stored.current {
-            let credential = self.hub.inner.open_stored(&home, current).await?;
+            let credential = self.hub.inner.open_stored(&owner, current).await?;
             let place = (current.grant, current.fence);
-            revocations.extend(self.seal(&home, place, &credential).await?);
+            revocations.extend(self.seal(&owner, place, &credential).await?);
         }
         for pending in &stored.pending {
-            let credential = self.hub.inner.open_pending(&home, pending).await?;
+            let credential = self.hub.inner.open_pending(&owner, pending).await?;
             let place = (pending.grant, pending.fence);
-            revocations.extend(self.seal(&home, place, &credential).await?);
+            revocations.extend(self.seal(&owner, place, &credential).await?);
         }
         Ok(revocations)
     }
 
     async fn seal(
         &self,
-        home: &Home,
+        owner: &SealOwner,
         (grant, fence): (GrantNumber, connector_core::store::Fence),
         credential: &Credential,
     ) -> Result<Option<NewRevocation>> {
@@ -166,7 +166,7 @@ impl Disconnect<'_> {
         let sealed = self
             .hub
             .inner
-            .seal(home, kind, grant, fence, credential)
+            .seal(owner, kind, grant, fence, credential)
             .await?;
         Ok(Some(NewRevocation {
             grant,

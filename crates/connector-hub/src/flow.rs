@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use connector_core::cipher::{Plaintext, SealedKind};
+use connector_core::cipher::{Plaintext, SealContext, SealedKind};
 use connector_core::clock::Timestamp;
 use connector_core::http::Sent;
 use connector_core::provider::oauth::{
@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use crate::audit;
-use crate::sealing::FlowPlace;
 
 /// What a credential is obtained for, and by whom.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -70,15 +69,9 @@ impl Purpose {
         audit::entry(target, &self.context(), event)
     }
 
-    /// Where a secret of the flow `row`, a state's key in hexadecimal, belongs.
-    pub(crate) fn place<'a>(&'a self, row: &'a str, kind: SealedKind) -> FlowPlace<'a> {
-        FlowPlace {
-            tenant: &self.tenant,
-            provider: &self.provider,
-            app: &self.app,
-            row,
-            kind,
-        }
+    /// The context of a secret of the flow `row`, a state's key in hexadecimal.
+    pub(crate) fn seal_context<'a>(&'a self, row: &'a str, kind: SealedKind) -> SealContext<'a> {
+        SealContext::new(Some(&self.tenant), &self.provider, &self.app, row, kind)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use connector_core::cipher::{Place, Plaintext, Sealed, SealedKind};
+use connector_core::cipher::{Plaintext, SealContext, Sealed, SealedKind};
 use connector_core::provider::Connector;
 use connector_core::provider::subscription::{ChannelId, Watch};
 use connector_core::store::{
@@ -23,7 +23,7 @@ use url::Url;
 use crate::audit;
 use crate::hub::{Hub, Inner, not_found};
 use crate::inbound::of_connection;
-use crate::sealing::Home;
+use crate::sealing::SealOwner;
 
 const SUBSCRIBE: &str = "hub.subscribe";
 /// How long a change is remembered after it was handled: longer than a cursor can lag behind the
@@ -311,8 +311,8 @@ impl Inner {
         (own.as_str() == url).then_some(channel)
     }
 
-    fn subscription_place<'a>(subscription: &'a Subscription, row: &'a str) -> Place<'a> {
-        Place {
+    fn subscription_context<'a>(subscription: &'a Subscription, row: &'a str) -> SealContext<'a> {
+        SealContext {
             tenant: Some(&subscription.key.connection.tenant),
             provider: &subscription.provider,
             app: &subscription.app,
@@ -332,7 +332,7 @@ impl Inner {
             return Ok(ChannelSecrets::new());
         };
         let row = subscription.key.row_id();
-        let place = Self::subscription_place(subscription, &row);
+        let place = Self::subscription_context(subscription, &row);
         let plaintext = self.cipher.open(&place, sealed).await?;
         let secrets: BTreeMap<String, String> = serde_json::from_slice(plaintext.expose())
             .map_err(|_| {
@@ -363,7 +363,7 @@ impl Inner {
         })?;
         let plaintext = Plaintext::new(bytes);
         let row = subscription.key.row_id();
-        let place = Self::subscription_place(subscription, &row);
+        let place = Self::subscription_context(subscription, &row);
         self.cipher.seal(&place, plaintext.expose()).await
     }
 
@@ -380,11 +380,11 @@ impl Inner {
         if connector.is_none_or(|it| it.subscriptions().is_none()) {
             return Ok(None);
         }
-        let home = Home::of(stored);
-        let credential = self.open_stored(&home, current).await?;
+        let owner = SealOwner::of(stored);
+        let credential = self.open_stored(&owner, current).await?;
         let (grant, fence) = (current.grant, current.fence);
         let kind = SealedKind::Revocation;
-        let sealed = self.seal(&home, kind, grant, fence, &credential).await?;
+        let sealed = self.seal(&owner, kind, grant, fence, &credential).await?;
         Ok(Some(EndingCredential {
             grant,
             fence,

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::cipher::{CredentialCipher, KeyId, Keyring, Place, Sealed, SealedKind};
+use connector_core::cipher::{CredentialCipher, KeyId, Keyring, SealContext, Sealed, SealedKind};
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::http::Origin;
 use connector_core::store::{
@@ -34,8 +34,13 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Where a credential of the connection belongs: it opens there and nowhere else.
-fn place<'a>(key: &'a ConnectionKey, app: &'a AppKey, row: &'a str, fence: Fence) -> Place<'a> {
-    Place {
+fn place<'a>(
+    key: &'a ConnectionKey,
+    app: &'a AppKey,
+    row: &'a str,
+    fence: Fence,
+) -> SealContext<'a> {
+    SealContext {
         tenant: Some(&key.tenant),
         provider: &PROVIDER,
         app,
@@ -61,7 +66,7 @@ fn credential(
 
 async fn seal(
     keyring: &Keyring,
-    place: &Place<'_>,
+    place: &SealContext<'_>,
     credential: &Credential,
 ) -> Result<Sealed, Box<dyn Error>> {
     let plaintext = credential.to_plaintext()?;

@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::cipher::{CredentialCipher, KeyId, Place, Plaintext, Sealed};
+use connector_core::cipher::{CredentialCipher, KeyId, Plaintext, SealContext, Sealed};
 use connector_core::http::{
     HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
@@ -400,8 +400,8 @@ counted! {
 
 counted! {
     CredentialCipher as "cipher" {
-        fn seal(place: &Place<'_>, plaintext: &[u8]) -> Result<Sealed>;
-        fn open(place: &Place<'_>, sealed: &Sealed) -> Result<Plaintext>;
+        fn seal(place: &SealContext<'_>, plaintext: &[u8]) -> Result<Sealed>;
+        fn open(place: &SealContext<'_>, sealed: &Sealed) -> Result<Plaintext>;
     }
 
     fn sealing_key(&self) -> KeyId {

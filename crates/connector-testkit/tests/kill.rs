@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::cipher::{CredentialCipher, KeyId, Place, Plaintext, Sealed, SealedKind};
+use connector_core::cipher::{CredentialCipher, KeyId, Plaintext, SealContext, Sealed, SealedKind};
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, OutboundRequest, Sent, TransportError};
 use connector_core::store::{
@@ -45,11 +45,11 @@ struct NoCipher;
 
 #[async_trait]
 impl CredentialCipher for NoCipher {
-    async fn seal(&self, _: &Place<'_>, plaintext: &[u8]) -> Result<Sealed> {
+    async fn seal(&self, _: &SealContext<'_>, plaintext: &[u8]) -> Result<Sealed> {
         Ok(Sealed::new(self.sealing_key(), plaintext.to_vec()))
     }
 
-    async fn open(&self, _: &Place<'_>, sealed: &Sealed) -> Result<Plaintext> {
+    async fn open(&self, _: &SealContext<'_>, sealed: &Sealed) -> Result<Plaintext> {
         Ok(Plaintext::new(sealed.bytes().to_vec()))
     }
 
@@ -91,7 +91,7 @@ async fn scenario(
     let store = points.wrap(Arc::new(store.clone()));
     let (provider, app) = (ProviderId::from_static("acme"), AppKey::default());
 
-    let place = Place {
+    let place = SealContext {
         tenant: Some(&key().tenant),
         provider: &provider,
         app: &app,

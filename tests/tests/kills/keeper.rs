@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use connector_core::cipher::{CredentialCipher, Keyring, Place, Sealed, SealedKind};
+use connector_core::cipher::{CredentialCipher, Keyring, SealContext, Sealed, SealedKind};
 use connector_core::clock::Clock;
 use connector_core::http::Origin;
 use connector_core::store::{
@@ -138,9 +138,14 @@ impl Keeper {
     }
 }
 
-fn place<'a>(key: &'a ConnectionKey, row: &'a str, grant: GrantNumber, fence: Fence) -> Place<'a> {
+fn place<'a>(
+    key: &'a ConnectionKey,
+    row: &'a str,
+    grant: GrantNumber,
+    fence: Fence,
+) -> SealContext<'a> {
     static APP: std::sync::LazyLock<AppKey> = std::sync::LazyLock::new(AppKey::default);
-    Place {
+    SealContext {
         tenant: Some(&key.tenant),
         provider: const { &PROVIDER },
         app: &APP,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::cipher::{CredentialCipher, Keyring, Place, SealedKind};
+use connector_core::cipher::{CredentialCipher, Keyring, SealContext, SealedKind};
 use connector_core::clock::{Clock, ManualClock, Monotonic, Timestamp};
 use connector_core::http::{
     HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
@@ -330,7 +330,7 @@ pub(crate) async fn credential(keys: &SecretString, stored: &Stored) -> Credenti
     let connection = &stored.connection;
     let current = stored.current.as_ref().expect("a credential");
     let row = connection.key.id.to_string();
-    let place = Place {
+    let place = SealContext {
         tenant: Some(&connection.key.tenant),
         provider: &connection.provider,
         app: &connection.app,

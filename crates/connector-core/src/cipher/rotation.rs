@@ -84,8 +84,8 @@ fn is_of_the_record(error: &Error) -> bool {
 
 async fn open(cipher: &dyn CredentialCipher, row: &SealedRow) -> Result<Plaintext> {
     match row.kind {
-        SealedKind::Delivery => open_long(cipher, &row.place(), &row.sealed).await,
-        _ => cipher.open(&row.place(), &row.sealed).await,
+        SealedKind::Delivery => open_long(cipher, &row.seal_context(), &row.sealed).await,
+        _ => cipher.open(&row.seal_context(), &row.sealed).await,
     }
 }
 
@@ -95,7 +95,7 @@ async fn seal(
     plaintext: &Plaintext,
 ) -> Result<Sealed> {
     match row.kind {
-        SealedKind::Delivery => seal_long(cipher, &row.place(), plaintext.expose()).await,
-        _ => cipher.seal(&row.place(), plaintext.expose()).await,
+        SealedKind::Delivery => seal_long(cipher, &row.seal_context(), plaintext.expose()).await,
+        _ => cipher.seal(&row.seal_context(), plaintext.expose()).await,
     }
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::account::TenantId;
 use crate::app::AppKey;
-use crate::cipher::{KeyId, Place, Sealed, SealedKind};
+use crate::cipher::{KeyId, SealContext, Sealed, SealedKind};
 use crate::connection::{ConnectionKey, Fence, GrantNumber};
 use crate::error::Result;
 use crate::provider::subscription::ChannelId;
@@ -59,10 +59,10 @@ pub struct SealedRow {
 }
 
 impl SealedRow {
-    /// Where the record belongs.
+    /// The context that the record is bound to.
     #[must_use]
-    pub fn place(&self) -> Place<'_> {
-        Place {
+    pub fn seal_context(&self) -> SealContext<'_> {
+        SealContext {
             tenant: self.tenant.as_ref(),
             provider: &self.provider,
             app: &self.app,

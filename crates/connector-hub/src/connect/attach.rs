@@ -24,7 +24,7 @@ use super::claim::{ClaimEnd, Claimed, busy};
 use super::{ConnectFailure, Connected, PATIENCE, Source};
 use crate::flow::{Purpose, Reason};
 use crate::hub::Inner;
-use crate::sealing::Home;
+use crate::sealing::SealOwner;
 use crate::token::{Arrival, renewal};
 
 /// How often a grant is put again because the connection had moved.
@@ -247,7 +247,7 @@ impl Inner {
         let (true, true, Some(current)) = (lives_on, renews, &stored.current) else {
             return Ok(None);
         };
-        let before = self.open_stored(&Home::of(stored), current).await?;
+        let before = self.open_stored(&SealOwner::of(stored), current).await?;
         let Some(refresh_token) = before.refresh_token() else {
             return Ok(None);
         };
@@ -279,10 +279,10 @@ impl Inner {
         event: Event,
     ) -> Result<PutOutcome> {
         let purpose = pending.purpose;
-        let home = Home::new(key.clone(), purpose.provider.clone(), purpose.app.clone());
+        let owner = SealOwner::new(key.clone(), purpose.provider.clone(), purpose.app.clone());
         let kind = SealedKind::Credential;
         let sealed = self
-            .seal(&home, kind, grant, fence, &pending.credential)
+            .seal(&owner, kind, grant, fence, &pending.credential)
             .await?;
         let put = PutGrant {
             key: key.clone(),
@@ -380,14 +380,14 @@ impl Inner {
     /// True if the connection holds this very grant already: the refresh token is that of a
     /// credential it has, or, where there is none, the access token is.
     async fn is_same_grant(&self, stored: &Stored, credential: &Credential) -> Result<bool> {
-        let home = Home::of(stored);
+        let owner = SealOwner::of(stored);
         for kept in stored.current.iter().chain(&stored.previous) {
-            if is_same(&self.open_stored(&home, kept).await?, credential) {
+            if is_same(&self.open_stored(&owner, kept).await?, credential) {
                 return Ok(true);
             }
         }
         for kept in &stored.pending {
-            if is_same(&self.open_pending(&home, kept).await?, credential) {
+            if is_same(&self.open_pending(&owner, kept).await?, credential) {
                 return Ok(true);
             }
         }
@@ -522,10 +522,10 @@ impl Inner {
                 Fence::new(1),
             ),
         };
-        let home = Home::new(key.clone(), provider.clone(), app.clone());
+        let owner = SealOwner::new(key.clone(), provider.clone(), app.clone());
         let kind = SealedKind::Revocation;
         let sealed = self
-            .seal(&home, kind, grant, fence, &pending.credential)
+            .seal(&owner, kind, grant, fence, &pending.credential)
             .await?;
         let revocation = Revocation {
             key,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::{BufMut, BytesMut};
-use connector_core::cipher::{Place, Plaintext, Sealed, SealedKind, open_long, seal_long};
+use connector_core::cipher::{Plaintext, SealContext, Sealed, SealedKind, open_long, seal_long};
 use connector_core::clock::Timestamp;
 use connector_core::provider::webhook::{AccountHint, Event, SignedField};
 use connector_core::store::{DeliveryKey, Fence, GrantNumber, LeasedDelivery};
@@ -76,8 +76,8 @@ impl Inner {
     }
 }
 
-fn place<'a>(key: &'a DeliveryKey, tenant: Option<&'a TenantId>, row: &'a str) -> Place<'a> {
-    Place {
+fn place<'a>(key: &'a DeliveryKey, tenant: Option<&'a TenantId>, row: &'a str) -> SealContext<'a> {
+    SealContext {
         tenant,
         provider: &key.provider,
         app: &key.app,

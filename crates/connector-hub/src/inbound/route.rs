@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::payload::Payload;
 use crate::hub::Inner;
-use crate::sealing::Home;
+use crate::sealing::SealOwner;
 
 /// Whom a delivery is handed out for.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Inner {
         else {
             return Ok(false);
         };
-        let opened = self.open_stored(&Home::of(&stored), current).await;
+        let opened = self.open_stored(&SealOwner::of(&stored), current).await;
         let is_same = match &opened {
             Ok(credential) => match account {
                 AccountHint::Host(host) => credential.account_host() == Some(host.as_str()),

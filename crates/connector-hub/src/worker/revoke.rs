@@ -16,7 +16,7 @@ use super::slots::slot_host;
 use super::{Next, Shared, lock};
 use crate::audit;
 use crate::hub::Inner;
-use crate::sealing::Home;
+use crate::sealing::SealOwner;
 use crate::token::windows::spread;
 
 /// The deadline of one request.
@@ -104,10 +104,10 @@ impl Shared {
             Ok(connector) => Arc::clone(connector),
             Err(error) => return later(&error),
         };
-        let home = Home::new(key.clone(), provider.clone(), app.clone());
+        let owner = SealOwner::new(key.clone(), provider.clone(), app.clone());
         let opened = inner
             .open(
-                &home,
+                &owner,
                 SealedKind::Revocation,
                 revocation.grant,
                 revocation.fence,
@@ -175,10 +175,10 @@ impl Shared {
             let Some(stored) = own else {
                 return Ok(false);
             };
-            let home = Home::of(&stored);
+            let owner = SealOwner::of(&stored);
             return match &stored.current {
                 Some(current) => {
-                    let living = inner.open_stored(&home, current).await?;
+                    let living = inner.open_stored(&owner, current).await?;
                     Ok(same_grant(&living, credential))
                 }
                 None => Ok(false),

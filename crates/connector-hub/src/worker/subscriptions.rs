@@ -27,7 +27,7 @@ use super::slots::slot_host;
 use super::{Next, Shared};
 use crate::audit;
 use crate::hub::Inner;
-use crate::sealing::Home;
+use crate::sealing::SealOwner;
 use crate::subscribe::ChannelSecrets;
 use crate::token::windows::spread;
 
@@ -207,10 +207,10 @@ impl Inner {
             ));
         };
         let (key, provider) = (ending.connection.clone(), ending.provider.clone());
-        let home = Home::new(key, provider, ending.app.clone());
+        let owner = SealOwner::new(key, provider, ending.app.clone());
         let kind = SealedKind::Revocation;
         let credential = self
-            .open(&home, kind, copy.grant, copy.fence, &copy.sealed)
+            .open(&owner, kind, copy.grant, copy.fence, &copy.sealed)
             .await?;
         let token = FixedToken::new(credential.origin().clone(), credential.secret().clone());
         let transport = Arc::clone(&self.transport);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use connector_core::cipher::{CredentialCipher, Keyring, Place, SealedKind};
+use connector_core::cipher::{CredentialCipher, Keyring, SealContext, SealedKind};
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::HttpTransport;
 use connector_core::provider::{Description, GenericConnector};
@@ -283,7 +283,7 @@ impl Rig {
         let connection = &stored.connection;
         let current = stored.current.as_ref().unwrap();
         let row = key.id.to_string();
-        let place = Place {
+        let place = SealContext {
             tenant: Some(&key.tenant),
             provider: &connection.provider,
             app: &connection.app,

@@ -411,7 +411,7 @@ pub(crate) struct Shared(pub(crate) Arc<Keyring>);
 impl CredentialCipher for Shared {
     async fn seal(
         &self,
-        place: &connector_core::cipher::Place<'_>,
+        place: &connector_core::cipher::SealContext<'_>,
         plaintext: &[u8],
     ) -> Result<connector_core::cipher::Sealed> {
         CredentialCipher::seal(&*self.0, place, plaintext).await
@@ -419,7 +419,7 @@ impl CredentialCipher for Shared {
 
     async fn open(
         &self,
-        place: &connector_core::cipher::Place<'_>,
+        place: &connector_core::cipher::SealContext<'_>,
         sealed: &connector_core::cipher::Sealed,
     ) -> Result<connector_core::cipher::Plaintext> {
         CredentialCipher::open(&*self.0, place, sealed).await

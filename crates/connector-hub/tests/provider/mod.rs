@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::cipher::{CredentialCipher, Keyring, Place, SealedKind};
+use connector_core::cipher::{CredentialCipher, Keyring, SealContext, SealedKind};
 use connector_core::clock::{Clock, ManualClock, Monotonic, Timestamp};
 use connector_core::http::{
     HttpTransport, Origin, OutboundRequest, Sent, TransportError, TransportErrorKind,
@@ -570,7 +570,7 @@ impl World {
         };
         let app = AppKey::default();
         let row = key.id.to_string();
-        let place = Place {
+        let place = SealContext {
             tenant: Some(&key.tenant),
             provider: &provider,
             app: &app,

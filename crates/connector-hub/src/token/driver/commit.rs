@@ -32,7 +32,7 @@ impl Driver<'_> {
         };
         let sealed = self
             .inner
-            .seal(&self.home, kind, grant, fence, &pair.credential)
+            .seal(&self.owner, kind, grant, fence, &pair.credential)
             .await?;
         Ok((sealed, pair.expiries))
     }
@@ -200,7 +200,7 @@ impl Driver<'_> {
         let kind = SealedKind::Credential;
         let sealed = self
             .inner
-            .seal(&self.home, kind, grant, fence, &credential)
+            .seal(&self.owner, kind, grant, fence, &credential)
             .await?;
         let connection = &self.stored.connection;
         let put = PutGrant {

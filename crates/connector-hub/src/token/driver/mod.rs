@@ -22,7 +22,7 @@ use connector_core::{
 pub(crate) use self::flight::{RefreshTrigger, fly};
 use crate::breaker::Registration;
 use crate::hub::Inner;
-use crate::sealing::Home;
+use crate::sealing::SealOwner;
 use crate::token::cache::{Arrival, Rest};
 use crate::token::flight::{Progress, Step, Waiters};
 use crate::token::machine::{Action, Input, Machine, Outcome, Report};
@@ -43,7 +43,7 @@ struct Timer {
 struct Driver<'a> {
     inner: &'a Arc<Inner>,
     key: ConnectionKey,
-    home: Home,
+    owner: SealOwner,
     connector: Arc<dyn Connector>,
     stored: Stored,
     /// The opened credential of the generation beside it.
@@ -74,7 +74,7 @@ impl<'a> Driver<'a> {
         let context = Inner::worker_context(&key);
         Self {
             inner,
-            home: Home::of(&stored),
+            owner: SealOwner::of(&stored),
             key,
             connector,
             stored,

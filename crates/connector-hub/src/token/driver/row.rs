@@ -48,7 +48,7 @@ impl Driver<'_> {
         {
             return Ok(());
         }
-        let credential = self.inner.open_stored(&self.home, stored).await?;
+        let credential = self.inner.open_stored(&self.owner, stored).await?;
         self.current = Some((stored.generation, Arc::new(credential)));
         Ok(())
     }
