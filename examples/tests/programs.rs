@@ -76,6 +76,63 @@ fn a_provider_of_your_own_is_described_and_runs_to_the_end() {
     println!("lines of the described provider's story: {}", lines.len());
 }
 
+fn airtable_oauth() -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_airtable_oauth"));
+    program
+        .env_clear()
+        .env("SSL_CERT_FILE", "/nonexistent")
+        .env("SSL_CERT_DIR", "/nonexistent")
+        .stdin(Stdio::null());
+    program
+}
+
+#[test]
+fn an_airtable_user_is_connected_and_disconnected_step_by_step() {
+    let output = airtable_oauth().output().expect("the program starts");
+    let told = String::from_utf8(output.stdout).expect("text");
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}{complaints}");
+    assert_eq!(complaints, "");
+    let lines = [
+        "authorize: airtable.com/oauth2/v1/authorize\n",
+        "callback: app.example/callback\n",
+        "token exchange: 1 request\n",
+        "identity: account usr00000000000001 (connected)\n",
+        "API call: 12 records in 2 calls\n",
+        "API call: 3 records read\n",
+        "webhook: 1 at Airtable\n",
+        "webhook: ping answered 200 OK\n",
+        "webhook: 1 change handled\n",
+        "disconnect: 0 webhooks left at Airtable\n",
+        "disconnect: the hub refuses tokens: ",
+    ];
+    for line in lines {
+        assert!(told.contains(line), "not told: {line}\n{told}");
+    }
+    assert!(told.ends_with("done\n"), "{told}");
+    for secret in ["access-", "refresh-", "secret-", "code-", "mac-"] {
+        assert!(!told.contains(secret), "a secret is shown: {told}");
+    }
+    println!("lines of the Airtable story: {}", lines.len());
+}
+
+#[test]
+fn with_settings_of_airtable_the_url_of_the_real_one_is_printed() {
+    let mut program = airtable_oauth();
+    program.env("AIRTABLE_CLIENT_ID", "an-id");
+    let incomplete = program.output().expect("the program starts");
+    let complaints = String::from_utf8_lossy(&incomplete.stderr);
+    assert!(!incomplete.status.success());
+    assert!(complaints.contains("AIRTABLE_REDIRECT_URI"), "{complaints}");
+    program.env("AIRTABLE_REDIRECT_URI", "http://localhost:3000/callback");
+    let output = program.output().expect("the program starts");
+    let told = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{told}");
+    let start = "authorize: open https://airtable.com/oauth2/v1/authorize?";
+    assert!(told.starts_with(start), "{told}");
+    assert!(told.contains("client_id=an-id"), "{told}");
+}
+
 fn shopify_oauth() -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_shopify_oauth"));
     program

@@ -192,6 +192,15 @@ fn forms() -> Vec<Form> {
             }),
         ),
         form(
+            "revocation by the access token, a parameter that flows may replace",
+            "7",
+            json!({
+                "authorization": { "parameters": { "prompt": "consent" },
+                    "flow_parameters": ["prompt"] },
+                "revocation": { "reach": "grant", "token": "access_token" },
+            }),
+        ),
+        form(
             "credential as basic user, revocation of one token",
             "7",
             json!({

@@ -6,14 +6,13 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-pub use connector_core::provider::webhook;
 pub use connector_core::store::MemoryStore;
 pub use connector_core::{
     AccessToken, Account, AccountKey, Actor, App, AppKey, AppSource, AuditClass, AuditEntry, Check,
     Connection, ConnectionId, ConnectionKey, CorrelationId, Credential, CredentialKind,
     DegradedReason, Error, ErrorKind, Event, FixedApps, InvalidName, Metadata, ProviderId, Random,
     ReauthorizationReason, RedirectUri, RequestContext, Result, Retry, Status, SystemRandom,
-    TenantId, api, cipher, clock, provider, random_token, store,
+    TenantId, api, cipher, clock, provider, random_token, store, webhook,
 };
 pub use connector_hub::{
     Adopt, AppHealth, Authorization, Authorize, ChangeHandler, CheckOutcome, Connected, Delivered,
@@ -29,6 +28,8 @@ pub mod http {
     };
     pub use connector_http::{HttpClient, HttpClientBuilder, Resolver, SystemResolver};
 }
+#[cfg(feature = "airtable")]
+pub use connector_airtable as airtable;
 #[cfg(feature = "shopify")]
 pub use connector_shopify as shopify;
 #[cfg(feature = "sqlite")]

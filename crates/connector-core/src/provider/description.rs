@@ -28,7 +28,7 @@ pub use self::identity::{IdentityRule, IdentitySource};
 pub use self::lifetimes::{GrantsPerAccount, Lifetimes, RefreshPolicy, Scopes, Unstated};
 pub use self::oauth::{
     AuthorizationEndpoint, BodyEncoding, ClientAuthentication, Pkce, RevocationEndpoint,
-    RevocationReach, TokenEndpoint, TokenFields, TokenMethod,
+    RevocationReach, RevokedToken, TokenEndpoint, TokenFields, TokenMethod,
 };
 pub use self::refusal::{RefusalMeaning, RefusalRule};
 
@@ -331,6 +331,15 @@ impl Description {
             }
         }
         let revocation = self.revocation.as_ref();
+        if revocation.is_some_and(|it| {
+            (it.token, it.reach) == (RevokedToken::AccessToken, RevocationReach::Token)
+        }) {
+            return Some(
+                "`revocation.token` is `access_token` and `revocation.reach` is `token`: the refresh \
+                 token would live on; set the reach to `grant` or `account`"
+                    .to_owned(),
+            );
+        }
         if revocation.is_some_and(|it| it.family.as_ref().is_some_and(String::is_empty)) {
             return Some("`revocation.family` is empty".to_owned());
         }
@@ -587,6 +596,11 @@ mod tests {
                 "/revocation",
                 json!({"endpoint": "https://a.example", "family": ""}),
                 "revocation.family",
+            ),
+            (
+                "/revocation",
+                json!({"endpoint": "https://a.example", "token": "access_token", "reach": "token"}),
+                "revocation.token",
             ),
             (
                 "/revocation",

@@ -828,6 +828,11 @@ fn a_scheme_that_makes_no_sense_is_refused_by_the_name_of_its_field() {
             json!({ field: [{ "pointer": "/a" }], "body": ["bytes"] }),
         ));
         cases.push((field, json!({ field: [{ "joined": [] }] })));
+        cases.push((field, json!({ field: [{ "key": [{ "pointer": "/a" }] }] })));
+        cases.push((
+            field,
+            json!({ field: [{ "key": [{ "pointer": "/a" }, { "pointer": "b" }] }] }),
+        ));
         cases.push((
             field,
             json!({ field: [{ "joined": [{ "header": "x" }, { "joined": [] }] }] }),

@@ -137,8 +137,10 @@ fn read(world: &World, url: &Url) -> Result<Asked, Wrong> {
             "the code challenge is missing or not accepted",
         );
     }
+    let may_differ =
+        |name: &String| endpoint.flow_parameters.contains(name) && !get(name).is_empty();
     let mut fixed = endpoint.parameters.iter();
-    if fixed.any(|(name, value)| get(name) != value) {
+    if fixed.any(|(name, value)| get(name) != value && !may_differ(name)) {
         return wrong("invalid_request", "a parameter is missing");
     }
     if endpoint.nonce && get("nonce").is_empty() {

@@ -209,6 +209,11 @@ impl Grants {
         self.live.get(&grant)
     }
 
+    /// True if the token is an access token, live or not.
+    pub(super) fn is_access(&self, token: &str) -> bool {
+        self.access.contains_key(token)
+    }
+
     pub(super) fn end_token(&mut self, token: &str) {
         self.access.remove(token);
         self.refresh.remove(token);

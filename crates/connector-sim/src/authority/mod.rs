@@ -57,6 +57,11 @@ pub trait Provider: Send + Sync + 'static {
         let _ = (grant, body);
     }
 
+    /// Changes the body of a response of the identity endpoint.
+    fn identity(&self, grant: &Grant, body: &mut Value) {
+        let _ = (grant, body);
+    }
+
     /// Origins that the provider serves beside those of the description.
     fn origins(&self) -> Vec<Origin> {
         Vec::new()
@@ -433,7 +438,8 @@ impl AuthorityBuilder {
         self
     }
 
-    /// Adds an account. Without one there is the account `1`.
+    /// Adds an account. Without one there is the account `1`; its key is `1:1` where the
+    /// description's account key has two parts.
     pub fn with_account(mut self, account: Account) -> Self {
         self.accounts.push(account);
         self
@@ -525,7 +531,10 @@ impl AuthorityBuilder {
         self.description.validate()?;
         let mut accounts = self.accounts;
         if accounts.is_empty() {
-            accounts.push(Account::new("1").with_label("Example"));
+            let rule = self.description.identity.as_ref();
+            let parts = rule.map_or(1, |it| it.account.len());
+            let key = vec!["1"; parts].join(":");
+            accounts.push(Account::new(key).with_label("Example"));
         }
         if let Some(rule) = &self.description.account_host {
             for (number, account) in accounts.iter_mut().enumerate() {
@@ -655,7 +664,9 @@ impl World {
         if *request.method() == Method::GET
             && self.is_at(rule.and_then(|it| it.test_endpoint()), request)
         {
-            return Response::json(200, &identity::document(self, &grant.account));
+            let mut body = identity::document(self, &grant.account);
+            self.provider.identity(&grant, &mut body);
+            return Response::json(200, &body);
         }
         self.provider.call(request, &grant)
     }

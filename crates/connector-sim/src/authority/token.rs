@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use connector_core::provider::description::{BodyEncoding, Pkce, RevocationReach, TokenMethod};
+use connector_core::provider::description::{
+    BodyEncoding, Pkce, RevocationReach, RevokedToken, TokenMethod,
+};
 use http::Method;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
@@ -107,8 +109,19 @@ pub(super) fn revoke(world: &World, request: &Request) -> Response {
     let Some(token) = fields.get("token") else {
         return wrong_request(description, "invalid_request", "token is missing");
     };
+    if endpoint.token == RevokedToken::AccessToken && fields.contains_key("token_type_hint") {
+        return wrong_request(
+            description,
+            "invalid_request",
+            "a parameter is not accepted",
+        );
+    }
     let mut state = world.state();
-    if let Some(grant) = state.grants.of_token(token).cloned() {
+    // Where only access tokens are accepted, any other one is unknown.
+    let known = state.grants.of_token(token).cloned();
+    let known = known
+        .filter(|_| endpoint.token != RevokedToken::AccessToken || state.grants.is_access(token));
+    if let Some(grant) = known {
         if grant.client_id != client_id {
             return wrong_request(
                 description,

@@ -119,7 +119,12 @@ pub(super) async fn answers_and_errors_show_no_secrets(world: &World) {
     let reads_body = rule.is_none_or(|it| matches!(it.source(), IdentitySource::Endpoint(_)));
     let mut bad = vec![
         Instead::Answer(401, Vec::new(), mark.clone()),
-        Instead::Answer(403, Vec::new(), format!(r#"{{"error":"{mark}"}}"#)),
+        // A machine-readable code is shown; a text beside it is not.
+        Instead::Answer(
+            403,
+            Vec::new(),
+            format!(r#"{{"error":"forbidden","error_description":"{mark}","message":"{mark}"}}"#),
+        ),
         Instead::Answer(500, Vec::new(), mark.clone()),
         Instead::Error(TransportErrorKind::Broken, Sent::Maybe),
     ];

@@ -11,6 +11,7 @@ use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::HttpTransport;
 use connector_core::provider::{Connector, Description, GenericConnector};
 use connector_sim::{Authority, AuthorityBuilder};
+use secrecy::SecretString;
 use url::Url;
 
 use super::fixture::{ConnectorFixture, Consent, Delivery, TokenFault};
@@ -60,6 +61,13 @@ pub trait SimulatedProvider: Send + Sync + 'static {
     /// A delivery as the provider posts it; see [`ConnectorFixture::delivery`].
     fn delivery(authority: &Authority, body: Option<Bytes>) -> Option<Delivery> {
         let _ = (authority, body);
+        None
+    }
+
+    /// The secret that signs [`SimulatedProvider::delivery`]; see
+    /// [`ConnectorFixture::subscription_secret`].
+    #[must_use]
+    fn subscription_secret() -> Option<SecretString> {
         None
     }
 }
@@ -153,5 +161,9 @@ impl<P: SimulatedProvider> ConnectorFixture for Simulated<P> {
 
     fn delivery(&self, body: Option<Bytes>) -> Option<Delivery> {
         P::delivery(&self.authority, body)
+    }
+
+    fn subscription_secret(&self) -> Option<SecretString> {
+        P::subscription_secret()
     }
 }

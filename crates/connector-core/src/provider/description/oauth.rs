@@ -28,7 +28,7 @@ pub struct AuthorizationEndpoint {
     pub parameters: BTreeMap<String, String>,
     /// The names of the parameters that an application may set for one flow, for example
     /// `login_hint`. They are added to the request and sealed with the flow. Any other name is
-    /// refused.
+    /// refused. One that `parameters` names too replaces that value, for one flow.
     #[serde(default)]
     pub flow_parameters: Vec<String>,
     /// The callback parameter that holds the authorization code: `spapi_oauth_code` at Amazon.
@@ -261,6 +261,9 @@ pub struct RevocationEndpoint {
     /// The encoding of the request's body.
     #[serde(default)]
     pub encoding: BodyEncoding,
+    /// The token to send.
+    #[serde(default)]
+    pub token: RevokedToken,
     /// The name that connectors share whose connections end together, because one authorization
     /// server and one client id serve them all (Google). A revocation that reaches the account is
     /// not sent while any connector of the family has a live connection to the account.
@@ -276,9 +279,23 @@ impl RevocationEndpoint {
             endpoint,
             reach: RevocationReach::default(),
             encoding: BodyEncoding::default(),
+            token: RevokedToken::default(),
             family: None,
         }
     }
+}
+
+/// The token of a credential that a revocation endpoint accepts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RevokedToken {
+    /// The refresh token, or the access token of a credential without one, with `token_type_hint`
+    /// (RFC 7009 section 2.1).
+    #[default]
+    RefreshToken,
+    /// The access token alone, without `token_type_hint` (Notion, `TikTok`).
+    AccessToken,
 }
 
 /// The extent of a revocation.

@@ -135,7 +135,10 @@ pub fn authorization_url(
     if endpoint.nonce {
         authorize = authorize.add_extra_param("nonce", request.verifier.nonce());
     }
-    for (name, value) in endpoint.parameters.iter().chain(request.parameters) {
+    // A parameter of the flow replaces the description's.
+    let described = endpoint.parameters.iter();
+    let described = described.filter(|(name, _)| !request.parameters.contains_key(*name));
+    for (name, value) in described.chain(request.parameters) {
         authorize = authorize.add_extra_param(name.as_str(), value.as_str());
     }
     let (url, _state) = authorize.url();
@@ -256,6 +259,35 @@ mod tests {
         ] {
             let url = url(|_| {}, registered) + "&";
             assert!(url.contains(&format!("redirect_uri={sent}")), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_of_the_flow_replaces_the_described_one() {
+        let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
+        let template = EndpointTemplate::new("https://acme.example/authorize");
+        let mut endpoint = AuthorizationEndpoint::new(template);
+        for name in ["prompt", "access_type"] {
+            endpoint.parameters.insert(name.into(), "described".into());
+        }
+        description.authorization = Some(endpoint);
+        let app =
+            App::new("client").with_redirect_uri("https://app.example/callback".parse().unwrap());
+        let state = SecretString::from("state-value");
+        let verifier =
+            CodeVerifier::from_secret("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".into())
+                .unwrap();
+        let parameters = [("prompt".to_owned(), "of the flow".to_owned())].into();
+        let request =
+            AuthorizationRequest::new(&app, &state, &verifier).with_parameters(&parameters);
+        let url = authorization_url(&description, &request).unwrap();
+        for (name, value) in [("prompt", "of the flow"), ("access_type", "described")] {
+            let sent: Vec<String> = url
+                .query_pairs()
+                .filter(|(known, _)| known == name)
+                .map(|(_, value)| value.into_owned())
+                .collect();
+            assert_eq!(sent, [value], "{name}");
         }
     }
 

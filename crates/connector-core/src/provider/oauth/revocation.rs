@@ -7,13 +7,16 @@ use crate::credential::Credential;
 use crate::error::{Error, ErrorKind};
 use crate::http::Sent;
 use crate::provider::Context;
-use crate::provider::description::{Description, RevocationEndpoint, RevocationReach, TokenMethod};
+use crate::provider::description::{
+    Description, RevocationEndpoint, RevocationReach, RevokedToken, TokenMethod,
+};
 use crate::provider::oauth::{ExchangeClass, ExchangeError, TokenRequest, read_token_answer};
 
 const OPERATION: &str = "oauth.revoke";
 
 /// Revokes a credential: its refresh token where it has one, else its access token (RFC 7009
-/// section 2.1); both where the provider revokes only the token that it is given. A token that the
+/// section 2.1); both where the provider revokes only the token that it is given; the access token
+/// alone where [`RevokedToken`] says so. A token that the
 /// provider does not know any more counts as revoked (section 2.2).
 ///
 /// # Errors
@@ -34,6 +37,18 @@ pub async fn revoke(
     };
     let host = credential.account_host().unwrap_or_default();
     let url = endpoint.endpoint.url(host).map_err(unusable)?;
+    if endpoint.token == RevokedToken::AccessToken {
+        let request = TokenRequest::at_url(description, cx, &url);
+        return revoke_one(
+            description,
+            cx,
+            endpoint,
+            request,
+            credential.secret(),
+            None,
+        )
+        .await;
+    }
     let refresh = credential
         .refresh_token()
         .map(|token| (token, "refresh_token"));
@@ -45,7 +60,7 @@ pub async fn revoke(
     };
     for (token, hint) in tokens {
         let request = TokenRequest::at_url(description, cx, &url);
-        revoke_one(description, cx, endpoint, request, token, hint).await?;
+        revoke_one(description, cx, endpoint, request, token, Some(hint)).await?;
     }
     Ok(())
 }
@@ -54,15 +69,17 @@ async fn revoke_one(
     description: &Description,
     cx: &Context<'_>,
     endpoint: &RevocationEndpoint,
-    request: TokenRequest<'_>,
+    mut request: TokenRequest<'_>,
     token: &SecretString,
-    hint: &str,
+    hint: Option<&str>,
 ) -> Result<(), ExchangeError> {
+    request = request.field("token", token.expose_secret());
+    if let Some(hint) = hint {
+        request = request.field("token_type_hint", hint);
+    }
     let response = request
         .with_method(TokenMethod::Post)
         .with_encoding(endpoint.encoding)
-        .field("token", token.expose_secret())
-        .field("token_type_hint", hint)
         .response(OPERATION)
         .await?;
     // A refusal may come with any status that is not a failure of the server.

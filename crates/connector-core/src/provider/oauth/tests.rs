@@ -18,7 +18,7 @@ use crate::http::{
 use crate::provider::Context;
 use crate::provider::description::{
     AccountHost, BodyEncoding, ClientAuthentication, Description, EndpointTemplate, IdentityRule,
-    RevocationEndpoint, TokenEndpoint,
+    RevocationEndpoint, RevokedToken, TokenEndpoint,
 };
 use crate::provider::oauth::{self, CodeExchange, CodeVerifier, ExchangeClass};
 use crate::provider_id::ProviderId;
@@ -259,6 +259,35 @@ async fn revoking_sends_the_refresh_token_and_takes_unknown_tokens_for_revoked()
         assert_eq!(sent["token"], "refresh-1");
         assert_eq!(sent["token_type_hint"], "refresh_token");
     }
+}
+
+#[tokio::test]
+async fn a_revocation_endpoint_that_accepts_access_tokens_gets_the_access_token_without_a_hint() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let app = app();
+    let wire = Wire::answering(200, "");
+    let mut description = description();
+    let endpoint = description.revocation.as_mut().unwrap();
+    endpoint.token = RevokedToken::AccessToken;
+    let cx = Context::new(&app, &wire, &clock);
+    let revoked = oauth::revoke(&description, &cx, &credential()).await;
+    revoked.unwrap();
+    let sent = form(&wire.last());
+    assert_eq!(sent["token"], "access-1");
+    assert!(!sent.contains_key("token_type_hint"));
+}
+
+#[tokio::test]
+async fn a_client_with_an_empty_secret_authenticates_with_an_empty_password() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let app = App::new("abc").with_client_secret("");
+    let wire = Wire::answering(200, r#"{"access_token":"access-2"}"#);
+    let cx = Context::new(&app, &wire, &clock);
+    let refreshed = oauth::refresh(&description(), &cx, &credential()).await;
+    refreshed.unwrap();
+    let request = wire.last();
+    assert_eq!(request.headers()["authorization"], "Basic YWJjOg==");
+    assert!(!form(&request).contains_key("client_id"));
 }
 
 #[tokio::test]

@@ -114,7 +114,7 @@ fn reads_body(fact: &WebhookFact) -> bool {
     match fact {
         WebhookFact::Header(_) => false,
         WebhookFact::Pointer(_) | WebhookFact::Envelope(_) => true,
-        WebhookFact::Joined(facts) => facts.iter().any(reads_body),
+        WebhookFact::Joined(facts) | WebhookFact::Key(facts) => facts.iter().any(reads_body),
     }
 }
 

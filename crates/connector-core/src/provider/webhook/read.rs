@@ -334,7 +334,21 @@ impl Reader<'_> {
             WebhookFact::Pointer(pointer) => in_body(item.text(pointer)),
             WebhookFact::Envelope(pointer) => in_body(item.envelope_text(pointer)),
             WebhookFact::Joined(facts) => self.joined(facts, item)?,
+            WebhookFact::Key(facts) => self.key(facts, item)?,
         })
+    }
+
+    fn key(&self, facts: &[WebhookFact], item: &Item<'_>) -> Result<Option<Found>> {
+        let (mut parts, mut is_signed) = (Vec::with_capacity(facts.len()), true);
+        for fact in facts {
+            let Some(found) = self.fact(fact, item)? else {
+                return Ok(None);
+            };
+            parts.push(found.text);
+            is_signed &= found.is_signed;
+        }
+        let text = parts.join(":");
+        Ok(Some(Found { text, is_signed }))
     }
 
     fn joined(&self, facts: &[WebhookFact], item: &Item<'_>) -> Result<Option<Found>> {

@@ -480,6 +480,10 @@ pub enum WebhookFact {
     /// These sources together, with a slash between them. A slash or percent sign inside one is
     /// escaped; a source that is absent is empty.
     Joined(Vec<WebhookFact>),
+    /// These parts of a composite account key, with a colon between them, as
+    /// [`IdentityRule::account`](crate::provider::description::IdentityRule::account) joins them. Absent if one
+    /// part is.
+    Key(Vec<WebhookFact>),
 }
 
 impl WebhookFact {

@@ -352,7 +352,7 @@ fn check_fact(field: &str, fact: &WebhookFact, has_members: bool, is_outer: bool
             )?;
             check_pointer(field, pointer)
         }
-        WebhookFact::Joined(facts) => {
+        WebhookFact::Joined(facts) | WebhookFact::Key(facts) => {
             ensure(
                 is_outer && facts.len() > 1,
                 field,

@@ -1,0 +1,75 @@
+//! The typed client.
+
+use connector_core::Error;
+
+use crate::Airtable;
+use crate::endpoints::BatchEndpoint;
+
+connector_core::provider::provider_client! {
+    /// The Web API of one user: the bases that the user granted.
+    ///
+    /// ```no_run
+    /// # use connector_core::Result;
+    /// use connector_airtable::AirtableClient;
+    /// use connector_airtable::endpoints::ListRecords;
+    /// use connector_airtable::models::{BaseId, TableKey};
+    /// # async fn example(client: AirtableClient) -> Result<()> {
+    /// let base = BaseId::new("appAAAAAAAAAAAAAA")?;
+    /// let listing = ListRecords::new(base, TableKey::named("Tasks")?).with_fields(["Name"]);
+    /// let records = client.pages(listing).items();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub struct AirtableClient for Airtable::ID;
+}
+
+impl AirtableClient {
+    /// Carries out a write of any number of records in batches of 10, one after the other, up to the
+    /// first batch that fails. [`Batches`] says which records were written.
+    pub async fn send_in_batches<E>(&self, operation: E) -> Batches<E::Output>
+    where
+        E: BatchEndpoint<Client = Self>,
+    {
+        let mut outcome = Batches {
+            completed: Vec::new(),
+            written: 0,
+            failure: None,
+        };
+        for batch in operation.into_batches() {
+            let count = batch.count();
+            match self.send(&batch).await {
+                Ok(output) => outcome.completed.push(output),
+                Err(error) => {
+                    outcome.failure = Some(BatchFailure { error, count });
+                    break;
+                }
+            }
+            outcome.written += count;
+        }
+        outcome
+    }
+}
+
+/// The outcome of [`AirtableClient::send_in_batches`].
+#[derive(Debug)]
+#[must_use]
+#[non_exhaustive]
+pub struct Batches<T> {
+    /// The responses of the batches that succeeded, in order.
+    pub completed: Vec<T>,
+    /// The number of inputs that were written. Inputs are written in their order, so that these are
+    /// the first ones.
+    pub written: usize,
+    /// The failure that ended the write; `None` if every input was written.
+    pub failure: Option<BatchFailure>,
+}
+
+/// The failure of a batch.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BatchFailure {
+    /// The error. After a timeout or a broken connection Airtable may have written the batch.
+    pub error: Error,
+    /// The number of inputs in the batch. Those behind it were not sent.
+    pub count: usize,
+}

@@ -1,0 +1,209 @@
+//! Settings of the connector, in code or from the environment.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use connector_core::http::{LoopbackOverride, Origin};
+pub use connector_core::provider::config::Variable;
+use connector_core::provider::config::{AppSettings, Setting};
+use connector_core::{App, AppKey, AppSource, Error, FixedApps, RedirectUri, Result};
+use secrecy::SecretString;
+
+use crate::models::WebhookSpecification;
+use crate::{Airtable, oauth};
+
+/// Every setting that [`AirtableConfig::from_env`] reads.
+pub const VARIABLES: &[Variable] = &[
+    Variable::new(
+        "AIRTABLE_CLIENT_ID",
+        Setting::ClientId,
+        "client ID of the OAuth integration",
+    )
+    .required(),
+    Variable::new(
+        "AIRTABLE_CLIENT_SECRET",
+        Setting::ClientSecret,
+        "client secret, if the integration has one",
+    ),
+    Variable::new(
+        "AIRTABLE_REDIRECT_URI",
+        Setting::RedirectUri,
+        "redirect URI as it is registered: https, or `http://localhost`",
+    )
+    .required(),
+    Variable::new(
+        "AIRTABLE_SCOPES",
+        Setting::Scopes,
+        "scopes to request; without it `data.records:read schema.bases:read`",
+    ),
+    Variable::new(
+        "AIRTABLE_BASE_URL",
+        Setting::BaseUrl,
+        "a simulator on this machine, as `http://127.0.0.1:4010`",
+    ),
+];
+
+/// The settings of [`Airtable`].
+#[derive(Debug, Clone)]
+pub struct AirtableConfig {
+    pub(crate) uploads_attachments: bool,
+    pub(crate) specification: WebhookSpecification,
+    app: Option<App>,
+    app_key: AppKey,
+    loopbacks: Vec<LoopbackOverride>,
+}
+
+impl AirtableConfig {
+    /// Settings with their defaults and no registration.
+    pub fn builder() -> AirtableConfigBuilder {
+        AirtableConfigBuilder::default()
+    }
+
+    /// Reads [`VARIABLES`] from the environment.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the variable that
+    /// is missing or malformed, never its value.
+    pub fn from_env() -> Result<Self> {
+        Self::of(AppSettings::from_env(VARIABLES))
+    }
+
+    /// Reads [`VARIABLES`] from where the application keeps them. `lookup` returns the value of a
+    /// name, or nothing.
+    ///
+    /// # Errors
+    /// As for [`AirtableConfig::from_env`], and those of `lookup`.
+    pub fn from_variables(
+        lookup: impl Fn(&'static str) -> Result<Option<SecretString>>,
+    ) -> Result<Self> {
+        Self::of(AppSettings::read(VARIABLES, lookup))
+    }
+
+    fn of(settings: Result<AppSettings>) -> Result<Self> {
+        let settings = settings.map_err(ours)?;
+        let builder = AirtableConfigBuilder {
+            simulator: settings.base_url.as_ref().map(|it| it.address),
+            settings,
+            ..AirtableConfigBuilder::default()
+        };
+        builder.build()
+    }
+
+    /// Settings for a simulator, with its registration and all scopes.
+    ///
+    /// # Errors
+    /// As for [`AirtableConfigBuilder::build`].
+    #[cfg(feature = "sim")]
+    pub fn for_simulator(simulator: &crate::sim::Simulator) -> Result<Self> {
+        let app = simulator.authority().app();
+        let mut builder = Self::builder()
+            .with_scopes(crate::sim::SCOPES)
+            .with_simulator(simulator.server().address());
+        if let Some(redirect_uri) = app.redirect_uri() {
+            let secret = app.client_secret().cloned();
+            builder = builder.with_app(app.client_id(), secret, redirect_uri.clone());
+        }
+        builder.build()
+    }
+
+    /// The loopback overrides of a simulator. The hub's default transport uses them; give them to a
+    /// transport of your own.
+    #[must_use]
+    pub fn loopbacks(&self) -> &[LoopbackOverride] {
+        &self.loopbacks
+    }
+
+    /// The registration as the hub asks for it.
+    pub(crate) fn app_source(&self) -> Option<Arc<dyn AppSource>> {
+        let app = self.app.clone()?;
+        let apps = FixedApps::new().with(Airtable::ID, self.app_key.clone(), app);
+        Some(Arc::new(apps))
+    }
+}
+
+/// Collects an [`AirtableConfig`].
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct AirtableConfigBuilder {
+    settings: AppSettings,
+    app_key: AppKey,
+    simulator: Option<SocketAddr>,
+    uploads_attachments: bool,
+    specification: WebhookSpecification,
+}
+
+impl AirtableConfigBuilder {
+    /// Sets the registration: client id, secret (none for a public client), redirect URI and scopes.
+    /// Without one, the hub needs an [`AppSource`] of the application's.
+    pub fn with_app(
+        mut self,
+        client_id: impl Into<String>,
+        client_secret: Option<SecretString>,
+        redirect_uri: RedirectUri,
+    ) -> Self {
+        self.settings.client_id = Some(client_id.into());
+        self.settings.client_secrets = client_secret.into_iter().collect();
+        self.settings.redirect_uri = Some(redirect_uri);
+        self
+    }
+
+    /// Sets the scopes to request. Default: `data.records:read schema.bases:read`; subscriptions need
+    /// `webhook:manage`, writes `data.records:write`.
+    pub fn with_scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
+        self.settings.scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the name of the registration. Default: `default`.
+    pub fn with_app_key(mut self, app_key: AppKey) -> Self {
+        self.app_key = app_key;
+        self
+    }
+
+    /// Sets which changes the webhooks of subscriptions report. The scope is the subscription's own.
+    /// Default: all changes, with all cell values before and after.
+    pub fn with_webhook_specification(mut self, specification: WebhookSpecification) -> Self {
+        self.specification = specification;
+        self
+    }
+
+    /// Allows [`UploadAttachment`](crate::endpoints::UploadAttachment), which sends the access token
+    /// to `content.airtable.com`. Default: refused, because that host is not confirmed.
+    pub fn with_attachment_uploads(mut self) -> Self {
+        self.uploads_attachments = true;
+        self
+    }
+
+    /// Reaches Airtable at a simulator on this machine. `address` is a loopback address.
+    pub fn with_simulator(mut self, address: SocketAddr) -> Self {
+        self.simulator = Some(address);
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the setting that
+    /// is missing or malformed, never its value.
+    pub fn build(self) -> Result<AirtableConfig> {
+        let origins = [
+            "https://airtable.com",
+            "https://api.airtable.com",
+            oauth::CONTENT,
+        ];
+        let loopbacks = self.simulator.iter().flat_map(|address| {
+            origins.map(|origin| LoopbackOverride::new(Origin::parse(origin)?, *address))
+        });
+        Ok(AirtableConfig {
+            app: self.settings.checked_app(VARIABLES).map_err(ours)?,
+            app_key: self.app_key,
+            loopbacks: loopbacks.collect::<Result<_>>()?,
+            uploads_attachments: self.uploads_attachments,
+            specification: self.specification,
+        })
+    }
+}
+
+fn ours(error: Error) -> Error {
+    error.with_provider(Airtable::ID.as_str().to_owned())
+}

@@ -1,0 +1,21 @@
+//! What Airtable answers. Fields that this version does not know are kept in `other`, and written
+//! back as they were read.
+
+mod base;
+mod comment;
+mod id;
+mod record;
+mod user;
+mod webhook;
+
+pub use self::base::{Base, BaseSchema, Field, NewField, NewTable, Table, View};
+pub use self::comment::{Comment, CommentAuthor};
+pub use self::id::{BaseId, CommentId, FieldId, InvalidId, RecordId, TableId, TableKey, WebhookId};
+pub use self::record::{Deleted, Fields, Record, RecordWrite, Written};
+pub use self::user::User;
+pub use self::webhook::{
+    CreatedWebhook, Payloads, Refreshed, Webhook, WebhookPayload, WebhookSpecification,
+};
+
+/// Members of an answer that this version does not know.
+pub type Other = serde_json::Map<String, serde_json::Value>;

@@ -1,0 +1,53 @@
+//! Airtable's OAuth as data.
+//!
+//! See [Airtable docs: OAuth reference](https://airtable.com/developers/web/api/oauth-reference). It
+//! follows RFC 6749 and RFC 7636, with these rules of its own:
+//!
+//! * A client with a secret authenticates by HTTP Basic; a client without one sends `client_id` in
+//!   the body.
+//! * A refresh ends the previous access token and refresh token at once. A conflict (409) means that
+//!   another request has just refreshed the same token.
+//! * A refresh token lives for 60 days from its issue, so that idle connections are refreshed too.
+//! * There is no revocation endpoint.
+//! * `state` and the code verifier have characters of `[A-Za-z0-9._-]` only, as ours have.
+
+use connector_core::provider::Description;
+use connector_core::provider::description::EndpointTemplate;
+
+use crate::config::AirtableConfig;
+use crate::{limits, webhook};
+
+/// Metadata is read daily: workspaces on the free plan have 1,000 calls a month.
+const DESCRIPTION: &str = r#"{
+    "provider": "airtable",
+    "name": "Airtable",
+    "api": ["https://api.airtable.com"],
+    "authorization": { "endpoint": "https://airtable.com/oauth2/v1/authorize" },
+    "token": { "endpoint": "https://airtable.com/oauth2/v1/token", "client_authentication": "basic" },
+    "identity": {
+        "endpoint": "https://api.airtable.com/v0/meta/whoami",
+        "account": "/id",
+        "label": "/email"
+    },
+    "scopes": { "default": ["data.records:read", "schema.bases:read"] },
+    "lifetimes": { "unstated": { "assume": 3600 }, "refresh_seconds": 5184000 },
+    "rotation": "strict",
+    "refresh": "on_demand",
+    "metadata_every": 86400
+}"#;
+
+/// The origin of attachment uploads, which no documentation that we could read confirms.
+pub(crate) const CONTENT: &str = "https://content.airtable.com";
+
+/// The description under these settings. The constant is valid, as a test shows.
+pub(crate) fn description(config: &AirtableConfig) -> Description {
+    let read = serde_json::from_str(DESCRIPTION);
+    let mut description =
+        read.unwrap_or_else(|_| Description::new(crate::Airtable::ID, "Airtable"));
+    description.limits = limits::limits();
+    description.webhook = webhook::scheme();
+    if config.uploads_attachments {
+        description.api.push(EndpointTemplate::new(CONTENT));
+    }
+    description
+}

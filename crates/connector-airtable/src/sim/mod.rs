@@ -1,0 +1,355 @@
+//! An Airtable on this machine: OAuth, bases with tables, records, comments and webhooks, under
+//! Airtable's rules, with faults on request.
+//!
+//! It is a provider of [`connector_sim::Authority`]. Time comes from the clock that it is given. What
+//! Airtable does not document is decided for the worse: a used refresh token ends the grant, offsets
+//! expire on request, and a webhook that has expired is gone from the list at once.
+
+mod api;
+mod records;
+mod world;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use connector_core::clock::Clock;
+use connector_core::provider::Connector;
+use connector_core::{Error, ErrorKind, RedirectUri, Result};
+use connector_sim::{Account, Authority, Grant, Provider, Request, Response, Secrets, Server};
+pub use connector_sim::{Consent, Fault};
+use serde_json::{Value, json};
+
+use self::world::World;
+use crate::models::{BaseId, Fields, RecordId, TableId, WebhookId};
+use crate::{Airtable, AirtableConfig};
+
+/// The lifetimes of codes, access tokens and refresh tokens.
+const LIFETIMES: [Duration; 3] = [
+    Duration::from_secs(600),
+    Duration::from_secs(3600),
+    Duration::from_secs(60 * 86_400),
+];
+
+/// Every scope of Airtable.
+pub const SCOPES: [&str; 8] = [
+    "data.records:read",
+    "data.records:write",
+    "data.recordComments:read",
+    "data.recordComments:write",
+    "schema.bases:read",
+    "schema.bases:write",
+    "webhook:manage",
+    "user.email:read",
+];
+
+/// The settings of a [`Simulator`].
+#[must_use]
+pub struct SimulatorBuilder<C> {
+    clock: C,
+    mark: String,
+    users: Vec<(String, String)>,
+    redirect_uri: Option<RedirectUri>,
+}
+
+impl<C: Clock + Clone> SimulatorBuilder<C> {
+    /// Adds a user: the id `usr…` and the e-mail address. Without one there is
+    /// `usr00000000000001`. The first one is signed in.
+    pub fn with_user(mut self, id: impl Into<String>, email: impl Into<String>) -> Self {
+        self.users.push((id.into(), email.into()));
+        self
+    }
+
+    /// Sets the registered redirect URI. Default: `https://app.example/callback`.
+    pub fn with_redirect_uri(mut self, redirect_uri: RedirectUri) -> Self {
+        self.redirect_uri = Some(redirect_uri);
+        self
+    }
+
+    /// Sets the text that every secret contains, so that a test can search for it.
+    pub fn with_mark(mut self, mark: impl Into<String>) -> Self {
+        self.mark = mark.into();
+        self
+    }
+
+    /// Starts the simulator on a free port of the loopback address. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Network`] if no port is free.
+    pub async fn start(self) -> Result<Simulator> {
+        let world = Arc::new(Mutex::new(World::new(Secrets::new(self.mark.clone()))));
+        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let config = AirtableConfig::builder()
+            .with_attachment_uploads()
+            .build()?;
+        let airtable = Airtable::new(config);
+        let [code, access, refresh] = LIFETIMES;
+        let mut builder = Authority::of(airtable.description())
+            .with_mark(self.mark)
+            .with_code_lifetime(code)
+            .with_access_lifetime(access)
+            .with_refresh_lifetime(refresh)
+            .with_access_ended_by_refresh()
+            .with_provider(Api {
+                world: Arc::clone(&world),
+                clock: Arc::clone(&clock),
+            });
+        let mut users = self.users;
+        if users.is_empty() {
+            users.push((
+                "usr00000000000001".to_owned(),
+                "user@example.com".to_owned(),
+            ));
+        }
+        for (id, email) in users {
+            builder = builder.with_account(Account::new(id).with_label(email));
+        }
+        if let Some(redirect_uri) = self.redirect_uri {
+            builder = builder.with_redirect_uri(redirect_uri);
+        }
+        let authority = builder.start(self.clock).await?;
+        Ok(Simulator {
+            authority,
+            world,
+            clock,
+        })
+    }
+}
+
+impl<C> fmt::Debug for SimulatorBuilder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulatorBuilder")
+            .field("users", &self.users.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The API of the simulator.
+pub(crate) struct Api {
+    world: Arc<Mutex<World>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Provider for Api {
+    fn call(&self, request: &Request, grant: &Grant) -> Response {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        api::answer(&mut world, self.clock.now(), request, grant)
+    }
+
+    fn unauthenticated(&self, _: &Request) -> Response {
+        let message = "Authentication required";
+        api::refused(401, "AUTHENTICATION_REQUIRED", message)
+    }
+
+    fn identity(&self, grant: &Grant, body: &mut Value) {
+        body["scopes"] = json!(grant.scopes);
+        if !grant.scopes.iter().any(|scope| scope == "user.email:read")
+            && let Some(members) = body.as_object_mut()
+        {
+            members.remove("email");
+        }
+    }
+}
+
+/// A ping that Airtable would post.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Ping {
+    /// The webhook.
+    pub webhook: WebhookId,
+    /// The webhook's notification URL.
+    pub url: String,
+    /// The signed request.
+    pub request: http::Request<Bytes>,
+}
+
+/// Airtable, as far as one OAuth integration sees it.
+#[derive(Clone)]
+pub struct Simulator {
+    authority: Authority,
+    world: Arc<Mutex<World>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Simulator {
+    /// A simulator whose time is that of `clock`.
+    pub fn builder<C: Clock + Clone>(clock: C) -> SimulatorBuilder<C> {
+        SimulatorBuilder {
+            clock,
+            mark: String::new(),
+            users: Vec::new(),
+            redirect_uri: None,
+        }
+    }
+
+    /// The authorization server: registration, browser, grants.
+    #[must_use]
+    pub const fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The HTTP server: loopback overrides, request counts, faults.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        self.authority.server()
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a base and returns its id.
+    ///
+    /// # Errors
+    /// None for ids that the simulator makes.
+    pub fn add_base(&self, name: &str) -> Result<BaseId> {
+        Ok(BaseId::new(self.world().add_base(name))?)
+    }
+
+    /// Adds a table with text fields of these names, and returns its id.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such base.
+    pub fn add_table(&self, base: &BaseId, name: &str, fields: &[&str]) -> Result<TableId> {
+        let fields = fields
+            .iter()
+            .map(|name| json!({ "name": name, "type": "singleLineText" }));
+        let table = json!({ "name": name, "fields": fields.collect::<Vec<_>>() });
+        let id = self.world().add_table(base.as_str(), &table);
+        Ok(TableId::new(id.ok_or_else(missing)?)?)
+    }
+
+    /// Creates a record, as a person who works in the base would. Webhooks report it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such table.
+    pub fn add_record(&self, base: &BaseId, table: &TableId, fields: Fields) -> Result<RecordId> {
+        let now = self.clock.now();
+        let created = self
+            .world()
+            .create_record(now, base.as_str(), table.as_str(), fields);
+        let id = created.and_then(|it| it["id"].as_str().map(str::to_owned));
+        Ok(RecordId::new(id.ok_or_else(missing)?)?)
+    }
+
+    /// Takes a base out of the reach of every grant, as the user may do at any time.
+    pub fn withdraw_base(&self, base: &BaseId) {
+        self.world()
+            .with_base(base.as_str(), |it| it.withdrawn = true);
+    }
+
+    /// Ends every page offset.
+    pub fn expire_offsets(&self) {
+        self.world().offsets.clear();
+    }
+
+    /// Sets whether the workspace has used up its monthly API calls.
+    pub fn set_monthly_calls_used_up(&self, used_up: bool) {
+        self.world().capped = used_up;
+    }
+
+    /// The ids of the live webhooks of a base.
+    #[must_use]
+    pub fn webhooks(&self, base: &BaseId) -> Vec<String> {
+        let now = self.clock.now();
+        let live = |base: &mut world::Base| {
+            let live = base.webhooks.iter().filter(|(_, it)| now < it.expires);
+            live.map(|(id, _)| id.clone()).collect()
+        };
+        self.world()
+            .with_base(base.as_str(), live)
+            .unwrap_or_default()
+    }
+
+    /// Deletes a webhook, as another program of the integration would.
+    pub fn delete_webhook(&self, base: &BaseId, webhook: &str) {
+        self.world()
+            .with_base(base.as_str(), |it| it.webhooks.remove(webhook));
+    }
+
+    /// Adds an error payload with this code to every webhook of a base.
+    pub fn add_error_payload(&self, base: &BaseId, code: &str) {
+        let now = self.clock.now();
+        let payload = json!({ "error": true, "code": code });
+        self.world()
+            .with_base(base.as_str(), |it| it.report(now, &payload, None, None));
+    }
+
+    /// The pings that are due: at most one for each webhook, however many changes there were.
+    ///
+    /// # Errors
+    /// None for ids that the simulator makes.
+    pub fn pings(&self) -> Result<Vec<Ping>> {
+        let now = self.clock.now();
+        let mut pings = Vec::new();
+        for (base, webhook, url, secret) in self.world().due_pings(now) {
+            let body = ping_body(&base, &webhook, &now.to_string());
+            let request = sign_ping(&secret, body)?;
+            let webhook = WebhookId::new(webhook)?;
+            pings.push(Ping {
+                webhook,
+                url,
+                request,
+            });
+        }
+        Ok(pings)
+    }
+
+    /// Records the application's answer to a ping. After 13 failures in a row, Airtable sends no more.
+    pub fn ping_answered(&self, ping: &Ping, acknowledged: bool) {
+        self.world()
+            .ping_answered(ping.webhook.as_str(), acknowledged);
+    }
+}
+
+impl fmt::Debug for Simulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulator")
+            .field("authority", &self.authority)
+            .finish_non_exhaustive()
+    }
+}
+
+fn missing() -> Error {
+    let message = "the simulator has no such base or table; add it";
+    Error::new(ErrorKind::NotFound, "airtable.simulator", message)
+}
+
+/// The body of a ping.
+#[must_use]
+pub fn ping_body(base: &str, webhook: &str, timestamp: &str) -> Bytes {
+    let body = json!({
+        "base": { "id": base }, "webhook": { "id": webhook }, "timestamp": timestamp,
+    });
+    Bytes::from(body.to_string())
+}
+
+/// A ping with this body, signed with a webhook's secret.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] if the secret is not base64.
+pub fn sign_ping(mac_secret_base64: &str, body: Bytes) -> Result<http::Request<Bytes>> {
+    use std::fmt::Write as _;
+
+    use base64::Engine as _;
+
+    let wrong = || {
+        let message = "the secret of a webhook is base64";
+        Error::new(ErrorKind::InvalidInput, "airtable.simulator", message)
+    };
+    let secret = base64::prelude::BASE64_STANDARD.decode(mac_secret_base64);
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret.map_err(|_| wrong())?);
+    let mut value = "hmac-sha256=".to_owned();
+    for byte in ring::hmac::sign(&key, &body).as_ref() {
+        // Writing to a String does not fail.
+        let _ = write!(value, "{byte:02x}");
+    }
+    let mut request = http::Request::new(body);
+    *request.method_mut() = http::Method::POST;
+    let value = http::HeaderValue::from_str(&value).map_err(|_| wrong())?;
+    request
+        .headers_mut()
+        .insert("x-airtable-content-mac", value);
+    Ok(request)
+}

@@ -1,0 +1,250 @@
+//! Subscriptions: one webhook for each watched base or table, and its change payloads.
+//!
+//! See [Airtable docs: Webhooks overview](https://airtable.com/developers/web/api/webhooks-overview)
+//! and [List webhook payloads](https://airtable.com/developers/web/api/list-webhook-payloads).
+//!
+//! Airtable counts payloads per webhook, so the cursor names the webhook too. When a webhook has
+//! expired and another one replaces it, the cursor lists both: the payloads of the expired one can be
+//! read for seven more days.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use connector_core::clock::Timestamp;
+use connector_core::provider::subscription::{
+    CatchUp, Channel, ChannelRenewal, CreatedChannel, ListedChannel, NewChannel, RenewOutcome,
+    SecretSource, SubscriptionContext, SubscriptionPlan, Subscriptions, Watch,
+};
+use connector_core::provider::webhook::{AccountHint, Event};
+use connector_core::{AppKey, Error, ErrorKind, Result};
+
+use crate::Airtable;
+use crate::endpoints::{
+    CreateWebhook, DeleteWebhook, EnableWebhookNotifications, ListWebhookPayloads, ListWebhooks,
+    RefreshWebhook,
+};
+use crate::error::is_absent;
+use crate::models::{BaseId, TableId, WebhookId, WebhookPayload};
+
+/// The topic of an event that is a change: its body is a [`WebhookPayload`].
+pub const CHANGES_TOPIC: &str = "changes";
+/// The topic of an event that is an error payload: Airtable could not report changes. The hub records
+/// that changes were missed.
+pub const PAYLOAD_ERROR_TOPIC: &str = "payload_error";
+
+/// The lifetime of a webhook, and of a payload.
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
+/// The intervals leave most of the free plan's 1,000 monthly calls to the application: 120 reads, 30
+/// comparisons and about 12 renewals for each webhook.
+const CATCH_UP_EVERY: Duration = Duration::from_secs(6 * 3600);
+const COMPARE_EVERY: Duration = Duration::from_secs(86_400);
+/// The cursor of a subscription that has had no webhook yet.
+const START: &str = "start";
+/// The most webhooks in a cursor. Older ones have expired for more than a week.
+const LONGEST_CHAIN: usize = 4;
+
+/// The resource of a watch: `app…` for a base, `app…/tbl…` for a table.
+fn resource(watch: &Watch) -> Result<(BaseId, Option<TableId>)> {
+    let (base, table) = match watch.as_str().split_once('/') {
+        Some((base, table)) => (base, Some(table)),
+        None => (watch.as_str(), None),
+    };
+    Ok((BaseId::new(base)?, table.map(TableId::new).transpose()?))
+}
+
+/// The next payload of one webhook, and the time of the last read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Position {
+    webhook: WebhookId,
+    payload: u64,
+    read: Timestamp,
+}
+
+impl Position {
+    fn write(chain: &[Self]) -> String {
+        let mut text = String::new();
+        for at in chain {
+            let read = at.read.as_unix_seconds();
+            // Writing to a String does not fail.
+            let _ = write!(text, "{}:{}:{read} ", at.webhook, at.payload);
+        }
+        text.truncate(text.trim_end().len());
+        text
+    }
+
+    fn read(cursor: &str) -> Result<Vec<Self>> {
+        let one = |text: &str| {
+            let mut parts = text.splitn(3, ':');
+            Some(Self {
+                webhook: WebhookId::new(parts.next()?).ok()?,
+                payload: parts.next()?.parse().ok()?,
+                read: Timestamp::from_unix_seconds(parts.next()?.parse().ok()?),
+            })
+        };
+        let chain: Option<Vec<_>> = match cursor {
+            START => Some(Vec::new()),
+            _ => cursor.split(' ').map(one).collect(),
+        };
+        chain.ok_or_else(|| {
+            let message = "the stored cursor is not one of this connector; subscribe again";
+            Error::new(ErrorKind::StoreIncompatible, "airtable.catch_up", message)
+        })
+    }
+}
+
+fn event(cx: &SubscriptionContext<'_>, at: &Position, payload: &WebhookPayload) -> Result<Event> {
+    let topic = if payload.is_error() {
+        PAYLOAD_ERROR_TOPIC
+    } else {
+        CHANGES_TOPIC
+    };
+    let body = serde_json::to_vec(payload).map_err(|_| {
+        let message = "a payload could not be written; please report it";
+        Error::new(ErrorKind::Bug, "airtable.catch_up", message)
+    })?;
+    let mut event = Event::new(Airtable::ID, AppKey::default(), topic, Bytes::from(body));
+    event.account = Some(AccountHint::Key(cx.account.key.clone()));
+    event.event_id = Some(match payload.base_transaction_number {
+        Some(number) => format!("{}-{number}", at.webhook),
+        None => format!("{}-payload-{}", at.webhook, at.payload),
+    });
+    event.triggered_at = payload.timestamp.as_deref().and_then(Timestamp::parse);
+    Ok(event)
+}
+
+#[async_trait]
+impl Subscriptions for Airtable {
+    fn describe(&self, watch: &Watch) -> Result<SubscriptionPlan> {
+        resource(watch)?;
+        let (renewal, secret) = (ChannelRenewal::Extend, SecretSource::Provider);
+        Ok(SubscriptionPlan::channel(Some(WEEK), renewal, secret)
+            .with_catch_up_every(Some(CATCH_UP_EVERY))
+            .with_compare_every(COMPARE_EVERY))
+    }
+
+    async fn create(
+        &self,
+        cx: &SubscriptionContext<'_>,
+        new: &NewChannel<'_>,
+    ) -> Result<CreatedChannel> {
+        let (base, table) = resource(new.watch)?;
+        let specification = self.config.specification.clone().with_scope(table);
+        let create =
+            CreateWebhook::new(base, specification).with_notification_url(new.url.as_str());
+        let created = cx.session.send(&create).await?;
+        let mut chain = Position::read(new.cursor.unwrap_or(START))?;
+        chain.push(Position {
+            webhook: created.id.clone(),
+            payload: 1,
+            read: created.received,
+        });
+        chain.drain(..chain.len().saturating_sub(LONGEST_CHAIN));
+        let expires_in = created.expires_in.or(Some(WEEK));
+        Ok(CreatedChannel::new(created.id.as_str(), expires_in)
+            .with_secret(created.mac_secret)
+            .with_cursor(Position::write(&chain)))
+    }
+
+    async fn renew(
+        &self,
+        cx: &SubscriptionContext<'_>,
+        channel: &Channel<'_>,
+    ) -> Result<RenewOutcome> {
+        let (base, _) = resource(channel.watch)?;
+        let webhook = WebhookId::new(channel.resource)?;
+        let refresh = RefreshWebhook::new(base.clone(), webhook.clone());
+        let renewed = match cx.session.send(&refresh).await {
+            Ok(renewed) => renewed,
+            Err(error) if is_absent(&error) => return Ok(RenewOutcome::Gone),
+            Err(error) => return Err(error),
+        };
+        // Airtable switches notifications off after 13 failures, and says so in the list only.
+        let enable = EnableWebhookNotifications::new(base, webhook);
+        cx.session.send(&enable).await?;
+        let expires_in = renewed.expires_in.or(Some(WEEK));
+        Ok(RenewOutcome::Renewed { expires_in })
+    }
+
+    async fn end(&self, cx: &SubscriptionContext<'_>, channel: &Channel<'_>) -> Result<()> {
+        let (base, _) = resource(channel.watch)?;
+        let delete = DeleteWebhook::new(base, WebhookId::new(channel.resource)?);
+        match cx.session.send(&delete).await {
+            Err(error) if !is_absent(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn list(
+        &self,
+        cx: &SubscriptionContext<'_>,
+        watches: &[Watch],
+    ) -> Result<Option<Vec<ListedChannel>>> {
+        let bases: Result<BTreeSet<BaseId>> =
+            watches.iter().map(|watch| Ok(resource(watch)?.0)).collect();
+        let mut listed = Vec::new();
+        for base in bases? {
+            let webhooks = match cx.session.send(&ListWebhooks::new(base.clone())).await {
+                Ok(webhooks) => webhooks,
+                // The user took the base out of the grant: none of our webhooks is left there.
+                Err(error) if is_absent(&error) => continue,
+                Err(error) => return Err(error),
+            };
+            for webhook in webhooks {
+                let watch = match webhook.specification.scope() {
+                    Some(scope) => format!("{base}/{scope}"),
+                    None => base.to_string(),
+                };
+                let mut channel = ListedChannel::new(Watch::new(watch)?, webhook.id.as_str())
+                    .with_enabled(webhook.are_notifications_enabled && webhook.is_hook_enabled);
+                channel.url = webhook.notification_url;
+                channel.expires_in = webhook.expires_in;
+                listed.push(channel);
+            }
+        }
+        Ok(Some(listed))
+    }
+
+    async fn catch_up(
+        &self,
+        cx: &SubscriptionContext<'_>,
+        watch: &Watch,
+        cursor: Option<&str>,
+    ) -> Result<CatchUp> {
+        let (base, _) = resource(watch)?;
+        let mut chain = Position::read(cursor.unwrap_or(START))?;
+        let Some(at) = chain.first_mut() else {
+            return Ok(CatchUp::new(Vec::new(), START));
+        };
+        let read = ListWebhookPayloads::new(base, at.webhook.clone()).from_payload(at.payload);
+        let page = match cx.session.send(&read).await {
+            Ok(page) => page,
+            Err(error) if is_absent(&error) && chain.len() > 1 => {
+                chain.remove(0);
+                let caught = CatchUp::new(Vec::new(), Position::write(&chain));
+                return Ok(caught.with_more(true).with_missed(true));
+            }
+            Err(error) => return Err(error),
+        };
+        // Payloads are kept for a week.
+        let mut missed = page.received.since(at.read) > WEEK;
+        let mut events = Vec::with_capacity(page.payloads.len());
+        for payload in &page.payloads {
+            missed |= payload.is_error();
+            events.push(event(cx, at, payload)?);
+            at.payload += 1;
+        }
+        at.payload = page.cursor;
+        at.read = page.received;
+        let mut more = page.might_have_more && !page.payloads.is_empty();
+        if !more && chain.len() > 1 {
+            // Nothing was recorded between the expiry of this webhook and its successor's creation.
+            chain.remove(0);
+            (more, missed) = (true, true);
+        }
+        let caught = CatchUp::new(events, Position::write(&chain));
+        Ok(caught.with_more(more).with_missed(missed))
+    }
+}

@@ -1,0 +1,23 @@
+//! Pings: how Airtable signs them. A ping carries no change; it says that there are payloads to read.
+//!
+//! See [Airtable docs: Webhooks overview](https://airtable.com/developers/web/api/webhooks-overview).
+
+use connector_core::provider::webhook::WebhookScheme;
+
+/// HMAC-SHA256 of the body in hexadecimal. The key is the webhook's own secret, which Airtable
+/// returns once, in base64, when the webhook is created.
+const SCHEME: &str = r#"{
+    "signatures": [{
+        "headers": ["x-airtable-content-mac"],
+        "key": "base64",
+        "prefix": "hmac-sha256=",
+        "encoding": "hex"
+    }],
+    "secret": "subscription",
+    "channel": [{ "pointer": "/webhook/id" }],
+    "triggered_at": [{ "pointer": "/timestamp" }]
+}"#;
+
+pub(crate) fn scheme() -> Option<WebhookScheme> {
+    serde_json::from_str(SCHEME).ok()
+}

@@ -1,0 +1,122 @@
+//! A simulated Airtable with one base, and a hub in front of it.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connector_airtable::models::{BaseId, Fields, TableId};
+use connector_airtable::sim::{Consent, Simulator};
+use connector_airtable::{Airtable, AirtableClient, AirtableConfig};
+use connector_core::cipher::Keyring;
+use connector_core::clock::{ManualClock, Timestamp};
+use connector_core::store::MemoryStore;
+use connector_core::webhook::Event;
+use connector_core::{Actor, ConnectionKey, CorrelationId, RequestContext, Result, TenantId};
+use connector_hub::{Delivered, DeliveryHandler, Hub};
+use connector_testkit::leak::canary;
+use connector_testkit::trace;
+use url::Url;
+
+/// The events that the application's handler was given.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Handled(pub(crate) Arc<Mutex<Vec<Event>>>);
+
+#[async_trait]
+impl DeliveryHandler for Handled {
+    async fn handle(&self, delivery: &Delivered) -> Result<()> {
+        self.0.lock().unwrap().push((**delivery.event()).clone());
+        Ok(())
+    }
+}
+
+pub(crate) struct Rig {
+    pub(crate) clock: ManualClock,
+    pub(crate) sim: Simulator,
+    pub(crate) store: MemoryStore,
+    pub(crate) hub: Hub,
+    pub(crate) handled: Handled,
+    pub(crate) base: BaseId,
+    /// A table `Tasks` with the fields `Name` and `Status`.
+    pub(crate) table: TableId,
+}
+
+impl Rig {
+    pub(crate) async fn new() -> Self {
+        trace::init();
+        let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
+        let builder = Simulator::builder(clock.clone()).with_mark(canary("airtable"));
+        let sim = builder.start().await.unwrap();
+        let base = sim.add_base("Work").unwrap();
+        let table = sim.add_table(&base, "Tasks", &["Name", "Status"]).unwrap();
+        let store = MemoryStore::new(Arc::new(clock.clone()));
+        let handled = Handled::default();
+        let hub = Hub::builder()
+            .store(store.clone())
+            .cipher(Keyring::parse(&Keyring::generate().unwrap()).unwrap())
+            .clock(clock.clone())
+            .connector(Airtable::new(AirtableConfig::for_simulator(&sim).unwrap()))
+            .on_delivery(handled.clone())
+            .with_webhook_base(Url::parse("https://hooks.example/in/").unwrap())
+            .build()
+            .unwrap();
+        Self {
+            clock,
+            sim,
+            store,
+            hub,
+            handled,
+            base,
+            table,
+        }
+    }
+
+    /// Connects the signed-in user by way of the browser.
+    pub(crate) async fn connect(&self) -> ConnectionKey {
+        let tenant = TenantId::new("t1").unwrap();
+        let begun = self
+            .hub
+            .authorize(&tenant, Airtable::ID)
+            .actor(Actor::Worker);
+        let begun = begun.begin().await.unwrap();
+        let authority = self.sim.authority();
+        let back = authority.visit(begun.url(), &Consent::Grant).unwrap();
+        let query = back.query().unwrap();
+        let connected = self
+            .hub
+            .callback(Airtable::ID, query, begun.binding().clone());
+        connected.await.unwrap().connection().key().clone()
+    }
+
+    pub(crate) async fn client(&self) -> AirtableClient {
+        let key = self.connect().await;
+        self.hub.client::<AirtableClient>(&key).await.unwrap()
+    }
+
+    /// Waits for a future while time passes.
+    pub(crate) async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        for _ in 0..20_000 {
+            tokio::select! {
+                biased;
+                done = &mut future => return done,
+                () = tokio::time::sleep(Duration::from_millis(2)) => {
+                    self.clock.advance(Duration::from_millis(250));
+                }
+            }
+        }
+        panic!("it is not ready after hours");
+    }
+}
+
+pub(crate) fn context() -> RequestContext {
+    RequestContext::new(Actor::Worker, CorrelationId::default())
+}
+
+pub(crate) fn cells(name: &str, status: &str) -> Fields {
+    let mut fields = Fields::new();
+    fields.insert("Name".to_owned(), name.into());
+    fields.insert("Status".to_owned(), status.into());
+    fields
+}

@@ -1,0 +1,189 @@
+//! Connects an Airtable user step by step: authorize, callback, token exchange, API call, webhook,
+//! disconnect.
+//!
+//! `cargo run --bin airtable_oauth` runs offline against a simulated Airtable, to its end. With
+//! `AIRTABLE_CLIENT_ID` and `AIRTABLE_REDIRECT_URI` in the environment it prints the authorization URL
+//! of the real Airtable instead; see docs/providers/airtable.md.
+
+#![expect(clippy::print_stdout, reason = "the example explains what it does")]
+
+use std::error::Error;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connector_airtable::sim::{Consent, Simulator};
+use connectors::airtable::endpoints::{CreateRecords, ListRecords};
+use connectors::airtable::models::{Fields, WebhookPayload};
+use connectors::airtable::{Airtable, AirtableClient, AirtableConfig, VARIABLES};
+use connectors::cipher::Keyring;
+use connectors::clock::{Clock, ManualClock, SystemClock};
+use connectors::provider::subscription::Watch;
+use connectors::store::MemoryStore;
+use connectors::{Actor, CorrelationId, Delivered, DeliveryHandler, Hub, RequestContext, TenantId};
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// The application's handler of changes.
+#[derive(Debug, Clone, Default)]
+struct Changes(Arc<Mutex<Vec<WebhookPayload>>>);
+
+#[async_trait]
+impl DeliveryHandler for Changes {
+    async fn handle(&self, delivery: &Delivered) -> connectors::Result<()> {
+        let payload = WebhookPayload::of(delivery.event())?;
+        let mut changes = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        changes.push(payload);
+        Ok(())
+    }
+}
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    if VARIABLES.iter().any(|variable| is_set(variable.name)) {
+        return real().await;
+    }
+    let clock = ManualClock::new(SystemClock::new().now());
+    let sim = Simulator::builder(clock.clone()).start().await?;
+    let base = sim.add_base("Work")?;
+    let table = sim.add_table(&base, "Tasks", &["Name"])?;
+    println!("simulator: Airtable at {}", sim.server().address());
+
+    let changes = Changes::default();
+    let hub = Hub::builder()
+        .store(MemoryStore::new(Arc::new(clock.clone())))
+        .cipher(Keyring::parse(&Keyring::generate()?)?)
+        .clock(clock.clone())
+        .connector(Airtable::new(AirtableConfig::for_simulator(&sim)?))
+        .on_delivery(changes.clone())
+        .with_webhook_base("https://hooks.example/in/".parse()?)
+        .build()?;
+    let (tenant, user) = (TenantId::new("tenant-1")?, Actor::User("user-1".into()));
+    let context = || RequestContext::new(user.clone(), CorrelationId::default());
+
+    let authorization = hub
+        .authorize(&tenant, Airtable::ID)
+        .actor(user.clone())
+        .begin()
+        .await?;
+    let url = authorization.url();
+    println!(
+        "authorize: {}{}",
+        url.host_str().unwrap_or_default(),
+        url.path()
+    );
+    let callback = sim.authority().visit(url, &Consent::Grant)?;
+    println!(
+        "callback: {}{}",
+        callback.host_str().unwrap_or_default(),
+        callback.path()
+    );
+    let query = callback.query().unwrap_or_default();
+    let connected = hub
+        .callback(Airtable::ID, query, authorization.binding().clone())
+        .await?;
+    let exchanges = sim.server().count(&http::Method::POST, "/oauth2/v1/token");
+    println!("token exchange: {exchanges} request");
+    let connection = connected.connection();
+    println!(
+        "identity: account {} ({})",
+        connection.account.key, connection.status
+    );
+    let key = connection.key().clone();
+
+    let client: AirtableClient = hub.client(&key).await?;
+    let rows = (1..=12).map(|number| {
+        let mut fields = Fields::new();
+        fields.insert("Name".to_owned(), format!("Task {number}").into());
+        fields
+    });
+    let create = CreateRecords::new(base.clone(), table.clone(), rows);
+    let outcome = client.send_in_batches(create).await;
+    println!(
+        "API call: {} records in {} calls",
+        outcome.written,
+        outcome.completed.len()
+    );
+    let list = ListRecords::new(base.clone(), table.clone()).with_max_records(3);
+    println!(
+        "API call: {} records read",
+        client.send(&list).await?.items.len()
+    );
+
+    let watch = Watch::new(format!("{base}/{table}"))?;
+    hub.subscribe(&key, watch, context()).await?;
+    work(&hub, &clock).await?;
+    println!("webhook: {} at Airtable", sim.webhooks(&base).len());
+    let mut fields = Fields::new();
+    fields.insert("Name".to_owned(), "By a colleague".into());
+    sim.add_record(&base, &table, fields)?;
+    for ping in sim.pings()? {
+        // What the service's endpoint does: the last segment of the path names the channel.
+        let channel = ping.url.rsplit('/').next().unwrap_or_default().to_owned();
+        let receipt = hub
+            .receive(&Airtable::ID, ping.request.clone())
+            .channel(channel)
+            .await?;
+        println!("webhook: ping answered {}", receipt.response().status());
+    }
+    work(&hub, &clock).await?;
+    {
+        let changes = changes
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        println!("webhook: {} change handled", changes.len());
+    }
+
+    hub.disconnect(&key, context()).await?;
+    work(&hub, &clock).await?;
+    println!(
+        "disconnect: {} webhooks left at Airtable",
+        sim.webhooks(&base).len()
+    );
+    if let Err(error) = hub.access_token(&key).await {
+        println!("disconnect: the hub refuses tokens: {error}");
+    }
+    hub.shutdown(Duration::from_secs(10)).await?;
+    println!("done");
+    Ok(())
+}
+
+/// Lets the worker do what is due, as it does by itself in a service.
+async fn work(hub: &Hub, clock: &ManualClock) -> Outcome<()> {
+    for _ in 0..10 {
+        clock.advance(Duration::from_secs(1));
+        while hub.worker().tick().await?.more {}
+    }
+    Ok(())
+}
+
+/// Prints where a browser goes to connect to the real Airtable.
+async fn real() -> Outcome<()> {
+    let hub = Hub::builder()
+        .store(MemoryStore::new(Arc::new(SystemClock::new())))
+        .cipher(Keyring::parse(&Keyring::generate()?)?)
+        .connector(Airtable::new(AirtableConfig::from_env()?))
+        .build()?;
+    let tenant = TenantId::new("tenant-1")?;
+    let user = Actor::User("user-1".into());
+    let authorization = hub
+        .authorize(&tenant, Airtable::ID)
+        .actor(user)
+        .begin()
+        .await?;
+    println!("authorize: open {}", authorization.url());
+    println!("callback: hand the query of your redirect URI to Hub::callback within 10 minutes");
+    Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is where the environment is read"
+)]
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
+}
