@@ -10,13 +10,14 @@ use std::sync::OnceLock;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use connector_core::description::{
+use connector_core::http::Origin;
+use connector_core::provider::Description;
+use connector_core::provider::description::{
     AuthorizationEndpoint, EndpointTemplate, IdentityRule, RevocationEndpoint, RevocationReach,
     TokenEndpoint,
 };
-use connector_core::http::Origin;
-use connector_core::oauth::RotationClass;
-use connector_core::{App, Description, ProviderId};
+use connector_core::provider::oauth::RotationClass;
+use connector_core::{App, ProviderId};
 use connector_http::HttpClient;
 use connector_testkit::leak::canary;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};

@@ -3,7 +3,7 @@
 use crate::Airtable;
 use crate::endpoints::{BatchEndpoint, BatchFailure, Batches};
 
-connector_core::provider_client! {
+connector_core::provider::provider_client! {
     /// The Web API of one user: the bases that the user granted.
     ///
     /// ```no_run

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use connector_core::config::Variable;
-use connector_core::config::{AppSettings, Setting};
 use connector_core::http::{LoopbackOverride, Origin};
+pub use connector_core::provider::config::Variable;
+use connector_core::provider::config::{AppSettings, Setting};
 use connector_core::{App, AppKey, AppSource, Error, FixedApps, RedirectUri, Result};
 use secrecy::SecretString;
 

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use connector_core::api::Classifier;
 use connector_core::clock::Timestamp;
 use connector_core::http::{LoopbackOverride, Origin};
-use connector_core::oauth::Identity;
-use connector_core::subscription::Subscriptions;
-use connector_core::{
-    AppSource, Connector, Context, Credential, CredentialKind, Description, ProviderId, Result,
-};
+use connector_core::provider::Classifier;
+use connector_core::provider::oauth::Identity;
+use connector_core::provider::subscription::Subscriptions;
+use connector_core::provider::{Connector, Context, Description};
+use connector_core::{AppSource, Credential, CredentialKind, ProviderId, Result};
 use secrecy::SecretString;
 
 use crate::config::AirtableConfig;

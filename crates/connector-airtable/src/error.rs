@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use connector_core::api::{CodeAt, ErrorRule, ErrorTable};
+use connector_core::provider::{CodeAt, ErrorRule, ErrorTable};
 use connector_core::{Error, ErrorKind, Retry};
 
 use crate::limits::PENALTY;

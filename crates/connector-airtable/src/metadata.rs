@@ -1,7 +1,8 @@
 //! Facts about a user: the scopes that are still granted, and the bases that can be reached.
 
-use connector_core::oauth::{ExchangeError, Identity};
-use connector_core::{Account, AccountKey, Context, Credential, ErrorKind, Metadata, Result};
+use connector_core::provider::Context;
+use connector_core::provider::oauth::{ExchangeError, Identity};
+use connector_core::{Account, AccountKey, Credential, ErrorKind, Metadata, Result};
 use serde_json::json;
 
 use crate::Airtable;

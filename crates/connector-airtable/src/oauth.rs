@@ -11,8 +11,8 @@
 //! * There is no revocation endpoint.
 //! * `state` and the code verifier have characters of `[A-Za-z0-9._-]` only, as ours have.
 
-use connector_core::Description;
-use connector_core::description::EndpointTemplate;
+use connector_core::provider::Description;
+use connector_core::provider::description::EndpointTemplate;
 
 use crate::config::AirtableConfig;
 use crate::{limits, webhook};

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_core::Result;
-use connector_core::subscription::{
+use connector_core::provider::subscription::{
     CatchUp, Channel, ChannelRenewal, CreatedChannel, ListedChannel, NewChannel, RenewOutcome,
     SecretSource, SubscriptionContext, SubscriptionPlan, Subscriptions, Watch,
 };

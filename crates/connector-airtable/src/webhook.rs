@@ -2,7 +2,7 @@
 //!
 //! See [Airtable docs: Webhooks overview](https://airtable.com/developers/web/api/webhooks-overview).
 
-use connector_core::webhook::WebhookScheme;
+use connector_core::provider::webhook::WebhookScheme;
 
 /// HMAC-SHA256 of the body in hexadecimal. The key is the webhook's own secret, which Airtable
 /// returns once, in base64, when the webhook is created.

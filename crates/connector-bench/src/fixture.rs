@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::cipher::{CredentialCipher, Keyring, Place, SealedKind};
+use connector_core::cipher::{CredentialCipher, Keyring, SealContext, SealedKind};
 use connector_core::clock::{Clock as _, SystemClock};
-use connector_core::description::{EndpointTemplate, TokenEndpoint};
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
-use connector_core::oauth::RotationClass;
-use connector_core::store::{Effects, Expect, Expiries, MemoryStore, PutGrant, Store};
+use connector_core::provider::description::{EndpointTemplate, TokenEndpoint};
+use connector_core::provider::oauth::RotationClass;
+use connector_core::provider::{Description, GenericConnector};
+use connector_core::store::{
+    Expect, Expiries, Fence, Generation, GrantNumber, MemoryStore, PutGrant, SideEffects, Store,
+};
 use connector_core::{
     Account, AccountKey, App, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind,
-    Description, Fence, FixedApps, Generation, GenericConnector, GrantNumber, Metadata, ProviderId,
-    Status, SystemRandom, TenantId,
+    FixedApps, Metadata, ProviderId, Status, SystemRandom, TenantId,
 };
 use connector_hub::Hub;
 
@@ -51,7 +53,7 @@ pub(crate) async fn hub(
     endpoint: Endpoint,
 ) -> connector_core::Result<(Hub, Vec<ConnectionKey>)> {
     let store = MemoryStore::new(Arc::new(SystemClock::new()));
-    hub_over(store, connections, left, Effects::none(), endpoint).await
+    hub_over(store, connections, left, SideEffects::none(), endpoint).await
 }
 
 /// The same over any empty store; `effects` ride in the commit of every connection.
@@ -59,7 +61,7 @@ pub(crate) async fn hub_over(
     store: impl Store,
     connections: u32,
     left: Duration,
-    effects: Effects,
+    effects: SideEffects,
     endpoint: Endpoint,
 ) -> connector_core::Result<(Hub, Vec<ConnectionKey>)> {
     let clock = SystemClock::new();
@@ -81,7 +83,7 @@ pub(crate) async fn hub_over(
             .with_refresh_token("refresh-0")
             .with_expiry(clock.now().after(left));
         let row = key.id.to_string();
-        let place = Place {
+        let place = SealContext {
             tenant: Some(&key.tenant),
             provider: &PROVIDER,
             app: &AppKey::default(),

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::store::{
-    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, Expect,
-    Expiries, PutGrant, PutOutcome, TokenStore, WorkKind,
+    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Expect, Expiries, Fence,
+    Generation, GrantNumber, PutGrant, PutOutcome, SideEffects, TokenStore, WorkKind,
 };
 use connector_core::{
-    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Fence, Generation, GrantNumber,
-    Metadata, ProviderId, Status, TenantId,
+    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Metadata, ProviderId, Status,
+    TenantId,
 };
 use connector_store_sqlite::SqliteStore;
 use sqlx::sqlite::{
@@ -80,7 +80,7 @@ async fn fill(path: &Path) -> Outcome {
             metadata,
             takes: None,
         };
-        let effects = Effects::none().with_work(WorkKind::Refresh, Duration::from_hours(1));
+        let effects = SideEffects::none().with_work(WorkKind::Refresh, Duration::from_hours(1));
         let outcome = store.put_grant(grant, effects).await?;
         if outcome != PutOutcome::Stored {
             return Err("the file is not empty".into());
@@ -117,7 +117,7 @@ async fn refresh(store: &SqliteStore, number: u8, seen: u64) -> Outcome {
         rotates: false,
         takes_pending: None,
     };
-    let effects = Effects::none().with_work(WorkKind::Refresh, Duration::from_hours(1));
+    let effects = SideEffects::none().with_work(WorkKind::Refresh, Duration::from_hours(1));
     match store.commit(&key, commit, effects).await? {
         CommitOutcome::Stored => Ok(()),
         _ => Err("the commit was not stored".into()),

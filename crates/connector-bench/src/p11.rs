@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use connector_core::clock::{Clock as _, SystemClock, Timestamp};
-use connector_core::store::{Effects, TokenStore as _, WorkKind};
+use connector_core::store::{SideEffects, TokenStore as _, WorkKind};
 use connector_store_sqlite::SqliteStore;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
@@ -285,7 +285,7 @@ async fn refresh_all(directory: &Path) -> Result<Duration, Box<dyn Error>> {
         ..Endpoint::default()
     };
     let calls = std::sync::Arc::clone(&endpoint.calls);
-    let due = Effects::none().with_work(WorkKind::Refresh, Duration::ZERO);
+    let due = SideEffects::none().with_work(WorkKind::Refresh, Duration::ZERO);
     let (hub, _) = hub_over(store, u32::from(REFRESHES), Duration::ZERO, due, endpoint).await?;
     let worker = hub.worker().concurrency(usize::from(IN_FLIGHT));
     let clock = SystemClock::new();

@@ -7,8 +7,9 @@ use std::cell::Cell;
 use std::hint::black_box;
 
 use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
-use connector_core::cipher::{Keyring, Place, SealedKind};
-use connector_core::{AppKey, Fence, GrantNumber, ProviderId, TenantId};
+use connector_core::cipher::{Keyring, SealContext, SealedKind};
+use connector_core::store::{Fence, GrantNumber};
+use connector_core::{AppKey, ProviderId, TenantId};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::rand::SecureRandom as _;
 use ring::{hkdf, rand};
@@ -50,7 +51,7 @@ pub(crate) fn measure() -> Outcome {
     let provider = ProviderId::from_static("shopify");
     let app = AppKey::default();
     let row = "0192f0c1-0000-7000-8000-000000000001";
-    let place = Place {
+    let place = SealContext {
         tenant: Some(&tenant),
         provider: &provider,
         app: &app,

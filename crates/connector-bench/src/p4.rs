@@ -9,11 +9,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use connector_core::clock::{Clock, SystemClock};
-use connector_core::description::EndpointTemplate;
-use connector_core::webhook::{
+use connector_core::provider::description::EndpointTemplate;
+use connector_core::provider::webhook::{
     BodyForm, WebhookEndpoint, WebhookFact, WebhookScheme, WebhookSignature, verify,
 };
-use connector_core::{App, AppKey, Context, Description, ProviderId};
+use connector_core::provider::{Context, Description};
+use connector_core::{App, AppKey, ProviderId};
 use connector_http::HttpClient;
 use ring::hmac;
 

@@ -3,8 +3,9 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use connector_core::api::{Endpoint, PageCursor, Response};
+use connector_core::api::{PageCursor, Response};
 use connector_core::clock::Timestamp;
+use connector_core::provider::Endpoint;
 use connector_shopify::Shopify;
 use connector_shopify::endpoints::ListProducts;
 use connector_shopify::models::Product;

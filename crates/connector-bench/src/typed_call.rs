@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::api::{Endpoint, FixedToken, Idempotency, Request, Response, Session};
-use connector_core::description::EndpointTemplate;
+use connector_core::ProviderId;
+use connector_core::api::{FixedToken, Idempotency, Request, Response, Session};
 use connector_core::http::limit::{Limit, Per};
 use connector_core::http::{LoopbackOverride, Origin};
-use connector_core::{Description, GenericConnector, ProviderId};
+use connector_core::provider::Endpoint;
+use connector_core::provider::description::EndpointTemplate;
+use connector_core::provider::{Description, GenericConnector};
 use connector_http::HttpClient;
 use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
@@ -38,7 +40,7 @@ impl Thing {
     }
 }
 
-connector_core::provider_client! {
+connector_core::provider::provider_client! {
     /// The client of the provider that the calls go to.
     pub(crate) struct AcmeClient for ProviderId::from_static("acme");
 }

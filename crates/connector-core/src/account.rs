@@ -2,7 +2,7 @@
 
 use crate::app::AppKey;
 use crate::name::name;
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 
 name! {
     /// The customer of the service that embeds this library: an organisation, a project, a user.

@@ -13,7 +13,7 @@ use url::{Host, Url};
 use crate::account::TenantId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{InvalidName, name};
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 
 name! {
     /// Which of several registrations at one provider is meant: per-merchant apps, bring-your-own

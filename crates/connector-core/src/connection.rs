@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::Metadata;
 use crate::name::InvalidName;
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 use crate::random::Random;
 
 /// The id of a connection: 128 random bits, shown in the form of a UUID. It survives reconnects.
@@ -364,35 +364,122 @@ pub struct Check {
     pub error: Option<String>,
 }
 
-/// A connection as it is known to its tenant: everything but its secrets.
+/// A connection as its application sees it. It contains no secret.
 ///
-/// Plain and exhaustive on purpose: a store that forgets a field must not compile.
+/// The record that a store keeps, with its generations and fences, is
+/// [`store::ConnectionRecord`](crate::store::ConnectionRecord).
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Connection {
-    /// Its key.
+    /// The key of the connection.
     pub key: ConnectionKey,
     /// The provider.
     pub provider: ProviderId,
-    /// The registration it was made with.
+    /// The registration that the connection was made with.
     pub app: AppKey,
-    /// The account it leads to.
+    /// The connected account.
     pub account: Account,
-    /// How it is doing.
+    /// The state of the connection.
     pub status: Status,
-    /// Since when it is doing so, on the store's clock.
+    /// The time of the last change of `status`, on the store's clock.
     pub status_since: Timestamp,
-    /// Refreshes that failed in a row.
+    /// Number of consecutive refresh failures.
     pub failures: u32,
     /// The last test on demand.
     pub check: Option<Check>,
-    /// True once the provider handed out another refresh token than the one that was sent. A
+    /// Metadata of the account.
+    pub metadata: Metadata,
+    /// The time when the connection was created, on the store's clock.
+    pub created_at: Timestamp,
+    /// The time when the record was last written, on the store's clock.
+    pub updated_at: Timestamp,
+    /// The time when the credential last changed, on the store's clock.
+    pub refreshed_at: Timestamp,
+}
+
+impl Connection {
+    /// Returns the key of the connection.
+    #[must_use]
+    pub const fn key(&self) -> &ConnectionKey {
+        &self.key
+    }
+
+    /// Returns false if the connection was disconnected.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.status != Status::Disconnected
+    }
+}
+
+impl From<ConnectionRecord> for Connection {
+    fn from(record: ConnectionRecord) -> Self {
+        let ConnectionRecord {
+            key,
+            provider,
+            app,
+            account,
+            status,
+            status_since,
+            failures,
+            check,
+            rotates: _,
+            metadata,
+            grant: _,
+            generation: _,
+            confirmed: _,
+            fence: _,
+            version: _,
+            created_at,
+            updated_at,
+            refreshed_at,
+        } = record;
+        Self {
+            key,
+            provider,
+            app,
+            account,
+            status,
+            status_since,
+            failures,
+            check,
+            metadata,
+            created_at,
+            updated_at,
+            refreshed_at,
+        }
+    }
+}
+
+/// The record of a connection in a store: everything but its secrets.
+///
+/// Exhaustive on purpose: a store that forgets a field must not compile. Applications see
+/// [`Connection`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConnectionRecord {
+    /// The key of the connection.
+    pub key: ConnectionKey,
+    /// The provider.
+    pub provider: ProviderId,
+    /// The registration that the connection was made with.
+    pub app: AppKey,
+    /// The connected account.
+    pub account: Account,
+    /// The state of the connection.
+    pub status: Status,
+    /// The time of the last change of `status`, on the store's clock.
+    pub status_since: Timestamp,
+    /// Number of consecutive refresh failures.
+    pub failures: u32,
+    /// The last test on demand.
+    pub check: Option<Check>,
+    /// True once the provider returned another refresh token than the one that was sent. A
     /// provider described as not rotating is then treated as strict for this connection.
     pub rotates: bool,
-    /// What is known about the account.
+    /// Metadata of the account.
     pub metadata: Metadata,
-    /// The number of its grant.
+    /// The number of the connection's grant.
     pub grant: GrantNumber,
-    /// The generation of its credential.
+    /// The generation of the connection's credential.
     pub generation: Generation,
     /// The newest generation that the provider has accepted in a call.
     pub confirmed: Option<Generation>,
@@ -400,22 +487,22 @@ pub struct Connection {
     pub fence: Fence,
     /// The version of this record.
     pub version: Version,
-    /// When it was made, on the store's clock.
+    /// The time when the connection was created, on the store's clock.
     pub created_at: Timestamp,
-    /// When its record was last written, on the store's clock.
+    /// The time when the record was last written, on the store's clock.
     pub updated_at: Timestamp,
-    /// When its credential last changed, on the store's clock.
+    /// The time when the credential last changed, on the store's clock.
     pub refreshed_at: Timestamp,
 }
 
-impl Connection {
-    /// Its key.
+impl ConnectionRecord {
+    /// Returns the key of the connection.
     #[must_use]
     pub const fn key(&self) -> &ConnectionKey {
         &self.key
     }
 
-    /// The account as its tenant sees it.
+    /// Returns the account together with its tenant, provider and registration.
     #[must_use]
     pub fn account_ref(&self) -> AccountRef {
         AccountRef {
@@ -426,7 +513,7 @@ impl Connection {
         }
     }
 
-    /// False once it was disconnected.
+    /// Returns false if the connection was disconnected.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.status != Status::Disconnected

@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Origin;
 use crate::metadata::Metadata;
-use crate::oauth::Identity;
+use crate::provider::oauth::Identity;
 
 /// What a credential is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use http::StatusCode;
 
 use crate::api::PageCursor;
 use crate::connection::ReauthorizationReason;
-use crate::oauth::ProviderText;
+use crate::provider::oauth::ProviderText;
 
 /// What every fallible call of the workspace returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

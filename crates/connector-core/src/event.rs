@@ -7,9 +7,9 @@ use crate::app::AppKey;
 use crate::clock::Timestamp;
 use crate::connection::{ConnectionId, ConnectionKey, Generation, Status};
 use crate::context::RequestContext;
-use crate::description::RevocationReach;
-use crate::provider::ProviderId;
-use crate::subscription::Watch;
+use crate::provider::description::RevocationReach;
+use crate::provider::subscription::Watch;
+use crate::provider_id::ProviderId;
 
 /// Something that happened. Stored as JSON; a reader that does not know a kind gets
 /// [`Event::Other`] and loses nothing.

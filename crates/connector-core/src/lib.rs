@@ -1,19 +1,25 @@
 #![doc = include_str!("../README.md")]
 //!
-//! # Rooms
+//! # Two sets of names
 //!
-//! * who and what: [`TenantId`], [`ProviderId`], [`AppKey`], [`AccountKey`], [`ConnectionKey`];
-//! * [`Connection`], its [`Status`], and the [`Credential`] behind it;
-//! * what a database must offer ([`store`]) and a store in memory, [`store::MemoryStore`];
-//! * what seals secrets ([`cipher`]): [`cipher::CredentialCipher`] and our [`cipher::Keyring`];
-//! * what is special about a provider, as data ([`description`]), the messages of OAuth that follow
-//!   from it ([`oauth`]), and the [`Connector`] that puts both behind hooks;
-//! * typed calls of a provider's API ([`api`]) and what its webhooks are ([`webhook`]);
-//! * subscriptions to changes at a provider ([`subscription`]);
-//! * an application's registration, read from variables ([`config`]);
-//! * time and randomness as dependencies ([`clock`], [`Random`]) and the one door to the network
-//!   ([`http`]);
+//! The root and the modules [`api`], [`cipher`], [`clock`], [`http`], [`subscription`] and [`webhook`]
+//! are for applications:
+//!
+//! * keys: [`TenantId`], [`ProviderId`], [`AppKey`], [`AccountKey`], [`ConnectionKey`];
+//! * [`Connection`] and its [`Status`], the [`Credential`] of an adopted connection;
+//! * calls of a provider's API ([`api`]), events from webhooks ([`webhook`]);
+//! * encryption of stored secrets ([`cipher`]): [`cipher::CredentialCipher`] and
+//!   [`cipher::Keyring`];
+//! * time ([`clock`]), randomness ([`Random`]) and the network ([`http`]) as dependencies;
 //! * the one [`Error`] type.
+//!
+//! Two modules are for implementors:
+//!
+//! * [`provider`], for those who write a connector: the [`Connector`](provider::Connector) trait,
+//!   the [`Description`](provider::Description) of a provider as data, OAuth messages, webhook
+//!   schemes, subscriptions and settings;
+//! * [`store`], for those who write a store: the store traits, stored rows, claims, fences and
+//!   generations, and [`MemoryStore`](store::MemoryStore).
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -24,39 +30,45 @@ pub mod api;
 mod app;
 pub mod cipher;
 pub mod clock;
-pub mod config;
 mod connection;
-mod connector;
 mod context;
 mod credential;
-pub mod description;
 mod error;
 mod event;
 pub mod http;
 mod json;
 mod metadata;
 mod name;
-pub mod oauth;
-mod provider;
+pub mod provider;
+mod provider_id;
 mod random;
 pub mod store;
-pub mod subscription;
-pub mod webhook;
 
-pub use self::access_token::{AccessToken, Deadlines, IssuedToken, Phase, TokenSlot};
-pub use self::account::{Account, AccountKey, AccountRef, TenantId};
+pub use self::access_token::AccessToken;
+pub use self::account::{Account, AccountKey, TenantId};
 pub use self::app::{App, AppKey, AppSource, FixedApps, RedirectUri};
 pub use self::connection::{
-    Check, Connection, ConnectionId, ConnectionKey, DegradedReason, Fence, Generation, GrantNumber,
-    ReauthorizationReason, Status, TimeLeft, Version,
+    Check, Connection, ConnectionId, ConnectionKey, DegradedReason, ReauthorizationReason, Status,
 };
-pub use self::connector::{Connector, Context, GenericConnector, Renewal};
 pub use self::context::{Actor, CorrelationId, RequestContext};
 pub use self::credential::{Credential, CredentialKind};
-pub use self::description::Description;
 pub use self::error::{Error, ErrorKind, Result, Retry};
 pub use self::event::{AuditClass, AuditEntry, Event};
 pub use self::metadata::Metadata;
 pub use self::name::InvalidName;
-pub use self::provider::ProviderId;
-pub use self::random::{Random, SystemRandom};
+pub use self::provider_id::ProviderId;
+pub use self::random::{Random, SystemRandom, random_token};
+
+/// Data of a connection that an application asks to be told about.
+///
+/// Channels, renewal and comparison are in [`provider::subscription`].
+pub mod subscription {
+    pub use crate::provider::subscription::Watch;
+}
+
+/// Events from a provider's webhooks.
+///
+/// Schemes, secrets and verification are in [`provider::webhook`].
+pub mod webhook {
+    pub use crate::provider::webhook::{AccountHint, Event, SignedField};
+}

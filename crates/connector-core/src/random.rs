@@ -2,7 +2,11 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ring::rand::SecureRandom as _;
+use secrecy::SecretString;
+use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -17,6 +21,19 @@ pub trait Random: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`ErrorKind::Bug`] if the source fails. `bytes` must not be used then.
     fn fill(&self, bytes: &mut [u8]) -> Result<()>;
+}
+
+/// Returns 32 random bytes as 43 characters of base64url, for a session id or the binding of a
+/// connect flow to a browser.
+///
+/// # Errors
+/// [`ErrorKind::Bug`] if the random source fails.
+pub fn random_token(random: &dyn Random) -> Result<SecretString> {
+    let mut bytes = Zeroizing::new([0_u8; 32]);
+    random.fill(bytes.as_mut())?;
+    Ok(SecretString::from(
+        BASE64_URL_SAFE_NO_PAD.encode(bytes.as_ref()),
+    ))
 }
 
 /// The operating system's generator for cryptographic use.

@@ -15,17 +15,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use connector_core::api::{
-    CallOptions, Endpoint, FixedToken, Idempotency, IdempotencyKey, Page, PageCursor,
-    PagedEndpoint, Pages, Request, Response, RetryPolicy, Session, SessionBuilder, Token,
-    TokenSource,
+    CallOptions, FixedToken, Idempotency, IdempotencyKey, Page, PageCursor, Pages, Request,
+    Response, RetryPolicy, Session, SessionBuilder, Token, TokenSource,
 };
 use connector_core::clock::{Clock, Timestamp};
-use connector_core::description::{CallAuthentication, EndpointTemplate};
 use connector_core::http::limit::{Budget, Priority, RateModel, Report};
 use connector_core::http::{HttpTransport, Origin, Sent, TransportErrorKind};
+use connector_core::provider::description::{CallAuthentication, EndpointTemplate};
+use connector_core::provider::{Description, Endpoint, GenericConnector, PagedEndpoint};
+use connector_core::store::{Generation, GrantNumber, IssuedToken};
 use connector_core::{
-    AccessToken, Credential, CredentialKind, Description, Error, ErrorKind, Generation,
-    GenericConnector, GrantNumber, IssuedToken, ProviderId, Result, Retry,
+    AccessToken, Credential, CredentialKind, Error, ErrorKind, ProviderId, Result, Retry,
 };
 use connector_testkit::leak::canary;
 use futures_util::future::BoxFuture;
@@ -180,11 +180,11 @@ impl World {
     }
 }
 
-connector_core::provider_client! {
+connector_core::provider::provider_client! {
     struct OtherClient for ProviderId::from_static("other");
 }
 
-connector_core::provider_client! {
+connector_core::provider::provider_client! {
     struct AcmeClient for ProviderId::from_static("acme");
 }
 
@@ -765,7 +765,7 @@ fn sessions_streams_and_futures_go_from_task_to_task() {
 /// An operation with scopes, of this provider or of another.
 struct Scoped<C>(std::marker::PhantomData<fn() -> C>);
 
-impl<C: connector_core::api::ProviderClient> Endpoint for Scoped<C> {
+impl<C: connector_core::provider::ProviderClient> Endpoint for Scoped<C> {
     type Client = C;
     type Output = ();
     const NAME: &'static str = "Scoped";

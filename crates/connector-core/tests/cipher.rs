@@ -13,10 +13,11 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
 use connector_core::cipher::{
-    CredentialCipher as _, KeyId, Keyring, KeyringError, LONGEST_PLAINTEXT, Place, Sealed,
+    CredentialCipher as _, KeyId, Keyring, KeyringError, LONGEST_PLAINTEXT, SealContext, Sealed,
     SealedKind,
 };
-use connector_core::{AppKey, Error, ErrorKind, Fence, GrantNumber, ProviderId, Random, TenantId};
+use connector_core::store::{Fence, GrantNumber};
+use connector_core::{AppKey, Error, ErrorKind, ProviderId, Random, TenantId};
 use connector_testkit::cipher::CipherFixture;
 use proptest::prelude::*;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -77,8 +78,8 @@ impl Spot {
         spot
     }
 
-    fn place(&self) -> Place<'_> {
-        Place {
+    fn place(&self) -> SealContext<'_> {
+        SealContext {
             tenant: self.tenant.as_ref(),
             provider: &self.provider,
             app: &self.app,

@@ -6,17 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use connector_core::cipher::{
-    CredentialCipher, KeyId, Keyring, LONGEST_PLAINTEXT, Place, Plaintext, Sealed, SealedKind,
-    open_long, seal_long,
+    CredentialCipher, KeyId, Keyring, LONGEST_PLAINTEXT, Plaintext, SealContext, Sealed,
+    SealedKind, open_long, seal_long,
 };
-use connector_core::{AppKey, ErrorKind, Fence, GrantNumber, ProviderId, Result};
+use connector_core::store::{Fence, GrantNumber};
+use connector_core::{AppKey, ErrorKind, ProviderId, Result};
 use connector_testkit::leak::canary_key;
 use secrecy::{ExposeSecret, SecretString};
 
 static ACME: ProviderId = ProviderId::from_static("acme");
 
-fn place(app: &AppKey) -> Place<'_> {
-    Place {
+fn place(app: &AppKey) -> SealContext<'_> {
+    SealContext {
         tenant: None,
         provider: &ACME,
         app,
@@ -52,7 +53,7 @@ async fn content_of_any_length_opens_in_its_place_only() {
         assert_eq!(sealed.key_id(), cipher.sealing_key());
         let opened = open_long(&cipher, &here, &sealed).await.unwrap();
         assert!(opened.expose() == content, "{length}");
-        let elsewhere = Place {
+        let elsewhere = SealContext {
             row: "row-2",
             ..here
         };
@@ -107,13 +108,13 @@ impl CredentialCipher for Replaced {
         self.rings[1].sealing_key()
     }
 
-    async fn seal(&self, place: &Place<'_>, plaintext: &[u8]) -> Result<Sealed> {
+    async fn seal(&self, place: &SealContext<'_>, plaintext: &[u8]) -> Result<Sealed> {
         let number = self.sealed.fetch_add(1, Ordering::Relaxed);
         let ring = self.seals[number % self.seals.len()];
         self.rings[ring].seal(place, plaintext).await
     }
 
-    async fn open(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Plaintext> {
+    async fn open(&self, place: &SealContext<'_>, sealed: &Sealed) -> Result<Plaintext> {
         self.rings[1].open(place, sealed).await
     }
 }

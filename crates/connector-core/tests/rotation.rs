@@ -10,18 +10,18 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use connector_core::cipher::{
-    CredentialCipher, KeyId, Keyring, LONGEST_PLAINTEXT, Place, Plaintext, ResealedPage, Sealed,
-    SealedKind, open_long, reseal_page, seal_long,
+    CredentialCipher, KeyId, Keyring, LONGEST_PLAINTEXT, Plaintext, ResealedPage, SealContext,
+    Sealed, SealedKind, open_long, reseal_page, seal_long,
 };
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::store::{
-    Cursor, DeliveryKey, Direction, Effects, End, EndRequest, Expect, Expiries, MemoryStore,
-    NewRevocation, NewState, PutGrant, PutOutcome, RowRef, SealedRow, Slice, StateKey,
-    StateStore as _, Stored, TokenStore as _, Upkeep,
+    Cursor, DeliveryKey, Direction, End, EndRequest, Expect, Expiries, Fence, Generation,
+    GrantNumber, Maintenance, MemoryStore, NewRevocation, NewState, Page, PutGrant, PutOutcome,
+    RowRef, SealedRow, SideEffects, StateKey, StateStore as _, Stored, TokenStore as _,
 };
 use connector_core::{
-    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Error, ErrorKind, Fence, Generation,
-    GrantNumber, Metadata, ProviderId, Result, Status, TenantId,
+    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Error, ErrorKind, Metadata,
+    ProviderId, Result, Status, TenantId,
 };
 use secrecy::SecretString;
 
@@ -86,7 +86,9 @@ impl Rows {
             fence: Fence::new(number.into()),
             sealed: Sealed::new(KeyId::from_bytes([0; 8]), Vec::new()),
         };
-        sealed_row.sealed = cipher.seal_now(&sealed_row.place(), &[number]).unwrap();
+        sealed_row.sealed = cipher
+            .seal_now(&sealed_row.seal_context(), &[number])
+            .unwrap();
         self.rows.lock().unwrap().insert(row, sealed_row);
     }
 
@@ -99,7 +101,7 @@ impl Rows {
     }
 
     fn contents(&self, cipher: &Keyring) -> Vec<Vec<u8>> {
-        let open = |row: &SealedRow| cipher.open_now(&row.place(), &row.sealed).unwrap();
+        let open = |row: &SealedRow| cipher.open_now(&row.seal_context(), &row.sealed).unwrap();
         self.all()
             .iter()
             .map(|row| open(row).expose().to_vec())
@@ -114,13 +116,13 @@ impl Rows {
 }
 
 #[async_trait]
-impl Upkeep for Rows {
+impl Maintenance for Rows {
     async fn sealed_rows(
         &self,
         not_under: &KeyId,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<SealedRow>> {
+    ) -> Result<Page<SealedRow>> {
         let after = after.map(Cursor::as_str);
         let mut items: Vec<SealedRow> = self
             .all()
@@ -133,7 +135,7 @@ impl Upkeep for Rows {
         items.truncate(n.into());
         let last = items.last().filter(|_| more);
         let next = last.map(|row| Cursor::new(position(&row.row)).unwrap());
-        Ok(Slice { items, next })
+        Ok(Page { items, next })
     }
 
     async fn reseal(&self, row: &RowRef, seen: &Sealed, new: Sealed) -> Result<bool> {
@@ -240,7 +242,7 @@ async fn what_changed_meanwhile_is_left_alone() {
     let new = keyring(&[2, 1]);
     let rows = Rows::filled(&old, 8);
     let all = rows.all();
-    let fresh = new.seal_now(&all[2].place(), b"fresh").unwrap();
+    let fresh = new.seal_now(&all[2].seal_context(), b"fresh").unwrap();
     rows.trouble.lock().unwrap().written_meanwhile = BTreeMap::from([
         (all[2].row.clone(), Some(fresh.clone())),
         (all[5].row.clone(), None),
@@ -264,7 +266,7 @@ async fn what_does_not_open_is_named_and_the_rest_goes_on() {
     let lost = keyring(&[9]);
     rows.replace(
         &all[6].row,
-        lost.seal_now(&all[6].place(), b"lost").unwrap(),
+        lost.seal_now(&all[6].seal_context(), b"lost").unwrap(),
     );
     let broken = rows.all();
 
@@ -305,7 +307,9 @@ async fn a_delivery_of_many_parts_is_sealed_again_in_parts() {
     let contents = [Vec::new(), vec![7; LONGEST_PLAINTEXT * 2 + 1]];
     for (number, content) in contents.iter().enumerate() {
         delivery.row_id = format!("delivery {number}");
-        delivery.sealed = seal_long(&old, &delivery.place(), content).await.unwrap();
+        delivery.sealed = seal_long(&old, &delivery.seal_context(), content)
+            .await
+            .unwrap();
         let row = delivery.row.clone();
         rows.rows.lock().unwrap().insert(row, delivery.clone());
 
@@ -316,7 +320,7 @@ async fn a_delivery_of_many_parts_is_sealed_again_in_parts() {
         let all = rows.all();
         let after = all.iter().find(|row| row.row == delivery.row).unwrap();
         let only_new = keyring(&[2]);
-        let opened = open_long(&only_new, &after.place(), &after.sealed).await;
+        let opened = open_long(&only_new, &after.seal_context(), &after.sealed).await;
         assert_eq!(opened.unwrap().expose(), content);
     }
 }
@@ -330,11 +334,11 @@ struct Away {
 
 #[async_trait]
 impl CredentialCipher for Away {
-    async fn seal(&self, _: &Place<'_>, _: &[u8]) -> Result<Sealed> {
+    async fn seal(&self, _: &SealContext<'_>, _: &[u8]) -> Result<Sealed> {
         Err(unreachable_store())
     }
 
-    async fn open(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Plaintext> {
+    async fn open(&self, place: &SealContext<'_>, sealed: &Sealed) -> Result<Plaintext> {
         if self.opens {
             self.keyring.open_now(place, sealed)
         } else {
@@ -369,9 +373,9 @@ fn place_of<'a>(
     app: &'a AppKey,
     row: &'a str,
     kind: SealedKind,
-) -> Place<'a> {
+) -> SealContext<'a> {
     let exchanged = u64::from(kind != SealedKind::State);
-    Place {
+    SealContext {
         tenant: Some(tenant),
         provider,
         app,
@@ -416,7 +420,7 @@ async fn a_store_in_memory_is_rotated_to_its_end() {
             metadata: Metadata::new(),
             takes: None,
         };
-        let outcome = store.put_grant(grant, Effects::none()).await.unwrap();
+        let outcome = store.put_grant(grant, SideEffects::none()).await.unwrap();
         assert_eq!(outcome, PutOutcome::Stored);
     }
     let end = EndRequest {
@@ -429,7 +433,7 @@ async fn a_store_in_memory_is_rotated_to_its_end() {
         }],
         unsubscribe: None,
     };
-    store.end(&key(4), end, Effects::none()).await.unwrap();
+    store.end(&key(4), end, SideEffects::none()).await.unwrap();
     let flow = StateKey::of("state");
     let state = NewState {
         key: flow,
@@ -469,7 +473,7 @@ async fn a_store_in_memory_is_rotated_to_its_end() {
         .items
         .iter()
         .flat_map(|row| {
-            let opened = only_new.open_now(&row.place(), &row.sealed).unwrap();
+            let opened = only_new.open_now(&row.seal_context(), &row.sealed).unwrap();
             opened.expose().to_vec()
         })
         .collect();

@@ -18,15 +18,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
-use connector_core::description::EndpointTemplate;
-use connector_core::webhook::{
+use connector_core::provider::description::EndpointTemplate;
+use connector_core::provider::webhook::{
     AccountHint, BodyForm, Event, Incoming, Secrets, SignatureEncoding, SignedField,
     WebhookEndpoint, WebhookFact, WebhookScheme, WebhookSecret, WebhookSignature, check_window,
     decode_base64, decode_hex,
 };
-use connector_core::{
-    App, AppKey, Connector, Context, Description, ErrorKind, GenericConnector, ProviderId, Result,
-};
+use connector_core::provider::{Connector, Context, Description, GenericConnector};
+use connector_core::{App, AppKey, ErrorKind, ProviderId, Result};
 use connector_testkit::leak::canary;
 use connector_testkit::trace;
 use futures_util::FutureExt;
@@ -77,7 +76,7 @@ fn connector(form: Form) -> GenericConnector {
 fn connector_with(scheme: WebhookScheme) -> GenericConnector {
     let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
     description.api = vec![EndpointTemplate::new("https://{account}")];
-    description.account_host = Some(connector_core::description::AccountHost::new(
+    description.account_host = Some(connector_core::provider::description::AccountHost::new(
         ".acme.example",
     ));
     description.webhook = Some(scheme);

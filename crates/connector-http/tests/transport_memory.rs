@@ -14,13 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use connector_core::clock::{Clock, SystemClock};
-use connector_core::description::{EndpointTemplate, IdentityRule, TokenEndpoint};
 use connector_core::http::{
     HttpTransport, Origin, OutboundRequest, RequestClass, Sent, TransportErrorKind,
 };
-use connector_core::{
-    App, Connector, Context, Credential, CredentialKind, Description, GenericConnector, ProviderId,
-};
+use connector_core::provider::description::{EndpointTemplate, IdentityRule, TokenEndpoint};
+use connector_core::provider::{Connector, Context, Description, GenericConnector};
+use connector_core::{App, Credential, CredentialKind, ProviderId};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::io::AsyncWriteExt;

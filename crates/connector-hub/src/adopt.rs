@@ -6,11 +6,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use connector_core::http::Origin;
-use connector_core::oauth::{ExchangeClass, ExchangeError, random_token};
+use connector_core::provider::oauth::{ExchangeClass, ExchangeError};
+use connector_core::provider::{Connector, Context};
+use connector_core::random_token;
 use connector_core::store::StateKey;
 use connector_core::{
-    Actor, AppKey, ConnectionId, Connector, Context, CorrelationId, Credential, CredentialKind,
-    Error, ErrorKind, ProviderId, Result, TenantId,
+    Actor, AppKey, ConnectionId, CorrelationId, Credential, CredentialKind, Error, ErrorKind,
+    ProviderId, Result, TenantId,
 };
 use secrecy::ExposeSecret;
 

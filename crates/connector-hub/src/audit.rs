@@ -1,9 +1,9 @@
 //! The one way to write an audit entry.
 
-use connector_core::store::{DeliveryKey, Revocation};
+use connector_core::store::{ConnectionRecord, DeliveryKey, Revocation};
 use connector_core::{
-    AppKey, AuditClass, AuditEntry, Connection, ConnectionId, Event, ProviderId, RequestContext,
-    Status, TenantId,
+    AppKey, AuditClass, AuditEntry, ConnectionId, Event, ProviderId, RequestContext, Status,
+    TenantId,
 };
 
 /// The subject of an entry.
@@ -28,8 +28,8 @@ impl<'a> Target<'a> {
     }
 }
 
-impl<'a> From<&'a Connection> for Target<'a> {
-    fn from(connection: &'a Connection) -> Self {
+impl<'a> From<&'a ConnectionRecord> for Target<'a> {
+    fn from(connection: &'a ConnectionRecord) -> Self {
         Self {
             tenant: &connection.key.tenant,
             provider: &connection.provider,
@@ -79,7 +79,7 @@ pub(crate) fn entry<'a>(
 
 /// The entry of a connection whose state changes to `to`; `None` if it is in that state.
 pub(crate) fn status_changed(
-    connection: &Connection,
+    connection: &ConnectionRecord,
     to: &Status,
     context: &RequestContext,
 ) -> Option<AuditEntry> {

@@ -5,12 +5,14 @@ use std::fmt;
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
-use connector_core::description::{Description, GrantsPerAccount};
-use connector_core::oauth::{AuthorizationRequest, CodeVerifier, random_token};
-use connector_core::store::{NewState, PutStateOutcome, StateKey};
+use connector_core::provider::Connector;
+use connector_core::provider::description::{Description, GrantsPerAccount};
+use connector_core::provider::oauth::{AuthorizationRequest, CodeVerifier};
+use connector_core::random_token;
+use connector_core::store::{ConnectionRecord, NewState, PutStateOutcome, StateKey};
 use connector_core::{
-    Actor, App, AppKey, Connection, ConnectionId, Connector, CorrelationId, Error, ErrorKind,
-    ProviderId, Random, Result, TenantId,
+    Actor, App, AppKey, ConnectionId, CorrelationId, Error, ErrorKind, ProviderId, Random, Result,
+    TenantId,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -223,7 +225,7 @@ impl Authorize {
         })
     }
 
-    async fn known(&self, inner: &Inner, id: ConnectionId) -> Result<Connection> {
+    async fn known(&self, inner: &Inner, id: ConnectionId) -> Result<ConnectionRecord> {
         let key = connector_core::ConnectionKey::new(self.tenant.clone(), id);
         let stored = inner.store.load(&key).await?.ok_or_else(|| {
             Error::new(
@@ -250,7 +252,7 @@ impl Authorize {
     fn account_host(
         &self,
         connector: &dyn Connector,
-        known: Option<&Connection>,
+        known: Option<&ConnectionRecord>,
     ) -> Result<Option<String>> {
         let named = match &self.account {
             Some(text) => connector.account_host(text)?,
@@ -280,9 +282,9 @@ impl Inner {
     async fn remember(&self, state: &SecretString, flow: &Flow) -> Result<()> {
         let key = StateKey::of(state.expose_secret());
         let row = row_of(&key);
-        let place = flow.purpose.place(&row, SealedKind::State);
+        let context = flow.purpose.seal_context(&row, SealedKind::State);
         let sealed = self
-            .seal_flow(&place, flow.to_plaintext()?.expose())
+            .seal_flow(&context, flow.to_plaintext()?.expose())
             .await?;
         let new = NewState {
             key,

@@ -6,18 +6,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::cipher::SealedKind;
-use connector_core::description::GrantsPerAccount;
+use connector_core::cipher::{SealContext, SealedKind};
 use connector_core::http::Sent;
-use connector_core::oauth::{
+use connector_core::provider::Context;
+use connector_core::provider::description::GrantsPerAccount;
+use connector_core::provider::oauth::{
     Callback, CallbackProblem, CodeExchange, ExchangeClass, ExchangeError, TokenAnswer,
 };
 use connector_core::store::{
     BeginOutcome, ClaimId, ConnectOutcome, NewQuarantine, StateKey, Stored,
 };
 use connector_core::{
-    Actor, App, ConnectionId, ConnectionKey, Context, Error, ErrorKind, ProviderId, Result, Retry,
-    TenantId,
+    Actor, App, ConnectionId, ConnectionKey, Error, ErrorKind, ProviderId, Result, Retry, TenantId,
 };
 use secrecy::SecretString;
 
@@ -25,7 +25,6 @@ use crate::authorize::KEEP_FOR;
 use crate::connect::{ClaimEnd, Claimed, ConnectFailure, Connected, failed, outliving};
 use crate::flow::{Answer, Binding, CALLBACK, Flow, Purpose, Reason, Sibling, row_of};
 use crate::hub::{Hub, Inner};
-use crate::sealing::FlowPlace;
 use crate::token::renewal;
 
 /// How long a second load of the page waits for the first.
@@ -201,14 +200,14 @@ impl Inner {
             return Ok(None);
         };
         let row = row_of(state);
-        let place = FlowPlace {
-            tenant: &kept.tenant,
-            provider: &kept.provider,
-            app: &kept.app,
-            row: &row,
-            kind: SealedKind::State,
-        };
-        let plaintext = self.open_flow(&place, &kept.sealed).await?;
+        let context = SealContext::new(
+            Some(&kept.tenant),
+            &kept.provider,
+            &kept.app,
+            &row,
+            SealedKind::State,
+        );
+        let plaintext = self.open_flow(&context, &kept.sealed).await?;
         Flow::from_plaintext(&plaintext).map(Some)
     }
 
@@ -362,8 +361,8 @@ impl Inner {
         let lost = |error: Error| ConnectFailure::Refused(Reason::UNUSABLE_ANSWER, Some(error));
         let plaintext = answer.to_plaintext().map_err(lost)?;
         let row = row_of(&state);
-        let place = purpose.place(&row, SealedKind::Quarantine);
-        let seal = || self.seal_flow(&place, plaintext.expose());
+        let context = purpose.seal_context(&row, SealedKind::Quarantine);
+        let seal = || self.seal_flow(&context, plaintext.expose());
         let sealed = self.insist(QUARANTINE_PATIENCE, seal).await.map_err(lost)?;
         let new = NewQuarantine {
             state,
@@ -456,8 +455,8 @@ impl Inner {
         };
         let granted = match &stored.current {
             Some(current) => {
-                let home = crate::sealing::Home::of(&stored);
-                self.open_stored(&home, current).await?.scopes().to_vec()
+                let owner = crate::sealing::SealOwner::of(&stored);
+                self.open_stored(&owner, current).await?.scopes().to_vec()
             }
             None => Vec::new(),
         };

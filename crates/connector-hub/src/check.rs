@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use connector_core::oauth::Identity;
-use connector_core::store::{Effects, Patch, Stored, UpdateOutcome};
+use connector_core::provider::Context;
+use connector_core::provider::oauth::Identity;
+use connector_core::store::{Generation, Patch, SideEffects, Stored, UpdateOutcome};
 use connector_core::{
-    ConnectionKey, Context, DegradedReason, Error, ErrorKind, Generation, ReauthorizationReason,
-    RequestContext, Result, Retry, Status,
+    ConnectionKey, DegradedReason, Error, ErrorKind, ReauthorizationReason, RequestContext, Result,
+    Retry, Status,
 };
 
 use crate::audit;
@@ -99,7 +100,9 @@ impl Hub {
             let entry = to
                 .as_ref()
                 .and_then(|to| audit::status_changed(&stored.connection, to, &context));
-            let effects = entry.into_iter().fold(Effects::none(), Effects::with_audit);
+            let effects = entry
+                .into_iter()
+                .fold(SideEffects::none(), SideEffects::with_audit);
             let patch = Patch {
                 check: Some(error.clone()),
                 confirmed: generation,
@@ -167,7 +170,7 @@ impl Inner {
     pub(crate) async fn patch(
         &self,
         key: &ConnectionKey,
-        record: impl Fn(&Stored) -> (Patch, Effects) + Send,
+        record: impl Fn(&Stored) -> (Patch, SideEffects) + Send,
     ) -> Result<()> {
         let mut stored = self.store.load(key).await?;
         for _ in 0..ATTEMPTS {

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use connector_core::api::{ProviderClient, Session, Token, TokenSource};
+use connector_core::api::{Session, Token, TokenSource};
 use connector_core::http::limit::LimitKey;
-use connector_core::{AccessToken, Connection, ConnectionKey, Error, ErrorKind, Result};
+use connector_core::provider::ProviderClient;
+use connector_core::store::ConnectionRecord;
+use connector_core::{AccessToken, ConnectionKey, Error, ErrorKind, Result};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -65,7 +67,7 @@ impl Inner {
     ///
     /// # Errors
     /// [`ErrorKind::StoreUnavailable`] if the registration cannot be read now.
-    async fn limit_key(&self, connection: &Connection) -> Result<LimitKey> {
+    async fn limit_key(&self, connection: &ConnectionRecord) -> Result<LimitKey> {
         let (provider, app) = (&connection.provider, &connection.app);
         let (account, tenant) = (connection.account.key.clone(), &connection.key.tenant);
         let own = match self.app(provider, tenant, app).await {

@@ -10,18 +10,16 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::cipher::SealedKind;
-use connector_core::oauth::Identity;
-use connector_core::store::{ConnectOutcome, Expiries, Quarantined, StateKey};
-use connector_core::{
-    Connection, ConnectionKey, Context, Credential, Error, ErrorKind, Result, Retry,
-};
+use connector_core::cipher::{SealContext, SealedKind};
+use connector_core::provider::Context;
+use connector_core::provider::oauth::Identity;
+use connector_core::store::{ConnectOutcome, ConnectionRecord, Expiries, Quarantined, StateKey};
+use connector_core::{Connection, ConnectionKey, Credential, Error, ErrorKind, Result, Retry};
 
 use self::attach::PendingConnection;
 pub(crate) use self::claim::{ClaimEnd, Claimed};
 use crate::flow::{Answer, Purpose, Reason, row_of};
 use crate::hub::Inner;
-use crate::sealing::FlowPlace;
 
 /// The pauses between the tries to identify an account.
 const IDENTIFY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
@@ -85,14 +83,18 @@ impl Connected {
         self
     }
 
-    pub(crate) fn new(connection: Connection, requested: &[String], granted: Vec<String>) -> Self {
+    pub(crate) fn new(
+        connection: ConnectionRecord,
+        requested: &[String],
+        granted: Vec<String>,
+    ) -> Self {
         let missing = requested
             .iter()
             .filter(|scope| !granted.contains(scope))
             .cloned()
             .collect();
         Self {
-            connection,
+            connection: connection.into(),
             siblings: Vec::new(),
             return_to: None,
             scopes: ScopeReport { granted, missing },
@@ -276,14 +278,14 @@ impl Inner {
 
     pub(crate) async fn open_answer(&self, kept: &Quarantined) -> Result<Answer> {
         let row = row_of(&kept.state);
-        let place = FlowPlace {
-            tenant: &kept.tenant,
-            provider: &kept.provider,
-            app: &kept.app,
-            row: &row,
-            kind: SealedKind::Quarantine,
-        };
-        Answer::from_plaintext(&self.open_flow(&place, &kept.sealed).await?)
+        let context = SealContext::new(
+            Some(&kept.tenant),
+            &kept.provider,
+            &kept.app,
+            &row,
+            SealedKind::Quarantine,
+        );
+        Answer::from_plaintext(&self.open_flow(&context, &kept.sealed).await?)
     }
 
     async fn identify(&self, purpose: &Purpose, credential: &Credential) -> Result<Identity> {

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
 use connector_core::store::{
-    Effects, End, EndOutcome, EndRequest, NewRevocation, Stored, WorkKind,
+    End, EndOutcome, EndRequest, GrantNumber, NewRevocation, SideEffects, Stored, WorkKind,
 };
 use connector_core::{
-    ConnectionKey, Credential, CredentialKind, Error, ErrorKind, Event, GrantNumber,
-    RequestContext, Result, Retry,
+    ConnectionKey, Credential, CredentialKind, Error, ErrorKind, Event, RequestContext, Result,
+    Retry,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::audit;
 use crate::hub::{Hub, not_found};
-use crate::sealing::Home;
+use crate::sealing::SealOwner;
 
 const OPERATION: &str = "hub.disconnect";
 /// How often a connection that moves meanwhile is looked at again.
@@ -139,24 +139,24 @@ impl Disconnect<'_> {
         if !self.revokes {
             return Ok(revocations);
         }
-        let home = Home::of(stored);
+        let owner = SealOwner::of(stored);
         if let Some(current) = &stored.current {
-            let credential = self.hub.inner.open_stored(&home, current).await?;
+            let credential = self.hub.inner.open_stored(&owner, current).await?;
             let place = (current.grant, current.fence);
-            revocations.extend(self.seal(&home, place, &credential).await?);
+            revocations.extend(self.seal(&owner, place, &credential).await?);
         }
         for pending in &stored.pending {
-            let credential = self.hub.inner.open_pending(&home, pending).await?;
+            let credential = self.hub.inner.open_pending(&owner, pending).await?;
             let place = (pending.grant, pending.fence);
-            revocations.extend(self.seal(&home, place, &credential).await?);
+            revocations.extend(self.seal(&owner, place, &credential).await?);
         }
         Ok(revocations)
     }
 
     async fn seal(
         &self,
-        home: &Home,
-        (grant, fence): (GrantNumber, connector_core::Fence),
+        owner: &SealOwner,
+        (grant, fence): (GrantNumber, connector_core::store::Fence),
         credential: &Credential,
     ) -> Result<Option<NewRevocation>> {
         if credential.kind() != CredentialKind::OAuth {
@@ -166,7 +166,7 @@ impl Disconnect<'_> {
         let sealed = self
             .hub
             .inner
-            .seal(home, kind, grant, fence, credential)
+            .seal(owner, kind, grant, fence, credential)
             .await?;
         Ok(Some(NewRevocation {
             grant,
@@ -175,12 +175,12 @@ impl Disconnect<'_> {
         }))
     }
 
-    fn effects(&self, stored: &Stored, revokes: bool) -> Effects {
+    fn effects(&self, stored: &Stored, revokes: bool) -> SideEffects {
         let event = Event::Disconnected {
             forgotten: self.how == End::Forget,
         };
         let entry = audit::entry(&stored.connection, &self.context, event);
-        let effects = Effects::none().with_audit(entry);
+        let effects = SideEffects::none().with_audit(entry);
         if revokes {
             effects.with_work(WorkKind::Revocation, Duration::ZERO)
         } else {

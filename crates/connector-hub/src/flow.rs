@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use connector_core::cipher::{Plaintext, SealedKind};
+use connector_core::cipher::{Plaintext, SealContext, SealedKind};
 use connector_core::clock::Timestamp;
 use connector_core::http::Sent;
-use connector_core::oauth::{CallbackProblem, CodeVerifier, ExchangeClass, ExchangeError};
-use connector_core::store::{ClaimId, StateKey};
+use connector_core::provider::oauth::{
+    CallbackProblem, CodeVerifier, ExchangeClass, ExchangeError,
+};
+use connector_core::store::{ClaimId, GrantNumber, StateKey};
 use connector_core::{
     Actor, AppKey, AuditEntry, ConnectionId, ConnectionKey, CorrelationId, Credential, Error,
-    ErrorKind, Event, GrantNumber, ProviderId, RedirectUri, RequestContext, Result, Retry,
-    TenantId,
+    ErrorKind, Event, ProviderId, RedirectUri, RequestContext, Result, Retry, TenantId,
 };
 use ring::digest::{SHA256, digest};
 use secrecy::{ExposeSecret, SecretString};
@@ -18,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use crate::audit;
-use crate::sealing::FlowPlace;
 
 /// What a credential is obtained for, and by whom.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -69,15 +69,9 @@ impl Purpose {
         audit::entry(target, &self.context(), event)
     }
 
-    /// Where a secret of the flow `row`, a state's key in hexadecimal, belongs.
-    pub(crate) fn place<'a>(&'a self, row: &'a str, kind: SealedKind) -> FlowPlace<'a> {
-        FlowPlace {
-            tenant: &self.tenant,
-            provider: &self.provider,
-            app: &self.app,
-            row,
-            kind,
-        }
+    /// The context of a secret of the flow `row`, a state's key in hexadecimal.
+    pub(crate) fn seal_context<'a>(&'a self, row: &'a str, kind: SealedKind) -> SealContext<'a> {
+        SealContext::new(Some(&self.tenant), &self.provider, &self.app, row, kind)
     }
 }
 
@@ -142,7 +136,7 @@ impl Binding {
 }
 
 mod verifier {
-    use connector_core::oauth::CodeVerifier;
+    use connector_core::provider::oauth::CodeVerifier;
     use secrecy::{ExposeSecret, SecretString};
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 

@@ -11,10 +11,11 @@ use connector_core::cipher::CredentialCipher;
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::http::HttpTransport;
 use connector_core::http::limit::Limits;
-use connector_core::store::{Cursor, Filter, Slice, Store};
+use connector_core::provider::{Connector, Description};
+use connector_core::store::{Cursor, Filter, Page, Store};
 use connector_core::{
-    App, AppKey, AppSource, Connection, ConnectionId, ConnectionKey, Connector, Description, Error,
-    ErrorKind, ProviderId, Random, Result, SystemRandom, TenantId,
+    App, AppKey, AppSource, Connection, ConnectionId, ConnectionKey, Error, ErrorKind, ProviderId,
+    Random, Result, SystemRandom, TenantId,
 };
 use tokio::sync::Notify;
 use url::Url;
@@ -220,7 +221,7 @@ impl Tenant<'_> {
     pub async fn get(&self, id: ConnectionId) -> Result<Connection> {
         let stored = self.hub.inner.store.load(&self.key(id)).await?;
         stored
-            .map(|stored| stored.connection)
+            .map(|stored| stored.connection.into())
             .ok_or_else(|| not_found("hub.get"))
     }
 
@@ -228,12 +229,13 @@ impl Tenant<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::StoreUnavailable`]: repeat it.
-    pub async fn list(&self, after: Option<&Cursor>, n: u16) -> Result<Slice<Connection>> {
-        self.hub
-            .inner
-            .store
-            .list(&Filter::tenant(self.tenant.clone()), after, n)
-            .await
+    pub async fn list(&self, after: Option<&Cursor>, n: u16) -> Result<Page<Connection>> {
+        let filter = Filter::tenant(self.tenant.clone());
+        let Page { items, next } = self.hub.inner.store.list(&filter, after, n).await?;
+        Ok(Page {
+            items: items.into_iter().map(Connection::from).collect(),
+            next,
+        })
     }
 }
 

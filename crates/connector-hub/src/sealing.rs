@@ -1,23 +1,21 @@
-//! Sealing and opening credentials in their places.
+//! Sealing and opening of credentials.
 
-use connector_core::cipher::{Place, Plaintext, Sealed, SealedKind};
-use connector_core::store::{PendingCredential, Stored, StoredCredential};
-use connector_core::{
-    AppKey, ConnectionKey, Credential, Fence, GrantNumber, ProviderId, Result, TenantId,
-};
+use connector_core::cipher::{Plaintext, SealContext, Sealed, SealedKind};
+use connector_core::store::{Fence, GrantNumber, PendingCredential, Stored, StoredCredential};
+use connector_core::{AppKey, ConnectionKey, Credential, ProviderId, Result};
 
 use crate::hub::Inner;
 
-/// Where the secrets of one connection belong, apart from grant and fence.
+/// The parts of a [`SealContext`] that all secrets of one connection share.
 #[derive(Debug, Clone)]
-pub(crate) struct Home {
+pub(crate) struct SealOwner {
     pub(crate) key: ConnectionKey,
     pub(crate) provider: ProviderId,
     pub(crate) app: AppKey,
     row: String,
 }
 
-impl Home {
+impl SealOwner {
     pub(crate) fn new(key: ConnectionKey, provider: ProviderId, app: AppKey) -> Self {
         let row = key.id.to_string();
         Self {
@@ -37,8 +35,8 @@ impl Home {
         )
     }
 
-    fn place(&self, kind: SealedKind, grant: GrantNumber, fence: Fence) -> Place<'_> {
-        Place {
+    fn context(&self, kind: SealedKind, grant: GrantNumber, fence: Fence) -> SealContext<'_> {
+        SealContext {
             tenant: Some(&self.key.tenant),
             provider: &self.provider,
             app: &self.app,
@@ -54,7 +52,7 @@ impl Inner {
     /// Seals a credential of a connection.
     pub(crate) async fn seal(
         &self,
-        home: &Home,
+        owner: &SealOwner,
         kind: SealedKind,
         grant: GrantNumber,
         fence: Fence,
@@ -62,14 +60,14 @@ impl Inner {
     ) -> Result<Sealed> {
         let plaintext = credential.to_plaintext()?;
         self.cipher
-            .seal(&home.place(kind, grant, fence), plaintext.expose())
+            .seal(&owner.context(kind, grant, fence), plaintext.expose())
             .await
     }
 
     /// Opens a credential of a connection.
     pub(crate) async fn open(
         &self,
-        home: &Home,
+        owner: &SealOwner,
         kind: SealedKind,
         grant: GrantNumber,
         fence: Fence,
@@ -77,18 +75,18 @@ impl Inner {
     ) -> Result<Credential> {
         let plaintext = self
             .cipher
-            .open(&home.place(kind, grant, fence), sealed)
+            .open(&owner.context(kind, grant, fence), sealed)
             .await?;
         Credential::from_plaintext(&plaintext)
     }
 
     pub(crate) async fn open_stored(
         &self,
-        home: &Home,
+        owner: &SealOwner,
         stored: &StoredCredential,
     ) -> Result<Credential> {
         self.open(
-            home,
+            owner,
             SealedKind::Credential,
             stored.grant,
             stored.fence,
@@ -99,11 +97,11 @@ impl Inner {
 
     pub(crate) async fn open_pending(
         &self,
-        home: &Home,
+        owner: &SealOwner,
         pending: &PendingCredential,
     ) -> Result<Credential> {
         self.open(
-            home,
+            owner,
             SealedKind::Credential,
             pending.grant,
             pending.fence,
@@ -113,42 +111,20 @@ impl Inner {
     }
 
     /// Seals what a connect flow keeps under the flow's own key: its memory, or a token answer.
-    pub(crate) async fn seal_flow(&self, flow: &FlowPlace<'_>, bytes: &[u8]) -> Result<Sealed> {
-        self.cipher.seal(&flow.place(), bytes).await
+    pub(crate) async fn seal_flow(
+        &self,
+        context: &SealContext<'_>,
+        bytes: &[u8],
+    ) -> Result<Sealed> {
+        self.cipher.seal(context, bytes).await
     }
 
     /// Opens what [`Inner::seal_flow`] sealed.
     pub(crate) async fn open_flow(
         &self,
-        flow: &FlowPlace<'_>,
+        context: &SealContext<'_>,
         sealed: &Sealed,
     ) -> Result<Plaintext> {
-        self.cipher.open(&flow.place(), sealed).await
-    }
-}
-
-/// Where the secrets of a connect flow belong.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FlowPlace<'a> {
-    pub(crate) tenant: &'a TenantId,
-    pub(crate) provider: &'a ProviderId,
-    pub(crate) app: &'a AppKey,
-    /// The flow's key in hexadecimal.
-    pub(crate) row: &'a str,
-    /// [`SealedKind::State`] or [`SealedKind::Quarantine`].
-    pub(crate) kind: SealedKind,
-}
-
-impl FlowPlace<'_> {
-    fn place(&self) -> Place<'_> {
-        Place {
-            tenant: Some(self.tenant),
-            provider: self.provider,
-            app: self.app,
-            row: self.row,
-            kind: self.kind,
-            grant: GrantNumber::default(),
-            fence: Fence::default(),
-        }
+        self.cipher.open(context, sealed).await
     }
 }

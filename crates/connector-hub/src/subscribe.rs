@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use connector_core::cipher::{Place, Plaintext, Sealed, SealedKind};
+use connector_core::cipher::{Plaintext, SealContext, Sealed, SealedKind};
+use connector_core::provider::Connector;
+use connector_core::provider::subscription::{ChannelId, Watch};
 use connector_core::store::{
-    AcceptOutcome, DeliveryKey, DeliveryLimits, Direction, Effects, EndSubscriptionOutcome,
-    EndingCredential, NewDelivery, NewSubscription, PutSubscriptionOutcome, Stored, Subscription,
-    SubscriptionId, SubscriptionKey, WorkKind,
+    AcceptOutcome, ConnectionRecord, DeliveryKey, DeliveryLimits, Direction,
+    EndSubscriptionOutcome, EndingCredential, Fence, NewDelivery, NewSubscription,
+    PutSubscriptionOutcome, SideEffects, Stored, Subscription, SubscriptionId, SubscriptionKey,
+    TimeLeft, WorkKind,
 };
-use connector_core::subscription::{ChannelId, Watch};
 use connector_core::webhook::Event as Change;
 use connector_core::{
-    AppKey, Connection, ConnectionKey, Connector, Error, ErrorKind, Event, Fence, ProviderId,
-    RequestContext, Result, TimeLeft,
+    AppKey, ConnectionKey, Error, ErrorKind, Event, ProviderId, RequestContext, Result,
 };
 use ring::digest;
 use secrecy::{ExposeSecret, SecretString};
@@ -22,7 +23,7 @@ use url::Url;
 use crate::audit;
 use crate::hub::{Hub, Inner, not_found};
 use crate::inbound::of_connection;
-use crate::sealing::Home;
+use crate::sealing::SealOwner;
 
 const SUBSCRIBE: &str = "hub.subscribe";
 /// How long a change is remembered after it was handled: longer than a cursor can lag behind the
@@ -115,7 +116,7 @@ impl Hub {
     /// Subscribing to the same resource again returns the subscription that there is.
     ///
     /// ```no_run
-    /// # use connector_core::subscription::Watch;
+    /// # use connector_core::provider::subscription::Watch;
     /// # async fn example(hub: connector_hub::Hub, key: connector_core::ConnectionKey,
     /// #     context: connector_core::RequestContext) -> connector_core::Result<()> {
     /// hub.subscribe(&key, Watch::new("orders")?, context).await?;
@@ -159,7 +160,7 @@ impl Hub {
             watch: watch.clone(),
         };
         let event = Event::Subscribed { watch };
-        let effects = Effects::none()
+        let effects = SideEffects::none()
             .with_work(WorkKind::Subscriptions, Duration::ZERO)
             .with_audit(audit::entry(&stored.connection, &context, event));
         let call = || inner.store.put_subscription(new.clone(), effects.clone());
@@ -214,7 +215,7 @@ impl Hub {
             return Ok(());
         };
         let event = Event::Unsubscribed { watch: known.watch };
-        let effects = Effects::none()
+        let effects = SideEffects::none()
             .with_work(WorkKind::Subscriptions, Duration::ZERO)
             .with_audit(audit::entry(&stored.connection, &context, event));
         let call = || inner.store.end_subscription(&known.key, effects.clone());
@@ -310,8 +311,8 @@ impl Inner {
         (own.as_str() == url).then_some(channel)
     }
 
-    fn subscription_place<'a>(subscription: &'a Subscription, row: &'a str) -> Place<'a> {
-        Place {
+    fn subscription_context<'a>(subscription: &'a Subscription, row: &'a str) -> SealContext<'a> {
+        SealContext {
             tenant: Some(&subscription.key.connection.tenant),
             provider: &subscription.provider,
             app: &subscription.app,
@@ -331,7 +332,7 @@ impl Inner {
             return Ok(ChannelSecrets::new());
         };
         let row = subscription.key.row_id();
-        let place = Self::subscription_place(subscription, &row);
+        let place = Self::subscription_context(subscription, &row);
         let plaintext = self.cipher.open(&place, sealed).await?;
         let secrets: BTreeMap<String, String> = serde_json::from_slice(plaintext.expose())
             .map_err(|_| {
@@ -362,7 +363,7 @@ impl Inner {
         })?;
         let plaintext = Plaintext::new(bytes);
         let row = subscription.key.row_id();
-        let place = Self::subscription_place(subscription, &row);
+        let place = Self::subscription_context(subscription, &row);
         self.cipher.seal(&place, plaintext.expose()).await
     }
 
@@ -379,11 +380,11 @@ impl Inner {
         if connector.is_none_or(|it| it.subscriptions().is_none()) {
             return Ok(None);
         }
-        let home = Home::of(stored);
-        let credential = self.open_stored(&home, current).await?;
+        let owner = SealOwner::of(stored);
+        let credential = self.open_stored(&owner, current).await?;
         let (grant, fence) = (current.grant, current.fence);
         let kind = SealedKind::Revocation;
-        let sealed = self.seal(&home, kind, grant, fence, &credential).await?;
+        let sealed = self.seal(&owner, kind, grant, fence, &credential).await?;
         Ok(Some(EndingCredential {
             grant,
             fence,
@@ -396,7 +397,7 @@ impl Inner {
     pub(crate) async fn accept_changes(
         &self,
         connector: &dyn Connector,
-        connection: &Connection,
+        connection: &ConnectionRecord,
         changes: Vec<Change>,
     ) -> Result<usize> {
         let key = &connection.key;

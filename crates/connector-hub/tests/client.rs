@@ -12,17 +12,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::api::{Endpoint, Idempotency, ProviderClient, Request, Response, RetryPolicy};
+use connector_core::api::{Idempotency, Request, Response, RetryPolicy};
 use connector_core::cipher::Keyring;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
-use connector_core::description::{EndpointTemplate, IdentityRule, TokenEndpoint};
 use connector_core::http::limit::{Limit, Per};
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
+use connector_core::provider::description::{EndpointTemplate, IdentityRule, TokenEndpoint};
+use connector_core::provider::{Description, Endpoint, GenericConnector, ProviderClient};
 use connector_core::store::MemoryStore;
 use connector_core::{
     Actor, App, AppKey, AppSource, ConnectionId, ConnectionKey, CorrelationId, Credential,
-    CredentialKind, Description, Error, ErrorKind, FixedApps, GenericConnector, ProviderId,
-    RequestContext, Result, TenantId,
+    CredentialKind, Error, ErrorKind, FixedApps, ProviderId, RequestContext, Result, TenantId,
 };
 use connector_hub::Hub;
 use connector_testkit::leak::{canary, canary_key};
@@ -103,11 +103,11 @@ impl Endpoint for ReadThing {
     }
 }
 
-connector_core::provider_client! {
+connector_core::provider::provider_client! {
     struct AcmeClient for ACME;
 }
 
-connector_core::provider_client! {
+connector_core::provider::provider_client! {
     struct OtherClient for ProviderId::from_static("other");
 }
 

@@ -11,9 +11,9 @@
 mod provider;
 
 use connector_core::cipher::KeyId;
-use connector_core::description::RevocationReach;
-use connector_core::oauth::RotationClass;
-use connector_core::store::{AuditFilter, AuditLog, TokenStore, Upkeep, WorkKind};
+use connector_core::provider::description::RevocationReach;
+use connector_core::provider::oauth::RotationClass;
+use connector_core::store::{AuditFilter, AuditLog, Maintenance, TokenStore, WorkKind};
 use connector_core::{ErrorKind, Event, Status};
 use std::time::Duration;
 

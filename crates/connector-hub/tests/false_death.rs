@@ -12,9 +12,9 @@ mod provider;
 
 use std::sync::Arc;
 
-use connector_core::description::{IdentityRule, RevocationReach};
 use connector_core::http::{Sent, TransportErrorKind};
-use connector_core::oauth::{Grace, RotationClass};
+use connector_core::provider::description::{IdentityRule, RevocationReach};
+use connector_core::provider::oauth::{Grace, RotationClass};
 use connector_core::store::{AuditFilter, AuditLog, Store};
 use connector_core::{AppKey, DegradedReason, ErrorKind, Event, ReauthorizationReason, Status};
 use connector_store_sqlite::SqliteOptions;

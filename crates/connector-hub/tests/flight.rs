@@ -13,15 +13,16 @@ mod provider;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::description::{Description, RevocationReach};
 use connector_core::http::{OutboundRequest, Sent, TransportErrorKind};
-use connector_core::oauth::{ExchangeError, Grace, RotationClass, TokenAnswer, read_token_answer};
+use connector_core::provider::description::{Description, RevocationReach};
+use connector_core::provider::oauth::{
+    ExchangeError, Grace, RotationClass, TokenAnswer, read_token_answer,
+};
+use connector_core::provider::{Connector, Context, Renewal};
 use connector_core::store::{
-    Effects, Expect, Expiries, MemoryStore, PutGrant, PutOutcome, TokenStore,
+    Expect, Expiries, MemoryStore, PutGrant, PutOutcome, SideEffects, TokenStore,
 };
-use connector_core::{
-    Connector, Context, Credential, DegradedReason, Error, ErrorKind, Renewal, Status,
-};
+use connector_core::{Credential, DegradedReason, Error, ErrorKind, Status};
 use futures_util::FutureExt;
 use secrecy::ExposeSecret;
 
@@ -359,7 +360,7 @@ async fn a_restored_backup_redeems_no_token_twice() {
             metadata: backup.connection.metadata.clone(),
             takes: None,
         };
-        let outcome = restored.put_grant(put, Effects::none()).await.unwrap();
+        let outcome = restored.put_grant(put, SideEffects::none()).await.unwrap();
         assert_eq!(outcome, PutOutcome::Stored);
         store.swap(restored.clone());
         for _ in 0..4 {

@@ -13,11 +13,9 @@ mod provider;
 use std::time::Duration;
 
 use connector_core::http::{Sent, TransportErrorKind};
-use connector_core::oauth::{Grace, RotationClass};
-use connector_core::store::{Filter, Stored, TokenStore, WorkKind};
-use connector_core::{
-    Account, AccountKey, AccountRef, AppKey, ConnectionKey, ErrorKind, Status, TenantId,
-};
+use connector_core::provider::oauth::{Grace, RotationClass};
+use connector_core::store::{AccountRef, Filter, Stored, TokenStore, WorkKind};
+use connector_core::{Account, AccountKey, AppKey, ConnectionKey, ErrorKind, Status, TenantId};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 

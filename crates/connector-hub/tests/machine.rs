@@ -12,15 +12,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::clock::Timestamp;
-use connector_core::oauth::{Grace, RotationClass};
+use connector_core::provider::oauth::{Grace, RotationClass};
 use connector_core::store::{
-    Claim, ClaimId, ClaimKind, ClaimOutcome, CommitOutcome, FailOutcome, PendingCredential,
-    PutOutcome, Stored, StoredCredential, Verdict,
+    Claim, ClaimId, ClaimKind, ClaimOutcome, CommitOutcome, ConnectionRecord, FailOutcome, Fence,
+    Generation, GrantNumber, PendingCredential, PutOutcome, Stored, StoredCredential, TimeLeft,
+    Verdict, Version,
 };
 use connector_core::{
-    Account, AccountKey, AppKey, Connection, ConnectionId, ConnectionKey, DegradedReason, Fence,
-    Generation, GrantNumber, Metadata, ProviderId, ReauthorizationReason, Status, TenantId,
-    TimeLeft, Version,
+    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, DegradedReason, Metadata, ProviderId,
+    ReauthorizationReason, Status, TenantId,
 };
 use connector_hub::machine::{
     ATTEMPTS, Action, DAILY, Exchanged, Fault, Input, Machine, Mark, NewAccess, NoToken,
@@ -47,7 +47,7 @@ fn row(generation: u64) -> Stored {
         Fence::new(3),
     );
     Stored {
-        connection: Connection {
+        connection: ConnectionRecord {
             key: ConnectionKey::new(tenant, ConnectionId::from_bytes([0; 16])),
             provider: ProviderId::from_static("acme"),
             app: AppKey::default(),
@@ -81,7 +81,7 @@ fn row(generation: u64) -> Stored {
     }
 }
 
-fn with(generation: u64, change: impl FnOnce(&mut Connection)) -> Stored {
+fn with(generation: u64, change: impl FnOnce(&mut ConnectionRecord)) -> Stored {
     let mut stored = row(generation);
     change(&mut stored.connection);
     stored

@@ -17,11 +17,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use connector_core::cipher::CredentialCipher;
 use connector_core::clock::Clock;
-use connector_core::description::{RefreshPolicy, RevocationReach};
-use connector_core::oauth::{Grace, RotationClass};
-use connector_core::store::{AuditFilter, AuditLog, AuditRecord, Upkeep};
-use connector_core::{App, AppKey, Description, FixedApps, GenericConnector, ProviderId};
-use connector_core::{Error, ErrorKind, Event, ReauthorizationReason, Result, Status};
+use connector_core::provider::description::{RefreshPolicy, RevocationReach};
+use connector_core::provider::oauth::{Grace, RotationClass};
+use connector_core::provider::{Description, GenericConnector};
+use connector_core::store::{AuditFilter, AuditLog, AuditRecord, Maintenance};
+use connector_core::{
+    App, AppKey, Error, ErrorKind, Event, FixedApps, ProviderId, ReauthorizationReason, Result,
+    Status,
+};
 use connector_hub::{ChangeHandler, CheckOutcome, Hub};
 
 use self::provider::{
@@ -399,7 +402,7 @@ async fn every_number_of_a_description_that_the_engine_uses_has_an_effect() {
             |it, seconds| {
                 it.refresh = RefreshPolicy::Proactive;
                 it.lifetimes.unstated =
-                    connector_core::description::Unstated::Assume(seconds.into());
+                    connector_core::provider::description::Unstated::Assume(seconds.into());
             },
             6 * 3600,
             48 * 3600,

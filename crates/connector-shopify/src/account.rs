@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use connector_core::description::AccountHost;
+use connector_core::provider::description::AccountHost;
 use connector_core::{Error, ErrorKind, Result};
 
 /// The suffix of every merchant's shop.

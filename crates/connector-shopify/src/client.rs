@@ -3,8 +3,9 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use connector_core::api::{Classifier, Endpoint, Idempotency, Request, Response};
+use connector_core::api::{Idempotency, Request, Response};
 use connector_core::http::limit::Draws;
+use connector_core::provider::{Classifier, Endpoint};
 use connector_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -15,7 +16,7 @@ use crate::error::{self, GraphqlError};
 use crate::graphql;
 use crate::limits::Cost;
 
-connector_core::provider_client! {
+connector_core::provider::provider_client! {
     /// The Admin API of one shop: GraphQL, version 2026-10.
     ///
     /// ```no_run

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use connector_core::config::Variable;
-use connector_core::config::{AppSettings, Setting};
 use connector_core::http::{LoopbackOverride, Origin};
+pub use connector_core::provider::config::Variable;
+use connector_core::provider::config::{AppSettings, Setting};
 use connector_core::{App, AppKey, AppSource, Error, FixedApps, RedirectUri, Result};
 use secrecy::SecretString;
 
@@ -149,8 +149,9 @@ impl ShopifyConfig {
         &self.loopbacks
     }
 
-    /// The registration as the hub asks for it.
-    pub(crate) fn app_source(&self) -> Option<Arc<dyn AppSource>> {
+    /// The registration as the hub reads it; `None` if no application is configured.
+    #[must_use]
+    pub fn app_source(&self) -> Option<Arc<dyn AppSource>> {
         let app = self.app.clone()?;
         Some(Arc::new(FixedApps::new().with(
             Shopify::ID,

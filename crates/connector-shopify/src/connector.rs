@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::api::{Classifier, Endpoint};
 use connector_core::clock::Timestamp;
 use connector_core::http::{LoopbackOverride, Origin, Sent};
-use connector_core::oauth::{
-    self as rfc, AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeClass,
-    ExchangeError, Identity, TokenAnswer,
+use connector_core::provider::oauth as rfc;
+use connector_core::provider::oauth::{
+    AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeClass, ExchangeError,
+    Identity, TokenAnswer,
 };
-use connector_core::webhook::{Incoming, WebhookEndpoint};
+use connector_core::provider::webhook::{Incoming, WebhookEndpoint};
+use connector_core::provider::{Classifier, Connector, Context, Description, Endpoint};
 use connector_core::{
-    Account, AccountKey, App, AppSource, Connector, Context, Credential, CredentialKind,
-    Description, Error, ErrorKind, ProviderId, Result,
+    Account, AccountKey, App, AppSource, Credential, CredentialKind, Error, ErrorKind, ProviderId,
+    Result,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;

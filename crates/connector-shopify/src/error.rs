@@ -4,7 +4,8 @@
 
 use std::fmt;
 
-use connector_core::api::{ErrorRule, ErrorTable, Response};
+use connector_core::api::Response;
+use connector_core::provider::{ErrorRule, ErrorTable};
 use connector_core::{Error, ErrorKind, ReauthorizationReason, Result, Retry};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

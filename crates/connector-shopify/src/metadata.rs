@@ -1,16 +1,16 @@
 //! What is known about a shop beside its credential, read once an hour.
 
-use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::api::{Idempotency, Request, Response};
 use connector_core::http::limit::Draws;
+use connector_core::provider::Endpoint;
 use connector_core::{Metadata, Result};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::ShopifyClient;
-use crate::graphql;
 use crate::limits::Cost;
 use crate::models::{AppInstallation, Shop};
 use crate::oauth::expand_scopes;
+use crate::{ShopifyClient, graphql};
 
 /// The one query that identifies a shop and reads its metadata.
 pub(crate) const DOCUMENT: &str = "query Identify {

@@ -4,8 +4,11 @@
 //! and [Privacy law compliance](https://shopify.dev/docs/apps/build/compliance/privacy-law-compliance).
 
 use bytes::Bytes;
-use connector_core::webhook::{self, Event, Incoming, WebhookEndpoint, WebhookScheme};
-use connector_core::{Context, Description, Error, ErrorKind, Result};
+use connector_core::provider::webhook;
+use connector_core::provider::webhook::{Incoming, WebhookEndpoint, WebhookScheme};
+use connector_core::provider::{Context, Description};
+use connector_core::webhook::Event;
+use connector_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
 
 use crate::account::HostRule;

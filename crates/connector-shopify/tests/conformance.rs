@@ -13,8 +13,9 @@ mod schema;
 mod world;
 
 use connector_core::http::{HttpTransport, OutboundRequest, TransportErrorKind};
-use connector_core::oauth::{Grace, RotationClass};
-use connector_core::{Connector, ErrorKind, Result};
+use connector_core::provider::Connector;
+use connector_core::provider::oauth::{Grace, RotationClass};
+use connector_core::{ErrorKind, Result};
 use connector_shopify::endpoints::OPERATIONS;
 use connector_shopify::{ShopDomain, Shopify, ShopifyConfig, VARIABLES};
 use proptest::prelude::*;
@@ -182,7 +183,7 @@ fn the_description_says_what_shopify_does() {
     assert_eq!(description.rotation, RotationClass::Grace(grace));
     assert_eq!(
         description.lifetimes.unstated,
-        connector_core::description::Unstated::Assume(3600)
+        connector_core::provider::description::Unstated::Assume(3600)
     );
     assert_eq!(description.lifetimes.refresh_seconds, Some(90 * 86_400));
     assert!(shopify.app_source().is_none());

@@ -14,8 +14,9 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use connector_core::api::{Endpoint, Idempotency, PageCursor, Request, Response};
+use connector_core::api::{Idempotency, PageCursor, Request, Response};
 use connector_core::clock::Timestamp;
+use connector_core::provider::Endpoint;
 use connector_core::{ErrorKind, Retry};
 use connector_shopify::endpoints::{
     AppUninstall, CreateWebhookSubscription, DeleteWebhookSubscription, GetCurrentAppInstallation,
@@ -331,7 +332,7 @@ async fn a_document_of_ones_own_keeps_the_data_beside_the_errors() {
 async fn a_raw_request_returns_refusals_as_they_are() {
     let (world, client) = connected().await;
     let session = {
-        use connector_core::api::ProviderClient;
+        use connector_core::provider::ProviderClient;
         client.session().clone()
     };
     let raw = |query: &'static str| {

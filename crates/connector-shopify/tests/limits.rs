@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::api::{FixedToken, ProviderClient as _, RetryPolicy, Session};
+use connector_core::api::{FixedToken, RetryPolicy, Session};
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
+use connector_core::provider::ProviderClient as _;
 use connector_core::{ErrorKind, Retry};
 use connector_shopify::sim::{Route, SimulatedShop};
 use connector_shopify::{

@@ -16,8 +16,9 @@ use std::time::Duration;
 
 use connector_core::clock::{Clock as _, Timestamp};
 use connector_core::http::Sent;
-use connector_core::oauth::{Callback, CallbackProblem, ExchangeClass};
-use connector_core::{App, Connector, ErrorKind};
+use connector_core::provider::Connector;
+use connector_core::provider::oauth::{Callback, CallbackProblem, ExchangeClass};
+use connector_core::{App, ErrorKind};
 use connector_shopify::sim::{Consent, Fault, Route};
 use connector_shopify::{Shopify, ShopifyConfig};
 use serde_json::json;
@@ -116,7 +117,7 @@ async fn after_a_rotation_the_simulator_signs_with_the_new_secret() {
     );
     let app = connector_core::App::new(world.sim.client_id())
         .with_client_secret(world.sim.client_secret());
-    let cx = connector_core::Context::new(&app, &*world.transport, &world.clock);
+    let cx = connector_core::provider::Context::new(&app, &*world.transport, &world.clock);
     let shop = Some(world.shop.as_str());
     assert_eq!(world.shopify.check_callback(&cx, shop, &callback), Ok(()));
 }
@@ -303,7 +304,7 @@ async fn a_simulator_that_is_gone_was_certainly_not_reached() {
     } = World::new().await;
     let old = Shopify::expiring_credential(&shop, "a", "r", clock.now(), clock.now()).unwrap();
     drop(sim);
-    let cx = connector_core::Context::new(&app, &*transport, &clock);
+    let cx = connector_core::provider::Context::new(&app, &*transport, &clock);
     // The listener ends with its task, in its own time.
     let error = loop {
         let error = shopify.refresh(&cx, &old).await.unwrap_err();

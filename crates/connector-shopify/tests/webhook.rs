@@ -10,8 +10,11 @@
 mod world;
 
 use bytes::Bytes;
-use connector_core::webhook::{AccountHint, Event, Incoming, SignedField, WebhookEndpoint};
-use connector_core::{App, AppKey, Connector, Context, ErrorKind, Result};
+use connector_core::provider::webhook::{
+    AccountHint, Event, Incoming, SignedField, WebhookEndpoint,
+};
+use connector_core::provider::{Connector, Context};
+use connector_core::{App, AppKey, ErrorKind, Result};
 use connector_shopify::ShopifyEvent;
 use connector_shopify::sim::WebhookHeaders;
 use serde_json::json;

@@ -14,13 +14,12 @@ use std::time::Duration;
 
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, Origin};
-use connector_core::oauth::{
+use connector_core::provider::oauth::{
     AuthorizationRequest, Callback, CodeExchange, CodeVerifier, ExchangeClass, ExchangeError,
     Grace, RotationClass, TokenAnswer,
 };
-use connector_core::{
-    App, Connector, Context, Credential, Description, ErrorKind, GenericConnector, SystemRandom,
-};
+use connector_core::provider::{Connector, Context, Description, GenericConnector};
+use connector_core::{App, Credential, ErrorKind, SystemRandom};
 use connector_http::{HttpClient, HttpClientBuilder};
 use connector_sim::{Account, Authority, AuthorityBuilder, Consent};
 use secrecy::{ExposeSecret, SecretString};
@@ -398,7 +397,7 @@ impl World {
         assert_eq!(late.class(), ExchangeClass::DeadGrant);
         // A code is bound to its code verifier.
         let uses_pkce = self.description.authorization.as_ref().unwrap().pkce
-            != connector_core::description::Pkce::Refused;
+            != connector_core::provider::description::Pkce::Refused;
         if uses_pkce {
             let callback = self.callback(&verifier, &Consent::Grant);
             let stolen = self.exchange(&other, &callback).await.unwrap_err();
@@ -503,8 +502,9 @@ impl World {
         assert!(!self.has_test_endpoint() || !self.is_live(&second).await);
         let reach = self.description.revocation.as_ref().unwrap().reach;
         let is_one = self.description.grants_per_account
-            == connector_core::description::GrantsPerAccount::One;
-        let lives = reach != connector_core::description::RevocationReach::Account && !is_one;
+            == connector_core::provider::description::GrantsPerAccount::One;
+        let lives =
+            reach != connector_core::provider::description::RevocationReach::Account && !is_one;
         assert!(!self.has_test_endpoint() || self.is_live(&first).await == lives);
         if second.refresh_token().is_some() {
             let dead = self.refresh(&second).await.map(drop);

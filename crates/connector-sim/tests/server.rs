@@ -13,12 +13,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, OutboundRequest, Sent, TransportErrorKind};
-use connector_core::oauth::{
+use connector_core::provider::oauth::{
     AuthorizationRequest, Callback, CodeExchange, CodeVerifier, ExchangeClass, client_credentials,
 };
-use connector_core::{
-    App, Connector, Context, Description, ErrorKind, GenericConnector, SystemRandom,
-};
+use connector_core::provider::{Connector, Context, Description, GenericConnector};
+use connector_core::{App, ErrorKind, SystemRandom};
 use connector_http::HttpClient;
 use connector_sim::{
     Account, Authority, AuthorityBuilder, Consent, Fault, Grant, Request, Response,
@@ -358,7 +357,8 @@ async fn clients_are_kept_apart_and_an_app_gets_a_token_of_its_own() {
 #[tokio::test]
 async fn an_id_token_is_signed_with_a_key_of_the_key_set() {
     let mut description = description();
-    let rule = connector_core::description::IdentityRule::id_token("https://acme.example");
+    let rule =
+        connector_core::provider::description::IdentityRule::id_token("https://acme.example");
     description.identity = Some(rule);
     let world = World::of(description, |builder| builder).await;
     let verifier = verifier();

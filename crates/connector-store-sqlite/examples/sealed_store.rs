@@ -10,16 +10,16 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::cipher::{CredentialCipher, KeyId, Keyring, Place, Sealed, SealedKind};
+use connector_core::cipher::{CredentialCipher, KeyId, Keyring, SealContext, Sealed, SealedKind};
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::http::Origin;
 use connector_core::store::{
-    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, Expect,
-    Expiries, PutGrant, PutOutcome, TokenStore, Upkeep,
+    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Expect, Expiries, Fence,
+    Generation, GrantNumber, Maintenance, PutGrant, PutOutcome, SideEffects, TokenStore,
 };
 use connector_core::{
-    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind, Fence,
-    Generation, GrantNumber, Metadata, ProviderId, Status, SystemRandom, TenantId,
+    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind, Metadata,
+    ProviderId, Status, SystemRandom, TenantId,
 };
 use connector_store_sqlite::SqliteStore;
 
@@ -34,8 +34,13 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Where a credential of the connection belongs: it opens there and nowhere else.
-fn place<'a>(key: &'a ConnectionKey, app: &'a AppKey, row: &'a str, fence: Fence) -> Place<'a> {
-    Place {
+fn place<'a>(
+    key: &'a ConnectionKey,
+    app: &'a AppKey,
+    row: &'a str,
+    fence: Fence,
+) -> SealContext<'a> {
+    SealContext {
         tenant: Some(&key.tenant),
         provider: &PROVIDER,
         app,
@@ -61,7 +66,7 @@ fn credential(
 
 async fn seal(
     keyring: &Keyring,
-    place: &Place<'_>,
+    place: &SealContext<'_>,
     credential: &Credential,
 ) -> Result<Sealed, Box<dyn Error>> {
     let plaintext = credential.to_plaintext()?;
@@ -108,7 +113,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         metadata: Metadata::new(),
         takes: None,
     };
-    let outcome = store.put_grant(grant, Effects::none()).await?;
+    let outcome = store.put_grant(grant, SideEffects::none()).await?;
     ensure(outcome == PutOutcome::Stored, "the grant was not stored")?;
 
     println!("4. This is what lies in the database file:");
@@ -162,7 +167,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         rotates: true,
         takes_pending: None,
     };
-    let outcome = store.commit(&key, commit, Effects::none()).await?;
+    let outcome = store.commit(&key, commit, SideEffects::none()).await?;
     ensure(
         outcome == CommitOutcome::Stored,
         "the answer was not stored",

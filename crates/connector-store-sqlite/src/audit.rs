@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_core::clock::Timestamp;
-use connector_core::store::{AuditFilter, AuditLog, AuditRecord, Change, Cursor, Slice};
+use connector_core::store::{AuditFilter, AuditLog, AuditRecord, Change, Cursor, Page};
 use connector_core::{
     AuditClass, AuditEntry, ConnectionId, CorrelationId, Error, ErrorKind, RequestContext, Result,
     TenantId,
@@ -98,7 +98,7 @@ impl AuditLog for SqliteStore {
         filter: &AuditFilter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<AuditRecord>> {
+    ) -> Result<Page<AuditRecord>> {
         const OPERATION: &str = "store.audit";
         let after = number_after(OPERATION, after)?;
         let statement = || {

@@ -2,8 +2,8 @@
 
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::clock::Timestamp;
-use connector_core::store::{Cursor, Slice};
-use connector_core::subscription::{ChannelId, Watch};
+use connector_core::provider::subscription::{ChannelId, Watch};
+use connector_core::store::{Cursor, Page};
 use connector_core::{
     AccountKey, AppKey, ConnectionId, ConnectionKey, InvalidName, ProviderId, Result, TenantId,
 };
@@ -170,7 +170,7 @@ pub(crate) fn number_after(operation: &'static str, after: Option<&Cursor>) -> R
     })
 }
 
-/// How many rows to read for a slice of `n`: one more shows whether the list goes on.
+/// The number of rows to read for a page of `n`: one more shows whether the list goes on.
 pub(crate) fn one_more(n: u16) -> i64 {
     i64::from(n.max(1)) + 1
 }
@@ -182,7 +182,7 @@ pub(crate) fn slice<T>(
     rows: &[SqliteRow],
     n: u16,
     mut read: impl FnMut(&mut Columns<'_>) -> Result<T>,
-) -> Result<Slice<T>> {
+) -> Result<Page<T>> {
     let n = usize::from(n.max(1));
     let mut items = Vec::with_capacity(rows.len().min(n));
     let mut last = 0;
@@ -193,7 +193,7 @@ pub(crate) fn slice<T>(
     let next = (rows.len() > n)
         .then(|| Cursor::new(i64::to_string(&last)))
         .transpose()?;
-    Ok(Slice { items, next })
+    Ok(Page { items, next })
 }
 
 /// A statement with those conditions that apply. Parameters are numbered, so that all of them are

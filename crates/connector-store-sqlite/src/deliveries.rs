@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use connector_core::clock::Timestamp;
 use connector_core::store::{
     AcceptOutcome, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord,
-    DeliveryState, Direction, LeaseRequest, LeasedDelivery, NewDelivery, Slice,
+    DeliveryState, Direction, LeaseRequest, LeasedDelivery, NewDelivery, Page,
 };
 use connector_core::{ProviderId, Result, TenantId};
 
@@ -293,7 +293,7 @@ impl DeliveryQueue for SqliteStore {
         filter: &DeliveryFilter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<DeliveryRecord>> {
+    ) -> Result<Page<DeliveryRecord>> {
         const OPERATION: &str = "store.deliveries";
         let after = number_after(OPERATION, after)?;
         let statement = || {

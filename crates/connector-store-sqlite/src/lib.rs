@@ -7,6 +7,7 @@ mod columns;
 mod database;
 mod deliveries;
 mod error;
+mod maintenance;
 mod mount;
 mod options;
 mod record;
@@ -14,7 +15,6 @@ mod schema;
 mod states;
 mod subscriptions;
 mod tokens;
-mod upkeep;
 mod work;
 
 use std::fmt;

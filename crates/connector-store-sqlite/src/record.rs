@@ -3,13 +3,11 @@
 use connector_core::cipher::Sealed;
 use connector_core::clock::Timestamp;
 use connector_core::store::{
-    Claim, ClaimId, ClaimKind, CommitOutcome, Expiries, PendingCredential, PutGrant, Stored,
-    StoredCredential,
+    AccountRef, Claim, ClaimId, ClaimKind, CommitOutcome, ConnectionRecord, Expiries, Fence,
+    Generation, GrantNumber, PendingCredential, PutGrant, Stored, StoredCredential, TimeLeft,
+    Version,
 };
-use connector_core::{
-    Account, AccountRef, Check, Connection, ConnectionKey, Fence, Generation, GrantNumber,
-    Metadata, Result, Status, TimeLeft, Version,
-};
+use connector_core::{Account, Check, ConnectionKey, Metadata, Result, Status};
 use sqlx::sqlite::SqliteRow;
 
 use crate::columns::{Columns, digest, integer};
@@ -265,7 +263,7 @@ impl Credential {
 }
 
 /// Reads the columns of [`connection_columns`]: the row's number and the record.
-pub(crate) fn connection(columns: &mut Columns<'_>) -> Result<(i64, Connection)> {
+pub(crate) fn connection(columns: &mut Columns<'_>) -> Result<(i64, ConnectionRecord)> {
     let number = columns.take()?;
     let key = columns.key()?;
     let provider = columns.provider()?;
@@ -285,7 +283,7 @@ pub(crate) fn connection(columns: &mut Columns<'_>) -> Result<(i64, Connection)>
     let check_error: Option<String> = columns.take()?;
     Ok((
         number,
-        Connection {
+        ConnectionRecord {
             key,
             provider,
             app,
@@ -322,7 +320,7 @@ pub(crate) fn connection(columns: &mut Columns<'_>) -> Result<(i64, Connection)>
 /// A connection as one snapshot showed it.
 pub(crate) struct Record {
     pub(crate) number: i64,
-    pub(crate) connection: Connection,
+    pub(crate) connection: ConnectionRecord,
     pub(crate) claim: Option<Held>,
     pub(crate) current: Option<Credential>,
     pub(crate) previous: Option<Credential>,

@@ -5,16 +5,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use connector_core::cipher::Sealed;
 use connector_core::clock::Timestamp;
+use connector_core::provider::subscription::ChannelId;
 use connector_core::store::record::{
     CandidateRecord, ChannelRecord, SubscriptionFailureRecord, SubscriptionRecord,
 };
 use connector_core::store::{
-    ChangeSubscriptionOutcome, Effects, EndSubscriptionOutcome, Ending, EndingCredential,
-    NewSubscription, PutSubscriptionOutcome, Subscription, SubscriptionChange, SubscriptionId,
-    SubscriptionKey, SubscriptionStore,
+    ChangeSubscriptionOutcome, EndSubscriptionOutcome, Ending, EndingCredential, Fence,
+    GrantNumber, NewSubscription, PutSubscriptionOutcome, SideEffects, Subscription,
+    SubscriptionChange, SubscriptionId, SubscriptionKey, SubscriptionStore, Version,
 };
-use connector_core::subscription::ChannelId;
-use connector_core::{ConnectionKey, Error, ErrorKind, Fence, GrantNumber, Result, Version};
+use connector_core::{ConnectionKey, Error, ErrorKind, Result};
 use sqlx::sqlite::SqliteRow;
 
 use crate::SqliteStore;
@@ -316,7 +316,7 @@ impl SubscriptionStore for SqliteStore {
     async fn put_subscription(
         &self,
         new: NewSubscription,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<PutSubscriptionOutcome> {
         const OPERATION: &str = "store.put_subscription";
         let mut write = self.database.write(OPERATION).await?;
@@ -412,7 +412,7 @@ impl SubscriptionStore for SqliteStore {
         key: &SubscriptionKey,
         at: Version,
         change: SubscriptionChange,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<ChangeSubscriptionOutcome> {
         const OPERATION: &str = "store.change_subscription";
         let mut write = self.database.write(OPERATION).await?;
@@ -444,7 +444,7 @@ impl SubscriptionStore for SqliteStore {
     async fn end_subscription(
         &self,
         key: &SubscriptionKey,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<EndSubscriptionOutcome> {
         const OPERATION: &str = "store.end_subscription";
         let mut write = self.database.write(OPERATION).await?;

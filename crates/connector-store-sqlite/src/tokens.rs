@@ -5,14 +5,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use connector_core::clock::Timestamp;
 use connector_core::store::{
-    ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Cursor, Due, Effects, End,
-    EndOutcome, EndRequest, Expect, FailOutcome, Failure, Filter, NewQuarantine, Patch, PutGrant,
-    PutOutcome, Quarantined, Revocation, Slice, StateKey, Stored, TokenStore, UpdateOutcome,
-    Verdict, WorkKind,
+    AccountRef, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, ConnectionRecord,
+    Cursor, Due, End, EndOutcome, EndRequest, Expect, FailOutcome, Failure, Fence, Filter,
+    Generation, GrantNumber, NewQuarantine, Page, Patch, PutGrant, PutOutcome, Quarantined,
+    Revocation, SideEffects, StateKey, Stored, TimeLeft, TokenStore, UpdateOutcome, Verdict,
+    Version, WorkKind,
 };
 use connector_core::{
-    AccountKey, AccountRef, AppKey, Check, Connection, ConnectionKey, Error, ErrorKind, Fence,
-    Generation, GrantNumber, ProviderId, Result, Status, TenantId, TimeLeft, Version,
+    AccountKey, AppKey, Check, ConnectionKey, Error, ErrorKind, ProviderId, Result, Status,
+    TenantId,
 };
 
 use crate::SqliteStore;
@@ -21,8 +22,7 @@ use crate::database::Write;
 use crate::record::{
     self, Credential, Held, Record, Slot, connection_columns, delete_credentials, delete_previous,
 };
-use crate::subscriptions;
-use crate::work;
+use crate::{subscriptions, work};
 
 fn refused(message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidInput, "store.put_grant", message)
@@ -253,7 +253,7 @@ impl SqliteStore {
         (provider, app, account): (&ProviderId, &AppKey, &str),
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>> {
+    ) -> Result<Page<ConnectionKey>> {
         let after = number_after(operation, after)?;
         let statement = || {
             sqlx::query(statement)
@@ -319,7 +319,7 @@ impl TokenStore for SqliteStore {
         account: &AccountKey,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>> {
+    ) -> Result<Page<ConnectionKey>> {
         const OPERATION: &str = "store.find_by_account";
         let statement = "SELECT number, tenant, id FROM connections \
              WHERE provider = ?1 AND app = ?2 AND account = ?3 AND number > ?4 \
@@ -336,7 +336,7 @@ impl TokenStore for SqliteStore {
         host: &str,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>> {
+    ) -> Result<Page<ConnectionKey>> {
         const OPERATION: &str = "store.find_by_host";
         let statement = "SELECT number, tenant, id FROM connections \
              WHERE provider = ?1 AND app = ?2 AND host = ?3 AND number > ?4 \
@@ -351,7 +351,7 @@ impl TokenStore for SqliteStore {
         filter: &Filter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<Connection>> {
+    ) -> Result<Page<ConnectionRecord>> {
         const OPERATION: &str = "store.list";
         let after = number_after(OPERATION, after)?;
         let statement = || {
@@ -383,7 +383,7 @@ impl TokenStore for SqliteStore {
         })
     }
 
-    async fn put_grant(&self, grant: PutGrant, effects: Effects) -> Result<PutOutcome> {
+    async fn put_grant(&self, grant: PutGrant, effects: SideEffects) -> Result<PutOutcome> {
         let mut write = self.database.write("store.put_grant").await?;
         let key = grant.key.clone();
         let takes = grant.takes;
@@ -418,7 +418,7 @@ impl TokenStore for SqliteStore {
         key: &ConnectionKey,
         at: Version,
         patch: Patch,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<UpdateOutcome> {
         const OPERATION: &str = "store.update";
         let mut write = self.database.write(OPERATION).await?;
@@ -469,7 +469,7 @@ impl TokenStore for SqliteStore {
         &self,
         key: &ConnectionKey,
         request: EndRequest,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<EndOutcome> {
         const OPERATION: &str = "store.end";
         let mut write = self.database.write(OPERATION).await?;
@@ -592,7 +592,7 @@ impl TokenStore for SqliteStore {
         &self,
         key: &ConnectionKey,
         commit: Commit,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<CommitOutcome> {
         const OPERATION: &str = "store.commit";
         let mut write = self.database.write(OPERATION).await?;
@@ -652,7 +652,7 @@ impl TokenStore for SqliteStore {
         &self,
         key: &ConnectionKey,
         failure: Failure,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<FailOutcome> {
         const OPERATION: &str = "store.fail";
         let mut write = self.database.write(OPERATION).await?;
@@ -793,7 +793,7 @@ impl TokenStore for SqliteStore {
         Ok(released == 1)
     }
 
-    async fn queue_revocation(&self, revocation: Revocation, effects: Effects) -> Result<()> {
+    async fn queue_revocation(&self, revocation: Revocation, effects: SideEffects) -> Result<()> {
         let mut write = self.database.write("store.queue_revocation").await?;
         if queue(&mut write, &revocation).await? {
             work::apply(&mut write, &revocation.key, &effects).await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use connector_core::clock::Timestamp;
-use connector_core::store::{Due, Effects, WorkKind};
+use connector_core::store::{Due, SideEffects, WorkKind};
 use connector_core::{ConnectionKey, Result};
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteRow;
@@ -20,7 +20,7 @@ pub(crate) const UNREADABLE: Duration = Duration::from_hours(24);
 pub(crate) async fn apply(
     write: &mut Write<'_>,
     key: &ConnectionKey,
-    effects: &Effects,
+    effects: &SideEffects,
 ) -> Result<()> {
     for (kind, delay) in &effects.schedule {
         let statement = match delay {

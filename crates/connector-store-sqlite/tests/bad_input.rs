@@ -10,7 +10,7 @@ mod fixture;
 use std::path::Path;
 use std::time::Duration;
 
-use connector_core::store::{Effects, Filter, PutOutcome, TokenStore, Upkeep};
+use connector_core::store::{Filter, Maintenance, PutOutcome, SideEffects, TokenStore};
 use connector_core::{Error, ErrorKind, Retry};
 use connector_store_sqlite::{SqliteOptions, SqliteStore};
 use connector_testkit::{StoreFixture, artefacts};
@@ -34,7 +34,7 @@ async fn raw(path: &Path) -> SqliteConnection {
 /// A store with one connection in it, closed again.
 async fn filled(fixture: &Fixture) {
     let store = fixture.open().await;
-    let put = store.put_grant(first_grant(1, b"sealed"), Effects::none());
+    let put = store.put_grant(first_grant(1, b"sealed"), SideEffects::none());
     assert_eq!(put.await.unwrap(), PutOutcome::Stored);
     store.close().await;
 }
@@ -145,7 +145,7 @@ async fn a_table_that_vanished_is_an_error() {
         .unwrap();
     let error = store.load(&key(1)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StoreIncompatible, "{error}");
-    let put = store.put_grant(first_grant(1, b"sealed"), Effects::none());
+    let put = store.put_grant(first_grant(1, b"sealed"), SideEffects::none());
     assert_eq!(put.await.unwrap_err().kind(), ErrorKind::StoreIncompatible);
 }
 
@@ -154,7 +154,7 @@ async fn a_number_beyond_those_of_sqlite_is_refused() {
     let fixture = Fixture::create().await;
     filled(&fixture).await;
     let store = fixture.open().await;
-    let fence = connector_core::Fence::new(u64::MAX);
+    let fence = connector_core::store::Fence::new(u64::MAX);
     let error = store.revoked(&key(1), fence).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.message().contains("2^63"), "{error}");
@@ -171,7 +171,7 @@ async fn a_full_disk_is_an_error_and_loses_nothing() {
     let mut stored = Vec::new();
     let error = loop {
         let number = u8::try_from(stored.len() + 1).unwrap();
-        let put = store.put_grant(first_grant(number, content.as_bytes()), Effects::none());
+        let put = store.put_grant(first_grant(number, content.as_bytes()), SideEffects::none());
         match put.await {
             Ok(outcome) => {
                 assert_eq!(outcome, PutOutcome::Stored);
@@ -203,7 +203,7 @@ async fn a_full_disk_is_an_error_and_loses_nothing() {
         .unwrap();
     assert_eq!(everyone.items.len(), stored.len());
     let next = u8::try_from(stored.len() + 1).unwrap();
-    let put = store.put_grant(first_grant(next, content.as_bytes()), Effects::none());
+    let put = store.put_grant(first_grant(next, content.as_bytes()), SideEffects::none());
     assert_eq!(put.await.unwrap(), PutOutcome::Stored);
     println!("grants kept before the disk was full: {}", stored.len());
 }
@@ -215,7 +215,7 @@ async fn a_file_locked_for_too_long_is_an_error_that_may_be_repeated() {
     let store = impatient.open().await.unwrap();
     let mut other = raw(&fixture.path()).await;
     let holding = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    let put = store.put_grant(first_grant(1, b"sealed"), Effects::none());
+    let put = store.put_grant(first_grant(1, b"sealed"), SideEffects::none());
     let error = put.await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StoreUnavailable, "{error}");
     assert_eq!(error.retry(), Retry::Backoff);
@@ -226,7 +226,7 @@ async fn a_file_locked_for_too_long_is_an_error_that_may_be_repeated() {
     let error = opened.await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StoreUnavailable, "{error}");
     holding.rollback().await.unwrap();
-    let put = store.put_grant(first_grant(1, b"sealed"), Effects::none());
+    let put = store.put_grant(first_grant(1, b"sealed"), SideEffects::none());
     assert_eq!(put.await.unwrap(), PutOutcome::Stored);
 }
 
@@ -270,14 +270,14 @@ async fn a_file_that_is_deleted_or_replaced_is_noticed_at_the_next_write() {
     for (way, change) in ways {
         let fixture = Fixture::create().await;
         let store = fixture.open().await;
-        let put = store.put_grant(first_grant(1, b"sealed"), Effects::none());
+        let put = store.put_grant(first_grant(1, b"sealed"), SideEffects::none());
         put.await.unwrap();
         change(&fixture.path());
         // The claim comes before the refresh token is spent: it is refused, so that nothing is.
         let refused = [
             store.claim(&key(1), claim(1, 1)).await.map(drop),
             store
-                .put_grant(first_grant(2, b"sealed"), Effects::none())
+                .put_grant(first_grant(2, b"sealed"), SideEffects::none())
                 .await
                 .map(drop),
             store.purge(1).await.map(drop),

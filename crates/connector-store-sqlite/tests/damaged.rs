@@ -13,18 +13,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use connector_core::cipher::KeyId;
+use connector_core::provider::subscription::{ChannelId, Watch};
 use connector_core::store::{
     AuditFilter, AuditLog, BeginChannel, ConnectOutcome, DeliveryFilter, DeliveryKey,
-    DeliveryLimits, DeliveryQueue, DeliveryState, DeliveryTurn, Direction, Effects, End,
-    EndRequest, EndingCredential, Expect, Filter, LeaseRequest, NewDelivery, NewQuarantine,
-    NewRevocation, NewState, NewSubscription, OpenedChannel, Patch, StateKey, StateStore,
-    SubscriptionChange, SubscriptionId, SubscriptionKey, SubscriptionStore, TokenStore, Upkeep,
-    WorkKind,
+    DeliveryLimits, DeliveryQueue, DeliveryState, DeliveryTurn, Direction, End, EndRequest,
+    EndingCredential, Expect, Fence, Filter, Generation, GrantNumber, LeaseRequest, Maintenance,
+    NewDelivery, NewQuarantine, NewRevocation, NewState, NewSubscription, OpenedChannel, Patch,
+    SideEffects, StateKey, StateStore, SubscriptionChange, SubscriptionId, SubscriptionKey,
+    SubscriptionStore, TokenStore, Version, WorkKind,
 };
-use connector_core::subscription::{ChannelId, Watch};
-use connector_core::{
-    AccountKey, AppKey, ErrorKind, Fence, Generation, GrantNumber, Result, Version,
-};
+use connector_core::{AccountKey, AppKey, ErrorKind, Result};
 use connector_store_sqlite::{SqliteOptions, SqliteStore};
 use connector_testkit::StoreFixture;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -75,12 +73,18 @@ async fn filled() -> Fixture {
     store.put_grant(grant, effects(1)).await.unwrap();
     store.claim(&key(1), claim(1, 1)).await.unwrap();
     let first = commit(1, 1, Fence::new(2), b"second");
-    store.commit(&key(1), first, Effects::none()).await.unwrap();
+    store
+        .commit(&key(1), first, SideEffects::none())
+        .await
+        .unwrap();
     store.claim(&key(1), claim(2, 2)).await.unwrap();
     fixture.advance(Duration::from_mins(2));
     store.claim(&key(1), claim(3, 2)).await.unwrap();
     let late = commit(1, 1, Fence::new(9), b"pending");
-    store.commit(&key(1), late, Effects::none()).await.unwrap();
+    store
+        .commit(&key(1), late, SideEffects::none())
+        .await
+        .unwrap();
     let queued = EndRequest {
         how: End::Deactivate,
         at: None,
@@ -92,10 +96,13 @@ async fn filled() -> Fixture {
         unsubscribe: None,
     };
     store
-        .put_grant(first_grant(2, b"other"), Effects::none())
+        .put_grant(first_grant(2, b"other"), SideEffects::none())
         .await
         .unwrap();
-    store.end(&key(2), queued, Effects::none()).await.unwrap();
+    store
+        .end(&key(2), queued, SideEffects::none())
+        .await
+        .unwrap();
     subscribe(&fixture, &store).await;
     let quarantine = NewQuarantine {
         state: state(),
@@ -148,7 +155,7 @@ async fn subscribe(fixture: &Fixture, store: &SqliteStore) {
         SubscriptionKey::new(key(number), id)
     };
     store
-        .put_grant(first_grant(3, b"third"), Effects::none())
+        .put_grant(first_grant(3, b"third"), SideEffects::none())
         .await
         .unwrap();
     for number in [1, 3] {
@@ -157,7 +164,10 @@ async fn subscribe(fixture: &Fixture, store: &SqliteStore) {
             grant: GrantNumber::new(1),
             watch: Watch::new("orders").unwrap(),
         };
-        store.put_subscription(new, Effects::none()).await.unwrap();
+        store
+            .put_subscription(new, SideEffects::none())
+            .await
+            .unwrap();
         let begin = |digit| SubscriptionChange {
             begin: Some(BeginChannel {
                 channel: channel(digit),
@@ -182,7 +192,7 @@ async fn subscribe(fixture: &Fixture, store: &SqliteStore) {
         for (at, change) in [(1, begin(first)), (2, open), (3, begin(second))] {
             let key = subscription(number);
             let changed =
-                store.change_subscription(&key, Version::new(at), change, Effects::none());
+                store.change_subscription(&key, Version::new(at), change, SideEffects::none());
             changed.await.unwrap();
         }
     }
@@ -196,7 +206,10 @@ async fn subscribe(fixture: &Fixture, store: &SqliteStore) {
             sealed: sealed(b"copy"),
         }),
     };
-    store.end(&key(3), ended, Effects::none()).await.unwrap();
+    store
+        .end(&key(3), ended, SideEffects::none())
+        .await
+        .unwrap();
     fixture.advance(Duration::from_secs(1));
 }
 
@@ -210,7 +223,7 @@ async fn read(table: &str, store: &SqliteStore) -> Vec<(&'static str, Result<()>
         "connections" => connections(store).await,
         "credentials" => {
             let again = commit(3, 2, Fence::new(4), b"third");
-            let commit = store.commit(&one, again, Effects::none());
+            let commit = store.commit(&one, again, SideEffects::none());
             vec![
                 ("store.load", store.load(&one).await.map(drop)),
                 ("store.commit", commit.await.map(drop)),
@@ -281,16 +294,16 @@ async fn subscriptions(store: &SqliteStore) -> Vec<(&'static str, Result<()>)> {
     let all = store.subscriptions(&key(1)).await;
     let found = store.subscription_by_channel(&channel('a')).await;
     let change = SubscriptionChange::default();
-    let changed = store.change_subscription(&key_1, Version::new(9), change, Effects::none());
+    let changed = store.change_subscription(&key_1, Version::new(9), change, SideEffects::none());
     let changed = changed.await;
     let new = NewSubscription {
         key: SubscriptionKey::new(key(1), SubscriptionId::from_bytes([2; 16])),
         grant: GrantNumber::new(1),
         watch: Watch::new("orders").unwrap(),
     };
-    let put = store.put_subscription(new, Effects::none()).await;
+    let put = store.put_subscription(new, SideEffects::none()).await;
     let noticed = store.notify_subscription(&channel('a')).await;
-    let ended = store.end_subscription(&key_1, Effects::none()).await;
+    let ended = store.end_subscription(&key_1, SideEffects::none()).await;
     vec![
         ("store.subscriptions", all.map(drop)),
         ("store.subscription_by_channel", found.map(drop)),
@@ -311,12 +324,12 @@ async fn connections(store: &SqliteStore) -> Vec<(&'static str, Result<()>)> {
         label: Some("Renamed".to_owned()),
         ..Patch::default()
     };
-    let update = store.update(&one, Version::new(1), patch, Effects::none());
+    let update = store.update(&one, Version::new(1), patch, SideEffects::none());
     let again = commit(3, 2, Fence::new(4), b"third");
-    let commit = store.commit(&one, again, Effects::none());
+    let commit = store.commit(&one, again, SideEffects::none());
     let mut grant = first_grant(1, b"anew");
     grant.expect = Expect::At(Generation::new(3));
-    let put = store.put_grant(grant, Effects::none());
+    let put = store.put_grant(grant, SideEffects::none());
     vec![
         ("store.load", store.load(&one).await.map(drop)),
         ("store.generation", store.generation(&one).await.map(drop)),
@@ -556,7 +569,7 @@ async fn one_unreadable_row_does_not_stop_a_queue() {
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
     for number in 1..=3 {
-        let work = Effects::none().with_work(WorkKind::Refresh, Duration::ZERO);
+        let work = SideEffects::none().with_work(WorkKind::Refresh, Duration::ZERO);
         let mut entry = effects(number).audit.remove(0);
         entry.notify = true;
         let grant = first_grant(number, b"sealed");

@@ -1,4 +1,4 @@
-//! Lists: a slice goes on only if there is more, so that nobody asks for an empty one.
+//! Lists: a page has a successor only if there is more, so that nobody asks for an empty one.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -8,7 +8,9 @@
 mod fixture;
 
 use connector_core::cipher::KeyId;
-use connector_core::store::{AuditFilter, AuditLog, Cursor, Effects, Filter, TokenStore, Upkeep};
+use connector_core::store::{
+    AuditFilter, AuditLog, Cursor, Filter, Maintenance, SideEffects, TokenStore,
+};
 use connector_testkit::StoreFixture;
 
 use self::fixture::Fixture;
@@ -16,7 +18,7 @@ use self::fixture::grants::{effects, first_grant};
 
 const ROWS: u8 = 6;
 
-/// What is in each slice of `n`, from the beginning to the end of a list.
+/// The items of each page of `n`, from the beginning to the end of a list.
 async fn slices<F: Future<Output = (usize, Option<Cursor>)>>(
     n: u16,
     mut slice: impl FnMut(Option<Cursor>, u16) -> F,
@@ -77,7 +79,7 @@ async fn no_list_ends_with_an_empty_slice() {
 async fn debug_of_a_store_shows_its_clock_and_nothing_of_its_content() {
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
-    let put = store.put_grant(first_grant(1, b"sealed"), Effects::none());
+    let put = store.put_grant(first_grant(1, b"sealed"), SideEffects::none());
     put.await.unwrap();
     let shown = format!("{store:?}");
     assert_eq!(

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_core::clock::{ManualClock, Timestamp};
-use connector_core::store::{Effects, End, EndRequest, TokenStore};
+use connector_core::store::{End, EndRequest, SideEffects, TokenStore};
 use connector_core::{ConnectionId, ConnectionKey, TenantId};
 use connector_store_sqlite::{SqliteOptions, SqliteStore};
 use connector_testkit::history::{Actor, Entry, Operation, Recorder, Stamps, check};
@@ -271,7 +271,7 @@ fn killed_writers_lose_nothing_that_was_acknowledged() {
                 unsubscribe: None,
             };
             store
-                .end(&key(number), request, Effects::none())
+                .end(&key(number), request, SideEffects::none())
                 .await
                 .unwrap();
         }
@@ -283,7 +283,7 @@ fn killed_writers_lose_nothing_that_was_acknowledged() {
         .chain(store::state_store::cases::<Killed>())
         .chain(store::delivery_queue::cases::<Killed>())
         .chain(store::audit_log::cases::<Killed>())
-        .chain(store::upkeep_of_a_store::cases::<Killed>());
+        .chain(store::maintenance_of_a_store::cases::<Killed>());
     let mut passed = 0;
     for case in cases {
         case.run();

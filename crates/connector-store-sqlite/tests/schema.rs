@@ -10,7 +10,7 @@ mod fixture;
 use std::time::Duration;
 
 use connector_core::ErrorKind;
-use connector_core::store::{Effects, PutOutcome, TokenStore, WorkKind};
+use connector_core::store::{PutOutcome, SideEffects, TokenStore, WorkKind};
 use connector_store_sqlite::{Migration, SqliteStore};
 use connector_testkit::StoreFixture;
 use sqlx::Row;
@@ -42,7 +42,7 @@ async fn number(fixture: &Fixture, sql: &'static str) -> i64 {
 async fn filled() -> Fixture {
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
-    let put = store.put_grant(first_grant(1, b"sealed"), Effects::none());
+    let put = store.put_grant(first_grant(1, b"sealed"), SideEffects::none());
     assert_eq!(put.await.unwrap(), PutOutcome::Stored);
     store.close().await;
     fixture

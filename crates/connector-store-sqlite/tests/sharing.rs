@@ -15,10 +15,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use connector_core::store::{
-    AuditFilter, AuditLog, ClaimOutcome, CommitOutcome, Effects, Filter, PutOutcome, TokenStore,
-    WorkKind,
+    AuditFilter, AuditLog, ClaimOutcome, CommitOutcome, ConnectionRecord, Fence, Filter,
+    Generation, PutOutcome, SideEffects, TokenStore, WorkKind,
 };
-use connector_core::{Connection, Fence, Generation};
 use connector_store_sqlite::{Migration, SqliteOptions, SqliteStore};
 use connector_testkit::StoreFixture;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -37,7 +36,7 @@ fn public_types_are_send_and_sync() {
     check::<Migration>();
 }
 
-async fn everything(store: &SqliteStore) -> Vec<Connection> {
+async fn everything(store: &SqliteStore) -> Vec<ConnectionRecord> {
     let all = store.list(&Filter::everyone(), None, u16::MAX).await;
     all.unwrap().items
 }
@@ -72,7 +71,7 @@ async fn two_handles_never_show_that_the_file_was_busy() {
     for number in 0..TASKS {
         let store = handles[usize::from(number % 2)].clone();
         tasks.spawn(async move {
-            let put = store.put_grant(first_grant(number, b"sealed"), Effects::none());
+            let put = store.put_grant(first_grant(number, b"sealed"), SideEffects::none());
             assert_eq!(put.await.unwrap(), PutOutcome::Stored);
             for round in 1..=ROUNDS {
                 let claimed = store.claim(&key(number), claim(round, round.into())).await;
@@ -117,7 +116,7 @@ async fn a_caller_that_goes_away_leaves_no_transaction_open() {
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
     let other = fixture.open().await;
-    let put = store.put_grant(first_grant(0, b"first"), Effects::none());
+    let put = store.put_grant(first_grant(0, b"first"), SideEffects::none());
     assert_eq!(put.await.unwrap(), PutOutcome::Stored);
     let (mut cancelled, mut finished) = (0, 0);
     for polls in 0..=MOST_POLLS {
@@ -190,7 +189,7 @@ async fn entries_of(store: &SqliteStore, number: u8) -> usize {
 async fn callers_that_queue_and_go_away_are_forgotten() {
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
-    let put = store.put_grant(first_grant(0, b"first"), Effects::none());
+    let put = store.put_grant(first_grant(0, b"first"), SideEffects::none());
     assert_eq!(put.await.unwrap(), PutOutcome::Stored);
     let options = SqliteConnectOptions::new().filename(fixture.path());
     let mut holder = options.connect().await.unwrap();

@@ -14,9 +14,10 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use connector_core::cipher::{
-    CredentialCipher, LONGEST_PLAINTEXT, Place, Plaintext, Sealed, SealedKind,
+    CredentialCipher, LONGEST_PLAINTEXT, Plaintext, SealContext, Sealed, SealedKind,
 };
-use connector_core::{AppKey, Error, ErrorKind, Fence, GrantNumber, ProviderId, TenantId};
+use connector_core::store::{Fence, GrantNumber};
+use connector_core::{AppKey, Error, ErrorKind, ProviderId, TenantId};
 
 /// Where a suite takes the cipher from that it tests.
 #[async_trait]
@@ -134,8 +135,8 @@ impl Spot {
         spot
     }
 
-    fn place(&self) -> Place<'_> {
-        Place {
+    fn place(&self) -> SealContext<'_> {
+        SealContext {
             tenant: self.tenant.as_ref(),
             provider: &self.provider,
             app: &self.app,

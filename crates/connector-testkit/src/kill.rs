@@ -9,7 +9,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use connector_core::clock::{ManualClock, Timestamp};
-//! use connector_core::store::{MemoryStore, Upkeep};
+//! use connector_core::store::{MemoryStore, Maintenance};
 //! use connector_testkit::kill::{Action, KillPoints};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -37,24 +37,24 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::cipher::{CredentialCipher, KeyId, Place, Plaintext, Sealed};
+use connector_core::cipher::{CredentialCipher, KeyId, Plaintext, SealContext, Sealed};
 use connector_core::http::{
     HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
+use connector_core::provider::subscription::ChannelId;
 use connector_core::store::{
-    AcceptOutcome, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
+    AcceptOutcome, AccountRef, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
     ChangeSubscriptionOutcome, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, ConnectOutcome,
-    Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Due, Effects, EndOutcome,
-    EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure, Filter, LeaseRequest,
-    LeasedDelivery, NewDelivery, NewQuarantine, NewState, NewSubscription, Patch, PutGrant,
-    PutOutcome, PutStateOutcome, PutSubscriptionOutcome, Quarantined, Revocation, RowRef,
-    SealedRow, Slice, StateKey, StateStore, Stored, StoredState, Subscription, SubscriptionChange,
-    SubscriptionKey, SubscriptionStore, TokenStore, UpdateOutcome, Upkeep, WorkKind,
+    ConnectionRecord, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Due,
+    EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure, Fence, Filter,
+    Generation, LeaseRequest, LeasedDelivery, Maintenance, NewDelivery, NewQuarantine, NewState,
+    NewSubscription, Page, Patch, PutGrant, PutOutcome, PutStateOutcome, PutSubscriptionOutcome,
+    Quarantined, Revocation, RowRef, SealedRow, SideEffects, StateKey, StateStore, Stored,
+    StoredState, Subscription, SubscriptionChange, SubscriptionKey, SubscriptionStore, TokenStore,
+    UpdateOutcome, Version, WorkKind,
 };
-use connector_core::subscription::ChannelId;
 use connector_core::{
-    AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Error, ErrorKind, Fence,
-    Generation, ProviderId, Result, Version,
+    AccountKey, AppKey, AuditEntry, ConnectionKey, Error, ErrorKind, ProviderId, Result,
 };
 use futures_core::stream::BoxStream;
 
@@ -316,8 +316,8 @@ macro_rules! counted {
 }
 
 counted! {
-    Upkeep as "upkeep" {
-        fn sealed_rows(not_under: &KeyId, after: Option<&Cursor>, n: u16) -> Result<Slice<SealedRow>>;
+    Maintenance as "maintenance" {
+        fn sealed_rows(not_under: &KeyId, after: Option<&Cursor>, n: u16) -> Result<Page<SealedRow>>;
         fn reseal(row: &RowRef, seen: &Sealed, new: Sealed) -> Result<bool>;
         fn purge(n: u32) -> Result<u32>;
     }
@@ -328,22 +328,22 @@ counted! {
         fn load(key: &ConnectionKey) -> Result<Option<Stored>>;
         fn generation(key: &ConnectionKey) -> Result<Option<Generation>>;
         fn find(account: &AccountRef) -> Result<Option<ConnectionKey>>;
-        fn find_by_account(provider: &ProviderId, app: &AppKey, account: &AccountKey, after: Option<&Cursor>, n: u16) -> Result<Slice<ConnectionKey>>;
-        fn find_by_host(provider: &ProviderId, app: &AppKey, host: &str, after: Option<&Cursor>, n: u16) -> Result<Slice<ConnectionKey>>;
-        fn list(filter: &Filter, after: Option<&Cursor>, n: u16) -> Result<Slice<Connection>>;
-        fn put_grant(grant: PutGrant, effects: Effects) -> Result<PutOutcome>;
-        fn update(key: &ConnectionKey, at: Version, patch: Patch, effects: Effects) -> Result<UpdateOutcome>;
-        fn end(key: &ConnectionKey, request: EndRequest, effects: Effects) -> Result<EndOutcome>;
+        fn find_by_account(provider: &ProviderId, app: &AppKey, account: &AccountKey, after: Option<&Cursor>, n: u16) -> Result<Page<ConnectionKey>>;
+        fn find_by_host(provider: &ProviderId, app: &AppKey, host: &str, after: Option<&Cursor>, n: u16) -> Result<Page<ConnectionKey>>;
+        fn list(filter: &Filter, after: Option<&Cursor>, n: u16) -> Result<Page<ConnectionRecord>>;
+        fn put_grant(grant: PutGrant, effects: SideEffects) -> Result<PutOutcome>;
+        fn update(key: &ConnectionKey, at: Version, patch: Patch, effects: SideEffects) -> Result<UpdateOutcome>;
+        fn end(key: &ConnectionKey, request: EndRequest, effects: SideEffects) -> Result<EndOutcome>;
         fn claim(key: &ConnectionKey, request: ClaimRequest) -> Result<ClaimOutcome>;
-        fn commit(key: &ConnectionKey, commit: Commit, effects: Effects) -> Result<CommitOutcome>;
-        fn fail(key: &ConnectionKey, failure: Failure, effects: Effects) -> Result<FailOutcome>;
+        fn commit(key: &ConnectionKey, commit: Commit, effects: SideEffects) -> Result<CommitOutcome>;
+        fn fail(key: &ConnectionKey, failure: Failure, effects: SideEffects) -> Result<FailOutcome>;
         fn take_due(kinds: &[WorkKind], n: u16, lease: Duration) -> Result<Vec<Due>>;
         fn finish(due: &Due, next: Option<Duration>) -> Result<bool>;
         fn quarantine(quarantine: NewQuarantine) -> Result<bool>;
         fn quarantined(state: &StateKey) -> Result<Option<Quarantined>>;
         fn take_quarantined(n: u16, lease: Duration) -> Result<Vec<Quarantined>>;
         fn release(state: &StateKey) -> Result<bool>;
-        fn queue_revocation(revocation: Revocation, effects: Effects) -> Result<()>;
+        fn queue_revocation(revocation: Revocation, effects: SideEffects) -> Result<()>;
         fn revocations(key: &ConnectionKey) -> Result<Vec<Revocation>>;
         fn revoked(key: &ConnectionKey, fence: Fence) -> Result<bool>;
     }
@@ -369,7 +369,7 @@ counted! {
         fn done(delivery: &LeasedDelivery) -> Result<bool>;
         fn retry(delivery: &LeasedDelivery, after: Duration, error: &str) -> Result<bool>;
         fn park(delivery: &LeasedDelivery, error: &str) -> Result<bool>;
-        fn deliveries(filter: &DeliveryFilter, after: Option<&Cursor>, n: u16) -> Result<Slice<DeliveryRecord>>;
+        fn deliveries(filter: &DeliveryFilter, after: Option<&Cursor>, n: u16) -> Result<Page<DeliveryRecord>>;
         fn replay(key: &DeliveryKey, tenant: Option<&connector_core::TenantId>) -> Result<bool>;
     }
 }
@@ -377,7 +377,7 @@ counted! {
 counted! {
     AuditLog as "audit" {
         fn append(entry: AuditEntry) -> Result<()>;
-        fn audit(filter: &AuditFilter, after: Option<&Cursor>, n: u16) -> Result<Slice<AuditRecord>>;
+        fn audit(filter: &AuditFilter, after: Option<&Cursor>, n: u16) -> Result<Page<AuditRecord>>;
         fn take_changes(n: u16, lease: Duration) -> Result<Vec<Change>>;
         fn change_handled(change: &Change) -> Result<bool>;
         fn prune(older_than: Duration, n: u32) -> Result<u32>;
@@ -386,12 +386,12 @@ counted! {
 
 counted! {
     SubscriptionStore as "subscription" {
-        fn put_subscription(new: NewSubscription, effects: Effects) -> Result<PutSubscriptionOutcome>;
+        fn put_subscription(new: NewSubscription, effects: SideEffects) -> Result<PutSubscriptionOutcome>;
         fn subscriptions(connection: &ConnectionKey) -> Result<Vec<Subscription>>;
         fn subscription_by_channel(channel: &ChannelId) -> Result<Option<Subscription>>;
         fn notify_subscription(channel: &ChannelId) -> Result<bool>;
-        fn change_subscription(key: &SubscriptionKey, at: Version, change: SubscriptionChange, effects: Effects) -> Result<ChangeSubscriptionOutcome>;
-        fn end_subscription(key: &SubscriptionKey, effects: Effects) -> Result<EndSubscriptionOutcome>;
+        fn change_subscription(key: &SubscriptionKey, at: Version, change: SubscriptionChange, effects: SideEffects) -> Result<ChangeSubscriptionOutcome>;
+        fn end_subscription(key: &SubscriptionKey, effects: SideEffects) -> Result<EndSubscriptionOutcome>;
         fn endings(connection: &ConnectionKey, n: u16) -> Result<Vec<Ending>>;
         fn ending_failed(connection: &ConnectionKey, channel: &ChannelId) -> Result<Option<u32>>;
         fn ending_done(connection: &ConnectionKey, channel: &ChannelId) -> Result<bool>;
@@ -400,8 +400,8 @@ counted! {
 
 counted! {
     CredentialCipher as "cipher" {
-        fn seal(place: &Place<'_>, plaintext: &[u8]) -> Result<Sealed>;
-        fn open(place: &Place<'_>, sealed: &Sealed) -> Result<Plaintext>;
+        fn seal(place: &SealContext<'_>, plaintext: &[u8]) -> Result<Sealed>;
+        fn open(place: &SealContext<'_>, sealed: &Sealed) -> Result<Plaintext>;
     }
 
     fn sealing_key(&self) -> KeyId {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use connector_core::cipher::{
-    CredentialCipher, KeyId, Keyring, LONGEST_PLAINTEXT, Place, Plaintext, Sealed,
+    CredentialCipher, KeyId, Keyring, LONGEST_PLAINTEXT, Plaintext, SealContext, Sealed,
 };
 use connector_core::{Error, ErrorKind, Random, Result};
 use connector_testkit::cipher::CASES;
@@ -67,13 +67,13 @@ impl Faulty {
     }
 
     /// The place without the part that the cipher forgets.
-    fn seen<R>(&self, place: &Place<'_>, then: impl FnOnce(&Place<'_>) -> R) -> R {
+    fn seen<R>(&self, place: &SealContext<'_>, then: impl FnOnce(&SealContext<'_>) -> R) -> R {
         let provider = connector_core::ProviderId::from_static("any");
         let app = connector_core::AppKey::default();
         let mut seen = *place;
         match self.fault {
-            Fault::IgnoresFence => seen.fence = connector_core::Fence::new(0),
-            Fault::IgnoresGrant => seen.grant = connector_core::GrantNumber::new(0),
+            Fault::IgnoresFence => seen.fence = connector_core::store::Fence::new(0),
+            Fault::IgnoresGrant => seen.grant = connector_core::store::GrantNumber::new(0),
             Fault::IgnoresKind => seen.kind = connector_core::cipher::SealedKind::State,
             Fault::IgnoresRow => seen.row = "",
             Fault::IgnoresApp => seen.app = &app,
@@ -97,7 +97,7 @@ impl Faulty {
 
 #[async_trait]
 impl CredentialCipher for Faulty {
-    async fn seal(&self, place: &Place<'_>, plaintext: &[u8]) -> Result<Sealed> {
+    async fn seal(&self, place: &SealContext<'_>, plaintext: &[u8]) -> Result<Sealed> {
         let whole = plaintext;
         let plaintext = match self.fault {
             Fault::CutsLongPlaintext => &plaintext[..plaintext.len().min(LONGEST_PLAINTEXT)],
@@ -130,7 +130,7 @@ impl CredentialCipher for Faulty {
         })
     }
 
-    async fn open(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Plaintext> {
+    async fn open(&self, place: &SealContext<'_>, sealed: &Sealed) -> Result<Plaintext> {
         let key_id = self.keyring.sealing_key();
         let refused = || Error::new(ErrorKind::Unsealable, "open", "broken");
         let bytes = sealed.bytes();

@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::cipher::{CredentialCipher, KeyId, Place, Plaintext, Sealed, SealedKind};
+use connector_core::cipher::{CredentialCipher, KeyId, Plaintext, SealContext, Sealed, SealedKind};
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, OutboundRequest, Sent, TransportError};
 use connector_core::store::{
     AuditLog, ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, DeliveryQueue,
-    Direction, Effects, Expect, Expiries, LeaseRequest, MemoryStore, PutGrant, PutOutcome,
-    StateKey, StateStore, TokenStore,
+    Direction, Expect, Expiries, Fence, Generation, GrantNumber, LeaseRequest, MemoryStore,
+    PutGrant, PutOutcome, SideEffects, StateKey, StateStore, TokenStore,
 };
 use connector_core::{
-    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, ErrorKind, Fence, Generation,
-    GrantNumber, Metadata, ProviderId, Result, Status, TenantId,
+    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, ErrorKind, Metadata, ProviderId,
+    Result, Status, TenantId,
 };
 use connector_testkit::kill::{Action, KillPoints, Side};
 
@@ -45,11 +45,11 @@ struct NoCipher;
 
 #[async_trait]
 impl CredentialCipher for NoCipher {
-    async fn seal(&self, _: &Place<'_>, plaintext: &[u8]) -> Result<Sealed> {
+    async fn seal(&self, _: &SealContext<'_>, plaintext: &[u8]) -> Result<Sealed> {
         Ok(Sealed::new(self.sealing_key(), plaintext.to_vec()))
     }
 
-    async fn open(&self, _: &Place<'_>, sealed: &Sealed) -> Result<Plaintext> {
+    async fn open(&self, _: &SealContext<'_>, sealed: &Sealed) -> Result<Plaintext> {
         Ok(Plaintext::new(sealed.bytes().to_vec()))
     }
 
@@ -91,7 +91,7 @@ async fn scenario(
     let store = points.wrap(Arc::new(store.clone()));
     let (provider, app) = (ProviderId::from_static("acme"), AppKey::default());
 
-    let place = Place {
+    let place = SealContext {
         tenant: Some(&key().tenant),
         provider: &provider,
         app: &app,
@@ -118,7 +118,7 @@ async fn scenario(
         metadata: Metadata::new(),
         takes: None,
     };
-    let put = store.put_grant(grant, Effects::none()).await?;
+    let put = store.put_grant(grant, SideEffects::none()).await?;
     assert_eq!(put, PutOutcome::Stored);
     step("token.put_grant");
 
@@ -151,7 +151,7 @@ async fn scenario(
         rotates: true,
         takes_pending: None,
     };
-    let committed = store.commit(&key(), commit, Effects::none()).await?;
+    let committed = store.commit(&key(), commit, SideEffects::none()).await?;
     assert_eq!(committed, CommitOutcome::Stored);
     step("token.commit");
 

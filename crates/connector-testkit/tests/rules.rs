@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use connector_core::clock::SystemClock;
 use connector_core::store::MemoryStore;
 use connector_testkit::store::{
-    audit_log, delivery_queue, state_store, subscription_store, token_store, upkeep_of_a_store,
+    audit_log, delivery_queue, maintenance_of_a_store, state_store, subscription_store, token_store,
 };
 use connector_testkit::{Case, StoreFixture};
 
@@ -96,9 +96,9 @@ fn suites_and_documentation_name_the_same_rules() {
             connector_testkit::subscription_store_cases! { [names] [] },
         ),
         (
-            "upkeep.rs",
-            upkeep_of_a_store::cases::<Unused>(),
-            connector_testkit::upkeep_cases! { [names] [] },
+            "maintenance.rs",
+            maintenance_of_a_store::cases::<Unused>(),
+            connector_testkit::maintenance_cases! { [names] [] },
         ),
     ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../connector-core/src/store");

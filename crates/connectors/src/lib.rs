@@ -6,14 +6,13 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub use connector_core::store::MemoryStore;
 pub use connector_core::{
-    AccessToken, Account, AccountKey, AccountRef, Actor, App, AppKey, AppSource, AuditClass,
-    AuditEntry, Check, Connection, ConnectionId, ConnectionKey, Connector, Context, CorrelationId,
-    Credential, CredentialKind, Deadlines, DegradedReason, Description, Error, ErrorKind, Event,
-    Fence, FixedApps, Generation, GenericConnector, GrantNumber, InvalidName, IssuedToken,
-    Metadata, Phase, ProviderId, Random, ReauthorizationReason, RequestContext, Result, Retry,
-    Status, SystemRandom, TenantId, TimeLeft, TokenSlot, Version, api, cipher, clock, description,
-    oauth, provider_client, store, subscription, webhook,
+    AccessToken, Account, AccountKey, Actor, App, AppKey, AppSource, AuditClass, AuditEntry, Check,
+    Connection, ConnectionId, ConnectionKey, CorrelationId, Credential, CredentialKind,
+    DegradedReason, Error, ErrorKind, Event, FixedApps, InvalidName, Metadata, ProviderId, Random,
+    ReauthorizationReason, RedirectUri, RequestContext, Result, Retry, Status, SystemRandom,
+    TenantId, api, cipher, clock, provider, random_token, store, subscription, webhook,
 };
 pub use connector_hub::{
     Adopt, AppHealth, Authorization, Authorize, ChangeHandler, CheckOutcome, Connected, Delivered,

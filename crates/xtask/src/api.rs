@@ -1,5 +1,8 @@
 //! The public API of each published crate, listed in `docs/api/` and compared by a gate.
 //!
+//! Core and the facade have two listings: `<crate>.txt` for applications and
+//! `<crate>-implementors.txt` for those who write a connector or a store.
+//!
 //! The listing comes from rustdoc's JSON, which stable toolchains write only for a caller that
 //! asks for unstable features. Asking in the environment of the whole build would also reach
 //! build scripts and rebuild every dependency, so this program stands in for rustdoc and asks
@@ -26,6 +29,13 @@ const STAND_IN: &str = "CONNECTORS_XTASK_RUSTDOC_OUTPUT";
 /// The rustdoc format that the `public-api` version in use reads.
 const FORMAT: u32 = 57;
 
+/// Crates whose names are in two sets.
+const SPLIT: [&str; 2] = ["connector-core", "connectors"];
+
+/// The names at the root of such a crate that are for implementors: modules, and a macro that Rust
+/// exports at the root only.
+const IMPLEMENTORS: [&str; 3] = ["provider", "provider_client", "store"];
+
 pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
     let mut complaints = Vec::new();
     let mut items = 0;
@@ -38,14 +48,16 @@ pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
             Listing::Items(listing) => listing,
             Listing::Unreadable(why) => return Ok(Outcome::Skipped(why)),
         };
-        items += listing.lines().count();
-        let path = listing_path(workspace, &package.name);
-        let recorded = fs::read_to_string(&path).unwrap_or_default();
-        let difference = difference(&recorded, &listing);
-        if !difference.is_empty() {
-            complaints.push(format!("{}:\n{}", package.name, difference.join("\n")));
+        for (name, listing) in listings(&package.name, &listing) {
+            items += listing.lines().count();
+            let path = listing_path(workspace, &name);
+            let recorded = fs::read_to_string(&path).unwrap_or_default();
+            let difference = difference(&recorded, &listing);
+            if !difference.is_empty() {
+                complaints.push(format!("{name}:\n{}", difference.join("\n")));
+            }
+            expected_files.insert(path);
         }
-        expected_files.insert(path);
     }
     for path in recorded_files(workspace)? {
         if !expected_files.contains(&path) {
@@ -59,7 +71,7 @@ pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
         complaints.push("run `cargo xtask api` if the change is meant".into());
     }
     Ok(Outcome::of_complaints(
-        format!("{items} items in {} crates", expected_files.len()),
+        format!("{items} items in {} listings", expected_files.len()),
         &complaints,
     ))
 }
@@ -74,10 +86,12 @@ pub(crate) fn rewrite(workspace: &Workspace) -> Result<ExitCode> {
         match list(workspace, package)? {
             Listing::Unreadable(why) => return Err(why.into()),
             Listing::Items(listing) => {
-                let path = listing_path(workspace, &package.name);
-                fs::write(&path, &listing)?;
-                println!("{}: {} items", package.name, listing.lines().count());
-                written.insert(path);
+                for (name, listing) in listings(&package.name, &listing) {
+                    let path = listing_path(workspace, &name);
+                    fs::write(&path, &listing)?;
+                    println!("{name}: {} items", listing.lines().count());
+                    written.insert(path);
+                }
             }
         }
     }
@@ -87,6 +101,37 @@ pub(crate) fn rewrite(workspace: &Workspace) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The listings of a crate by the names of their files.
+fn listings(package: &str, listing: &str) -> Vec<(String, String)> {
+    if !SPLIT.contains(&package) {
+        return vec![(package.to_owned(), listing.to_owned())];
+    }
+    let root = format!("{}::", package.replace('-', "_"));
+    let (mut applications, mut implementors) = (String::new(), String::new());
+    let mut is_for_implementors = false;
+    for line in listing.lines() {
+        // An `impl` line follows the type or trait that it belongs to.
+        let declares = line.contains("pub ") && !line.starts_with("impl");
+        if declares {
+            let name = line.split_once(&root).map_or("", |(_, path)| path);
+            let end = name.find(|c: char| !c.is_alphanumeric() && c != '_');
+            let name = &name[..end.unwrap_or(name.len())];
+            is_for_implementors = IMPLEMENTORS.contains(&name);
+        }
+        let set = if is_for_implementors {
+            &mut implementors
+        } else {
+            &mut applications
+        };
+        set.push_str(line);
+        set.push('\n');
+    }
+    vec![
+        (package.to_owned(), applications),
+        (format!("{package}-implementors"), implementors),
+    ]
 }
 
 fn directory(workspace: &Workspace) -> PathBuf {
@@ -244,7 +289,32 @@ fn difference(recorded: &str, current: &str) -> Vec<String> {
 mod tests {
     use std::ffi::OsString;
 
-    use super::{RUN, difference, redirected};
+    use super::{RUN, difference, listings, redirected};
+
+    #[test]
+    fn a_crate_with_two_sets_of_names_has_two_listings() {
+        let listing = "\
+            pub mod connector_core\n\
+            pub mod connector_core::provider\n\
+            pub struct connector_core::provider::Plain\n\
+            impl core::fmt::Debug for connector_core::provider::Plain\n\
+            pub macro connector_core::provider_client!\n\
+            pub struct connector_core::ProviderId(_)\n\
+            impl core::fmt::Debug for connector_core::ProviderId\n\
+            pub fn connector_core::Hub::store(connector_core::store::Page)\n";
+        let [(applications, names), (implementors, others)] =
+            &listings("connector-core", listing)[..]
+        else {
+            panic!("two listings")
+        };
+        assert_eq!(applications, "connector-core");
+        assert_eq!(implementors, "connector-core-implementors");
+        assert_eq!(names.lines().count() + others.lines().count(), 8);
+        assert_eq!(others.lines().count(), 4, "{others}");
+        assert!(names.contains("ProviderId(_)") && names.contains("Hub::store"));
+        let whole = listings("connector-hub", listing);
+        assert_eq!(whole, [("connector-hub".to_owned(), listing.to_owned())]);
+    }
 
     #[test]
     fn the_same_listing_has_no_difference() {

@@ -18,11 +18,12 @@ use connectors::airtable::models::{Fields, WebhookPayload};
 use connectors::airtable::{Airtable, AirtableClient, AirtableConfig, VARIABLES};
 use connectors::cipher::Keyring;
 use connectors::clock::{Clock, ManualClock, SystemClock};
-use connectors::oauth::{AuthorizationRequest, CodeVerifier};
+use connectors::provider::Connector;
+use connectors::provider::oauth::{AuthorizationRequest, CodeVerifier};
 use connectors::store::MemoryStore;
 use connectors::subscription::Watch;
 use connectors::{
-    Actor, AppKey, Connector, CorrelationId, Delivered, DeliveryHandler, Hub, RequestContext,
+    Actor, AppKey, CorrelationId, Delivered, DeliveryHandler, Hub, RequestContext, SystemRandom,
     TenantId,
 };
 

@@ -10,14 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_sim::{Account, Authority, Consent, Grant, Request, Response};
+use connectors::MemoryStore;
 use connectors::api::{Idempotency, Request as Call};
 use connectors::cipher::Keyring;
 use connectors::clock::{Clock, ManualClock, SystemClock};
-use connectors::store::MemoryStore;
-use connectors::{
-    Actor, AppKey, CorrelationId, Description, FixedApps, GenericConnector, Hub, RequestContext,
-    TenantId,
-};
+use connectors::provider::{Description, GenericConnector};
+use connectors::{Actor, AppKey, CorrelationId, FixedApps, Hub, RequestContext, TenantId};
 use serde_json::{Value, json};
 
 /// The provider. A plain OAuth 2.0 provider needs no more than this.

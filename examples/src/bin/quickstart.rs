@@ -14,14 +14,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connectors::cipher::{CredentialCipher, KeyId, Keyring, SealedKind};
+use connectors::cipher::{CredentialCipher, Keyring};
 use connectors::clock::{Clock, ManualClock, SystemClock};
 use connectors::shopify::endpoints::ListProducts;
 use connectors::shopify::models::Product;
 use connectors::shopify::sim::{Route, Simulator, WebhookHeaders};
 use connectors::shopify::{ShopDomain, Shopify, ShopifyClient, ShopifyConfig};
 use connectors::sqlite::{SqliteOptions, SqliteStore};
-use connectors::store::Upkeep;
 use connectors::{
     Actor, ConnectionKey, CorrelationId, Delivered, DeliveryHandler, Hub, Receipt, RequestContext,
     TenantId,
@@ -30,6 +29,8 @@ use futures_util::TryStreamExt;
 use futures_util::future::try_join_all;
 use secrecy::ExposeSecret;
 use serde_json::json;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -79,7 +80,7 @@ async fn main() -> Outcome {
     let product = products.first().ok_or("the shop has no product")?;
     story.receive_webhooks(product).await?;
     step("The customer disconnects the shop");
-    story.disconnect(&key).await?;
+    story.disconnect(&key, directory.path()).await?;
 
     story.hub.shutdown(Duration::from_secs(10)).await?;
     story.store.close().await;
@@ -165,7 +166,7 @@ impl Story {
     }
 
     async fn show_sealed_row(&self, key: &ConnectionKey, directory: &Path) -> Outcome {
-        let rows = self.credentials(key).await?;
+        let rows = sealed_credentials(directory).await?;
         let row = rows.first().ok_or("the credential is not in the store")?;
         say(&format!("The credential is {} sealed bytes:", row.len()));
         for line in row.chunks(24).take(4) {
@@ -264,14 +265,14 @@ impl Story {
         ensure(handled == 1, "the delivery was not handled once")
     }
 
-    async fn disconnect(&self, key: &ConnectionKey) -> Outcome {
+    async fn disconnect(&self, key: &ConnectionKey, directory: &Path) -> Outcome {
         let context = RequestContext::new(self.owner.clone(), CorrelationId::default());
         self.hub.disconnect(key, context).await?;
         match self.hub.access_token(key).await {
             Ok(_) => return Err("the connection still gives tokens".into()),
             Err(error) => say(&format!("Asked for a token, the hub says: {error}")),
         }
-        let left = self.credentials(key).await?.len();
+        let left = sealed_credentials(directory).await?.len();
         say(&format!("Sealed credentials left in the store: {left}."));
         ensure(left == 0, "a credential is left in the store")?;
         say("Shopify has no revocation of tokens. Uninstalling the app is a setting of its own.");
@@ -293,19 +294,19 @@ impl Story {
         };
         response.status()
     }
+}
 
-    /// The sealed credentials of a connection as they lie in the store.
-    async fn credentials(&self, key: &ConnectionKey) -> Outcome<Vec<Bytes>> {
-        // Rows under any key but this one, which nobody has: that is all of them.
-        let nobodys = KeyId::from_bytes([0; 8]);
-        let rows = self.store.sealed_rows(&nobodys, None, 100).await?.items;
-        let id = key.id.to_string();
-        Ok(rows
-            .into_iter()
-            .filter(|row| row.kind == SealedKind::Credential && row.row_id == id)
-            .map(|row| row.sealed.bytes().clone())
-            .collect())
-    }
+/// Reads the sealed credentials from the database file, without the library.
+async fn sealed_credentials(directory: &Path) -> Outcome<Vec<Vec<u8>>> {
+    let options = SqliteConnectOptions::new()
+        .filename(directory.join("connectors.db"))
+        .read_only(true);
+    let mut database = options.connect().await?;
+    let rows = sqlx::query_scalar("SELECT sealed FROM credentials")
+        .fetch_all(&mut database)
+        .await?;
+    database.close().await?;
+    Ok(rows)
 }
 
 /// The body with one bit in the middle changed.

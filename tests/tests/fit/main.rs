@@ -1,7 +1,7 @@
 //! The sixteen providers as data, in front of simulators that follow the same data.
 //!
 //! Each `<provider>.json` is the description of one provider. What data does not express is a hook of
-//! [`Connector`](connector_core::Connector), named in [`PROVIDERS`] and in
+//! [`Connector`](connector_core::provider::Connector), named in [`PROVIDERS`] and in
 //! `docs/providers/fit.md`; the suite runs as far as the description alone goes.
 
 #![allow(
@@ -19,13 +19,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
-use connector_core::description::IdentitySource;
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
-use connector_core::webhook::{AccountHint, Incoming, SignedField, WebhookEndpoint};
-use connector_core::{
-    AccountKey, App, AppKey, Connector, Context, Credential, CredentialKind, Description,
-    ErrorKind, GenericConnector,
-};
+use connector_core::provider::description::IdentitySource;
+use connector_core::provider::webhook::{AccountHint, Incoming, SignedField, WebhookEndpoint};
+use connector_core::provider::{Connector, Context, Description, GenericConnector};
+use connector_core::{AccountKey, App, AppKey, Credential, CredentialKind, ErrorKind};
 use connector_sim::{Authority, AuthorityBuilder};
 use connector_testkit::connector::{self, Simulated, SimulatedProvider};
 use ring::hmac;

@@ -166,7 +166,7 @@ fn every_field_that_the_page_names_is_in_the_description() {
 
 #[test]
 fn the_hooks_of_the_page_are_those_of_the_table() {
-    let connector = include_str!("../../../crates/connector-core/src/connector.rs");
+    let connector = include_str!("../../../crates/connector-core/src/provider/connector.rs");
     let mut hooks = 0;
     for (name, table) in &tables() {
         let named: BTreeSet<&str> = table

@@ -1,6 +1,6 @@
 //! A plain provider, complete: its description and its conformance test.
 
-use connector_core::Description;
+use connector_core::provider::Description;
 use connector_testkit::connector::{Simulated, SimulatedProvider};
 
 const ACME: &str = r#"{

@@ -15,10 +15,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use connector_core::cipher::Keyring;
 use connector_core::http::{HttpTransport, OutboundRequest, TransportError};
-use connector_core::oauth::RotationClass;
+use connector_core::provider::GenericConnector;
+use connector_core::provider::oauth::RotationClass;
 use connector_core::{
     AccessToken, Actor, App, AppKey, ConnectionKey, CorrelationId, Error, ErrorKind, FixedApps,
-    GenericConnector, RequestContext, Retry,
+    RequestContext, Retry,
 };
 use connector_http::HttpClient;
 use connector_hub::{Delivered, DeliveryHandler, Hub, Receipt, Worker};

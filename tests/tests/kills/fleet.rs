@@ -1,6 +1,6 @@
 //! Four processes, one expired token, one request.
 
-use connector_core::oauth::RotationClass;
+use connector_core::provider::oauth::RotationClass;
 
 use crate::child::{End, Outcome, What};
 use crate::world::{PAST_EXPIRY, World};

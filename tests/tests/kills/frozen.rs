@@ -1,6 +1,6 @@
 //! A process that is frozen for longer than its claim stands, and runs again.
 
-use connector_core::oauth::RotationClass;
+use connector_core::provider::oauth::RotationClass;
 use connector_core::store::Stored;
 
 use crate::child::{End, Outcome, Stage, What};

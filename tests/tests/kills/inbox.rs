@@ -1,6 +1,6 @@
 //! Four processes, one delivery, handled once.
 
-use connector_core::oauth::RotationClass;
+use connector_core::provider::oauth::RotationClass;
 
 use crate::child::{Outcome, What};
 use crate::world::World;

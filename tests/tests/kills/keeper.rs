@@ -3,14 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use connector_core::cipher::{CredentialCipher, Keyring, Place, Sealed, SealedKind};
+use connector_core::cipher::{CredentialCipher, Keyring, SealContext, Sealed, SealedKind};
+use connector_core::clock::Clock;
 use connector_core::http::Origin;
 use connector_core::store::{
-    Effects, End, EndRequest, Expect, Expiries, PutGrant, PutOutcome, Stored, TokenStore, WorkKind,
+    End, EndRequest, Expect, Expiries, Fence, Generation, GrantNumber, PutGrant, PutOutcome,
+    SideEffects, Stored, TokenStore, WorkKind,
 };
 use connector_core::{
-    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind, Fence,
-    Generation, GrantNumber, Metadata, Status, TenantId, clock::Clock,
+    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind, Metadata,
+    Status, TenantId,
 };
 use connector_store_sqlite::{SqliteOptions, SqliteStore};
 use secrecy::SecretString;
@@ -76,7 +78,7 @@ impl Keeper {
             metadata: Metadata::new(),
             takes: None,
         };
-        let effects = Effects::none().with_work(WorkKind::Refresh, LIFE / 4 * 3);
+        let effects = SideEffects::none().with_work(WorkKind::Refresh, LIFE / 4 * 3);
         let outcome = self.store.put_grant(put, effects).await.unwrap();
         assert_eq!(outcome, PutOutcome::Stored);
     }
@@ -128,14 +130,22 @@ impl Keeper {
             revoke: Vec::new(),
             unsubscribe: None,
         };
-        let ended = self.store.end(&key(number), request, Effects::none()).await;
+        let ended = self
+            .store
+            .end(&key(number), request, SideEffects::none())
+            .await;
         ended.unwrap();
     }
 }
 
-fn place<'a>(key: &'a ConnectionKey, row: &'a str, grant: GrantNumber, fence: Fence) -> Place<'a> {
+fn place<'a>(
+    key: &'a ConnectionKey,
+    row: &'a str,
+    grant: GrantNumber,
+    fence: Fence,
+) -> SealContext<'a> {
     static APP: std::sync::LazyLock<AppKey> = std::sync::LazyLock::new(AppKey::default);
-    Place {
+    SealContext {
         tenant: Some(&key.tenant),
         provider: const { &PROVIDER },
         app: &APP,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use connector_core::oauth::RotationClass;
+use connector_core::provider::oauth::RotationClass;
 
 use crate::child::{End, What};
 use crate::world::{

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use connector_core::oauth::RotationClass;
+use connector_core::provider::oauth::RotationClass;
 
 use crate::child::{End, Stage, What};
 use crate::provider::Gate;

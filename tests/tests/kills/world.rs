@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use connector_core::oauth::{Grace, RotationClass};
+use connector_core::provider::oauth::{Grace, RotationClass};
 use connector_core::{ReauthorizationReason, Status};
 use connector_testkit::artefacts;
 use connector_testkit::leak::canary_bytes;

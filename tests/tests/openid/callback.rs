@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use connector_core::oauth::random_token;
-use connector_core::{Actor, ErrorKind, SystemRandom, TenantId};
+use connector_core::{Actor, ErrorKind, SystemRandom, TenantId, random_token};
 use connector_tests::openid::{ISSUER, PROVIDER};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinSet;

@@ -5,19 +5,18 @@ use std::collections::BTreeMap;
 
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::http::Origin;
-use connector_core::oauth::{
+use connector_core::provider::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, CodeVerifier, ExchangeClass,
-    ExchangeError, TokenAnswer, random_token,
+    ExchangeError, TokenAnswer,
 };
-use connector_core::{
-    App, Connector, Context, Credential, CredentialKind, ErrorKind, GenericConnector, SystemRandom,
-};
+use connector_core::provider::{Connector, Context, GenericConnector};
+use connector_core::{App, Credential, CredentialKind, ErrorKind, SystemRandom, random_token};
 use connector_http::HttpClient;
 use connector_tests::openid::{ACCESS_TOKEN_SECONDS, ISSUER, OpenId};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-/// One flow of one account with the functions of `connector_core::oauth` alone.
+/// One flow of one account with the functions of `connector_core::provider::oauth` alone.
 struct Flow {
     openid: &'static OpenId,
     account: &'static str,
@@ -166,7 +165,8 @@ async fn a_wrong_or_missing_verifier_is_refused_and_so_is_an_authorization_witho
 
     let code = flow.callback().await.code().unwrap();
     let mut description = OpenId::description();
-    description.authorization.as_mut().unwrap().pkce = connector_core::description::Pkce::Refused;
+    description.authorization.as_mut().unwrap().pkce =
+        connector_core::provider::description::Pkce::Refused;
     flow.connector = GenericConnector::new(description).unwrap();
     assert!(flow.exchange(&code).await.is_err(), "no verifier");
     let callback = flow.callback().await;
@@ -257,7 +257,7 @@ async fn the_description_says_what_the_provider_publishes() {
     let published: BTreeMap<String, serde_json::Value> =
         serde_json::from_slice(answer.unwrap().body()).unwrap();
     let description = OpenId::description();
-    let endpoint = |template: &connector_core::description::EndpointTemplate| {
+    let endpoint = |template: &connector_core::provider::description::EndpointTemplate| {
         serde_json::Value::from(template.url("").unwrap().as_str())
     };
     let authorization = description.authorization.unwrap();

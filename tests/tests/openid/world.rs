@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::cipher::{CredentialCipher, Keyring, Place, SealedKind};
+use connector_core::cipher::{CredentialCipher, Keyring, SealContext, SealedKind};
 use connector_core::clock::{Clock, ManualClock, Monotonic, Timestamp};
 use connector_core::http::{
     HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
-use connector_core::oauth::CodeVerifier;
-use connector_core::store::{AuditFilter, AuditLog, MemoryStore, Store, Stored, TokenStore};
+use connector_core::provider::GenericConnector;
+use connector_core::provider::oauth::CodeVerifier;
+use connector_core::store::{
+    AuditFilter, AuditLog, ConnectionRecord, MemoryStore, Store, Stored, TokenStore,
+};
 use connector_core::{
-    Actor, AppKey, Connection, ConnectionKey, CorrelationId, Credential, Event, FixedApps,
-    GenericConnector, RequestContext, Status, SystemRandom, TenantId,
+    Actor, AppKey, ConnectionKey, CorrelationId, Credential, Event, FixedApps, RequestContext,
+    Status, SystemRandom, TenantId,
 };
 use connector_http::HttpClient;
 use connector_hub::{Authorize, Connected, Hub};
@@ -253,15 +256,16 @@ impl World {
         finish.actor(owner()).tenant(&self.tenant).await
     }
 
-    pub(crate) async fn connect(&self, account: &str) -> Connection {
+    pub(crate) async fn connect(&self, account: &str) -> ConnectionRecord {
         self.connect_at(&self.hub, account).await
     }
 
-    pub(crate) async fn connect_at(&self, hub: &Hub, account: &str) -> Connection {
+    pub(crate) async fn connect_at(&self, hub: &Hub, account: &str) -> ConnectionRecord {
         let flow = Flow::of(hub.authorize(&self.tenant, PROVIDER)).await;
         let query = self.consent(&flow, account).await;
         let finish = hub.callback(PROVIDER, &query, flow.binding.clone());
-        finish.actor(owner()).await.unwrap().into_connection()
+        let connected = finish.actor(owner()).await.unwrap();
+        self.stored(connected.key()).await.connection
     }
 
     pub(crate) async fn stored(&self, key: &ConnectionKey) -> Stored {
@@ -326,7 +330,7 @@ pub(crate) async fn credential(keys: &SecretString, stored: &Stored) -> Credenti
     let connection = &stored.connection;
     let current = stored.current.as_ref().expect("a credential");
     let row = connection.key.id.to_string();
-    let place = Place {
+    let place = SealContext {
         tenant: Some(&connection.key.tenant),
         provider: &connection.provider,
         app: &connection.app,

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use connector_core::clock::Clock;
-use connector_core::oauth::{AuthorizationRequest, Callback, CodeVerifier};
-use connector_core::{App, Connector, SystemRandom};
+use connector_core::provider::Connector;
+use connector_core::provider::oauth::{AuthorizationRequest, Callback, CodeVerifier};
+use connector_core::{App, SystemRandom};
 use connector_shopify::ShopDomain;
 use connector_shopify::sim::{SimulatedShop, Simulator};
 use connector_testkit::leak::canary;

@@ -1,7 +1,8 @@
 //! The connector and the library in front of the same message.
 
+use connector_core::App;
 use connector_core::clock::{ManualClock, Timestamp};
-use connector_core::{App, Context};
+use connector_core::provider::Context;
 use connector_http::HttpClient;
 use connector_shopify::{Shopify, ShopifyConfig};
 use connector_tests::shopify_sdk::ShopifySdk;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use connector_core::Connector;
 use connector_core::clock::SystemClock;
 use connector_core::http::{HttpTransport, OutboundRequest};
+use connector_core::provider::Connector;
 use connector_http::HttpClient;
 use connector_shopify::sim::{SimulatedShop, Simulator};
 use connector_shopify::{ShopDomain, Shopify, ShopifyConfig};

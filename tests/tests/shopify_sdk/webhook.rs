@@ -1,8 +1,9 @@
 //! Deliveries of webhooks.
 
 use bytes::Bytes;
-use connector_core::webhook::{AccountHint, Event, Incoming, WebhookEndpoint};
-use connector_core::{AppKey, Connector};
+use connector_core::AppKey;
+use connector_core::provider::Connector;
+use connector_core::provider::webhook::{AccountHint, Event, Incoming, WebhookEndpoint};
 use connector_shopify::sim::{Simulator, WebhookHeaders};
 use connector_testkit::leak::canary;
 use connector_tests::repetitions;

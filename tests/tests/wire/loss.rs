@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use connector_core::clock::Clock;
+use connector_core::store::{ConnectionRecord, Phase, TokenStore};
 use connector_core::{
-    AccessToken, Connection, ConnectionKey, CorrelationId, Phase, Random, ReauthorizationReason,
-    RequestContext, Status, TenantId,
+    AccessToken, ConnectionKey, CorrelationId, Random, ReauthorizationReason, RequestContext,
+    Status, TenantId,
 };
 use connector_hub::Hub;
 use connector_testkit::proxy::{Fault, FaultProxy, Injected, Part};
@@ -144,6 +146,7 @@ enum Moment {
 /// A hub on a stage where the wire fails.
 pub(crate) struct Stage {
     pub(crate) hub: Hub,
+    pub(crate) store: Arc<dyn TokenStore>,
     pub(crate) pace: Pace,
     pub(crate) proxy: FaultProxy,
     pub(crate) witness: Witness,
@@ -158,15 +161,15 @@ pub(crate) struct Stage {
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) fault: Fault,
-    pub(crate) connection: Connection,
+    pub(crate) connection: ConnectionRecord,
     /// Calls for an access token, and how many of them were served.
     asked: usize,
     served: usize,
 }
 
 impl Stage {
-    pub(crate) async fn connection(&self, key: &ConnectionKey) -> Connection {
-        self.hub.tenant(&self.tenant).get(key.id).await.unwrap()
+    pub(crate) async fn connection(&self, key: &ConnectionKey) -> ConnectionRecord {
+        self.store.load(key).await.unwrap().unwrap().connection
     }
 
     fn is_good(&self, token: &AccessToken) -> bool {
@@ -292,7 +295,7 @@ impl Stage {
         Ok(())
     }
 
-    fn check(&self, before: &Connection, ended: &Ended) -> Result<(), String> {
+    fn check(&self, before: &ConnectionRecord, ended: &Ended) -> Result<(), String> {
         let after = &ended.connection;
         if after.metadata != before.metadata || after.account != before.account {
             return Err("metadata changed".to_owned());

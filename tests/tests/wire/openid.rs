@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use connector_core::cipher::Keyring;
 use connector_core::clock::{ManualClock, Timestamp};
+use connector_core::provider::GenericConnector;
 use connector_core::store::{MemoryStore, Store};
 use connector_core::{
     Actor, AppKey, Connection, ConnectionKey, CorrelationId, ErrorKind, FixedApps,
-    GenericConnector, ReauthorizationReason, RequestContext, Status, TenantId,
+    ReauthorizationReason, RequestContext, Status, TenantId,
 };
 use connector_http::HttpClient;
 use connector_hub::{Connected, Hub};
@@ -42,7 +43,7 @@ impl Strict {
         Self::on(async |pace| MemoryStore::new(Arc::new(pace))).await
     }
 
-    pub(crate) async fn on<S: Store>(open: impl AsyncFnOnce(Pace) -> S) -> Option<Self> {
+    pub(crate) async fn on<S: Store + Clone>(open: impl AsyncFnOnce(Pace) -> S) -> Option<Self> {
         let openid = OpenId::shared().expect("the provider runs")?;
         let clock = ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000));
         let pace = Pace::new(clock.clone());
@@ -56,8 +57,9 @@ impl Strict {
             .unwrap();
         let witness = Witness::new(client);
         let apps = FixedApps::new().with(PROVIDER, AppKey::default(), openid.app().unwrap());
+        let store = open(pace.clone()).await;
         let hub = Hub::builder()
-            .store(open(pace.clone()).await)
+            .store(store.clone())
             .cipher(Keyring::parse(&canary_key()).unwrap())
             .transport(witness.clone())
             .clock(pace.clone())
@@ -68,6 +70,7 @@ impl Strict {
             .unwrap();
         let stage = Stage {
             hub,
+            store: Arc::new(store),
             pace,
             proxy,
             witness,

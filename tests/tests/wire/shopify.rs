@@ -36,7 +36,7 @@ impl Shop {
         Self::on(async |pace| MemoryStore::new(Arc::new(pace))).await
     }
 
-    pub(crate) async fn on<S: Store>(open: impl AsyncFnOnce(Pace) -> S) -> Self {
+    pub(crate) async fn on<S: Store + Clone>(open: impl AsyncFnOnce(Pace) -> S) -> Self {
         let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
         let pace = Pace::new(clock.clone());
         trace::init();
@@ -56,8 +56,9 @@ impl Shop {
             .unwrap();
         let witness = Witness::new(client);
         let config = ShopifyConfig::for_simulator(&sim).unwrap();
+        let store = open(pace.clone()).await;
         let hub = Hub::builder()
-            .store(open(pace.clone()).await)
+            .store(store.clone())
             .cipher(Keyring::parse(&canary_key()).unwrap())
             .transport(witness.clone())
             .clock(pace.clone())
@@ -67,6 +68,7 @@ impl Shop {
             .unwrap();
         let stage = Stage {
             hub,
+            store: Arc::new(store),
             pace,
             proxy,
             witness,

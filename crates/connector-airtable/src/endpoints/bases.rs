@@ -1,7 +1,6 @@
 use connector_core::Result;
-use connector_core::api::{
-    Endpoint, Idempotency, Page, PageCursor, PagedEndpoint, Request, Response,
-};
+use connector_core::api::{Idempotency, Page, PageCursor, Request, Response};
+use connector_core::provider::{Endpoint, PagedEndpoint};
 use http::Method;
 use serde::Deserialize;
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! Writes of more records than one call takes.
 
 use connector_core::Error;
-use connector_core::api::Endpoint;
+use connector_core::provider::Endpoint;
 
 /// A write of records, of which Airtable takes 10 in one call.
 pub trait BatchEndpoint: Endpoint + Sized {

@@ -1,4 +1,5 @@
-use connector_core::api::{Page, PageCursor, PagedEndpoint};
+use connector_core::api::{Page, PageCursor};
+use connector_core::provider::PagedEndpoint;
 use http::Method;
 use serde::Deserialize;
 use serde_json::json;

@@ -8,7 +8,8 @@ mod records;
 mod user;
 mod webhooks;
 
-use connector_core::api::{Endpoint, Request};
+use connector_core::api::Request;
+use connector_core::provider::Endpoint;
 use connector_core::{Error, ErrorKind, Result};
 use http::Method;
 
@@ -41,7 +42,7 @@ macro_rules! operation {
         request: |$this:ident| $request:expr;
         decode: |$response:ident| $decode:expr;
     ) => {
-        impl ::connector_core::api::Endpoint for $name {
+        impl ::connector_core::provider::Endpoint for $name {
             type Client = $crate::AirtableClient;
             type Output = $output;
             const NAME: &'static str = stringify!($name);

@@ -1,4 +1,5 @@
-use connector_core::api::{Page, PageCursor, PagedEndpoint, Request};
+use connector_core::api::{Page, PageCursor, Request};
+use connector_core::provider::PagedEndpoint;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;

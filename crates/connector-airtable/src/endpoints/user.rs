@@ -1,5 +1,6 @@
 use connector_core::Result;
-use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::api::{Idempotency, Request, Response};
+use connector_core::provider::Endpoint;
 use http::Method;
 
 use super::to;

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use connector_core::clock::Clock;
-use connector_core::{Connector, Error, ErrorKind, RedirectUri, Result};
+use connector_core::provider::Connector;
+use connector_core::{Error, ErrorKind, RedirectUri, Result};
 use connector_sim::{Account, Authority, Grant, Provider, Request, Response, Secrets, Server};
 pub use connector_sim::{Consent, Fault};
 use serde_json::{Value, json};

@@ -4,12 +4,11 @@ use bytes::Bytes;
 use connector_airtable::sim::{Fault, SCOPES, sign_ping};
 use connector_airtable::{Airtable, AirtableConfig, VARIABLES};
 use connector_core::clock::{ManualClock, Timestamp};
-use connector_core::config::markdown;
-use connector_core::oauth::{CodeVerifier, ExchangeClass, RotationClass};
-use connector_core::webhook::{Incoming, WebhookEndpoint};
-use connector_core::{
-    App, AppKey, Connector, Context, Description, ErrorKind, Result, SystemRandom,
-};
+use connector_core::provider::config::markdown;
+use connector_core::provider::oauth::{CodeVerifier, ExchangeClass, RotationClass};
+use connector_core::provider::webhook::{Incoming, WebhookEndpoint};
+use connector_core::provider::{Connector, Context, Description};
+use connector_core::{App, AppKey, ErrorKind, Result, SystemRandom};
 use connector_sim::{Authority, AuthorityBuilder, Grant, Request, Response};
 use connector_testkit::connector::{Delivery, Simulated, SimulatedProvider};
 use secrecy::SecretString;
@@ -83,7 +82,7 @@ fn verified(secret: &str, header: &str, body: &str) -> Result<Incoming> {
     let secrets = [SecretString::from(secret)];
     let endpoint = WebhookEndpoint::of_connection(&key, &secrets);
     let cx = Context::new(&app, &transport, &clock);
-    connector_core::webhook::verify(airtable().description(), &cx, &endpoint, &request)
+    connector_core::provider::webhook::verify(airtable().description(), &cx, &endpoint, &request)
 }
 
 #[test]

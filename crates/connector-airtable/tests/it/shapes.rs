@@ -15,11 +15,13 @@ use connector_airtable::models::{
     WebhookId, WebhookSpecification,
 };
 use connector_airtable::{Airtable, AirtableClient, AirtableConfig};
-use connector_core::api::{Endpoint, FixedToken, PageCursor, ProviderClient as _, Session};
+use connector_core::api::{FixedToken, PageCursor, Session};
 use connector_core::clock::SystemClock;
 use connector_core::http::Origin;
-use connector_core::oauth::{CodeExchange, CodeVerifier};
-use connector_core::{App, Connector as _, Context, SystemRandom};
+use connector_core::provider::oauth::{CodeExchange, CodeVerifier};
+use connector_core::provider::{Connector as _, Context};
+use connector_core::provider::{Endpoint, ProviderClient as _};
+use connector_core::{App, SystemRandom};
 use connector_http::HttpClient;
 use mockito::Matcher;
 use secrecy::{ExposeSecret as _, SecretString};

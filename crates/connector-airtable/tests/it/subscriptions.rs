@@ -8,8 +8,8 @@ use bytes::Bytes;
 use connector_airtable::models::{RecordId, WebhookPayload};
 use connector_airtable::sim::{Ping, sign_ping};
 use connector_airtable::{Airtable, CHANGES_TOPIC, PAYLOAD_ERROR_TOPIC};
+use connector_core::provider::subscription::Watch;
 use connector_core::store::{AuditFilter, AuditLog as _};
-use connector_core::subscription::Watch;
 use connector_core::{ConnectionKey, ErrorKind, Event};
 
 use crate::rig::{Rig, cells, context};

@@ -9,13 +9,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use connector_core::clock::{Clock as _, SystemClock};
-use connector_core::description::EndpointTemplate;
-use connector_core::webhook::{
-    BodyForm, SignatureEncoding, WebhookEndpoint, WebhookFact, WebhookScheme, WebhookSignature,
-    verify,
-};
+use connector_core::provider::description::EndpointTemplate;
+use connector_core::provider::webhook::{BodyForm, SignatureEncoding, WebhookEndpoint, WebhookFact, WebhookScheme, WebhookSignature, verify};
 use connector_http::HttpClient;
-use connector_core::{App, AppKey, Context, Description, ProviderId};
+use connector_core::{App, AppKey, ProviderId};
+use connector_core::provider::{Context, Description};
 use ring::hmac;
 use standardwebhooks::Webhook;
 

@@ -1,15 +1,16 @@
 //! The typed client of a provider, written once.
 
 /// Defines a provider's typed client: a struct over a [`Session`](crate::api::Session) that
-/// implements [`ProviderClient`](crate::api::ProviderClient) and has the methods `send`, `send_with`,
+/// implements [`ProviderClient`](crate::provider::ProviderClient) and has the methods `send`, `send_with`,
 /// `pages`, `raw`, `background`, `download` and `upload`, each limited to the operations whose
-/// [`Endpoint::Client`](crate::api::Endpoint::Client) it is.
+/// [`Endpoint::Client`](crate::provider::Endpoint::Client) it is.
 ///
 /// ```
-/// use connector_core::api::{Endpoint, Idempotency, Request, Response};
+/// use connector_core::api::{Idempotency, Request, Response};
+/// use connector_core::provider::Endpoint;
 /// use connector_core::{ProviderId, Result};
 ///
-/// connector_core::provider_client! {
+/// connector_core::provider::provider_client! {
 ///     /// The API of an Acme account.
 ///     pub struct AcmeClient for ProviderId::from_static("acme");
 /// }
@@ -39,10 +40,11 @@
 /// An operation of another provider does not compile:
 ///
 /// ```compile_fail,E0271
-/// # use connector_core::api::{Endpoint, Idempotency, Request, Response};
+/// # use connector_core::api::{Idempotency, Request, Response};
+/// # use connector_core::provider::Endpoint;
 /// # use connector_core::{ProviderId, Result};
-/// # connector_core::provider_client! { pub struct AcmeClient for ProviderId::from_static("acme"); }
-/// # connector_core::provider_client! { pub struct OtherClient for ProviderId::from_static("other"); }
+/// # connector_core::provider::provider_client! { pub struct AcmeClient for ProviderId::from_static("acme"); }
+/// # connector_core::provider::provider_client! { pub struct OtherClient for ProviderId::from_static("other"); }
 /// # struct GetName;
 /// # impl Endpoint for GetName {
 /// #     type Client = AcmeClient;
@@ -73,7 +75,7 @@ macro_rules! provider_client {
             /// As for [`Session::send`](connector_core::api::Session::send).
             pub async fn send<E>(&self, operation: &E) -> $crate::Result<E::Output>
             where
-                E: $crate::api::Endpoint<Client = Self>,
+                E: $crate::provider::Endpoint<Client = Self>,
             {
                 self.session.send(operation).await
             }
@@ -88,7 +90,7 @@ macro_rules! provider_client {
                 options: $crate::api::CallOptions,
             ) -> $crate::Result<E::Output>
             where
-                E: $crate::api::Endpoint<Client = Self>,
+                E: $crate::provider::Endpoint<Client = Self>,
             {
                 self.session.send_with(operation, options).await
             }
@@ -96,7 +98,7 @@ macro_rules! provider_client {
             /// The pages of an operation.
             pub fn pages<E>(&self, operation: E) -> $crate::api::Pages<E::Item>
             where
-                E: $crate::api::PagedEndpoint<Client = Self>,
+                E: $crate::provider::PagedEndpoint<Client = Self>,
             {
                 self.session.pages(operation)
             }
@@ -125,7 +127,7 @@ macro_rules! provider_client {
             /// As for [`Session::download`](connector_core::api::Session::download).
             pub async fn download<E>(&self, operation: &E) -> $crate::Result<$crate::api::Download>
             where
-                E: $crate::api::Endpoint<Client = Self>,
+                E: $crate::provider::Endpoint<Client = Self>,
             {
                 self.session.download(operation).await
             }
@@ -140,13 +142,13 @@ macro_rules! provider_client {
                 body: $crate::api::UploadBody,
             ) -> $crate::Result<E::Output>
             where
-                E: $crate::api::Endpoint<Client = Self>,
+                E: $crate::provider::Endpoint<Client = Self>,
             {
                 self.session.upload(operation, body).await
             }
         }
 
-        impl $crate::api::ProviderClient for $name {
+        impl $crate::provider::ProviderClient for $name {
             const PROVIDER: $crate::ProviderId = $provider;
 
             fn new(session: $crate::api::Session) -> Self {

@@ -10,7 +10,7 @@ use crate::api::response::Response;
 use crate::api::session::Session;
 use crate::error::Result;
 use crate::http::limit::Draws;
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 use crate::random::Random;
 
 /// How an operation is retried when we do not know whether the provider carried it out.
@@ -131,7 +131,7 @@ pub trait Endpoint: Send + Sync + 'static {
         self.request()
     }
 
-    /// Decodes a response that the provider's [`Classifier`](crate::api::Classifier) accepted.
+    /// Decodes a response that the provider's [`Classifier`](crate::provider::Classifier) accepted.
     ///
     /// An error here has the same effect as one of the classifier: a refusal inside a body is retried
     /// or leads to a refresh, as its kind says. Pass figures of the provider's limits that the body

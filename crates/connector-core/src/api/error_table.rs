@@ -133,7 +133,7 @@ impl ErrorRule {
 ///
 /// ```
 /// use connector_core::ErrorKind;
-/// use connector_core::api::{CodeAt, ErrorRule, ErrorTable};
+/// use connector_core::provider::{CodeAt, ErrorRule, ErrorTable};
 ///
 /// const ERRORS: ErrorTable = ErrorTable::new(&[
 ///     ErrorRule::code("quota", ErrorKind::RateLimited, "the account's quota is used up; wait"),
@@ -280,7 +280,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
-    use crate::provider::ProviderId;
+    use crate::provider_id::ProviderId;
 
     const TABLE: ErrorTable = ErrorTable::new(&[
         ErrorRule::status(403, ErrorKind::Forbidden, "a scope is missing"),

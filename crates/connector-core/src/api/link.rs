@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Uri};
 use crate::api::template;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::HostRule;
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 
 const OPERATION: &str = "api.link";
 

@@ -6,11 +6,11 @@
 //! look at the token, the transport with its egress guard, classification, one refresh after 401,
 //! repetition within a budget, decoding.
 
-mod classify;
+pub(crate) mod classify;
 mod client;
 mod download;
-mod endpoint;
-mod error_table;
+pub(crate) mod endpoint;
+pub(crate) mod error_table;
 mod link;
 mod multipart;
 mod options;
@@ -25,10 +25,8 @@ mod token;
 mod transfer;
 mod upload;
 
-pub use self::classify::{ByStatus, Classifier};
 pub use self::download::{Checksum, Download, DownloadOptions};
-pub use self::endpoint::{Endpoint, Idempotency, IdempotencyKey, PagedEndpoint, ProviderClient};
-pub use self::error_table::{CodeAt, ErrorRule, ErrorTable};
+pub use self::endpoint::{Idempotency, IdempotencyKey};
 pub use self::link::Link;
 pub use self::multipart::{Multipart, Part};
 pub use self::options::CallOptions;

@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::limit::Report;
 use crate::http::retry_after;
 use crate::json;
-use crate::oauth::request_id;
-use crate::provider::ProviderId;
+use crate::provider::oauth::request_id;
+use crate::provider_id::ProviderId;
 
 /// A complete answer of the provider, whatever its status.
 pub struct Response {

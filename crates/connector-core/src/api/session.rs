@@ -20,14 +20,14 @@ use crate::api::response::Response;
 use crate::api::retry::RetryPolicy;
 use crate::api::token::{FixedToken, Token, TokenSource};
 use crate::clock::{Clock, Monotonic, SystemClock};
-use crate::connector::Connector;
-use crate::description::CallAuthentication;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::limit::{self, AccountLimits, Answered, Budget, Draws, Limit, Permits, Priority};
 use crate::http::{
     HostRule, HttpTransport, Origin, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
-use crate::provider::ProviderId;
+use crate::provider::Connector;
+use crate::provider::description::CallAuthentication;
+use crate::provider_id::ProviderId;
 use crate::random::{Random, SystemRandom};
 
 /// How often a call starts over because its token ran out while it waited for a permit.
@@ -294,7 +294,7 @@ impl Session {
     ///
     /// # Errors
     /// [`ErrorKind::AddressRefused`] if it is not https, or if the description's
-    /// [`links`](crate::Description::links) do not name its host.
+    /// [`links`](crate::provider::Description::links) do not name its host.
     pub fn link(&self, url: impl AsRef<str>) -> Result<Link> {
         Link::new(&self.shared.provider, &self.shared.links, url.as_ref())
     }

@@ -14,9 +14,9 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{CredentialCipher, KeyId, LONGEST_PLAINTEXT, Place, Plaintext, Sealed};
-use crate::config::{self, SecretVariable};
+use super::{CredentialCipher, KeyId, LONGEST_PLAINTEXT, Plaintext, SealContext, Sealed};
 use crate::error::{Error, ErrorKind, Result};
+use crate::provider::config::{self, SecretVariable};
 use crate::random::{Random, SystemRandom};
 
 const VARIABLE: &str = "CONNECTORS_KEYS";
@@ -137,7 +137,7 @@ impl Key {
 ///
 /// Every record gets a key of its own, derived from the sealing key, a fresh salt, the tenant and
 /// the row. The seal is AES-256-GCM and commits to its key, so that no bytes open under two keys;
-/// it is bound to everything in its [`Place`].
+/// it is bound to everything in its [`SealContext`].
 ///
 /// A key is replaced without a gap in three steps: add the new key at the end on every node, move
 /// it to the front on every node, then seal the old records again with [`reseal_page`]. The old key
@@ -226,7 +226,7 @@ impl Keyring {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if `plaintext` is longer than [`LONGEST_PLAINTEXT`];
     /// [`ErrorKind::Bug`] if the random source fails.
-    pub fn seal_now(&self, place: &Place<'_>, plaintext: &[u8]) -> Result<Sealed> {
+    pub fn seal_now(&self, context: &SealContext<'_>, plaintext: &[u8]) -> Result<Sealed> {
         if plaintext.len() > LONGEST_PLAINTEXT {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -245,10 +245,10 @@ impl Keyring {
         bytes.extend_from_slice(&PREAMBLE);
         bytes.extend_from_slice(self.sealing.id.as_bytes());
         let mut derived = Derived::empty();
-        derived.fill(&self.sealing, &bytes, salt, place)?;
+        derived.fill(&self.sealing, &bytes, salt, context)?;
         bytes.extend_from_slice(&drawn);
         bytes.extend_from_slice(derived.commitment());
-        let associated = associated_data(&bytes, place)?;
+        let associated = associated_data(&bytes, context)?;
         bytes.extend_from_slice(plaintext);
         let tag = derived.key()?.seal_in_place_separate_tag(
             Nonce::try_assume_unique_for_key(nonce).map_err(|_| refused_by_primitive())?,
@@ -268,7 +268,7 @@ impl Keyring {
     /// # Errors
     /// [`ErrorKind::KeyUnknown`] if none of the keys sealed it; [`ErrorKind::Unsealable`] if the
     /// bytes were changed or belong elsewhere.
-    pub fn open_now(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Plaintext> {
+    pub fn open_now(&self, context: &SealContext<'_>, sealed: &Sealed) -> Result<Plaintext> {
         let bytes: &[u8] = sealed.bytes();
         let envelope = Envelope::read(bytes)?;
         let key = self
@@ -291,11 +291,11 @@ impl Keyring {
             return Err(unsealable("the record names another key than its bytes do"));
         }
         let mut derived = Derived::empty();
-        derived.fill(key, envelope.head, envelope.salt, place)?;
+        derived.fill(key, envelope.head, envelope.salt, context)?;
         if !bool::from(derived.commitment().ct_eq(envelope.commitment)) {
             return Err(unsealable("the record does not belong here or was changed"));
         }
-        let associated = associated_data(envelope.prefix, place)?;
+        let associated = associated_data(envelope.prefix, context)?;
         let mut plaintext = Plaintext::new(envelope.ciphertext.to_vec());
         derived
             .key()?
@@ -333,12 +333,12 @@ impl fmt::Debug for Keyring {
 
 #[async_trait]
 impl CredentialCipher for Keyring {
-    async fn seal(&self, place: &Place<'_>, plaintext: &[u8]) -> Result<Sealed> {
-        self.seal_now(place, plaintext)
+    async fn seal(&self, context: &SealContext<'_>, plaintext: &[u8]) -> Result<Sealed> {
+        self.seal_now(context, plaintext)
     }
 
-    async fn open(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Plaintext> {
-        self.open_now(place, sealed)
+    async fn open(&self, context: &SealContext<'_>, sealed: &Sealed) -> Result<Plaintext> {
+        self.open_now(context, sealed)
     }
 
     fn sealing_key(&self) -> KeyId {
@@ -395,11 +395,17 @@ impl Derived {
         Self([0; KEY + COMMITMENT])
     }
 
-    fn fill(&mut self, key: &Key, head: &[u8], salt: &[u8], place: &Place<'_>) -> Result<()> {
+    fn fill(
+        &mut self,
+        key: &Key,
+        head: &[u8],
+        salt: &[u8],
+        context: &SealContext<'_>,
+    ) -> Result<()> {
         let mut info = Public::from_slice(SEAL_INFO);
         info.extend_from_slice(head);
-        append(&mut info, tenant(place))?;
-        append(&mut info, place.row.as_bytes())?;
+        append(&mut info, tenant(context))?;
+        append(&mut info, context.row.as_bytes())?;
         expand(salt, key.bytes.expose_secret(), &info, &mut self.0)
             .map_err(|_| refused_by_primitive())
     }
@@ -445,15 +451,15 @@ fn expand(
 }
 
 /// Everything that a seal is bound to. `prefix` is the envelope up to its ciphertext.
-fn associated_data(prefix: &[u8], place: &Place<'_>) -> Result<Public> {
+fn associated_data(prefix: &[u8], context: &SealContext<'_>) -> Result<Public> {
     let mut data = Public::from_slice(prefix);
-    append(&mut data, tenant(place))?;
-    append(&mut data, place.provider.as_str().as_bytes())?;
-    append(&mut data, place.app.as_str().as_bytes())?;
-    append(&mut data, place.row.as_bytes())?;
-    data.push(place.kind.code());
-    data.extend_from_slice(&place.grant.get().to_be_bytes());
-    data.extend_from_slice(&place.fence.get().to_be_bytes());
+    append(&mut data, tenant(context))?;
+    append(&mut data, context.provider.as_str().as_bytes())?;
+    append(&mut data, context.app.as_str().as_bytes())?;
+    append(&mut data, context.row.as_bytes())?;
+    data.push(context.kind.code());
+    data.extend_from_slice(&context.grant.get().to_be_bytes());
+    data.extend_from_slice(&context.fence.get().to_be_bytes());
     Ok(data)
 }
 
@@ -462,8 +468,8 @@ fn append(data: &mut Public, field: &[u8]) -> Result<()> {
     let length = u32::try_from(field.len()).map_err(|_| {
         Error::new(
             ErrorKind::InvalidInput,
-            "cipher.place",
-            "a part of the place has more than 4 GiB; give the row a shorter id",
+            "cipher.context",
+            "a part of the context has more than 4 GiB; give the row a shorter id",
         )
     })?;
     data.extend_from_slice(&length.to_be_bytes());
@@ -471,8 +477,8 @@ fn append(data: &mut Public, field: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn tenant<'a>(place: &Place<'a>) -> &'a [u8] {
-    place
+fn tenant<'a>(context: &SealContext<'a>) -> &'a [u8] {
+    context
         .tenant
         .map_or(&[], |tenant| tenant.as_str().as_bytes())
 }

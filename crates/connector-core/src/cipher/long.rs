@@ -2,14 +2,14 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{CredentialCipher, LONGEST_PLAINTEXT, Place, Plaintext, Sealed};
+use super::{CredentialCipher, LONGEST_PLAINTEXT, Plaintext, SealContext, Sealed};
 use crate::connection::{Fence, GrantNumber};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How often a content is sealed from its start before a cipher counts as out of order.
 const ATTEMPTS: usize = 3;
 
-/// Seals a delivery's content, of any length, for `place`.
+/// Seals a delivery's content, of any length, for `context`.
 ///
 /// The content is cut into parts of [`LONGEST_PLAINTEXT`] bytes that are sealed one by one. Each
 /// part's seal is bound to how many there are (as its grant) and which of them it is (as its fence),
@@ -22,11 +22,11 @@ const ATTEMPTS: usize = 3;
 /// again and again.
 pub async fn seal_long(
     cipher: &dyn CredentialCipher,
-    place: &Place<'_>,
+    context: &SealContext<'_>,
     plaintext: &[u8],
 ) -> Result<Sealed> {
     for _ in 0..ATTEMPTS {
-        if let Some(sealed) = seal_parts(cipher, place, plaintext).await? {
+        if let Some(sealed) = seal_parts(cipher, context, plaintext).await? {
             return Ok(sealed);
         }
     }
@@ -40,7 +40,7 @@ pub async fn seal_long(
 /// The sealed parts; `None` if not all were sealed under the same key.
 async fn seal_parts(
     cipher: &dyn CredentialCipher,
-    place: &Place<'_>,
+    context: &SealContext<'_>,
     plaintext: &[u8],
 ) -> Result<Option<Sealed>> {
     let count = plaintext.len().div_ceil(LONGEST_PLAINTEXT).max(1);
@@ -50,7 +50,7 @@ async fn seal_parts(
         let start = index * LONGEST_PLAINTEXT;
         let end = plaintext.len().min(start + LONGEST_PLAINTEXT);
         let part = plaintext.get(start..end).unwrap_or_default();
-        let sealed = cipher.seal(&part_of(place, count, index), part).await?;
+        let sealed = cipher.seal(&part_of(context, count, index), part).await?;
         // A record has one key id, and a part opens only under its own.
         if *key_id.get_or_insert(sealed.key_id()) != sealed.key_id() {
             return Ok(None);
@@ -62,13 +62,13 @@ async fn seal_parts(
     Ok(key_id.map(|key_id| Sealed::new(key_id, bytes.freeze())))
 }
 
-/// Opens what [`seal_long`] sealed for `place`.
+/// Opens what [`seal_long`] sealed for `context`.
 ///
 /// # Errors
 /// As for [`CredentialCipher::open`].
 pub async fn open_long(
     cipher: &dyn CredentialCipher,
-    place: &Place<'_>,
+    context: &SealContext<'_>,
     sealed: &Sealed,
 ) -> Result<Plaintext> {
     let mut parts = Vec::new();
@@ -84,7 +84,7 @@ pub async fn open_long(
     let count = parts.len();
     for (index, part) in parts.into_iter().enumerate() {
         let part = Sealed::new(sealed.key_id(), part);
-        let opened = cipher.open(&part_of(place, count, index), &part).await;
+        let opened = cipher.open(&part_of(context, count, index), &part).await;
         match opened {
             Ok(part) => whole.extend_from_slice(part.expose()),
             Err(error) => {
@@ -105,12 +105,12 @@ fn first_part(rest: &mut Bytes) -> Option<Bytes> {
     Some(rest.split_to(end).slice(4..))
 }
 
-fn part_of<'a>(place: &Place<'a>, count: usize, index: usize) -> Place<'a> {
+fn part_of<'a>(context: &SealContext<'a>, count: usize, index: usize) -> SealContext<'a> {
     let number = |it: usize| u64::try_from(it).unwrap_or(u64::MAX);
-    Place {
+    SealContext {
         grant: GrantNumber::new(number(count)),
         fence: Fence::new(number(index)),
-        ..*place
+        ..*context
     }
 }
 

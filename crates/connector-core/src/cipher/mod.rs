@@ -16,7 +16,7 @@ use crate::account::TenantId;
 use crate::app::AppKey;
 use crate::connection::{Fence, GrantNumber};
 use crate::error::Result;
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 
 /// The longest plaintext that is sealed, in bytes.
 pub const LONGEST_PLAINTEXT: usize = 65_536;
@@ -170,9 +170,9 @@ impl SealedKind {
     }
 }
 
-/// Where a sealed record belongs. It opens there and nowhere else.
+/// The context that a sealed record is bound to. The record opens in no other context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place<'a> {
+pub struct SealContext<'a> {
     /// The tenant; `None` for what belongs to an app as a whole. Sealed as an empty tenant, which
     /// no [`TenantId`] can be.
     pub tenant: Option<&'a TenantId>,
@@ -189,6 +189,28 @@ pub struct Place<'a> {
     pub grant: GrantNumber,
     /// The exchange that produced it; zero where there is none.
     pub fence: Fence,
+}
+
+impl<'a> SealContext<'a> {
+    /// The context of a secret that belongs to no grant and no exchange.
+    #[must_use]
+    pub fn new(
+        tenant: Option<&'a TenantId>,
+        provider: &'a ProviderId,
+        app: &'a AppKey,
+        row: &'a str,
+        kind: SealedKind,
+    ) -> Self {
+        Self {
+            tenant,
+            provider,
+            app,
+            row,
+            kind,
+            grant: GrantNumber::default(),
+            fence: Fence::default(),
+        }
+    }
 }
 
 /// Seals secrets for stores and opens them again.
@@ -212,22 +234,22 @@ pub struct Place<'a> {
 /// Any number of calls may run at once.
 #[async_trait]
 pub trait CredentialCipher: fmt::Debug + Send + Sync + 'static {
-    /// Seals `plaintext` for `place`.
+    /// Seals `plaintext` for `context`.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is longer than
     /// [`LONGEST_PLAINTEXT`]; [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable) if a key
     /// service cannot be reached.
-    async fn seal(&self, place: &Place<'_>, plaintext: &[u8]) -> Result<Sealed>;
+    async fn seal(&self, context: &SealContext<'_>, plaintext: &[u8]) -> Result<Sealed>;
 
-    /// Opens what was sealed for `place`.
+    /// Opens what was sealed for `context`.
     ///
     /// # Errors
     /// [`KeyUnknown`](crate::ErrorKind::KeyUnknown) if the key is not at hand: add it again;
     /// [`Unsealable`](crate::ErrorKind::Unsealable) if the bytes were changed or belong elsewhere:
     /// restore the row from a backup;
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable) if a key service cannot be reached.
-    async fn open(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Plaintext>;
+    async fn open(&self, context: &SealContext<'_>, sealed: &Sealed) -> Result<Plaintext>;
 
     /// The key under which [`CredentialCipher::seal`] seals now. Records under other keys are
     /// sealed again by a rotation.

@@ -2,7 +2,7 @@
 
 use crate::cipher::{CredentialCipher, Plaintext, Sealed, SealedKind, open_long, seal_long};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Cursor, RowRef, SealedRow, Upkeep};
+use crate::store::{Cursor, Maintenance, RowRef, SealedRow};
 
 /// What [`reseal_page`] did with one page of records.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ pub struct UnopenableRow {
 /// reached: call it again with the same `after`. A record that does not open is no error; it is
 /// named in [`ResealedPage::unopenable`].
 pub async fn reseal_page(
-    store: &dyn Upkeep,
+    store: &dyn Maintenance,
     cipher: &dyn CredentialCipher,
     after: Option<&Cursor>,
     n: u16,
@@ -84,8 +84,8 @@ fn is_of_the_record(error: &Error) -> bool {
 
 async fn open(cipher: &dyn CredentialCipher, row: &SealedRow) -> Result<Plaintext> {
     match row.kind {
-        SealedKind::Delivery => open_long(cipher, &row.place(), &row.sealed).await,
-        _ => cipher.open(&row.place(), &row.sealed).await,
+        SealedKind::Delivery => open_long(cipher, &row.seal_context(), &row.sealed).await,
+        _ => cipher.open(&row.seal_context(), &row.sealed).await,
     }
 }
 
@@ -95,7 +95,7 @@ async fn seal(
     plaintext: &Plaintext,
 ) -> Result<Sealed> {
     match row.kind {
-        SealedKind::Delivery => seal_long(cipher, &row.place(), plaintext.expose()).await,
-        _ => cipher.seal(&row.place(), plaintext.expose()).await,
+        SealedKind::Delivery => seal_long(cipher, &row.seal_context(), plaintext.expose()).await,
+        _ => cipher.seal(&row.seal_context(), plaintext.expose()).await,
     }
 }

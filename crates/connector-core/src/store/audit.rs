@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::connection::ConnectionId;
 use crate::error::Result;
 use crate::event::{AuditClass, AuditEntry};
-use crate::store::{Cursor, Slice};
+use crate::store::{Cursor, Page};
 
 /// An audit entry as it was recorded.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,7 +76,7 @@ pub trait AuditLog: Send + Sync + 'static {
         filter: &AuditFilter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<AuditRecord>>;
+    ) -> Result<Page<AuditRecord>>;
 
     /// Hands out at most `n` entries that handlers are to be told about, the oldest first, each to
     /// one caller until `lease` has passed.

@@ -9,8 +9,8 @@ use crate::app::AppKey;
 use crate::cipher::Sealed;
 use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::provider::ProviderId;
-use crate::store::{Cursor, Slice, Upkeep};
+use crate::provider_id::ProviderId;
+use crate::store::{Cursor, Maintenance, Page};
 
 /// Which way a delivery goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -261,7 +261,7 @@ pub struct DeliveryFilter {
 ///
 /// Any number of calls may run at once, from any number of processes.
 #[async_trait]
-pub trait DeliveryQueue: Upkeep {
+pub trait DeliveryQueue: Maintenance {
     /// Keeps a delivery.
     ///
     /// * The same key again is a `Duplicate`, whatever became of the first, for as long as that is
@@ -337,7 +337,7 @@ pub trait DeliveryQueue: Upkeep {
         filter: &DeliveryFilter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<DeliveryRecord>>;
+    ) -> Result<Page<DeliveryRecord>>;
 
     /// Makes a parked or done delivery due now; false if there is none that `tenant` owns. Without a
     /// tenant, for operators, it may be anybody's.

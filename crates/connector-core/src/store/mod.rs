@@ -6,7 +6,7 @@
 //! * [`AuditLog`] keeps what happened, and hands changes to handlers.
 //! * [`SubscriptionStore`] keeps subscriptions, their channels and cursors.
 //!
-//! One type usually implements all of them; [`Store`] names such a type. [`Upkeep`] is what they
+//! One type usually implements all of them; [`Store`] names such a type. [`Maintenance`] is what they
 //! share. Stores see sealed bytes only.
 //!
 //! Four rules hold for every method:
@@ -27,12 +27,12 @@
 
 mod audit;
 mod delivery;
+mod maintenance;
 mod memory;
 pub mod record;
 mod state;
 mod subscription;
 mod token;
-mod upkeep;
 
 use std::fmt;
 use std::time::Duration;
@@ -42,6 +42,7 @@ pub use self::delivery::{
     AcceptOutcome, DeliveryFilter, DeliveryKey, DeliveryLimits, DeliveryQueue, DeliveryRecord,
     DeliveryState, DeliveryTurn, Direction, LeaseRequest, LeasedDelivery, NewDelivery,
 };
+pub use self::maintenance::{Maintenance, RowRef, SealedRow};
 pub use self::memory::MemoryStore;
 pub use self::state::{
     BeginOutcome, ConnectOutcome, NewState, PutStateOutcome, StateKey, StateStore, StoredState,
@@ -58,7 +59,9 @@ pub use self::token::{
     NewRevocation, Patch, PendingCredential, PutGrant, PutOutcome, Quarantined, Revocation, Stored,
     StoredCredential, TokenStore, UpdateOutcome, Verdict,
 };
-pub use self::upkeep::{RowRef, SealedRow, Upkeep};
+pub use crate::access_token::{Deadlines, IssuedToken, Phase, TokenSlot};
+pub use crate::account::AccountRef;
+pub use crate::connection::{ConnectionRecord, Fence, Generation, GrantNumber, TimeLeft, Version};
 use crate::event::AuditEntry;
 use crate::name::name;
 
@@ -72,16 +75,16 @@ name! {
     Cursor, "cursor"
 }
 
-/// Some items of a list, and where it goes on.
+/// A page of a list and the cursor to the next one.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Slice<T> {
+pub struct Page<T> {
     /// The items, in the list's order.
     pub items: Vec<T>,
-    /// Where the list goes on; `None` at its end. A slice may be empty and still go on.
+    /// Where the list goes on; `None` at its end. A page may be empty and have a successor.
     pub next: Option<Cursor>,
 }
 
-impl<T> Default for Slice<T> {
+impl<T> Default for Page<T> {
     fn default() -> Self {
         Self {
             items: Vec::new(),
@@ -143,9 +146,9 @@ impl fmt::Display for WorkKind {
 
 /// What rides in the commit of the change it belongs to.
 ///
-/// Effects are applied if and only if the change is.
+/// Side effects are applied if and only if the change is.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Effects {
+pub struct SideEffects {
     /// When work of a kind becomes due for the connection, from now; `None` removes it. Setting
     /// work that somebody has leased ends that lease.
     pub schedule: Vec<(WorkKind, Option<Duration>)>,
@@ -153,7 +156,7 @@ pub struct Effects {
     pub audit: Vec<AuditEntry>,
 }
 
-impl Effects {
+impl SideEffects {
     /// No effect beside the change itself.
     #[must_use]
     pub fn none() -> Self {

@@ -11,8 +11,8 @@ use crate::app::AppKey;
 use crate::cipher::Sealed;
 use crate::connection::ConnectionKey;
 use crate::error::Result;
-use crate::provider::ProviderId;
-use crate::store::Upkeep;
+use crate::provider_id::ProviderId;
+use crate::store::Maintenance;
 
 /// How many flows of one tenant may be open at once.
 pub(crate) const OPEN_STATES_PER_TENANT: usize = 100;
@@ -151,7 +151,7 @@ pub enum BeginOutcome {
 ///
 /// Any number of calls may run at once, from any number of processes.
 #[async_trait]
-pub trait StateStore: Upkeep {
+pub trait StateStore: Maintenance {
     /// Remembers a flow.
     ///
     /// * A tenant with [`StateKey::OPEN_PER_TENANT`] open flows gets `TooMany`, and nothing is

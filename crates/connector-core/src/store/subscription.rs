@@ -10,10 +10,10 @@ use crate::app::AppKey;
 use crate::cipher::Sealed;
 use crate::connection::{ConnectionKey, Fence, GrantNumber, TimeLeft, Version};
 use crate::error::{Error, ErrorKind, Result};
-use crate::provider::ProviderId;
+use crate::provider::subscription::{ChannelId, Watch};
+use crate::provider_id::ProviderId;
 use crate::random::Random;
-use crate::store::{Effects, Upkeep};
-use crate::subscription::{ChannelId, Watch};
+use crate::store::{Maintenance, SideEffects};
 
 /// The maximum number of subscriptions of one connection.
 pub(crate) const SUBSCRIPTIONS_PER_CONNECTION: usize = 100;
@@ -295,7 +295,7 @@ pub struct EndingCredential {
 ///
 /// Any number of calls may run at once, from any number of processes.
 #[async_trait]
-pub trait SubscriptionStore: Upkeep {
+pub trait SubscriptionStore: Maintenance {
     /// Keeps a new subscription, without channel and cursor.
     ///
     /// * What was written is read back (`a_subscription_is_read_back`).
@@ -308,7 +308,7 @@ pub trait SubscriptionStore: Upkeep {
     /// * A connection with [`SubscriptionId::PER_CONNECTION`] subscriptions gets `TooMany`, exactly:
     ///   calls for one connection take effect one after the other
     ///   (`too_many_subscriptions_are_refused`).
-    /// * Effects are applied with `Stored` and only then
+    /// * Side effects are applied with `Stored` and only then
     ///   (`effects_of_a_subscription_ride_in_its_commit`).
     ///
     /// # Errors
@@ -316,7 +316,7 @@ pub trait SubscriptionStore: Upkeep {
     async fn put_subscription(
         &self,
         new: NewSubscription,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<PutSubscriptionOutcome>;
 
     /// The subscriptions of a connection, in the order in which they were put, at most
@@ -368,7 +368,7 @@ pub trait SubscriptionStore: Upkeep {
     /// * Notifications that arrived after the caller's read stay unread
     ///   (`a_notification_during_a_read_stays_unread`).
     /// * Failures are counted and reset (`failures_of_a_subscription_are_counted_and_reset`).
-    /// * Effects are applied with `Changed` and only then
+    /// * Side effects are applied with `Changed` and only then
     ///   (`effects_of_a_subscription_ride_in_its_commit`).
     ///
     /// # Errors
@@ -379,7 +379,7 @@ pub trait SubscriptionStore: Upkeep {
         key: &SubscriptionKey,
         at: Version,
         change: SubscriptionChange,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<ChangeSubscriptionOutcome>;
 
     /// Ends a subscription whatever its version. Its open channel and its candidate become endings
@@ -394,7 +394,7 @@ pub trait SubscriptionStore: Upkeep {
     async fn end_subscription(
         &self,
         key: &SubscriptionKey,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<EndSubscriptionOutcome>;
 
     /// The channels of a connection that must be ended at the provider, the oldest first, at most

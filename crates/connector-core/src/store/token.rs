@@ -9,14 +9,14 @@ use crate::account::{Account, AccountKey, AccountRef, TenantId};
 use crate::app::AppKey;
 use crate::cipher::Sealed;
 use crate::connection::{
-    Connection, ConnectionKey, Fence, Generation, GrantNumber, ReauthorizationReason, Status,
+    ConnectionKey, ConnectionRecord, Fence, Generation, GrantNumber, ReauthorizationReason, Status,
     TimeLeft, Version,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::Metadata;
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 use crate::random::Random;
-use crate::store::{Cursor, Effects, EndingCredential, Slice, StateKey, Upkeep, WorkKind};
+use crate::store::{Cursor, EndingCredential, Maintenance, Page, SideEffects, StateKey, WorkKind};
 
 /// How long the tokens of a credential are still good, from now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -146,7 +146,7 @@ pub struct Claim {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored {
     /// The record.
-    pub connection: Connection,
+    pub connection: ConnectionRecord,
     /// The credential; `None` once the connection has ended.
     pub current: Option<StoredCredential>,
     /// The credential before it, kept until the current one has worked once.
@@ -543,7 +543,7 @@ pub struct Revocation {
 /// Any number of calls may run at once, from any number of processes; calls on one connection take
 /// effect one after the other (`operations_on_one_connection_are_linear`).
 #[async_trait]
-pub trait TokenStore: Upkeep {
+pub trait TokenStore: Maintenance {
     /// Everything about a connection in one snapshot.
     ///
     /// * What was written is read back, field by field (`a_grant_is_read_back`).
@@ -582,7 +582,7 @@ pub trait TokenStore: Upkeep {
         account: &AccountKey,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>>;
+    ) -> Result<Page<ConnectionKey>>;
 
     /// The connections of every tenant whose account has this host, at most `n`, in a stable order.
     ///
@@ -598,7 +598,7 @@ pub trait TokenStore: Upkeep {
         host: &str,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>>;
+    ) -> Result<Page<ConnectionKey>>;
 
     /// Connections that match, at most `n`, in a stable order.
     ///
@@ -614,7 +614,7 @@ pub trait TokenStore: Upkeep {
         filter: &Filter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<Connection>>;
+    ) -> Result<Page<ConnectionRecord>>;
 
     /// Keeps a grant: the first of a connection, or a new one for a known connection.
     ///
@@ -632,7 +632,7 @@ pub trait TokenStore: Upkeep {
     ///   account than the known connection's (`a_grant_for_another_account_is_refused`).
     /// * The quarantined answer that it takes is gone in the same commit
     ///   (`a_grant_takes_its_quarantined_answer`).
-    /// * Effects are applied with `Stored` and only then
+    /// * Side effects are applied with `Stored` and only then
     ///   (`effects_ride_in_the_commit`, `refused_changes_have_no_effects`).
     /// * Repeating it after an unknown outcome is `Stored` while that grant's first credential is
     ///   still current (`putting_a_grant_twice_stores_it_once`).
@@ -640,7 +640,7 @@ pub trait TokenStore: Upkeep {
     /// # Errors
     /// [`ErrorKind::StoreUnavailable`]: repeat it with the same numbers and bytes;
     /// [`ErrorKind::InvalidInput`] as above.
-    async fn put_grant(&self, grant: PutGrant, effects: Effects) -> Result<PutOutcome>;
+    async fn put_grant(&self, grant: PutGrant, effects: SideEffects) -> Result<PutOutcome>;
 
     /// Changes a connection's record; never its credential or generation.
     ///
@@ -663,7 +663,7 @@ pub trait TokenStore: Upkeep {
         key: &ConnectionKey,
         at: Version,
         patch: Patch,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<UpdateOutcome>;
 
     /// Ends a connection in one commit: its secrets, claim and due work are gone, its generation
@@ -685,7 +685,7 @@ pub trait TokenStore: Upkeep {
         &self,
         key: &ConnectionKey,
         request: EndRequest,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<EndOutcome>;
 
     /// Claims the right to spend a connection's refresh token, or to replace its grant.
@@ -740,7 +740,7 @@ pub trait TokenStore: Upkeep {
         &self,
         key: &ConnectionKey,
         commit: Commit,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<CommitOutcome>;
 
     /// Records that an exchange brought no credential.
@@ -757,7 +757,7 @@ pub trait TokenStore: Upkeep {
     ///   (`a_failure_counts_once_per_claim`).
     /// * The credential stays whatever the verdict: nothing is deleted by an error
     ///   (`giving_up_keeps_the_credential`).
-    /// * Effects are applied with `Applied` and only then (`refused_changes_have_no_effects`).
+    /// * Side effects are applied with `Applied` and only then (`refused_changes_have_no_effects`).
     /// * A connection that ended, or never was, is `Ended`
     ///   (`a_failure_on_an_ended_connection_ends`).
     ///
@@ -767,7 +767,7 @@ pub trait TokenStore: Upkeep {
         &self,
         key: &ConnectionKey,
         failure: Failure,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<FailOutcome>;
 
     /// Hands out at most `n` pieces of due work of these kinds, the longest due first, each to one
@@ -836,7 +836,7 @@ pub trait TokenStore: Upkeep {
     ///
     /// # Errors
     /// [`ErrorKind::StoreUnavailable`]: repeat it.
-    async fn queue_revocation(&self, revocation: Revocation, effects: Effects) -> Result<()>;
+    async fn queue_revocation(&self, revocation: Revocation, effects: SideEffects) -> Result<()>;
 
     /// What is queued for revocation for a connection, also for one that is gone, in a stable
     /// order (`revocations_outlive_their_connection`).

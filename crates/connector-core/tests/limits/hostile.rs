@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use connector_core::api::{FixedToken, Session};
 use connector_core::clock::{Clock, ManualClock, Timestamp};
-use connector_core::description::EndpointTemplate;
 use connector_core::http::Origin;
 use connector_core::http::limit::{
     Budget, Draws, HeaderRule, Limit, Limits, Per, Priority, RateModel, Report, TimeFormat,
     TimeHeader, UsageHeader,
 };
-use connector_core::{Description, ErrorKind, GenericConnector, ProviderId, Retry};
+use connector_core::provider::description::EndpointTemplate;
+use connector_core::provider::{Description, GenericConnector};
+use connector_core::{ErrorKind, ProviderId, Retry};
 use futures_util::FutureExt;
 
 use super::isolation::{Paths, Read, World};

@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::api::{Endpoint, FixedToken, Idempotency, Request, Response, Session};
+use connector_core::api::{FixedToken, Idempotency, Request, Response, Session};
 use connector_core::clock::Clock;
-use connector_core::description::EndpointTemplate;
 use connector_core::http::limit::{
     Draws, HeaderRule, Limit, Limits, Per, RateModel, Report, TimeFormat, TimeHeader,
 };
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
-use connector_core::{Description, GenericConnector, ProviderId, Result};
+use connector_core::provider::Endpoint;
+use connector_core::provider::description::EndpointTemplate;
+use connector_core::provider::{Description, GenericConnector};
+use connector_core::{ProviderId, Result};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 

@@ -7,19 +7,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::api::{
-    Endpoint, FixedToken, Idempotency, Request, Response, RetryPolicy, Session,
-};
+use connector_core::api::{FixedToken, Idempotency, Request, Response, RetryPolicy, Session};
 use connector_core::clock::Clock;
-use connector_core::description::EndpointTemplate;
 use connector_core::http::limit::{
     Budget, Draw, Draws, HeaderMatch, HeaderRule, Limit, LimitKey, Limits, Per, RateModel,
     TimeFormat, TimeHeader,
 };
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
-use connector_core::{
-    AccountKey, Description, ErrorKind, GenericConnector, ProviderId, Result, Retry, TenantId,
-};
+use connector_core::provider::Endpoint;
+use connector_core::provider::description::EndpointTemplate;
+use connector_core::provider::{Description, GenericConnector};
+use connector_core::{AccountKey, ErrorKind, ProviderId, Result, Retry, TenantId};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;

@@ -25,16 +25,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::api::{Endpoint, FixedToken, Idempotency, Request, Response, Session};
+use connector_core::api::{FixedToken, Idempotency, Request, Response, Session};
 use connector_core::clock::Clock;
-use connector_core::description::EndpointTemplate;
 use connector_core::http::limit::{
     Budget, Draws, Limit, LimitKey, Limits, Per, Priority, RateModel, Report,
 };
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
-use connector_core::{
-    AccountKey, Description, ErrorKind, GenericConnector, ProviderId, Result, Retry,
-};
+use connector_core::provider::Endpoint;
+use connector_core::provider::description::EndpointTemplate;
+use connector_core::provider::{Description, GenericConnector};
+use connector_core::{AccountKey, ErrorKind, ProviderId, Result, Retry};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
@@ -555,7 +555,7 @@ struct List {
     actual: u32,
 }
 
-connector_core::provider_client! {
+connector_core::provider::provider_client! {
     struct AcmeClient for ProviderId::from_static("acme");
 }
 

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use connector_core::ErrorKind;
 use connector_core::clock::Timestamp;
 use connector_core::http::limit::{Draw, Draws, Limit};
-use connector_core::{Description, ErrorKind};
+use connector_core::provider::Description;
 use serde_json::{Value, json};
 
 use super::isolation::{Read, World, Write};

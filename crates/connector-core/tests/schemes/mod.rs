@@ -6,12 +6,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use connector_core::clock::{ManualClock, Timestamp};
-use connector_core::description::{AccountHost, EndpointTemplate};
-use connector_core::webhook::{
+use connector_core::provider::description::{AccountHost, EndpointTemplate};
+use connector_core::provider::webhook::{
     AccountHint, BodyForm, Event, Incoming, Secrets, SignedField, VERIFY_TOKEN, WebhookEndpoint,
     WebhookScheme, WebhookSecret, channel, decode_hex, open_signed_request, read_proved, verify,
 };
-use connector_core::{App, AppKey, Context, Description, ErrorKind, ProviderId, Result};
+use connector_core::provider::{Context, Description};
+use connector_core::{App, AppKey, ErrorKind, ProviderId, Result};
 use http::Request;
 use ring::{hmac, signature};
 use secrecy::SecretString;
@@ -1075,7 +1076,7 @@ fn random_requests_never_panic_and_are_never_accepted() {
             }
         }
         let secret = match scheme.signatures[0].algorithm {
-            connector_core::webhook::WebhookAlgorithm::Ed25519 => {
+            connector_core::provider::webhook::WebhookAlgorithm::Ed25519 => {
                 "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
             }
             _ => "c2VjcmV0LXRoYXQtbm9ib2R5LWtub3dz",

@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use bytes::Bytes;
-use connector_core::api::{
-    Endpoint, FixedToken, Idempotency, Request, Response, RetryPolicy, Session,
-};
-use connector_core::description::EndpointTemplate;
+use connector_core::api::{FixedToken, Idempotency, Request, Response, RetryPolicy, Session};
 use connector_core::http::{HostRule, LoopbackOverride, Origin};
-use connector_core::{Description, GenericConnector, ProviderId, Result};
+use connector_core::provider::Endpoint;
+use connector_core::provider::description::EndpointTemplate;
+use connector_core::provider::{Description, GenericConnector};
+use connector_core::{ProviderId, Result};
 use connector_http::HttpClient;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -30,7 +30,7 @@ pub const API: &str = "https://api.acme.example";
 pub const FILES: &str = "https://files.acme.example";
 pub const TOKEN: &str = "canary-token";
 
-connector_core::provider_client! {
+connector_core::provider::provider_client! {
     pub struct AcmeClient for ProviderId::from_static("acme");
 }
 

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
-use connector_core::description::GrantsPerAccount;
-use connector_core::oauth::Identity;
+use connector_core::provider::Connector;
+use connector_core::provider::description::GrantsPerAccount;
+use connector_core::provider::oauth::Identity;
 use connector_core::store::{
-    ClaimId, Effects, End, EndRequest, Expect, Expiries, Patch, PutGrant, PutOutcome, Revocation,
-    Stored, UpdateOutcome, WorkKind,
+    AccountRef, ClaimId, End, EndRequest, Expect, Expiries, Fence, Generation, GrantNumber,
+    IssuedToken, Patch, PutGrant, PutOutcome, Revocation, SideEffects, Stored, TimeLeft,
+    UpdateOutcome, WorkKind,
 };
 use connector_core::webhook::AccountHint;
 use connector_core::{
-    Account, AccountKey, AccountRef, Actor, ConnectionKey, Connector, Credential, CredentialKind,
-    Error, ErrorKind, Event, Fence, Generation, GrantNumber, IssuedToken, Metadata, RequestContext,
-    Result, Status, TimeLeft,
+    Account, AccountKey, Actor, ConnectionKey, Credential, CredentialKind, Error, ErrorKind, Event,
+    Metadata, RequestContext, Result, Status,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -23,9 +24,8 @@ use super::claim::{ClaimEnd, Claimed, busy};
 use super::{ConnectFailure, Connected, PATIENCE, Source};
 use crate::flow::{Purpose, Reason};
 use crate::hub::Inner;
-use crate::sealing::Home;
-use crate::token::Arrival;
-use crate::token::renewal;
+use crate::sealing::SealOwner;
+use crate::token::{Arrival, renewal};
 
 /// How often a grant is put again because the connection had moved.
 const MOVES: u8 = 5;
@@ -247,7 +247,7 @@ impl Inner {
         let (true, true, Some(current)) = (lives_on, renews, &stored.current) else {
             return Ok(None);
         };
-        let before = self.open_stored(&Home::of(stored), current).await?;
+        let before = self.open_stored(&SealOwner::of(stored), current).await?;
         let Some(refresh_token) = before.refresh_token() else {
             return Ok(None);
         };
@@ -279,10 +279,10 @@ impl Inner {
         event: Event,
     ) -> Result<PutOutcome> {
         let purpose = pending.purpose;
-        let home = Home::new(key.clone(), purpose.provider.clone(), purpose.app.clone());
+        let owner = SealOwner::new(key.clone(), purpose.provider.clone(), purpose.app.clone());
         let kind = SealedKind::Credential;
         let sealed = self
-            .seal(&home, kind, grant, fence, &pending.credential)
+            .seal(&owner, kind, grant, fence, &pending.credential)
             .await?;
         let put = PutGrant {
             key: key.clone(),
@@ -317,7 +317,7 @@ impl Inner {
         Ok(outcome)
     }
 
-    fn schedule(pending: &PendingConnection<'_>, key: &ConnectionKey) -> Effects {
+    fn schedule(pending: &PendingConnection<'_>, key: &ConnectionKey) -> SideEffects {
         renewal::work(
             pending.connector.description(),
             key.id,
@@ -380,14 +380,14 @@ impl Inner {
     /// True if the connection holds this very grant already: the refresh token is that of a
     /// credential it has, or, where there is none, the access token is.
     async fn is_same_grant(&self, stored: &Stored, credential: &Credential) -> Result<bool> {
-        let home = Home::of(stored);
+        let owner = SealOwner::of(stored);
         for kept in stored.current.iter().chain(&stored.previous) {
-            if is_same(&self.open_stored(&home, kept).await?, credential) {
+            if is_same(&self.open_stored(&owner, kept).await?, credential) {
                 return Ok(true);
             }
         }
         for kept in &stored.pending {
-            if is_same(&self.open_pending(&home, kept).await?, credential) {
+            if is_same(&self.open_pending(&owner, kept).await?, credential) {
                 return Ok(true);
             }
         }
@@ -417,7 +417,7 @@ impl Inner {
                 account: account.key.clone(),
             };
             let entry = pending.purpose.entry(Some(key.id), event);
-            let mut effects = Effects::none().with_audit(entry);
+            let mut effects = SideEffects::none().with_audit(entry);
             if !connection.is_live() {
                 return self.refuse(pending, None, Reason::CONNECTION_GONE).await;
             }
@@ -454,7 +454,7 @@ impl Inner {
         let mut entry = purpose.entry(Some(other.id), Event::Disconnected { forgotten: false });
         entry.tenant = other.tenant.clone();
         entry.context = context;
-        let mut effects = Effects::none().with_audit(entry);
+        let mut effects = SideEffects::none().with_audit(entry);
         // What cannot be opened cannot end channels either; it does not keep the grant alive.
         let unsubscribe = match self.store.load(other).await? {
             Some(stored) => self.ending_credential(&stored).await.unwrap_or_default(),
@@ -522,10 +522,10 @@ impl Inner {
                 Fence::new(1),
             ),
         };
-        let home = Home::new(key.clone(), provider.clone(), app.clone());
+        let owner = SealOwner::new(key.clone(), provider.clone(), app.clone());
         let kind = SealedKind::Revocation;
         let sealed = self
-            .seal(&home, kind, grant, fence, &pending.credential)
+            .seal(&owner, kind, grant, fence, &pending.credential)
             .await?;
         let revocation = Revocation {
             key,
@@ -536,7 +536,7 @@ impl Inner {
             fence,
             sealed,
         };
-        let effects = Effects::none().with_work(WorkKind::Revocation, Duration::ZERO);
+        let effects = SideEffects::none().with_work(WorkKind::Revocation, Duration::ZERO);
         let call = || {
             self.store
                 .queue_revocation(revocation.clone(), effects.clone())

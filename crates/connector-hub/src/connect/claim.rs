@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use connector_core::store::{
-    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Effects, Failure, Stored, Verdict,
+    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Failure, Fence, GrantNumber, SideEffects,
+    Stored, Verdict,
 };
-use connector_core::{ConnectionKey, Error, ErrorKind, Fence, GrantNumber, Result, Retry};
+use connector_core::{ConnectionKey, Error, ErrorKind, Result, Retry};
 
 use super::{ConnectFailure, PATIENCE};
 use crate::flow::{ClaimMark, Purpose};
@@ -132,7 +133,7 @@ impl Inner {
         };
         let call = || {
             self.store
-                .fail(&connection.key, failure.clone(), Effects::none())
+                .fail(&connection.key, failure.clone(), SideEffects::none())
         };
         if let Err(error) = self.insist(PATIENCE, call).await {
             // It ends by itself when its hold has passed.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use connector_core::clock::Timestamp;
+use connector_core::provider::webhook::{AccountHint, Event, SignedField};
 use connector_core::store::{
     AcceptOutcome, DeliveryKey, DeliveryLimits, DeliveryTurn, Direction, NewDelivery,
 };
-use connector_core::webhook::{AccountHint, Event, SignedField};
 use connector_core::{AppKey, ConnectionKey, Error, ErrorKind, ProviderId, Result, TenantId};
 use ring::digest;
 use secrecy::SecretString;

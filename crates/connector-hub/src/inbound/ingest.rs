@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use connector_core::clock::Timestamp;
-use connector_core::webhook::{AccountHint, Event, SignedField, read_proved};
+use connector_core::provider::webhook::{AccountHint, Event, SignedField, read_proved};
 use connector_core::{AppKey, ConnectionKey, Error, ErrorKind, ProviderId, Result, TenantId};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;

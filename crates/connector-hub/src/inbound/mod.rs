@@ -11,7 +11,7 @@ mod subscription;
 mod verified;
 
 use connector_core::Result;
-use connector_core::store::{Cursor, Slice};
+use connector_core::store::{Cursor, Page};
 use connector_core::store::{DeliveryFilter, DeliveryKey, DeliveryRecord};
 use connector_core::{Error, ErrorKind, Event, RequestContext, TenantId};
 
@@ -41,7 +41,7 @@ impl Hub {
         filter: &DeliveryFilter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<DeliveryRecord>> {
+    ) -> Result<Page<DeliveryRecord>> {
         self.inner.store.deliveries(filter, after, n).await
     }
 

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use bytes::{BufMut, BytesMut};
-use connector_core::cipher::{Place, Plaintext, Sealed, SealedKind, open_long, seal_long};
+use connector_core::cipher::{Plaintext, SealContext, Sealed, SealedKind, open_long, seal_long};
 use connector_core::clock::Timestamp;
-use connector_core::store::{DeliveryKey, LeasedDelivery};
-use connector_core::webhook::{AccountHint, Event, SignedField};
-use connector_core::{
-    AccountKey, ConnectionKey, Error, ErrorKind, Fence, GrantNumber, Result, TenantId,
-};
+use connector_core::provider::webhook::{AccountHint, Event, SignedField};
+use connector_core::store::{DeliveryKey, Fence, GrantNumber, LeasedDelivery};
+use connector_core::{AccountKey, ConnectionKey, Error, ErrorKind, Result, TenantId};
 use serde::{Deserialize, Serialize};
 
 use super::Verified;
@@ -78,8 +76,8 @@ impl Inner {
     }
 }
 
-fn place<'a>(key: &'a DeliveryKey, tenant: Option<&'a TenantId>, row: &'a str) -> Place<'a> {
-    Place {
+fn place<'a>(key: &'a DeliveryKey, tenant: Option<&'a TenantId>, row: &'a str) -> SealContext<'a> {
+    SealContext {
         tenant,
         provider: &key.provider,
         app: &key.app,

@@ -5,10 +5,11 @@ use std::future::IntoFuture;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use connector_core::webhook::{Incoming, WebhookEndpoint, WebhookSecret, channel, refused};
-use connector_core::{
-    App, AppKey, ConnectionKey, Connector, Context, Error, ErrorKind, ProviderId, Result, TenantId,
+use connector_core::provider::webhook::{
+    Incoming, WebhookEndpoint, WebhookSecret, channel, refused,
 };
+use connector_core::provider::{Connector, Context};
+use connector_core::{App, AppKey, ConnectionKey, Error, ErrorKind, ProviderId, Result, TenantId};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;

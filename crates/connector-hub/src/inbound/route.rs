@@ -1,13 +1,13 @@
 //! Which connections a delivery is about.
 
-use connector_core::store::{Effects, Patch, WorkKind};
+use connector_core::store::{Patch, SideEffects, WorkKind};
 use connector_core::webhook::AccountHint;
 use connector_core::{ConnectionKey, ErrorKind, Result, Retry, TenantId};
 use std::time::Duration;
 
 use super::payload::Payload;
 use crate::hub::Inner;
-use crate::sealing::Home;
+use crate::sealing::SealOwner;
 
 /// Whom a delivery is handed out for.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Inner {
         else {
             return Ok(false);
         };
-        let opened = self.open_stored(&Home::of(&stored), current).await;
+        let opened = self.open_stored(&SealOwner::of(&stored), current).await;
         let is_same = match &opened {
             Ok(credential) => match account {
                 AccountHint::Host(host) => credential.account_host() == Some(host.as_str()),
@@ -105,7 +105,7 @@ impl Inner {
     /// Has the worker ask the provider about a connection now. Its answer decides what becomes of
     /// the connection; the delivery decides nothing.
     pub(crate) async fn probe(&self, key: &ConnectionKey) -> Result<()> {
-        let effects = || Effects::none().with_work(WorkKind::Metadata, Duration::ZERO);
+        let effects = || SideEffects::none().with_work(WorkKind::Metadata, Duration::ZERO);
         self.patch(key, |_| (Patch::default(), effects())).await
     }
 }

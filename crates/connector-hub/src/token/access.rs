@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::api::Token;
-use connector_core::{AccessToken, ConnectionKey, Generation, RequestContext, Result};
+use connector_core::store::Generation;
+use connector_core::{AccessToken, ConnectionKey, RequestContext, Result};
 use futures_util::FutureExt;
 
 use crate::hub::{Hub, Inner};

@@ -7,10 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use connector_core::clock::{Clock, Monotonic, Timestamp};
-use connector_core::{
-    AccessToken, ConnectionKey, Credential, Fence, Generation, GrantNumber, IssuedToken, Phase,
-    TokenSlot,
-};
+use connector_core::store::{Fence, Generation, GrantNumber, IssuedToken, Phase, TokenSlot};
+use connector_core::{AccessToken, ConnectionKey, Credential};
 
 use crate::token::machine::Mark;
 use crate::token::outcome::{NoToken, NoTokenReason};
@@ -494,7 +492,8 @@ fn as_millis(duration: Duration) -> u64 {
 mod tests {
     use connector_core::clock::{ManualClock, Timestamp};
     use connector_core::http::Origin;
-    use connector_core::{ConnectionId, CredentialKind, Deadlines, TenantId};
+    use connector_core::store::Deadlines;
+    use connector_core::{ConnectionId, CredentialKind, TenantId};
     use secrecy::ExposeSecret;
 
     use super::*;

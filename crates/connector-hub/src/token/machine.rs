@@ -35,14 +35,12 @@ mod messages;
 
 use std::time::Duration;
 
-use connector_core::oauth::RotationClass;
+use connector_core::provider::oauth::RotationClass;
 use connector_core::store::{
-    Claim, ClaimKind, ClaimOutcome, CommitOutcome, FailOutcome, PendingCredential, PutOutcome,
-    Stored, Verdict,
+    Claim, ClaimKind, ClaimOutcome, CommitOutcome, FailOutcome, Fence, Generation, GrantNumber,
+    PendingCredential, PutOutcome, Stored, Verdict,
 };
-use connector_core::{
-    DegradedReason, Fence, Generation, GrantNumber, ReauthorizationReason, Status,
-};
+use connector_core::{DegradedReason, ReauthorizationReason, Status};
 
 pub use self::messages::{
     Action, Exchanged, Fault, Input, Mark, NewAccess, NoToken, NoTokenReason, Outcome, Reason,

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use connector_core::clock::Timestamp;
-use connector_core::description::{Description, Lifetimes, RefreshPolicy, Unstated};
 use connector_core::http::Origin;
-use connector_core::oauth::{Identity, TokenAnswer};
-use connector_core::store::{Effects, Expiries, WorkKind};
+use connector_core::provider::Renewal;
+use connector_core::provider::description::{Description, Lifetimes, RefreshPolicy, Unstated};
+use connector_core::provider::oauth::{Identity, TokenAnswer};
+use connector_core::store::{Expiries, SideEffects, WorkKind};
 use connector_core::{
-    AccountKey, App, ConnectionId, Credential, CredentialKind, Error, ErrorKind, Renewal, Result,
+    AccountKey, App, ConnectionId, Credential, CredentialKind, Error, ErrorKind, Result,
 };
 use secrecy::ExposeSecret;
 
@@ -247,7 +248,7 @@ pub(crate) fn work(
     renewal: Renewal,
     expiries: Expiries,
     refresh_left: Option<Duration>,
-) -> Effects {
+) -> SideEffects {
     const NOISE: Duration = Duration::from_secs(60);
     let refresh = match description.refresh {
         // Nothing can be refreshed: the work finds the token expired, and says so.
@@ -255,7 +256,7 @@ pub(crate) fn work(
         RefreshPolicy::OnDemand => None,
         _ => refresh_in(description, expiries, id),
     };
-    let effects = Effects {
+    let effects = SideEffects {
         schedule: vec![(WorkKind::Refresh, refresh)],
         audit: Vec::new(),
     };
@@ -292,7 +293,7 @@ mod tests {
 
     /// Nothing if the work is left where it is, an inner nothing if it is removed.
     #[expect(clippy::option_option, reason = "as the effects have it")]
-    fn due(effects: &Effects, kind: WorkKind) -> Option<Option<Duration>> {
+    fn due(effects: &SideEffects, kind: WorkKind) -> Option<Option<Duration>> {
         let of = effects.schedule.iter().find(|(of, _)| *of == kind);
         of.map(|(_, delay)| *delay)
     }
@@ -302,7 +303,7 @@ mod tests {
         access: Option<Duration>,
         refresh: Option<Duration>,
         before: Option<Duration>,
-    ) -> Effects {
+    ) -> SideEffects {
         let id = ConnectionId::from_bytes([0; 16]);
         let expiries = Expiries { access, refresh };
         work(description, id, Renewal::RefreshToken, expiries, before)

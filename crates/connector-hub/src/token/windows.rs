@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use connector_core::{ConnectionId, Deadlines, clock::Clock};
+use connector_core::ConnectionId;
+use connector_core::clock::Clock;
+use connector_core::store::Deadlines;
 
 /// The time before its end at which a token is refreshed in the background, and the time before its
 /// end from which callers wait for a newer one.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use connector_core::store::{Effects, Patch, Stored};
+use connector_core::store::{Patch, SideEffects, Stored};
 use connector_core::{ConnectionKey, Error, ErrorKind, ReauthorizationReason, Result, Status};
 
 use super::slots::slot_host;
@@ -71,7 +71,7 @@ impl Shared {
                     confirmed: Some(generation),
                     ..Patch::default()
                 };
-                (patch, Effects::none())
+                (patch, SideEffects::none())
             })
             .await?;
         Ok(again)
@@ -97,13 +97,13 @@ impl Shared {
         let to = Status::NeedsReauthorization(reason);
         let record = |stored: &Stored| {
             let Some(entry) = audit::status_changed(&stored.connection, &to, &context) else {
-                return (Patch::default(), Effects::none());
+                return (Patch::default(), SideEffects::none());
             };
             let patch = Patch {
                 status: Some(to.clone()),
                 ..Patch::default()
             };
-            (patch, Effects::none().with_audit(entry))
+            (patch, SideEffects::none().with_audit(entry))
         };
         inner.patch(key, record).await
     }

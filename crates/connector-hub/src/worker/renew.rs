@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::description::{Description, RefreshPolicy};
-use connector_core::store::{Due, Stored, WorkKind};
-use connector_core::{Connector, Event, Renewal, Result, TimeLeft};
+use connector_core::provider::description::{Description, RefreshPolicy};
+use connector_core::provider::{Connector, Renewal};
+use connector_core::store::{Due, Stored, TimeLeft, WorkKind};
+use connector_core::{Event, Result};
 
 use super::slots::slot_host;
 use super::{Next, Shared, UNABLE};

@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
-use connector_core::description::{Description, RevocationReach};
-use connector_core::oauth::ExchangeClass;
+use connector_core::provider::description::{Description, RevocationReach};
+use connector_core::provider::oauth::ExchangeClass;
+use connector_core::provider::{Connector, Context};
 use connector_core::store::Revocation;
 use connector_core::webhook::AccountHint;
-use connector_core::{ConnectionKey, Connector, Context, Credential, ErrorKind, Event, Result};
+use connector_core::{ConnectionKey, Credential, ErrorKind, Event, Result};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::slots::slot_host;
 use super::{Next, Shared, lock};
 use crate::audit;
 use crate::hub::Inner;
-use crate::sealing::Home;
+use crate::sealing::SealOwner;
 use crate::token::windows::spread;
 
 /// The deadline of one request.
@@ -103,10 +104,10 @@ impl Shared {
             Ok(connector) => Arc::clone(connector),
             Err(error) => return later(&error),
         };
-        let home = Home::new(key.clone(), provider.clone(), app.clone());
+        let owner = SealOwner::new(key.clone(), provider.clone(), app.clone());
         let opened = inner
             .open(
-                &home,
+                &owner,
                 SealedKind::Revocation,
                 revocation.grant,
                 revocation.fence,
@@ -174,10 +175,10 @@ impl Shared {
             let Some(stored) = own else {
                 return Ok(false);
             };
-            let home = Home::of(&stored);
+            let owner = SealOwner::of(&stored);
             return match &stored.current {
                 Some(current) => {
-                    let living = inner.open_stored(&home, current).await?;
+                    let living = inner.open_stored(&owner, current).await?;
                     Ok(same_grant(&living, credential))
                 }
                 None => Ok(false),

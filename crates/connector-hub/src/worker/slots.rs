@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use connector_core::{Description, ProviderId};
+use connector_core::ProviderId;
+use connector_core::provider::Description;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::lock;

@@ -7,18 +7,19 @@ use std::time::Duration;
 
 use connector_core::api::{FixedToken, Session};
 use connector_core::cipher::SealedKind;
-use connector_core::store::{
-    BeginChannel, ChangeSubscriptionOutcome, Effects, Ending, OpenChannel, OpenedChannel, Stored,
-    Subscription, SubscriptionChange,
-};
-use connector_core::subscription::{
+use connector_core::provider::Connector;
+use connector_core::provider::subscription::{
     CatchUp, Channel, ChannelId, ChannelRenewal, CreatedChannel, ListedChannel, NewChannel,
     Notification, RenewOutcome, SecretSource, SubscriptionContext, SubscriptionPlan, Subscriptions,
     Watch,
 };
+use connector_core::store::{
+    BeginChannel, ChangeSubscriptionOutcome, Ending, OpenChannel, OpenedChannel, SideEffects,
+    Stored, Subscription, SubscriptionChange, TimeLeft, Version,
+};
 use connector_core::{
-    Account, AuditClass, AuditEntry, ConnectionId, ConnectionKey, Connector, Error, ErrorKind,
-    Event, Result, Retry, TimeLeft, Version,
+    Account, AuditClass, AuditEntry, ConnectionId, ConnectionKey, Error, ErrorKind, Event, Result,
+    Retry,
 };
 use secrecy::SecretString;
 
@@ -26,7 +27,7 @@ use super::slots::slot_host;
 use super::{Next, Shared};
 use crate::audit;
 use crate::hub::Inner;
-use crate::sealing::Home;
+use crate::sealing::SealOwner;
 use crate::subscribe::ChannelSecrets;
 use crate::token::windows::spread;
 
@@ -206,10 +207,10 @@ impl Inner {
             ));
         };
         let (key, provider) = (ending.connection.clone(), ending.provider.clone());
-        let home = Home::new(key, provider, ending.app.clone());
+        let owner = SealOwner::new(key, provider, ending.app.clone());
         let kind = SealedKind::Revocation;
         let credential = self
-            .open(&home, kind, copy.grant, copy.fence, &copy.sealed)
+            .open(&owner, kind, copy.grant, copy.fence, &copy.sealed)
             .await?;
         let token = FixedToken::new(credential.origin().clone(), credential.secret().clone());
         let transport = Arc::clone(&self.transport);
@@ -434,7 +435,7 @@ impl Run<'_> {
                 ..SubscriptionChange::default()
             };
             let store = &self.inner.store;
-            let changed = store.change_subscription(&key, at, change, Effects::none());
+            let changed = store.change_subscription(&key, at, change, SideEffects::none());
             match changed.await? {
                 ChangeSubscriptionOutcome::Changed(_) => {
                     let rows = store.subscriptions(&key.connection).await?;
@@ -551,7 +552,7 @@ impl Run<'_> {
         &self,
         row: &Subscription,
         change: SubscriptionChange,
-        effects: Effects,
+        effects: SideEffects,
         done: impl Fn(&Subscription) -> bool,
     ) -> Result<Step, Failed> {
         let store = &self.inner.store;
@@ -600,7 +601,10 @@ impl Run<'_> {
             let candidate = now.candidate.as_ref();
             candidate.is_some_and(|it| it.channel == channel)
         };
-        let row = match self.change(&row, begin, Effects::none(), is_ours).await? {
+        let row = match self
+            .change(&row, begin, SideEffects::none(), is_ours)
+            .await?
+        {
             Step::Changed(row) => *row,
             Step::Lost => return Ok(Step::Lost),
         };
@@ -657,7 +661,9 @@ impl Run<'_> {
             let open = now.channel.as_ref();
             open.is_some_and(|it| it.channel == channel)
         };
-        let step = self.change(&row, open, Effects::none(), is_open).await?;
+        let step = self
+            .change(&row, open, SideEffects::none(), is_open)
+            .await?;
         if matches!(step, Step::Lost) {
             // Nobody will use it. If this fails, the next comparison finds it.
             let unused = Channel::new(&row.watch, &channel, &created.resource);
@@ -701,7 +707,8 @@ impl Run<'_> {
                     outcome: Some(None),
                     ..SubscriptionChange::default()
                 };
-                self.change(&row, change, Effects::none(), |_| false).await
+                self.change(&row, change, SideEffects::none(), |_| false)
+                    .await
             }
             _ => match self.drop_channel(&row).await? {
                 Step::Changed(dropped) => self.create(*dropped, secret).await,
@@ -722,7 +729,8 @@ impl Run<'_> {
             compared: true,
             ..SubscriptionChange::default()
         };
-        self.change(row, change, Effects::none(), |_| false).await
+        self.change(row, change, SideEffects::none(), |_| false)
+            .await
     }
 
     /// Reads changes from the cursor on. A page is in the inbox before the cursor moves past it, so
@@ -747,7 +755,7 @@ impl Run<'_> {
                 .await;
             accepted.map_err(Failed::of_call)?;
             let last = !caught.more;
-            let mut effects = Effects::none();
+            let mut effects = SideEffects::none();
             if caught.missed {
                 let watch = row.watch.clone();
                 let context = Inner::worker_context(&connection.key);
@@ -863,7 +871,8 @@ impl Run<'_> {
                 change.renewed = Some(Some(left));
             }
         }
-        self.change(row, change, Effects::none(), |_| false).await
+        self.change(row, change, SideEffects::none(), |_| false)
+            .await
     }
 
     /// Ends channels whose URL this hub made and that no subscription has: a creation whose response

@@ -36,6 +36,7 @@ async fn a_good_credential_becomes_a_connection() {
     assert_eq!(handed.secret().expose_secret(), token);
     assert_eq!(rig.provider.token_calls(), 0);
 
+    let first = rig.stored(adopted.key()).await.connection;
     // The same one again is the same grant, another one is the next.
     let again = rig
         .hub
@@ -43,15 +44,16 @@ async fn a_good_credential_becomes_a_connection() {
         .actor(user("ann"))
         .await
         .unwrap();
-    assert_eq!((again.key(), again.grant), (adopted.key(), adopted.grant));
+    assert_eq!(again.key(), adopted.key());
+    let kept = rig.stored(again.key()).await.connection;
+    assert_eq!(kept.grant, first.grant);
     let next = credential(&rig, API, &rig.provider.token_of("account-1"));
     let next = rig.hub.adopt(&tenant("t1"), ACME, next).actor(user("ann"));
     let next = next.reconnect(adopted.key().id).await.unwrap();
-    assert_eq!(
-        (next.key(), next.grant),
-        (adopted.key(), adopted.grant.next())
-    );
-    assert_eq!(rig.stored(next.key()).await.claim, None);
+    assert_eq!(next.key(), adopted.key());
+    let stored = rig.stored(next.key()).await;
+    assert_eq!(stored.connection.grant, first.grant.next());
+    assert_eq!(stored.claim, None);
     let account = adopted.account.key.clone();
     assert_eq!(rig.events().await[0], Event::Connected { account });
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::cipher::KeyId;
-use connector_core::store::{TokenStore, Upkeep, WorkKind};
+use connector_core::store::{Maintenance, TokenStore, WorkKind};
 use connector_core::{ConnectionKey, ErrorKind, Event, Retry, Status};
 use connector_hub::Authorization;
 use connector_testkit::kill::{Action, KillPoints};

@@ -8,11 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use connector_core::clock::Clock;
 use connector_core::http::Origin;
-use connector_core::oauth::{self, CodeExchange, ExchangeError, Identity, TokenAnswer};
+use connector_core::provider::oauth;
+use connector_core::provider::oauth::{CodeExchange, ExchangeError, Identity, TokenAnswer};
+use connector_core::provider::{Connector, Context, Description, GenericConnector};
 use connector_core::store::TokenStore;
 use connector_core::{
-    Account, AccountKey, AppSource, Connector, Context, Credential, CredentialKind, Description,
-    ErrorKind, Event, GenericConnector, Retry,
+    Account, AccountKey, AppSource, Credential, CredentialKind, ErrorKind, Event, Retry,
 };
 use connector_hub::{Authorization, Hub};
 use connector_testkit::kill::KillPoints;

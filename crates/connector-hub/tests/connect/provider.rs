@@ -9,7 +9,7 @@ use bytes::Bytes;
 use connector_core::http::{
     HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
-use connector_core::oauth::CodeVerifier;
+use connector_core::provider::oauth::CodeVerifier;
 use connector_testkit::leak::canary;
 use tokio::sync::watch;
 use url::{Url, form_urlencoded};

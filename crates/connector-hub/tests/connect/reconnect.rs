@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use connector_core::store::{
-    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Effects, End, EndRequest, Patch, TokenStore,
-    UpdateOutcome,
+    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, ConnectionRecord, End, EndRequest, Fence,
+    Patch, SideEffects, TokenStore, UpdateOutcome,
 };
 use connector_core::{
-    Connection, ConnectionKey, ErrorKind, Event, Fence, ReauthorizationReason, Result, Retry,
-    Status,
+    ConnectionKey, ErrorKind, Event, ReauthorizationReason, Result, Retry, Status,
 };
 use connector_hub::Connected;
 use connector_testkit::kill::{Action, KillPoints};
@@ -23,7 +22,7 @@ async fn secret(rig: &Rig, key: &ConnectionKey) -> String {
     token.secret().expose_secret().to_owned()
 }
 
-async fn claim(rig: &Rig, connection: &Connection, hold: u64) -> Fence {
+async fn claim(rig: &Rig, connection: &ConnectionRecord, hold: u64) -> Fence {
     let request = ClaimRequest {
         claim_id: ClaimId::from_bytes([9; 16]),
         grant: connection.grant,
@@ -51,8 +50,9 @@ async fn a_reconnect_keeps_the_id_and_starts_a_new_grant() {
         .await
         .unwrap();
     assert_eq!(connected.key(), &known.key);
-    assert_eq!(connected.grant, known.grant.next());
-    assert_eq!(connected.generation, known.generation.next());
+    let renewed = rig.stored(connected.key()).await.connection;
+    assert_eq!(renewed.grant, known.grant.next());
+    assert_eq!(renewed.generation, known.generation.next());
     assert_ne!(secret(&rig, &known.key).await, before);
     // Both processes hand out the new one: this one had the old one in memory.
     let here = rig.hub.access_token(&known.key).await.unwrap();
@@ -162,8 +162,9 @@ async fn a_refresh_that_is_under_way_is_waited_for_before_the_code_is_sent() {
     rig.clock.wait_for_sleepers(1).await;
     assert_eq!(rig.provider.token_calls(), 1, "that of the first connect");
     let connected = rig.run(load).await.unwrap().unwrap();
-    assert_eq!(connected.grant, known.grant.next());
-    assert!(connected.fence > fence);
+    let renewed = rig.stored(connected.key()).await.connection;
+    assert_eq!(renewed.grant, known.grant.next());
+    assert!(renewed.fence > fence);
     assert_eq!(rig.provider.token_calls(), 2);
 }
 
@@ -232,7 +233,7 @@ async fn a_grant_that_is_known_already_changes_what_is_known_and_nothing_else() 
     };
     let patched = rig
         .store
-        .update(&known.key, known.version, dead, Effects::none())
+        .update(&known.key, known.version, dead, SideEffects::none())
         .await;
     assert!(matches!(patched.unwrap(), UpdateOutcome::Updated(_)));
     let begun = rig.begin_again(&known.key).await;
@@ -242,8 +243,9 @@ async fn a_grant_that_is_known_already_changes_what_is_known_and_nothing_else() 
         .callback(ACME, &query, cookie(&begun))
         .await
         .unwrap();
+    let record = rig.stored(connected.key()).await.connection;
     assert_eq!(
-        (connected.grant, connected.generation),
+        (record.grant, record.generation),
         (known.grant, known.generation)
     );
     assert_eq!(
@@ -268,7 +270,7 @@ async fn a_connection_that_was_disconnected_can_be_connected_again() {
         unsubscribe: None,
     };
     rig.store
-        .end(&known.key, end, Effects::none())
+        .end(&known.key, end, SideEffects::none())
         .await
         .unwrap();
     let again = rig.connect("t1", "account-1").await;
@@ -294,7 +296,7 @@ async fn an_answer_for_a_connection_that_ended_meanwhile_is_revoked() {
             unsubscribe: None,
         };
         rig.store
-            .end(&known.key, end, Effects::none())
+            .end(&known.key, end, SideEffects::none())
             .await
             .unwrap();
         rig.provider.open();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use connector_core::store::{RowRef, StateStore, Upkeep};
+use connector_core::store::{Maintenance, RowRef, StateStore};
 use connector_core::{ErrorKind, Event, Result};
 use connector_hub::{Authorization, Connected, Hub};
 

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use connector_core::cipher::{CredentialCipher, Keyring, Place, SealedKind};
+use connector_core::cipher::{CredentialCipher, Keyring, SealContext, SealedKind};
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::HttpTransport;
+use connector_core::provider::{Description, GenericConnector};
 use connector_core::store::{
-    AuditFilter, AuditLog, Filter, MemoryStore, StateStore, Store, Stored, TokenStore,
+    AuditFilter, AuditLog, ConnectionRecord, Filter, Generation, MemoryStore, StateStore, Store,
+    Stored, TokenStore,
 };
 use connector_core::{
-    Actor, App, AppKey, AppSource, Connection, ConnectionKey, Credential, Description, Event,
-    FixedApps, Generation, GenericConnector, ProviderId, Random, Result, TenantId,
+    Actor, App, AppKey, AppSource, ConnectionKey, Credential, Event, FixedApps, ProviderId, Random,
+    Result, TenantId,
 };
 use connector_hub::{Authorization, Hub};
 use connector_testkit::kill::{Counted, KillPoints};
@@ -256,7 +258,7 @@ impl Rig {
     }
 
     /// Connects `account` from begin to end.
-    pub(crate) async fn connect(&self, tenant_name: &str, account: &str) -> Connection {
+    pub(crate) async fn connect(&self, tenant_name: &str, account: &str) -> ConnectionRecord {
         let begun = self.begin(tenant_name).await;
         let query = self.provider.consent(begun.url(), account);
         let connected = self
@@ -264,7 +266,7 @@ impl Rig {
             .callback(ACME, &query, cookie(&begun))
             .await
             .unwrap();
-        connected.into_connection()
+        self.stored(connected.key()).await.connection
     }
 
     pub(crate) async fn stored(&self, key: &ConnectionKey) -> Stored {
@@ -281,7 +283,7 @@ impl Rig {
         let connection = &stored.connection;
         let current = stored.current.as_ref().unwrap();
         let row = key.id.to_string();
-        let place = Place {
+        let place = SealContext {
             tenant: Some(&key.tenant),
             provider: &connection.provider,
             app: &connection.app,
@@ -297,7 +299,7 @@ impl Rig {
         )
     }
 
-    pub(crate) async fn connections(&self) -> Vec<Connection> {
+    pub(crate) async fn connections(&self) -> Vec<ConnectionRecord> {
         self.store
             .list(&Filter::everyone(), None, 1000)
             .await

@@ -12,15 +12,15 @@ use bytes::Bytes;
 
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::clock::Timestamp;
-use connector_core::oauth::{Grace, RotationClass};
+use connector_core::provider::oauth::{Grace, RotationClass};
 use connector_core::store::{
-    Claim as StoredClaim, ClaimId, ClaimKind, ClaimOutcome, CommitOutcome, FailOutcome,
-    PendingCredential, PutOutcome, Stored, StoredCredential, Verdict,
+    Claim as StoredClaim, ClaimId, ClaimKind, ClaimOutcome, CommitOutcome, ConnectionRecord,
+    FailOutcome, Fence, Generation, GrantNumber, PendingCredential, PutOutcome, Stored,
+    StoredCredential, TimeLeft, Verdict, Version,
 };
 use connector_core::{
-    Account, AccountKey, AppKey, Connection, ConnectionId, ConnectionKey, DegradedReason, Fence,
-    Generation, GrantNumber, Metadata, ProviderId, ReauthorizationReason, Status, TenantId,
-    TimeLeft, Version,
+    Account, AccountKey, AppKey, ConnectionId, ConnectionKey, DegradedReason, Metadata, ProviderId,
+    ReauthorizationReason, Status, TenantId,
 };
 use connector_hub::machine::{
     Action, Exchanged, Fault, Input, Machine, Mark, NewAccess, NoToken, NoTokenReason, Outcome,
@@ -433,7 +433,7 @@ static TEMPLATE: LazyLock<Stored> = LazyLock::new(|| {
     let key = ConnectionKey::new(tenant, ConnectionId::from_bytes([0; 16]));
     let at = Timestamp::UNIX_EPOCH;
     Stored {
-        connection: Connection {
+        connection: ConnectionRecord {
             key,
             provider: ProviderId::from_static("acme"),
             app: AppKey::default(),

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_core::clock::{Clock, ManualClock};
+use connector_core::provider::webhook::{AccountHint, SignedField};
 use connector_core::store::{
-    DeliveryState, Direction, Effects, Expect, Expiries, MemoryStore, Patch, PutGrant, TokenStore,
+    DeliveryState, Direction, Expect, Expiries, MemoryStore, Patch, PutGrant, SideEffects,
+    TokenStore,
 };
-use connector_core::webhook::{AccountHint, SignedField};
 use connector_core::{Account, AccountKey, Error, ErrorKind, Metadata, Result, Status};
 use connector_hub::{Delivered, DeliveryHandler, Message, Receipt};
 
@@ -168,7 +169,9 @@ async fn a_changed_host_or_key_beside_a_sealed_credential_receives_nothing() {
         host: Some("a.shop.example".to_owned()),
         ..Patch::default()
     };
-    let update = rig.store.update(&writer, version, patch, Effects::none());
+    let update = rig
+        .store
+        .update(&writer, version, patch, SideEffects::none());
     update.await.unwrap();
     let request = Request::shop("d-1", "t", "secret").about("a.shop.example");
     rig.receive(&SHOP, request).await;
@@ -200,7 +203,7 @@ async fn a_changed_host_or_key_beside_a_sealed_credential_receives_nothing() {
         metadata: Metadata::default(),
         takes: None,
     };
-    copy.put_grant(put, Effects::none()).await.unwrap();
+    copy.put_grant(put, SideEffects::none()).await.unwrap();
     let hub = rig.another_on(copy, Shared(Arc::clone(&rig.keyring)));
     let recorder = crate::rig::Recorder::new();
     let hub = hub

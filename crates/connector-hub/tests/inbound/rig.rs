@@ -12,18 +12,19 @@ use bytes::Bytes;
 use connector_core::cipher::{CredentialCipher, Keyring};
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
+use connector_core::provider::webhook;
+use connector_core::provider::webhook::{
+    AccountHint, Event, Incoming, Secrets, SignedField, WebhookEndpoint, decode_base64, refused,
+    single_header,
+};
+use connector_core::provider::{Connector, Context, Description};
 use connector_core::store::{
     AuditFilter, AuditLog, DeliveryFilter, DeliveryRecord, MemoryStore, StateKey, Store, Stored,
     TokenStore,
 };
-use connector_core::webhook::{
-    self, AccountHint, Event, Incoming, Secrets, SignedField, WebhookEndpoint, decode_base64,
-    refused, single_header,
-};
 use connector_core::{
-    AccountKey, Actor, App, AppKey, AppSource, ConnectionKey, Connector, Context, CorrelationId,
-    Credential, CredentialKind, Description, Error, ErrorKind, FixedApps, ProviderId,
-    RequestContext, Result, TenantId,
+    AccountKey, Actor, App, AppKey, AppSource, ConnectionKey, CorrelationId, Credential,
+    CredentialKind, Error, ErrorKind, FixedApps, ProviderId, RequestContext, Result, TenantId,
 };
 use connector_hub::{Delivered, DeliveryHandler, Hub, HubBuilder, Receipt};
 use connector_testkit::leak::{canary, canary_key};
@@ -410,7 +411,7 @@ pub(crate) struct Shared(pub(crate) Arc<Keyring>);
 impl CredentialCipher for Shared {
     async fn seal(
         &self,
-        place: &connector_core::cipher::Place<'_>,
+        place: &connector_core::cipher::SealContext<'_>,
         plaintext: &[u8],
     ) -> Result<connector_core::cipher::Sealed> {
         CredentialCipher::seal(&*self.0, place, plaintext).await
@@ -418,7 +419,7 @@ impl CredentialCipher for Shared {
 
     async fn open(
         &self,
-        place: &connector_core::cipher::Place<'_>,
+        place: &connector_core::cipher::SealContext<'_>,
         sealed: &connector_core::cipher::Sealed,
     ) -> Result<connector_core::cipher::Plaintext> {
         CredentialCipher::open(&*self.0, place, sealed).await

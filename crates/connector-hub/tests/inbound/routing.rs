@@ -151,7 +151,7 @@ async fn what_a_tenants_own_app_signs_reaches_that_tenant_only() {
 /// Everything but what tells that the record was written.
 fn content(stored: &Stored) -> Stored {
     let mut stored = stored.clone();
-    stored.connection.version = connector_core::Version::default();
+    stored.connection.version = connector_core::store::Version::default();
     stored.connection.updated_at = stored.connection.created_at;
     stored
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use connector_core::cipher::{CredentialCipher, KeyId, Keyring};
-use connector_core::store::{SealedRow, Upkeep};
+use connector_core::store::{Maintenance, SealedRow};
 use connector_testkit::leak::{self, Probe};
 use secrecy::ExposeSecret;
 

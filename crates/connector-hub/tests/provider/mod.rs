@@ -19,23 +19,24 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::cipher::{CredentialCipher, Keyring, Place, SealedKind};
+use connector_core::cipher::{CredentialCipher, Keyring, SealContext, SealedKind};
 use connector_core::clock::{Clock, ManualClock, Monotonic, Timestamp};
-use connector_core::description::{
-    EndpointTemplate, IdentityRule, RevocationEndpoint, RevocationReach, TokenEndpoint,
-};
 use connector_core::http::{
     HttpTransport, Origin, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
-use connector_core::oauth::RotationClass;
+use connector_core::provider::description::{
+    EndpointTemplate, IdentityRule, RevocationEndpoint, RevocationReach, TokenEndpoint,
+};
+use connector_core::provider::oauth::RotationClass;
+use connector_core::provider::{Description, GenericConnector};
 use connector_core::store::{
-    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Effects, Expect, Expiries, MemoryStore,
-    PutGrant, PutOutcome, Store, Stored, TokenStore, WorkKind,
+    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Expect, Expiries, Fence, Generation,
+    GrantNumber, MemoryStore, PutGrant, PutOutcome, SideEffects, Store, Stored, TokenStore,
+    WorkKind,
 };
 use connector_core::{
     Account, AccountKey, Actor, App, AppKey, AppSource, ConnectionId, ConnectionKey, CorrelationId,
-    Credential, CredentialKind, Description, Fence, FixedApps, Generation, GenericConnector,
-    GrantNumber, Metadata, ProviderId, RequestContext, Status, TenantId,
+    Credential, CredentialKind, FixedApps, Metadata, ProviderId, RequestContext, Status, TenantId,
 };
 use connector_hub::{Hub, HubBuilder};
 use connector_testkit::leak::canary;
@@ -569,7 +570,7 @@ impl World {
         };
         let app = AppKey::default();
         let row = key.id.to_string();
-        let place = Place {
+        let place = SealContext {
             tenant: Some(&key.tenant),
             provider: &provider,
             app: &app,
@@ -604,7 +605,7 @@ impl World {
             takes: None,
         };
         let due = |access: Duration| access.saturating_sub(HOUR.saturating_sub(DUE));
-        let effects = Effects {
+        let effects = SideEffects {
             schedule: vec![(WorkKind::Refresh, access.map(due))],
             audit: Vec::new(),
         };

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_core::cipher::{KeyId, Sealed};
+use connector_core::provider::subscription::ChannelId;
+use connector_core::store::ConnectionRecord;
 use connector_core::store::*;
-use connector_core::subscription::ChannelId;
+use connector_core::store::{AccountRef, Fence, Generation, Version};
 use connector_core::{
-    AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Error, ErrorKind, Fence,
-    Generation, ProviderId, Result, TenantId, Version,
+    AccountKey, AppKey, AuditEntry, ConnectionKey, Error, ErrorKind, ProviderId, Result, TenantId,
 };
 
 #[derive(Clone)]
@@ -73,8 +74,8 @@ macro_rules! forward {
 }
 
 forward! {
-    Upkeep {
-        fn sealed_rows(not_under: &KeyId, after: Option<&Cursor>, n: u16) -> Slice<SealedRow>;
+    Maintenance {
+        fn sealed_rows(not_under: &KeyId, after: Option<&Cursor>, n: u16) -> Page<SealedRow>;
         fn reseal(row: &RowRef, seen: &Sealed, new: Sealed) -> bool;
         fn purge(n: u32) -> u32;
     }
@@ -85,22 +86,22 @@ forward! {
         fn load(key: &ConnectionKey) -> Option<Stored>;
         fn generation(key: &ConnectionKey) -> Option<Generation>;
         fn find(account: &AccountRef) -> Option<ConnectionKey>;
-        fn find_by_account(provider: &ProviderId, app: &AppKey, account: &AccountKey, after: Option<&Cursor>, n: u16) -> Slice<ConnectionKey>;
-        fn find_by_host(provider: &ProviderId, app: &AppKey, host: &str, after: Option<&Cursor>, n: u16) -> Slice<ConnectionKey>;
-        fn list(filter: &Filter, after: Option<&Cursor>, n: u16) -> Slice<Connection>;
-        fn put_grant(grant: PutGrant, effects: Effects) -> PutOutcome;
-        fn update(key: &ConnectionKey, at: Version, patch: Patch, effects: Effects) -> UpdateOutcome;
-        fn end(key: &ConnectionKey, request: EndRequest, effects: Effects) -> EndOutcome;
+        fn find_by_account(provider: &ProviderId, app: &AppKey, account: &AccountKey, after: Option<&Cursor>, n: u16) -> Page<ConnectionKey>;
+        fn find_by_host(provider: &ProviderId, app: &AppKey, host: &str, after: Option<&Cursor>, n: u16) -> Page<ConnectionKey>;
+        fn list(filter: &Filter, after: Option<&Cursor>, n: u16) -> Page<ConnectionRecord>;
+        fn put_grant(grant: PutGrant, effects: SideEffects) -> PutOutcome;
+        fn update(key: &ConnectionKey, at: Version, patch: Patch, effects: SideEffects) -> UpdateOutcome;
+        fn end(key: &ConnectionKey, request: EndRequest, effects: SideEffects) -> EndOutcome;
         fn claim(key: &ConnectionKey, request: ClaimRequest) -> ClaimOutcome;
-        fn commit(key: &ConnectionKey, commit: Commit, effects: Effects) -> CommitOutcome;
-        fn fail(key: &ConnectionKey, failure: Failure, effects: Effects) -> FailOutcome;
+        fn commit(key: &ConnectionKey, commit: Commit, effects: SideEffects) -> CommitOutcome;
+        fn fail(key: &ConnectionKey, failure: Failure, effects: SideEffects) -> FailOutcome;
         fn take_due(kinds: &[WorkKind], n: u16, lease: Duration) -> Vec<Due>;
         fn finish(due: &Due, next: Option<Duration>) -> bool;
         fn quarantine(quarantine: NewQuarantine) -> bool;
         fn quarantined(state: &StateKey) -> Option<Quarantined>;
         fn take_quarantined(n: u16, lease: Duration) -> Vec<Quarantined>;
         fn release(state: &StateKey) -> bool;
-        fn queue_revocation(revocation: Revocation, effects: Effects) -> ();
+        fn queue_revocation(revocation: Revocation, effects: SideEffects) -> ();
         fn revocations(key: &ConnectionKey) -> Vec<Revocation>;
         fn revoked(key: &ConnectionKey, fence: Fence) -> bool;
     }
@@ -122,7 +123,7 @@ forward! {
         fn done(delivery: &LeasedDelivery) -> bool;
         fn retry(delivery: &LeasedDelivery, after: Duration, error: &str) -> bool;
         fn park(delivery: &LeasedDelivery, error: &str) -> bool;
-        fn deliveries(filter: &DeliveryFilter, after: Option<&Cursor>, n: u16) -> Slice<DeliveryRecord>;
+        fn deliveries(filter: &DeliveryFilter, after: Option<&Cursor>, n: u16) -> Page<DeliveryRecord>;
         fn replay(key: &DeliveryKey, tenant: Option<&TenantId>) -> bool;
     }
 }
@@ -130,7 +131,7 @@ forward! {
 forward! {
     AuditLog {
         fn append(entry: AuditEntry) -> ();
-        fn audit(filter: &AuditFilter, after: Option<&Cursor>, n: u16) -> Slice<AuditRecord>;
+        fn audit(filter: &AuditFilter, after: Option<&Cursor>, n: u16) -> Page<AuditRecord>;
         fn take_changes(n: u16, lease: Duration) -> Vec<Change>;
         fn change_handled(change: &Change) -> bool;
         fn prune(older_than: Duration, n: u32) -> u32;
@@ -139,12 +140,12 @@ forward! {
 
 forward! {
     SubscriptionStore {
-        fn put_subscription(new: NewSubscription, effects: Effects) -> PutSubscriptionOutcome;
+        fn put_subscription(new: NewSubscription, effects: SideEffects) -> PutSubscriptionOutcome;
         fn subscriptions(connection: &ConnectionKey) -> Vec<Subscription>;
         fn subscription_by_channel(channel: &ChannelId) -> Option<Subscription>;
         fn notify_subscription(channel: &ChannelId) -> bool;
-        fn change_subscription(key: &SubscriptionKey, at: Version, change: SubscriptionChange, effects: Effects) -> ChangeSubscriptionOutcome;
-        fn end_subscription(key: &SubscriptionKey, effects: Effects) -> EndSubscriptionOutcome;
+        fn change_subscription(key: &SubscriptionKey, at: Version, change: SubscriptionChange, effects: SideEffects) -> ChangeSubscriptionOutcome;
+        fn end_subscription(key: &SubscriptionKey, effects: SideEffects) -> EndSubscriptionOutcome;
         fn endings(connection: &ConnectionKey, n: u16) -> Vec<Ending>;
         fn ending_failed(connection: &ConnectionKey, channel: &ChannelId) -> Option<u32>;
         fn ending_done(connection: &ConnectionKey, channel: &ChannelId) -> bool;

@@ -23,10 +23,10 @@ use base64::Engine;
 use connector_core::cipher::{KeyId, Keyring};
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::Origin;
+use connector_core::provider::subscription::Watch;
 use connector_core::store::{
-    AuditFilter, AuditLog, DeliveryKey, MemoryStore, Subscription, SubscriptionStore, Upkeep,
+    AuditFilter, AuditLog, DeliveryKey, Maintenance, MemoryStore, Subscription, SubscriptionStore,
 };
-use connector_core::subscription::Watch;
 use connector_core::{
     Actor, App, AppKey, ConnectionKey, CorrelationId, Credential, CredentialKind, ErrorKind, Event,
     FixedApps, ProviderId, Random, RequestContext, Result, TenantId,
@@ -656,7 +656,8 @@ async fn thirty_days(seed: u64) {
             for (_, _, key, _) in &connections {
                 for row in world.rows(key).await {
                     let open = row.channel.and_then(|it| it.expires);
-                    lapsed += usize::from(open.is_some_and(connector_core::TimeLeft::has_passed));
+                    lapsed +=
+                        usize::from(open.is_some_and(connector_core::store::TimeLeft::has_passed));
                 }
             }
             world.providers.expire();

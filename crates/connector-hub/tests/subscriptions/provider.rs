@@ -11,12 +11,13 @@ use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::http::{
     HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
-use connector_core::subscription::{
+use connector_core::provider::subscription::{
     CatchUp, Channel, ChannelRenewal, CreatedChannel, ListedChannel, NewChannel, RenewOutcome,
     SecretSource, SubscriptionContext, SubscriptionPlan, Subscriptions, Watch,
 };
+use connector_core::provider::{Connector, Description};
 use connector_core::webhook::Event;
-use connector_core::{AppKey, Connector, Description, Error, ErrorKind, ProviderId, Result};
+use connector_core::{AppKey, Error, ErrorKind, ProviderId, Result};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 

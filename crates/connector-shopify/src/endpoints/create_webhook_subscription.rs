@@ -1,5 +1,6 @@
-use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::api::{Idempotency, Request, Response};
 use connector_core::http::limit::Draws;
+use connector_core::provider::Endpoint;
 use connector_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 

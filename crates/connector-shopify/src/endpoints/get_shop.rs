@@ -1,12 +1,12 @@
 use connector_core::Result;
-use connector_core::api::{Endpoint, Idempotency, Request, Response};
+use connector_core::api::{Idempotency, Request, Response};
 use connector_core::http::limit::Draws;
+use connector_core::provider::Endpoint;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::ShopifyClient;
-use crate::graphql;
 use crate::models::Shop;
+use crate::{ShopifyClient, graphql};
 
 /// The shop itself.
 ///

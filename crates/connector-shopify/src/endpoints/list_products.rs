@@ -1,9 +1,8 @@
 use connector_core::Result;
-use connector_core::api::{
-    Endpoint, Idempotency, Page, PageCursor, PagedEndpoint, Request, Response,
-};
+use connector_core::api::{Idempotency, Page, PageCursor, Request, Response};
 use connector_core::clock::Timestamp;
 use connector_core::http::limit::Draws;
+use connector_core::provider::{Endpoint, PagedEndpoint};
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{ConnectionArguments, check_page};

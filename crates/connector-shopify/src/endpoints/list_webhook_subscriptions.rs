@@ -1,8 +1,7 @@
 use connector_core::Result;
-use connector_core::api::{
-    Endpoint, Idempotency, Page, PageCursor, PagedEndpoint, Request, Response,
-};
+use connector_core::api::{Idempotency, Page, PageCursor, Request, Response};
 use connector_core::http::limit::Draws;
+use connector_core::provider::{Endpoint, PagedEndpoint};
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{PAGE, check_page};

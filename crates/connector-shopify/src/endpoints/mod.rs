@@ -12,7 +12,7 @@ mod list_product_variants;
 mod list_products;
 mod list_webhook_subscriptions;
 
-use connector_core::api::Endpoint;
+use connector_core::provider::Endpoint;
 
 pub use self::app_uninstall::AppUninstall;
 pub use self::create_webhook_subscription::CreateWebhookSubscription;

@@ -16,17 +16,18 @@ pub(crate) mod signature;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use connector_core::description::{
+use connector_core::Result;
+use connector_core::http::limit::Limit;
+use connector_core::provider::Context;
+use connector_core::provider::description::{
     AccountHost, AuthorizationEndpoint, CallAuthentication, ClientAuthentication, Description,
     EndpointTemplate, GrantsPerAccount, Lifetimes, Pkce, RefusalMeaning, RefusalRule,
     RevocationEndpoint, RevocationReach, Scopes, TokenEndpoint, Unstated,
 };
-use connector_core::http::limit::Limit;
-use connector_core::oauth::{
-    self as rfc, AuthorizationRequest, ExchangeError, Grace, RotationClass, TokenAnswer,
-    TokenRequest,
+use connector_core::provider::oauth as rfc;
+use connector_core::provider::oauth::{
+    AuthorizationRequest, ExchangeError, Grace, RotationClass, TokenAnswer, TokenRequest,
 };
-use connector_core::{Context, Result};
 use url::Url;
 
 use crate::Shopify;

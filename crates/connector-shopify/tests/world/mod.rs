@@ -4,16 +4,16 @@
 
 use std::sync::Arc;
 
-use connector_core::api::{FixedToken, ProviderClient, RetryPolicy, Session};
+use connector_core::api::{FixedToken, RetryPolicy, Session};
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::http::Origin;
-use connector_core::oauth::{
+use connector_core::provider::ProviderClient;
+use connector_core::provider::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, CodeVerifier, ExchangeError,
     TokenAnswer,
 };
-use connector_core::{
-    App, AppKey, Connector, Context, Credential, CredentialKind, SystemRandom, TenantId,
-};
+use connector_core::provider::{Connector, Context};
+use connector_core::{App, AppKey, Credential, CredentialKind, SystemRandom, TenantId};
 use connector_http::HttpClient;
 use connector_shopify::sim::{Simulator, SimulatorBuilder};
 use connector_shopify::{ShopDomain, Shopify, ShopifyClient, ShopifyConfig};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use connector_core::description::Pkce;
+use connector_core::provider::description::Pkce;
 use http::Method;
 use url::{Url, form_urlencoded};
 

@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use connector_core::Description;
-use connector_core::description::{
+use connector_core::provider::Description;
+use connector_core::provider::description::{
     CallAuthentication, ClientAuthentication, Pointer, RefusalMeaning, RefusalRule, TokenFields,
 };
 use serde_json::{Map, Value, json};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use connector_core::clock::Timestamp;
-use connector_core::description::{CallAuthentication, GrantsPerAccount};
-use connector_core::oauth::{Grace, RotationClass};
+use connector_core::provider::description::{CallAuthentication, GrantsPerAccount};
+use connector_core::provider::oauth::{Grace, RotationClass};
 
 use super::{Account, Grant, World};
 

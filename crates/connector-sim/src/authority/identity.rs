@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use connector_core::description::{IdentitySource, Pointer};
+use connector_core::provider::description::{IdentitySource, Pointer};
 use connector_core::{Error, ErrorKind, Result};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};

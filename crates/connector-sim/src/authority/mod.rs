@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use connector_core::clock::{Clock, Timestamp};
-use connector_core::description::{
+use connector_core::http::Origin;
+use connector_core::provider::Description;
+use connector_core::provider::description::{
     CallAuthentication, ClientAuthentication, EndpointTemplate, Unstated,
 };
-use connector_core::http::Origin;
-use connector_core::{App, Description, Error, ErrorKind, RedirectUri, Result};
+use connector_core::{App, Error, ErrorKind, RedirectUri, Result};
 use http::Method;
 use secrecy::SecretString;
 use serde_json::{Value, json};

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use connector_core::description::{BodyEncoding, Pkce, RevocationReach, RevokedToken, TokenMethod};
+use connector_core::provider::description::{
+    BodyEncoding, Pkce, RevocationReach, RevokedToken, TokenMethod,
+};
 use http::Method;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};

@@ -6,9 +6,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use connector_core::clock::Clock;
-use connector_core::description::RefusalMeaning;
 use connector_core::http::Sent;
-use connector_core::oauth::{ExchangeClass, ExchangeError};
+use connector_core::provider::description::RefusalMeaning;
+use connector_core::provider::oauth::{ExchangeClass, ExchangeError};
 use connector_core::{ErrorKind, Retry};
 use futures_util::future::{Either, select};
 
@@ -285,7 +285,7 @@ pub(super) async fn odd_but_good_answers_are_understood(world: &World) {
             "an odd but good answer",
         )
     };
-    let seconds = |answer: &connector_core::oauth::TokenAnswer| answer.expires_in();
+    let seconds = |answer: &connector_core::provider::oauth::TokenAnswer| answer.expires_in();
     for (written, read) in [
         ("\"3599\"", Some(3599)),
         ("3599", Some(3599)),

@@ -1,8 +1,8 @@
 //! The authorization URL.
 
-use connector_core::description::Pkce;
 use connector_core::http::Sent;
-use connector_core::oauth::{AuthorizationRequest, CodeExchange};
+use connector_core::provider::description::Pkce;
+use connector_core::provider::oauth::{AuthorizationRequest, CodeExchange};
 use connector_core::{App, Credential, ErrorKind};
 use secrecy::ExposeSecret;
 use url::Url;

@@ -1,6 +1,6 @@
 //! The callback, before its code is exchanged.
 
-use connector_core::oauth::{Callback, CallbackProblem};
+use connector_core::provider::oauth::{Callback, CallbackProblem};
 use secrecy::SecretString;
 
 use super::fixture::Consent;

@@ -1,6 +1,6 @@
 //! The description, and the hosts that accounts may have.
 
-use connector_core::description::{Description, RefusalRule};
+use connector_core::provider::description::{Description, RefusalRule};
 use connector_core::{ErrorKind, ProviderId};
 
 use super::say;

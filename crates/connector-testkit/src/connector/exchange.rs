@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use connector_core::description::{ClientAuthentication, EndpointTemplate, Pkce};
 use connector_core::http::{Origin, RequestClass, Sent};
-use connector_core::oauth::ExchangeClass;
+use connector_core::provider::description::{ClientAuthentication, EndpointTemplate, Pkce};
+use connector_core::provider::oauth::ExchangeClass;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use http::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};

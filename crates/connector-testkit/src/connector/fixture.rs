@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use connector_core::App;
 use connector_core::clock::ManualClock;
-use connector_core::description::{BodyEncoding, TokenMethod};
 use connector_core::http::HttpTransport;
-use connector_core::webhook::{AccountHint, WebhookScheme};
-use connector_core::{App, Connector};
+use connector_core::provider::Connector;
+use connector_core::provider::description::{BodyEncoding, TokenMethod};
+use connector_core::provider::webhook::WebhookScheme;
+use connector_core::webhook::AccountHint;
 pub use connector_sim::{Consent, Fault as TokenFault};
 use secrecy::SecretString;
 use serde_json::{Map, Value};

@@ -1,8 +1,8 @@
 //! Which account a credential leads to.
 
 use connector_core::ErrorKind;
-use connector_core::description::IdentitySource;
 use connector_core::http::{Sent, TransportErrorKind};
+use connector_core::provider::description::IdentitySource;
 
 use super::wire::Instead;
 use super::world::World;

@@ -1,4 +1,4 @@
-//! The rules of [`Connector`](connector_core::Connector) and of a provider's description, each as a
+//! The rules of [`Connector`](connector_core::provider::Connector) and of a provider's description, each as a
 //! case that any provider's code can be put to.
 //!
 //! ```ignore
@@ -65,7 +65,7 @@ struct Case {
     run: for<'a> fn(&'a World) -> BoxFuture<'a, ()>,
 }
 
-/// Makes one `#[test]` of every rule of [`Connector`](connector_core::Connector) for a
+/// Makes one `#[test]` of every rule of [`Connector`](connector_core::provider::Connector) for a
 /// [`ConnectorFixture`](crate::connector::ConnectorFixture).
 #[macro_export]
 macro_rules! connector_suite {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use connector_core::http::Sent;
-use connector_core::oauth::{ExchangeClass, Grace, RotationClass, TokenAnswer};
+use connector_core::provider::oauth::{ExchangeClass, Grace, RotationClass, TokenAnswer};
 use connector_core::{Credential, ErrorKind};
 
 use super::world::{World, expect, same};

@@ -2,7 +2,7 @@
 
 use connector_core::ErrorKind;
 use connector_core::http::Sent;
-use connector_core::oauth::ExchangeClass;
+use connector_core::provider::oauth::ExchangeClass;
 
 use super::world::{World, expect};
 

@@ -1,7 +1,7 @@
 //! Where no secret may stand.
 
-use connector_core::description::IdentitySource;
 use connector_core::http::{Sent, TransportErrorKind};
+use connector_core::provider::description::IdentitySource;
 use secrecy::ExposeSecret;
 
 use super::fixture::TokenFault;

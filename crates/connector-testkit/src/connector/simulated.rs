@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use connector_core::App;
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::HttpTransport;
-use connector_core::{App, Connector, Description, GenericConnector};
+use connector_core::provider::{Connector, Description, GenericConnector};
 use connector_sim::{Authority, AuthorityBuilder};
 use secrecy::SecretString;
 use url::Url;
@@ -18,7 +19,7 @@ use super::fixture::{ConnectorFixture, Consent, Delivery, TokenFault};
 /// A provider whose simulator follows from its description.
 ///
 /// ```
-/// use connector_core::Description;
+/// use connector_core::provider::Description;
 /// use connector_testkit::connector::{Simulated, SimulatedProvider};
 ///
 /// struct Acme;

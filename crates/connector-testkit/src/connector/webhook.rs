@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use connector_core::clock::Timestamp;
-use connector_core::oauth::Callback;
-use connector_core::webhook::{
+use connector_core::provider::oauth::Callback;
+use connector_core::provider::webhook::{
     BodyForm, Event, Incoming, KeyForm, SignatureEncoding, SignatureEntries, SignedField,
     TimestampSource, TimestampUnit, WebhookAlgorithm, WebhookEndpoint, WebhookScheme,
     WebhookSecret, WebhookSignature,

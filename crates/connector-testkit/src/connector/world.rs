@@ -4,14 +4,15 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use connector_core::clock::Clock;
-use connector_core::description::{CallAuthentication, TokenMethod};
 use connector_core::http::Origin;
-use connector_core::oauth::{
+use connector_core::provider::description::{CallAuthentication, TokenMethod};
+use connector_core::provider::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, CodeVerifier, ExchangeError,
     Identity, TokenAnswer,
 };
-use connector_core::webhook::{WebhookScheme, WebhookSecret};
-use connector_core::{App, Connector, Context, Credential, Description, SystemRandom};
+use connector_core::provider::webhook::{WebhookScheme, WebhookSecret};
+use connector_core::provider::{Connector, Context, Description};
+use connector_core::{App, Credential, SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
 use url::{Url, form_urlencoded};
 
@@ -158,7 +159,7 @@ impl World {
 
     /// True if the token response has the form of RFC 6749.
     pub(super) fn has_usual_token_fields(&self) -> bool {
-        let usual = connector_core::description::TokenFields::default();
+        let usual = connector_core::provider::description::TokenFields::default();
         self.description().token.as_ref().is_none_or(|it| {
             it.response.access_token == usual.access_token
                 && it.response.refresh_token == usual.refresh_token
@@ -209,7 +210,7 @@ impl World {
 
     pub(super) fn flow(&self) -> Flow {
         let random = SystemRandom::new();
-        let state = expect(connector_core::oauth::random_token(&random), "a state");
+        let state = expect(connector_core::random_token(&random), "a state");
         let verifier = expect(CodeVerifier::generate(&random), "a code verifier");
         let request = AuthorizationRequest::new(&self.app, &state, &verifier)
             .with_account_host(self.host.as_deref());

@@ -21,13 +21,14 @@ use std::time::Duration;
 
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::store::{
-    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, End,
-    EndOutcome, EndRequest, Expect, Expiries, FailOutcome, Failure, Patch, PutGrant, PutOutcome,
-    Stored, StoredCredential, TokenStore, UpdateOutcome, Verdict,
+    ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, End, EndOutcome,
+    EndRequest, Expect, Expiries, FailOutcome, Failure, Fence, Generation, GrantNumber, Patch,
+    PutGrant, PutOutcome, SideEffects, Stored, StoredCredential, TokenStore, UpdateOutcome,
+    Verdict, Version,
 };
 use connector_core::{
-    Account, AccountKey, AppKey, ConnectionKey, DegradedReason, Error, ErrorKind, Fence,
-    Generation, GrantNumber, Metadata, ProviderId, ReauthorizationReason, Result, Status, Version,
+    Account, AccountKey, AppKey, ConnectionKey, DegradedReason, Error, ErrorKind, Metadata,
+    ProviderId, ReauthorizationReason, Result, Status,
 };
 use serde::{Deserialize, Serialize};
 
@@ -540,7 +541,7 @@ async fn perform(
                 rotates: false,
                 takes_pending: takes_pending.map(Fence::new),
             };
-            store.commit(key, commit, Effects::none()).await?.into()
+            store.commit(key, commit, SideEffects::none()).await?.into()
         }
         Operation::Fail {
             claim,
@@ -564,7 +565,7 @@ async fn perform(
                     Verdict::Later { status: None }
                 },
             };
-            store.fail(key, failure, Effects::none()).await?.into()
+            store.fail(key, failure, SideEffects::none()).await?.into()
         }
         Operation::Put {
             at,
@@ -574,14 +575,14 @@ async fn perform(
             pair,
         } => {
             let grant = first_or_next(key, at, (grant, generation, fence), pair)?;
-            store.put_grant(grant, Effects::none()).await?.into()
+            store.put_grant(grant, SideEffects::none()).await?.into()
         }
         Operation::Update { at, degraded } => {
             let patch = Patch {
                 status: Some(status(degraded)),
                 ..Patch::default()
             };
-            let update = store.update(key, Version::new(at), patch, Effects::none());
+            let update = store.update(key, Version::new(at), patch, SideEffects::none());
             update.await?.into()
         }
         Operation::End { at } => {
@@ -591,7 +592,7 @@ async fn perform(
                 revoke: Vec::new(),
                 unsubscribe: None,
             };
-            store.end(key, request, Effects::none()).await?.into()
+            store.end(key, request, SideEffects::none()).await?.into()
         }
     })
 }

@@ -1,9 +1,7 @@
 //! The cases of `AuditLog`.
 
-use connector_core::store::{AuditFilter, AuditRecord, Change, Cursor};
-use connector_core::{
-    Actor, AuditClass, AuditEntry, CorrelationId, Event, Generation, RequestContext, Status,
-};
+use connector_core::store::{AuditFilter, AuditRecord, Change, Cursor, Generation};
+use connector_core::{Actor, AuditClass, AuditEntry, CorrelationId, Event, RequestContext, Status};
 
 use super::samples::{LEASE, audit_entry, key, key_of, reason_of, seconds, tenant};
 use super::steps::{Handle, done, open, reasons, valid};

@@ -10,12 +10,12 @@
 
 mod audit;
 mod delivery;
+mod maintenance;
 mod samples;
 mod state;
 mod steps;
 mod subscription;
 mod token;
-mod upkeep;
 
 use futures_util::future::LocalBoxFuture;
 
@@ -124,11 +124,11 @@ macro_rules! subscription_store_suite {
 }
 
 /// Makes one `#[test]` of every rule of
-/// [`Upkeep`](connector_core::store::Upkeep) for a [`StoreFixture`].
+/// [`Maintenance`](connector_core::store::Maintenance) for a [`StoreFixture`].
 #[macro_export]
 macro_rules! upkeep_suite {
     ($fixture:ty) => {
-        $crate::upkeep_cases! { [$crate::suite_tests] [$fixture, upkeep_of_a_store] }
+        $crate::maintenance_cases! { [$crate::suite_tests] [$fixture, maintenance_of_a_store] }
     };
 }
 
@@ -320,7 +320,7 @@ macro_rules! subscription_store_cases {
 
 #[doc(hidden)]
 #[macro_export]
-macro_rules! upkeep_cases {
+macro_rules! maintenance_cases {
     ([$($then:tt)*] $with:tt) => {
         $($then)*! {
             $with
@@ -355,7 +355,7 @@ subscription_store_cases! { [suite_module] [
     /// The rules of [`SubscriptionStore`](connector_core::store::SubscriptionStore).
     subscription_store of subscription
 ] }
-upkeep_cases! { [suite_module] [
-    /// The rules of [`Upkeep`](connector_core::store::Upkeep).
-    upkeep_of_a_store of upkeep
+maintenance_cases! { [suite_module] [
+    /// The rules of [`Maintenance`](connector_core::store::Maintenance).
+    maintenance_of_a_store of maintenance
 ] }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::store::{
-    ClaimId, ClaimKind, ClaimRequest, Effects, Expect, Expiries, NewQuarantine, NewRevocation,
-    NewState, PutGrant, StateKey,
+    AccountRef, ClaimId, ClaimKind, ClaimRequest, ConnectionRecord, Expect, Expiries, Fence,
+    Generation, GrantNumber, NewQuarantine, NewRevocation, NewState, PutGrant, SideEffects,
+    StateKey,
 };
 use connector_core::{
-    Account, AccountKey, AccountRef, Actor, AppKey, AuditClass, AuditEntry, Connection,
-    ConnectionId, ConnectionKey, CorrelationId, Event, Fence, Generation, GrantNumber, Metadata,
-    ProviderId, RequestContext, Status, TenantId,
+    Account, AccountKey, Actor, AppKey, AuditClass, AuditEntry, ConnectionId, ConnectionKey,
+    CorrelationId, Event, Metadata, ProviderId, RequestContext, Status, TenantId,
 };
 
 use super::steps::valid;
@@ -95,7 +95,7 @@ pub(super) fn first_grant(key: &ConnectionKey, account: &str) -> PutGrant {
 }
 
 /// The grant that follows what `seen` shows, made under the claim of `fence`.
-pub(super) fn next_grant(seen: &Connection, fence: Fence, name: &str) -> PutGrant {
+pub(super) fn next_grant(seen: &ConnectionRecord, fence: Fence, name: &str) -> PutGrant {
     PutGrant {
         key: seen.key.clone(),
         provider: seen.provider.clone(),
@@ -127,7 +127,7 @@ pub(super) const fn claim_id(number: u8) -> ClaimId {
 }
 
 /// A wish to refresh what `seen` shows.
-pub(super) fn claim_request(seen: &Connection, number: u8) -> ClaimRequest {
+pub(super) fn claim_request(seen: &ConnectionRecord, number: u8) -> ClaimRequest {
     ClaimRequest {
         claim_id: claim_id(number),
         grant: seen.grant,
@@ -172,8 +172,8 @@ pub(super) fn reason_of(entry: &AuditEntry) -> String {
 }
 
 /// One audit entry and nothing else.
-pub(super) fn audited(key: &ConnectionKey, reason: &str) -> Effects {
-    Effects::none().with_audit(audit_entry(key, reason))
+pub(super) fn audited(key: &ConnectionKey, reason: &str) -> SideEffects {
+    SideEffects::none().with_audit(audit_entry(key, reason))
 }
 
 pub(super) fn state_key(number: u8) -> StateKey {

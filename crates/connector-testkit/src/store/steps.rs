@@ -4,10 +4,10 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use connector_core::store::{
-    AuditFilter, Claim, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, Failure,
-    PutOutcome, Store, Stored, Verdict, WorkKind,
+    AuditFilter, Claim, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Failure, Fence,
+    PutOutcome, SideEffects, Store, Stored, TimeLeft, Verdict, WorkKind,
 };
-use connector_core::{ConnectionKey, Fence, Result, Status, TimeLeft};
+use connector_core::{ConnectionKey, Result, Status};
 
 use super::samples::{
     HOLD, LEASE, claim_request, expiries, first_grant, name_of, reason_of, sealed,
@@ -75,7 +75,7 @@ pub(super) async fn loaded(store: &Handle, key: &ConnectionKey) -> Stored {
 pub(super) async fn connect(store: &Handle, key: &ConnectionKey, account: &str) -> Stored {
     let put = done(
         store
-            .put_grant(first_grant(key, account), Effects::none())
+            .put_grant(first_grant(key, account), SideEffects::none())
             .await,
     );
     assert_eq!(put, PutOutcome::Stored);
@@ -151,7 +151,11 @@ pub(super) async fn refreshed(
     name: &str,
 ) -> Stored {
     let claim = claimed(store, key, number).await;
-    let commit = done(store.commit(key, claim.commit(name), Effects::none()).await);
+    let commit = done(
+        store
+            .commit(key, claim.commit(name), SideEffects::none())
+            .await,
+    );
     assert_eq!(commit, CommitOutcome::Stored);
     loaded(store, key).await
 }
@@ -178,9 +182,9 @@ pub(super) async fn pending<F: StoreFixture>(
     numbers: (u8, u8),
 ) -> Claimed {
     let (older, younger) = overtaken(fixture, store, key, numbers).await;
-    let first = store.commit(key, younger.commit("younger"), Effects::none());
+    let first = store.commit(key, younger.commit("younger"), SideEffects::none());
     assert_eq!(done(first.await), CommitOutcome::Stored);
-    let second = store.commit(key, older.commit("older"), Effects::none());
+    let second = store.commit(key, older.commit("older"), SideEffects::none());
     assert_eq!(done(second.await), CommitOutcome::Pending);
     older
 }

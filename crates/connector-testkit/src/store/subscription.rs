@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use connector_core::provider::subscription::{ChannelId, Watch};
 use connector_core::store::{
-    BeginChannel, ChangeSubscriptionOutcome, Effects, End, EndOutcome, EndRequest,
-    EndSubscriptionOutcome, Ending, EndingCredential, NewSubscription, OpenedChannel,
-    PutSubscriptionOutcome, Subscription, SubscriptionChange, SubscriptionId, SubscriptionKey,
-    WorkKind,
+    BeginChannel, ChangeSubscriptionOutcome, End, EndOutcome, EndRequest, EndSubscriptionOutcome,
+    Ending, EndingCredential, Fence, GrantNumber, NewSubscription, OpenedChannel,
+    PutSubscriptionOutcome, SideEffects, Subscription, SubscriptionChange, SubscriptionId,
+    SubscriptionKey, Version, WorkKind,
 };
-use connector_core::subscription::{ChannelId, Watch};
-use connector_core::{ConnectionKey, ErrorKind, Fence, GrantNumber, Version};
+use connector_core::{ConnectionKey, ErrorKind};
 
 use super::samples::{audited, key, key_of, name_of, sealed, seconds};
 use super::steps::{Handle, connect, done, due, joined, loaded, open, outcome, reasons, valid};
@@ -34,7 +34,7 @@ fn new(connection: &ConnectionKey, number: u8, watch: &str) -> NewSubscription {
 }
 
 async fn put(store: &Handle, new: NewSubscription) -> PutSubscriptionOutcome {
-    done(store.put_subscription(new, Effects::none()).await)
+    done(store.put_subscription(new, SideEffects::none()).await)
 }
 
 /// Keeps the subscription `number` of a connection.
@@ -61,7 +61,7 @@ async fn seen(store: &Handle, key: &SubscriptionKey) -> Subscription {
 
 async fn change(store: &Handle, key: &SubscriptionKey, change: SubscriptionChange) -> Version {
     let at = seen(store, key).await.version;
-    let changed = store.change_subscription(key, at, change, Effects::none());
+    let changed = store.change_subscription(key, at, change, SideEffects::none());
     outcome!(done(changed.await), ChangeSubscriptionOutcome::Changed(version) => version)
 }
 
@@ -113,7 +113,7 @@ async fn end(store: &Handle, connection: &ConnectionKey, how: End, copied: bool)
         revoke: Vec::new(),
         unsubscribe: copied.then(copy),
     };
-    done(store.end(connection, request, Effects::none()).await)
+    done(store.end(connection, request, SideEffects::none()).await)
 }
 
 /// Ends a connection and leaves a copy of its credential for its channels.
@@ -170,7 +170,7 @@ pub(super) async fn a_subscription_is_read_back<F: StoreFixture>(fixture: &F) {
     assert_eq!(open.granted, Some(seconds(100)));
     let (id, resource, expires) = (open.channel.clone(), open.resource.as_str(), open.expires);
     assert_eq!((id, resource), (channel('a'), "resource a"));
-    let left = expires.map(connector_core::TimeLeft::remaining);
+    let left = expires.map(connector_core::store::TimeLeft::remaining);
     assert_eq!(left, Some(seconds(70)), "on the store's clock");
     let candidate = outcome!(&found.candidate, Some(candidate) => candidate);
     assert_eq!(candidate.channel, channel('b'));
@@ -221,7 +221,7 @@ pub(super) async fn putting_a_subscription_twice_stores_it_once<F: StoreFixture>
     assert_eq!(done(store.subscriptions(&connection).await).len(), 1);
     assert_eq!(reasons(&store).await, ["subscribed"]);
     // The id of one subscription is not that of another one.
-    let again = store.put_subscription(new(&connection, 1, "products"), Effects::none());
+    let again = store.put_subscription(new(&connection, 1, "products"), SideEffects::none());
     let outcome = again.await.map_err(|error| error.kind());
     assert_eq!(outcome, Err(ErrorKind::InvalidInput));
 }
@@ -280,7 +280,7 @@ pub(super) async fn too_many_subscriptions_are_refused<F: StoreFixture>(fixture:
     let all = done(store.subscriptions(&connection).await);
     assert_eq!(all.len(), SubscriptionId::PER_CONNECTION);
     subscribed(store, &key(2), 1, "orders").await;
-    let gone = store.end_subscription(&all[0].key, Effects::none());
+    let gone = store.end_subscription(&all[0].key, SideEffects::none());
     assert_eq!(done(gone.await), EndSubscriptionOutcome::Ended);
     subscribed(store, &connection, 250, "orders").await;
 }
@@ -333,9 +333,9 @@ pub(super) async fn another_tenants_subscriptions_are_not_found<F: StoreFixture>
     assert_eq!(done(store.subscriptions(&other).await), []);
     let foreign = SubscriptionKey::new(other.clone(), key.id);
     let version = seen(&store, &key).await.version;
-    let changed = store.change_subscription(&foreign, version, begin('b'), Effects::none());
+    let changed = store.change_subscription(&foreign, version, begin('b'), SideEffects::none());
     assert_eq!(done(changed.await), ChangeSubscriptionOutcome::Missing);
-    let ended = store.end_subscription(&foreign, Effects::none());
+    let ended = store.end_subscription(&foreign, SideEffects::none());
     assert_eq!(done(ended.await), EndSubscriptionOutcome::Missing);
     change(&store, &key, begin('b')).await;
     change(&store, &key, begin('c')).await;
@@ -384,7 +384,7 @@ pub(super) async fn a_subscription_is_found_by_its_channels<F: StoreFixture>(fix
     };
     change(&store, &key, drop_channel).await;
     assert_eq!(found().await, "de");
-    done(store.end_subscription(&key, Effects::none()).await);
+    done(store.end_subscription(&key, SideEffects::none()).await);
     assert_eq!(found().await, "e");
     end(&store, &connection, End::Forget, true).await;
     assert_eq!(found().await, "");
@@ -457,10 +457,15 @@ pub(super) async fn an_ended_subscription_cannot_be_changed<F: StoreFixture>(fix
     connect(&store, &second, "shop-2").await;
     let unsubscribed = subscribed(&store, &first, 1, "orders").await;
     let of_ended = subscribed(&store, &second, 2, "orders").await;
-    done(store.end_subscription(&unsubscribed, Effects::none()).await);
+    done(
+        store
+            .end_subscription(&unsubscribed, SideEffects::none())
+            .await,
+    );
     end(&store, &second, End::Deactivate, true).await;
     for key in [unsubscribed, of_ended] {
-        let change = store.change_subscription(&key, Version::new(1), begin('a'), Effects::none());
+        let change =
+            store.change_subscription(&key, Version::new(1), begin('a'), SideEffects::none());
         assert_eq!(done(change.await), ChangeSubscriptionOutcome::Missing);
         assert_eq!(done(other.subscriptions(&key.connection).await), []);
         assert_eq!(endings(&other, &key.connection).await, []);
@@ -495,7 +500,7 @@ pub(super) async fn a_change_leaves_the_rest_alone<F: StoreFixture>(fixture: &F)
     let after = seen(&store, &key).await;
     let left = after.channel.as_ref().and_then(|it| it.expires);
     assert_eq!(
-        left.map(connector_core::TimeLeft::remaining),
+        left.map(connector_core::store::TimeLeft::remaining),
         Some(seconds(500))
     );
     if let (Some(open), Some(seen)) = (&mut expected.channel, &after.channel) {
@@ -593,7 +598,7 @@ pub(super) async fn a_notification_during_a_read_stays_unread<F: StoreFixture>(f
         read: Some(before.notified),
         ..SubscriptionChange::default()
     };
-    let changed = store.change_subscription(&key, before.version, read, Effects::none());
+    let changed = store.change_subscription(&key, before.version, read, SideEffects::none());
     let changed = done(changed.await);
     outcome!(changed, ChangeSubscriptionOutcome::Changed(_) => ());
     let after = seen(&store, &key).await;
@@ -634,7 +639,7 @@ pub(super) async fn an_ended_subscription_leaves_its_channels_as_endings<F: Stor
     opened(&store, &key, 'a', None).await;
     change(&store, &key, begin('b')).await;
     opened(&store, &other, 'c', None).await;
-    let ended = store.end_subscription(&key, Effects::none());
+    let ended = store.end_subscription(&key, SideEffects::none());
     assert_eq!(done(ended.await), EndSubscriptionOutcome::Ended);
     let left = done(reader.subscriptions(&connection).await);
     let left: Vec<_> = left.into_iter().map(|it| it.key).collect();
@@ -685,11 +690,11 @@ pub(super) async fn the_end_of_a_connection_ends_its_subscriptions<F: StoreFixtu
         // Another generation: nothing ends.
         let moved = EndRequest {
             how,
-            at: Some(connector_core::Generation::new(99)),
+            at: Some(connector_core::store::Generation::new(99)),
             revoke: Vec::new(),
             unsubscribe: Some(copy()),
         };
-        let moved = done(store.end(&connection, moved, Effects::none()).await);
+        let moved = done(store.end(&connection, moved, SideEffects::none()).await);
         outcome!(moved, EndOutcome::Moved(_) => ());
         assert_eq!(done(reader.subscriptions(&connection).await).len(), 2);
 
@@ -711,7 +716,7 @@ pub(super) async fn the_end_of_a_connection_ends_its_subscriptions<F: StoreFixtu
             assert_eq!(ending.credential, Some(copy()), "{how:?}");
         }
         for key in [key, polled] {
-            let ended = store.end_subscription(&key, Effects::none());
+            let ended = store.end_subscription(&key, SideEffects::none());
             assert_eq!(done(ended.await), EndSubscriptionOutcome::Missing);
         }
         end(&store, &connection, how, false).await;

@@ -1,6 +1,6 @@
 //! Plain providers of unlike forms: a description, its simulator, and the whole suite.
 
-use connector_core::Description;
+use connector_core::provider::Description;
 use connector_sim::AuthorityBuilder;
 use connector_testkit::connector::{Simulated, SimulatedProvider, applicable};
 use serde_json::json;

@@ -22,9 +22,10 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use connector_core::App;
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::HttpTransport;
-use connector_core::{App, Connector, Description, GenericConnector};
+use connector_core::provider::{Connector, Description, GenericConnector};
 use connector_testkit::connector::{
     AlsoSigned, ConnectorFixture, Consent, Delivery, TokenFault, applicable, names, run,
 };

@@ -1,6 +1,6 @@
 //! A plain provider in full: its description, its simulator and its conformance test.
 
-use connector_core::Description;
+use connector_core::provider::Description;
 use connector_testkit::connector::{Simulated, SimulatedProvider};
 
 pub(super) struct Plain;

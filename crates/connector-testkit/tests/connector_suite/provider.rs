@@ -10,16 +10,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
-use connector_core::description::{
-    BodyEncoding, CallAuthentication, ClientAuthentication, Description, Pkce,
-};
 use connector_core::http::{
     HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
-use connector_core::oauth::{CodeVerifier, Grace, RotationClass};
-use connector_core::webhook::{
-    AccountHint, SignatureEncoding, SignedPart, WebhookFact, WebhookSecret,
+use connector_core::provider::description::{
+    BodyEncoding, CallAuthentication, ClientAuthentication, Description, Pkce,
 };
+use connector_core::provider::oauth::{CodeVerifier, Grace, RotationClass};
+use connector_core::provider::webhook::{
+    SignatureEncoding, SignedPart, WebhookFact, WebhookSecret,
+};
+use connector_core::webhook::AccountHint;
 use connector_testkit::connector::{AlsoSigned, Consent, Delivery, TokenFault};
 use futures_util::future::{Either, select};
 use ring::hmac;
@@ -253,7 +254,7 @@ impl Provider {
         let url = Url::parse(&request.uri().to_string()).unwrap();
         let host = self.0.host.as_deref().unwrap_or_default();
         let description = &self.0.description;
-        let is = |template: Option<&connector_core::description::EndpointTemplate>| {
+        let is = |template: Option<&connector_core::provider::description::EndpointTemplate>| {
             let described = template.and_then(|it| it.url(host).ok());
             described.is_some_and(|it| (it.host_str(), it.path()) == (url.host_str(), url.path()))
         };

@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::description::{RefusalMeaning, Unstated};
 use connector_core::http::{
     HttpTransport, OutboundRequest, RequestClass, Sent, TransportError, TransportErrorKind,
 };
-use connector_core::oauth::{
-    self, AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeClass,
-    ExchangeError, Identity, TokenAnswer, read_token_answer,
+use connector_core::provider::description::{RefusalMeaning, Unstated};
+use connector_core::provider::oauth;
+use connector_core::provider::oauth::{
+    AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeClass, ExchangeError,
+    Identity, TokenAnswer, read_token_answer,
 };
-use connector_core::webhook::{self, BodyForm, Event, Incoming, SignedField, WebhookEndpoint};
-use connector_core::{
-    Account, AccountKey, App, Connector, Context, Credential, Description, Error, ErrorKind, Result,
-};
+use connector_core::provider::webhook;
+use connector_core::provider::webhook::{BodyForm, Event, Incoming, SignedField, WebhookEndpoint};
+use connector_core::provider::{Connector, Context, Description};
+use connector_core::{Account, AccountKey, App, Credential, Error, ErrorKind, Result};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::store::{MemoryStore, StateKey};
 use connector_testkit::store::{
-    audit_log, delivery_queue, state_store, subscription_store, token_store, upkeep_of_a_store,
+    audit_log, delivery_queue, maintenance_of_a_store, state_store, subscription_store, token_store,
 };
 use connector_testkit::{Case, StoreFixture};
 
@@ -68,7 +68,7 @@ fn all_cases() -> Vec<Case> {
     cases.extend(delivery_queue::cases::<Fixture>());
     cases.extend(audit_log::cases::<Fixture>());
     cases.extend(subscription_store::cases::<Fixture>());
-    cases.extend(upkeep_of_a_store::cases::<Fixture>());
+    cases.extend(maintenance_of_a_store::cases::<Fixture>());
     cases
 }
 
@@ -372,7 +372,7 @@ const FAULTS: &[(Fault, &str, Beside)] = &[
 fn a_wrong_store_fails_the_right_case() {
     let of_connections: BTreeSet<_> = token_store::cases::<Fixture>()
         .into_iter()
-        .chain(upkeep_of_a_store::cases::<Fixture>())
+        .chain(maintenance_of_a_store::cases::<Fixture>())
         .chain(subscription_store::cases::<Fixture>())
         .map(|case| case.name())
         .collect();

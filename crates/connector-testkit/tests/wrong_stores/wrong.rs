@@ -6,22 +6,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_core::cipher::{KeyId, Sealed};
+use connector_core::provider::subscription::ChannelId;
 use connector_core::store::{
-    AcceptOutcome, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
+    AcceptOutcome, AccountRef, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
     ChangeSubscriptionOutcome, Claim, ClaimOutcome, ClaimRequest, Commit, CommitOutcome,
-    ConnectOutcome, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Due,
-    Effects, EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure, Filter,
-    LeaseRequest, LeasedDelivery, NewDelivery, NewQuarantine, NewState, NewSubscription, Patch,
-    PutGrant, PutOutcome, PutStateOutcome, PutSubscriptionOutcome, Quarantined, Revocation, RowRef,
-    SealedRow, Slice, StateKey, StateStore, Store, Stored, StoredState, Subscription,
-    SubscriptionChange, SubscriptionKey, SubscriptionStore, TokenStore, UpdateOutcome, Upkeep,
-    Verdict, WorkKind,
+    ConnectOutcome, ConnectionRecord, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue,
+    DeliveryRecord, Due, EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome,
+    Failure, Fence, Filter, Generation, LeaseRequest, LeasedDelivery, Maintenance, NewDelivery,
+    NewQuarantine, NewState, NewSubscription, Page, Patch, PutGrant, PutOutcome, PutStateOutcome,
+    PutSubscriptionOutcome, Quarantined, Revocation, RowRef, SealedRow, SideEffects, StateKey,
+    StateStore, Store, Stored, StoredState, Subscription, SubscriptionChange, SubscriptionKey,
+    SubscriptionStore, TokenStore, UpdateOutcome, Verdict, Version, WorkKind,
 };
-use connector_core::subscription::ChannelId;
-use connector_core::{
-    AccountKey, AccountRef, AppKey, AuditEntry, Connection, ConnectionKey, Fence, Generation,
-    ProviderId, Result, Status, Version,
-};
+use connector_core::{AccountKey, AppKey, AuditEntry, ConnectionKey, ProviderId, Result, Status};
 
 /// What is wrong with a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +156,7 @@ impl<S: Store> Wrong<S> {
     }
 
     /// The effects of a change that was refused.
-    async fn refused(&self, effects: &Effects) -> Result<()> {
+    async fn refused(&self, effects: &SideEffects) -> Result<()> {
         if self.is(Fault::EffectsOfRefused) {
             for entry in &effects.audit {
                 self.right.append(entry.clone()).await?;
@@ -177,19 +174,19 @@ impl<S: Store> Wrong<S> {
             resolves: true,
             verdict: Verdict::Later { status: None },
         };
-        self.right.fail(key, failure, Effects::none()).await?;
+        self.right.fail(key, failure, SideEffects::none()).await?;
         Ok(())
     }
 }
 
 #[async_trait]
-impl<S: Store> Upkeep for Wrong<S> {
+impl<S: Store> Maintenance for Wrong<S> {
     async fn sealed_rows(
         &self,
         not_under: &KeyId,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<SealedRow>> {
+    ) -> Result<Page<SealedRow>> {
         let mut slice = self.right.sealed_rows(not_under, after, n).await?;
         if self.is(Fault::QuarantineUnlisted) {
             slice
@@ -273,7 +270,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         account: &AccountKey,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>> {
+    ) -> Result<Page<ConnectionKey>> {
         let right = &self.right;
         right
             .find_by_account(provider, app, account, after, n)
@@ -287,7 +284,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         host: &str,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>> {
+    ) -> Result<Page<ConnectionKey>> {
         self.right.find_by_host(provider, app, host, after, n).await
     }
 
@@ -296,7 +293,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         filter: &Filter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<Connection>> {
+    ) -> Result<Page<ConnectionRecord>> {
         let mut filter = filter.clone();
         if self.is(Fault::ListOfEverybody) {
             filter.tenant = None;
@@ -304,7 +301,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         self.right.list(&filter, after, n).await
     }
 
-    async fn put_grant(&self, grant: PutGrant, effects: Effects) -> Result<PutOutcome> {
+    async fn put_grant(&self, grant: PutGrant, effects: SideEffects) -> Result<PutOutcome> {
         let outcome = self.right.put_grant(grant, effects.clone()).await?;
         if outcome != PutOutcome::Stored {
             self.refused(&effects).await?;
@@ -320,7 +317,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         key: &ConnectionKey,
         at: Version,
         patch: Patch,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<UpdateOutcome> {
         let mut at = at;
         if self.is(Fault::UpdateUnchecked)
@@ -335,7 +332,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         &self,
         key: &ConnectionKey,
         request: EndRequest,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<EndOutcome> {
         let mut request = request;
         if self.is(Fault::RevocationLost) {
@@ -388,7 +385,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         &self,
         key: &ConnectionKey,
         commit: Commit,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<CommitOutcome> {
         let mut commit = commit;
         let claim_id = commit.claim_id;
@@ -405,10 +402,10 @@ impl<S: Store> TokenStore for Wrong<S> {
         }
         let right = &self.right;
         if self.is(Fault::EffectsLost) {
-            return right.commit(key, commit, Effects::none()).await;
+            return right.commit(key, commit, SideEffects::none()).await;
         }
         if self.is(Fault::CommitInTwoSteps) {
-            let outcome = right.commit(key, commit, Effects::none()).await?;
+            let outcome = right.commit(key, commit, SideEffects::none()).await?;
             tokio::task::yield_now().await;
             let after = right.load(key).await?;
             let moved = after.as_ref().map(|it| it.connection.generation)
@@ -449,7 +446,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         &self,
         key: &ConnectionKey,
         failure: Failure,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<FailOutcome> {
         let mut failure = failure;
         if self.is(Fault::FailuresCountTwice) {
@@ -511,7 +508,7 @@ impl<S: Store> TokenStore for Wrong<S> {
         self.right.release(state).await
     }
 
-    async fn queue_revocation(&self, revocation: Revocation, effects: Effects) -> Result<()> {
+    async fn queue_revocation(&self, revocation: Revocation, effects: SideEffects) -> Result<()> {
         self.right.queue_revocation(revocation, effects).await
     }
 
@@ -613,7 +610,7 @@ impl<S: Store> DeliveryQueue for Wrong<S> {
         filter: &DeliveryFilter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<DeliveryRecord>> {
+    ) -> Result<Page<DeliveryRecord>> {
         self.right.deliveries(filter, after, n).await
     }
 
@@ -638,7 +635,7 @@ impl<S: Store> AuditLog for Wrong<S> {
         filter: &AuditFilter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<AuditRecord>> {
+    ) -> Result<Page<AuditRecord>> {
         let mut filter = filter.clone();
         if self.is(Fault::AuditOfEverybody) {
             filter.tenant = None;
@@ -677,7 +674,7 @@ impl<S: Store> SubscriptionStore for Wrong<S> {
     async fn put_subscription(
         &self,
         new: NewSubscription,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<PutSubscriptionOutcome> {
         let mut new = new;
         if self.is(Fault::SubscriptionOfOldGrant)
@@ -734,7 +731,7 @@ impl<S: Store> SubscriptionStore for Wrong<S> {
         key: &SubscriptionKey,
         at: Version,
         change: SubscriptionChange,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<ChangeSubscriptionOutcome> {
         let (mut at, mut change) = (at, change);
         let all = self.right.subscriptions(&key.connection).await?;
@@ -763,7 +760,7 @@ impl<S: Store> SubscriptionStore for Wrong<S> {
     async fn end_subscription(
         &self,
         key: &SubscriptionKey,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<EndSubscriptionOutcome> {
         self.right.end_subscription(key, effects).await
     }

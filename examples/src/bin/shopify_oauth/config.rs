@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use connectors::cipher::Keyring;
 use connectors::shopify::{Shopify, ShopifyConfig, VARIABLES};
-use connectors::{AppKey, Connector, TenantId};
+use connectors::{AppKey, TenantId};
 use url::{Host, Url};
 
 use crate::Outcome;
@@ -91,8 +91,7 @@ impl Real {
     async fn from_env() -> Outcome<(Self, Option<u16>)> {
         let config = ShopifyConfig::from_env()?;
         let keyring = Keyring::from_env()?;
-        let shopify = Shopify::new(config.clone());
-        let apps = shopify.app_source().ok_or("no app is configured")?;
+        let apps = config.app_source().ok_or("no app is configured")?;
         let app = apps
             .app(&Shopify::ID, &TenantId::new("any")?, &AppKey::default())
             .await?;

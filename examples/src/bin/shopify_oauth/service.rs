@@ -9,13 +9,13 @@ use async_trait::async_trait;
 use connectors::cipher::Keyring;
 use connectors::clock::SystemClock;
 use connectors::http::HttpClient;
+use connectors::random_token;
 use connectors::shopify::endpoints::{CreateWebhookSubscription, ListWebhookSubscriptions};
 use connectors::shopify::sim::Simulator;
 use connectors::shopify::{Shopify, ShopifyClient, ShopifyConfig};
 use connectors::sqlite::SqliteStore;
 use connectors::{
-    App, AppKey, ConnectionKey, Connector, Delivered, DeliveryHandler, Hub, SystemRandom, TenantId,
-    oauth::random_token,
+    App, AppKey, ConnectionKey, Delivered, DeliveryHandler, Hub, SystemRandom, TenantId,
 };
 use futures_util::TryStreamExt;
 use secrecy::SecretString;
@@ -121,8 +121,8 @@ impl Service {
         for loopback in config.loopbacks() {
             transport = transport.with_loopback(loopback.clone());
         }
+        let apps = config.app_source().ok_or("no app is configured")?;
         let shopify = Shopify::new(config);
-        let apps = shopify.app_source().ok_or("no app is configured")?;
         let store = SqliteStore::open(database).await?;
         let handled = Handled::default();
         let hub = Hub::builder()

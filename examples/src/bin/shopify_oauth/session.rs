@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use axum::http::{HeaderMap, header};
-use connectors::oauth::random_token;
-use connectors::{Actor, SystemRandom, TenantId};
+use connectors::{Actor, SystemRandom, TenantId, random_token};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::account::{AccountKey, TenantId};
 use crate::clock::Clock;
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 
 use self::account::{AccountState, AppState};
 
@@ -46,7 +46,7 @@ pub enum Priority {
     /// Somebody waits for the answer.
     #[default]
     Interactive,
-    /// Nobody does: synchronisation, upkeep.
+    /// Nobody does: synchronisation, maintenance.
     Background,
 }
 

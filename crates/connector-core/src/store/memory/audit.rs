@@ -10,7 +10,7 @@ use super::{MemoryStore, number_after, slice};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::event::AuditEntry;
-use crate::store::{AuditFilter, AuditLog, AuditRecord, Change, Cursor, Slice};
+use crate::store::{AuditFilter, AuditLog, AuditRecord, Change, Cursor, Page};
 
 #[derive(Default)]
 pub(super) struct Audit {
@@ -64,7 +64,7 @@ impl AuditLog for MemoryStore {
         filter: &AuditFilter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<AuditRecord>> {
+    ) -> Result<Page<AuditRecord>> {
         let after = number_after(after, "store.audit")?;
         let (data, _) = self.open();
         let later = data.audit.records.range((Excluded(after), Unbounded));

@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::store::{
     AcceptOutcome, Cursor, DeliveryFilter, DeliveryKey, DeliveryLimits, DeliveryQueue,
-    DeliveryRecord, DeliveryState, DeliveryTurn, LeaseRequest, LeasedDelivery, NewDelivery, Slice,
+    DeliveryRecord, DeliveryState, DeliveryTurn, LeaseRequest, LeasedDelivery, NewDelivery, Page,
 };
 
 #[derive(Default)]
@@ -280,7 +280,7 @@ impl DeliveryQueue for MemoryStore {
         filter: &DeliveryFilter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<DeliveryRecord>> {
+    ) -> Result<Page<DeliveryRecord>> {
         let after = number_after(after, "store.deliveries")?;
         let (data, _) = self.open();
         let deliveries = &data.deliveries;

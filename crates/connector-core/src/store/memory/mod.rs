@@ -2,24 +2,24 @@
 
 mod audit;
 mod delivery;
+mod maintenance;
 mod state;
 mod subscription;
 mod token;
-mod upkeep;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Cursor, Slice};
+use crate::store::{Cursor, Page};
 
 /// A store that keeps everything in the memory of this process, for tests and for programs that
 /// run once and may forget.
 ///
 /// It keeps every rule of the store traits but one: what it acknowledged is gone when the process
 /// ends, and with it every refresh token. At providers that rotate, accounts must then be connected
-/// again. Records are removed by [`Upkeep::purge`](crate::store::Upkeep::purge) and audit entries by
+/// again. Records are removed by [`Maintenance::purge`](crate::store::Maintenance::purge) and audit entries by
 /// [`AuditLog::prune`](crate::store::AuditLog::prune) alone, so its memory grows with its use.
 ///
 /// Clones share the data, as two programs on one database do. Every call takes one lock for a
@@ -107,22 +107,19 @@ fn foreign_cursor(operation: &'static str) -> Error {
 }
 
 /// The first `n` of `matches`, at least one, and where the list goes on.
-fn slice<P: fmt::Display, T>(
-    matches: impl IntoIterator<Item = (P, T)>,
-    n: u16,
-) -> Result<Slice<T>> {
+fn slice<P: fmt::Display, T>(matches: impl IntoIterator<Item = (P, T)>, n: u16) -> Result<Page<T>> {
     let n = usize::from(n.max(1));
     let mut items = Vec::new();
     let mut last = None;
     for (position, item) in matches {
         if let (true, Some(last)) = (items.len() == n, &last) {
             let next = Some(Cursor::new(format!("{last}"))?);
-            return Ok(Slice { items, next });
+            return Ok(Page { items, next });
         }
         items.push(item);
         last = Some(position);
     }
-    Ok(Slice { items, next: None })
+    Ok(Page { items, next: None })
 }
 
 #[cfg(test)]
@@ -136,10 +133,10 @@ mod tests {
     use crate::clock::ManualClock;
     use crate::connection::{ConnectionId, ConnectionKey, Fence, Generation, GrantNumber, Status};
     use crate::metadata::Metadata;
-    use crate::provider::ProviderId;
+    use crate::provider_id::ProviderId;
     use crate::store::{
-        ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Effects, Expect,
-        Expiries, Filter, PutGrant, PutOutcome, TokenStore, Upkeep,
+        ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Expect, Expiries,
+        Filter, Maintenance, PutGrant, PutOutcome, SideEffects, TokenStore,
     };
 
     fn store() -> MemoryStore {
@@ -198,7 +195,9 @@ mod tests {
             rotates: false,
             takes_pending: None,
         };
-        let outcome = store.commit(&key(1), commit.clone(), Effects::none()).await;
+        let outcome = store
+            .commit(&key(1), commit.clone(), SideEffects::none())
+            .await;
         assert_eq!(outcome.unwrap(), CommitOutcome::Stored);
         commit
     }
@@ -206,7 +205,7 @@ mod tests {
     #[tokio::test]
     async fn clones_share_the_data() {
         let store = store();
-        let put = store.clone().put_grant(grant(1), Effects::none()).await;
+        let put = store.clone().put_grant(grant(1), SideEffects::none()).await;
         assert_eq!(put.unwrap(), PutOutcome::Stored);
         assert!(store.load(&key(1)).await.unwrap().is_some());
     }
@@ -214,14 +213,16 @@ mod tests {
     #[tokio::test]
     async fn seven_later_commits_do_not_hide_the_first_outcome() {
         let store = store();
-        let put = store.put_grant(grant(1), Effects::none()).await;
+        let put = store.put_grant(grant(1), SideEffects::none()).await;
         assert_eq!(put.unwrap(), PutOutcome::Stored);
         let first = refresh(&store, 1).await;
         for seen in 2..=8 {
             refresh(&store, seen).await;
         }
         let before = store.load(&key(1)).await.unwrap();
-        let again = store.commit(&key(1), first.clone(), Effects::none()).await;
+        let again = store
+            .commit(&key(1), first.clone(), SideEffects::none())
+            .await;
         assert_eq!(again.unwrap(), CommitOutcome::Stored);
         assert_eq!(store.load(&key(1)).await.unwrap(), before);
     }
@@ -230,7 +231,7 @@ mod tests {
     async fn lists_go_on_for_the_longest_names_and_a_length_of_zero() {
         let store = store();
         for id in 1..=3 {
-            let put = store.put_grant(grant(id), Effects::none()).await;
+            let put = store.put_grant(grant(id), SideEffects::none()).await;
             assert_eq!(put.unwrap(), PutOutcome::Stored);
         }
         let other_key = KeyId::from_bytes([2; 8]);

@@ -11,7 +11,7 @@ use crate::app::AppKey;
 use crate::cipher::Sealed;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 use crate::store::{
     BeginOutcome, ConnectOutcome, NewState, PutStateOutcome, StateKey, StateStore, StoredState,
 };

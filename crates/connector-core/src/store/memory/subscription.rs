@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use super::{Data, MemoryStore};
 use crate::connection::{ConnectionKey, Version};
 use crate::error::{Error, ErrorKind, Result};
+use crate::provider::subscription::ChannelId;
 use crate::store::record::SubscriptionRecord;
 use crate::store::{
-    ChangeSubscriptionOutcome, Effects, EndSubscriptionOutcome, Ending, EndingCredential,
-    NewSubscription, PutSubscriptionOutcome, Subscription, SubscriptionChange, SubscriptionId,
+    ChangeSubscriptionOutcome, EndSubscriptionOutcome, Ending, EndingCredential, NewSubscription,
+    PutSubscriptionOutcome, SideEffects, Subscription, SubscriptionChange, SubscriptionId,
     SubscriptionKey, SubscriptionStore,
 };
-use crate::subscription::ChannelId;
 
 #[derive(Default)]
 pub(super) struct Subscriptions {
@@ -82,7 +82,7 @@ impl SubscriptionStore for MemoryStore {
     async fn put_subscription(
         &self,
         new: NewSubscription,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<PutSubscriptionOutcome> {
         let (mut data, now) = self.open();
         let data = &mut *data;
@@ -157,7 +157,7 @@ impl SubscriptionStore for MemoryStore {
         key: &SubscriptionKey,
         at: Version,
         change: SubscriptionChange,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<ChangeSubscriptionOutcome> {
         let (mut data, now) = self.open();
         let Some(row) = data.subscriptions.rows.get_mut(key) else {
@@ -176,7 +176,7 @@ impl SubscriptionStore for MemoryStore {
     async fn end_subscription(
         &self,
         key: &SubscriptionKey,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<EndSubscriptionOutcome> {
         let (mut data, now) = self.open();
         let Some(row) = data.subscriptions.rows.remove(key) else {

@@ -15,14 +15,15 @@ use crate::app::AppKey;
 use crate::cipher::Sealed;
 use crate::clock::Timestamp;
 use crate::connection::{
-    Check, Connection, ConnectionKey, Fence, Generation, GrantNumber, Status, TimeLeft, Version,
+    Check, ConnectionKey, ConnectionRecord, Fence, Generation, GrantNumber, Status, TimeLeft,
+    Version,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 use crate::store::{
-    ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Cursor, Due, Effects, End,
-    EndOutcome, EndRequest, Expect, FailOutcome, Failure, Filter, NewQuarantine, Patch, PutGrant,
-    PutOutcome, Quarantined, Revocation, Slice, StateKey, Stored, TokenStore, UpdateOutcome,
+    ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Cursor, Due, End, EndOutcome,
+    EndRequest, Expect, FailOutcome, Failure, Filter, NewQuarantine, Page, Patch, PutGrant,
+    PutOutcome, Quarantined, Revocation, SideEffects, StateKey, Stored, TokenStore, UpdateOutcome,
     Verdict, WorkKind,
 };
 
@@ -119,7 +120,7 @@ impl Tokens {
     }
 }
 
-fn route(connection: &Connection) -> Route {
+fn route(connection: &ConnectionRecord) -> Route {
     (
         connection.provider.clone(),
         connection.app.clone(),
@@ -128,7 +129,7 @@ fn route(connection: &Connection) -> Route {
 }
 
 impl Data {
-    pub(super) fn apply(&mut self, key: &ConnectionKey, effects: Effects, now: Timestamp) {
+    pub(super) fn apply(&mut self, key: &ConnectionKey, effects: SideEffects, now: Timestamp) {
         for (kind, delay) in effects.schedule {
             let place = (key.clone(), kind);
             match delay {
@@ -239,7 +240,7 @@ fn refused(message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidInput, "store.put_grant", message)
 }
 
-fn matches(filter: &Filter, connection: &Connection) -> bool {
+fn matches(filter: &Filter, connection: &ConnectionRecord) -> bool {
     filter
         .tenant
         .as_ref()
@@ -279,7 +280,7 @@ impl TokenStore for MemoryStore {
         account: &AccountKey,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>> {
+    ) -> Result<Page<ConnectionKey>> {
         let after = number_after(after, "store.find_by_account")?;
         let (data, _) = self.open();
         let route = (provider.clone(), app.clone(), account.clone());
@@ -310,7 +311,7 @@ impl TokenStore for MemoryStore {
         host: &str,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<ConnectionKey>> {
+    ) -> Result<Page<ConnectionKey>> {
         let after = number_after(after, "store.find_by_host")?;
         let (data, _) = self.open();
         let later = data.tokens.order.range((Excluded(after), Unbounded));
@@ -330,7 +331,7 @@ impl TokenStore for MemoryStore {
         filter: &Filter,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<Connection>> {
+    ) -> Result<Page<ConnectionRecord>> {
         let after = number_after(after, "store.list")?;
         let (data, _) = self.open();
         let later = data.tokens.order.range((Excluded(after), Unbounded));
@@ -343,7 +344,7 @@ impl TokenStore for MemoryStore {
         )
     }
 
-    async fn put_grant(&self, grant: PutGrant, effects: Effects) -> Result<PutOutcome> {
+    async fn put_grant(&self, grant: PutGrant, effects: SideEffects) -> Result<PutOutcome> {
         let (mut data, now) = self.open();
         let key = grant.key.clone();
         let takes = grant.takes;
@@ -366,7 +367,7 @@ impl TokenStore for MemoryStore {
         key: &ConnectionKey,
         at: Version,
         patch: Patch,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<UpdateOutcome> {
         let (mut data, now) = self.open();
         let Some(row) = data.tokens.rows.get_mut(key) else {
@@ -406,7 +407,7 @@ impl TokenStore for MemoryStore {
         &self,
         key: &ConnectionKey,
         request: EndRequest,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<EndOutcome> {
         let (mut data, now) = self.open();
         let data = &mut *data;
@@ -475,7 +476,7 @@ impl TokenStore for MemoryStore {
         &self,
         key: &ConnectionKey,
         commit: Commit,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<CommitOutcome> {
         let (mut data, now) = self.open();
         let Some(row) = data.tokens.rows.get_mut(key) else {
@@ -495,7 +496,7 @@ impl TokenStore for MemoryStore {
         &self,
         key: &ConnectionKey,
         failure: Failure,
-        effects: Effects,
+        effects: SideEffects,
     ) -> Result<FailOutcome> {
         let (mut data, now) = self.open();
         let Some(row) = data.tokens.rows.get_mut(key) else {
@@ -644,7 +645,7 @@ impl TokenStore for MemoryStore {
         Ok(released.is_some_and(|row| !row.has_expired(now)))
     }
 
-    async fn queue_revocation(&self, revocation: Revocation, effects: Effects) -> Result<()> {
+    async fn queue_revocation(&self, revocation: Revocation, effects: SideEffects) -> Result<()> {
         let (mut data, now) = self.open();
         let key = revocation.key.clone();
         if data.queue(revocation) {

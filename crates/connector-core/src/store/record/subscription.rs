@@ -6,14 +6,14 @@ use crate::account::AccountKey;
 use crate::app::AppKey;
 use crate::cipher::Sealed;
 use crate::clock::Timestamp;
-use crate::connection::{Connection, GrantNumber, TimeLeft, Version};
+use crate::connection::{ConnectionRecord, GrantNumber, TimeLeft, Version};
 use crate::error::{Error, ErrorKind, Result};
-use crate::provider::ProviderId;
+use crate::provider::subscription::{ChannelId, Watch};
+use crate::provider_id::ProviderId;
 use crate::store::{
-    Candidate, Effects, Ending, NewSubscription, OpenChannel, Subscription, SubscriptionChange,
+    Candidate, Ending, NewSubscription, OpenChannel, SideEffects, Subscription, SubscriptionChange,
     SubscriptionFailures, SubscriptionKey, WorkKind,
 };
-use crate::subscription::{ChannelId, Watch};
 
 /// A subscription as a store writes it: instants on the store's clock instead of ages.
 ///
@@ -94,7 +94,7 @@ impl SubscriptionRecord {
     /// The record of a new subscription of `connection`; `None` if the connection has ended or has
     /// another grant than the caller saw.
     #[must_use]
-    pub fn new(new: NewSubscription, connection: &Connection) -> Option<Self> {
+    pub fn new(new: NewSubscription, connection: &ConnectionRecord) -> Option<Self> {
         if !connection.is_live() || connection.grant != new.grant {
             return None;
         }
@@ -263,7 +263,7 @@ impl SubscriptionRecord {
 
     /// The effect of a notification: the connection's subscription work is due now.
     #[must_use]
-    pub fn due_now() -> Effects {
-        Effects::none().with_work(WorkKind::Subscriptions, Duration::ZERO)
+    pub fn due_now() -> SideEffects {
+        SideEffects::none().with_work(WorkKind::Subscriptions, Duration::ZERO)
     }
 }

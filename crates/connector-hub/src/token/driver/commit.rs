@@ -5,15 +5,12 @@ use std::time::Duration;
 
 use connector_core::cipher::{Sealed, SealedKind};
 use connector_core::clock::Timestamp;
-use connector_core::description::RefreshPolicy;
+use connector_core::provider::description::RefreshPolicy;
 use connector_core::store::{
-    Commit, CommitOutcome, Effects, Expect, Expiries, FailOutcome, Failure, PutGrant, Revocation,
-    Verdict, WorkKind,
+    Commit, CommitOutcome, Expect, Expiries, FailOutcome, Failure, Fence, Generation, GrantNumber,
+    PutGrant, Revocation, SideEffects, TimeLeft, Verdict, WorkKind,
 };
-use connector_core::{
-    DegradedReason, Event, Fence, Generation, GrantNumber, ReauthorizationReason, Result, Status,
-    TimeLeft,
-};
+use connector_core::{DegradedReason, Event, ReauthorizationReason, Result, Status};
 
 use super::{Driver, bug};
 use crate::audit;
@@ -35,7 +32,7 @@ impl Driver<'_> {
         };
         let sealed = self
             .inner
-            .seal(&self.home, kind, grant, fence, &pair.credential)
+            .seal(&self.owner, kind, grant, fence, &pair.credential)
             .await?;
         Ok((sealed, pair.expiries))
     }
@@ -98,7 +95,7 @@ impl Driver<'_> {
     }
 
     /// The work that the credential of a refresh makes due.
-    fn work(&self, expiries: Expiries, refresh_left: Option<Duration>) -> Effects {
+    fn work(&self, expiries: Expiries, refresh_left: Option<Duration>) -> SideEffects {
         let description = self.connector.description();
         renewal::work(
             description,
@@ -162,13 +159,13 @@ impl Driver<'_> {
         }
         let on_demand = self.connector.description().refresh == RefreshPolicy::OnDemand;
         let mut effects = if gives_up {
-            Effects::none()
+            SideEffects::none()
                 .without_work(WorkKind::Refresh)
                 .without_work(WorkKind::KeepAlive)
         } else if on_demand && failure.resolves {
-            Effects::none()
+            SideEffects::none()
         } else {
-            Effects::none().with_work(WorkKind::Refresh, retry_after)
+            SideEffects::none().with_work(WorkKind::Refresh, retry_after)
         };
         if let Some(status) = status {
             effects = self.with_status(effects, &status);
@@ -203,7 +200,7 @@ impl Driver<'_> {
         let kind = SealedKind::Credential;
         let sealed = self
             .inner
-            .seal(&self.home, kind, grant, fence, &credential)
+            .seal(&self.owner, kind, grant, fence, &credential)
             .await?;
         let connection = &self.stored.connection;
         let put = PutGrant {
@@ -241,7 +238,7 @@ impl Driver<'_> {
             fence,
             sealed,
         };
-        let effects = Effects::none().with_work(WorkKind::Revocation, Duration::ZERO);
+        let effects = SideEffects::none().with_work(WorkKind::Revocation, Duration::ZERO);
         self.inner
             .store
             .queue_revocation(revocation, effects)
@@ -250,7 +247,7 @@ impl Driver<'_> {
     }
 
     /// `effects` with the entry of a state that changes to `to`.
-    pub(super) fn with_status(&self, effects: Effects, to: &Status) -> Effects {
+    pub(super) fn with_status(&self, effects: SideEffects, to: &Status) -> SideEffects {
         match audit::status_changed(&self.stored.connection, to, &self.context) {
             Some(entry) => effects.with_audit(entry),
             None => effects,

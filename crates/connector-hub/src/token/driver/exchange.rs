@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use connector_core::clock::Clock;
 use connector_core::http::Sent;
-use connector_core::oauth::{ExchangeClass, ExchangeError, TokenAnswer};
-use connector_core::{Context, Credential, ReauthorizationReason, TimeLeft};
+use connector_core::provider::Context;
+use connector_core::provider::oauth::{ExchangeClass, ExchangeError, TokenAnswer};
+use connector_core::store::TimeLeft;
+use connector_core::{Credential, ReauthorizationReason};
 
 use super::Driver;
 use crate::token::deadline::DeadlineTransport;

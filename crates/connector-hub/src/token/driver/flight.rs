@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::store::Stored;
-use connector_core::{
-    ConnectionKey, DegradedReason, ErrorKind, Generation, RequestContext, Result, Status,
-};
+use connector_core::store::{Generation, Stored};
+use connector_core::{ConnectionKey, DegradedReason, ErrorKind, RequestContext, Result, Status};
 
 use super::{Driver, advice};
 use crate::breaker::Admission;

@@ -13,16 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::clock::{Monotonic, Timestamp};
-use connector_core::store::{ClaimId, ClaimOutcome, ClaimRequest, Stored};
+use connector_core::provider::Connector;
+use connector_core::store::{ClaimId, ClaimOutcome, ClaimRequest, Generation, Stored};
 use connector_core::{
-    Actor, App, ConnectionKey, Connector, CorrelationId, Credential, ErrorKind, Generation,
-    RequestContext, Result,
+    Actor, App, ConnectionKey, CorrelationId, Credential, ErrorKind, RequestContext, Result,
 };
 
 pub(crate) use self::flight::{RefreshTrigger, fly};
 use crate::breaker::Registration;
 use crate::hub::Inner;
-use crate::sealing::Home;
+use crate::sealing::SealOwner;
 use crate::token::cache::{Arrival, Rest};
 use crate::token::flight::{Progress, Step, Waiters};
 use crate::token::machine::{Action, Input, Machine, Outcome, Report};
@@ -43,7 +43,7 @@ struct Timer {
 struct Driver<'a> {
     inner: &'a Arc<Inner>,
     key: ConnectionKey,
-    home: Home,
+    owner: SealOwner,
     connector: Arc<dyn Connector>,
     stored: Stored,
     /// The opened credential of the generation beside it.
@@ -74,7 +74,7 @@ impl<'a> Driver<'a> {
         let context = Inner::worker_context(&key);
         Self {
             inner,
-            home: Home::of(&stored),
+            owner: SealOwner::of(&stored),
             key,
             connector,
             stored,
@@ -358,7 +358,7 @@ impl<'a> Driver<'a> {
             renewal::windows(description, access, self.key.id).deadlines(&*self.inner.clock, access)
         });
         let arrival = Arrival {
-            issued: connector_core::IssuedToken::new(
+            issued: connector_core::store::IssuedToken::new(
                 &pair.credential,
                 connection.grant,
                 generation,

@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use connector_core::store::{Effects, Patch, UpdateOutcome};
-use connector_core::{
-    Context, DegradedReason, ErrorKind, Phase, ReauthorizationReason, Result, Status,
-};
+use connector_core::provider::Context;
+use connector_core::store::{Patch, Phase, SideEffects, UpdateOutcome};
+use connector_core::{DegradedReason, ErrorKind, ReauthorizationReason, Result, Status};
 
 use super::Driver;
 use super::flight::RefreshTrigger;
@@ -149,7 +148,7 @@ impl Driver<'_> {
         if self.stored.connection.status == status {
             return;
         }
-        let effects = self.with_status(Effects::none(), &status);
+        let effects = self.with_status(SideEffects::none(), &status);
         let patch = Patch {
             status: Some(status),
             ..Patch::default()

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::oauth::RotationClass;
-use connector_core::store::{ClaimKind, Stored};
-use connector_core::{
-    Credential, DegradedReason, Generation, IssuedToken, Phase, ReauthorizationReason, Renewal,
-    Result, Status,
-};
+use connector_core::provider::Renewal;
+use connector_core::provider::oauth::RotationClass;
+use connector_core::store::{ClaimKind, Generation, IssuedToken, Phase, Stored};
+use connector_core::{Credential, DegradedReason, ReauthorizationReason, Result, Status};
 
 use super::Driver;
 use crate::token::cache::Arrival;
@@ -50,7 +48,7 @@ impl Driver<'_> {
         {
             return Ok(());
         }
-        let credential = self.inner.open_stored(&self.home, stored).await?;
+        let credential = self.inner.open_stored(&self.owner, stored).await?;
         self.current = Some((stored.generation, Arc::new(credential)));
         Ok(())
     }

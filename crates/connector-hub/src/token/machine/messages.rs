@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use connector_core::ReauthorizationReason;
 pub use connector_core::http::Sent;
-use connector_core::oauth::RotationClass;
+use connector_core::provider::oauth::RotationClass;
 use connector_core::store::{
-    ClaimKind, ClaimOutcome, CommitOutcome, FailOutcome, PutOutcome, Stored, Verdict,
+    ClaimKind, ClaimOutcome, CommitOutcome, FailOutcome, Fence, Generation, GrantNumber,
+    PutOutcome, Stored, Verdict,
 };
-use connector_core::{Fence, Generation, GrantNumber, ReauthorizationReason};
 
 pub use crate::token::outcome::{NoToken, NoTokenReason};
 

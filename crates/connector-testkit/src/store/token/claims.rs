@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use connector_core::store::{
-    ClaimKind, ClaimOutcome, ClaimRequest, Effects, End, EndRequest, FailOutcome, PutOutcome,
+    ClaimKind, ClaimOutcome, ClaimRequest, ConnectionRecord, End, EndRequest, FailOutcome, Fence,
+    GrantNumber, PutOutcome, SideEffects, TimeLeft,
 };
-use connector_core::{Connection, Fence, GrantNumber, TimeLeft};
 
 use super::reading::deactivate;
 use crate::fixture::StoreFixture;
@@ -14,7 +14,7 @@ use crate::store::steps::{
     LATER, claimed, connect, done, granted, joined, loaded, open, outcome, overtaken, refreshed,
 };
 
-fn exchange(seen: &Connection, number: u8) -> ClaimRequest {
+fn exchange(seen: &ConnectionRecord, number: u8) -> ClaimRequest {
     ClaimRequest {
         kind: ClaimKind::Exchange,
         ..claim_request(seen, number)
@@ -110,7 +110,7 @@ pub(in crate::store) async fn a_claim_past_its_hold_is_superseded<F: StoreFixtur
     assert_eq!(superseded.kind, ClaimKind::Refresh);
     assert!(superseded.until.has_passed());
 
-    let resolved = store.fail(&key, younger.failure(true, LATER), Effects::none());
+    let resolved = store.fail(&key, younger.failure(true, LATER), SideEffects::none());
     assert_eq!(done(resolved.await), FailOutcome::Applied);
     let third = claimed(&store, &key, 3).await;
     assert_eq!(third.superseded, None, "a resolved claim is not superseded");
@@ -128,16 +128,16 @@ pub(in crate::store) async fn fences_only_grow<F: StoreFixture>(fixture: &F) {
     fixture.advance(HOLD);
     let claim = claimed(&stores[1], &key, 2).await;
     grown(claim.fence, "a claim that was not resolved");
-    let commit = stores[1].commit(&key, claim.commit("second"), Effects::none());
+    let commit = stores[1].commit(&key, claim.commit("second"), SideEffects::none());
     done(commit.await);
     let claim = claimed(&stores[0], &key, 3).await;
     grown(claim.fence, "a commit");
-    let failure = stores[0].fail(&key, claim.failure(true, LATER), Effects::none());
+    let failure = stores[0].fail(&key, claim.failure(true, LATER), SideEffects::none());
     done(failure.await);
     let seen = loaded(&stores[1], &key).await.connection;
     let claim = granted(&stores[1], &key, exchange(&seen, 4)).await;
     grown(claim.fence, "a failure");
-    let put = stores[1].put_grant(next_grant(&seen, claim.fence, "anew"), Effects::none());
+    let put = stores[1].put_grant(next_grant(&seen, claim.fence, "anew"), SideEffects::none());
     assert_eq!(done(put.await), PutOutcome::Stored);
     let claim = claimed(&stores[0], &key, 5).await;
     grown(claim.fence, "a new grant");
@@ -145,7 +145,7 @@ pub(in crate::store) async fn fences_only_grow<F: StoreFixture>(fixture: &F) {
     let seen = loaded(&stores[1], &key).await.connection;
     let claim = granted(&stores[1], &key, exchange(&seen, 6)).await;
     grown(claim.fence, "an end");
-    let put = stores[1].put_grant(next_grant(&seen, claim.fence, "again"), Effects::none());
+    let put = stores[1].put_grant(next_grant(&seen, claim.fence, "again"), SideEffects::none());
     assert_eq!(done(put.await), PutOutcome::Stored);
     grown(claimed(&stores[0], &key, 7).await.fence, "a reconnect");
 }
@@ -210,7 +210,7 @@ pub(in crate::store) async fn a_claim_on_an_ended_connection_ends<F: StoreFixtur
         revoke: Vec::new(),
         unsubscribe: None,
     };
-    done(store.end(&forgotten, request, Effects::none()).await);
+    done(store.end(&forgotten, request, SideEffects::none()).await);
     for key in [&forgotten, &never] {
         for request in [claim_request(&seen, 2), exchange(&seen, 3)] {
             outcome!(
@@ -237,7 +237,7 @@ pub(in crate::store) async fn a_deactivated_connection_can_be_claimed_for_exchan
         done(other.claim(&key, exchange(&seen, 2)).await),
         ClaimOutcome::Held { fence, .. } => assert_eq!(fence, claim.fence)
     );
-    let put = other.put_grant(next_grant(&seen, claim.fence, "again"), Effects::none());
+    let put = other.put_grant(next_grant(&seen, claim.fence, "again"), SideEffects::none());
     assert_eq!(done(put.await), PutOutcome::Stored);
     let stored = loaded(&store, &key).await;
     assert!(stored.connection.is_live());

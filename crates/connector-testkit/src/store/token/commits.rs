@@ -5,10 +5,10 @@ use std::pin::pin;
 use std::task::Poll;
 
 use connector_core::store::{
-    ClaimKind, ClaimRequest, Commit, CommitOutcome, Effects, End, EndRequest, Expiries,
-    FailOutcome, PutOutcome,
+    ClaimKind, ClaimRequest, Commit, CommitOutcome, End, EndRequest, Expiries, FailOutcome, Fence,
+    PutOutcome, SideEffects, TimeLeft,
 };
-use connector_core::{DegradedReason, Fence, Status, TimeLeft};
+use connector_core::{DegradedReason, Status};
 
 use super::reading::deactivate;
 use crate::fixture::StoreFixture;
@@ -25,7 +25,7 @@ pub(in crate::store) async fn a_commit_moves_the_generation<F: StoreFixture>(fix
     let key = key(1);
     connect(&store, &key, "shop-1").await;
     let failed = claimed(&store, &key, 1).await;
-    let failure = store.fail(&key, failed.failure(true, LATER), Effects::none());
+    let failure = store.fail(&key, failed.failure(true, LATER), SideEffects::none());
     assert_eq!(done(failure.await), FailOutcome::Applied);
     let before = loaded(&store, &key).await;
     assert_eq!(before.connection.failures, 1);
@@ -41,7 +41,7 @@ pub(in crate::store) async fn a_commit_moves_the_generation<F: StoreFixture>(fix
         },
         ..claim.commit("second")
     };
-    let commit = done(store.commit(&key, commit, Effects::none()).await);
+    let commit = done(store.commit(&key, commit, SideEffects::none()).await);
     assert_eq!(commit, CommitOutcome::Stored);
 
     let after = loaded(&reader, &key).await;
@@ -80,7 +80,7 @@ pub(in crate::store) async fn a_commit_clears_its_own_claim<F: StoreFixture>(fix
     let key = key(1);
     connect(&store, &key, "shop-1").await;
     let claim = claimed(&store, &key, 1).await;
-    let commit = store.commit(&key, claim.commit("second"), Effects::none());
+    let commit = store.commit(&key, claim.commit("second"), SideEffects::none());
     assert_eq!(done(commit.await), CommitOutcome::Stored);
     assert_eq!(loaded(&reader, &key).await.claim, None);
     let next = claimed(&reader, &key, 2).await;
@@ -92,7 +92,7 @@ pub(in crate::store) async fn a_commit_leaves_a_younger_claim<F: StoreFixture>(f
     let key = key(1);
     connect(&store, &key, "shop-1").await;
     let (older, younger) = overtaken(fixture, &store, &key, (1, 2)).await;
-    let commit = store.commit(&key, older.commit("older"), Effects::none());
+    let commit = store.commit(&key, older.commit("older"), SideEffects::none());
     assert_eq!(done(commit.await), CommitOutcome::Stored);
     let stored = loaded(&store, &key).await;
     assert_eq!(names(&stored).current.as_deref(), Some("older"));
@@ -108,7 +108,7 @@ pub(in crate::store) async fn a_late_commit_is_kept_as_pending<F: StoreFixture>(
     fixture.advance(HOLD);
     let third = claimed(&store, &key, 3).await;
     // The oldest answer arrives first; the youngest claim still stands.
-    let commit = store.commit(&key, first.commit("first answer"), Effects::none());
+    let commit = store.commit(&key, first.commit("first answer"), SideEffects::none());
     assert_eq!(done(commit.await), CommitOutcome::Stored);
     let before = loaded(&store, &key).await;
 
@@ -118,7 +118,7 @@ pub(in crate::store) async fn a_late_commit_is_kept_as_pending<F: StoreFixture>(
             rotates: true,
             ..claim.commit(name)
         };
-        let commit = done(store.commit(&key, late, Effects::none()).await);
+        let commit = done(store.commit(&key, late, SideEffects::none()).await);
         assert_eq!(commit, CommitOutcome::Pending);
     }
     let after = loaded(&reader, &key).await;
@@ -155,10 +155,10 @@ pub(in crate::store) async fn a_commit_of_an_ended_grant_is_refused<F: StoreFixt
     fixture.advance(HOLD);
     let claim = claimed(&store, &replaced, 2).await;
     let grant = next_grant(&claim.stored.connection, claim.fence, "anew");
-    let put = done(store.put_grant(grant, Effects::none()).await);
+    let put = done(store.put_grant(grant, SideEffects::none()).await);
     assert_eq!(put, PutOutcome::Stored);
     let before = loaded(&store, &replaced).await;
-    let commit = store.commit(&replaced, late.commit("late"), Effects::none());
+    let commit = store.commit(&replaced, late.commit("late"), SideEffects::none());
     assert_eq!(done(commit.await), CommitOutcome::Ended);
     assert_eq!(loaded(&store, &replaced).await, before, "nothing is kept");
 
@@ -166,7 +166,7 @@ pub(in crate::store) async fn a_commit_of_an_ended_grant_is_refused<F: StoreFixt
     let late = claimed(&store, &ended, 3).await;
     deactivate(&store, &ended).await;
     let before = loaded(&store, &ended).await;
-    let commit = store.commit(&ended, late.commit("late"), Effects::none());
+    let commit = store.commit(&ended, late.commit("late"), SideEffects::none());
     assert_eq!(done(commit.await), CommitOutcome::Ended);
     assert_eq!(loaded(&store, &ended).await, before, "nothing is kept");
 
@@ -175,7 +175,7 @@ pub(in crate::store) async fn a_commit_of_an_ended_grant_is_refused<F: StoreFixt
         ..claim_request(&before.connection, 5)
     };
     let claim = granted(&store, &ended, exchange).await;
-    let commit = store.commit(&ended, claim.commit("not a grant"), Effects::none());
+    let commit = store.commit(&ended, claim.commit("not a grant"), SideEffects::none());
     assert_eq!(
         done(commit.await),
         CommitOutcome::Ended,
@@ -191,9 +191,9 @@ pub(in crate::store) async fn a_commit_of_an_ended_grant_is_refused<F: StoreFixt
         revoke: Vec::new(),
         unsubscribe: None,
     };
-    done(store.end(&forgotten, request, Effects::none()).await);
+    done(store.end(&forgotten, request, SideEffects::none()).await);
     for key in [&forgotten, &never] {
-        let commit = store.commit(key, late.commit("late"), Effects::none());
+        let commit = store.commit(key, late.commit("late"), SideEffects::none());
         assert_eq!(done(commit.await), CommitOutcome::Ended);
         assert_eq!(done(store.load(key).await), None);
     }
@@ -214,7 +214,7 @@ pub(in crate::store) async fn a_pending_pair_becomes_current<F: StoreFixture>(fi
         claim_id: claim_id(9),
         ..take(Fence::new(99))
     };
-    let commit = done(store.commit(&key, unknown, Effects::none()).await);
+    let commit = done(store.commit(&key, unknown, SideEffects::none()).await);
     assert_eq!(commit, CommitOutcome::Pending, "there is no such pair");
     let after = loaded(&store, &key).await;
     assert_eq!(names(&after), names(&before));
@@ -224,7 +224,11 @@ pub(in crate::store) async fn a_pending_pair_becomes_current<F: StoreFixture>(fi
         "it may still bring a credential of its own"
     );
 
-    let commit = done(store.commit(&key, take(late.fence), Effects::none()).await);
+    let commit = done(
+        store
+            .commit(&key, take(late.fence), SideEffects::none())
+            .await,
+    );
     assert_eq!(commit, CommitOutcome::Stored);
     let after = loaded(&reader, &key).await;
     assert_eq!(
@@ -254,7 +258,7 @@ pub(in crate::store) async fn an_observed_rotation_is_remembered<F: StoreFixture
         rotates: true,
         ..claim.commit("rotated")
     };
-    done(store.commit(&key, commit, Effects::none()).await);
+    done(store.commit(&key, commit, SideEffects::none()).await);
     assert!(loaded(&store, &key).await.connection.rotates);
     let seen = refreshed(&store, &key, 3, "same again").await.connection;
     assert!(seen.rotates, "one rotation is enough");
@@ -326,7 +330,7 @@ pub(in crate::store) async fn a_repeated_commit_returns_the_first_result<F: Stor
     for (store, round) in [(&store, "first"), (&other, "second")] {
         let commit = store.commit(&key, stored.clone(), effects(&key, "stored"));
         assert_eq!(done(commit.await), CommitOutcome::Stored, "{round} time");
-        let commit = store.commit(&key, kept.clone(), Effects::none());
+        let commit = store.commit(&key, kept.clone(), SideEffects::none());
         assert_eq!(done(commit.await), CommitOutcome::Pending, "{round} time");
     }
     let seen = loaded(&store, &key).await;
@@ -342,7 +346,7 @@ pub(in crate::store) async fn a_repeated_commit_returns_the_first_result<F: Stor
 
     let claim = claimed(&store, &key, 3).await;
     let first = claim.commit("first of eight");
-    let commit = store.commit(&key, first.clone(), Effects::none());
+    let commit = store.commit(&key, first.clone(), SideEffects::none());
     assert_eq!(done(commit.await), CommitOutcome::Stored);
     for number in 4..11 {
         refreshed(&store, &key, number, &format!("refresh {number}")).await;

@@ -1,9 +1,9 @@
 //! Ending connections.
 
+use connector_core::Status;
 use connector_core::store::{
-    Effects, End, EndOutcome, EndRequest, Filter, Patch, RowRef, UpdateOutcome, WorkKind,
+    End, EndOutcome, EndRequest, Fence, Filter, Patch, RowRef, SideEffects, UpdateOutcome, WorkKind,
 };
-use connector_core::{Fence, Status};
 
 use crate::fixture::StoreFixture;
 use crate::store::samples::{
@@ -26,7 +26,7 @@ pub(in crate::store) async fn an_end_removes_secrets_claims_and_work<F: StoreFix
     let (store, reader) = (open(fixture).await, open(fixture).await);
     for (number, how) in [(1, End::Deactivate), (2, End::Forget)] {
         let key = key(number);
-        let work = Effects::none()
+        let work = SideEffects::none()
             .with_work(WorkKind::Refresh, seconds(0))
             .with_work(WorkKind::Subscriptions, seconds(0));
         let grant = first_grant(&key, &format!("shop-{number}"));
@@ -39,7 +39,7 @@ pub(in crate::store) async fn an_end_removes_secrets_claims_and_work<F: StoreFix
             revoke: vec![revocation(Fence::new(3), "to be revoked")],
             ..end(how)
         };
-        let effects = Effects::none().with_work(WorkKind::Revocation, seconds(0));
+        let effects = SideEffects::none().with_work(WorkKind::Revocation, seconds(0));
         let ended = done(store.end(&key, request, effects).await);
         assert_eq!(ended, EndOutcome::Ended);
 
@@ -93,7 +93,7 @@ pub(in crate::store) async fn an_end_at_a_moved_generation_is_refused<F: StoreFi
         ..end(End::Deactivate)
     };
     let moved = outcome!(
-        done(store.end(&key, request, Effects::none()).await),
+        done(store.end(&key, request, SideEffects::none()).await),
         EndOutcome::Moved(stored) => stored
     );
     assert_eq!(*moved, before);
@@ -104,7 +104,7 @@ pub(in crate::store) async fn an_end_at_a_moved_generation_is_refused<F: StoreFi
         at: Some(before.connection.generation),
         ..end(End::Deactivate)
     };
-    let ended = done(store.end(&key, request, Effects::none()).await);
+    let ended = done(store.end(&key, request, SideEffects::none()).await);
     assert_eq!(ended, EndOutcome::Ended);
 }
 
@@ -112,7 +112,7 @@ pub(in crate::store) async fn a_forgotten_connection_is_gone<F: StoreFixture>(fi
     let (store, reader) = (open(fixture).await, open(fixture).await);
     let (forgotten, anew) = (key(1), key(2));
     let seen = connect(&store, &forgotten, "shop-1").await.connection;
-    let ended = store.end(&forgotten, end(End::Forget), Effects::none());
+    let ended = store.end(&forgotten, end(End::Forget), SideEffects::none());
     assert_eq!(done(ended.await), EndOutcome::Ended);
 
     assert_eq!(done(reader.load(&forgotten).await), None);
@@ -121,14 +121,19 @@ pub(in crate::store) async fn a_forgotten_connection_is_gone<F: StoreFixture>(fi
     assert_eq!(done(reader.find(&account).await), None);
     let listed = done(reader.list(&Filter::everyone(), None, 10).await);
     assert_eq!(listed.items, []);
-    let update = store.update(&forgotten, seen.version, Patch::default(), Effects::none());
+    let update = store.update(
+        &forgotten,
+        seen.version,
+        Patch::default(),
+        SideEffects::none(),
+    );
     assert_eq!(done(update.await), UpdateOutcome::Missing);
     connect(&store, &anew, "shop-1").await;
     assert_eq!(done(reader.find(&account).await), Some(anew));
 
     let kept = key(3);
     connect(&store, &kept, "shop-3").await;
-    let ended = store.end(&kept, end(End::Deactivate), Effects::none());
+    let ended = store.end(&kept, end(End::Deactivate), SideEffects::none());
     assert_eq!(done(ended.await), EndOutcome::Ended);
     assert!(
         done(reader.load(&kept).await).is_some(),
@@ -156,10 +161,10 @@ pub(in crate::store) async fn revocations_are_queued_once<F: StoreFixture>(fixtu
         queued.sort();
         queued
     };
-    let ended = store.end(&key, request(vec![first.clone()]), Effects::none());
+    let ended = store.end(&key, request(vec![first.clone()]), SideEffects::none());
     assert_eq!(done(ended.await), EndOutcome::Ended);
     assert_eq!(queued().await, ["first"]);
-    let work = || Effects::none().with_work(WorkKind::Revocation, seconds(0));
+    let work = || SideEffects::none().with_work(WorkKind::Revocation, seconds(0));
     let repeated = store.end(&key, request(vec![first.clone()]), work());
     assert_eq!(done(repeated.await), EndOutcome::AlreadyEnded);
     assert_eq!(queued().await, ["first"]);
@@ -171,7 +176,7 @@ pub(in crate::store) async fn revocations_are_queued_once<F: StoreFixture>(fixtu
     assert_eq!(due(&store).await, [(key.clone(), WorkKind::Revocation)]);
 
     let never = crate::store::samples::key(2);
-    let missing = store.end(&never, request(vec![late]), Effects::none());
+    let missing = store.end(&never, request(vec![late]), SideEffects::none());
     assert_eq!(done(missing.await), EndOutcome::Missing);
     assert_eq!(done(store.revocations(&never).await), []);
 }

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use connector_core::store::{
-    ClaimKind, ClaimRequest, CommitOutcome, Effects, End, EndOutcome, EndRequest, Expect,
-    FailOutcome, Filter, Patch, PutGrant, PutOutcome, UpdateOutcome, Verdict, WorkKind,
+    ClaimKind, ClaimRequest, CommitOutcome, End, EndOutcome, EndRequest, Expect, FailOutcome,
+    Fence, Filter, Generation, GrantNumber, Patch, PutGrant, PutOutcome, SideEffects,
+    UpdateOutcome, Verdict, WorkKind,
 };
-use connector_core::{
-    Account, AppKey, ErrorKind, Fence, Generation, GrantNumber, ProviderId, ReauthorizationReason,
-    Status,
-};
+use connector_core::{Account, AppKey, ErrorKind, ProviderId, ReauthorizationReason, Status};
 
 use super::reading::deactivate;
 use crate::fixture::StoreFixture;
@@ -30,7 +28,7 @@ pub(in crate::store) async fn one_connection_per_account<F: StoreFixture>(fixtur
 
     let again = first_grant(&second, "shop-1");
     let moved = outcome!(
-        done(store.put_grant(again.clone(), Effects::none()).await),
+        done(store.put_grant(again.clone(), SideEffects::none()).await),
         PutOutcome::Moved(stored) => stored
     );
     assert_eq!(*moved, before);
@@ -39,7 +37,7 @@ pub(in crate::store) async fn one_connection_per_account<F: StoreFixture>(fixtur
 
     deactivate(&store, &first).await;
     let moved = outcome!(
-        done(store.put_grant(again, Effects::none()).await),
+        done(store.put_grant(again, SideEffects::none()).await),
         PutOutcome::Moved(stored) => stored
     );
     assert_eq!(
@@ -52,7 +50,7 @@ pub(in crate::store) async fn one_connection_per_account<F: StoreFixture>(fixtur
         app: app("other"),
         ..first_grant(&key(4), "shop-1")
     };
-    let put = done(store.put_grant(put, Effects::none()).await);
+    let put = done(store.put_grant(put, SideEffects::none()).await);
     assert_eq!(
         put,
         PutOutcome::Stored,
@@ -67,7 +65,7 @@ pub(in crate::store) async fn of_many_first_grants_one_is_stored<F: StoreFixture
             let store = Arc::clone(&stores[usize::from(number) % 2]);
             tokio::spawn(async move {
                 let grant = first_grant(&key(number), "shop-1");
-                done(store.put_grant(grant, Effects::none()).await)
+                done(store.put_grant(grant, SideEffects::none()).await)
             })
         })
         .collect();
@@ -97,7 +95,7 @@ pub(in crate::store) async fn a_grant_over_a_moved_generation_is_refused<F: Stor
     let before = refreshed(&store, &key, 1, "second").await;
     let grant = next_grant(&stale, before.connection.fence, "stale");
     let moved = outcome!(
-        done(store.put_grant(grant, Effects::none()).await),
+        done(store.put_grant(grant, SideEffects::none()).await),
         PutOutcome::Moved(stored) => stored
     );
     assert_eq!(*moved, before);
@@ -114,7 +112,7 @@ pub(in crate::store) async fn a_grant_for_a_missing_connection_is_refused<F: Sto
         generation: Generation::new(2),
         ..first_grant(&key(1), "shop-1")
     };
-    let put = done(store.put_grant(grant, Effects::none()).await);
+    let put = done(store.put_grant(grant, SideEffects::none()).await);
     assert_eq!(put, PutOutcome::Missing);
     assert_eq!(done(store.load(&key(1)).await), None);
 }
@@ -129,7 +127,7 @@ pub(in crate::store) async fn a_new_grant_ends_older_claims_and_pairs<F: StoreFi
     let older = claimed(&store, &key, 3).await;
     let mut rotated = older.commit("third");
     rotated.rotates = true;
-    let commit = done(store.commit(&key, rotated, Effects::none()).await);
+    let commit = done(store.commit(&key, rotated, SideEffects::none()).await);
     assert_eq!(commit, CommitOutcome::Stored);
     let refresh = claimed(&store, &key, 4).await;
     fixture.advance(seconds(60));
@@ -140,7 +138,10 @@ pub(in crate::store) async fn a_new_grant_ends_older_claims_and_pairs<F: StoreFi
         ..claim_request(&seen, 5)
     };
     let exchange = granted(&store, &key, exchange).await;
-    let put = store.put_grant(next_grant(&seen, exchange.fence, "anew"), Effects::none());
+    let put = store.put_grant(
+        next_grant(&seen, exchange.fence, "anew"),
+        SideEffects::none(),
+    );
     assert_eq!(done(put.await), PutOutcome::Stored);
 
     let stored = loaded(&store, &key).await;
@@ -156,7 +157,7 @@ pub(in crate::store) async fn a_new_grant_ends_older_claims_and_pairs<F: StoreFi
     assert!(!stored.connection.rotates, "the new grant was not");
     assert_eq!(stored.connection.generation, seen.generation.next());
     assert_eq!(stored.connection.grant, seen.grant.next());
-    let late = store.commit(&key, refresh.commit("late"), Effects::none());
+    let late = store.commit(&key, refresh.commit("late"), SideEffects::none());
     assert_eq!(done(late.await), CommitOutcome::Ended);
     assert_eq!(loaded(&store, &key).await, stored);
 }
@@ -166,7 +167,8 @@ pub(in crate::store) async fn a_grant_whose_numbers_do_not_follow_is_refused<F: 
 ) {
     let store = open(fixture).await;
     let refused =
-        async |grant: PutGrant, what: &str| match store.put_grant(grant, Effects::none()).await {
+        async |grant: PutGrant, what: &str| match store.put_grant(grant, SideEffects::none()).await
+        {
             Ok(outcome) => panic!("{what}: {outcome:?}"),
             Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput, "{what}"),
         };
@@ -200,7 +202,7 @@ pub(in crate::store) async fn a_grant_whose_numbers_do_not_follow_is_refused<F: 
         refused(wrong, what).await;
     }
     assert_eq!(loaded(&store, &key(1)).await, before);
-    let outcome = done(store.put_grant(next, Effects::none()).await);
+    let outcome = done(store.put_grant(next, SideEffects::none()).await);
     assert_eq!(outcome, PutOutcome::Stored);
 }
 
@@ -225,7 +227,7 @@ pub(in crate::store) async fn a_grant_for_another_account_is_refused<F: StoreFix
         },
     ];
     for grant in wrong {
-        match store.put_grant(grant, Effects::none()).await {
+        match store.put_grant(grant, SideEffects::none()).await {
             Ok(outcome) => panic!("it was taken: {outcome:?}"),
             Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput),
         }
@@ -242,12 +244,16 @@ pub(in crate::store) async fn a_grant_takes_its_quarantined_answer<F: StoreFixtu
         ..first_grant(&key(number), account)
     };
     connect(&store, &key(1), "shop-1").await;
-    let refused = store.put_grant(taking(2, "shop-1"), Effects::none());
+    let refused = store.put_grant(taking(2, "shop-1"), SideEffects::none());
     outcome!(done(refused.await), PutOutcome::Moved(_) => ());
     let kept = done(other.quarantined(&state_key(1)).await);
     assert!(kept.is_some(), "a refused grant takes nothing");
 
-    let put = done(store.put_grant(taking(2, "shop-2"), Effects::none()).await);
+    let put = done(
+        store
+            .put_grant(taking(2, "shop-2"), SideEffects::none())
+            .await,
+    );
     assert_eq!(put, PutOutcome::Stored);
     assert_eq!(done(other.quarantined(&state_key(1)).await), None);
     let kept = done(other.quarantined(&state_key(2)).await);
@@ -258,7 +264,7 @@ pub(in crate::store) async fn effects_ride_in_the_commit<F: StoreFixture>(fixtur
     let (store, other) = (open(fixture).await, open(fixture).await);
     let key = key(1);
     let effects = |reason: &str| {
-        Effects::none()
+        SideEffects::none()
             .with_work(WorkKind::Metadata, seconds(0))
             .with_audit(audit_entry(&key, reason))
     };
@@ -308,7 +314,7 @@ pub(in crate::store) async fn refused_changes_have_no_effects<F: StoreFixture>(f
     let store = open(fixture).await;
     let (key, absent) = (key(1), key(9));
     let effects = |reason: &str| {
-        Effects::none()
+        SideEffects::none()
             .with_work(WorkKind::Metadata, seconds(0))
             .with_audit(audit_entry(&key, reason))
     };
@@ -345,7 +351,7 @@ pub(in crate::store) async fn refused_changes_have_no_effects<F: StoreFixture>(f
     let commit = store.commit(&absent, late.commit("absent"), effects("commit, ended"));
     assert_eq!(done(commit.await), CommitOutcome::Ended);
     let (older, younger) = overtaken(fixture, &store, &key, (6, 7)).await;
-    let commit = store.commit(&key, younger.commit("in time"), Effects::none());
+    let commit = store.commit(&key, younger.commit("in time"), SideEffects::none());
     assert_eq!(done(commit.await), CommitOutcome::Stored);
     let commit = store.commit(&key, older.commit("late"), effects("commit, pending"));
     assert_eq!(done(commit.await), CommitOutcome::Pending);
@@ -405,7 +411,7 @@ pub(in crate::store) async fn putting_a_grant_twice_stores_it_once<F: StoreFixtu
     assert_eq!(reasons(&store).await, ["first", "second"]);
 
     refreshed(&store, &key, 2, "third").await;
-    let late = done(store.put_grant(next, Effects::none()).await);
+    let late = done(store.put_grant(next, SideEffects::none()).await);
     outcome!(late, PutOutcome::Moved(_) => ());
 
     let other_bytes = PutGrant {
@@ -414,7 +420,7 @@ pub(in crate::store) async fn putting_a_grant_twice_stores_it_once<F: StoreFixtu
         ..first_grant(&crate::store::samples::key(2), "shop-2")
     };
     connect(&store, &other_bytes.key, "shop-2").await;
-    let other = done(store.put_grant(other_bytes, Effects::none()).await);
+    let other = done(store.put_grant(other_bytes, SideEffects::none()).await);
     outcome!(other, PutOutcome::Moved(_) => ());
     let status = loaded(&store, &key).await.connection.status;
     assert_eq!(status, Status::Connected);

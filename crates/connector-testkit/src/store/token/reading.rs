@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use connector_core::store::{
-    CommitOutcome, Cursor, Effects, End, EndOutcome, EndRequest, Expect, Filter, PutGrant,
-    PutOutcome, Slice, StoredCredential, UpdateOutcome,
+    CommitOutcome, ConnectionRecord, Cursor, End, EndOutcome, EndRequest, Expect, Fence, Filter,
+    Generation, GrantNumber, Page, PutGrant, PutOutcome, SideEffects, StoredCredential, TimeLeft,
+    UpdateOutcome, Version,
 };
 use connector_core::{
-    Account, AppKey, Connection, ConnectionKey, DegradedReason, Fence, Generation, GrantNumber,
-    Metadata, ProviderId, Status, TimeLeft, Version,
+    Account, AppKey, ConnectionKey, DegradedReason, Metadata, ProviderId, Status,
 };
 
 use crate::fixture::StoreFixture;
@@ -36,12 +36,12 @@ pub(in crate::store) async fn a_grant_is_read_back<F: StoreFixture>(fixture: &F)
         metadata: metadata.clone(),
         ..first_grant(&key, "shop-1")
     };
-    let put = done(writer.put_grant(grant.clone(), Effects::none()).await);
+    let put = done(writer.put_grant(grant.clone(), SideEffects::none()).await);
     assert_eq!(put, PutOutcome::Stored);
 
     let stored = loaded(&reader, &key).await;
     let seen = &stored.connection;
-    let expected = Connection {
+    let expected = ConnectionRecord {
         key: key.clone(),
         provider: provider(),
         app: app("merchant-7"),
@@ -101,13 +101,13 @@ pub(in crate::store) async fn another_tenant_finds_nothing<F: StoreFixture>(fixt
         key: theirs.clone(),
         ..next_grant(seen, claim.fence, "theirs")
     };
-    let put = done(store.put_grant(put, Effects::none()).await);
+    let put = done(store.put_grant(put, SideEffects::none()).await);
     assert_eq!(put, PutOutcome::Missing);
     let update = store.update(
         &theirs,
         seen.version,
         connector_core::store::Patch::default(),
-        Effects::none(),
+        SideEffects::none(),
     );
     assert_eq!(done(update.await), UpdateOutcome::Missing);
     let request = claim_request(seen, 2);
@@ -115,9 +115,9 @@ pub(in crate::store) async fn another_tenant_finds_nothing<F: StoreFixture>(fixt
         done(store.claim(&theirs, request).await),
         connector_core::store::ClaimOutcome::Ended => ()
     );
-    let commit = store.commit(&theirs, claim.commit("theirs"), Effects::none());
+    let commit = store.commit(&theirs, claim.commit("theirs"), SideEffects::none());
     assert_eq!(done(commit.await), CommitOutcome::Ended);
-    let failure = store.fail(&theirs, claim.failure(true, LATER), Effects::none());
+    let failure = store.fail(&theirs, claim.failure(true, LATER), SideEffects::none());
     outcome!(done(failure.await), connector_core::store::FailOutcome::Ended => ());
     let end = EndRequest {
         how: End::Forget,
@@ -125,7 +125,7 @@ pub(in crate::store) async fn another_tenant_finds_nothing<F: StoreFixture>(fixt
         revoke: Vec::new(),
         unsubscribe: None,
     };
-    let end = done(store.end(&theirs, end, Effects::none()).await);
+    let end = done(store.end(&theirs, end, SideEffects::none()).await);
     assert_eq!(end, EndOutcome::Missing);
     assert_eq!(loaded(&store, &ours).await, before);
 }
@@ -223,7 +223,7 @@ pub(in crate::store) async fn routing_finds_connections_by_account_host<F: Store
 
 async fn routing<F: StoreFixture>(
     fixture: &F,
-    find: impl AsyncFn(&Handle, Option<&Cursor>) -> Slice<ConnectionKey>,
+    find: impl AsyncFn(&Handle, Option<&Cursor>) -> Page<ConnectionKey>,
 ) {
     let store = open(fixture).await;
     let (live, also_live) = (key_of("t1", 1), key_of("t2", 2));
@@ -248,7 +248,7 @@ async fn routing<F: StoreFixture>(
         first_grant(&key_of("t7", 7), "shop-2"),
     ];
     for grant in others {
-        let put = done(store.put_grant(grant, Effects::none()).await);
+        let put = done(store.put_grant(grant, SideEffects::none()).await);
         assert_eq!(put, PutOutcome::Stored);
     }
 
@@ -330,7 +330,7 @@ pub(in crate::store) async fn listing_leaves_out_other_tenants<F: StoreFixture>(
     ];
     for grant in grants {
         assert_eq!(grant.expect, Expect::Absent);
-        let put = done(store.put_grant(grant, Effects::none()).await);
+        let put = done(store.put_grant(grant, SideEffects::none()).await);
         assert_eq!(put, PutOutcome::Stored);
     }
     let ours = || Filter::tenant(tenant("t1"));
@@ -362,7 +362,7 @@ pub(super) async fn deactivate(store: &Handle, key: &ConnectionKey) {
         revoke: Vec::new(),
         unsubscribe: None,
     };
-    let end = done(store.end(key, request, Effects::none()).await);
+    let end = done(store.end(key, request, SideEffects::none()).await);
     assert_eq!(end, EndOutcome::Ended);
     let stored = loaded(store, key).await;
     assert_eq!(names(&stored).current, None);

@@ -1,9 +1,10 @@
 //! Credentials that are kept only to be revoked.
 
+use connector_core::AppKey;
 use connector_core::store::{
-    Effects, End, EndOutcome, EndRequest, NewRevocation, Revocation, WorkKind,
+    End, EndOutcome, EndRequest, Fence, GrantNumber, NewRevocation, Revocation, SideEffects,
+    WorkKind,
 };
-use connector_core::{AppKey, Fence, GrantNumber};
 
 use crate::fixture::StoreFixture;
 use crate::store::samples::{
@@ -26,7 +27,7 @@ fn orphan(fence: u64, name: &str) -> Revocation {
 pub(in crate::store) async fn a_revocation_needs_no_connection<F: StoreFixture>(fixture: &F) {
     let (store, other) = (open(fixture).await, open(fixture).await);
     let effects = || {
-        Effects::none()
+        SideEffects::none()
             .with_work(WorkKind::Revocation, seconds(0))
             .with_audit(audit_entry(&key(1), "orphan"))
     };
@@ -38,7 +39,7 @@ pub(in crate::store) async fn a_revocation_needs_no_connection<F: StoreFixture>(
 
     done(
         other
-            .queue_revocation(orphan(7, "late"), Effects::none())
+            .queue_revocation(orphan(7, "late"), SideEffects::none())
             .await,
     );
     let queued = done(store.revocations(&key(1)).await);
@@ -61,7 +62,7 @@ pub(in crate::store) async fn revocations_outlive_their_connection<F: StoreFixtu
         ],
         unsubscribe: None,
     };
-    let ended = done(store.end(&key(1), request, Effects::none()).await);
+    let ended = done(store.end(&key(1), request, SideEffects::none()).await);
     assert_eq!(ended, EndOutcome::Ended);
     let mut queued = done(other.revocations(&key(1)).await);
     let again = done(store.revocations(&key(1)).await);
@@ -79,7 +80,7 @@ pub(in crate::store) async fn a_finished_revocation_is_gone<F: StoreFixture>(fix
     for (fence, name) in [(1, "one"), (2, "two")] {
         done(
             store
-                .queue_revocation(orphan(fence, name), Effects::none())
+                .queue_revocation(orphan(fence, name), SideEffects::none())
                 .await,
         );
     }

@@ -1,9 +1,9 @@
 //! Changing a record.
 
-use connector_core::store::{ClaimRequest, Effects, Patch, UpdateOutcome};
-use connector_core::{
-    Check, Connection, ConnectionKey, DegradedReason, Generation, Metadata, Status, Version,
+use connector_core::store::{
+    ClaimRequest, ConnectionRecord, Generation, Patch, SideEffects, UpdateOutcome, Version,
 };
+use connector_core::{Check, ConnectionKey, DegradedReason, Metadata, Status};
 
 use super::reading::deactivate;
 use crate::fixture::StoreFixture;
@@ -13,10 +13,10 @@ use crate::store::steps::{
 };
 
 /// Applies a patch that must be taken.
-async fn updated(store: &Handle, key: &ConnectionKey, patch: Patch) -> Connection {
+async fn updated(store: &Handle, key: &ConnectionKey, patch: Patch) -> ConnectionRecord {
     let at = loaded(store, key).await.connection.version;
     let version = outcome!(
-        done(store.update(key, at, patch, Effects::none()).await),
+        done(store.update(key, at, patch, SideEffects::none()).await),
         UpdateOutcome::Updated(version) => version
     );
     let seen = loaded(store, key).await.connection;
@@ -43,7 +43,7 @@ pub(in crate::store) async fn an_update_of_a_moved_version_is_refused<F: StoreFi
     updated(&other, &key, status(Status::AppMisconfigured)).await;
     let before = loaded(&store, &key).await;
     let moved = outcome!(
-        done(store.update(&key, stale, status(Status::Connected), Effects::none()).await),
+        done(store.update(&key, stale, status(Status::Connected), SideEffects::none()).await),
         UpdateOutcome::Moved(stored) => stored
     );
     assert_eq!(*moved, before);
@@ -59,7 +59,7 @@ pub(in crate::store) async fn an_update_of_a_missing_connection_is_missing<F: St
         &key,
         Version::new(1),
         status(Status::Connected),
-        Effects::none(),
+        SideEffects::none(),
     );
     assert_eq!(done(update.await), UpdateOutcome::Missing);
     assert_eq!(done(store.load(&key).await), None);
@@ -100,7 +100,7 @@ pub(in crate::store) async fn an_update_leaves_the_rest_alone<F: StoreFixture>(f
     for patch in patches {
         let at = expected.connection.version;
         let version = outcome!(
-            done(store.update(&key, at, patch.clone(), Effects::none()).await),
+            done(store.update(&key, at, patch.clone(), SideEffects::none()).await),
             UpdateOutcome::Updated(version) => version
         );
         assert!(version > at, "{at} before, {version} after");
@@ -201,7 +201,7 @@ pub(in crate::store) async fn an_ended_connection_keeps_its_status<F: StoreFixtu
     deactivate(&store, &key).await;
     let before = loaded(&store, &key).await;
     let at = before.connection.version;
-    let update = store.update(&key, at, status(Status::Connected), Effects::none());
+    let update = store.update(&key, at, status(Status::Connected), SideEffects::none());
     outcome!(done(update.await), UpdateOutcome::Moved(_) => ());
     assert_eq!(loaded(&store, &key).await, before);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use connector_core::ConnectionKey;
-use connector_core::store::{Due, Effects, Patch, PutOutcome, UpdateOutcome, WorkKind};
+use connector_core::store::{Due, Patch, PutOutcome, SideEffects, UpdateOutcome, WorkKind};
 
 use crate::fixture::StoreFixture;
 use crate::store::samples::{LEASE, first_grant, key, seconds};
@@ -12,13 +12,13 @@ use crate::store::steps::{Handle, done, due, joined, loaded, open, outcome};
 /// A connection with work of this kind, due in so many seconds.
 async fn scheduled(store: &Handle, key: &ConnectionKey, kind: WorkKind, delay: u64) {
     let account = format!("shop of {}", key.id);
-    let effects = Effects::none().with_work(kind, seconds(delay));
+    let effects = SideEffects::none().with_work(kind, seconds(delay));
     let put = store.put_grant(first_grant(key, &account), effects);
     assert_eq!(done(put.await), PutOutcome::Stored);
 }
 
 /// Changes the schedule of a connection, beside an update that changes nothing else.
-async fn reschedule(store: &Handle, key: &ConnectionKey, effects: Effects) {
+async fn reschedule(store: &Handle, key: &ConnectionKey, effects: SideEffects) {
     let at = loaded(store, key).await.connection.version;
     let update = store.update(key, at, Patch::default(), effects);
     outcome!(done(update.await), UpdateOutcome::Updated(_) => ());
@@ -138,7 +138,7 @@ pub(in crate::store) async fn a_change_that_schedules_ends_the_lease<F: StoreFix
     let key = key(1);
     scheduled(&store, &key, WorkKind::Refresh, 0).await;
     let work = leased(&store).await;
-    let later = Effects::none().with_work(WorkKind::Refresh, seconds(10));
+    let later = SideEffects::none().with_work(WorkKind::Refresh, seconds(10));
     reschedule(&other, &key, later).await;
     assert!(!done(store.finish(&work, None).await), "the lease is lost");
     assert_eq!(due(&store).await, [], "it is due in ten seconds");
@@ -146,16 +146,16 @@ pub(in crate::store) async fn a_change_that_schedules_ends_the_lease<F: StoreFix
     let again = leased(&store).await;
     assert!(again.lease > work.lease);
 
-    let removed = Effects::none().without_work(WorkKind::Refresh);
+    let removed = SideEffects::none().without_work(WorkKind::Refresh);
     reschedule(&other, &key, removed).await;
     let finished = done(store.finish(&again, Some(seconds(0))).await);
     assert!(!finished, "work that was removed does not come back");
     assert_eq!(due(&store).await, []);
 
-    let other_kind = Effects::none().with_work(WorkKind::Metadata, seconds(0));
+    let other_kind = SideEffects::none().with_work(WorkKind::Metadata, seconds(0));
     reschedule(&other, &key, other_kind).await;
     let work = leased(&store).await;
-    let unrelated = Effects::none().with_work(WorkKind::Refresh, seconds(0));
+    let unrelated = SideEffects::none().with_work(WorkKind::Refresh, seconds(0));
     reschedule(&other, &key, unrelated).await;
     assert!(
         done(store.finish(&work, None).await),

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::cipher::Sealed;
 use crate::clock::Timestamp;
-use crate::connection::{Connection, Fence, Generation, GrantNumber, Status, TimeLeft, Version};
+use crate::connection::{
+    ConnectionRecord, Fence, Generation, GrantNumber, Status, TimeLeft, Version,
+};
 use crate::store::{
     Claim, ClaimId, ClaimKind, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, Expiries,
     PendingCredential, PutGrant, Stored, StoredCredential,
@@ -15,7 +17,7 @@ const REMEMBERED: usize = 8;
 
 pub(in crate::store::memory) struct Row {
     pub(in crate::store::memory) number: u64,
-    pub(in crate::store::memory) connection: Connection,
+    pub(in crate::store::memory) connection: ConnectionRecord,
     pub(in crate::store::memory) current: Option<Credential>,
     pub(in crate::store::memory) previous: Option<Credential>,
     pub(in crate::store::memory) pending: BTreeMap<Fence, Credential>,
@@ -134,7 +136,7 @@ impl Row {
         );
         Self {
             number,
-            connection: Connection {
+            connection: ConnectionRecord {
                 key: grant.key,
                 provider: grant.provider,
                 app: grant.app,

@@ -16,9 +16,9 @@ use super::{AccountHint, Event, Incoming, SignedField, WebhookEndpoint, handshak
 use crate::account::AccountKey;
 use crate::app::AppKey;
 use crate::clock::Timestamp;
-use crate::connector::Context;
-use crate::description::Description;
 use crate::error::{Error, ErrorKind, Result};
+use crate::provider::Context;
+use crate::provider::description::Description;
 
 /// The longest value of a header that is kept as a field, in bytes.
 const LONGEST_FIELD: usize = 2_048;

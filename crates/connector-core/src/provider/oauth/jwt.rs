@@ -21,9 +21,9 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::clock::{Monotonic, Timestamp};
-use crate::connector::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::OutboundRequest;
+use crate::provider::Context;
 
 const SIGN: &str = "jwt.sign";
 const VERIFY: &str = "jwt.verify";

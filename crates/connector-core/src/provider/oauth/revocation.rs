@@ -3,14 +3,14 @@
 use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::connector::Context;
 use crate::credential::Credential;
-use crate::description::{
-    Description, RevocationEndpoint, RevocationReach, RevokedToken, TokenMethod,
-};
 use crate::error::{Error, ErrorKind};
 use crate::http::Sent;
-use crate::oauth::{ExchangeClass, ExchangeError, TokenRequest, read_token_answer};
+use crate::provider::Context;
+use crate::provider::description::{
+    Description, RevocationEndpoint, RevocationReach, RevokedToken, TokenMethod,
+};
+use crate::provider::oauth::{ExchangeClass, ExchangeError, TokenRequest, read_token_answer};
 
 const OPERATION: &str = "oauth.revoke";
 

@@ -7,7 +7,7 @@
 //! webhooks is polled instead: its subscriptions have a cursor and no channel.
 //!
 //! A connector implements [`Subscriptions`] and returns it from
-//! [`Connector::subscriptions`](crate::Connector::subscriptions).
+//! [`Connector::subscriptions`](crate::provider::Connector::subscriptions).
 
 use std::fmt;
 use std::time::Duration;
@@ -20,8 +20,8 @@ use crate::account::Account;
 use crate::api::Session;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{InvalidName, name};
+use crate::provider::webhook::Event;
 use crate::random::Random;
-use crate::webhook::Event;
 
 name! {
     /// The resource that a subscription watches, in the connector's notation: `app123/tbl456` for a

@@ -6,9 +6,9 @@ use std::fmt;
 use secrecy::SecretString;
 use url::form_urlencoded;
 
-use crate::description::Description;
 use crate::error::{Error, ErrorKind, Result};
-use crate::oauth::answer::shown_code;
+use crate::provider::description::Description;
+use crate::provider::oauth::answer::shown_code;
 
 /// The longest callback query that is read, in bytes.
 const LONGEST_QUERY: usize = 8 * 1024;
@@ -230,8 +230,8 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
-    use crate::description::{AuthorizationEndpoint, EndpointTemplate};
-    use crate::provider::ProviderId;
+    use crate::provider::description::{AuthorizationEndpoint, EndpointTemplate};
+    use crate::provider_id::ProviderId;
 
     fn description(issuer: Option<&str>, required: bool) -> Description {
         let mut description = Description::new(ProviderId::from_static("acme"), "Acme");

@@ -1,13 +1,13 @@
-//! The cases of `Upkeep`.
+//! The cases of `Maintenance`.
 
 use std::collections::BTreeMap;
 
 use connector_core::cipher::{Sealed, SealedKind};
 use connector_core::store::{
-    CommitOutcome, Cursor, DeliveryFilter, Effects, LeaseRequest, NewDelivery, NewState,
-    Revocation, RowRef, SealedRow, WorkKind,
+    CommitOutcome, Cursor, DeliveryFilter, Fence, GrantNumber, LeaseRequest, NewDelivery, NewState,
+    Revocation, RowRef, SealedRow, SideEffects, WorkKind,
 };
-use connector_core::{AppKey, ConnectionKey, Fence, GrantNumber};
+use connector_core::{AppKey, ConnectionKey};
 
 use super::delivery::{delivery, leased_one};
 use super::samples::{
@@ -34,7 +34,11 @@ async fn one_of_each<F: StoreFixture>(fixture: &F, store: &Handle) -> Vec<Sealed
         fence: Fence::new(9),
         sealed: sealed("revocation"),
     };
-    done(store.queue_revocation(revocation, Effects::none()).await);
+    done(
+        store
+            .queue_revocation(revocation, SideEffects::none())
+            .await,
+    );
     assert!(done(store.quarantine(quarantine(1, "quarantine")).await));
     done(store.put_state(new_state(2)).await);
     let for_an_app = NewDelivery {
@@ -270,7 +274,7 @@ pub(super) async fn reseal_of_a_changed_record_is_refused<F: StoreFixture>(fixtu
 
     let key = key(1);
     let claim = claimed(&other, &key, 3).await;
-    let commit = other.commit(&key, claim.commit("refreshed"), Effects::none());
+    let commit = other.commit(&key, claim.commit("refreshed"), SideEffects::none());
     assert_eq!(done(commit.await), CommitOutcome::Stored);
     let (current, younger) = (RowRef::Current(key.clone()), sealed("younger"));
     let refused = store.reseal(&current, &younger, sealed("too late"));
@@ -302,7 +306,7 @@ pub(super) async fn reseal_of_a_changed_record_is_refused<F: StoreFixture>(fixtu
 /// is a day.
 async fn long_lived<F: StoreFixture>(fixture: &F, store: &Handle) -> usize {
     let rows = one_of_each(fixture, store).await;
-    let work = Effects::none().with_work(WorkKind::Refresh, seconds(0));
+    let work = SideEffects::none().with_work(WorkKind::Refresh, seconds(0));
     done(store.put_grant(first_grant(&key(2), "shop-2"), work).await);
     rows.len() + 1
 }

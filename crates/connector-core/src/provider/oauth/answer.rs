@@ -14,11 +14,11 @@ use url::form_urlencoded;
 
 use crate::clock::Timestamp;
 use crate::credential::CredentialKind;
-use crate::description::{Description, Pointer, RefusalMeaning, TokenFields};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::http::{Origin, Sent, TransportError, TransportErrorKind, retry_after};
-use crate::oauth::Identity;
-use crate::oauth::identity::kept;
+use crate::provider::description::{Description, Pointer, RefusalMeaning, TokenFields};
+use crate::provider::oauth::Identity;
+use crate::provider::oauth::identity::kept;
 
 /// A successful response of a token endpoint.
 ///
@@ -752,8 +752,8 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
-    use crate::description::{EndpointTemplate, RefusalRule, TokenEndpoint};
-    use crate::provider::ProviderId;
+    use crate::provider::description::{EndpointTemplate, RefusalRule, TokenEndpoint};
+    use crate::provider_id::ProviderId;
 
     fn read(status: u16, body: &str) -> Result<TokenAnswer, ExchangeError> {
         read_with(status, body, &[])

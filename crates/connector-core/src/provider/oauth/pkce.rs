@@ -1,4 +1,4 @@
-//! Proof Key for Code Exchange (RFC 7636), method S256, and the random texts of a flow.
+//! Proof Key for Code Exchange (RFC 7636).
 
 use std::fmt::{self, Write as _};
 
@@ -7,22 +7,9 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 use ring::digest::{Context, SHA256, digest};
 use secrecy::{ExposeSecret, SecretString};
-use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::random::Random;
-
-/// 32 random bytes as 43 characters of base64url: a `state`, a binding, a code verifier.
-///
-/// # Errors
-/// [`ErrorKind::Bug`] if the random source fails.
-pub fn random_token(random: &dyn Random) -> Result<SecretString> {
-    let mut bytes = Zeroizing::new([0_u8; 32]);
-    random.fill(bytes.as_mut())?;
-    Ok(SecretString::from(
-        BASE64_URL_SAFE_NO_PAD.encode(bytes.as_ref()),
-    ))
-}
+use crate::random::{Random, random_token};
 
 /// A code verifier (RFC 7636 section 4.1).
 #[derive(Clone)]

@@ -8,9 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::app::App;
-use crate::description::{Description, Pkce};
 use crate::error::{Error, ErrorKind, Result};
-use crate::oauth::CodeVerifier;
+use crate::provider::description::{Description, Pkce};
+use crate::provider::oauth::CodeVerifier;
 
 /// The parts of one authorization request.
 #[derive(Debug)]
@@ -167,8 +167,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::description::{AuthorizationEndpoint, EndpointTemplate, TokenEndpoint};
-    use crate::provider::ProviderId;
+    use crate::provider::description::{AuthorizationEndpoint, EndpointTemplate, TokenEndpoint};
+    use crate::provider_id::ProviderId;
 
     #[test]
     fn the_url_carries_what_the_rfcs_ask_for() {

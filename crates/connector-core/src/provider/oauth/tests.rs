@@ -10,18 +10,18 @@ use url::form_urlencoded;
 
 use crate::app::App;
 use crate::clock::{ManualClock, Timestamp};
-use crate::connector::Context;
 use crate::credential::{Credential, CredentialKind};
-use crate::description::{
-    AccountHost, BodyEncoding, ClientAuthentication, Description, EndpointTemplate, IdentityRule,
-    RevocationEndpoint, RevokedToken, TokenEndpoint,
-};
 use crate::error::ErrorKind;
 use crate::http::{
     HttpTransport, Origin, OutboundRequest, RequestClass, Sent, TransportError, TransportErrorKind,
 };
-use crate::oauth::{self, CodeExchange, CodeVerifier, ExchangeClass};
-use crate::provider::ProviderId;
+use crate::provider::Context;
+use crate::provider::description::{
+    AccountHost, BodyEncoding, ClientAuthentication, Description, EndpointTemplate, IdentityRule,
+    RevocationEndpoint, RevokedToken, TokenEndpoint,
+};
+use crate::provider::oauth::{self, CodeExchange, CodeVerifier, ExchangeClass};
+use crate::provider_id::ProviderId;
 
 /// Answers every request alike and remembers the last one.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ async fn a_code_is_exchanged_as_rfc_6749_section_4_1_3_says() {
     let (code, verifier) = (SecretString::from("code-1"), verifier());
     let exchange = CodeExchange::new(&code, &verifier).with_account_host(Some("shop.acme.example"));
     let mut description = description();
-    description.authorization = Some(crate::description::AuthorizationEndpoint::new(
+    description.authorization = Some(crate::provider::description::AuthorizationEndpoint::new(
         EndpointTemplate::new("https://{account}/authorize"),
     ));
     oauth::exchange_code(&description, &cx, &exchange)

@@ -12,14 +12,16 @@ use serde_json::Value;
 
 use crate::account::{Account, AccountKey};
 use crate::clock::Timestamp;
-use crate::connector::Context;
 use crate::credential::Credential;
-use crate::description::{Description, EndpointTemplate, IdentityRule, IdentitySource, Pointer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::{OutboundRequest, Sent};
 use crate::metadata::Metadata;
-use crate::oauth::answer::json;
-use crate::oauth::{ExchangeClass, ExchangeError, TokenAnswer};
+use crate::provider::Context;
+use crate::provider::description::{
+    Description, EndpointTemplate, IdentityRule, IdentitySource, Pointer,
+};
+use crate::provider::oauth::answer::json;
+use crate::provider::oauth::{ExchangeClass, ExchangeError, TokenAnswer};
 
 /// The account behind a credential, as an authenticated response of the provider named it.
 #[derive(Debug, Clone, PartialEq)]

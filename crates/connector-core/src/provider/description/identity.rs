@@ -10,7 +10,7 @@ use super::endpoint::{EndpointTemplate, Pointer, one_or_many};
 /// token.
 ///
 /// ```
-/// use connector_core::description::{IdentityRule, IdentitySource};
+/// use connector_core::provider::description::{IdentityRule, IdentitySource};
 /// let read = |text| serde_json::from_str::<IdentityRule>(text).unwrap();
 /// let rule = read(r#"{ "endpoint": "https://api.acme.example/me", "account": "/id" }"#);
 /// assert!(matches!(rule.source(), IdentitySource::Endpoint(_)));

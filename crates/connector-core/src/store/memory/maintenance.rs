@@ -14,7 +14,7 @@ use crate::cipher::{KeyId, Sealed, SealedKind};
 use crate::connection::{Fence, GrantNumber};
 use crate::error::Result;
 use crate::store::{
-    Cursor, DeliveryKey, EndingCredential, RowRef, SealedRow, Slice, StateKey, Upkeep,
+    Cursor, DeliveryKey, EndingCredential, Maintenance, Page, RowRef, SealedRow, StateKey,
 };
 
 /// Where a sealed record stands among all: the number of its row, which part of it, and the fence
@@ -267,13 +267,13 @@ fn remove_some<K: Ord + Clone, V>(
 }
 
 #[async_trait]
-impl Upkeep for MemoryStore {
+impl Maintenance for MemoryStore {
     async fn sealed_rows(
         &self,
         not_under: &KeyId,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<SealedRow>> {
+    ) -> Result<Page<SealedRow>> {
         let after = match after {
             Some(cursor) => Some(
                 Position::parse(cursor.as_str())

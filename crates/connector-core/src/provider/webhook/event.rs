@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use crate::account::AccountKey;
 use crate::app::AppKey;
 use crate::clock::Timestamp;
-use crate::provider::ProviderId;
+use crate::provider_id::ProviderId;
 
 /// Where a delivery came in.
 #[derive(Clone, Copy)]

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use connector_core::cipher::{KeyId, Sealed, SealedKind};
 use connector_core::store::{
-    Cursor, DeliveryKey, Direction, RowRef, SealedRow, Slice, StateKey, SubscriptionId,
-    SubscriptionKey, Upkeep,
+    Cursor, DeliveryKey, Direction, Fence, GrantNumber, Maintenance, Page, RowRef, SealedRow,
+    StateKey, SubscriptionId, SubscriptionKey,
 };
-use connector_core::{Fence, GrantNumber, Result, TenantId};
+use connector_core::{Result, TenantId};
 
 use crate::SqliteStore;
 use crate::columns::{Columns, integer};
@@ -332,13 +332,13 @@ const PURGES: [&str; 3] = [
 ];
 
 #[async_trait]
-impl Upkeep for SqliteStore {
+impl Maintenance for SqliteStore {
     async fn sealed_rows(
         &self,
         not_under: &KeyId,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<SealedRow>> {
+    ) -> Result<Page<SealedRow>> {
         const OPERATION: &str = "store.sealed_rows";
         let (first, mut after) = position(OPERATION, after)?;
         let most = usize::from(n.max(1));
@@ -355,7 +355,7 @@ impl Upkeep for SqliteStore {
             for row in &self.database.read(OPERATION, statement).await? {
                 if items.len() == most {
                     let next = last.map(Cursor::new).transpose()?;
-                    return Ok(Slice { items, next });
+                    return Ok(Page { items, next });
                 }
                 let mut columns = Columns::new(row, OPERATION);
                 let number: i64 = columns.take()?;
@@ -364,7 +364,7 @@ impl Upkeep for SqliteStore {
             }
             after = 0;
         }
-        Ok(Slice { items, next: None })
+        Ok(Page { items, next: None })
     }
 
     async fn reseal(&self, row: &RowRef, seen: &Sealed, new: Sealed) -> Result<bool> {

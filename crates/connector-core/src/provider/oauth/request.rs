@@ -16,15 +16,15 @@ use std::collections::BTreeMap;
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
-use crate::connector::Context;
 use crate::credential::Credential;
-use crate::description::{
-    BodyEncoding, ClientAuthentication, Description, Pkce, TokenMethod, basic,
-};
 use crate::error::{Error, ErrorKind};
 use crate::http::{Origin, OutboundRequest, Sent};
-use crate::oauth::identity::names_account;
-use crate::oauth::{
+use crate::provider::Context;
+use crate::provider::description::{
+    BodyEncoding, ClientAuthentication, Description, Pkce, TokenMethod, basic,
+};
+use crate::provider::oauth::identity::names_account;
+use crate::provider::oauth::{
     Callback, CodeVerifier, ExchangeClass, ExchangeError, TokenAnswer, read_token_answer,
 };
 
@@ -88,8 +88,8 @@ impl<'a> CodeExchange<'a> {
 /// A connector's hook uses it for a request that the RFCs do not have:
 ///
 /// ```no_run
-/// # use connector_core::{Context, Description};
-/// # use connector_core::oauth::{ExchangeError, TokenAnswer, TokenRequest};
+/// # use connector_core::provider::{Context, Description};
+/// # use connector_core::provider::oauth::{ExchangeError, TokenAnswer, TokenRequest};
 /// # async fn example(description: &Description, cx: &Context<'_>, token: &str)
 /// #     -> Result<TokenAnswer, ExchangeError> {
 /// TokenRequest::to(description, cx, None)

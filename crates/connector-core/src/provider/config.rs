@@ -105,7 +105,7 @@ pub enum Setting {
 /// A registration's settings, as a table of variables names them.
 ///
 /// ```
-/// use connector_core::config::{AppSettings, Setting, Variable};
+/// use connector_core::provider::config::{AppSettings, Setting, Variable};
 ///
 /// const VARIABLES: &[Variable] = &[
 ///     Variable::new("ACME_CLIENT_ID", Setting::ClientId, "client id of the app").required(),

@@ -18,7 +18,7 @@ impl EndpointTemplate {
     /// The placeholder for the account's host.
     const ACCOUNT: &'static str = "{account}";
 
-    /// Creates a template from its text; [`Description::validate`](crate::Description::validate)
+    /// Creates a template from its text; [`Description::validate`](crate::provider::Description::validate)
     /// checks it.
     #[must_use]
     pub fn new(template: impl Into<String>) -> Self {
@@ -136,7 +136,7 @@ impl AccountHost {
 pub struct Pointer(String);
 
 impl Pointer {
-    /// Creates a pointer from its text; [`Description::validate`](crate::Description::validate)
+    /// Creates a pointer from its text; [`Description::validate`](crate::provider::Description::validate)
     /// checks that it starts with a slash.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {

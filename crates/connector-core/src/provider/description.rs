@@ -17,9 +17,9 @@ use crate::account::{Account, AccountKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::HostRule;
 use crate::http::limit::{self, Limit};
-use crate::oauth::{Grace, RotationClass};
-use crate::provider::ProviderId;
-use crate::webhook::WebhookScheme;
+use crate::provider::oauth::{Grace, RotationClass};
+use crate::provider::webhook::WebhookScheme;
+use crate::provider_id::ProviderId;
 
 pub use self::authentication::CallAuthentication;
 pub(crate) use self::authentication::basic;
@@ -61,7 +61,7 @@ const SET_HEADERS: [&str; 7] = [
 /// supports, refuses unknown fields, and is checked by [`Description::validate`].
 ///
 /// ```
-/// use connector_core::Description;
+/// use connector_core::provider::Description;
 /// let description: Description = serde_json::from_str(r#"{
 ///     "provider": "acme",
 ///     "name": "Acme",

@@ -29,7 +29,7 @@ fn ensure(holds: bool, field: &str, rule: &str) -> Check {
 
 impl WebhookScheme {
     /// Checks that the scheme does not contradict itself. The description checks it as part of
-    /// [`Description::validate`](crate::Description::validate).
+    /// [`Description::validate`](crate::provider::Description::validate).
     ///
     /// # Errors
     /// A sentence that names the first field that is wrong.

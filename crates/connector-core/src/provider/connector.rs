@@ -8,19 +8,20 @@ use bytes::Bytes;
 use secrecy::ExposeSecret;
 use url::Url;
 
-use crate::api::{ByStatus, Classifier, Endpoint, Response};
+use crate::api::Response;
 use crate::app::{App, AppSource};
 use crate::clock::Clock;
 use crate::credential::Credential;
-use crate::description::Description;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::{HttpTransport, LoopbackOverride, OutboundRequest, Sent, TransportError};
-use crate::oauth::{
+use crate::provider::description::Description;
+use crate::provider::oauth::{
     self, AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeClass,
     ExchangeError, Identity, TokenAnswer,
 };
-use crate::subscription::Subscriptions;
-use crate::webhook::{self, Incoming, WebhookEndpoint};
+use crate::provider::subscription::Subscriptions;
+use crate::provider::webhook::{self, Incoming, WebhookEndpoint};
+use crate::provider::{ByStatus, Classifier, Endpoint};
 
 /// What a hook may use: the registration of the moment, the network, and the time.
 #[derive(Debug, Clone, Copy)]
@@ -143,7 +144,7 @@ pub enum Renewal {
 /// The code for one provider: its description as data, and hooks for what data cannot say.
 ///
 /// Every hook has a default that follows the RFCs or the description and is a function of
-/// [`crate::oauth`] or [`crate::webhook`], so that an override can call it. Hooks are called from many tasks at once and keep no state.
+/// [`crate::provider::oauth`] or [`crate::provider::webhook`], so that an override can call it. Hooks are called from many tasks at once and keep no state.
 #[async_trait]
 pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// What is true of the provider.

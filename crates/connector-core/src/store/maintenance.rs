@@ -1,15 +1,15 @@
-//! What every store offers for its own upkeep.
+//! Maintenance of a store: rotation of keys and removal of expired rows.
 
 use async_trait::async_trait;
 
 use crate::account::TenantId;
 use crate::app::AppKey;
-use crate::cipher::{KeyId, Place, Sealed, SealedKind};
+use crate::cipher::{KeyId, SealContext, Sealed, SealedKind};
 use crate::connection::{ConnectionKey, Fence, GrantNumber};
 use crate::error::Result;
-use crate::provider::ProviderId;
-use crate::store::{Cursor, DeliveryKey, Slice, StateKey, SubscriptionKey};
-use crate::subscription::ChannelId;
+use crate::provider::subscription::ChannelId;
+use crate::provider_id::ProviderId;
+use crate::store::{Cursor, DeliveryKey, Page, StateKey, SubscriptionKey};
 
 /// Which sealed record is meant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,10 +59,10 @@ pub struct SealedRow {
 }
 
 impl SealedRow {
-    /// Where the record belongs.
+    /// The context that the record is bound to.
     #[must_use]
-    pub fn place(&self) -> Place<'_> {
-        Place {
+    pub fn seal_context(&self) -> SealContext<'_> {
+        SealContext {
             tenant: self.tenant.as_ref(),
             provider: &self.provider,
             app: &self.app,
@@ -76,7 +76,7 @@ impl SealedRow {
 
 /// What the rotation of keys and the removal of what has expired need from a store.
 #[async_trait]
-pub trait Upkeep: Send + Sync + 'static {
+pub trait Maintenance: Send + Sync + 'static {
     /// Sealed records of every kind that are not sealed under `not_under`, at most `n`, in a stable
     /// order.
     ///
@@ -94,7 +94,7 @@ pub trait Upkeep: Send + Sync + 'static {
         not_under: &KeyId,
         after: Option<&Cursor>,
         n: u16,
-    ) -> Result<Slice<SealedRow>>;
+    ) -> Result<Page<SealedRow>>;
 
     /// Puts `new` in place of `seen`; false if the record no longer holds `seen`, and then nothing
     /// is written.

@@ -14,7 +14,7 @@ use serde_json::Value;
 /// the account must agree with each other.
 ///
 /// ```
-/// use connector_core::webhook::WebhookScheme;
+/// use connector_core::provider::webhook::WebhookScheme;
 /// let stripe: WebhookScheme = serde_json::from_str(r#"{
 ///     "signatures": [{
 ///         "headers": ["stripe-signature"],
@@ -481,7 +481,7 @@ pub enum WebhookFact {
     /// escaped; a source that is absent is empty.
     Joined(Vec<WebhookFact>),
     /// These parts of a composite account key, with a colon between them, as
-    /// [`IdentityRule::account`](crate::description::IdentityRule::account) joins them. Absent if one
+    /// [`IdentityRule::account`](crate::provider::description::IdentityRule::account) joins them. Absent if one
     /// part is.
     Key(Vec<WebhookFact>),
 }

@@ -21,8 +21,8 @@ use super::signature::{
 };
 use super::{WebhookEndpoint, check_window};
 use crate::clock::Timestamp;
-use crate::connector::Context;
 use crate::error::Result;
+use crate::provider::Context;
 
 /// The most signatures of one header that are tried.
 const MOST_ENTRIES: usize = 16;
