@@ -6,7 +6,11 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-pub use connector_core::store::MemoryStore;
+pub use connector_core::provider::subscription::Watch;
+pub use connector_core::store::{
+    AuditRecord, Cursor, DeliveryFilter, DeliveryKey, DeliveryRecord, DeliveryState, Direction,
+    MemoryStore, Page, SubscriptionId,
+};
 pub use connector_core::{
     AccessToken, Account, AccountKey, Actor, App, AppKey, AppSource, AuditClass, AuditEntry, Check,
     Connection, ConnectionId, ConnectionKey, CorrelationId, Credential, CredentialKind,
@@ -15,9 +19,10 @@ pub use connector_core::{
     TenantId, api, cipher, clock, provider, random_token, store, webhook,
 };
 pub use connector_hub::{
-    Adopt, AppHealth, Authorization, Authorize, ChangeHandler, CheckOutcome, Connected, Delivered,
-    DeliveryHandler, Disconnect, FinishConnect, Health, Hub, HubBuilder, KeyRotation, Receipt,
-    Receive, ScopeReport, Tenant, Tick, Verified, Worker,
+    Adopt, AppHealth, Authorization, Authorize, ChangeHandler, ChannelOwner, CheckOutcome,
+    Connected, Delivered, DeliveryHandler, Disconnect, FinishConnect, Health, Hub, HubBuilder,
+    Ingest, KeyRotation, Message, Receipt, Receive, ScopeReport, SubscriptionInfo,
+    SubscriptionSecret, SubscriptionSecrets, Tenant, Tick, Verified, Worker,
 };
 /// HTTP: the transport, origins, and the limits of providers.
 pub mod http {

@@ -18,9 +18,10 @@ use connectors::airtable::models::{Fields, WebhookPayload};
 use connectors::airtable::{Airtable, AirtableClient, AirtableConfig, VARIABLES};
 use connectors::cipher::Keyring;
 use connectors::clock::{Clock, ManualClock, SystemClock};
-use connectors::provider::subscription::Watch;
-use connectors::store::MemoryStore;
-use connectors::{Actor, CorrelationId, Delivered, DeliveryHandler, Hub, RequestContext, TenantId};
+use connectors::{
+    Actor, CorrelationId, Delivered, DeliveryHandler, Hub, MemoryStore, RequestContext, TenantId,
+    Watch,
+};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
