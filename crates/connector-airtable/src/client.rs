@@ -1,9 +1,7 @@
 //! The typed client.
 
-use connector_core::Error;
-
 use crate::Airtable;
-use crate::endpoints::BatchEndpoint;
+use crate::endpoints::{BatchEndpoint, BatchFailure, Batches};
 
 connector_core::provider::provider_client! {
     /// The Web API of one user: the bases that the user granted.
@@ -48,28 +46,4 @@ impl AirtableClient {
         }
         outcome
     }
-}
-
-/// The outcome of [`AirtableClient::send_in_batches`].
-#[derive(Debug)]
-#[must_use]
-#[non_exhaustive]
-pub struct Batches<T> {
-    /// The responses of the batches that succeeded, in order.
-    pub completed: Vec<T>,
-    /// The number of inputs that were written. Inputs are written in their order, so that these are
-    /// the first ones.
-    pub written: usize,
-    /// The failure that ended the write; `None` if every input was written.
-    pub failure: Option<BatchFailure>,
-}
-
-/// The failure of a batch.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct BatchFailure {
-    /// The error. After a timeout or a broken connection Airtable may have written the batch.
-    pub error: Error,
-    /// The number of inputs in the batch. Those behind it were not sent.
-    pub count: usize,
 }

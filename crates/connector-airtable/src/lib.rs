@@ -17,8 +17,8 @@ pub mod sim;
 mod subscriptions;
 mod webhook;
 
-pub use self::client::{AirtableClient, BatchFailure, Batches};
+pub use self::client::AirtableClient;
 pub use self::config::{AirtableConfig, AirtableConfigBuilder, VARIABLES, Variable};
 pub use self::connector::Airtable;
 pub use self::error::is_expired_offset;
-pub use self::subscriptions::{CHANGES_TOPIC, PAYLOAD_ERROR_TOPIC};
+pub use self::models::{CHANGES_TOPIC, PAYLOAD_ERROR_TOPIC};

@@ -8,18 +8,14 @@
 //! read for seven more days.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use connector_core::clock::Timestamp;
+use connector_core::Result;
 use connector_core::provider::subscription::{
     CatchUp, Channel, ChannelRenewal, CreatedChannel, ListedChannel, NewChannel, RenewOutcome,
     SecretSource, SubscriptionContext, SubscriptionPlan, Subscriptions, Watch,
 };
-use connector_core::provider::webhook::{AccountHint, Event};
-use connector_core::{AppKey, Error, ErrorKind, Result};
 
 use crate::Airtable;
 use crate::endpoints::{
@@ -27,13 +23,8 @@ use crate::endpoints::{
     RefreshWebhook,
 };
 use crate::error::is_absent;
-use crate::models::{BaseId, TableId, WebhookId, WebhookPayload};
-
-/// The topic of an event that is a change: its body is a [`WebhookPayload`].
-pub const CHANGES_TOPIC: &str = "changes";
-/// The topic of an event that is an error payload: Airtable could not report changes. The hub records
-/// that changes were missed.
-pub const PAYLOAD_ERROR_TOPIC: &str = "payload_error";
+use crate::models::cursor::{Position, START};
+use crate::models::{BaseId, TableId, WebhookId};
 
 /// The lifetime of a webhook, and of a payload.
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
@@ -41,8 +32,6 @@ const WEEK: Duration = Duration::from_secs(7 * 86_400);
 /// comparisons and about 12 renewals for each webhook.
 const CATCH_UP_EVERY: Duration = Duration::from_secs(6 * 3600);
 const COMPARE_EVERY: Duration = Duration::from_secs(86_400);
-/// The cursor of a subscription that has had no webhook yet.
-const START: &str = "start";
 /// The most webhooks in a cursor. Older ones have expired for more than a week.
 const LONGEST_CHAIN: usize = 4;
 
@@ -53,66 +42,6 @@ fn resource(watch: &Watch) -> Result<(BaseId, Option<TableId>)> {
         None => (watch.as_str(), None),
     };
     Ok((BaseId::new(base)?, table.map(TableId::new).transpose()?))
-}
-
-/// The next payload of one webhook, and the time of the last read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Position {
-    webhook: WebhookId,
-    payload: u64,
-    read: Timestamp,
-}
-
-impl Position {
-    fn write(chain: &[Self]) -> String {
-        let mut text = String::new();
-        for at in chain {
-            let read = at.read.as_unix_seconds();
-            // Writing to a String does not fail.
-            let _ = write!(text, "{}:{}:{read} ", at.webhook, at.payload);
-        }
-        text.truncate(text.trim_end().len());
-        text
-    }
-
-    fn read(cursor: &str) -> Result<Vec<Self>> {
-        let one = |text: &str| {
-            let mut parts = text.splitn(3, ':');
-            Some(Self {
-                webhook: WebhookId::new(parts.next()?).ok()?,
-                payload: parts.next()?.parse().ok()?,
-                read: Timestamp::from_unix_seconds(parts.next()?.parse().ok()?),
-            })
-        };
-        let chain: Option<Vec<_>> = match cursor {
-            START => Some(Vec::new()),
-            _ => cursor.split(' ').map(one).collect(),
-        };
-        chain.ok_or_else(|| {
-            let message = "the stored cursor is not one of this connector; subscribe again";
-            Error::new(ErrorKind::StoreIncompatible, "airtable.catch_up", message)
-        })
-    }
-}
-
-fn event(cx: &SubscriptionContext<'_>, at: &Position, payload: &WebhookPayload) -> Result<Event> {
-    let topic = if payload.is_error() {
-        PAYLOAD_ERROR_TOPIC
-    } else {
-        CHANGES_TOPIC
-    };
-    let body = serde_json::to_vec(payload).map_err(|_| {
-        let message = "a payload could not be written; please report it";
-        Error::new(ErrorKind::Bug, "airtable.catch_up", message)
-    })?;
-    let mut event = Event::new(Airtable::ID, AppKey::default(), topic, Bytes::from(body));
-    event.account = Some(AccountHint::Key(cx.account.key.clone()));
-    event.event_id = Some(match payload.base_transaction_number {
-        Some(number) => format!("{}-{number}", at.webhook),
-        None => format!("{}-payload-{}", at.webhook, at.payload),
-    });
-    event.triggered_at = payload.timestamp.as_deref().and_then(Timestamp::parse);
-    Ok(event)
 }
 
 #[async_trait]
@@ -233,7 +162,7 @@ impl Subscriptions for Airtable {
         let mut events = Vec::with_capacity(page.payloads.len());
         for payload in &page.payloads {
             missed |= payload.is_error();
-            events.push(event(cx, at, payload)?);
+            events.push(payload.to_event(at, &cx.account.key)?);
             at.payload += 1;
         }
         at.payload = page.cursor;

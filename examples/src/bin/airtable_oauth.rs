@@ -162,7 +162,8 @@ async fn work(hub: &Hub, clock: &ManualClock) -> Outcome<()> {
     Ok(())
 }
 
-/// Prints where a browser goes to connect to the real Airtable.
+/// Prints where a browser goes to connect to the real Airtable. A service keeps
+/// its hub and its store for the callback.
 async fn real() -> Outcome<()> {
     let hub = Hub::builder()
         .store(MemoryStore::new(Arc::new(SystemClock::new())))
@@ -170,14 +171,12 @@ async fn real() -> Outcome<()> {
         .connector(Airtable::new(AirtableConfig::from_env()?))
         .build()?;
     let tenant = TenantId::new("tenant-1")?;
-    let user = Actor::User("user-1".into());
     let authorization = hub
         .authorize(&tenant, Airtable::ID)
-        .actor(user)
+        .actor(Actor::User("user-1".into()))
         .begin()
         .await?;
     println!("authorize: open {}", authorization.url());
-    println!("callback: hand the query of your redirect URI to Hub::callback within 10 minutes");
     Ok(())
 }
 

@@ -115,8 +115,7 @@ fn as_described(builder: AuthorityBuilder) -> AuthorityBuilder {
 
 /// A provider that issues tokens which expire or tokens which do not, in its mode with expiry.
 fn expiring(builder: AuthorityBuilder) -> AuthorityBuilder {
-    let hours = Duration::from_secs(8 * 3600);
-    builder.with_access_lifetime(hours)
+    builder.with_access_lifetime(Duration::from_hours(8))
 }
 
 /// The cases of deliveries. The same schemes decide all published signatures in the tests of
@@ -337,7 +336,7 @@ fn a_delivery_names_a_composite_account_by_the_key_that_its_connection_has() {
         };
         let key = account.map(|key| AccountHint::Key(AccountKey::new(key).unwrap()));
         assert_eq!(events[0].account, key);
-        assert!(!account.is_some() || events[0].is_signed(SignedField::Account));
+        assert!(account.is_none() || events[0].is_signed(SignedField::Account));
     }
 }
 

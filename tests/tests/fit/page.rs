@@ -166,6 +166,7 @@ fn every_field_that_the_page_names_is_in_the_description() {
 
 #[test]
 fn the_hooks_of_the_page_are_those_of_the_table() {
+    let connector = include_str!("../../../crates/connector-core/src/provider/connector.rs");
     let mut hooks = 0;
     for (name, table) in &tables() {
         let named: BTreeSet<&str> = table
@@ -174,6 +175,12 @@ fn the_hooks_of_the_page_are_those_of_the_table() {
             .collect();
         let wanted: BTreeSet<&str> = row(name).hooks.iter().copied().collect();
         assert_eq!(named, wanted, "{name}");
+        for hook in &wanted {
+            let declared = format!("    fn {hook}(");
+            let is_declared = connector.contains(&declared)
+                || connector.contains(&declared.replace("fn ", "async fn "));
+            assert!(is_declared, "{name}: `Connector` has no hook {hook}");
+        }
         hooks += wanted.len();
     }
     println!("hooks that the sixteen need: {hooks}");

@@ -2,6 +2,7 @@
 
 mod attachments;
 mod bases;
+mod batch;
 mod comments;
 mod records;
 mod user;
@@ -16,6 +17,7 @@ pub use self::attachments::UploadAttachment;
 pub use self::bases::{
     CreateBase, CreateField, CreateTable, GetBaseSchema, ListBases, UpdateField, UpdateTable,
 };
+pub use self::batch::{BatchEndpoint, BatchFailure, Batches};
 pub use self::comments::{CreateComment, DeleteComment, ListComments, UpdateComment};
 pub use self::records::{
     CellFormat, CreateRecords, DeleteRecord, DeleteRecords, GetRecord, ListRecords, SortDirection,
@@ -31,15 +33,6 @@ pub use self::webhooks::{
 pub(crate) const BATCH: usize = 10;
 /// The most results on a page.
 const PAGE: u32 = 100;
-
-/// A write of records, of which Airtable takes 10 in one call.
-pub trait BatchEndpoint: Endpoint + Sized {
-    /// The number of inputs.
-    fn count(&self) -> usize;
-
-    /// The same write, divided into calls of 10 inputs.
-    fn into_batches(self) -> Vec<Self>;
-}
 
 /// Implements [`Endpoint`] for an operation of one base.
 macro_rules! operation {

@@ -3,6 +3,7 @@
 
 mod base;
 mod comment;
+pub(crate) mod cursor;
 mod id;
 mod record;
 mod user;
@@ -14,7 +15,8 @@ pub use self::id::{BaseId, CommentId, FieldId, InvalidId, RecordId, TableId, Tab
 pub use self::record::{Deleted, Fields, Record, RecordWrite, Written};
 pub use self::user::User;
 pub use self::webhook::{
-    CreatedWebhook, Payloads, Refreshed, Webhook, WebhookPayload, WebhookSpecification,
+    CHANGES_TOPIC, CreatedWebhook, PAYLOAD_ERROR_TOPIC, Payloads, Refreshed, Webhook,
+    WebhookPayload, WebhookSpecification,
 };
 
 /// Members of an answer that this version does not know.

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use connector_core::clock::Timestamp;
-use connector_core::webhook::Event;
-use connector_core::{Error, ErrorKind, Result};
+use connector_core::provider::webhook::{AccountHint, Event};
+use connector_core::{AccountKey, AppKey, Error, ErrorKind, Result};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::cursor::Position;
 use super::{Other, TableId, WebhookId};
+use crate::Airtable;
 
 /// Which changes a webhook reports: filters and included values, as in Airtable's documentation of
 /// [Create a webhook](https://airtable.com/developers/web/api/create-a-webhook).
@@ -64,6 +66,12 @@ impl Default for WebhookSpecification {
         }
     }
 }
+
+/// The topic of an event that is a change: its body is a [`WebhookPayload`].
+pub const CHANGES_TOPIC: &str = "changes";
+/// The topic of an event that is an error payload: Airtable could not report changes. The hub records
+/// that changes were missed.
+pub const PAYLOAD_ERROR_TOPIC: &str = "payload_error";
 
 const fn yes() -> bool {
     true
@@ -179,6 +187,27 @@ impl WebhookPayload {
         self.error == Some(true)
     }
 
+    /// The event of this payload, the same whenever it is read.
+    pub(crate) fn to_event(&self, at: &Position, account: &AccountKey) -> Result<Event> {
+        let topic = if self.is_error() {
+            PAYLOAD_ERROR_TOPIC
+        } else {
+            CHANGES_TOPIC
+        };
+        let body = serde_json::to_vec(self).map_err(|_| {
+            let message = "a payload could not be written; please report it";
+            Error::new(ErrorKind::Bug, "airtable.catch_up", message)
+        })?;
+        let mut event = Event::new(Airtable::ID, AppKey::default(), topic, body.into());
+        event.account = Some(AccountHint::Key(account.clone()));
+        event.event_id = Some(match self.base_transaction_number {
+            Some(number) => format!("{}-{number}", at.webhook),
+            None => format!("{}-payload-{}", at.webhook, at.payload),
+        });
+        event.triggered_at = self.timestamp.as_deref().and_then(Timestamp::parse);
+        Ok(event)
+    }
+
     /// Reads an event that a subscription delivered.
     ///
     /// # Errors
@@ -188,7 +217,7 @@ impl WebhookPayload {
         serde_json::from_slice(&event.body).map_err(|_| {
             let message = "the event is not a payload of a webhook of Airtable";
             Error::new(ErrorKind::UnexpectedAnswer, "airtable.payload", message)
-                .with_provider(crate::Airtable::ID.as_str().to_owned())
+                .with_provider(Airtable::ID.as_str().to_owned())
         })
     }
 }

@@ -47,9 +47,8 @@ pub(super) fn answer(
 ) -> Response {
     let segments: Vec<String> = request.path().split('/').skip(1).map(decoded).collect();
     let path: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let path = match path.as_slice() {
-        ["v0", rest @ ..] => rest,
-        _ => return not_found(),
+    let ["v0", path @ ..] = path.as_slice() else {
+        return not_found();
     };
     let outcome = route(world, now, request, grant, path);
     outcome.map_or_else(|refusal| refusal, |body| Response::json(200, &body))

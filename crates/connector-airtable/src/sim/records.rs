@@ -290,18 +290,15 @@ fn write_many(
                     .and_then(|it| it["id"].as_str().map(str::to_owned))
             }
         };
-        match id {
-            Some(id) => {
-                find(table(world, base, name)?, &id)?;
-                records.push(write(world, now, (base, name), &id, fields, replaces)?);
-                updated.push(id);
-            }
-            None => {
-                let made = world.create_record(now, base, name, fields);
-                let made = made.ok_or_else(|| invalid("UNKNOWN_FIELD_NAME"))?;
-                created.push(made["id"].clone());
-                records.push(made);
-            }
+        if let Some(id) = id {
+            find(table(world, base, name)?, &id)?;
+            records.push(write(world, now, (base, name), &id, fields, replaces)?);
+            updated.push(id);
+        } else {
+            let made = world.create_record(now, base, name, fields);
+            let made = made.ok_or_else(|| invalid("UNKNOWN_FIELD_NAME"))?;
+            created.push(made["id"].clone());
+            records.push(made);
         }
     }
     let mut answer = json!({ "records": records });

@@ -110,7 +110,7 @@ fn client_field(
     name: &str,
 ) -> connector_airtable::models::Field {
     let mut field = field.clone();
-    field.name = name.to_owned();
+    name.clone_into(&mut field.name);
     field.description = Some("d".to_owned());
     field
 }

@@ -294,7 +294,7 @@ pub enum RevokedToken {
     /// (RFC 7009 section 2.1).
     #[default]
     RefreshToken,
-    /// The access token alone, without `token_type_hint` (Notion, `TikTok`).
+    /// The access token alone, without `token_type_hint` (Notion, TikTok).
     AccessToken,
 }
 
