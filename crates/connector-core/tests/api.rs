@@ -409,7 +409,7 @@ fn a_call_is_sent_as_often_as_the_policy_says_and_no_more() {
     for attempts in [0, 1, 3, 5] {
         let world = World::new([answer(503, "")]);
         let policy = RetryPolicy::default().with_attempts(attempts);
-        let session = world.builder().retry_policy(policy).build();
+        let session = world.builder().with_retry_policy(policy).build();
         let error = world.clock.run(session.send(&ReadThing)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ProviderUnavailable);
         let advice = if attempts > 1 {

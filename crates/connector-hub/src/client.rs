@@ -38,7 +38,7 @@ impl Hub {
         )
         .clock(Arc::clone(&self.inner.clock))
         .random(Arc::clone(&self.inner.random))
-        .retry_policy(self.inner.retry_policy.clone())
+        .with_retry_policy(self.inner.retry_policy.clone())
         .limits(self.inner.limits.account(&limit, limits))
         .build())
     }

@@ -6,18 +6,23 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-pub use connector_core::store::MemoryStore;
+pub use connector_core::provider::subscription::Watch;
+pub use connector_core::store::{
+    AuditRecord, Cursor, DeliveryFilter, DeliveryKey, DeliveryRecord, DeliveryState, Direction,
+    MemoryStore, Page, SubscriptionId,
+};
 pub use connector_core::{
     AccessToken, Account, AccountKey, Actor, App, AppKey, AppSource, AuditClass, AuditEntry, Check,
     Connection, ConnectionId, ConnectionKey, CorrelationId, Credential, CredentialKind,
     DegradedReason, Error, ErrorKind, Event, FixedApps, InvalidName, Metadata, ProviderId, Random,
     ReauthorizationReason, RedirectUri, RequestContext, Result, Retry, Status, SystemRandom,
-    TenantId, api, cipher, clock, provider, random_token, store, subscription, webhook,
+    TenantId, api, cipher, clock, provider, random_token, store, webhook,
 };
 pub use connector_hub::{
-    Adopt, AppHealth, Authorization, Authorize, ChangeHandler, CheckOutcome, Connected, Delivered,
-    DeliveryHandler, Disconnect, FinishConnect, Health, Hub, HubBuilder, KeyRotation, Receipt,
-    Receive, ScopeReport, Tenant, Tick, Verified, Worker,
+    Adopt, AppHealth, Authorization, Authorize, ChangeHandler, ChannelOwner, CheckOutcome,
+    Connected, Delivered, DeliveryHandler, Disconnect, FinishConnect, Health, Hub, HubBuilder,
+    Ingest, KeyRotation, Message, Receipt, Receive, ScopeReport, SubscriptionInfo,
+    SubscriptionSecret, SubscriptionSecrets, Tenant, Tick, Verified, Worker,
 };
 /// HTTP: the transport, origins, and the limits of providers.
 pub mod http {

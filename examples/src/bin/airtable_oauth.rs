@@ -8,7 +8,7 @@
 #![expect(clippy::print_stdout, reason = "the example explains what it does")]
 
 use std::error::Error;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,13 +18,9 @@ use connectors::airtable::models::{Fields, WebhookPayload};
 use connectors::airtable::{Airtable, AirtableClient, AirtableConfig, VARIABLES};
 use connectors::cipher::Keyring;
 use connectors::clock::{Clock, ManualClock, SystemClock};
-use connectors::provider::Connector;
-use connectors::provider::oauth::{AuthorizationRequest, CodeVerifier};
-use connectors::store::MemoryStore;
-use connectors::subscription::Watch;
 use connectors::{
-    Actor, AppKey, CorrelationId, Delivered, DeliveryHandler, Hub, RequestContext, SystemRandom,
-    TenantId,
+    Actor, CorrelationId, Delivered, DeliveryHandler, Hub, MemoryStore, RequestContext, TenantId,
+    Watch,
 };
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -33,15 +29,16 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 #[derive(Debug, Clone, Default)]
 struct Changes(Arc<Mutex<Vec<WebhookPayload>>>);
 
+impl Changes {
+    fn all(&self) -> MutexGuard<'_, Vec<WebhookPayload>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[async_trait]
 impl DeliveryHandler for Changes {
     async fn handle(&self, delivery: &Delivered) -> connectors::Result<()> {
-        let payload = WebhookPayload::of(delivery.event())?;
-        let mut changes = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        changes.push(payload);
+        self.all().push(WebhookPayload::of(delivery.event())?);
         Ok(())
     }
 }
@@ -135,13 +132,7 @@ async fn main() -> Outcome<()> {
         println!("webhook: ping answered {}", receipt.response().status());
     }
     work(&hub, &clock).await?;
-    {
-        let changes = changes
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        println!("webhook: {} change handled", changes.len());
-    }
+    println!("webhook: {} change handled", changes.all().len());
 
     hub.disconnect(&key, context()).await?;
     work(&hub, &clock).await?;
@@ -166,20 +157,21 @@ async fn work(hub: &Hub, clock: &ManualClock) -> Outcome<()> {
     Ok(())
 }
 
-/// Prints where a browser goes to connect to the real Airtable. A service begins with
-/// `Hub::authorize`, which keeps state and verifier for the callback.
+/// Prints where a browser goes to connect to the real Airtable. A service keeps
+/// its hub and its store for the callback.
 async fn real() -> Outcome<()> {
-    let airtable = Airtable::new(AirtableConfig::from_env()?);
-    let apps = airtable.app_source().ok_or("no app is configured")?;
+    let hub = Hub::builder()
+        .store(MemoryStore::new(Arc::new(SystemClock::new())))
+        .cipher(Keyring::parse(&Keyring::generate()?)?)
+        .connector(Airtable::new(AirtableConfig::from_env()?))
+        .build()?;
     let tenant = TenantId::new("tenant-1")?;
-    let app = apps.app(&Airtable::ID, &tenant, &AppKey::default()).await?;
-    let random = SystemRandom::new();
-    let (state, verifier) = (
-        CodeVerifier::generate(&random)?,
-        CodeVerifier::generate(&random)?,
-    );
-    let request = AuthorizationRequest::new(&app, state.secret(), &verifier);
-    println!("authorize: open {}", airtable.authorization_url(&request)?);
+    let authorization = hub
+        .authorize(&tenant, Airtable::ID)
+        .actor(Actor::User("user-1".into()))
+        .begin()
+        .await?;
+    println!("authorize: open {}", authorization.url());
     Ok(())
 }
 

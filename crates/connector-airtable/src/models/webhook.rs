@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use connector_core::clock::Timestamp;
-use connector_core::webhook::{AccountHint, Event};
+use connector_core::provider::webhook::{AccountHint, Event};
 use connector_core::{AccountKey, AppKey, Error, ErrorKind, Result};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};

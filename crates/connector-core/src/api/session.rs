@@ -92,7 +92,7 @@ impl SessionBuilder {
     }
 
     /// Sets how often calls are repeated.
-    pub fn retry_policy(mut self, policy: RetryPolicy) -> Self {
+    pub fn with_retry_policy(mut self, policy: RetryPolicy) -> Self {
         self.shared.policy = policy;
         self
     }

@@ -139,7 +139,7 @@ impl World {
         let token = Arc::new(FixedToken::new(origin, "secret"));
         Session::builder(&connector, token, Arc::<Paths>::clone(&self.paths))
             .clock(shared(&self.clock))
-            .retry_policy(RetryPolicy::never())
+            .with_retry_policy(RetryPolicy::never())
             .limits(self.limits.account(key, &self.described))
             .build()
     }

@@ -90,7 +90,7 @@ pub fn session_over(client: HttpClient) -> Session {
         Arc::new(token),
         Arc::new(client),
     )
-    .retry_policy(RetryPolicy::default().with_pauses(
+    .with_retry_policy(RetryPolicy::default().with_pauses(
         std::time::Duration::from_millis(1),
         std::time::Duration::from_millis(1),
     ))

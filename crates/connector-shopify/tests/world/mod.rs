@@ -138,7 +138,7 @@ impl World {
         let transport = Arc::<HttpClient>::clone(&self.transport);
         Session::builder(&self.shopify, Arc::new(token), transport)
             .clock(Arc::new(self.clock.clone()))
-            .retry_policy(policy)
+            .with_retry_policy(policy)
             .build()
     }
 
