@@ -23,7 +23,7 @@ use connectors::store::MemoryStore;
 use connectors::subscription::Watch;
 use connectors::{
     Actor, AppKey, Connector, CorrelationId, Delivered, DeliveryHandler, Hub, RequestContext,
-    TenantId,
+    SystemRandom, TenantId,
 };
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
