@@ -46,6 +46,7 @@ impl DeliveryHandler for Changes {
 }
 
 #[tokio::main]
+#[expect(clippy::too_many_lines, reason = "one step after the other")]
 async fn main() -> Outcome<()> {
     if VARIABLES.iter().any(|variable| is_set(variable.name)) {
         return real().await;
