@@ -367,7 +367,7 @@ async fn every_operation_is_sent_as_airtable_documents_it() {
         );
     }
     println!(
-        "operations as they are sent: {} of {}",
+        "requests compared: {}, of {} operations",
         sent.len(),
         OPERATIONS.len()
     );
