@@ -2,8 +2,8 @@
 //!
 //! # Two sets of names
 //!
-//! The root and the modules [`api`], [`cipher`], [`clock`], [`http`] and [`webhook`] are for
-//! applications:
+//! The root and the modules [`api`], [`cipher`], [`clock`], [`http`], [`subscription`] and [`webhook`]
+//! are for applications:
 //!
 //! * keys: [`TenantId`], [`ProviderId`], [`AppKey`], [`AccountKey`], [`ConnectionKey`];
 //! * [`Connection`] and its [`Status`], the [`Credential`] of an adopted connection;
@@ -58,6 +58,13 @@ pub use self::metadata::Metadata;
 pub use self::name::InvalidName;
 pub use self::provider_id::ProviderId;
 pub use self::random::{Random, SystemRandom, random_token};
+
+/// Data of a connection that an application asks to be told about.
+///
+/// Channels, renewal and comparison are in [`provider::subscription`].
+pub mod subscription {
+    pub use crate::provider::subscription::Watch;
+}
 
 /// Events from a provider's webhooks.
 ///
