@@ -5,6 +5,9 @@
 //! has no type yet. All three go the same way: span, access token, permit of the limiter, a second
 //! look at the token, the transport with its egress guard, classification, one refresh after 401,
 //! repetition within a budget, decoding.
+//!
+//! [`Endpoint`]: crate::provider::Endpoint
+//! [`PagedEndpoint`]: crate::provider::PagedEndpoint
 
 pub(crate) mod classify;
 mod client;
