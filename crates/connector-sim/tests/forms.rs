@@ -262,6 +262,7 @@ struct World {
 
 impl World {
     async fn start(form: &Form) -> Self {
+        connector_testkit::trace::init();
         let description: Description = serde_json::from_value(form.description.clone()).unwrap();
         let clock = ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000));
         let builder = Authority::of(&description).with_account(Account::new(form.account));

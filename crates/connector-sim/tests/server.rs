@@ -56,6 +56,7 @@ impl World {
         description: Description,
         change: impl FnOnce(AuthorityBuilder) -> AuthorityBuilder,
     ) -> Self {
+        connector_testkit::trace::init();
         let clock = ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000));
         let builder = Authority::of(&description).with_mark(MARK);
         let authority = change(builder).start(clock.clone()).await.unwrap();

@@ -43,7 +43,7 @@ async fn one_request_for_all<S: Store + Clone>(world: &World, account: &str, sto
             )
         })
         .collect();
-    let key = world.connect_at(&fleet[0], account).await.key;
+    let key = world.connect_at(&fleet[0], account).await;
     for round in 1..=3 {
         world.clock.advance(past_expiry());
         let tokens = stampede(world, &fleet, &key).await;

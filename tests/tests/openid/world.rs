@@ -257,15 +257,16 @@ impl World {
     }
 
     pub(crate) async fn connect(&self, account: &str) -> ConnectionRecord {
-        self.connect_at(&self.hub, account).await
+        let key = self.connect_at(&self.hub, account).await;
+        self.stored(&key).await.connection
     }
 
-    pub(crate) async fn connect_at(&self, hub: &Hub, account: &str) -> ConnectionRecord {
+    pub(crate) async fn connect_at(&self, hub: &Hub, account: &str) -> ConnectionKey {
         let flow = Flow::of(hub.authorize(&self.tenant, PROVIDER)).await;
         let query = self.consent(&flow, account).await;
         let finish = hub.callback(PROVIDER, &query, flow.binding.clone());
         let connected = finish.actor(owner()).await.unwrap();
-        self.stored(connected.key()).await.connection
+        connected.key().clone()
     }
 
     pub(crate) async fn stored(&self, key: &ConnectionKey) -> Stored {

@@ -27,8 +27,10 @@ enum OnPurpose {
     Scheme,
     /// Capital letters in the domain.
     Capitals,
-    /// Slashes behind the address of the shop's admin.
-    AdminSlash,
+    /// A page of the shop's admin, as an address bar shows it.
+    AdminPage,
+    /// The name of the shop without a domain.
+    BareName,
     /// A domain that Shopify uses itself.
     Internal,
     /// An underscore.
@@ -46,7 +48,8 @@ impl Difference for OnPurpose {
         Self::WhiteSpace,
         Self::Scheme,
         Self::Capitals,
-        Self::AdminSlash,
+        Self::AdminPage,
+        Self::BareName,
         Self::Internal,
         Self::Underscore,
         Self::HyphenAtEnd,
@@ -57,14 +60,14 @@ impl Difference for OnPurpose {
     fn sdk_accepts(self) -> bool {
         !matches!(
             self,
-            Self::WhiteSpace | Self::Scheme | Self::Capitals | Self::AdminSlash
+            Self::WhiteSpace | Self::Scheme | Self::Capitals | Self::AdminPage | Self::BareName
         )
     }
 
     fn why(self) -> &'static str {
         match self {
-            Self::WhiteSpace | Self::Scheme | Self::AdminSlash => {
-                "people paste it; the host is taken out of it"
+            Self::WhiteSpace | Self::Scheme | Self::AdminPage | Self::BareName => {
+                "people type or paste it; it names one shop"
             }
             Self::Capitals => "hosts have no case; the library allows capitals in the name alone",
             Self::Internal => "no merchant has one; `with_internal_domains` accepts them",
@@ -94,9 +97,17 @@ impl OnPurpose {
         {
             return Some(Self::Capitals);
         }
+        if !bare.contains('.') {
+            return Some(Self::BareName);
+        }
+        if bare.contains(".myshopify.com/admin") {
+            return Some(Self::AdminPage);
+        }
         let host = bare.trim_end_matches('/');
         let label = match host.strip_prefix("admin.shopify.com/store/") {
-            Some(_) if host != bare => return Some(Self::AdminSlash),
+            Some(name) if host != bare || name.contains(['/', '?', '#']) => {
+                return Some(Self::AdminPage);
+            }
             Some(name) => name,
             None => host.strip_suffix(".myshopify.com").unwrap_or_default(),
         };
