@@ -15,6 +15,13 @@ mod flight;
     )
 )]
 pub mod machine;
+#[cfg_attr(
+    not(feature = "machine"),
+    expect(
+        unreachable_pub,
+        reason = "reached by the explorer through the feature `machine`"
+    )
+)]
 mod outcome;
 pub(crate) mod renewal;
 pub(crate) mod windows;
