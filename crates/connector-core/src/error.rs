@@ -236,12 +236,7 @@ impl Error {
     /// characters other than quotation marks and backslashes (RFC 6749 section 5.2).
     #[must_use]
     pub fn with_code(mut self, code: &str) -> Self {
-        let code: String = code
-            .chars()
-            .filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\'))
-            .take(64)
-            .collect();
-        self.0.code = Some(code).filter(|code| !code.is_empty());
+        self.0.code = Some(shown_code(code)).filter(|code| !code.is_empty());
         self
     }
 
@@ -363,6 +358,14 @@ impl fmt::Display for Error {
         }
         Ok(())
     }
+}
+
+/// A code that may be shown: the characters that RFC 6749 section 5.2 allows, and not too many.
+pub(crate) fn shown_code(code: &str) -> String {
+    code.chars()
+        .filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\'))
+        .take(64)
+        .collect()
 }
 
 /// The text of a cause, without its `Debug` form, which may quote what a provider sent.

@@ -36,5 +36,5 @@ connector_testkit::token_store_suite!(Memory);
 connector_testkit::state_store_suite!(Memory);
 connector_testkit::delivery_queue_suite!(Memory);
 connector_testkit::audit_log_suite!(Memory);
-connector_testkit::upkeep_suite!(Memory);
+connector_testkit::maintenance_suite!(Memory);
 connector_testkit::subscription_store_suite!(Memory);

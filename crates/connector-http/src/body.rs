@@ -166,7 +166,7 @@ impl Stream {
         }
     }
 
-    /// What is left after the last chunk.
+    /// The rest of the body, after the last chunk.
     pub(crate) fn finish(&mut self) -> Result<Bytes, BodyProblem> {
         match &mut self.decoder {
             Decoder::Gzip(decoder) if self.wire > 0 => {

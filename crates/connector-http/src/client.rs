@@ -360,6 +360,18 @@ impl HttpClient {
         }
     }
 
+    /// The decision of the guard on a request.
+    fn admit(
+        &self,
+        parts: &mut http::request::Parts,
+    ) -> Result<(Url, Arc<Destination>), TransportError> {
+        let admitted = self.guard.admit(&parts.uri, &mut parts.headers);
+        admitted.ok_or_else(|| {
+            tracing::debug!(method = %parts.method, "request refused: its address is not allowed");
+            TransportError::new(TransportErrorKind::AddressRefused, Sent::No)
+        })
+    }
+
     /// A place among the requests to `host`, and what is left of `timeout` then.
     async fn place<'a>(
         &self,
@@ -397,13 +409,7 @@ impl HttpClient {
             ..
         } = request;
         let (mut parts, body) = request.into_parts();
-        let Some((url, destination)) = self.guard.admit(&parts.uri, &mut parts.headers) else {
-            tracing::debug!(method = %parts.method, "request refused: its address is not allowed");
-            return Err(TransportError::new(
-                TransportErrorKind::AddressRefused,
-                Sent::No,
-            ));
-        };
+        let (url, destination) = self.admit(&mut parts)?;
         let method = parts.method.clone();
         let entered = Arc::clone(&self.streams).enter_owned(destination.host.as_str().into());
         let place = before(pin!(entered), self.clock.sleep(idle.min(PLACE_TIMEOUT))).await;
@@ -432,19 +438,12 @@ impl HttpClient {
         if announced > longest_answer {
             return Err(refused(BodyProblem::TooLong));
         }
-        let encoding = if is_decoded {
-            Encoding::of(response.headers())
-        } else {
-            Encoding::Identity
-        };
+        let encoding = encoding(&response, is_decoded);
+        let mut opened = take_head(&mut response);
         if encoding == Encoding::Gzip {
-            response.headers_mut().remove(CONTENT_ENCODING);
-            response.headers_mut().remove(CONTENT_LENGTH);
+            opened.headers_mut().remove(CONTENT_ENCODING);
+            opened.headers_mut().remove(CONTENT_LENGTH);
         }
-        let mut opened = http::Response::new(());
-        *opened.status_mut() = response.status();
-        *opened.version_mut() = response.version();
-        *opened.headers_mut() = std::mem::take(response.headers_mut());
         let clock = Arc::clone(&self.clock);
         let body = Arriving::new(response, encoding, longest_answer, idle, clock, place);
         Ok(opened.map(|()| body.into_stream()))
@@ -517,14 +516,7 @@ fn outgoing(
     body: Bytes,
     longest_answer: usize,
 ) -> (reqwest::Request, Reading) {
-    let mut request = reqwest::Request::new(parts.method, url);
-    let headers = request.headers_mut();
-    *headers = parts.headers;
-    // A range counts bytes of the encoded form, and who names encodings reads them.
-    let is_decoded = !headers.contains_key(ACCEPT_ENCODING) && !headers.contains_key(RANGE);
-    if is_decoded {
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-    }
+    let (mut request, is_decoded) = bodiless(url, parts);
     if body.is_empty() {
         announce_no_body(&mut request);
     } else {
@@ -535,6 +527,20 @@ fn outgoing(
         is_decoded,
     };
     (request, reading)
+}
+
+/// The request as reqwest takes it, still without its body, and whether its response is decompressed
+/// here.
+pub(crate) fn bodiless(url: Url, parts: http::request::Parts) -> (reqwest::Request, bool) {
+    let mut request = reqwest::Request::new(parts.method, url);
+    let headers = request.headers_mut();
+    *headers = parts.headers;
+    // A range counts bytes of the encoded form, and who names encodings reads them.
+    let is_decoded = !headers.contains_key(ACCEPT_ENCODING) && !headers.contains_key(RANGE);
+    if is_decoded {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    (request, is_decoded)
 }
 
 /// Announces the length of an empty body where a server expects one: without `Content-Length`, some
@@ -566,22 +572,32 @@ impl Reading {
         if usize::try_from(announced).map_or(true, |length| length > self.longest_answer) {
             return Err(refused(BodyProblem::TooLong));
         }
-        let encoding = if self.is_decoded {
-            Encoding::of(response.headers())
-        } else {
-            Encoding::Identity
-        };
-        let mut body = Body::new(encoding, self.longest_answer);
+        let mut body = Body::new(encoding(&response, self.is_decoded), self.longest_answer);
         while let Some(chunk) = response.chunk().await.map_err(failure)? {
             body.push(&chunk).map_err(refused)?;
         }
-        let mut answer = http::Response::new(Bytes::new());
-        *answer.status_mut() = response.status();
-        *answer.version_mut() = response.version();
-        *answer.headers_mut() = std::mem::take(response.headers_mut());
+        let mut answer = take_head(&mut response).map(|()| Bytes::new());
         *answer.body_mut() = body.finish(answer.headers_mut()).map_err(refused)?;
         Ok(answer)
     }
+}
+
+/// The encoding that a body is decompressed from.
+fn encoding(response: &reqwest::Response, is_decoded: bool) -> Encoding {
+    if is_decoded {
+        Encoding::of(response.headers())
+    } else {
+        Encoding::Identity
+    }
+}
+
+/// The head of a response, taken out of it.
+fn take_head(response: &mut reqwest::Response) -> http::Response<()> {
+    let mut head = http::Response::new(());
+    *head.status_mut() = response.status();
+    *head.version_mut() = response.version();
+    *head.headers_mut() = std::mem::take(response.headers_mut());
+    head
 }
 
 pub(crate) fn refused(problem: BodyProblem) -> TransportError {
@@ -632,10 +648,9 @@ impl HttpTransport for HttpClient {
             ..
         } = request;
         let (mut parts, body) = request.into_parts();
-        let Some((url, destination)) = self.guard.admit(&parts.uri, &mut parts.headers) else {
-            tracing::debug!(method = %parts.method, "request refused: its address is not allowed");
-            let refused = TransportError::new(TransportErrorKind::AddressRefused, Sent::No);
-            return Box::pin(ready(Err(refused)));
+        let (url, destination) = match self.admit(&mut parts) {
+            Ok(admitted) => admitted,
+            Err(refused) => return Box::pin(ready(Err(refused))),
         };
         let method = parts.method.clone();
         let clients = self.clients(class);

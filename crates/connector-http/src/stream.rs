@@ -12,13 +12,12 @@ use connector_core::http::{
     BodyError, BodyStream, RequestBody, Sent, TransportError, TransportErrorKind,
 };
 use futures_util::{Stream as _, StreamExt, stream};
-use http::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
 use http_body::{Body, Frame, SizeHint};
 use url::Url;
 
 use crate::body::{Encoding, Stream};
 use crate::bulkhead::OwnedPlace;
-use crate::client::{announce_no_body, before, failure, refused};
+use crate::client::{announce_no_body, before, bodiless, failure, refused};
 
 /// A request's body as hyper takes it, counting what it took.
 struct Leaving {
@@ -57,13 +56,7 @@ pub(crate) fn streaming(
     parts: http::request::Parts,
     body: RequestBody,
 ) -> (reqwest::Request, bool, Arc<AtomicU64>) {
-    let mut request = reqwest::Request::new(parts.method, url);
-    *request.headers_mut() = parts.headers;
-    let headers = request.headers_mut();
-    let is_decoded = !headers.contains_key(ACCEPT_ENCODING) && !headers.contains_key(RANGE);
-    if is_decoded {
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-    }
+    let (mut request, is_decoded) = bodiless(url, parts);
     let sent = Arc::new(AtomicU64::new(0));
     if body.length() == Some(0) {
         announce_no_body(&mut request);

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "the measured figures are the point")]
 #![allow(clippy::unwrap_used, reason = "the helpers here are part of the test")]
 
+mod memory;
 mod server;
 mod transfers;
 
@@ -16,18 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use connector_core::api::{DownloadOptions, OnProgress, RangeHeader, UploadBody};
 use futures_util::StreamExt;
 
+use self::memory::resident;
 use self::transfers::{FILES, File, MIB, Reader, Seen, serving, session, taking, wrong_bytes};
-
-/// The memory that this process has resident now (`VmRSS`) or had at most (`VmHWM`), in bytes.
-fn resident(field: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
-        .unwrap();
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-    kib * 1024
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_larger_than_memory_arrives_whole_despite_faults() {

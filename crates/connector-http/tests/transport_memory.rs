@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "the measured figures are the point")]
 #![allow(clippy::unwrap_used, reason = "the helpers here are part of the test")]
 
+mod memory;
 mod server;
 
 use std::io::Write;
@@ -24,20 +25,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::io::AsyncWriteExt;
 
+use self::memory::resident;
 use self::server::{ORIGIN, Server, encoded, gzip, read_request};
 
 const MIB: u64 = 1024 * 1024;
-
-/// The memory that this process has resident now (`VmRSS`) or had at most (`VmHWM`), in bytes.
-fn resident(field: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
-        .unwrap();
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-    kib * 1024
-}
 
 fn zeros(length: u64) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());

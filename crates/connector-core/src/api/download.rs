@@ -46,7 +46,7 @@ pub enum Checksum {
 }
 
 impl Checksum {
-    /// The checksum of `bytes`, of the same kind.
+    /// A hasher for a checksum of the same kind.
     fn hasher(self) -> Hasher {
         match self {
             Self::Sha256(_) => Hasher::Sha(digest::Context::new(&SHA256)),
@@ -218,7 +218,6 @@ impl Session {
         let mut fetch = Fetch {
             session: self.clone(),
             prepared,
-            checksum: options.checksum,
             hasher: None,
             options,
             body: BodyStream::new(stream::empty().boxed()),
@@ -233,7 +232,7 @@ impl Session {
             length: fetch.total,
             bytes: Arc::clone(&fetch.shared),
             headers,
-            pieces: Mutex::new(stream::unfold(Some(fetch), Fetch::step).boxed()),
+            pieces: Mutex::new(fetch.into_stream()),
             rest: Bytes::new(),
         })
     }
@@ -244,7 +243,6 @@ struct Fetch {
     session: Session,
     prepared: Prepared,
     options: DownloadOptions,
-    checksum: Option<Checksum>,
     hasher: Option<Hasher>,
     body: BodyStream,
     /// Bytes handed out.
@@ -314,21 +312,21 @@ impl Fetch {
         }
         if !self.options.is_compressed {
             self.validator = validator(&parts.headers);
-            self.checksum = self.checksum.or_else(|| Checksum::of(&parts.headers));
+            let checksum = &mut self.options.checksum;
+            *checksum = checksum.or_else(|| Checksum::of(&parts.headers));
         }
-        self.hasher = self.checksum.map(Checksum::hasher);
+        self.hasher = self.options.checksum.map(Checksum::hasher);
         self.body = body;
         Ok(parts.headers)
     }
 
-    /// The next piece, and the state after it. Ends after the last piece or the first error.
-    async fn step(fetch: Option<Self>) -> Option<(Result<Bytes>, Option<Self>)> {
-        let mut fetch = fetch?;
-        match fetch.next().await {
-            Ok(Some(piece)) => Some((Ok(piece), Some(fetch))),
-            Ok(None) => None,
-            Err(error) => Some((Err(error), None)),
-        }
+    /// The pieces, until the last or the first error.
+    fn into_stream(self) -> BoxStream<'static, Result<Bytes>> {
+        stream::try_unfold(self, |mut fetch| async move {
+            let piece = fetch.next().await?;
+            Ok::<_, Error>(piece.map(|piece| (piece, fetch)))
+        })
+        .boxed()
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>> {
@@ -371,7 +369,7 @@ impl Fetch {
 
     fn finish(&mut self) -> Result<()> {
         let found = self.hasher.take().map(Hasher::finish);
-        if let (Some(found), Some(checksum)) = (found, &self.checksum)
+        if let (Some(found), Some(checksum)) = (found, &self.options.checksum)
             && found != checksum.bytes()
         {
             return Err(self
@@ -443,8 +441,8 @@ impl Fetch {
     }
 
     fn error(&self, kind: ErrorKind, message: &'static str) -> Error {
-        Error::new(kind, self.prepared.call.operation, message)
-            .with_provider(self.session.provider().as_str().to_owned())
+        let error = Error::new(kind, self.prepared.call.operation, message);
+        self.session.named(error)
     }
 
     fn changed(&self) -> Error {
@@ -542,7 +540,7 @@ fn content_range(text: &str) -> Option<ContentRange> {
 pub struct Download {
     /// Behind a lock only to be `Sync`; it is never taken.
     pieces: Mutex<BoxStream<'static, Result<Bytes>>>,
-    /// What a reader has not taken of the last piece.
+    /// The part of the last piece that a reader has not taken yet.
     rest: Bytes,
     bytes: Arc<AtomicU64>,
     length: Option<u64>,
@@ -568,7 +566,7 @@ impl Download {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How far the download has come.
+    /// The progress of the download.
     #[must_use]
     pub fn progress(&self) -> Progress {
         Progress::new(self.bytes.load(Ordering::Relaxed), self.length)

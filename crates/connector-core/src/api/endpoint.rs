@@ -13,7 +13,7 @@ use crate::http::limit::Draws;
 use crate::provider_id::ProviderId;
 use crate::random::Random;
 
-/// How an operation is retried when we do not know whether the provider carried it out.
+/// The rule for retrying an operation when it is unknown whether the provider carried it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Idempotency {
@@ -92,7 +92,7 @@ pub trait Endpoint: Send + Sync + 'static {
     type Output: Send + 'static;
     /// Its name in errors, logs and metrics, for example `ListProducts`.
     const NAME: &'static str;
-    /// How it is retried when we do not know whether the provider carried it out.
+    /// The rule for retrying it when it is unknown whether the provider carried it out.
     const IDEMPOTENCY: Idempotency;
     /// The scopes that it needs, all of them. An entry may list alternatives, separated by spaces:
     /// `"read_products write_products"` needs one of the two.

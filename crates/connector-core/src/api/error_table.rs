@@ -1,7 +1,5 @@
 //! The meaning of a provider's errors, as one constant table.
 
-use std::borrow::Cow;
-
 use http::StatusCode;
 use serde_json::Value;
 
@@ -221,7 +219,7 @@ impl ErrorTable {
             Some(rule) => return Err(rule.error(response, code)),
             None if status.is_success() => response.error(
                 ErrorKind::Rejected,
-                Cow::Borrowed("the provider refused the request; the error's code says why"),
+                "the provider refused the request; the error's code says why",
             ),
             None => match response.by_status() {
                 Err(error) => error,

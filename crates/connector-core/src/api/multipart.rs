@@ -1,7 +1,5 @@
 //! Bodies of several parts (RFC 2046, 2387, 7578).
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use http::HeaderValue;
 use ring::digest::{Context, SHA256};
@@ -213,11 +211,7 @@ fn boundary(parts: &[Vec<u8>]) -> String {
         for part in parts {
             context.update(part);
         }
-        let mut boundary = String::with_capacity(40);
-        for byte in &context.finish().as_ref()[..16] {
-            // Writing to a string never fails.
-            let _ = write!(boundary, "{byte:02x}");
-        }
+        let boundary = hex::encode(&context.finish().as_ref()[..16]);
         let occurs = |part: &Vec<u8>| {
             part.windows(boundary.len())
                 .any(|window| window == boundary.as_bytes())

@@ -1,4 +1,4 @@
-//! What one call may do differently from the others of its session.
+//! Settings of one call that differ from those of its session.
 
 use std::time::Duration;
 

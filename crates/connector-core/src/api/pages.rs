@@ -99,13 +99,9 @@ impl<T: Send + 'static> Pages<T> {
     }
 
     pub(crate) fn new<E: PagedEndpoint<Item = T>>(session: Session, first: E) -> Self {
-        let steps = stream::unfold(Some(Walk::new(session, first)), |walk| async {
-            let mut walk = walk?;
-            match walk.step().await {
-                Ok(Some(page)) => Some((Ok(page), Some(walk))),
-                Ok(None) => None,
-                Err(error) => Some((Err(error), None)),
-            }
+        let steps = stream::try_unfold(Walk::new(session, first), |mut walk| async move {
+            let page = walk.step().await?;
+            Ok::<_, Error>(page.map(|page| (page, walk)))
         });
         Self(steps.boxed())
     }
@@ -180,8 +176,7 @@ impl<E: PagedEndpoint> Walk<E> {
     }
 
     fn error(&self, kind: ErrorKind, message: &'static str) -> Error {
-        Error::new(kind, E::NAME, message)
-            .with_provider(self.session.provider().as_str().to_owned())
+        self.session.named(Error::new(kind, E::NAME, message))
     }
 }
 

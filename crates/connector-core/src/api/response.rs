@@ -118,8 +118,8 @@ impl Response {
         }
     }
 
-    /// An error about this response, with its status, the provider's name and its id of the request. If the answer
-    /// says when to ask again, an error that may be repeated carries that.
+    /// An error about this response, with its status, the provider's name and its id of the request.
+    /// If the response states a wait, an error of a kind that may be retried carries it.
     #[must_use]
     pub fn error(
         &self,

@@ -14,7 +14,7 @@ use crate::api::upload::UploadBody;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::{BodyError, RequestBody};
 
-/// How far an upload has come, as the provider says.
+/// The progress of an upload, as the provider states it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Received {
@@ -32,7 +32,8 @@ pub trait UploadProtocol: fmt::Debug + Send + Sync {
     /// Every chunk but the last has a multiple of this many bytes.
     fn alignment(&self) -> u64;
 
-    /// Method of the question how far an upload has come, and its `Content-Range`, if it has one.
+    /// Method of the request that asks for the progress of an upload, and its `Content-Range`, if it
+    /// has one.
     fn question(&self, total: Option<u64>) -> (Method, Option<String>);
 
     /// Reads the response to a chunk, or to the question. Its status is 2xx or 308.
@@ -193,7 +194,7 @@ struct Window {
 
 impl Window {
     fn end(&self) -> u64 {
-        self.start + self.bytes.len() as u64
+        self.start.saturating_add(self.bytes.len() as u64)
     }
 }
 
@@ -302,22 +303,9 @@ impl<P: UploadProtocol> ResumableUpload<P> {
     /// Reads the chunk at `start`.
     async fn load(&mut self, start: u64) -> Result<Window> {
         let longest = usize::try_from(self.chunk).unwrap_or(usize::MAX);
-        let failed = |error: BodyError| {
-            let message = match error {
-                BodyError::TooShort | BodyError::TooLong => {
-                    "the body has another length than announced; give its true length, or none"
-                }
-                BodyError::Source => "the body could not be read from its source",
-            };
-            Error::new(
-                ErrorKind::InvalidInput,
-                self.prepared.call.operation,
-                message,
-            )
-            .with_source(error)
-        };
+        let failed = |error| self.session.source_failed(&self.prepared.call, error);
         let bytes = self.body.chunk(start, longest).await.map_err(failed)?;
-        let end = start + bytes.len() as u64;
+        let end = start.saturating_add(bytes.len() as u64);
         let is_short = (bytes.len() as u64) < self.chunk;
         let is_last = match self.body.length() {
             Some(total) if end > total => return Err(failed(BodyError::TooLong)),

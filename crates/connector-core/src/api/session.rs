@@ -59,7 +59,7 @@ pub(super) struct Shared {
     pub(super) authentication: CallAuthentication,
     /// Besides the credential's own.
     pub(super) origins: Vec<Origin>,
-    /// Where links may lead.
+    /// Hosts that links may lead to.
     pub(super) links: Vec<HostRule>,
     pub(super) classifier: Arc<dyn Classifier>,
     pub(super) tokens: Arc<dyn TokenSource>,
@@ -301,10 +301,8 @@ impl Session {
 
     /// The call that `endpoint` stands for.
     pub(super) fn call<E: Endpoint>(&self, endpoint: &E, options: CallOptions) -> Result<Call> {
-        let wrong = |message| {
-            Err(Error::new(ErrorKind::InvalidInput, E::NAME, message)
-                .with_provider(self.shared.provider.as_str().to_owned()))
-        };
+        let wrong =
+            |message| Err(self.named(Error::new(ErrorKind::InvalidInput, E::NAME, message)));
         if E::Client::PROVIDER != self.shared.provider {
             return wrong("the operation belongs to another provider than the session");
         }
@@ -467,13 +465,12 @@ impl Session {
                 }
             }
         }
-        Err(Error::new(
+        Err(self.named(Error::new(
             ErrorKind::Timeout,
             call.operation,
             "the access token ran out again and again while the call waited for the provider's \
              limit; send less at once",
-        )
-        .with_provider(self.shared.provider.as_str().to_owned()))
+        )))
     }
 
     /// The time until which a call that begins to wait now waits for permits.
@@ -496,7 +493,8 @@ impl Session {
         }
     }
 
-    fn named(&self, error: Error) -> Error {
+    /// Adds the provider's name to an error.
+    pub(super) fn named(&self, error: Error) -> Error {
         error.with_provider(self.shared.provider.as_str().to_owned())
     }
 
@@ -520,12 +518,7 @@ impl Session {
                 return Err(self.unanswered(call.operation, error));
             }
         };
-        let mut response = Response::new(
-            shared.provider.clone(),
-            call.operation,
-            shared.clock.now(),
-            answer,
-        );
+        let mut response = self.response(call, answer);
         let outcome = match shared.classifier.classify(&mut response) {
             Ok(()) => read(&mut response),
             Err(error) => Err(error),
@@ -568,7 +561,7 @@ impl Session {
     ) -> Result<http::Request<Bytes>> {
         let shared = &*self.shared;
         if let Some(scope) = missing_scope(call.scopes, token.scopes()) {
-            return Err(Error::new(
+            let error = Error::new(
                 ErrorKind::Forbidden,
                 call.operation,
                 format!(
@@ -576,14 +569,10 @@ impl Session {
                      for it",
                     scope.replace(' ', " or ")
                 ),
-            )
-            .with_retry(Retry::AfterReauthorization)
-            .with_provider(shared.provider.as_str().to_owned()));
+            );
+            return Err(self.named(error).with_retry(Retry::AfterReauthorization));
         }
-        let refused = |kind, message| {
-            Err(Error::new(kind, call.operation, message)
-                .with_provider(shared.provider.as_str().to_owned()))
-        };
+        let refused = |kind, message| Err(self.named(Error::new(kind, call.operation, message)));
         let origin = call.request.origin().unwrap_or(token.origin());
         if origin != token.origin() && !shared.origins.contains(origin) {
             return refused(
@@ -650,8 +639,8 @@ impl Session {
             ),
         };
         Failure {
-            error: Error::new(kind, operation, message)
-                .with_provider(self.shared.provider.as_str().to_owned())
+            error: self
+                .named(Error::new(kind, operation, message))
                 .with_source(error),
             acted,
             response: None,

@@ -26,7 +26,7 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Maximum length of a response that is not the download itself.
 pub(super) const LONGEST_ANSWER: u64 = 1024 * 1024;
 
-/// How far a transfer has come.
+/// The progress of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
@@ -143,7 +143,7 @@ impl fmt::Debug for Prepared {
     }
 }
 
-/// What one exchange of a transfer adds to its request.
+/// Settings of one exchange of a transfer, besides those of its request.
 pub(super) struct Exchange<'a> {
     /// Replaces the request's method.
     pub(super) method: Option<Method>,
@@ -259,13 +259,10 @@ impl Session {
                 },
                 "the link is refused; it may be over, so ask the provider for a new one",
             ),
-            Err(error) if status.is_redirection() => {
-                drop(error);
-                response.error(
-                    ErrorKind::UnexpectedAnswer,
-                    "the link redirects elsewhere, which is not followed; report it",
-                )
-            }
+            Err(_) if status.is_redirection() => response.error(
+                ErrorKind::UnexpectedAnswer,
+                "the link redirects elsewhere, which is not followed; report it",
+            ),
             Err(error) => error,
             Ok(()) => unexpected(&response),
         };
@@ -309,7 +306,7 @@ impl Session {
         Ok(Answer::Refused(http::Response::from_parts(parts, body)))
     }
 
-    fn source_failed(&self, call: &Call, error: BodyError) -> Error {
+    pub(super) fn source_failed(&self, call: &Call, error: BodyError) -> Error {
         let message = match error {
             BodyError::TooShort => {
                 "the body ended before its announced length; give its true length, or none"
@@ -319,8 +316,7 @@ impl Session {
             }
             BodyError::Source => "the body could not be read from its source; nothing was finished",
         };
-        Error::new(ErrorKind::InvalidInput, call.operation, message)
-            .with_provider(self.provider().as_str().to_owned())
+        self.named(Error::new(ErrorKind::InvalidInput, call.operation, message))
             .with_source(error)
     }
 

@@ -76,7 +76,7 @@ impl UploadBody {
         })
     }
 
-    /// Whatever `reader` brings, with its length in bytes if it is known: another length fails the
+    /// The bytes that `reader` yields, with their number if it is known: another length fails the
     /// upload. It can be read once, so only a resumable upload goes on after a fault.
     pub fn reader(reader: impl AsyncRead + Send + 'static, length: Option<u64>) -> Self {
         Self {
@@ -107,13 +107,7 @@ impl UploadBody {
     /// The body for one request; `None` if the source was read already.
     fn request_body(&mut self) -> Option<RequestBody> {
         let pieces = match &mut self.source {
-            Source::Bytes(bytes) => {
-                let mut rest = bytes.clone();
-                let pieces = std::iter::from_fn(move || {
-                    (!rest.is_empty()).then(|| Ok(rest.split_to(rest.len().min(PIECE))))
-                });
-                stream::iter(pieces).boxed()
-            }
+            Source::Bytes(bytes) => RequestBody::from_bytes(bytes.clone()).boxed(),
             Source::File(path) => read_file(path.clone()),
             Source::Reader(reader) => read_all(reader.take()?),
         };
@@ -195,13 +189,12 @@ fn read_file(path: PathBuf) -> BoxStream<'static, Result<Bytes, BodyError>> {
 }
 
 fn read_all(reader: Reader) -> BoxStream<'static, Result<Bytes, BodyError>> {
-    stream::unfold(Some(reader), |reader| async {
-        let mut reader = reader?;
+    stream::try_unfold(reader, |mut reader| async move {
         let mut piece = BytesMut::with_capacity(PIECE);
         match reader.read_buf(&mut piece).await {
-            Ok(0) => None,
-            Ok(_) => Some((Ok(piece.freeze()), Some(reader))),
-            Err(_) => Some((Err(BodyError::Source), None)),
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some((piece.freeze(), reader))),
+            Err(_) => Err(BodyError::Source),
         }
     })
     .boxed()

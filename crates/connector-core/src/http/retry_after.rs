@@ -1,4 +1,4 @@
-//! When a provider asks to be called again, in all forms that providers use.
+//! The wait that a provider asks for before the next request, in all forms that providers use.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ const REMAINING: [&str; 3] = [
     "x-rate-limit-remaining",
     "ratelimit-remaining",
 ];
-/// Where JSON bodies carry a wait in seconds: Discord, Telegram, and error objects.
+/// JSON pointers to a wait in seconds: Discord, Telegram, and error objects.
 const BODY_SECONDS: [&str; 3] = [
     "/retry_after",
     "/error/retry_after",
@@ -111,15 +111,17 @@ fn until(since_1970: Duration, now: Timestamp) -> Duration {
     Timestamp::from_unix_seconds(seconds).since(now)
 }
 
-fn date(text: &str) -> Option<Timestamp> {
-    match httpdate::parse_http_date(text) {
-        Ok(date) => {
-            let since_1970 = date.duration_since(std::time::UNIX_EPOCH).ok()?;
-            let seconds = i64::try_from(since_1970.as_secs()).ok()?;
-            Some(Timestamp::from_unix_seconds(seconds))
-        }
-        Err(_) => Timestamp::parse(text),
-    }
+/// Reads a date of HTTP (RFC 9110 section 5.6.7) or of RFC 3339.
+pub(super) fn date(text: &str) -> Option<Timestamp> {
+    http_date(text).or_else(|| Timestamp::parse(text))
+}
+
+/// Reads a date of HTTP (RFC 9110 section 5.6.7).
+pub(super) fn http_date(text: &str) -> Option<Timestamp> {
+    let date = httpdate::parse_http_date(text).ok()?;
+    let since_1970 = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let seconds = i64::try_from(since_1970.as_secs()).ok()?;
+    Some(Timestamp::from_unix_seconds(seconds))
 }
 
 /// A number of digits with at most one decimal point, and neither sign nor exponent.

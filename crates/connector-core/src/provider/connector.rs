@@ -127,7 +127,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// How a credential is renewed.
+/// The way in which a credential is renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Renewal {

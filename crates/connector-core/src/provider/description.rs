@@ -118,7 +118,7 @@ pub struct Description {
     /// The fate of a refresh token that was used.
     #[serde(default)]
     pub rotation: RotationClass,
-    /// When the worker refreshes access tokens.
+    /// The policy for refreshing access tokens.
     #[serde(default)]
     pub refresh: RefreshPolicy,
     /// The number of grants of one app that may live for one account.
@@ -127,7 +127,7 @@ pub struct Description {
     /// The meaning of the token endpoint's refusals, beyond RFC 6749 section 5.2.
     #[serde(default)]
     pub refusals: Vec<RefusalRule>,
-    /// Where a call of the API carries its credential.
+    /// The place of the credential in a call of the API.
     #[serde(default)]
     pub authentication: CallAuthentication,
     /// The limits that the provider sets to calls. Without any, calls are delayed only while a
@@ -138,7 +138,7 @@ pub struct Description {
     /// without credential.
     #[serde(default)]
     pub links: Vec<HostRule>,
-    /// How the provider signs webhooks.
+    /// The scheme by which the provider signs webhooks.
     #[serde(default)]
     pub webhook: Option<WebhookScheme>,
     /// The interval between two reads of an account's metadata, in seconds: at least a minute, at

@@ -41,19 +41,12 @@ impl ChannelId {
     /// # Errors
     /// [`ErrorKind::Bug`] if the random source fails.
     pub fn generate(random: &dyn Random) -> Result<Self> {
-        use std::fmt::Write;
-
         let mut bytes = [0; 16];
         random.fill(&mut bytes).map_err(|error| {
             let message = "the random source failed";
             Error::new(ErrorKind::Bug, "channel_id.generate", message).with_source(error)
         })?;
-        let mut text = String::with_capacity(32);
-        for byte in bytes {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        Ok(Self(text))
+        Ok(Self(hex::encode(bytes)))
     }
 
     /// Reads an id, as from the path of a notification URL.
@@ -91,7 +84,7 @@ impl fmt::Display for ChannelId {
     }
 }
 
-/// How the application learns about changes of a watched resource.
+/// The way in which the application learns about changes of a watched resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notification {
@@ -100,7 +93,7 @@ pub enum Notification {
         /// The lifetime that the provider grants a channel at most; `None` if channels do not
         /// expire.
         life: Option<Duration>,
-        /// How a channel is kept beyond its lifetime.
+        /// The way in which a channel is kept beyond its lifetime.
         renewal: ChannelRenewal,
         /// The party that chooses the channel's secret.
         secret: SecretSource,
@@ -112,7 +105,7 @@ pub enum Notification {
     },
 }
 
-/// How a channel is kept beyond its lifetime.
+/// The way in which a channel is kept beyond its lifetime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChannelRenewal {
@@ -134,7 +127,7 @@ pub enum SecretSource {
     Provider,
 }
 
-/// How a connector keeps the subscription of one watch.
+/// The source of notifications and the intervals by which the subscription of one watch is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubscriptionPlan {
@@ -200,7 +193,7 @@ impl SubscriptionPlan {
     }
 }
 
-/// What each call of [`Subscriptions`] may use.
+/// The parts that each call of [`Subscriptions`] may use.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct SubscriptionContext<'a> {

@@ -124,7 +124,7 @@ pub struct DeliveryLimits {
     pub alike_within: Duration,
 }
 
-/// What became of a delivery that was to be kept.
+/// The result of [`DeliveryQueue::accept`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AcceptOutcome {
     /// It is new and kept.
@@ -141,7 +141,7 @@ pub enum AcceptOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LeaseRequest {
-    /// Which way they go.
+    /// The direction of the deliveries.
     pub direction: Direction,
     /// The most to hand out.
     pub n: u16,

@@ -1,4 +1,4 @@
-//! What the library asks of a database, as five object-safe traits.
+//! The contract between the library and a database: five object-safe traits.
 //!
 //! * [`TokenStore`] keeps connections, their sealed credentials, claims and due work.
 //! * [`StateStore`] keeps what a connect flow remembers between its two halves.
@@ -80,7 +80,7 @@ name! {
 pub struct Page<T> {
     /// The items, in the list's order.
     pub items: Vec<T>,
-    /// Where the list goes on; `None` at its end. A page may be empty and have a successor.
+    /// The cursor to the next page; `None` at the end. A page may be empty and have a successor.
     pub next: Option<Cursor>,
 }
 

@@ -124,7 +124,7 @@ pub struct OpenChannel {
 /// The failures of a subscription since its last success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscriptionFailures {
-    /// How many there were.
+    /// The number of failures.
     pub count: u32,
     /// Time since the last one, on the store's clock.
     pub age: Duration,
@@ -267,7 +267,7 @@ pub struct Ending {
     pub channel: ChannelId,
     /// The provider's id of the channel; `None` if the response to its creation was lost.
     pub resource: Option<String>,
-    /// How many attempts to end it have failed.
+    /// The number of failed attempts to end it.
     pub attempts: u32,
     /// A copy of the credential to end it with; `None` while the connection lives and its own
     /// credential is used.

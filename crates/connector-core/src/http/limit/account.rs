@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::limit::budget::{Denied, Turn};
 use crate::http::limit::gauge::Go;
 use crate::http::limit::{
-    Budget, Draw, Draws, KEEP, Limit, MANY, MOST, Per, Permit, Priority, RateModel, Report,
+    Budget, Draw, Draws, Limit, MANY, Per, Permit, Priority, RateModel, Report, keep, next_sweep,
 };
 
 /// Longest time during which a call keeps the permit of one limit while it waits for another.
@@ -132,7 +132,7 @@ struct Target {
     cost: u32,
 }
 
-/// Where the budget of a permit belongs.
+/// The owner of a permit's budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum From {
     /// An application's own budget.
@@ -361,20 +361,15 @@ impl AccountLimits {
 
     /// Settles the permits of a call that was answered.
     pub(crate) fn settle(&self, permits: Permits, call: Call<'_>, answered: &Answered<'_>) {
-        let limits = &self.0.app.limits;
         let mut told: SmallVec<[Told; 2]> = SmallVec::new();
         for (from, permit) in permits.0 {
-            let report = match from {
-                From::Limit(number) => {
-                    let rule = &limits[number].learn;
-                    if rule.is_empty() {
-                        Report::new()
-                    } else {
-                        let capacity = permit.budget().capacity();
-                        rule.read(answered.headers, answered.received, capacity)
-                    }
+            let rule = self.limit(from).map(|limit| &limit.learn);
+            let report = match rule.filter(|rule| !rule.is_empty()) {
+                Some(rule) => {
+                    let capacity = permit.budget().capacity();
+                    rule.read(answered.headers, answered.received, capacity)
                 }
-                From::Application | From::Gate => Report::new(),
+                None => Report::new(),
             };
             told.push(Told {
                 from,
@@ -415,7 +410,9 @@ impl AccountLimits {
         for report in reports {
             let described = match report.limit {
                 None => self.most_specific(told, |_| true),
-                Some(name) => told.iter().position(|it| self.name(it.from) == Some(name)),
+                Some(name) => told
+                    .iter()
+                    .position(|it| self.limit(it.from).is_some_and(|limit| limit.name == name)),
             };
             if let Some(number) = described {
                 told[number].report = report.or(told[number].report);
@@ -428,22 +425,17 @@ impl AccountLimits {
         }
     }
 
-    fn name(&self, from: From) -> Option<&str> {
+    /// The limit of the description that a permit belongs to, if it belongs to one.
+    fn limit(&self, from: From) -> Option<&Limit> {
         match from {
-            From::Limit(number) => Some(&self.0.app.limits[number].name),
-            _ => None,
+            From::Limit(number) => Some(&self.0.app.limits[number]),
+            From::Application | From::Gate => None,
         }
     }
 
     fn own(&self, number: usize) -> Option<&Budget> {
-        let of = |group: &'_ Group| group.0[number].own.is_some();
-        let app = &self.0.app;
-        let group = if of(&app.group) {
-            &app.group
-        } else {
-            &self.0.group
-        };
-        group.0[number].own.as_ref()
+        let app = self.0.app.group.0[number].own.as_ref();
+        app.or(self.0.group.0[number].own.as_ref())
     }
 
     /// The most specific limit of those that pass, the first in the description among equals.
@@ -466,10 +458,7 @@ impl AccountLimits {
 
     /// The limit that refused a call: the one that the response names, else the most specific one.
     fn refusing(&self, told: &[Told], answered: &Answered<'_>) -> Option<usize> {
-        let limit = |it: &Told| match it.from {
-            From::Limit(number) => Some(&self.0.app.limits[number]),
-            _ => None,
-        };
+        let limit = |it: &Told| self.limit(it.from);
         let by_rule =
             |it: &Told| limit(it).is_some_and(|limit| limit.learn.refused(answered.headers));
         let by_report = |it: &Told| it.report.limit.is_some() && it.report.hold.is_some();
@@ -493,12 +482,9 @@ impl AccountLimits {
 
     /// Turns the report of the limit that refused a call into that of a refusal.
     fn refuse(&self, told: &mut Told, retry: Retry) {
+        let limit = self.limit(told.from);
         let report = &mut told.report;
         report.refused = true;
-        let limit = match told.from {
-            From::Limit(number) => Some(&self.0.app.limits[number]),
-            _ => None,
-        };
         let is_bucket = limit.is_some_and(|limit| {
             matches!(
                 limit.model,
@@ -548,8 +534,7 @@ impl AccountLimits {
 
 /// The last draw from `limit`.
 fn draw_of<'a>(draws: &'a Draws, limit: &Limit) -> Option<&'a Draw> {
-    let named = draws.named.iter().rev();
-    named.into_iter().find(|draw| draw.limit == limit.name)
+    draws.named.iter().rfind(|draw| draw.limit == limit.name)
 }
 
 fn counted_by(id: &str, key: &str) -> String {
@@ -563,13 +548,9 @@ impl Group {
             return budget.clone();
         }
         if keyed.budgets.len() >= keyed.sweep_at {
-            let keep = if keyed.budgets.len() < MOST {
-                KEEP
-            } else {
-                Duration::ZERO
-            };
+            let keep = keep(keyed.budgets.len());
             keyed.budgets.retain(|_, it| !it.is_forgettable(keep));
-            keyed.sweep_at = MANY.max(keyed.budgets.len().saturating_mul(2));
+            keyed.sweep_at = next_sweep(keyed.budgets.len());
         }
         let budget = Budget::of_provider(Some(model), Arc::clone(clock));
         keyed.budgets.insert(key.into(), budget.clone());

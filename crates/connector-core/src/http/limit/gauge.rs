@@ -26,6 +26,39 @@ pub(crate) struct Taken {
     at: Monotonic,
 }
 
+/// The calls under a limit.
+#[derive(Debug, Default)]
+struct Calls {
+    in_flight: u32,
+    /// The units that the calls in flight have taken.
+    reserved: f64,
+    /// The units for which all calls together were settled.
+    settled: f64,
+}
+
+impl Calls {
+    /// Counts a call that takes `units`; returns the sum of settled units before it.
+    fn take(&mut self, units: f64) -> f64 {
+        self.in_flight += 1;
+        self.reserved += units;
+        self.settled
+    }
+
+    fn end(&mut self, taken: Taken) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.reserved = if self.in_flight == 0 {
+            0.0
+        } else {
+            self.reserved - taken.units
+        };
+    }
+
+    /// The units that were settled while the call was in flight.
+    fn settled_since(&self, taken: Taken) -> f64 {
+        self.settled - taken.settled_before
+    }
+}
+
 /// The state of one limit.
 #[derive(Debug)]
 pub(crate) enum Gauge {
@@ -89,10 +122,7 @@ pub(crate) struct Bucket {
     learned: bool,
     /// True if responses report the level, so that units in flight are known to the provider.
     reported: bool,
-    calls: u32,
-    reserved: f64,
-    /// The units for which all calls together were settled.
-    settled: f64,
+    calls: Calls,
     pace: Pace,
     /// Time of the last call or response.
     used_at: Monotonic,
@@ -103,7 +133,6 @@ pub(crate) struct Bucket {
 pub(crate) struct Window {
     units: f64,
     length: Duration,
-    reserved: f64,
     /// Answered calls that still count, the oldest first: the time until which they count, and their
     /// units.
     answered: VecDeque<(Monotonic, f64)>,
@@ -138,9 +167,7 @@ struct Told {
     /// Units of answered calls whose responses stated no figure since.
     unstated: f64,
     until: Option<Monotonic>,
-    calls: u32,
-    reserved: f64,
-    settled: f64,
+    calls: Calls,
 }
 
 impl Told {
@@ -149,7 +176,7 @@ impl Told {
             self.until = None;
             match self.limit {
                 // Calls in flight may count in the new window.
-                Some(limit) => self.level = limit - self.reserved,
+                Some(limit) => self.level = limit - self.calls.reserved,
                 None => self.known = false,
             }
         }
@@ -163,34 +190,39 @@ impl Told {
         }
         match self.until {
             Some(until) => Go::In(until.since(now)),
-            None if self.calls > 0 => Go::WhenAnswered,
+            None if self.calls.in_flight > 0 => Go::WhenAnswered,
             // Nothing will tell more than this call.
             None => Go::Now,
         }
     }
 
-    fn take(&mut self, units: f64) {
-        self.calls += 1;
-        self.reserved += units;
+    /// A lower bound of the time until a call that takes `units` can go.
+    fn at_least(&mut self, now: Monotonic, units: f64) -> Duration {
+        match self.go(now, units) {
+            Go::In(wait) if self.calls.reserved <= 0.0 => wait,
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn take(&mut self, units: f64) -> f64 {
         self.level -= units;
+        self.calls.take(units)
     }
 
-    fn end(&mut self, taken: Taken) {
-        self.calls = self.calls.saturating_sub(1);
-        self.reserved = if self.calls == 0 {
-            0.0
-        } else {
-            self.reserved - taken.units
-        };
+    fn give_back(&mut self, taken: Taken) {
+        self.calls.end(taken);
+        self.level += taken.units;
     }
 
-    fn settle(&mut self, now: Monotonic, taken: Taken, report: &Report, longest: Duration) {
-        self.end(taken);
+    /// Counts a call as answered; returns the units that were settled while it was in flight.
+    fn settle(&mut self, taken: Taken, report: &Report) -> f64 {
+        self.calls.end(taken);
         if report.available.is_none() {
             self.unstated += taken.units;
         }
-        self.observe(now, report, self.settled - taken.settled_before, longest);
-        self.settled += taken.units;
+        let meanwhile = self.calls.settled_since(taken);
+        self.calls.settled += taken.units;
+        meanwhile
     }
 
     /// Takes over what a response states. `meanwhile` may be missing in its figures.
@@ -216,7 +248,7 @@ impl Told {
             self.unstated = 0.0;
         }
         self.known = true;
-        self.level = self.lowest - self.unstated - self.reserved;
+        self.level = self.lowest - self.unstated - self.calls.reserved;
         self.until = reset.map(|reset| now.after(reset));
     }
 }
@@ -234,9 +266,7 @@ impl Gauge {
                 at: now,
                 learned: !reported,
                 reported,
-                calls: 0,
-                reserved: 0.0,
-                settled: 0.0,
+                calls: Calls::default(),
                 pace: Pace::full(now),
                 used_at: now,
                 longest_wait: refill.unwrap_or(LONGEST_WAIT).max(LONGEST_WAIT),
@@ -257,7 +287,6 @@ impl Gauge {
                 Self::Window(Window {
                     units: f64::from(requests),
                     length,
-                    reserved: 0.0,
                     answered: VecDeque::new(),
                     counted: 0.0,
                     told: Told::default(),
@@ -291,7 +320,7 @@ impl Gauge {
             Self::Window(window) => window.go(now, units),
             Self::Concurrent(it) if it.calls < it.most => Go::Now,
             Self::Concurrent(_) => Go::WhenAnswered,
-            Self::Learned(it) if !it.answered && it.told.calls > 0 => Go::WhenAnswered,
+            Self::Learned(it) if !it.answered && it.told.calls.in_flight > 0 => Go::WhenAnswered,
             Self::Learned(it) => it.told.go(now, units),
         }
     }
@@ -301,14 +330,9 @@ impl Gauge {
     pub(crate) fn at_least(&mut self, now: Monotonic, units: f64) -> Duration {
         match self {
             Self::Bucket(bucket) => bucket.at_least(now, units),
-            Self::Window(window) => match window.told.go(now, units) {
-                Go::In(wait) if window.told.reserved <= 0.0 => wait,
-                _ => Duration::ZERO,
-            },
-            Self::Learned(it) => match it.told.go(now, units) {
-                Go::In(wait) if it.told.reserved <= 0.0 => wait,
-                _ => Duration::ZERO,
-            },
+            Self::Window(Window { told, .. }) | Self::Learned(Learned { told, .. }) => {
+                told.at_least(now, units)
+            }
             _ => Duration::ZERO,
         }
     }
@@ -351,21 +375,13 @@ impl Gauge {
             Self::Open => {}
             Self::Bucket(bucket) => {
                 bucket.level -= units;
-                bucket.reserved += units;
-                bucket.calls += 1;
                 bucket.used_at = now;
-                taken.settled_before = bucket.settled;
+                taken.settled_before = bucket.calls.take(units);
             }
-            Self::Window(window) => {
-                window.reserved += units;
-                window.told.take(units);
-                taken.settled_before = window.told.settled;
+            Self::Window(Window { told, .. }) | Self::Learned(Learned { told, .. }) => {
+                taken.settled_before = told.take(units);
             }
             Self::Concurrent(it) => it.calls += 1,
-            Self::Learned(it) => {
-                it.told.take(units);
-                taken.settled_before = it.told.settled;
-            }
         }
         taken
     }
@@ -375,19 +391,13 @@ impl Gauge {
         match self {
             Self::Open => {}
             Self::Bucket(bucket) => {
-                bucket.end(taken);
+                bucket.calls.end(taken);
                 bucket.level += taken.units;
             }
-            Self::Window(window) => {
-                window.reserved -= taken.units;
-                window.told.end(taken);
-                window.told.level += taken.units;
+            Self::Window(Window { told, .. }) | Self::Learned(Learned { told, .. }) => {
+                told.give_back(taken);
             }
             Self::Concurrent(it) => it.calls = it.calls.saturating_sub(1),
-            Self::Learned(it) => {
-                it.told.end(taken);
-                it.told.level += taken.units;
-            }
         }
     }
 
@@ -400,7 +410,8 @@ impl Gauge {
             Self::Concurrent(it) => it.calls = it.calls.saturating_sub(1),
             Self::Learned(it) => {
                 it.answered = true;
-                it.told.settle(now, taken, report, LONGEST_WAIT);
+                let meanwhile = it.told.settle(taken, report);
+                it.told.observe(now, report, meanwhile, LONGEST_WAIT);
             }
         }
     }
@@ -427,17 +438,19 @@ impl Gauge {
             Self::Open => true,
             Self::Bucket(bucket) => {
                 bucket.refill(now);
-                bucket.calls == 0 && bucket.level >= bucket.capacity
+                bucket.calls.in_flight == 0 && bucket.level >= bucket.capacity
             }
             Self::Window(window) => {
                 window.forget(now);
                 window.told.renew(now);
-                window.reserved <= 0.0 && window.answered.is_empty() && window.told.until.is_none()
+                window.told.calls.reserved <= 0.0
+                    && window.answered.is_empty()
+                    && window.told.until.is_none()
             }
             Self::Concurrent(it) => it.calls == 0,
             Self::Learned(it) => {
                 it.told.renew(now);
-                it.told.calls == 0 && it.told.until.is_none()
+                it.told.calls.in_flight == 0 && it.told.until.is_none()
             }
         }
     }
@@ -461,7 +474,7 @@ impl Bucket {
         let most = if self.reported {
             self.capacity
         } else {
-            self.capacity - self.reserved
+            self.capacity - self.calls.reserved
         };
         self.level = (self.level + restored).min(most.max(self.level));
         self.at = now;
@@ -469,7 +482,7 @@ impl Bucket {
 
     fn go(&mut self, now: Monotonic, units: f64) -> Go {
         self.refill(now);
-        if !self.learned && self.calls > 0 {
+        if !self.learned && self.calls.in_flight > 0 {
             return Go::WhenAnswered;
         }
         let missing = units.min(self.capacity) - self.level;
@@ -478,11 +491,11 @@ impl Bucket {
         }
         // After the longest wait, one call finds out whether the figures are true.
         let left = self.used_at.after(self.longest_wait).since(now);
-        if left.is_zero() && self.calls == 0 {
+        if left.is_zero() && self.calls.in_flight == 0 {
             return Go::Now;
         }
-        let room = self.capacity - self.reserved;
-        if !self.reported && self.calls > 0 && units.min(self.capacity) > room {
+        let room = self.capacity - self.calls.reserved;
+        if !self.reported && self.calls.in_flight > 0 && units.min(self.capacity) > room {
             return Go::WhenAnswered;
         }
         // Clocks count milliseconds; a wait that is rounded to nothing would be asked for again and
@@ -498,7 +511,7 @@ impl Bucket {
 
     fn at_least(&mut self, now: Monotonic, units: f64) -> Duration {
         self.refill(now);
-        let missing = units.min(self.capacity) - self.level - self.reserved;
+        let missing = units.min(self.capacity) - self.level - self.calls.reserved;
         if missing <= 0.0 {
             return Duration::ZERO;
         }
@@ -506,23 +519,14 @@ impl Bucket {
         self.wait(missing).min(left)
     }
 
-    fn end(&mut self, taken: Taken) {
-        self.calls = self.calls.saturating_sub(1);
-        self.reserved = if self.calls == 0 {
-            0.0
-        } else {
-            self.reserved - taken.units
-        };
-    }
-
     fn settle(&mut self, now: Monotonic, taken: Taken, report: &Report) {
         self.refill(now);
-        self.end(taken);
+        self.calls.end(taken);
         self.used_at = now;
         // The response may not include calls that were in flight at the same time: those that still
         // are, and those that were answered since this one went. Counting some of them twice holds
         // calls back a little; not counting one would overdraw the bucket.
-        self.learn(report, self.settled - taken.settled_before);
+        self.learn(report, self.calls.settled_since(taken));
         if report.available.is_none() {
             if let Some(actual) = report.actual {
                 self.level += taken.units - actual;
@@ -535,7 +539,7 @@ impl Bucket {
         self.level = self
             .level
             .clamp(-self.capacity.max(taken.units), self.capacity);
-        self.settled += report.actual.unwrap_or(taken.units);
+        self.calls.settled += report.actual.unwrap_or(taken.units);
     }
 
     fn learn(&mut self, report: &Report, meanwhile: f64) {
@@ -544,7 +548,7 @@ impl Bucket {
         if let Some(available) = report.available {
             self.learned = true;
             self.reported = true;
-            self.level = available - meanwhile - self.reserved;
+            self.level = available - meanwhile - self.calls.reserved;
         }
         self.level = self.level.min(self.capacity);
     }
@@ -569,7 +573,7 @@ impl Window {
         self.forget(now);
         let told = self.told.go(now, units);
         let allowed = (self.units * self.pace.factor(now)).max(1.0);
-        let mut missing = self.reserved + self.counted + units.min(allowed) - allowed;
+        let mut missing = self.told.calls.reserved + self.counted + units.min(allowed) - allowed;
         if missing <= 0.0 {
             return told;
         }
@@ -587,18 +591,9 @@ impl Window {
     }
 
     fn settle(&mut self, now: Monotonic, taken: Taken, report: &Report) {
-        self.reserved -= taken.units;
-        if self.told.calls <= 1 {
-            self.reserved = 0.0;
-        }
         self.count(now, taken.units);
-        let meanwhile = self.told.settled - taken.settled_before;
-        self.told.end(taken);
-        if report.available.is_none() {
-            self.told.unstated += taken.units;
-        }
+        let meanwhile = self.told.settle(taken, report);
         self.learn(now, report, meanwhile);
-        self.told.settled += taken.units;
         if report.refused && report.available.is_none() {
             self.pace.refused(now, taken.at);
         }
@@ -635,7 +630,7 @@ impl Window {
             // A window that rolls: calls of others, which this limit has not counted, count from now
             // on.
             self.forget(now);
-            let others = (self.units - available) - self.counted - self.reserved;
+            let others = (self.units - available) - self.counted - self.told.calls.reserved;
             if others > 0.0 {
                 self.count(now, others);
             }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::http::limit::described::{Per, RateModel, is_header};
 use crate::http::limit::{LONGEST_WAIT, Report};
+use crate::http::retry_after::{date, http_date};
 
 /// The headers that describe one limit. A field that is absent is not read; a header that cannot be
 /// read counts as absent.
@@ -375,7 +376,7 @@ impl TimeHeader {
                 })
             }
             TimeFormat::Date => {
-                let at = http_date(text).or_else(|| Timestamp::parse(text))?;
+                let at = date(text)?;
                 Some(rounded_up(from_unix(as_f64(at.as_unix_millis())), text))
             }
         }
@@ -477,13 +478,6 @@ fn finite(text: &str) -> Option<f64> {
 
 fn text_date(headers: &HeaderMap) -> Option<Timestamp> {
     http_date(headers.get(DATE)?.to_str().ok()?.trim())
-}
-
-fn http_date(text: &str) -> Option<Timestamp> {
-    let date = httpdate::parse_http_date(text).ok()?;
-    let since_1970 = date.duration_since(std::time::UNIX_EPOCH).ok()?;
-    let seconds = i64::try_from(since_1970.as_secs()).ok()?;
-    Some(Timestamp::from_unix_seconds(seconds))
 }
 
 #[expect(

@@ -108,6 +108,16 @@ const MOST: usize = 65_536;
 /// has not recovered.
 const KEEP: Duration = Duration::from_secs(3600);
 
+/// Time after the last call during which a limit is kept, if there are `count` of its kind.
+const fn keep(count: usize) -> Duration {
+    if count < MOST { KEEP } else { Duration::ZERO }
+}
+
+/// The number of limits of one kind at which unused ones are evicted again, if `count` were kept.
+fn next_sweep(count: usize) -> usize {
+    MANY.max(count.saturating_mul(2))
+}
+
 /// The state of the limits of all accounts that this process calls. Clones share it.
 #[derive(Clone)]
 pub struct Limits {
@@ -158,16 +168,12 @@ impl Limits {
 
 impl Known {
     fn sweep(&mut self) {
-        let keep = if self.accounts.len() < MOST {
-            KEEP
-        } else {
-            Duration::ZERO
-        };
+        let keep = keep(self.accounts.len());
         self.accounts
             .retain(|_, it| Arc::strong_count(it) > 1 || !it.is_forgettable(keep));
         self.apps
             .retain(|_, it| Arc::strong_count(it) > 1 || !it.is_forgettable(keep));
-        self.sweep_at = MANY.max(self.accounts.len().saturating_mul(2));
+        self.sweep_at = next_sweep(self.accounts.len());
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where a call of the provider's API carries its credential.
+//! The place of the credential in a call of the provider's API.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::http::Origin;
 
-/// Where a call of the API, and the identity request, carries its credential.
+/// The place of the credential in a call of the API and in the identity request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -1,4 +1,4 @@
-//! Where the account behind a credential is read.
+//! The source of the account behind a credential.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,7 @@ use serde::Deserialize;
 
 use super::endpoint::{EndpointTemplate, Pointer, one_or_many};
 
-/// Where the account behind a credential is read: at an endpoint, in the token response, or in its ID
-/// token.
+/// The source of the account behind a credential: an endpoint, the token response, or its ID token.
 ///
 /// ```
 /// use connector_core::provider::description::{IdentityRule, IdentitySource};

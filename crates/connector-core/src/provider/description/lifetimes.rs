@@ -95,7 +95,7 @@ impl Default for Unstated {
     }
 }
 
-/// When the worker refreshes access tokens.
+/// The policy for refreshing access tokens: before they expire, or on demand.
 ///
 /// Under either policy a refresh token is used before it expires or lies idle for too long.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

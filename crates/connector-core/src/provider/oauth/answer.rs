@@ -1,5 +1,6 @@
 //! Responses of a token endpoint (RFC 6749 sections 5.1 and 5.2), read tolerantly.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -14,8 +15,9 @@ use url::form_urlencoded;
 
 use crate::clock::Timestamp;
 use crate::credential::CredentialKind;
-use crate::error::{Error, ErrorKind, Retry};
+use crate::error::{Error, ErrorKind, Retry, shown_code};
 use crate::http::{Origin, Sent, TransportError, TransportErrorKind, retry_after};
+use crate::json::without_bom;
 use crate::provider::description::{Description, Pointer, RefusalMeaning, TokenFields};
 use crate::provider::oauth::Identity;
 use crate::provider::oauth::identity::kept;
@@ -216,11 +218,7 @@ impl TokenAnswer {
     }
 
     fn read(description: &Description, mut body: Value) -> Option<Self> {
-        let defaults = TokenFields::default();
-        let fields = description
-            .token
-            .as_ref()
-            .map_or(&defaults, |endpoint| &endpoint.response);
+        let fields = token_fields(description);
         let access_token = take_text(&mut body, &fields.access_token)?;
         let refresh_token = take_text(&mut body, &fields.refresh_token);
         let first = |pointers: &[Pointer], read: fn(&Value) -> Option<Duration>| {
@@ -246,6 +244,14 @@ impl TokenAnswer {
             body,
             ..Self::new(access_token)
         })
+    }
+}
+
+/// The places of the values in a token response.
+fn token_fields(description: &Description) -> Cow<'_, TokenFields> {
+    match &description.token {
+        Some(endpoint) => Cow::Borrowed(&endpoint.response),
+        None => Cow::Owned(TokenFields::default()),
     }
 }
 
@@ -316,8 +322,7 @@ fn scopes(value: &Value, separator: char) -> Option<Vec<String>> {
 ///
 /// The parser's own error may quote the body, so it is dropped.
 pub(super) fn json(body: &[u8]) -> Option<Value> {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    serde_json::from_slice(body).ok()
+    serde_json::from_slice(without_bom(body)).ok()
 }
 
 /// A body as a JSON object, or as a form where it is not JSON: some token endpoints answer in the
@@ -339,13 +344,13 @@ fn object(body: &[u8]) -> Option<Value> {
     Some(Value::Object(fields))
 }
 
-/// Why an exchange brought no token.
+/// The class of an exchange that brought no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExchangeClass {
     /// For now; `after` is what the provider asked for.
     Transient {
-        /// How long the provider asked to wait.
+        /// The time that the provider asked to wait.
         after: Option<Duration>,
     },
     /// The grant is over: `invalid_grant` and the provider's own codes for it.
@@ -434,13 +439,13 @@ impl ExchangeError {
         )
     }
 
-    /// What kind of failure it is.
+    /// The kind of failure.
     #[must_use]
     pub const fn class(&self) -> ExchangeClass {
         self.class
     }
 
-    /// Whether the provider may have acted on the request.
+    /// Tells whether the provider may have acted on the request.
     #[must_use]
     pub const fn sent(&self) -> Sent {
         self.sent
@@ -496,7 +501,8 @@ pub fn read_token_answer(
 ) -> Result<TokenAnswer, ExchangeError> {
     let status = response.status();
     let after = retry_after(status, response.headers(), response.body(), now);
-    let refusal = Refusal::read(description, status, object(response.body()));
+    let body = object(response.body());
+    let refusal = Refusal::read(description, status, body.as_ref());
     let fail = |class, sent, kind, message| {
         let mut error = Error::new(kind, operation, message)
             .with_provider(description.provider.as_str().to_owned())
@@ -532,7 +538,7 @@ pub fn read_token_answer(
     }
     if status.is_success() {
         let read = |body| TokenAnswer::read(description, body);
-        return match object(response.body()).and_then(read) {
+        return match body.and_then(read) {
             Some(answer) => Ok(answer),
             None => fail(
                 ExchangeClass::Malformed,
@@ -580,17 +586,13 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn read(description: &Description, status: StatusCode, body: Option<Value>) -> Self {
-        let defaults = TokenFields::default();
-        let fields = description
-            .token
-            .as_ref()
-            .map_or(&defaults, |endpoint| &endpoint.response);
-        let body = body.unwrap_or(Value::Null);
+    fn read(description: &Description, status: StatusCode, body: Option<&Value>) -> Self {
+        let fields = token_fields(description);
+        let body = body.unwrap_or(&Value::Null);
         let texts = |pointers: &[Pointer]| -> Vec<String> {
             pointers
                 .iter()
-                .filter_map(|it| it.text(&body))
+                .filter_map(|it| it.text(body))
                 // Reddit repeats the status as the error; `false` is the absence of one.
                 .filter(|code| *code != status.as_str() && code != "false")
                 .collect()
@@ -721,14 +723,6 @@ impl fmt::Debug for ProviderText {
 }
 
 impl std::error::Error for ProviderText {}
-
-/// A code that may be shown: the characters that RFC 6749 section 5.2 allows, and not too many.
-pub(super) fn shown_code(code: &str) -> String {
-    code.chars()
-        .filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\'))
-        .take(64)
-        .collect()
-}
 
 /// The provider's id of a request, under the names that are usual for it.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {

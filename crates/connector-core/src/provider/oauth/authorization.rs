@@ -30,7 +30,8 @@ pub struct AuthorizationRequest<'a> {
     pub parameters: &'a BTreeMap<String, String>,
 }
 
-static NO_PARAMETERS: BTreeMap<String, String> = BTreeMap::new();
+/// No parameters of a flow.
+pub(super) static NO_PARAMETERS: BTreeMap<String, String> = BTreeMap::new();
 
 impl<'a> AuthorizationRequest<'a> {
     /// A request by `app` under `state`.

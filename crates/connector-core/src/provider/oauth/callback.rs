@@ -6,9 +6,8 @@ use std::fmt;
 use secrecy::SecretString;
 use url::form_urlencoded;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, shown_code};
 use crate::provider::description::Description;
-use crate::provider::oauth::answer::shown_code;
 
 /// The longest callback query that is read, in bytes.
 const LONGEST_QUERY: usize = 8 * 1024;
@@ -154,7 +153,7 @@ impl fmt::Debug for Callback {
     }
 }
 
-/// Why a callback that belongs to a flow is not followed by an exchange.
+/// The reason why a callback that belongs to a flow is not followed by an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallbackProblem {

@@ -21,6 +21,7 @@ use crate::provider::description::{
     Description, EndpointTemplate, IdentityRule, IdentitySource, Pointer,
 };
 use crate::provider::oauth::answer::json;
+use crate::provider::oauth::jwt::names_audience;
 use crate::provider::oauth::{ExchangeClass, ExchangeError, TokenAnswer};
 
 /// The account behind a credential, as an authenticated response of the provider named it.
@@ -248,12 +249,7 @@ fn claims(
     if text("iss") != Some(issuer.as_str()) {
         return Err("the ID token is of another issuer; check the description");
     }
-    let audience = match claims.get("aud") {
-        Some(Value::String(one)) => one == client_id,
-        Some(Value::Array(many)) => many.iter().any(|it| it.as_str() == Some(client_id)),
-        _ => false,
-    };
-    if !audience {
+    if !names_audience(&claims, client_id) {
         return Err("the ID token is for another client; check the app's client id");
     }
     let expires = claims.get("exp").and_then(Value::as_f64).unwrap_or(0.0);

@@ -167,12 +167,7 @@ impl<'a> Expected<'a> {
         if !self.issuers.is_empty() && !self.issuers.contains(&text("iss")) {
             return Err(refused("the token is by another issuer"));
         }
-        let audience = match claims.get("aud") {
-            Some(Value::Array(many)) => many.iter().any(|it| it.as_str() == Some(self.audience)),
-            Some(Value::String(one)) => one == self.audience,
-            _ => false,
-        };
-        if !audience {
+        if !names_audience(claims, self.audience) {
             return Err(refused("the token is for another audience"));
         }
         let at = |name: &str| {
@@ -197,6 +192,15 @@ impl<'a> Expected<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// True if `aud`, a text or a list, names `audience` (RFC 7519 section 4.1.3).
+pub(super) fn names_audience(claims: &Value, audience: &str) -> bool {
+    match claims.get("aud") {
+        Some(Value::Array(many)) => many.iter().any(|it| it.as_str() == Some(audience)),
+        Some(Value::String(one)) => one == audience,
+        _ => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Proof Key for Code Exchange (RFC 7636).
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -57,15 +57,7 @@ impl CodeVerifier {
 
     /// The SHA-256 of the verifier in lower-case hexadecimal.
     pub(crate) fn hexadecimal_challenge(&self) -> String {
-        let digest = digest(&SHA256, self.0.expose_secret().as_bytes());
-        digest
-            .as_ref()
-            .iter()
-            .fold(String::new(), |mut text, byte| {
-                // Writing to a string does not fail.
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
+        hex::encode(digest(&SHA256, self.0.expose_secret().as_bytes()).as_ref())
     }
 
     /// The `nonce` of the flow (OpenID Connect Core section 3.1.2.1): derived, so that nothing more

@@ -23,6 +23,7 @@ use crate::provider::Context;
 use crate::provider::description::{
     BodyEncoding, ClientAuthentication, Description, Pkce, TokenMethod, basic,
 };
+use crate::provider::oauth::authorization::NO_PARAMETERS;
 use crate::provider::oauth::identity::names_account;
 use crate::provider::oauth::{
     Callback, CodeVerifier, ExchangeClass, ExchangeError, TokenAnswer, read_token_answer,
@@ -44,8 +45,6 @@ pub struct CodeExchange<'a> {
     /// The parameters that the application set for the flow.
     pub parameters: &'a BTreeMap<String, String>,
 }
-
-static NO_PARAMETERS: BTreeMap<String, String> = BTreeMap::new();
 
 impl<'a> CodeExchange<'a> {
     /// The exchange of `code` in the flow of `verifier`.
@@ -474,7 +473,8 @@ fn client(cx: &Context<'_>, request: &TokenRequest<'_>) -> Result<TokenClient, E
     Ok(client)
 }
 
-/// What stops the `oauth2` crate after it has built a request: sending and reading are ours.
+/// The error that stops the `oauth2` crate after it has built a request: sending and reading are
+/// ours.
 #[derive(Debug)]
 pub(crate) struct Taken;
 

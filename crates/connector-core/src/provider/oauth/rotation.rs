@@ -1,8 +1,8 @@
-//! What becomes of a refresh token when it is used.
+//! The fate of a refresh token that was used.
 
 use serde::{Deserialize, Serialize};
 
-/// What a provider does with a refresh token that was used (RFC 6749 section 6, RFC 9700
+/// A provider's treatment of a refresh token that was used (RFC 6749 section 6, RFC 9700
 /// section 4.14).
 ///
 /// It decides how long others stay away from a token whose answer was lost, and what may be done
@@ -48,7 +48,7 @@ impl Grace {
     }
 }
 
-/// How long a refresh token works after it was used.
+/// The time for which a refresh token still works after it was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

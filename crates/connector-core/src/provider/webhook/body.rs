@@ -97,16 +97,10 @@ impl Body {
 
 /// True if anything is read from inside the body.
 fn wants_members(scheme: &WebhookScheme) -> bool {
-    let reads = |facts: &[WebhookFact]| facts.iter().any(reads_body);
+    let facts = scheme.facts();
     scheme.items.is_some()
         || !scheme.handshakes.is_empty()
-        || reads(&scheme.topic)
-        || reads(&scheme.account_host)
-        || reads(&scheme.account_key)
-        || reads(&scheme.delivery_id)
-        || reads(&scheme.event_id)
-        || reads(&scheme.triggered_at)
-        || reads(&scheme.channel)
+        || facts.iter().any(|(_, facts)| facts.iter().any(reads_body))
         || scheme.signatures.iter().any(|it| it.pointer.is_some())
 }
 

@@ -11,7 +11,7 @@ use crate::app::AppKey;
 use crate::clock::Timestamp;
 use crate::provider_id::ProviderId;
 
-/// Where a delivery came in.
+/// The endpoint that a delivery came to.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct WebhookEndpoint<'a> {
@@ -65,7 +65,7 @@ impl fmt::Debug for WebhookEndpoint<'_> {
     }
 }
 
-/// What a delivery says about the account it is about.
+/// The account that a delivery says it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AccountHint {
@@ -79,13 +79,13 @@ pub enum AccountHint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignedField {
-    /// Which account it is about.
+    /// The account that it is about.
     Account,
-    /// What happened.
+    /// The topic.
     Topic,
     /// The id of the delivery.
     DeliveryId,
-    /// When it was sent or triggered.
+    /// The time when it was sent or triggered.
     Time,
 }
 
@@ -135,7 +135,8 @@ impl SignedField {
 
 /// A delivery whose signature fits, as its connector read it.
 ///
-/// What [`Event::is_signed`] denies is a hint: anybody who once saw a delivery may have changed it.
+/// A fact for which [`Event::is_signed`] is false is a hint: anybody who once saw a delivery may have
+/// changed it.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
@@ -143,7 +144,7 @@ pub struct Event {
     pub provider: ProviderId,
     /// The registration whose endpoint it came to.
     pub app: AppKey,
-    /// What happened, in the provider's words.
+    /// The topic, in the provider's words.
     pub topic: String,
     /// The account it is about, if it says.
     pub account: Option<AccountHint>,
@@ -151,14 +152,14 @@ pub struct Event {
     pub delivery_id: Option<String>,
     /// The provider's id of what happened; several deliveries may be about one event.
     pub event_id: Option<String>,
-    /// When it happened, by the provider's clock.
+    /// The time when it happened, by the provider's clock.
     pub triggered_at: Option<Timestamp>,
     /// The body, byte for byte. In a bundle, the bytes of this event within the body.
     pub body: Bytes,
     /// Facts that stand in headers only, by the names in
     /// [`WebhookScheme::fields`](super::WebhookScheme::fields). They are hints.
     pub fields: BTreeMap<String, String>,
-    /// What the signature covers besides the body.
+    /// The fields that the signature covers besides the body.
     pub signed: &'static [SignedField],
     /// True if it says that the connection may have ended or lost rights: the provider is asked,
     /// and its answer decides.
@@ -184,7 +185,7 @@ impl Event {
         }
     }
 
-    /// Whether the signature covers `field`.
+    /// Returns true if the signature covers `field`.
     #[must_use]
     pub fn is_signed(&self, field: SignedField) -> bool {
         self.signed.contains(&field)

@@ -273,37 +273,43 @@ impl Reader<'_> {
     /// The account, and whether the signature covers it. Sources that disagree are refused: one of
     /// them was changed on the way.
     fn account(&self, item: &Item<'_>) -> Result<Option<(AccountHint, bool)>> {
-        let two = || refused("the delivery names two accounts");
-        let mut host: Option<(String, bool)> = None;
-        for fact in &self.scheme.account_host {
+        let host = |text: &str| {
+            (self.accept_host)(text)
+                .map(AccountHint::Host)
+                .ok_or_else(|| refused("the delivery names no account host of this provider"))
+        };
+        let key = |text: &str| {
+            AccountKey::new(text)
+                .map(AccountHint::Key)
+                .map_err(|_| refused("the delivery names no account of this provider"))
+        };
+        match self.agreed(&self.scheme.account_host, item, host)? {
+            Some(found) => Ok(Some(found)),
+            None => self.agreed(&self.scheme.account_key, item, key),
+        }
+    }
+
+    /// The account that these sources name, as far as they are present, and whether the signature
+    /// covers it.
+    fn agreed(
+        &self,
+        facts: &[WebhookFact],
+        item: &Item<'_>,
+        hint: impl Fn(&str) -> Result<AccountHint>,
+    ) -> Result<Option<(AccountHint, bool)>> {
+        let mut account: Option<(AccountHint, bool)> = None;
+        for fact in facts {
             let Some(found) = self.fact(fact, item)? else {
                 continue;
             };
-            let accepted = (self.accept_host)(&found.text)
-                .ok_or_else(|| refused("the delivery names no account host of this provider"))?;
-            match &mut host {
-                None => host = Some((accepted, found.is_signed)),
-                Some((known, is_signed)) if *known == accepted => *is_signed |= found.is_signed,
-                Some(_) => return Err(two()),
-            }
-        }
-        if let Some((host, is_signed)) = host {
-            return Ok(Some((AccountHint::Host(host), is_signed)));
-        }
-        let mut key: Option<(AccountKey, bool)> = None;
-        for fact in &self.scheme.account_key {
-            let Some(found) = self.fact(fact, item)? else {
-                continue;
-            };
-            let named = AccountKey::new(found.text)
-                .map_err(|_| refused("the delivery names no account of this provider"))?;
-            match &mut key {
-                None => key = Some((named, found.is_signed)),
+            let named = hint(&found.text)?;
+            match &mut account {
+                None => account = Some((named, found.is_signed)),
                 Some((known, is_signed)) if *known == named => *is_signed |= found.is_signed,
-                Some(_) => return Err(two()),
+                Some(_) => return Err(refused("the delivery names two accounts")),
             }
         }
-        Ok(key.map(|(key, is_signed)| (AccountHint::Key(key), is_signed)))
+        Ok(account)
     }
 
     /// The first source that is present.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// How a provider proves that a delivery is its own, and where the facts about it are written.
+/// A provider's proof that a delivery is its own, and the places of the facts about it.
 ///
 /// A scheme is data: with it, [`verify`](super::verify) checks deliveries of GitHub, Notion, Slack,
 /// Stripe, `TikTok`, Discord, `HubSpot`, Meta, Airtable, Shopify, Google, Microsoft and of every sender
@@ -79,7 +79,7 @@ pub struct WebhookScheme {
     /// The sources of the time of the event.
     #[serde(default)]
     pub triggered_at: Vec<WebhookFact>,
-    /// How that time is written.
+    /// The written form of that time.
     #[serde(default)]
     pub triggered_at_form: TimeForm,
     /// The sources of the id of the subscription (channel, hook) that the delivery claims to belong
@@ -134,6 +134,19 @@ impl WebhookScheme {
             handshakes: Vec::new(),
         }
     }
+
+    /// The sources of each fact, by the name of the field.
+    pub(super) fn facts(&self) -> [(&'static str, &[WebhookFact]); 7] {
+        [
+            ("topic", &self.topic),
+            ("account_host", &self.account_host),
+            ("account_key", &self.account_key),
+            ("delivery_id", &self.delivery_id),
+            ("event_id", &self.event_id),
+            ("triggered_at", &self.triggered_at),
+            ("channel", &self.channel),
+        ]
+    }
 }
 
 /// One way in which a provider signs.
@@ -144,7 +157,7 @@ pub struct WebhookSignature {
     /// The algorithm.
     #[serde(default)]
     pub algorithm: WebhookAlgorithm,
-    /// How the key is written in the secret.
+    /// The form of the key in the secret.
     #[serde(default)]
     pub key: KeyForm,
     /// The signed text, part after part; without it, the body.
@@ -158,13 +171,13 @@ pub struct WebhookSignature {
     /// each of the [items](WebhookScheme::items) where there are some. Instead of `headers`.
     #[serde(default)]
     pub pointer: Option<String>,
-    /// How the header's value is divided into signatures.
+    /// The division of the header's value into signatures.
     #[serde(default)]
     pub entries: SignatureEntries,
     /// The text before a signature, as in `sha256=`.
     #[serde(default)]
     pub prefix: String,
-    /// How a signature is written.
+    /// The encoding of a signature.
     #[serde(default)]
     pub encoding: SignatureEncoding,
     /// The signed time of sending, and how far off it may be.
@@ -245,7 +258,7 @@ impl WebhookAlgorithm {
     }
 }
 
-/// How the bytes of a key are written in a secret.
+/// The form of a key's bytes in a secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -284,7 +297,7 @@ pub enum SignedPart {
     Body,
 }
 
-/// How the URL is written in a signed text.
+/// The form of the URL in a signed text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -306,7 +319,7 @@ pub struct HeaderPair {
     pub key: String,
 }
 
-/// How a header's value is divided into signatures.
+/// The division of a header's value into signatures.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -321,7 +334,7 @@ pub enum SignatureEntries {
     Spaced,
 }
 
-/// How a signature is written.
+/// The encoding of a signature.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -500,7 +513,7 @@ impl WebhookFact {
     }
 }
 
-/// How the time of an event is written.
+/// The written form of an event's time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -11,7 +11,6 @@ use secrecy::{ExposeSecret, SecretString};
 use smallvec::SmallVec;
 use subtle::ConstantTimeEq;
 
-use super::verify::digit;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -90,11 +89,16 @@ pub(super) fn key(secret: &[u8]) -> hmac::Key {
 }
 
 fn fits(key: &hmac::Key, parts: &[&[u8]], signature: &[u8]) -> bool {
+    is_same(mac(key, parts).as_ref(), signature)
+}
+
+/// The HMAC of the concatenation of `parts`.
+pub(super) fn mac(key: &hmac::Key, parts: &[&[u8]]) -> hmac::Tag {
     let mut context = hmac::Context::with_key(key);
     for part in parts {
         context.update(part);
     }
-    is_same(context.sign().as_ref(), signature)
+    context.sign()
 }
 
 pub(super) fn accept(fits: bool) -> Result<()> {
@@ -181,7 +185,7 @@ pub fn single_header<'r>(headers: &'r HeaderMap, name: &str) -> Result<Option<&'
         .transpose()
 }
 
-/// Whether `held`, which is in lower case, is the name that is meant.
+/// True if `held`, which is in lower case, is the name that is meant.
 fn is_name(held: &str, name: &str) -> bool {
     // Schemes write their names as they are held, so that most comparisons end with the first.
     held.len() == name.len() && (held == name || held.eq_ignore_ascii_case(name))
@@ -208,18 +212,11 @@ pub fn decode_base64(text: &str) -> Result<[u8; LENGTH]> {
 /// [`ErrorKind::WebhookRefused`] if it is anything else, or not 32 bytes.
 pub fn decode_hex(text: &str) -> Result<[u8; LENGTH]> {
     let mut signature = [0; LENGTH];
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if pairs.len() != LENGTH || !rest.is_empty() {
-        return Err(malformed());
-    }
-    for (byte, [high, low]) in signature.iter_mut().zip(pairs) {
-        let (high, low) = digit(*high).zip(digit(*low)).ok_or_else(malformed)?;
-        *byte = high << 4 | low;
-    }
+    hex::decode_to_slice(text, &mut signature).map_err(|_| malformed())?;
     Ok(signature)
 }
 
-fn malformed() -> Error {
+pub(super) fn malformed() -> Error {
     refused("the signature is not in its form; check which scheme the endpoint is set up for")
 }
 

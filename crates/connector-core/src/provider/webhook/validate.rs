@@ -100,15 +100,7 @@ impl WebhookScheme {
 
     fn validate_facts(&self, has_account_hosts: bool) -> Check {
         let has_members = self.body.iter().any(BodyForm::has_members);
-        for (field, facts) in [
-            ("topic", &self.topic),
-            ("account_host", &self.account_host),
-            ("account_key", &self.account_key),
-            ("delivery_id", &self.delivery_id),
-            ("event_id", &self.event_id),
-            ("triggered_at", &self.triggered_at),
-            ("channel", &self.channel),
-        ] {
+        for (field, facts) in self.facts() {
             for fact in facts {
                 check_fact(field, fact, has_members, true)?;
             }

@@ -17,7 +17,8 @@ use super::scheme::{
     TimestampUnit, WebhookAlgorithm, WebhookScheme, WebhookSecret, WebhookSignature,
 };
 use super::signature::{
-    accept, check_secrets, first_header, is_same, key, refused, single_header, unusable,
+    accept, check_secrets, first_header, is_same, key, mac, malformed, refused, single_header,
+    unusable,
 };
 use super::{WebhookEndpoint, check_window};
 use crate::clock::Timestamp;
@@ -176,14 +177,6 @@ fn fits(
     })
 }
 
-fn mac(key: &hmac::Key, parts: &[&[u8]]) -> hmac::Tag {
-    let mut context = hmac::Context::with_key(key);
-    for part in parts {
-        context.update(part);
-    }
-    context.sign()
-}
-
 /// The signatures in a header's value.
 fn entries(rule: &WebhookSignature, value: &str) -> Result<SmallVec<[Tag; 1]>> {
     let mut tags = SmallVec::new();
@@ -217,10 +210,6 @@ fn entries(rule: &WebhookSignature, value: &str) -> Result<SmallVec<[Tag; 1]>> {
     Ok(tags)
 }
 
-fn malformed() -> crate::error::Error {
-    refused("the signature is not in its form; check which scheme the endpoint is set up for")
-}
-
 /// A signature of `length` bytes; `None` if the text is anything else.
 fn decode(encoding: SignatureEncoding, text: &str, length: usize) -> Option<Tag> {
     let mut tag: Tag = smallvec::smallvec![0; length];
@@ -232,26 +221,11 @@ fn decode(encoding: SignatureEncoding, text: &str, length: usize) -> Option<Tag>
             STANDARD.decode_slice(text, &mut tag).ok()?
         }
         SignatureEncoding::Hex => {
-            let (digits, rest) = text.as_bytes().as_chunks::<2>();
-            if digits.len() != length || !rest.is_empty() {
-                return None;
-            }
-            for (byte, [high, low]) in tag.iter_mut().zip(digits) {
-                *byte = digit(*high)? << 4 | digit(*low)?;
-            }
+            hex::decode_to_slice(text, &mut tag).ok()?;
             length
         }
     };
     (written == length).then_some(tag)
-}
-
-pub(super) const fn digit(character: u8) -> Option<u8> {
-    match character {
-        b'0'..=b'9' => Some(character - b'0'),
-        b'a'..=b'f' => Some(character - b'a' + 10),
-        b'A'..=b'F' => Some(character - b'A' + 10),
-        _ => None,
-    }
 }
 
 /// The text after `prefix`.
@@ -323,10 +297,13 @@ fn unescape(text: &str, decoded: &str) -> String {
     while let Some((before, escaped)) = rest.split_once('%') {
         out.push_str(before);
         let character = match escaped.as_bytes() {
-            [high, low, ..] => digit(*high)
-                .zip(digit(*low))
-                .map(|(high, low)| char::from(high << 4 | low))
-                .filter(|character| character.is_ascii() && decoded.contains(*character)),
+            [high, low, ..] => {
+                let mut byte = [0];
+                let is_byte = hex::decode_to_slice([*high, *low], &mut byte).is_ok();
+                let character = char::from(byte[0]);
+                (is_byte && character.is_ascii() && decoded.contains(character))
+                    .then_some(character)
+            }
             _ => None,
         };
         if let Some(character) = character {
@@ -352,15 +329,7 @@ fn key_bytes<'s>(form: &KeyForm, secret: &'s SecretString) -> Result<Key<'s>> {
         KeyForm::Text => return Ok(Key::Text(text.as_bytes())),
         KeyForm::Base64 => base64(text),
         KeyForm::Prefixed(prefix) => base64(text.strip_prefix(prefix.as_str()).unwrap_or(text)),
-        KeyForm::Hex => {
-            let (digits, rest) = text.as_bytes().as_chunks::<2>();
-            let bytes = digits
-                .iter()
-                .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
-            bytes
-                .collect::<Option<Vec<u8>>>()
-                .filter(|_| rest.is_empty())
-        }
+        KeyForm::Hex => hex::decode(text).ok(),
     };
     match decoded {
         Some(bytes) if !bytes.is_empty() => Ok(Key::Decoded(Zeroizing::new(bytes))),
@@ -387,21 +356,27 @@ impl std::ops::Deref for Key<'_> {
     }
 }
 
-/// Checks a shared token. Digests are compared, so that the time does not tell its length.
+/// Checks a shared token.
 fn check_token(secrets: &[SecretString], given: &str) -> Result<()> {
-    let given = digest::digest(&digest::SHA256, given.as_bytes());
-    let mut found = false;
-    for secret in secrets {
-        let secret = digest::digest(&digest::SHA256, secret.expose_secret().as_bytes());
-        found |= is_same(secret.as_ref(), given.as_ref());
-    }
-    if found {
+    if is_one_of(secrets, given) {
         Ok(())
     } else {
         Err(refused(
             "the token is not the endpoint's; check the webhook secret",
         ))
     }
+}
+
+/// True if `given` is one of the secrets. Digests are compared, so that the time does not tell the
+/// length of a secret.
+pub(super) fn is_one_of(secrets: &[SecretString], given: &str) -> bool {
+    let given = digest::digest(&digest::SHA256, given.as_bytes());
+    let mut found = false;
+    for secret in secrets {
+        let secret = digest::digest(&digest::SHA256, secret.expose_secret().as_bytes());
+        found |= is_same(secret.as_ref(), given.as_ref());
+    }
+    found
 }
 
 /// Checks the tokens in the items of a body. The body is parsed before it is known to be genuine:

@@ -21,6 +21,17 @@ pub(super) struct Subscriptions {
     pub(super) endings: BTreeMap<ChannelId, QueuedEnding>,
 }
 
+impl Subscriptions {
+    /// The subscriptions of a connection, by their ids.
+    fn of_connection<'s>(&'s self, connection: &'s ConnectionKey) -> impl Iterator<Item = &'s Row> {
+        let first = SubscriptionKey::new(connection.clone(), SubscriptionId::from_bytes([0; 16]));
+        self.rows
+            .range(first..)
+            .map(|(_, row)| row)
+            .take_while(move |row| row.kept.key.connection == *connection)
+    }
+}
+
 pub(super) struct Row {
     pub(super) number: u64,
     pub(super) kept: SubscriptionRecord,
@@ -47,16 +58,11 @@ impl Data {
         connection: &ConnectionKey,
         credential: Option<&EndingCredential>,
     ) {
-        let first = SubscriptionKey::new(connection.clone(), SubscriptionId::from_bytes([0; 16]));
-        let rows = &mut self.subscriptions.rows;
-        let keys: Vec<_> = rows
-            .range(first..)
-            .map(|(key, _)| key.clone())
-            .take_while(|key| key.connection == *connection)
-            .collect();
+        let own = self.subscriptions.of_connection(connection);
+        let keys: Vec<_> = own.map(|row| row.kept.key.clone()).collect();
+        let Subscriptions { rows, endings } = &mut self.subscriptions;
         let mut ended: Vec<Row> = keys.iter().filter_map(|key| rows.remove(key)).collect();
         ended.sort_by_key(|row| row.number);
-        let endings = &mut self.subscriptions.endings;
         let Some(credential) = credential else {
             // Copies that an earlier end of the connection brought stay.
             endings.retain(|_, it| {
@@ -93,11 +99,8 @@ impl SubscriptionStore for MemoryStore {
         let Some(kept) = SubscriptionRecord::new(new, &owner.connection) else {
             return Ok(PutSubscriptionOutcome::Ended);
         };
-        let of_connection = || {
-            let rows = data.subscriptions.rows.values();
-            rows.filter(|row| row.kept.key.connection == connection)
-        };
-        if let Some(known) = of_connection().find(|row| row.kept.watch == kept.watch) {
+        let own = || data.subscriptions.of_connection(&connection);
+        if let Some(known) = own().find(|row| row.kept.watch == kept.watch) {
             if known.kept.key == kept.key {
                 return Ok(PutSubscriptionOutcome::Stored);
             }
@@ -110,7 +113,7 @@ impl SubscriptionStore for MemoryStore {
                 "another subscription has this id; draw another one",
             ));
         }
-        if of_connection().count() >= SubscriptionId::PER_CONNECTION {
+        if own().count() >= SubscriptionId::PER_CONNECTION {
             return Ok(PutSubscriptionOutcome::TooMany);
         }
         let row = Row {
@@ -124,10 +127,7 @@ impl SubscriptionStore for MemoryStore {
 
     async fn subscriptions(&self, connection: &ConnectionKey) -> Result<Vec<Subscription>> {
         let (data, now) = self.open();
-        let rows = data.subscriptions.rows.values();
-        let mut found: Vec<_> = rows
-            .filter(|row| row.kept.key.connection == *connection)
-            .collect();
+        let mut found: Vec<_> = data.subscriptions.of_connection(connection).collect();
         found.sort_by_key(|row| row.number);
         Ok(found.into_iter().map(|row| row.kept.at(now)).collect())
     }

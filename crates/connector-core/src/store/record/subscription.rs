@@ -82,7 +82,7 @@ pub struct CandidateRecord {
 /// The failures since the last success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscriptionFailureRecord {
-    /// How many there were.
+    /// The number of failures.
     pub count: u32,
     /// The time of the last one.
     pub at: Timestamp,
