@@ -66,6 +66,12 @@ impl<'r> Columns<'r> {
         u64::try_from(value).map_err(|_| unreadable(self.operation))
     }
 
+    pub(crate) fn maybe_number(&mut self) -> Result<Option<u64>> {
+        let value: Option<i64> = self.take()?;
+        let number = value.map(u64::try_from).transpose();
+        number.map_err(|_| unreadable(self.operation))
+    }
+
     pub(crate) fn small_number(&mut self) -> Result<u32> {
         let value: i64 = self.take()?;
         u32::try_from(value).map_err(|_| unreadable(self.operation))
@@ -156,6 +162,11 @@ impl<'r> Columns<'r> {
 /// A number as SQLite keeps it.
 pub(crate) fn integer(operation: &'static str, number: u64) -> Result<i64> {
     i64::try_from(number).map_err(|_| number_too_large(operation))
+}
+
+/// A number as SQLite keeps it, where there may be none.
+pub(crate) fn maybe_integer(operation: &'static str, number: Option<u64>) -> Result<Option<i64>> {
+    number.map(|number| integer(operation, number)).transpose()
 }
 
 /// The row number that a cursor stands for; zero, before all rows, without one.

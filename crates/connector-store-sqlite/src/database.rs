@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_core::Result;
 use connector_core::clock::{Clock, Timestamp};
+use connector_core::{ConnectionKey, Result};
 use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions,
@@ -30,6 +30,13 @@ const PAUSE: Duration = Duration::from_millis(1);
 const SHORTEST_QUEUE: Duration = Duration::from_secs(5);
 
 pub(crate) type Statement = Query<'static, Sqlite, SqliteArguments>;
+
+/// A statement whose parameters `?1` and `?2` are a connection's tenant and id.
+pub(crate) fn of_connection(sql: &'static str, key: &ConnectionKey) -> Statement {
+    sqlx::query(sql)
+        .bind(key.tenant.as_str())
+        .bind(key.id.as_bytes().as_slice())
+}
 
 /// Waits for other processes, which live in real time whatever clock the store was given.
 pub(crate) struct Patience {

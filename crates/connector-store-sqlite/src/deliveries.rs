@@ -174,8 +174,7 @@ impl DeliveryQueue for SqliteStore {
         let statement = of_delivery(
             "INSERT INTO deliveries (direction, provider, app, endpoint, id, tenant, state, \
              accepted_at, due_at, keep_until, key_id, sealed, owner, lane, content) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
-             ON CONFLICT (direction, provider, app, endpoint, id) DO NOTHING",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             &delivery.key,
         )
         .bind(delivery.tenant.as_ref().map(TenantId::as_str))
@@ -188,10 +187,7 @@ impl DeliveryQueue for SqliteStore {
         .bind(delivery.turn.owner.as_str())
         .bind(delivery.turn.lane.as_str())
         .bind(delivery.content.as_ref().map(<[u8; 32]>::as_slice));
-        if write.run(statement).await? == 0 {
-            write.cancel().await;
-            return Ok(AcceptOutcome::Duplicate);
-        }
+        write.run(statement).await?;
         write.commit().await?;
         Ok(AcceptOutcome::Accepted)
     }

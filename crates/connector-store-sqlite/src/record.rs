@@ -10,8 +10,8 @@ use connector_core::store::{
 use connector_core::{Account, Check, ConnectionKey, Metadata, Result, Status};
 use sqlx::sqlite::SqliteRow;
 
-use crate::columns::{Columns, digest, integer};
-use crate::database::{Statement, Write};
+use crate::columns::{Columns, digest, integer, maybe_integer};
+use crate::database::{Statement, Write, of_connection};
 use crate::error::unreadable;
 
 /// How many claims' outcomes are remembered: one, and the 7 that may follow before it is repeated.
@@ -300,14 +300,7 @@ pub(crate) fn connection(columns: &mut Columns<'_>) -> Result<(i64, ConnectionRe
                 .map_err(|cause| unreadable(columns.operation()).with_source(cause))?,
             grant: GrantNumber::new(columns.number()?),
             generation: Generation::new(columns.number()?),
-            confirmed: {
-                let confirmed: Option<i64> = columns.take()?;
-                confirmed
-                    .map(u64::try_from)
-                    .transpose()
-                    .map_err(|_| unreadable(columns.operation()))?
-                    .map(Generation::new)
-            },
+            confirmed: columns.maybe_number()?.map(Generation::new),
             fence: Fence::new(columns.number()?),
             version: Version::new(columns.number()?),
             created_at: columns.time()?,
@@ -345,9 +338,7 @@ const PENDING: u8 = 2;
 
 /// The statement that reads a connection for [`read`].
 pub(crate) fn load(key: &ConnectionKey) -> Statement {
-    sqlx::query(LOAD)
-        .bind(key.tenant.as_str())
-        .bind(key.id.as_bytes().as_slice())
+    of_connection(LOAD, key)
 }
 
 /// Reads what [`load`] found.
@@ -357,10 +348,7 @@ pub(crate) fn read(operation: &'static str, rows: &[SqliteRow]) -> Result<Option
 
 /// Reads a connection to change it.
 pub(crate) async fn by_key(write: &mut Write<'_>, key: &ConnectionKey) -> Result<Option<Record>> {
-    let statement = sqlx::query(CHANGE_BY_KEY)
-        .bind(key.tenant.as_str())
-        .bind(key.id.as_bytes().as_slice());
-    let rows = write.rows(statement).await?;
+    let rows = write.rows(of_connection(CHANGE_BY_KEY, key)).await?;
     read_rows(write.operation(), &rows, History::read)
 }
 
@@ -599,10 +587,10 @@ impl Record {
             .bind(connection.metadata.to_json()?)
             .bind(integer(operation, connection.grant.get())?)
             .bind(integer(operation, connection.generation.get())?)
-            .bind(match connection.confirmed {
-                Some(confirmed) => Some(integer(operation, confirmed.get())?),
-                None => None,
-            })
+            .bind(maybe_integer(
+                operation,
+                connection.confirmed.map(Generation::get),
+            )?)
             .bind(integer(operation, connection.fence.get())?)
             .bind(integer(operation, connection.version.get())?)
             .bind(connection.updated_at.as_unix_millis())

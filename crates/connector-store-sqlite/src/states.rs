@@ -50,30 +50,28 @@ impl StateStore for SqliteStore {
                 ))
             };
         }
-        let open = sqlx::query(
-            "SELECT count(*) FROM states WHERE tenant = ?1 AND code IS NULL AND expires_at > ?2",
-        )
-        .bind(state.tenant.as_str())
-        .bind(now.as_unix_millis());
-        let rows = write.rows(open).await?;
-        let row = rows.first().ok_or_else(|| unreadable(OPERATION))?;
-        let open = Columns::new(row, OPERATION).number()?;
-        let unfinished = sqlx::query(
-            "SELECT count(*) FROM states \
-             WHERE tenant = ?1 AND outcome IS NULL AND expires_at > ?2",
-        )
-        .bind(state.tenant.as_str())
-        .bind(now.as_unix_millis());
-        let rows = write.rows(unfinished).await?;
-        let row = rows.first().ok_or_else(|| unreadable(OPERATION))?;
-        let unfinished = Columns::new(row, OPERATION).number()?;
-        let reaches =
-            |count: u64, most: usize| usize::try_from(count).unwrap_or(usize::MAX) >= most;
-        if reaches(open, StateKey::OPEN_PER_TENANT)
-            || reaches(unfinished, StateKey::UNFINISHED_PER_TENANT)
-        {
-            write.cancel().await;
-            return Ok(PutStateOutcome::TooMany);
+        for (sql, most) in [
+            (
+                "SELECT count(*) FROM states \
+                 WHERE tenant = ?1 AND code IS NULL AND expires_at > ?2",
+                StateKey::OPEN_PER_TENANT,
+            ),
+            (
+                "SELECT count(*) FROM states \
+                 WHERE tenant = ?1 AND outcome IS NULL AND expires_at > ?2",
+                StateKey::UNFINISHED_PER_TENANT,
+            ),
+        ] {
+            let statement = sqlx::query(sql)
+                .bind(state.tenant.as_str())
+                .bind(now.as_unix_millis());
+            let rows = write.rows(statement).await?;
+            let row = rows.first().ok_or_else(|| unreadable(OPERATION))?;
+            let count = Columns::new(row, OPERATION).number()?;
+            if usize::try_from(count).unwrap_or(usize::MAX) >= most {
+                write.cancel().await;
+                return Ok(PutStateOutcome::TooMany);
+            }
         }
         let statement = sqlx::query(
             "INSERT INTO states (state, tenant, provider, app, binding, expires_at, keep_for, \

@@ -18,9 +18,8 @@ use connector_core::{ConnectionKey, Error, ErrorKind, Result};
 use sqlx::sqlite::SqliteRow;
 
 use crate::SqliteStore;
-use crate::columns::{Columns, integer};
-use crate::database::{Statement, Write};
-use crate::error::unreadable;
+use crate::columns::{Columns, integer, maybe_integer};
+use crate::database::{Statement, Write, of_connection};
 use crate::{record, work};
 
 /// The columns of [`read`], in its order.
@@ -63,19 +62,13 @@ const ENDINGS: &str = concat!(
     " FROM endings WHERE tenant = ?1 AND connection = ?2 ORDER BY number LIMIT ?3"
 );
 
-fn of(sql: &'static str, connection: &ConnectionKey) -> Statement {
-    sqlx::query(sql)
-        .bind(connection.tenant.as_str())
-        .bind(connection.id.as_bytes().as_slice())
-}
-
 fn by_key(sql: &'static str, key: &SubscriptionKey) -> Statement {
-    of(sql, &key.connection).bind(key.id.as_bytes().as_slice())
+    of_connection(sql, &key.connection).bind(key.id.as_bytes().as_slice())
 }
 
 fn all_of(connection: &ConnectionKey) -> Statement {
     let most = i64::try_from(SubscriptionId::PER_CONNECTION).unwrap_or(i64::MAX);
-    of(OF_CONNECTION, connection).bind(most)
+    of_connection(OF_CONNECTION, connection).bind(most)
 }
 
 fn read(row: &SqliteRow, operation: &'static str) -> Result<SubscriptionRecord> {
@@ -92,13 +85,7 @@ fn read(row: &SqliteRow, operation: &'static str) -> Result<SubscriptionRecord> 
     let channel = columns.maybe_channel()?;
     let resource: Option<String> = columns.take()?;
     let expires_at = columns.maybe_time()?;
-    let granted = match columns.take::<Option<i64>>()? {
-        Some(millis) => {
-            let millis = u64::try_from(millis).map_err(|_| unreadable(operation))?;
-            Some(Duration::from_millis(millis))
-        }
-        None => None,
-    };
+    let granted = columns.maybe_number()?.map(Duration::from_millis);
     let candidate = columns.maybe_channel()?;
     let begun_at = columns.maybe_time()?;
     let cursor = columns.take()?;
@@ -156,18 +143,15 @@ fn read_ending(row: &SqliteRow, operation: &'static str) -> Result<Ending> {
     let channel = columns.channel()?;
     let resource = columns.take()?;
     let attempts = columns.small_number()?;
-    let grant: Option<i64> = columns.take()?;
-    let fence: Option<i64> = columns.take()?;
+    let grant = columns.maybe_number()?;
+    let fence = columns.maybe_number()?;
     let sealed = columns.maybe_sealed()?;
     let credential = match (grant, fence, sealed) {
-        (Some(grant), Some(fence), Some(sealed)) => {
-            let number = |it: i64| u64::try_from(it).map_err(|_| unreadable(operation));
-            Some(EndingCredential {
-                grant: GrantNumber::new(number(grant)?),
-                fence: Fence::new(number(fence)?),
-                sealed,
-            })
-        }
+        (Some(grant), Some(fence), Some(sealed)) => Some(EndingCredential {
+            grant: GrantNumber::new(grant),
+            fence: Fence::new(fence),
+            sealed,
+        }),
         _ => None,
     };
     Ok(Ending {
@@ -195,6 +179,8 @@ fn save(record: &SubscriptionRecord, operation: &'static str) -> Result<Statemen
     let channel = record.channel.as_ref();
     let candidate = record.candidate.as_ref();
     let failures = record.failures.as_ref();
+    let granted = channel.and_then(|it| it.granted);
+    let granted = granted.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
     let statement = by_key(
         "UPDATE subscriptions SET version = ?4, channel = ?5, resource = ?6, expires_at = ?7, \
          candidate = ?8, begun_at = ?9, cursor = ?10, \"read\" = ?11, read_at = ?12, \
@@ -219,19 +205,13 @@ fn save(record: &SubscriptionRecord, operation: &'static str) -> Result<Statemen
     .bind(failures.map_or(0, |it| i64::from(it.count)))
     .bind(failures.map(|it| it.at.as_unix_millis()))
     .bind(failures.map(|it| it.error.clone()))
-    .bind(match channel.and_then(|it| it.granted) {
-        Some(granted) => {
-            let millis = u64::try_from(granted.as_millis()).unwrap_or(u64::MAX);
-            Some(integer(operation, millis)?)
-        }
-        None => None,
-    });
+    .bind(maybe_integer(operation, granted)?);
     Ok(bind_sealed(statement, record.secrets.as_ref()))
 }
 
 fn insert_ending(ending: &Ending, operation: &'static str) -> Result<Statement> {
     let copy = ending.credential.as_ref();
-    let statement = of(
+    let statement = of_connection(
         "INSERT INTO endings (tenant, connection, provider, app, account, account_host, watch, \
          channel, resource, attempts, grant_number, fence, key_id, sealed) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
@@ -246,14 +226,8 @@ fn insert_ending(ending: &Ending, operation: &'static str) -> Result<Statement> 
     .bind(ending.channel.as_str())
     .bind(ending.resource.clone())
     .bind(i64::from(ending.attempts))
-    .bind(match copy {
-        Some(copy) => Some(integer(operation, copy.grant.get())?),
-        None => None,
-    })
-    .bind(match copy {
-        Some(copy) => Some(integer(operation, copy.fence.get())?),
-        None => None,
-    });
+    .bind(maybe_integer(operation, copy.map(|copy| copy.grant.get()))?)
+    .bind(maybe_integer(operation, copy.map(|copy| copy.fence.get()))?);
     Ok(bind_sealed(statement, copy.map(|copy| &copy.sealed)))
 }
 
@@ -278,11 +252,11 @@ pub(crate) async fn end_all(
             "DELETE FROM subscriptions WHERE tenant = ?1 AND connection = ?2",
             "DELETE FROM endings WHERE tenant = ?1 AND connection = ?2 AND sealed IS NULL",
         ] {
-            write.run(of(sql, connection)).await?;
+            write.run(of_connection(sql, connection)).await?;
         }
         return Ok(());
     };
-    let statement = of(
+    let statement = of_connection(
         "UPDATE endings SET grant_number = ?3, fence = ?4, key_id = ?5, sealed = ?6 \
          WHERE tenant = ?1 AND connection = ?2 AND sealed IS NULL",
         connection,
@@ -303,7 +277,7 @@ pub(crate) async fn end_all(
         }
         queue(write, &endings).await?;
     }
-    let statement = of(
+    let statement = of_connection(
         "DELETE FROM subscriptions WHERE tenant = ?1 AND connection = ?2",
         connection,
     );
@@ -467,7 +441,7 @@ impl SubscriptionStore for SqliteStore {
 
     async fn endings(&self, connection: &ConnectionKey, n: u16) -> Result<Vec<Ending>> {
         const OPERATION: &str = "store.endings";
-        let statement = || of(ENDINGS, connection).bind(i64::from(n.max(1)));
+        let statement = || of_connection(ENDINGS, connection).bind(i64::from(n.max(1)));
         let rows = self.database.read(OPERATION, statement).await?;
         rows.iter().map(|row| read_ending(row, OPERATION)).collect()
     }
@@ -479,7 +453,7 @@ impl SubscriptionStore for SqliteStore {
     ) -> Result<Option<u32>> {
         const OPERATION: &str = "store.ending_failed";
         let mut write = self.database.write(OPERATION).await?;
-        let statement = of(
+        let statement = of_connection(
             "UPDATE endings SET attempts = min(attempts + 1, 4294967295) \
              WHERE tenant = ?1 AND connection = ?2 AND channel = ?3 RETURNING attempts",
             connection,
@@ -497,7 +471,7 @@ impl SubscriptionStore for SqliteStore {
     async fn ending_done(&self, connection: &ConnectionKey, channel: &ChannelId) -> Result<bool> {
         const OPERATION: &str = "store.ending_done";
         let mut write = self.database.write(OPERATION).await?;
-        let statement = of(
+        let statement = of_connection(
             "DELETE FROM endings WHERE tenant = ?1 AND connection = ?2 AND channel = ?3",
             connection,
         )

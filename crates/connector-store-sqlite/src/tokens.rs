@@ -18,7 +18,7 @@ use connector_core::{
 
 use crate::SqliteStore;
 use crate::columns::{Columns, digest, integer, number_after, one_more, select, slice};
-use crate::database::Write;
+use crate::database::{Write, of_connection};
 use crate::record::{
     self, Credential, Held, Record, Slot, connection_columns, delete_credentials, delete_previous,
 };
@@ -283,11 +283,8 @@ impl TokenStore for SqliteStore {
 
     async fn generation(&self, key: &ConnectionKey) -> Result<Option<Generation>> {
         const OPERATION: &str = "store.generation";
-        let statement = || {
-            sqlx::query("SELECT generation FROM connections WHERE tenant = ?1 AND id = ?2")
-                .bind(key.tenant.as_str())
-                .bind(key.id.as_bytes().as_slice())
-        };
+        let sql = "SELECT generation FROM connections WHERE tenant = ?1 AND id = ?2";
+        let statement = || of_connection(sql, key);
         let rows = self.database.read(OPERATION, statement).await?;
         rows.first()
             .map(|row| Ok(Generation::new(Columns::new(row, OPERATION).number()?)))
@@ -804,12 +801,11 @@ impl TokenStore for SqliteStore {
     async fn revocations(&self, key: &ConnectionKey) -> Result<Vec<Revocation>> {
         const OPERATION: &str = "store.revocations";
         let statement = || {
-            sqlx::query(
+            of_connection(
                 "SELECT tenant, connection, provider, app, account, grant_number, fence, key_id, \
                  sealed FROM revocations WHERE tenant = ?1 AND connection = ?2 ORDER BY fence",
+                key,
             )
-            .bind(key.tenant.as_str())
-            .bind(key.id.as_bytes().as_slice())
         };
         let rows = self.database.read(OPERATION, statement).await?;
         rows.iter()
@@ -832,11 +828,10 @@ impl TokenStore for SqliteStore {
         const OPERATION: &str = "store.revoked";
         let fence = integer(OPERATION, fence.get())?;
         let mut write = self.database.write(OPERATION).await?;
-        let statement = sqlx::query(
+        let statement = of_connection(
             "DELETE FROM revocations WHERE tenant = ?1 AND connection = ?2 AND fence = ?3",
+            key,
         )
-        .bind(key.tenant.as_str())
-        .bind(key.id.as_bytes().as_slice())
         .bind(fence);
         let removed = write.run(statement).await?;
         write.commit().await?;

@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::audit;
 use crate::columns::{Columns, integer};
-use crate::database::{Database, Statement, Write};
+use crate::database::{Database, Statement, Write, of_connection};
 use crate::error::unreadable;
 
 /// The time for which a row that cannot be read is skipped before it is reported again.
@@ -49,18 +49,13 @@ pub(crate) async fn apply(
 
 /// Removes all work of a connection.
 pub(crate) async fn clear(write: &mut Write<'_>, key: &ConnectionKey) -> Result<()> {
-    let statement = sqlx::query("DELETE FROM work WHERE tenant = ?1 AND connection = ?2")
-        .bind(key.tenant.as_str())
-        .bind(key.id.as_bytes().as_slice());
-    write.run(statement).await?;
+    let sql = "DELETE FROM work WHERE tenant = ?1 AND connection = ?2";
+    write.run(of_connection(sql, key)).await?;
     Ok(())
 }
 
 fn of_work(sql: &'static str, key: &ConnectionKey, kind: WorkKind) -> Statement {
-    sqlx::query(sql)
-        .bind(key.tenant.as_str())
-        .bind(key.id.as_bytes().as_slice())
-        .bind(kind.as_str())
+    of_connection(sql, key).bind(kind.as_str())
 }
 
 /// The number of a new lease, higher than all before.

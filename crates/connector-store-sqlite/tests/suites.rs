@@ -8,5 +8,5 @@ connector_testkit::token_store_suite!(Fixture);
 connector_testkit::state_store_suite!(Fixture);
 connector_testkit::delivery_queue_suite!(Fixture);
 connector_testkit::audit_log_suite!(Fixture);
-connector_testkit::upkeep_suite!(Fixture);
+connector_testkit::maintenance_suite!(Fixture);
 connector_testkit::subscription_store_suite!(Fixture);

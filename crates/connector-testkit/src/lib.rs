@@ -9,8 +9,9 @@
 //! connector_testkit::token_store_suite!(Fixture);
 //! connector_testkit::state_store_suite!(Fixture);
 //! connector_testkit::delivery_queue_suite!(Fixture);
+//! connector_testkit::subscription_store_suite!(Fixture);
 //! connector_testkit::audit_log_suite!(Fixture);
-//! connector_testkit::upkeep_suite!(Fixture);
+//! connector_testkit::maintenance_suite!(Fixture);
 //! ```
 //!
 //! A cipher's tests apply [`cipher_suite!`] to a [`CipherFixture`](cipher::CipherFixture).

@@ -79,13 +79,7 @@ pub(super) async fn the_authorization_url_carries_a_challenge_where_described(wo
 /// The SHA-256 of a text in lower-case hexadecimal.
 fn hexadecimal(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    let digits = digest
-        .as_ref()
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15]);
-    digits
-        .filter_map(|it| char::from_digit(it.into(), 16))
-        .collect()
+    hex::encode(digest)
 }
 
 pub(super) async fn the_authorization_url_asks_for_the_scopes(world: &World) {

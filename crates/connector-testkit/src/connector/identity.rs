@@ -2,7 +2,6 @@
 
 use connector_core::ErrorKind;
 use connector_core::http::{Sent, TransportErrorKind};
-use connector_core::provider::description::IdentitySource;
 
 use super::wire::Instead;
 use super::world::World;
@@ -38,8 +37,6 @@ pub(super) async fn identify_tells_failures_apart(world: &World) {
     let answer = |status, body: &str| Instead::Answer(status, Vec::new(), body.to_owned());
     let broken = |kind| Instead::Error(kind, Sent::Maybe);
     let credential = world.connect().await;
-    let rule = world.description().identity.as_ref();
-    let reads_body = rule.is_none_or(|it| matches!(it.source(), IdentitySource::Endpoint(_)));
     for (what, instead, kind) in [
         ("401", answer(401, "{}"), ErrorKind::Unauthorized),
         ("403", answer(403, "{}"), ErrorKind::Forbidden),
@@ -81,7 +78,7 @@ pub(super) async fn identify_tells_failures_apart(world: &World) {
             ErrorKind::UnexpectedAnswer,
         ),
     ] {
-        if !reads_body && what.starts_with("200") {
+        if !world.reads_identity_body() && what.starts_with("200") {
             continue;
         }
         world.wire.answer(instead);

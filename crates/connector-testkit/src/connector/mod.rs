@@ -1,5 +1,5 @@
-//! The rules of [`Connector`](connector_core::provider::Connector) and of a provider's description, each as a
-//! case that any provider's code can be put to.
+//! The rules of [`Connector`](connector_core::provider::Connector) and of a provider's description,
+//! each as a case that any provider's code can be put to.
 //!
 //! ```ignore
 //! connector_testkit::connector_suite!(Fixture);

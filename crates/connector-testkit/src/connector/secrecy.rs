@@ -1,7 +1,6 @@
 //! Where no secret may stand.
 
 use connector_core::http::{Sent, TransportErrorKind};
-use connector_core::provider::description::IdentitySource;
 use secrecy::ExposeSecret;
 
 use super::fixture::TokenFault;
@@ -115,8 +114,6 @@ pub(super) async fn answers_and_errors_show_no_secrets(world: &World) {
         }
     }
     let credential = world.connect().await;
-    let rule = world.description().identity.as_ref();
-    let reads_body = rule.is_none_or(|it| matches!(it.source(), IdentitySource::Endpoint(_)));
     let mut bad = vec![
         Instead::Answer(401, Vec::new(), mark.clone()),
         // A machine-readable code is shown; a text beside it is not.
@@ -128,7 +125,7 @@ pub(super) async fn answers_and_errors_show_no_secrets(world: &World) {
         Instead::Answer(500, Vec::new(), mark.clone()),
         Instead::Error(TransportErrorKind::Broken, Sent::Maybe),
     ];
-    if reads_body {
+    if world.reads_identity_body() {
         bad.extend([
             Instead::Answer(200, Vec::new(), format!("<html>{mark}</html>")),
             Instead::Answer(200, Vec::new(), format!(r#"{{"unheard_of":"{mark}"}}"#)),

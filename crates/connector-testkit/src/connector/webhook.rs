@@ -144,15 +144,9 @@ fn another(world: &World, text: &str) -> SecretString {
     SecretString::from(match form {
         KeyForm::Base64 => STANDARD.encode(bytes),
         KeyForm::Prefixed(prefix) => format!("{prefix}{}", STANDARD.encode(bytes)),
-        KeyForm::Hex => hex(&bytes),
+        KeyForm::Hex => hex::encode(bytes),
         _ => text.to_owned(),
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    let digits = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
-    digits.collect()
 }
 
 pub(super) async fn a_right_delivery_is_read_as_it_was_signed(world: &World) {
@@ -372,7 +366,7 @@ pub(super) async fn what_else_the_secret_signs_is_no_delivery(world: &World) {
         for text in texts {
             kinds.insert(text.kind);
             let tag = match rule.encoding {
-                SignatureEncoding::Hex => hex(&text.tag),
+                SignatureEncoding::Hex => hex::encode(&text.tag),
                 _ => STANDARD.encode(&text.tag),
             };
             let tag = match &rule.entries {

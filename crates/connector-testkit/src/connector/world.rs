@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use connector_core::clock::Clock;
 use connector_core::http::Origin;
-use connector_core::provider::description::{CallAuthentication, TokenMethod};
+use connector_core::provider::description::{CallAuthentication, IdentitySource, TokenMethod};
 use connector_core::provider::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, CodeVerifier, ExchangeError,
     Identity, TokenAnswer,
@@ -155,6 +155,12 @@ impl World {
         let rule = self.description().identity.as_ref();
         // Without a rule, the connector has a hook of its own.
         rule.is_none_or(|it| it.test_endpoint().is_some())
+    }
+
+    /// True if the account is read in the body of an answer to a request for it.
+    pub(super) fn reads_identity_body(&self) -> bool {
+        let rule = self.description().identity.as_ref();
+        rule.is_none_or(|it| matches!(it.source(), IdentitySource::Endpoint(_)))
     }
 
     /// True if the token response has the form of RFC 6749.

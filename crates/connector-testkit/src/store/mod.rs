@@ -126,7 +126,7 @@ macro_rules! subscription_store_suite {
 /// Makes one `#[test]` of every rule of
 /// [`Maintenance`](connector_core::store::Maintenance) for a [`StoreFixture`].
 #[macro_export]
-macro_rules! upkeep_suite {
+macro_rules! maintenance_suite {
     ($fixture:ty) => {
         $crate::maintenance_cases! { [$crate::suite_tests] [$fixture, maintenance_of_a_store] }
     };
