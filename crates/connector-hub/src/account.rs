@@ -1,13 +1,28 @@
-//! Which connections lead to an account.
+//! Accounts: the one that a credential leads to, and the connections that lead to one.
 
+use connector_core::provider::oauth::Identity;
+use connector_core::provider::{Connector, Context};
 use connector_core::webhook::AccountHint;
-use connector_core::{AppKey, ConnectionKey, ProviderId, Result};
+use connector_core::{AppKey, ConnectionKey, Credential, ProviderId, Result};
 
 use crate::flow::Purpose;
 use crate::hub::Inner;
 
 /// Connections read at a time.
 const PAGE: u16 = 100;
+
+/// Asks the provider which account a credential leads to. The account's key is unique across the
+/// provider's hosts.
+pub(crate) async fn identify(
+    connector: &dyn Connector,
+    cx: &Context<'_>,
+    credential: &Credential,
+) -> Result<Identity> {
+    let mut identity = connector.identify(cx, credential).await?;
+    let host = credential.account_host();
+    identity.account = connector.description().qualify(identity.account, host)?;
+    Ok(identity)
+}
 
 impl Inner {
     /// The live connections of all tenants to an account.

@@ -19,7 +19,7 @@ use secrecy::ExposeSecret;
 use crate::authorize::{correlation, requested, required};
 use crate::connect::{ConnectFailure, Connected, Source, outliving};
 use crate::flow::{ADOPT, Answer, Purpose};
-use crate::hub::{Hub, Inner};
+use crate::hub::{Hub, Inner, not_found};
 use crate::token::renewal;
 
 impl Hub {
@@ -144,14 +144,8 @@ impl Adopt {
         named: Option<&AppKey>,
     ) -> Result<AppKey> {
         let key = connector_core::ConnectionKey::new(self.tenant.clone(), id);
-        let Some(stored) = inner.store.load(&key).await? else {
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                ADOPT,
-                "this tenant has no such connection; list its connections for their ids",
-            ));
-        };
-        let known = stored.connection;
+        let stored = inner.store.load(&key).await?;
+        let known = stored.ok_or_else(|| not_found(ADOPT))?.connection;
         if known.provider != self.provider || named.is_some_and(|app| *app != known.app) {
             return Err(invalid(
                 "the connection belongs to another provider or registration; name that one",

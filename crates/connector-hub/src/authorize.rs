@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::flow::{AUTHORIZE, Binding, Flow, Purpose, Reason, row_of};
-use crate::hub::{Hub, Inner};
+use crate::hub::{Hub, Inner, not_found};
 
 /// How long a flow waits for its callback.
 const OPEN_FOR: Duration = Duration::from_secs(10 * 60);
@@ -227,14 +227,8 @@ impl Authorize {
 
     async fn known(&self, inner: &Inner, id: ConnectionId) -> Result<ConnectionRecord> {
         let key = connector_core::ConnectionKey::new(self.tenant.clone(), id);
-        let stored = inner.store.load(&key).await?.ok_or_else(|| {
-            Error::new(
-                ErrorKind::NotFound,
-                AUTHORIZE,
-                "this tenant has no such connection; list its connections for their ids",
-            )
-        })?;
-        let known = stored.connection;
+        let stored = inner.store.load(&key).await?;
+        let known = stored.ok_or_else(|| not_found(AUTHORIZE))?.connection;
         if known.provider != self.provider {
             return Err(invalid(
                 "the connection belongs to another provider; name that one",

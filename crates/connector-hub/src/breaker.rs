@@ -67,8 +67,8 @@ impl Inner {
         app_key: &AppKey,
         app: &App,
     ) -> Registration {
-        let shared = self.shared_app(provider, app_key).await;
-        let is_shared = shared.is_ok_and(|shared| shared.client_id() == app.client_id());
+        let is_shared = self.is_shared_app(provider, app_key, app).await;
+        let is_shared = is_shared.unwrap_or_default();
         let owner = (!is_shared).then(|| tenant.clone());
         Registration::new(provider.clone(), app, owner)
     }

@@ -22,9 +22,10 @@ use connector_core::{
 use secrecy::SecretString;
 
 use crate::authorize::KEEP_FOR;
-use crate::connect::{ClaimEnd, Claimed, ConnectFailure, Connected, failed, outliving};
+use crate::connect::{ClaimEnd, Claimed, ConnectFailure, Connected, outliving};
 use crate::flow::{Answer, Binding, CALLBACK, Flow, Purpose, Reason, Sibling, row_of};
 use crate::hub::{Hub, Inner};
+use crate::sealing::SealOwner;
 use crate::token::renewal;
 
 /// How long a second load of the page waits for the first.
@@ -218,19 +219,10 @@ impl Inner {
         flow: &Flow,
         settled: Result<Connected, ConnectFailure>,
     ) -> Result<Connected> {
+        self.record_end(state, &flow.purpose, &settled).await;
         match settled {
-            Ok(connected) => {
-                let connection = connected.key().clone();
-                self.finish(state, ConnectOutcome::Connected { connection })
-                    .await;
-                Ok(connected.with_return(flow.return_to.clone()))
-            }
-            Err(ConnectFailure::Refused(reason, cause)) => {
-                let code = cause.as_ref().and_then(Error::code);
-                self.record_refusal(&flow.purpose, reason, code).await;
-                self.finish(state, failed(reason)).await;
-                Err(reason.error(CALLBACK, cause))
-            }
+            Ok(connected) => Ok(connected.with_return(flow.return_to.clone())),
+            Err(ConnectFailure::Refused(reason, cause)) => Err(reason.error(CALLBACK, cause)),
             Err(ConnectFailure::Later(error)) => Err(unfinished(error)),
         }
     }
@@ -455,7 +447,7 @@ impl Inner {
         };
         let granted = match &stored.current {
             Some(current) => {
-                let owner = crate::sealing::SealOwner::of(&stored);
+                let owner = SealOwner::of(&stored);
                 self.open_stored(&owner, current).await?.scopes().to_vec()
             }
             None => Vec::new(),

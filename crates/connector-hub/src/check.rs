@@ -10,6 +10,7 @@ use connector_core::{
     Retry, Status,
 };
 
+use crate::account::identify;
 use crate::audit;
 use crate::hub::{Hub, Inner, not_found};
 
@@ -146,12 +147,9 @@ impl Hub {
             let Some((generation, credential)) = inner.cache.newest(key) else {
                 return Err(not_found(OPERATION));
             };
-            match connector.identify(&cx, &credential).await {
-                Ok(mut identity) => {
+            match identify(&*connector, &cx, &credential).await {
+                Ok(identity) => {
                     inner.cache.worked(key, generation);
-                    let host = credential.account_host();
-                    let description = connector.description();
-                    identity.account = description.qualify(identity.account, host)?;
                     return Ok((identity, generation));
                 }
                 Err(error) if error.kind() == ErrorKind::Unauthorized && !repeated => {

@@ -81,13 +81,8 @@ impl Inner {
                 return Ok(key.with_tenant(tenant.clone()));
             }
         };
-        let is_shared = match self.shared_app(provider, app).await {
-            Ok(shared) => shared.client_id() == own.client_id(),
-            Err(error) if error.kind() == ErrorKind::StoreUnavailable => return Err(error),
-            Err(_) => false,
-        };
         let key = LimitKey::new(provider.clone(), own.client_id(), account);
-        Ok(if is_shared {
+        Ok(if self.is_shared_app(provider, app, &own).await? {
             key
         } else {
             key.with_tenant(tenant.clone())

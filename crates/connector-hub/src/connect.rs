@@ -18,6 +18,7 @@ use connector_core::{Connection, ConnectionKey, Credential, Error, ErrorKind, Re
 
 use self::attach::PendingConnection;
 pub(crate) use self::claim::{ClaimEnd, Claimed};
+use crate::account::identify;
 use crate::flow::{Answer, Purpose, Reason, row_of};
 use crate::hub::Inner;
 
@@ -244,21 +245,12 @@ impl Inner {
         const OPERATION: &str = "hub.resume_quarantined";
         let answer = self.open_answer(kept).await?;
         let purpose = answer.purpose.clone();
-        match self.resume(kept.state, answer).await {
-            Ok(connected) => {
-                let connection = connected.key().clone();
-                self.finish(&kept.state, ConnectOutcome::Connected { connection })
-                    .await;
-                Ok(connected)
-            }
-            Err(ConnectFailure::Refused(reason, cause)) => {
-                let code = cause.as_ref().and_then(Error::code);
-                self.record_refusal(&purpose, reason, code).await;
-                self.finish(&kept.state, failed(reason)).await;
-                Err(reason.error(OPERATION, cause))
-            }
-            Err(ConnectFailure::Later(error)) => Err(error),
-        }
+        let settled = self.resume(kept.state, answer).await;
+        self.record_end(&kept.state, &purpose, &settled).await;
+        settled.map_err(|failure| match failure {
+            ConnectFailure::Refused(reason, cause) => reason.error(OPERATION, cause),
+            ConnectFailure::Later(error) => error,
+        })
     }
 
     pub(crate) async fn resume(
@@ -296,13 +288,8 @@ impl Inner {
         let cx = Context::new(&app, &*self.transport, &*self.clock);
         let mut pauses = IDENTIFY_PAUSES.into_iter();
         loop {
-            let error = match connector.identify(&cx, credential).await {
-                Ok(mut identity) => {
-                    let description = connector.description();
-                    let host = credential.account_host();
-                    identity.account = description.qualify(identity.account, host)?;
-                    return Ok(identity);
-                }
+            let error = match identify(&**connector, &cx, credential).await {
+                Ok(identity) => return Ok(identity),
                 Err(error) => error,
             };
             // A token that was issued this moment may not be known everywhere yet.
@@ -320,6 +307,29 @@ impl Inner {
             access: credential.expires_at().map(|end| end.since(now)),
             refresh: credential.refresh_expires_at().map(|end| end.since(now)),
         }
+    }
+
+    /// Records how a flow ended, if it did.
+    pub(crate) async fn record_end(
+        &self,
+        state: &StateKey,
+        purpose: &Purpose,
+        settled: &Result<Connected, ConnectFailure>,
+    ) {
+        let outcome = match settled {
+            Ok(connected) => ConnectOutcome::Connected {
+                connection: connected.key().clone(),
+            },
+            Err(ConnectFailure::Refused(reason, cause)) => {
+                let code = cause.as_ref().and_then(Error::code);
+                self.record_refusal(purpose, *reason, code).await;
+                ConnectOutcome::Failed {
+                    reason: reason.name().to_owned(),
+                }
+            }
+            Err(ConnectFailure::Later(_)) => return,
+        };
+        self.finish(state, outcome).await;
     }
 
     /// Records how a flow ended. What it led to is durable already, so a failure is only logged.
@@ -394,11 +404,5 @@ pub(crate) async fn outliving<T: Send + 'static>(
             operation,
             "the task that connects has died; please report it with its log",
         )),
-    }
-}
-
-pub(crate) fn failed(reason: Reason) -> ConnectOutcome {
-    ConnectOutcome::Failed {
-        reason: reason.name().to_owned(),
     }
 }

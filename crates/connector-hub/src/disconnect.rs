@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
 use connector_core::store::{
-    End, EndOutcome, EndRequest, GrantNumber, NewRevocation, SideEffects, Stored, WorkKind,
+    End, EndOutcome, EndRequest, Fence, GrantNumber, NewRevocation, SideEffects, Stored, WorkKind,
 };
 use connector_core::{
     ConnectionKey, Credential, CredentialKind, Error, ErrorKind, Event, RequestContext, Result,
@@ -87,13 +87,8 @@ impl Disconnect<'_> {
     async fn run(self) -> Result<()> {
         let inner = &self.hub.inner;
         let _under_way = inner.enlist(OPERATION)?;
-        let mut stored = self
-            .hub
-            .inner
-            .store
-            .load(self.key)
-            .await?
-            .ok_or_else(|| not_found(OPERATION))?;
+        let stored = inner.store.load(self.key).await?;
+        let mut stored = stored.ok_or_else(|| not_found(OPERATION))?;
         for _ in 0..ATTEMPTS {
             if !stored.connection.is_live() && self.how == End::Deactivate {
                 return Ok(());
@@ -103,13 +98,13 @@ impl Disconnect<'_> {
                 how: self.how,
                 at: Some(stored.connection.generation),
                 revoke: self.revocations(&stored).await?,
-                unsubscribe: self.hub.inner.ending_credential(&stored).await?,
+                unsubscribe: inner.ending_credential(&stored).await?,
             };
             let mut effects = self.effects(&stored, !request.revoke.is_empty());
             if request.unsubscribe.is_some() {
                 effects = effects.with_work(WorkKind::Subscriptions, Duration::ZERO);
             }
-            match self.hub.inner.store.end(self.key, request, effects).await? {
+            match inner.store.end(self.key, request, effects).await? {
                 EndOutcome::Ended | EndOutcome::AlreadyEnded => {
                     self.forget_tokens(grant);
                     return Ok(());
@@ -156,7 +151,7 @@ impl Disconnect<'_> {
     async fn seal(
         &self,
         owner: &SealOwner,
-        (grant, fence): (GrantNumber, connector_core::store::Fence),
+        (grant, fence): (GrantNumber, Fence),
         credential: &Credential,
     ) -> Result<Option<NewRevocation>> {
         if credential.kind() != CredentialKind::OAuth {

@@ -25,7 +25,7 @@ use crate::events::ChangeHandler;
 use crate::inbound::{DeliveryHandler, SubscriptionSecrets};
 use crate::token::{Cache, Enlisted, Flights};
 
-/// How long audit entries are kept by default.
+/// The time for which audit entries are kept by default.
 const AUDIT_RETENTION: Duration = Duration::from_secs(400 * 86_400);
 
 /// Connects accounts, keeps their credentials fresh, hands out access tokens, disconnects.
@@ -57,7 +57,7 @@ pub(crate) struct Inner {
     pub(crate) retry_policy: RetryPolicy,
     /// The URL under which notification URLs lie.
     pub(crate) webhook_base: Option<Url>,
-    /// How long audit entries are kept.
+    /// The time for which audit entries are kept.
     pub(crate) audit_retention: Duration,
     apps: Option<Arc<dyn AppSource>>,
     connectors: BTreeMap<ProviderId, Arc<dyn Connector>>,
@@ -183,6 +183,21 @@ impl Inner {
     /// The registration of the moment that all tenants share.
     pub(crate) async fn shared_app(&self, provider: &ProviderId, app: &AppKey) -> Result<Arc<App>> {
         self.app_source(provider)?.shared(provider, app).await
+    }
+
+    /// True if all tenants share the registration `own`: the source hands out its client id for all
+    /// tenants. An error only while the store cannot be reached.
+    pub(crate) async fn is_shared_app(
+        &self,
+        provider: &ProviderId,
+        app: &AppKey,
+        own: &App,
+    ) -> Result<bool> {
+        match self.shared_app(provider, app).await {
+            Ok(shared) => Ok(shared.client_id() == own.client_id()),
+            Err(error) if error.kind() == ErrorKind::StoreUnavailable => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 
     fn app_source(&self, provider: &ProviderId) -> Result<Arc<dyn AppSource>> {

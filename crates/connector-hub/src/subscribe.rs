@@ -26,12 +26,12 @@ use crate::inbound::of_connection;
 use crate::sealing::SealOwner;
 
 const SUBSCRIBE: &str = "hub.subscribe";
-/// How long a change is remembered after it was handled: longer than a cursor can lag behind the
-/// inbox while the store is down.
+/// The time for which a change is remembered after it was handled: longer than a cursor can lag
+/// behind the inbox while the store is down.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 86_400);
 /// The maximum length of an event id that is kept as it is, in bytes.
 const LONGEST_ID: usize = 128;
-/// How long a call of the store is repeated.
+/// The time for which a call of the store is repeated.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A subscription of a connection, as applications see it.
@@ -455,16 +455,8 @@ impl Inner {
 
 /// The id, or its SHA-256 where it is too long or not plain text.
 fn bounded(id: &str) -> String {
-    use std::fmt::Write;
-
     if !id.is_empty() && id.len() <= LONGEST_ID && !id.chars().any(char::is_control) {
         return id.to_owned();
     }
-    let digest = digest::digest(&digest::SHA256, id.as_bytes());
-    let mut text = String::with_capacity(64);
-    for byte in digest.as_ref() {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    hex::encode(digest::digest(&digest::SHA256, id.as_bytes()))
 }

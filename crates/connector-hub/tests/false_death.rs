@@ -13,7 +13,7 @@ mod provider;
 use std::sync::Arc;
 
 use connector_core::http::{Sent, TransportErrorKind};
-use connector_core::provider::description::{IdentityRule, RevocationReach};
+use connector_core::provider::description::{AccountHost, IdentityRule, RevocationReach};
 use connector_core::provider::oauth::{Grace, RotationClass};
 use connector_core::store::{AuditFilter, AuditLog, Store};
 use connector_core::{AppKey, DegradedReason, ErrorKind, Event, ReauthorizationReason, Status};
@@ -585,4 +585,23 @@ async fn a_provider_that_returns_another_account_is_noticed_and_withheld() {
     }
     println!("{withheld} accounts withheld");
     assert_eq!(withheld, 8);
+}
+
+#[tokio::test]
+async fn an_account_whose_key_is_unique_on_its_host_alone_is_the_same_after_a_refresh() {
+    let mut refreshed = 0;
+    for class in CLASSES {
+        let mut description = provider::description(class, RevocationReach::Grant);
+        description.account_host = Some(AccountHost::new(".acme.example"));
+        description.identify_after_refresh = true;
+        let world = World::with(description, |builder| builder);
+        let key = world.connect("alpha").await;
+        world.clock.advance(HOUR);
+        drop(world.drive(world.hub.access_token(&key)).await.unwrap());
+        assert_eq!(world.provider.identifications(), 1);
+        assert_eq!(world.status(&key).await, Status::Connected);
+        refreshed += 1;
+    }
+    println!("accounts of a host that were identified after a refresh: {refreshed}");
+    assert_eq!(refreshed, CLASSES.len());
 }

@@ -562,7 +562,7 @@ async fn an_unresolved_claim_within_a_grace_is_sent_again_when_its_hold_ends() {
     assert_eq!(resent, 4);
 }
 
-/// What is minted is asked for without a refresh token, as often as one likes.
+/// A connector that mints tokens: without a refresh token, as often as one likes.
 #[derive(Debug)]
 struct Minting(Description);
 

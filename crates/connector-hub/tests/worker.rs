@@ -366,7 +366,7 @@ async fn providers_that_hang_do_not_delay_another() {
 
 type Change = fn(&mut Description, u32);
 
-/// What the engine did: token calls of ten days, and the hold of its claim in seconds.
+/// The number of token calls in ten days, and the hold of the claim in seconds.
 async fn observe(change: Change, number: u32) -> (u64, u64) {
     let mut described = description(RotationClass::Stable, RevocationReach::Grant);
     described.refresh = RefreshPolicy::OnDemand;

@@ -1,23 +1,23 @@
 //! Keeping events until they are handled.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
 use connector_core::clock::Timestamp;
 use connector_core::provider::webhook::{AccountHint, Event, SignedField};
 use connector_core::store::{
-    AcceptOutcome, DeliveryKey, DeliveryLimits, DeliveryTurn, Direction, NewDelivery,
+    AcceptOutcome, ConnectionRecord, DeliveryKey, DeliveryLimits, DeliveryTurn, Direction,
+    NewDelivery,
 };
 use connector_core::{AppKey, ConnectionKey, Error, ErrorKind, ProviderId, Result, TenantId};
 use ring::digest;
 use secrecy::SecretString;
 
-use super::Verified;
+use super::{Receipt, Verified};
 use crate::hub::Inner;
 
-/// How long a delivery is remembered: longer than any provider repeats one.
+/// The time for which a delivery is remembered: longer than any provider repeats one.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 86_400);
 /// The bounds on what is kept: one tenant's deliveries fill neither the queue of an endpoint nor,
 /// sent again and again under other ids, that of everybody.
@@ -53,9 +53,34 @@ impl Owner {
     }
 }
 
+impl Inner {
+    /// The live connection that an endpoint belongs to: one at `provider`, and of the registration
+    /// `app` if one is named.
+    pub(super) async fn connection_of_endpoint(
+        &self,
+        operation: &'static str,
+        provider: &ProviderId,
+        app: Option<&AppKey>,
+        key: &ConnectionKey,
+    ) -> Result<ConnectionRecord> {
+        let stored = self.store.load(key).await?;
+        let connection = stored.map(|it| it.connection).filter(|it| {
+            it.is_live() && it.provider == *provider && app.is_none_or(|app| *app == it.app)
+        });
+        connection.ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                operation,
+                "there is no live connection for this endpoint",
+            )
+        })
+    }
+}
+
 /// The inbox of one endpoint.
 pub(super) struct Inbox<'a> {
     inner: &'a Inner,
+    operation: &'static str,
     provider: &'a ProviderId,
     app: &'a AppKey,
     endpoint: String,
@@ -85,12 +110,13 @@ impl<'a> Inbox<'a> {
         let endpoint = match owner {
             Owner::Everybody => name.to_owned(),
             Owner::Tenant(tenant) => {
-                format!("tenant/{}/{name}", hex(&[tenant.as_str().as_bytes()]))
+                format!("tenant/{}/{name}", digest_of(&[tenant.as_str().as_bytes()]))
             }
             Owner::Connection(key, _) => format!("connection/{}/{name}", key.id),
         };
         Ok(Self {
             inner,
+            operation,
             provider,
             app,
             endpoint,
@@ -98,13 +124,15 @@ impl<'a> Inbox<'a> {
         })
     }
 
-    /// Accepts the events one by one; returns those that are new. Whoever repeats a delivery that was
-    /// cut off in the middle brings the rest.
+    /// Accepts the events of one delivery one by one. Whoever repeats a delivery that was cut off in
+    /// the middle brings the rest. `reply` is the answer that the sender waits for.
     pub(super) async fn keep(
         &self,
-        operation: &'static str,
         events: Vec<Event>,
-    ) -> Result<Vec<Verified<Event>>> {
+        reply: Option<http::Response<Bytes>>,
+    ) -> Result<Receipt> {
+        let operation = self.operation;
+        let is_empty = events.is_empty();
         let (mut accepted, mut ids) = (Vec::new(), BTreeSet::new());
         let (mut digests, mut turn) = (Digests::default(), None);
         for event in events {
@@ -163,7 +191,14 @@ impl<'a> Inbox<'a> {
             }
         }
         self.inner.arrivals.notify_one();
-        Ok(accepted)
+        Ok(if accepted.is_empty() && !is_empty {
+            Receipt::Duplicate { reply }
+        } else {
+            Receipt::Accepted {
+                events: accepted,
+                reply,
+            }
+        })
     }
 
     async fn accept(
@@ -211,8 +246,8 @@ impl<'a> Inbox<'a> {
             return Ok(turn.clone());
         }
         let account = match &event.account {
-            Some(AccountHint::Key(key)) => hex(&[b"key", key.as_str().as_bytes()]),
-            Some(AccountHint::Host(host)) => hex(&[b"host", host.as_bytes()]),
+            Some(AccountHint::Key(key)) => digest_of(&[b"key", key.as_str().as_bytes()]),
+            Some(AccountHint::Host(host)) => digest_of(&[b"host", host.as_bytes()]),
             _ => String::new(),
         };
         let turn = match (self.owner, &event.account) {
@@ -284,7 +319,7 @@ impl Digests {
     }
 }
 
-/// What makes an event the same one when it is sent again.
+/// The id by which an event is recognised when it is sent again.
 ///
 /// An id that is not signed stands beside a digest of the body: else whoever can change it could
 /// spend the id of a delivery that is still to come.
@@ -310,17 +345,17 @@ fn id_of(event: &Event, body: &[u8; 32]) -> String {
         for (name, value) in &event.fields {
             parts.extend([name.as_bytes(), value.as_bytes()]);
         }
-        return hex(&parts);
+        return digest_of(&parts);
     };
     let id = if id.len() > LONGEST_NAME || id.chars().any(char::is_control) {
-        hex(&[id.as_bytes()])
+        digest_of(&[id.as_bytes()])
     } else {
         id.clone()
     };
     if event.is_signed(SignedField::DeliveryId) {
         id
     } else {
-        format!("{id} {}", text(body))
+        format!("{id} {}", hex::encode(body))
     }
 }
 
@@ -337,17 +372,8 @@ fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// The SHA-256 of the parts, each after its length, in hexadecimal.
-fn hex(parts: &[&[u8]]) -> String {
-    text(&sha256(parts))
-}
-
-fn text(digest: &[u8; 32]) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in digest {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+fn digest_of(parts: &[&[u8]]) -> String {
+    hex::encode(sha256(parts))
 }
 
 #[cfg(test)]

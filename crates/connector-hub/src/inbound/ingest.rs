@@ -12,8 +12,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::header::{HeaderName, HeaderValue};
 
+use super::Receipt;
 use super::inbox::{Inbox, Owner};
-use super::{Receipt, Verified};
 use crate::hub::Hub;
 
 const OPERATION: &str = "hub.ingest";
@@ -132,10 +132,10 @@ impl Hub {
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`] if an attribute cannot be read; [`ErrorKind::WebhookRefused`] if the
-/// body does not have the form of the description's scheme; [`ErrorKind::Configuration`] if the
-/// connector is missing or the endpoint's name is malformed; [`ErrorKind::RateLimited`] if too many
-/// wait, [`ErrorKind::StoreUnavailable`] and [`ErrorKind::ShuttingDown`]: leave the message in its
-/// queue.
+/// body does not have the form of the description's scheme; [`ErrorKind::NotFound`] if the
+/// connection is not there or has ended; [`ErrorKind::Configuration`] if the connector is missing or
+/// the endpoint's name is malformed; [`ErrorKind::RateLimited`] if too many wait,
+/// [`ErrorKind::StoreUnavailable`] and [`ErrorKind::ShuttingDown`]: leave the message in its queue.
 #[must_use = "nothing is taken in before this is awaited"]
 pub struct Ingest<'a> {
     hub: &'a Hub,
@@ -188,18 +188,10 @@ impl Ingest<'_> {
         inner.accepting(OPERATION)?;
         let app = match (&self.app, &self.owner) {
             (None, Owner::Connection(key, _)) => {
-                let stored = inner.store.load(key).await?;
-                let connection = stored
-                    .map(|it| it.connection)
-                    .filter(|it| it.is_live() && it.provider == self.provider);
-                let found = connection.ok_or_else(|| {
-                    Error::new(
-                        ErrorKind::NotFound,
-                        OPERATION,
-                        "there is no live connection for this message",
-                    )
-                })?;
-                found.app
+                let connection = inner
+                    .connection_of_endpoint(OPERATION, &self.provider, None, key)
+                    .await?;
+                connection.app
             }
             (app, _) => app.clone().unwrap_or_default(),
         };
@@ -213,16 +205,7 @@ impl Ingest<'_> {
             endpoint,
             &self.owner,
         )?;
-        let sent = events.len();
-        let events: Vec<Verified<Event>> = inbox.keep(OPERATION, events).await?;
-        Ok(if events.is_empty() && sent > 0 {
-            Receipt::Duplicate { reply: None }
-        } else {
-            Receipt::Accepted {
-                events,
-                reply: None,
-            }
-        })
+        inbox.keep(events, None).await
     }
 
     fn events(&self, app: &AppKey) -> Result<Vec<Event>> {

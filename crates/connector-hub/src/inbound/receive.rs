@@ -213,13 +213,7 @@ impl Receive<'_> {
                 Receipt::Duplicate { reply }
             });
         }
-        let sent = events.len();
-        let events = inbox.keep(OPERATION, events).await?;
-        Ok(if events.is_empty() && sent > 0 {
-            Receipt::Duplicate { reply }
-        } else {
-            Receipt::Accepted { events, reply }
-        })
+        inbox.keep(events, reply).await
     }
 
     /// Makes the endpoint that of the subscription which the delivery claims to belong to, where
@@ -272,19 +266,9 @@ impl Receive<'_> {
                          the provider",
                     ));
                 }
-                let stored = inner.store.load(key).await?;
-                let connection = stored.map(|it| it.connection).filter(|it| {
-                    it.is_live()
-                        && it.provider == self.provider
-                        && self.app.as_ref().is_none_or(|app| *app == it.app)
-                });
-                let Some(connection) = connection else {
-                    return Err(Error::new(
-                        ErrorKind::NotFound,
-                        OPERATION,
-                        "there is no live connection for this endpoint",
-                    ));
-                };
+                let connection = inner
+                    .connection_of_endpoint(OPERATION, &self.provider, self.app.as_ref(), key)
+                    .await?;
                 let app = inner
                     .app(&self.provider, &key.tenant, &connection.app)
                     .await?;

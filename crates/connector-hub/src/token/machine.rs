@@ -42,6 +42,7 @@ use connector_core::store::{
 };
 use connector_core::{DegradedReason, ReauthorizationReason, Status};
 
+pub(crate) use self::messages::is_within_grace;
 pub use self::messages::{
     Action, Exchanged, Fault, Input, Mark, NewAccess, NoToken, NoTokenReason, Outcome, Reason,
     Report, Sent, Settings, Start, Timings, Unexpected, effective,
@@ -323,13 +324,7 @@ impl Machine {
 
     /// True if a request under `claim` has ended the grace of its token.
     fn outlasted(&self, claim: &Claim) -> bool {
-        let RotationClass::Grace(grace) = self.settings.class else {
-            return false;
-        };
-        let age = Timings::of(self.settings.class).hold + claim.until.overdue();
-        claim.kind == ClaimKind::Refresh
-            && claim.until.has_passed()
-            && age > Duration::from_secs(grace.seconds().into())
+        is_within_grace(self.settings.class, claim) == Some(false)
     }
 
     fn loaded(&mut self, next: Next, row: Option<&Stored>) -> Vec<Action> {
@@ -918,9 +913,8 @@ impl Machine {
 
     fn woken(&mut self, waiting: Waiting) -> Vec<Action> {
         match waiting.then {
-            Next::Patience(_) => self.resume(waiting.then),
             Next::Bury => self.again(),
-            next => self.load(next),
+            next => self.resume(next),
         }
     }
 

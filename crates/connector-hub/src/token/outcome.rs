@@ -1,4 +1,4 @@
-//! How a refresh ends for everybody who waits for it.
+//! The end of a refresh, for everybody who waits for it.
 
 use std::time::Duration;
 

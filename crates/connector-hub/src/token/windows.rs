@@ -30,9 +30,8 @@ impl Windows {
             Some(ahead) => ahead.min(lifetime / 4 * 3),
             None => (lifetime / 4).min(LONGEST_ADVISORY),
         };
-        let shortened = advisory / 4 * u32::from(spread(id)) / 1000;
         Self {
-            advisory: advisory.saturating_sub(shortened),
+            advisory: advisory.saturating_sub(share(advisory / 4, id)),
             mandatory: (lifetime / 60).min(LONGEST_MANDATORY),
         }
     }
@@ -58,6 +57,12 @@ impl Windows {
 pub(crate) fn spread(id: ConnectionId) -> u16 {
     let bytes = id.as_bytes();
     u16::from_be_bytes([bytes[14], bytes[15]]) % 1000
+}
+
+/// A connection's own share of a duration: always the same one for one connection, less than all of
+/// it.
+pub(crate) fn share(of: Duration, id: ConnectionId) -> Duration {
+    of * u32::from(spread(id)) / 1000
 }
 
 #[cfg(test)]

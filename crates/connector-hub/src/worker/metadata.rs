@@ -9,7 +9,7 @@ use super::slots::slot_host;
 use super::{Next, Shared};
 use crate::audit;
 use crate::hub::Inner;
-use crate::token::windows::spread;
+use crate::token::windows::share;
 
 /// The pause of work that finds no slot.
 const NO_SLOT: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ impl Shared {
         let provider = &stored.connection.provider;
         let description = inner.connector(provider)?.description();
         let every = description.metadata_interval();
-        let again = Next::In(every + every / 10 * u32::from(spread(key.id)) / 1000);
+        let again = Next::In(every + share(every / 10, key.id));
         let host = slot_host(description, stored.connection.account.host.as_deref());
         let Some(_slot) = self.metadata_slots.take(provider, host).await else {
             return Ok(Next::In(NO_SLOT));

@@ -100,7 +100,7 @@ struct Shared {
     metadata_slots: Slots,
     /// For keeping subscriptions, which must not delay a refresh.
     subscription_slots: Slots,
-    /// How often handlers hung over a change, in this process.
+    /// The number of times that handlers hung over a change, in this process.
     hangs: Mutex<HashMap<u64, u32>>,
     /// How often the revocations of a connection failed in a row, in this process.
     attempts: Mutex<HashMap<ConnectionKey, u32>>,
@@ -360,6 +360,11 @@ impl Shared {
             }
         }
     }
+}
+
+/// `pause` doubled this many times, at most `longest`.
+fn doubled(pause: Duration, times: u32, longest: Duration) -> Duration {
+    pause.saturating_mul(1 << times.min(16)).min(longest)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -13,7 +13,7 @@ use super::{Next, Shared, UNABLE};
 use crate::audit;
 use crate::hub::Inner;
 use crate::token::renewal;
-use crate::token::windows::spread;
+use crate::token::windows::share;
 use crate::token::{NoTokenReason, RefreshOutcome, RefreshTrigger};
 
 /// Maximum time to wait for a flight. The flight continues if the worker stops waiting.
@@ -39,13 +39,12 @@ impl Shared {
         }
         let provider = &stored.connection.provider;
         let connector = Arc::clone(inner.connector(provider)?);
-        let share = |of: Duration| of * u32::from(spread(key.id)) / 1000;
         let host = slot_host(
             connector.description(),
             stored.connection.account.host.as_deref(),
         );
         let Some(_slot) = self.slots.take(provider, host).await else {
-            return Ok(Next::In(NO_SLOT + share(NO_SLOT)));
+            return Ok(Next::In(NO_SLOT + share(NO_SLOT, key.id)));
         };
         let trigger = match due.kind {
             WorkKind::KeepAlive => RefreshTrigger::KeepAlive,
@@ -71,7 +70,7 @@ impl Shared {
         };
         Ok(match (no_token.reason, no_token.retry_after) {
             (_, Some(retry_after)) => {
-                Next::In((retry_after + share(retry_after / 10)).max(SOONEST))
+                Next::In((retry_after + share(retry_after / 10, key.id)).max(SOONEST))
             }
             (NoTokenReason::NeedsReauthorization(_) | NoTokenReason::Ended, None) => Next::Done,
             (NoTokenReason::ShuttingDown, None) => Next::In(SOONEST),

@@ -13,11 +13,11 @@ use connector_core::{ConnectionKey, Credential, ErrorKind, Event, Result};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::slots::slot_host;
-use super::{Next, Shared, lock};
+use super::{Next, Shared, doubled, lock};
 use crate::audit;
 use crate::hub::Inner;
 use crate::sealing::SealOwner;
-use crate::token::windows::spread;
+use crate::token::windows::share;
 
 /// The deadline of one request.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -82,9 +82,7 @@ impl Shared {
                 "a disconnected grant still lives at its provider; its revocation is tried daily"
             );
         }
-        Ok(Next::In(
-            pause + pause / 10 * u32::from(spread(key.id)) / 1000,
-        ))
+        Ok(Next::In(pause + share(pause / 10, key.id)))
     }
 
     async fn attempt(&self, revocation: &Revocation) -> Result<Attempt> {
@@ -221,9 +219,7 @@ fn same_grant(living: &Credential, ended: &Credential) -> bool {
 
 /// 1, 2, 4, 8 minutes and so on, up to a day.
 fn pause(attempt: u32) -> Duration {
-    FIRST_PAUSE
-        .saturating_mul(1 << attempt.min(11))
-        .min(LONGEST_PAUSE)
+    doubled(FIRST_PAUSE, attempt, LONGEST_PAUSE)
 }
 
 #[cfg(test)]

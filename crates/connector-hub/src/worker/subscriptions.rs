@@ -24,12 +24,12 @@ use connector_core::{
 use secrecy::SecretString;
 
 use super::slots::slot_host;
-use super::{Next, Shared};
+use super::{Next, Shared, doubled};
 use crate::audit;
 use crate::hub::Inner;
 use crate::sealing::SealOwner;
 use crate::subscribe::ChannelSecrets;
-use crate::token::windows::spread;
+use crate::token::windows::share;
 
 /// The deadline of one call.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -38,7 +38,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const CREATING: Duration = Duration::from_secs(180);
 /// The maximum duration of one run for a connection, well within the lease of its work.
 const LONGEST_RUN: Duration = Duration::from_secs(180);
-/// How long the result of a call is offered to a store that is down.
+/// The time for which the result of a call is offered to a store that is down.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Pages of changes that are read for one subscription in one run.
 const PAGES: usize = 50;
@@ -68,7 +68,7 @@ struct Run<'a> {
     cx: SubscriptionContext<'a>,
 }
 
-/// What became of one step.
+/// The result of one step.
 enum Step {
     /// The subscription after the change.
     Changed(Box<Subscription>),
@@ -144,23 +144,21 @@ impl Shared {
             // connection goes only when it has none.
             Ok(None) if has_rows => Ok(Next::In(ELSEWHERE)),
             Ok(None) => Ok(Next::Done),
-            Err(error) => match error.kind() {
-                ErrorKind::StoreUnavailable | ErrorKind::ShuttingDown => Err(error),
-                _ => {
-                    tracing::warn!(
-                        operation = "worker.subscriptions",
-                        connector = connection.provider.as_str(),
-                        connection = %key.id,
-                        error = %error,
-                        "the connection's subscriptions cannot be kept now"
-                    );
-                    Ok(Next::In(match error.retry() {
-                        Retry::After(after) => after.min(NEEDS_A_PERSON),
-                        Retry::Backoff => PAUSES[0],
-                        _ => NEEDS_A_PERSON,
-                    }))
-                }
-            },
+            Err(error) if is_of_store(&error) => Err(error),
+            Err(error) => {
+                tracing::warn!(
+                    operation = "worker.subscriptions",
+                    connector = connection.provider.as_str(),
+                    connection = %key.id,
+                    error = %error,
+                    "the connection's subscriptions cannot be kept now"
+                );
+                Ok(Next::In(match error.retry() {
+                    Retry::After(after) => after.min(NEEDS_A_PERSON),
+                    Retry::Backoff => PAUSES[0],
+                    _ => NEEDS_A_PERSON,
+                }))
+            }
         }
     }
 
@@ -270,8 +268,8 @@ impl Inner {
                 let list = self.timed(calls.list(cx, &watches)).await?;
                 lists.insert(ending.watch.clone(), list.unwrap_or_default());
             }
-            let listed = lists.get(&ending.watch).into_iter().flatten();
-            let found = { listed }.find(|it| {
+            let mut listed = lists.get(&ending.watch).into_iter().flatten();
+            let found = listed.find(|it| {
                 let url = it.url.as_deref();
                 let channel = url.and_then(|url| self.channel_of(&ending.provider, url));
                 channel.as_ref() == Some(&ending.channel)
@@ -303,8 +301,7 @@ impl Inner {
             // While the connection lives, its own credential will do it some day.
             let lives = ending.credential.is_none();
             if (lives || attempts < ATTEMPTS) && !refused {
-                let doubled = 1 << attempts.saturating_sub(1).min(10);
-                let pause = ENDING_PAUSE.saturating_mul(doubled).min(PAUSES[1]);
+                let pause = doubled(ENDING_PAUSE, attempts.saturating_sub(1), PAUSES[1]);
                 wait = sooner(wait, Some(pause));
                 continue;
             }
@@ -476,30 +473,23 @@ impl Run<'_> {
                     Step::Lost => return Ok(None),
                 }
             }
-            let step = match &row.channel {
-                None => match &row.candidate {
-                    Some(candidate) if candidate.age < CREATING => return Ok(Some(row)),
-                    _ => Some(self.create(row.clone(), secret).await?),
-                },
-                Some(open) if renew_in(open, self.id()).is_some_and(|left| left.is_zero()) => {
-                    Some(match renewal {
-                        ChannelRenewal::Replace => match &row.candidate {
-                            Some(candidate) if candidate.age < CREATING => return Ok(Some(row)),
-                            _ => self.create(row.clone(), secret).await?,
-                        },
-                        _ => self.renew(row.clone(), open, secret).await?,
-                    })
+            let is_due =
+                |open: &OpenChannel| renew_in(open, self.id()).is_some_and(|left| left.is_zero());
+            if row.channel.as_ref().is_none_or(is_due) {
+                let creating = row.candidate.as_ref().is_some_and(|it| it.age < CREATING);
+                let step = match &row.channel {
+                    Some(open) if renewal != ChannelRenewal::Replace => {
+                        self.renew(row.clone(), open, secret).await?
+                    }
+                    _ if creating => return Ok(Some(row)),
+                    _ => self.create(row.clone(), secret).await?,
+                };
+                match step {
+                    Step::Changed(changed) => row = *changed,
+                    Step::Lost => return Ok(None),
                 }
-                Some(_) => None,
-            };
-            match step {
-                Some(Step::Changed(changed)) => {
-                    row = *changed;
-                    // Notifications may have been lost while there was no channel.
-                    reads = plan.catch_up_every.is_some();
-                }
-                Some(Step::Lost) => return Ok(None),
-                None => {}
+                // Notifications may have been lost while there was no channel.
+                reads = plan.catch_up_every.is_some();
             }
         }
         if reads {
@@ -628,9 +618,8 @@ impl Run<'_> {
         let inner = self.inner;
         let plain = (1..=255).contains(&created.resource.len())
             && !created.resource.chars().any(char::is_control);
-        let secret = match (source, created.secret) {
-            (SecretSource::Provider, Some(secret)) => Some(secret),
-            (SecretSource::Provider, None) => None,
+        let secret = match source {
+            SecretSource::Provider => created.secret,
             _ => Some(own),
         };
         let cursor = created.cursor.as_ref();
@@ -680,16 +669,9 @@ impl Run<'_> {
     }
 
     fn new_secret(&self) -> Result<SecretString> {
-        use std::fmt::Write;
-
         let mut bytes = [0; 32];
         self.inner.random.fill(&mut bytes)?;
-        let mut text = String::with_capacity(64);
-        for byte in bytes {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        Ok(SecretString::from(text))
+        Ok(SecretString::from(hex::encode(bytes)))
     }
 
     async fn renew(
@@ -739,7 +721,7 @@ impl Run<'_> {
         let inner = self.inner;
         let connection = &self.stored.connection;
         let notified = row.notified;
-        for page in 1..=PAGES {
+        for _ in 0..PAGES {
             let cursor = row.cursor.as_deref();
             let read = inner.timed(self.calls.catch_up(&self.cx, &row.watch, cursor));
             let caught = read.await.map_err(Failed::of_call)?;
@@ -771,14 +753,14 @@ impl Run<'_> {
             };
             let is_there = |now: &Subscription| now.cursor.as_ref() == Some(&cursor);
             match self.change(&row, change, effects, is_there).await? {
-                Step::Changed(changed) if last || page == PAGES => {
-                    return Ok(Step::Changed(changed));
-                }
                 Step::Changed(changed) => row = *changed,
                 Step::Lost => return Ok(Step::Lost),
             }
+            if last {
+                break;
+            }
         }
-        Ok(Step::Lost)
+        Ok(Step::Changed(Box::new(row)))
     }
 
     /// Compares the channels with those that the provider lists, if that is due: what is missing is
@@ -944,12 +926,12 @@ fn renew_in(open: &OpenChannel, id: ConnectionId) -> Option<Duration> {
     Some(left.saturating_sub(margin(open.granted.unwrap_or(left), id)))
 }
 
-/// How long before its end a channel is renewed: a third of its lifetime, at most three days. It is
-/// shortened by up to a quarter, always by the same share for one connection, so that channels that
-/// were created together are not renewed together.
+/// The time before its end at which a channel is renewed: a third of its lifetime, at most three
+/// days. It is shortened by up to a quarter, always by the same share for one connection, so that
+/// channels that were created together are not renewed together.
 fn margin(granted: Duration, id: ConnectionId) -> Duration {
     let margin = (granted / 3).min(LONGEST_MARGIN);
-    margin.saturating_sub(margin / 4 * u32::from(spread(id)) / 1000)
+    margin.saturating_sub(share(margin / 4, id))
 }
 
 /// The pause after this number of failures of a subscription. A channel that is about to expire is
@@ -964,9 +946,7 @@ fn pause_of(row: &Subscription, count: u32) -> Duration {
 
 /// The pause after this number of failures in a row.
 fn pause(count: u32) -> Duration {
-    PAUSES[0]
-        .saturating_mul(1 << count.saturating_sub(1).min(10))
-        .min(PAUSES[1])
+    doubled(PAUSES[0], count.saturating_sub(1), PAUSES[1])
 }
 
 #[cfg(test)]

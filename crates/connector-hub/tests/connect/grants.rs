@@ -295,7 +295,7 @@ async fn a_pasted_refresh_token_is_renewed_identified_and_stored_and_a_wrong_one
     }
 }
 
-/// Where the pasted token is spent by its renewal, its successor is kept before anything else.
+/// A renewal that spends the pasted token keeps its successor before anything else.
 #[tokio::test]
 async fn a_pasted_refresh_token_that_rotates_is_not_lost_when_the_account_cannot_be_read() {
     let rig = Rig::new();

@@ -560,6 +560,13 @@ impl World {
         if let Some(access) = access {
             credential = credential.with_expiry(now.after(access));
         }
+        let rule = self.description.account_host.as_ref();
+        let host = rule.map(|rule| format!("{account}{}", rule.suffix));
+        if let Some(host) = &host {
+            credential = credential.with_account_host(host);
+        }
+        let identified = Account::identified(AccountKey::new(account).unwrap());
+        let identified = self.description.qualify(identified, host.as_deref());
         let (grant, generation, fence) = match over {
             None => (GrantNumber::new(1), Generation::new(1), Fence::new(1)),
             Some(stored) => {
@@ -590,7 +597,7 @@ impl World {
             key: key.clone(),
             provider: provider.clone(),
             app: app.clone(),
-            account: Account::identified(AccountKey::new(account).unwrap()),
+            account: identified.unwrap(),
             expect: over.map_or(Expect::Absent, |it| Expect::At(it.connection.generation)),
             grant,
             generation,

@@ -94,7 +94,8 @@ async fn drive<T>(clock: &ManualClock, future: impl Future<Output = T>) -> T {
 /// The deliveries that carried a change, by connection and content.
 type Changes = BTreeMap<(ConnectionKey, String), BTreeSet<DeliveryKey>>;
 
-/// What handlers were given: the number of calls per delivery, and the changes that they carried.
+/// The deliveries that handlers were given: the number of calls per delivery, and the changes that
+/// they carried.
 #[derive(Debug, Clone, Default)]
 struct Handled {
     calls: Arc<Mutex<BTreeMap<DeliveryKey, usize>>>,
@@ -130,7 +131,7 @@ struct World {
     faults: Arc<StoreFaults>,
     providers: Providers,
     handled: Handled,
-    /// Where the randomness of the next hub begins.
+    /// The seed of the next hub's randomness.
     seed: u64,
     hub: Hub,
 }
@@ -263,7 +264,8 @@ impl World {
         self.store.subscriptions(key).await.unwrap()
     }
 
-    /// What the application's endpoint does with a notification. Returns whether it acknowledged it.
+    /// Handles a notification as the application's endpoint does. Returns whether it acknowledged
+    /// it.
     async fn receive(&self, live: &Live) -> bool {
         let (_, channel) = live.url.rsplit_once('/').unwrap();
         let body = b"something changed";
@@ -288,7 +290,7 @@ impl World {
     }
 }
 
-/// What the provider has for a connection.
+/// The channels that the provider has for a connection.
 fn channels_of(world: &World, provider: &ProviderId, account: &str) -> Vec<String> {
     let state = world.providers.state();
     let own = state.channels.iter();

@@ -19,8 +19,8 @@ use crate::token::renewal::{self, Renewed};
 
 /// A timer that is late by this much belongs to a process that did not run.
 const OVERSLEPT: Duration = Duration::from_secs(1);
-/// How long such a process still looks for a response that has arrived: longer than its transport
-/// does.
+/// The time for which such a process still looks for a response that has arrived: longer than its
+/// transport does.
 const LAST_LOOK: Duration = Duration::from_secs(3);
 /// The shortest remaining lifetime, in seconds, of an access token that a call can use.
 const SHORTEST_LIFE: u64 = 5;

@@ -210,7 +210,8 @@ impl Flight<'_> {
         }
     }
 
-    /// What has not expired is served while the store does not answer.
+    /// The result of a flight that failed. A token that has not expired is served while the store does
+    /// not answer.
     fn failed(error: &connector_core::Error) -> NoToken {
         if error.kind() == ErrorKind::StoreUnavailable {
             tracing::warn!(

@@ -9,6 +9,7 @@ use connector_core::{DegradedReason, ErrorKind, ReauthorizationReason, Result, S
 
 use super::Driver;
 use super::flight::RefreshTrigger;
+use crate::account::identify;
 use crate::token::cache::Rest;
 use crate::token::outcome::{NoToken, NoTokenReason, RefreshOutcome};
 
@@ -33,7 +34,7 @@ impl Driver<'_> {
         let cx = Context::new(&app, &*self.inner.transport, clock);
         tokio::select! {
             biased;
-            identity = self.connector.identify(&cx, credential) => Ok(identity?.account.key),
+            identity = identify(&*self.connector, &cx, credential) => Ok(identity?.account.key),
             () = clock.sleep(IDENTIFY_WITHIN) => Err(connector_core::Error::new(
                 ErrorKind::Timeout,
                 "token.identify",

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use connector_core::provider::Renewal;
 use connector_core::provider::oauth::RotationClass;
-use connector_core::store::{ClaimKind, Generation, IssuedToken, Phase, Stored};
+use connector_core::store::{Generation, IssuedToken, Phase, Stored};
 use connector_core::{Credential, DegradedReason, ReauthorizationReason, Result, Status};
 
 use super::Driver;
 use crate::token::cache::Arrival;
-use crate::token::machine::{Timings, effective};
+use crate::token::machine::{effective, is_within_grace};
 use crate::token::renewal;
 
 /// True for states in which the credential must not be used for calls. A grant that cannot be
@@ -104,15 +104,10 @@ impl Driver<'_> {
     /// True if a request with this refresh token may have been answered unheard, and the grace of
     /// the provider still allows to repeat it: waiting would lose the grant.
     pub(super) fn owes_resend(&self) -> bool {
-        let class = effective(self.class());
-        let (RotationClass::Grace(grace), Some(claim)) = (class, &self.stored.claim) else {
-            return false;
-        };
-        let age = Timings::of(class).hold + claim.until.overdue();
-        claim.kind == ClaimKind::Refresh
-            && claim.generation == self.generation()
-            && claim.until.has_passed()
-            && age <= Duration::from_secs(grace.seconds().into())
+        self.stored.claim.as_ref().is_some_and(|claim| {
+            claim.generation == self.generation()
+                && is_within_grace(effective(self.class()), claim) == Some(true)
+        })
     }
 
     fn issued(&self) -> Option<IssuedToken> {

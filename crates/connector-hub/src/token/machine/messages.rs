@@ -6,7 +6,7 @@ use connector_core::ReauthorizationReason;
 pub use connector_core::http::Sent;
 use connector_core::provider::oauth::RotationClass;
 use connector_core::store::{
-    ClaimKind, ClaimOutcome, CommitOutcome, FailOutcome, Fence, Generation, GrantNumber,
+    Claim, ClaimKind, ClaimOutcome, CommitOutcome, FailOutcome, Fence, Generation, GrantNumber,
     PutOutcome, Stored, Verdict,
 };
 
@@ -69,6 +69,19 @@ pub fn effective(class: RotationClass) -> RotationClass {
         }
         class => class,
     }
+}
+
+/// True if the grace of a token that was sent under `claim` is not over yet. `None` if the class has
+/// no grace, the claim is not one for a refresh, or its hold has not passed.
+pub(crate) fn is_within_grace(class: RotationClass, claim: &Claim) -> Option<bool> {
+    let RotationClass::Grace(grace) = class else {
+        return None;
+    };
+    if claim.kind != ClaimKind::Refresh || !claim.until.has_passed() {
+        return None;
+    }
+    let age = Timings::of(class).hold + claim.until.overdue();
+    Some(age <= Duration::from_secs(grace.seconds().into()))
 }
 
 /// What the machine is told once.
