@@ -186,11 +186,7 @@ impl AirtableConfigBuilder {
     /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the setting that
     /// is missing or malformed, never its value.
     pub fn build(self) -> Result<AirtableConfig> {
-        let origins = [
-            "https://airtable.com",
-            "https://api.airtable.com",
-            oauth::CONTENT,
-        ];
+        let origins = ["https://airtable.com", oauth::API, oauth::CONTENT];
         let loopbacks = self.simulator.iter().flat_map(|address| {
             origins.map(|origin| LoopbackOverride::new(Origin::parse(origin)?, *address))
         });

@@ -45,7 +45,7 @@ impl Airtable {
         token: impl Into<SecretString>,
         obtained_at: Timestamp,
     ) -> Result<Credential> {
-        let origin = Origin::parse("https://api.airtable.com")?;
+        let origin = Origin::parse(oauth::API)?;
         let kind = CredentialKind::ApiKey;
         Ok(Credential::new(kind, origin, token, obtained_at))
     }

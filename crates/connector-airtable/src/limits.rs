@@ -24,7 +24,7 @@ pub(crate) fn limits() -> Vec<Limit> {
     ]
 }
 
-/// What a call to `base` draws.
+/// The draws of a call to `base`.
 pub(crate) fn draws(base: &BaseId) -> Draws {
     Draws::default().with(Draw::new(BASE).with_key(base.as_str().to_owned()))
 }

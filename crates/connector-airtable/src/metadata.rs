@@ -28,8 +28,8 @@ pub(crate) async fn identify(
     facts.insert("scopes", &user.scopes)?;
     match bases(airtable, cx, credential).await {
         Ok(bases) => facts.insert("bases", &bases)?,
-        // The account is known; the bases are read again with the next metadata.
         Err(error) if error.kind() == ErrorKind::Unauthorized => return Err(error),
+        // The account is known; the bases are read again with the next metadata.
         Err(error) => {
             let operation = "airtable.identify";
             tracing::info!(connector = "airtable", operation, error = %error, "bases not read");

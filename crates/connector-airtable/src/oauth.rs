@@ -36,6 +36,8 @@ const DESCRIPTION: &str = r#"{
     "metadata_every": 86400
 }"#;
 
+/// The origin of the Web API.
+pub(crate) const API: &str = "https://api.airtable.com";
 /// The origin of attachment uploads, which no documentation that we could read confirms.
 pub(crate) const CONTENT: &str = "https://content.airtable.com";
 

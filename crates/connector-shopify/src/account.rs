@@ -123,7 +123,7 @@ fn is_page_of_admin(path: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Kind 16: merchants paste what their address bar shows.
+    /// Merchants paste what their address bar shows.
     #[test]
     fn what_address_bars_show_names_the_shop_and_nothing_else_does() {
         for good in [

@@ -39,8 +39,8 @@ impl ShopifyClient {
     /// into `T`. It is sent again only if Shopify certainly did not carry it out.
     ///
     /// # Errors
-    /// As for [`Session::send`](connector_core::api::Session::send). An answer with data and errors is no error: see
-    /// [`GraphqlAnswer::errors`].
+    /// As for [`Session::send`](connector_core::api::Session::send). An answer with data and errors
+    /// is no error: see [`GraphqlAnswer::errors`].
     pub async fn graphql<T: DeserializeOwned + Send + 'static>(
         &self,
         document: impl Into<String> + Send,

@@ -21,8 +21,8 @@ const NON_EXPIRING_ADVICE: &str = "the shop's token does not expire, and Shopify
      no longer (non_expiring_token): migrate it with Shopify::migrate_token, or connect the shop \
      again";
 
-/// The meaning of statuses, and of the codes of GraphQL errors. The codes come in the order in which they
-/// count if a response has several.
+/// The meaning of statuses, and of the codes of GraphQL errors. The codes come in the order in which
+/// they count if a response has several.
 const ERRORS: ErrorTable = ErrorTable::new(&[
     ErrorRule::code(
         "THROTTLED",

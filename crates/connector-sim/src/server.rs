@@ -50,12 +50,15 @@ pub struct Server {
     task: JoinHandle<()>,
 }
 
+/// The number of requests by method and path.
+type Counts = BTreeMap<(String, String), usize>;
+
 pub(crate) struct Shared {
     pub(crate) service: Arc<dyn Service>,
     pub(crate) clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    /// Arrived requests by method and path.
-    counts: watch::Sender<BTreeMap<(String, String), usize>>,
+    /// Arrived requests.
+    counts: watch::Sender<Counts>,
     /// The patterns of paths whose requests wait.
     held: watch::Sender<BTreeSet<String>>,
 }
@@ -173,12 +176,7 @@ impl Server {
     /// end with `*`, as for [`Server::fault`].
     #[must_use]
     pub fn count(&self, method: &Method, path: &str) -> usize {
-        let counts = self.shared.counts.borrow();
-        let counted = counts.iter();
-        counted
-            .filter(|((known, at), _)| known == method.as_str() && matches_path(path, at))
-            .map(|(_, count)| count)
-            .sum()
+        counted(&self.shared.counts.borrow(), Some(method), path)
     }
 
     /// The number of requests by method and path.
@@ -204,14 +202,7 @@ impl Server {
     /// Returns once `count` requests to `path` have arrived, whatever their method.
     pub async fn arrived(&self, path: &str, count: usize) {
         let mut counts = self.shared.counts.subscribe();
-        let arrived = counts.wait_for(|counts| {
-            let counted = counts.iter();
-            let arrived: usize = counted
-                .filter(|((_, at), _)| matches_path(path, at))
-                .map(|(_, count)| count)
-                .sum();
-            arrived >= count
-        });
+        let arrived = counts.wait_for(|counts| counted(counts, None, path) >= count);
         // The sender lives as long as the server.
         let _ = arrived.await;
     }
@@ -229,6 +220,17 @@ impl fmt::Debug for Server {
             .field("address", &self.address)
             .finish_non_exhaustive()
     }
+}
+
+/// The number of requests to the paths of a pattern, with this method if one is named.
+fn counted(counts: &Counts, method: Option<&Method>, pattern: &str) -> usize {
+    let counts = counts.iter();
+    counts
+        .filter(|((known, path), _)| {
+            method.is_none_or(|it| it.as_str() == known) && matches_path(pattern, path)
+        })
+        .map(|(_, count)| count)
+        .sum()
 }
 
 /// True if `path` is `pattern`, or starts with the part of it before a final `*`.

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, OutboundRequest, Sent, TransportErrorKind};
 use connector_core::provider::oauth::{
-    AuthorizationRequest, Callback, CodeExchange, CodeVerifier, ExchangeClass, client_credentials,
+    AuthorizationRequest, Callback, CodeExchange, CodeVerifier, ExchangeClass, TokenAnswer,
+    client_credentials,
 };
 use connector_core::provider::{Connector, Context, Description, GenericConnector};
 use connector_core::{App, ErrorKind, SystemRandom};
@@ -83,6 +84,18 @@ impl World {
         self.connector.authorization_url(&request).unwrap()
     }
 
+    /// The callback URL after the owner granted everything.
+    fn granted(&self, verifier: &CodeVerifier) -> Url {
+        let url = self.url(verifier);
+        self.authority.visit(&url, &Consent::Grant).unwrap()
+    }
+
+    async fn exchange(&self, code: &SecretString, verifier: &CodeVerifier) -> TokenAnswer {
+        let (cx, exchange) = (self.cx(), CodeExchange::new(code, verifier));
+        let exchanged = self.connector.exchange_code(&cx, &exchange).await;
+        exchanged.unwrap()
+    }
+
     async fn get(
         &self,
         url: &str,
@@ -93,6 +106,12 @@ impl World {
         let sent = self.client.send(request).await;
         sent.map_err(|error| (error.kind(), error.sent()))
     }
+}
+
+/// The code in a callback URL.
+fn code(target: &Url) -> SecretString {
+    let callback = Callback::parse(target.query().unwrap()).unwrap();
+    callback.code().unwrap()
 }
 
 fn verifier() -> CodeVerifier {
@@ -228,13 +247,7 @@ async fn a_browser_sees_a_consent_page_and_its_decision_counts() {
         .unwrap();
     let callback = Callback::parse(Url::parse(target.trim()).unwrap().query().unwrap()).unwrap();
     assert_eq!(callback.state(), Some("a state"));
-    let code = callback.code().unwrap();
-    let exchange = CodeExchange::new(&code, &verifier);
-    let answer = world
-        .connector
-        .exchange_code(&world.cx(), &exchange)
-        .await
-        .unwrap();
+    let answer = world.exchange(&callback.code().unwrap(), &verifier).await;
     assert_eq!(answer.scopes().unwrap(), ["read"]);
     let other = Url::parse("https://evil.example/authorize").unwrap();
     assert!(world.authority.server().browser_url(&other).is_err());
@@ -288,18 +301,9 @@ async fn an_authorization_request_that_is_wrong_brings_no_code() {
 async fn every_secret_carries_the_mark_and_no_debug_shows_one() {
     let world = World::of(description(), |builder| builder).await;
     let verifier = verifier();
-    let target = world
-        .authority
-        .visit(&world.url(&verifier), &Consent::Grant)
-        .unwrap();
-    let callback = Callback::parse(target.query().unwrap()).unwrap();
-    let code = callback.code().unwrap();
-    let exchange = CodeExchange::new(&code, &verifier);
-    let answer = world
-        .connector
-        .exchange_code(&world.cx(), &exchange)
-        .await
-        .unwrap();
+    let target = world.granted(&verifier);
+    let code = code(&target);
+    let answer = world.exchange(&code, &verifier).await;
     let refresh_token = answer.refresh_token().unwrap();
     let client_secret = world.app.client_secret().unwrap();
     let secrets = [&code, answer.access_token(), refresh_token, client_secret];
@@ -327,14 +331,7 @@ async fn clients_are_kept_apart_and_an_app_gets_a_token_of_its_own() {
     let world = World::of(description(), |builder| builder).await;
     let other = world.authority.register("another-client");
     let verifier = verifier();
-    let target = world
-        .authority
-        .visit(&world.url(&verifier), &Consent::Grant)
-        .unwrap();
-    let code = Callback::parse(target.query().unwrap())
-        .unwrap()
-        .code()
-        .unwrap();
+    let code = code(&world.granted(&verifier));
     let exchange = CodeExchange::new(&code, &verifier);
     let foreign = Context::new(&other, &*world.client, &world.clock);
     let stolen = world
@@ -343,11 +340,7 @@ async fn clients_are_kept_apart_and_an_app_gets_a_token_of_its_own() {
         .await
         .unwrap_err();
     assert_eq!(stolen.class(), ExchangeClass::DeadGrant);
-    world
-        .connector
-        .exchange_code(&world.cx(), &exchange)
-        .await
-        .unwrap();
+    world.exchange(&code, &verifier).await;
     let scopes = ["read".to_owned()];
     let own = client_credentials(world.connector.description(), &world.cx(), None, &scopes).await;
     let own = own.unwrap();
@@ -363,20 +356,8 @@ async fn an_id_token_is_signed_with_a_key_of_the_key_set() {
     description.identity = Some(rule);
     let world = World::of(description, |builder| builder).await;
     let verifier = verifier();
-    let target = world
-        .authority
-        .visit(&world.url(&verifier), &Consent::Grant)
-        .unwrap();
-    let code = Callback::parse(target.query().unwrap())
-        .unwrap()
-        .code()
-        .unwrap();
-    let exchange = CodeExchange::new(&code, &verifier);
-    let answer = world
-        .connector
-        .exchange_code(&world.cx(), &exchange)
-        .await
-        .unwrap();
+    let code = code(&world.granted(&verifier));
+    let answer = world.exchange(&code, &verifier).await;
     let token: String = answer.field("id_token").unwrap();
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let decode = |text: &str| {

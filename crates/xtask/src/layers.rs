@@ -1,4 +1,4 @@
-//! Which crate of the workspace may depend on which, and which may open sockets.
+//! The dependencies that each crate of the workspace may have, and the crates that may open sockets.
 
 use crate::workspace::{Declared, Package, Workspace};
 

@@ -5,7 +5,7 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{operation, to, wrong};
+use super::{at_offset, operation, to, wrong};
 use crate::AirtableClient;
 use crate::models::{Base, BaseId, BaseSchema, Field, FieldId, NewField, NewTable, Table, TableId};
 
@@ -47,10 +47,7 @@ impl Endpoint for ListBases {
 
     fn request(&self) -> Result<Request> {
         let request = to(Method::GET, &["meta", "bases"])?;
-        Ok(match &self.offset {
-            Some(offset) => request.query("offset", offset.as_str()),
-            None => request,
-        })
+        Ok(at_offset(request, self.offset.as_ref()))
     }
 
     fn decode(&self, response: &mut Response) -> Result<Page<Base>> {

@@ -4,7 +4,7 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{PAGE, check_page, operation, to};
+use super::{PAGE, at_offset, check_page, operation, to};
 use crate::models::{BaseId, Comment, CommentId, Deleted, RecordId, TableKey};
 
 /// The comments on a record, page by page.
@@ -59,10 +59,7 @@ operation! {
         let (base, table, record) = (it.base.as_str(), it.table.as_str(), it.record.as_str());
         let request = to(Method::GET, &[base, table, record, "comments"])?
             .query("pageSize", &it.page_size.to_string());
-        Ok(match &it.offset {
-            Some(offset) => request.query("offset", offset.as_str()),
-            None => request,
-        })
+        Ok(at_offset(request, it.offset.as_ref()))
     };
     decode: |response| {
         let Comments { comments, offset } = response.json()?;

@@ -8,7 +8,7 @@ mod records;
 mod user;
 mod webhooks;
 
-use connector_core::api::Request;
+use connector_core::api::{PageCursor, Request};
 use connector_core::provider::Endpoint;
 use connector_core::{Error, ErrorKind, Result};
 use http::Method;
@@ -80,6 +80,14 @@ pub(crate) use operation;
 /// A request to a path of version 0.
 fn to(method: Method, path: &[&str]) -> Result<Request> {
     Request::new(method, ["v0"].iter().chain(path))
+}
+
+/// A request for the page at an offset; without one, for the first page.
+fn at_offset(request: Request, offset: Option<&PageCursor>) -> Request {
+    match offset {
+        Some(offset) => request.query("offset", offset.as_str()),
+        None => request,
+    }
 }
 
 /// The error for an argument.

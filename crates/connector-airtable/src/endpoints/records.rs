@@ -4,12 +4,12 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{BATCH, BatchEndpoint, PAGE, check_batch, check_page, operation, to, wrong};
+use super::{BATCH, BatchEndpoint, PAGE, at_offset, check_batch, check_page, operation, to, wrong};
 use crate::models::{BaseId, Deleted, Fields, Record, RecordId, RecordWrite, TableKey, Written};
+use crate::oauth::API;
 
 /// The longest URL, in characters. Airtable answers longer ones with an error.
 const LONGEST_URL: usize = 16_000;
-const ORIGIN: &str = "https://api.airtable.com";
 
 /// The order of a sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -123,10 +123,7 @@ impl Query {
         for name in &self.record_metadata {
             request = request.query("recordMetadata[]", name);
         }
-        match &self.offset {
-            Some(offset) => request.query("offset", offset.as_str()),
-            None => request,
-        }
+        at_offset(request, self.offset.as_ref())
     }
 }
 
@@ -218,7 +215,7 @@ operation! {
     request: |it| {
         let path = [it.base.as_str(), it.table.as_str()];
         let request = it.query.add_to(to(Method::GET, &path)?);
-        if ORIGIN.len() + request.target().len() <= LONGEST_URL {
+        if API.len() + request.target().len() <= LONGEST_URL {
             return Ok(request);
         }
         to(Method::POST, &[path[0], path[1], "listRecords"])?.json(&it.query)

@@ -1,5 +1,5 @@
-//! What Airtable answers. Fields that this version does not know are kept in `other`, and written
-//! back as they were read.
+//! The data of requests and answers. Fields that this version does not know are kept in `other`,
+//! and written back as they were read.
 
 mod base;
 mod comment;

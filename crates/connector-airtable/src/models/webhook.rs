@@ -13,8 +13,8 @@ use super::cursor::Position;
 use super::{Other, TableId, WebhookId};
 use crate::Airtable;
 
-/// Which changes a webhook reports: filters and included values, as in Airtable's documentation of
-/// [Create a webhook](https://airtable.com/developers/web/api/create-a-webhook).
+/// The changes that a webhook reports: filters and included values, as in Airtable's documentation
+/// of [Create a webhook](https://airtable.com/developers/web/api/create-a-webhook).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WebhookSpecification(Map<String, Value>);

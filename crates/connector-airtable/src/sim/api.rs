@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::records;
-use super::world::{Base, WEEK, Webhook, World};
+use super::world::{Base, Table, WEEK, Webhook, World};
 
-/// What a request leads to, or its refusal.
+/// The body of a successful answer, or a refusal.
 pub(super) type Answer = Result<Value, Response>;
 
 pub(super) fn refused(status: u16, kind: &str, message: &str) -> Response {
@@ -155,10 +155,7 @@ fn create_base(world: &mut World, new: &Value) -> Answer {
 }
 
 fn described(base: &Base) -> Vec<Value> {
-    base.tables
-        .iter()
-        .map(super::world::Table::describe)
-        .collect()
+    base.tables.iter().map(Table::describe).collect()
 }
 
 fn schema(world: &mut World, method: &str, base: &str, rest: &[&str], body: &Value) -> Answer {
@@ -167,10 +164,8 @@ fn schema(world: &mut World, method: &str, base: &str, rest: &[&str], body: &Val
             .add_table(base, body)
             .ok_or_else(|| invalid("INVALID_REQUEST_BODY"))?;
         let found = world.with_base(base, |it| {
-            it.tables
-                .iter()
-                .find(|it| it.id == id)
-                .map(super::world::Table::describe)
+            let mut tables = it.tables.iter();
+            tables.find(|it| it.id == id).map(Table::describe)
         });
         return found.flatten().ok_or_else(no_access);
     }
@@ -232,16 +227,16 @@ fn webhooks(
 ) -> Answer {
     const PER_BASE: usize = 2;
     let base = world.bases.get_mut(id).ok_or_else(no_access)?;
-    let is_live = |webhook: &Webhook| now < webhook.expires;
     let method = request.method().as_str();
     match (method, rest) {
         ("GET", []) => {
-            let live = base.webhooks.iter().filter(|(_, it)| is_live(it));
+            let live = base.webhooks.iter().filter(|(_, it)| it.is_live(now));
             let webhooks: Vec<Value> = live.map(|(id, it)| listed(id, it)).collect();
             return Ok(json!({ "webhooks": webhooks }));
         }
         ("POST", []) => {
-            if base.webhooks.values().filter(|it| is_live(it)).count() >= PER_BASE {
+            let live = base.webhooks.values().filter(|it| it.is_live(now));
+            if live.count() >= PER_BASE {
                 return Err(invalid("TOO_MANY_WEBHOOKS_BY_OAUTH_INTEGRATION_IN_BASE"));
             }
             let created = world.create_webhook(now, id, &request.json());
@@ -256,12 +251,12 @@ fn webhooks(
         if now >= webhook.expires.after(WEEK) {
             return Err(not_found());
         }
-        if is_live(webhook) {
+        if webhook.is_live(now) {
             webhook.expires = now.after(WEEK);
         }
         return Ok(payloads(webhook, now, request));
     }
-    if !is_live(webhook) {
+    if !webhook.is_live(now) {
         return Err(not_found());
     }
     match (method, rest) {

@@ -254,7 +254,7 @@ impl Simulator {
     pub fn webhooks(&self, base: &BaseId) -> Vec<String> {
         let now = self.clock.now();
         let live = |base: &mut world::Base| {
-            let live = base.webhooks.iter().filter(|(_, it)| now < it.expires);
+            let live = base.webhooks.iter().filter(|(_, it)| it.is_live(now));
             live.map(|(id, _)| id.clone()).collect()
         };
         self.world()
@@ -330,8 +330,6 @@ pub fn ping_body(base: &str, webhook: &str, timestamp: &str) -> Bytes {
 /// # Errors
 /// [`ErrorKind::InvalidInput`] if the secret is not base64.
 pub fn sign_ping(mac_secret_base64: &str, body: Bytes) -> Result<http::Request<Bytes>> {
-    use std::fmt::Write as _;
-
     use base64::Engine as _;
 
     let wrong = || {
@@ -340,11 +338,7 @@ pub fn sign_ping(mac_secret_base64: &str, body: Bytes) -> Result<http::Request<B
     };
     let secret = base64::prelude::BASE64_STANDARD.decode(mac_secret_base64);
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret.map_err(|_| wrong())?);
-    let mut value = "hmac-sha256=".to_owned();
-    for byte in ring::hmac::sign(&key, &body).as_ref() {
-        // Writing to a String does not fail.
-        let _ = write!(value, "{byte:02x}");
-    }
+    let value = format!("hmac-sha256={}", hex::encode(ring::hmac::sign(&key, &body)));
     let mut request = http::Request::new(body);
     *request.method_mut() = http::Method::POST;
     let value = http::HeaderValue::from_str(&value).map_err(|_| wrong())?;

@@ -131,10 +131,7 @@ fn table<'w>(
     name: &str,
 ) -> Result<&'w mut Table, connector_sim::Response> {
     let base = world.bases.get_mut(base).ok_or_else(no_access)?;
-    let mut tables = base.tables.iter_mut();
-    tables
-        .find(|it| it.id == name || it.name == name)
-        .ok_or_else(no_access)
+    base.table(name).ok_or_else(no_access)
 }
 
 fn find<'t>(table: &'t Table, record: &str) -> Result<&'t Value, connector_sim::Response> {
@@ -186,11 +183,8 @@ fn list(world: &mut World, base: &str, name: &str, query: &Query) -> Answer {
         .collect();
     let size = query.page.clamp(1, 100);
     let more = records.len() > from + size;
-    let page: Vec<Value> = records.into_iter().skip(from).take(size).collect();
-    let page: Vec<Value> = page
-        .into_iter()
-        .map(|it| shown(it, &names, query))
-        .collect();
+    let page = records.into_iter().skip(from).take(size);
+    let page: Vec<Value> = page.map(|it| shown(it, &names, query)).collect();
     let mut answer = json!({ "records": page });
     if more {
         let offset = format!("itr/{}", world.id("rec"));

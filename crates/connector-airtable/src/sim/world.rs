@@ -140,10 +140,7 @@ impl World {
     ) -> Option<Value> {
         let id = self.id("rec");
         let base = self.bases.get_mut(base)?;
-        let table = base
-            .tables
-            .iter_mut()
-            .find(|it| it.id == table || it.name == table)?;
+        let table = base.table(table)?;
         let mut cells = table.known(fields)?;
         cells.retain(|_, value| !is_empty(value));
         let record = json!({ "id": id, "createdTime": now.to_string(), "fields": cells });
@@ -191,7 +188,7 @@ impl World {
                 if let Some(url) = &webhook.url
                     && is_due
                     && webhook.enabled
-                    && now < webhook.expires
+                    && webhook.is_live(now)
                 {
                     due.push((
                         base.clone(),
@@ -224,6 +221,10 @@ impl World {
 }
 
 impl Webhook {
+    pub(super) fn is_live(&self, now: Timestamp) -> bool {
+        now < self.expires
+    }
+
     pub(super) const fn enable(&mut self) {
         self.enabled = true;
         self.failures = 0;
@@ -247,6 +248,12 @@ impl Webhook {
 }
 
 impl Base {
+    /// The table with this id or name.
+    pub(super) fn table(&mut self, key: &str) -> Option<&mut Table> {
+        let mut tables = self.tables.iter_mut();
+        tables.find(|it| it.id == key || it.name == key)
+    }
+
     /// Counts a call; false if it is over the limit or within the penalty.
     pub(super) fn admits(&mut self, now: Timestamp) -> bool {
         if self.refuses_until.is_some_and(|until| now < until) {
@@ -291,11 +298,9 @@ impl Base {
             payload["baseTransactionNumber"] = self.transactions.into();
             payload["payloadFormat"] = "v0".into();
             payload["actionMetadata"] = json!({ "source": "client", "sourceMetadata": {} });
-        } else if let Some(members) = payload.as_object_mut() {
-            members.retain(|name, _| name != "baseTransactionNumber");
         }
         for webhook in self.webhooks.values_mut() {
-            if now < webhook.expires && webhook.reports(table, change) {
+            if webhook.is_live(now) && webhook.reports(table, change) {
                 webhook.payloads.push((webhook.next, now, payload.clone()));
                 webhook.next += 1;
                 webhook.is_due = true;

@@ -135,28 +135,13 @@ fn the_description_says_what_airtable_does() {
     assert_eq!(allowed.description().api.len(), 2);
 }
 
-#[test]
-fn state_and_verifier_have_the_characters_that_airtable_accepts() {
+#[tokio::test]
+async fn state_and_verifier_have_the_characters_that_airtable_accepts() {
     let is_plain = |text: &str, lengths: std::ops::RangeInclusive<usize>| {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
         lengths.contains(&text.len()) && text.bytes().all(plain)
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let url = runtime.block_on(async {
-        let rig = Rig::new().await;
-        let tenant = connector_core::TenantId::new("t1").unwrap();
-        let begun = rig.hub.authorize(&tenant, Airtable::ID);
-        begun
-            .actor(connector_core::Actor::Worker)
-            .begin()
-            .await
-            .unwrap()
-            .url()
-            .clone()
-    });
+    let url = Rig::new().await.begin().await.url().clone();
     let query: std::collections::BTreeMap<_, _> = url.query_pairs().into_owned().collect();
     assert!(is_plain(&query["state"], 16..=1024), "{}", query["state"]);
     assert_eq!(query["code_challenge_method"], "S256");

@@ -14,7 +14,7 @@ use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::store::MemoryStore;
 use connector_core::webhook::Event;
 use connector_core::{Actor, ConnectionKey, CorrelationId, RequestContext, Result, TenantId};
-use connector_hub::{Delivered, DeliveryHandler, Hub};
+use connector_hub::{Authorization, Delivered, DeliveryHandler, Hub};
 use connector_testkit::leak::canary;
 use connector_testkit::trace;
 use url::Url;
@@ -72,14 +72,15 @@ impl Rig {
         }
     }
 
+    pub(crate) async fn begin(&self) -> Authorization {
+        let tenant = TenantId::new("t1").unwrap();
+        let authorize = self.hub.authorize(&tenant, Airtable::ID);
+        authorize.actor(Actor::Worker).begin().await.unwrap()
+    }
+
     /// Connects the signed-in user by way of the browser.
     pub(crate) async fn connect(&self) -> ConnectionKey {
-        let tenant = TenantId::new("t1").unwrap();
-        let begun = self
-            .hub
-            .authorize(&tenant, Airtable::ID)
-            .actor(Actor::Worker);
-        let begun = begun.begin().await.unwrap();
+        let begun = self.begin().await;
         let authority = self.sim.authority();
         let back = authority.visit(begun.url(), &Consent::Grant).unwrap();
         let query = back.query().unwrap();

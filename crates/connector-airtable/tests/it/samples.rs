@@ -22,8 +22,8 @@ fn read(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// What is kept is equal after a round trip: nothing of `sample` is lost or changed. A member that is
-/// null may be left out.
+/// Decodes `sample` as a `T` and writes it again: no member is lost or changed. A member that is null
+/// may be left out.
 fn kept<T: DeserializeOwned + Serialize>(name: &str, sample: &Value) {
     let decoded: T =
         serde_json::from_value(sample.clone()).unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -1,7 +1,6 @@
 //! The consent page and the token endpoint.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -107,13 +106,7 @@ fn with_signed(world: &World, address: &Url, pairs: &[(&str, String)]) -> Url {
 fn sign_query(world: &World, pairs: &[(&str, &str)]) -> String {
     let secret = world.client_secrets.first().map_or("", String::as_str);
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    let tag = hmac::sign(&key, signature::canonical(pairs).as_bytes());
-    let mut hex = String::with_capacity(64);
-    for byte in tag.as_ref() {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
+    hex::encode(hmac::sign(&key, signature::canonical(pairs).as_bytes()))
 }
 
 /// The scopes as Shopify lists them: without those that others include.

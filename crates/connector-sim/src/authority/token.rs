@@ -1,7 +1,6 @@
 //! The token endpoint (RFC 6749 section 3.2) and the revocation endpoint (RFC 7009).
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -257,14 +256,7 @@ fn exchange(world: &World, request: &Request, fields: &Fields, client_id: &str) 
 fn proved(pkce: Option<Pkce>, verifier: &str) -> String {
     let digest = digest(&SHA256, verifier.as_bytes());
     match pkce {
-        Some(Pkce::S256Hex) => {
-            let mut text = String::with_capacity(64);
-            for byte in digest.as_ref() {
-                // Writing to a string does not fail.
-                let _ = write!(text, "{byte:02x}");
-            }
-            text
-        }
+        Some(Pkce::S256Hex) => hex::encode(digest),
         _ => BASE64_URL_SAFE_NO_PAD.encode(digest.as_ref()),
     }
 }
