@@ -1,27 +1,52 @@
 //! The examples run to their end by themselves: no network, no keyboard, no certificates, no
 //! credentials.
 
-#![allow(clippy::print_stdout, reason = "tests print their counts")]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and prints its counts"
+)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-#[test]
-fn the_quickstart_tells_its_story_to_the_end() {
-    connector_testkit::trace::init();
-    let output = Command::new(env!("CARGO_BIN_EXE_quickstart"))
+/// The program, with nothing of this machine: no settings, no certificates, no keyboard.
+fn program(path: &str) -> Command {
+    let mut program = Command::new(path);
+    program
         .env_clear()
         .env("SSL_CERT_FILE", "/nonexistent")
         .env("SSL_CERT_DIR", "/nonexistent")
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program starts");
+        .stdin(Stdio::null());
+    program
+}
+
+/// The output of a program that ends well and complains of nothing.
+fn story(program: &mut Command) -> String {
+    let output = program.output().expect("the program starts");
     let told = String::from_utf8(output.stdout).expect("text");
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}{complaints}");
     assert_eq!(complaints, "");
-    for line in [
+    told
+}
+
+/// Fails if a line is missing in what was told, or the beginning of a secret stands in it.
+fn check(told: &str, lines: &[&str], secrets: &[&str]) {
+    for line in lines {
+        assert!(told.contains(line), "not told: {line}\n{told}");
+    }
+    for secret in secrets {
+        assert!(!told.contains(secret), "a secret is shown: {told}");
+    }
+}
+
+#[test]
+fn the_quickstart_tells_its_story_to_the_end() {
+    connector_testkit::trace::init();
+    let told = story(&mut program(env!("CARGO_BIN_EXE_quickstart")));
+    let lines = [
         "the access token is found 0 times.",
         "60 products came in 3 requests.",
         "100 callers ask for a token at once. Requests for a new one: 1.",
@@ -29,31 +54,17 @@ fn the_quickstart_tells_its_story_to_the_end() {
         "is answered 401 Unauthorized.",
         "the application's handler was given: 1.",
         "Sealed credentials left in the store: 0.",
-    ] {
-        assert!(told.contains(line), "not told: {line}\n{told}");
-    }
+    ];
     assert!(
         told.ends_with("Done. The directory is removed.\n"),
         "{told}"
     );
-    for secret in ["shpat_", "shprt_", "shpss_"] {
-        assert!(!told.contains(secret), "a secret is shown: {told}");
-    }
+    check(&told, &lines, &["shpat_", "shprt_", "shpss_"]);
 }
 
 #[test]
 fn a_provider_of_your_own_is_described_and_runs_to_the_end() {
-    let output = Command::new(env!("CARGO_BIN_EXE_custom_provider"))
-        .env_clear()
-        .env("SSL_CERT_FILE", "/nonexistent")
-        .env("SSL_CERT_DIR", "/nonexistent")
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program starts");
-    let told = String::from_utf8(output.stdout).expect("text");
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}{complaints}");
-    assert_eq!(complaints, "");
+    let told = story(&mut program(env!("CARGO_BIN_EXE_custom_provider")));
     let lines = [
         "authorize: acme.example/oauth/authorize\n",
         "authorize: code challenge sent: true\n",
@@ -66,33 +77,18 @@ fn a_provider_of_your_own_is_described_and_runs_to_the_end() {
         "disconnect: grants left at the provider: 0\n",
         "disconnect: the hub refuses tokens: ",
     ];
-    for line in lines {
-        assert!(told.contains(line), "not told: {line}\n{told}");
-    }
     assert!(told.ends_with("done\n"), "{told}");
-    for secret in ["access-", "refresh-", "secret-", "code-"] {
-        assert!(!told.contains(secret), "a secret is shown: {told}");
-    }
+    check(&told, &lines, &["access-", "refresh-", "secret-", "code-"]);
     println!("lines of the described provider's story: {}", lines.len());
 }
 
 fn airtable_oauth() -> Command {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_airtable_oauth"));
-    program
-        .env_clear()
-        .env("SSL_CERT_FILE", "/nonexistent")
-        .env("SSL_CERT_DIR", "/nonexistent")
-        .stdin(Stdio::null());
-    program
+    program(env!("CARGO_BIN_EXE_airtable_oauth"))
 }
 
 #[test]
 fn an_airtable_user_is_connected_and_disconnected_step_by_step() {
-    let output = airtable_oauth().output().expect("the program starts");
-    let told = String::from_utf8(output.stdout).expect("text");
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}{complaints}");
-    assert_eq!(complaints, "");
+    let told = story(&mut airtable_oauth());
     let lines = [
         "authorize: airtable.com/oauth2/v1/authorize\n",
         "callback: app.example/callback\n",
@@ -106,13 +102,12 @@ fn an_airtable_user_is_connected_and_disconnected_step_by_step() {
         "disconnect: 0 webhooks left at Airtable\n",
         "disconnect: the hub refuses tokens: ",
     ];
-    for line in lines {
-        assert!(told.contains(line), "not told: {line}\n{told}");
-    }
     assert!(told.ends_with("done\n"), "{told}");
-    for secret in ["access-", "refresh-", "secret-", "code-", "mac-"] {
-        assert!(!told.contains(secret), "a secret is shown: {told}");
-    }
+    check(
+        &told,
+        &lines,
+        &["access-", "refresh-", "secret-", "code-", "mac-"],
+    );
     println!("lines of the Airtable story: {}", lines.len());
 }
 
@@ -138,22 +133,12 @@ fn with_settings_of_airtable_the_url_of_the_real_one_is_printed() {
 }
 
 fn shopify_oauth() -> Command {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_shopify_oauth"));
-    program
-        .env_clear()
-        .env("SSL_CERT_FILE", "/nonexistent")
-        .env("SSL_CERT_DIR", "/nonexistent")
-        .stdin(Stdio::null());
-    program
+    program(env!("CARGO_BIN_EXE_shopify_oauth"))
 }
 
 #[test]
 fn the_web_program_tells_its_story_to_the_end() {
-    let output = shopify_oauth().output().expect("the program starts");
-    let told = String::from_utf8(output.stdout).expect("text");
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}{complaints}");
-    assert_eq!(complaints, "");
+    let told = story(&mut shopify_oauth());
     let lines = [
         "The same with another shop's name is answered 403 Forbidden.",
         "Cookie: __Host-session; Path=/; HttpOnly; SameSite=Lax; Secure",
@@ -169,17 +154,12 @@ fn the_web_program_tells_its_story_to_the_end() {
         "the application's handler was given: 1.",
         "The start page: Ada's shops demo-shop.myshopify.com : needs_reauthorization(",
     ];
-    for line in lines {
-        assert!(told.contains(line), "not told: {line}\n{told}");
-    }
     println!("lines of the web program's story: {}", lines.len());
     assert!(
         told.ends_with("Done. With --serve it stays up for a browser of yours.\n"),
         "{told}"
     );
-    for secret in ["shpat_", "shprt_", "shpss_", "code-"] {
-        assert!(!told.contains(secret), "a secret is shown: {told}");
-    }
+    check(&told, &lines, &["shpat_", "shprt_", "shpss_", "code-"]);
 }
 
 #[test]

@@ -81,8 +81,7 @@ pub(crate) fn opening(port: u16) -> LoopbackOverride {
 /// SHA-256 of a secret, in hexadecimal: what may be printed of it.
 pub(crate) fn digest(secret: &SecretString) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, secret.expose_secret().as_bytes());
-    let bytes = digest.as_ref().iter();
-    bytes.fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    hex::encode(digest)
 }
 
 /// Where token requests are held up.

@@ -348,6 +348,5 @@ pub(crate) async fn credential(keys: &SecretString, stored: &Stored) -> Credenti
 /// SHA-256 of a secret, in hexadecimal, as the provider's ledger shows it.
 pub(crate) fn digest(secret: &SecretString) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, secret.expose_secret().as_bytes());
-    let bytes = digest.as_ref().iter();
-    bytes.fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    hex::encode(digest)
 }

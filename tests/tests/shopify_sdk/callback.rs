@@ -1,7 +1,6 @@
 //! The signed query of a callback.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use connector_core::clock::Clock;
 use connector_core::provider::Connector;
@@ -289,11 +288,7 @@ impl Difference for OnPurpose {
 /// The signature of `text`, in hexadecimal.
 fn sign(secret: &SecretString, text: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
-    let mut hex = String::new();
-    for byte in hmac::sign(&key, text.as_bytes()).as_ref() {
-        write!(hex, "{byte:02x}").unwrap();
-    }
-    hex
+    hex::encode(hmac::sign(&key, text.as_bytes()))
 }
 
 /// Whether this text is the same as the library encodes it and with only `%` and `&` encoded.
