@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
+use flate2::write::GzDecoder;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderValue};
 
@@ -12,6 +12,11 @@ const FREE_OF_RATIO: usize = 1024 * 1024;
 /// Beyond it, so many bytes may come out of one byte of the wire. Text reaches about 20, a bomb
 /// 1,000.
 const LARGEST_RATIO: usize = 100;
+/// Number of gzip members that a body of any length may have.
+const FREE_MEMBERS: usize = 1024;
+/// Shortest mean length, in bytes on the wire, of the members of a body that has more. Each member
+/// costs a decoder of its own; block compression such as BGZF writes members of several KiB.
+const SHORTEST_MEMBER: usize = 512;
 
 /// Why a body was not read to its end. Quotes nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +25,8 @@ pub(crate) enum BodyProblem {
     TooLong,
     #[error("the body grows too much when it is decompressed")]
     Ratio,
+    #[error("the body has too many gzip members")]
+    Members,
     #[error("the body is in an encoding that was not asked for")]
     Encoding,
     #[error("the body is not the gzip stream that its header says, or ends early")]
@@ -65,7 +72,7 @@ pub(crate) struct Body {
 #[derive(Debug)]
 enum Decoder {
     Identity(Bounded),
-    Gzip(Box<MultiGzDecoder<Bounded>>),
+    Gzip(Box<Members>),
     Unasked,
 }
 
@@ -84,7 +91,7 @@ impl Body {
             wire: 0,
             decoder: match encoding {
                 Encoding::Identity => Decoder::Identity(bounded),
-                Encoding::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(bounded))),
+                Encoding::Gzip => Decoder::Gzip(Box::new(Members::new(bounded))),
                 Encoding::Unasked => Decoder::Unasked,
             },
         }
@@ -98,11 +105,7 @@ impl Body {
         }
         match &mut self.decoder {
             Decoder::Identity(bounded) => bounded.take(chunk),
-            Decoder::Gzip(decoder) => {
-                decoder.get_mut().wire = self.wire;
-                let written = decoder.write_all(chunk);
-                written.map_err(|_| decoder.get_ref().problem.unwrap_or(BodyProblem::Gzip))
-            }
+            Decoder::Gzip(decoder) => decoder.push(chunk, self.wire),
             Decoder::Unasked if chunk.is_empty() => Ok(()),
             Decoder::Unasked => Err(BodyProblem::Encoding),
         }
@@ -116,12 +119,10 @@ impl Body {
             Decoder::Unasked | Decoder::Gzip(_) if self.wire == 0 => Ok(Bytes::new()),
             Decoder::Unasked => Err(BodyProblem::Encoding),
             Decoder::Gzip(mut decoder) => {
-                decoder
-                    .try_finish()
-                    .map_err(|_| decoder.get_ref().problem.unwrap_or(BodyProblem::Gzip))?;
+                decoder.finish()?;
                 headers.remove(CONTENT_ENCODING);
                 headers.remove(CONTENT_LENGTH);
-                Ok(std::mem::take(&mut decoder.get_mut().bytes).into())
+                Ok(decoder.drain())
             }
         }
     }
@@ -156,10 +157,10 @@ impl Stream {
         match &mut self.decoder {
             Decoder::Identity(_) => Ok(chunk),
             Decoder::Gzip(decoder) => {
-                decoder.get_mut().wire = usize::try_from(self.wire).unwrap_or(usize::MAX);
-                let written = decoder.write_all(&chunk).and_then(|()| decoder.flush());
-                written.map_err(|_| decoder.get_ref().problem.unwrap_or(BodyProblem::Gzip))?;
-                Ok(decoder.get_mut().drain())
+                let wire = usize::try_from(self.wire).unwrap_or(usize::MAX);
+                decoder.push(&chunk, wire)?;
+                decoder.flush()?;
+                Ok(decoder.drain())
             }
             Decoder::Unasked if chunk.is_empty() => Ok(chunk),
             Decoder::Unasked => Err(BodyProblem::Encoding),
@@ -170,18 +171,77 @@ impl Stream {
     pub(crate) fn finish(&mut self) -> Result<Bytes, BodyProblem> {
         match &mut self.decoder {
             Decoder::Gzip(decoder) if self.wire > 0 => {
-                decoder
-                    .try_finish()
-                    .map_err(|_| decoder.get_ref().problem.unwrap_or(BodyProblem::Gzip))?;
-                Ok(decoder.get_mut().drain())
+                decoder.finish()?;
+                Ok(decoder.drain())
             }
             _ => Ok(Bytes::new()),
         }
     }
 }
 
-/// Bytes that refuse to become too many.
+/// A gzip body: one member after another (RFC 1952 section 2.2).
 #[derive(Debug)]
+struct Members {
+    decoder: GzDecoder<Bounded>,
+    /// Number of members that ended.
+    ended: usize,
+}
+
+impl Members {
+    fn new(bounded: Bounded) -> Self {
+        Self {
+            decoder: GzDecoder::new(bounded),
+            ended: 0,
+        }
+    }
+
+    /// Decodes the next bytes of a body of which `wire` bytes have arrived.
+    fn push(&mut self, mut chunk: &[u8], wire: usize) -> Result<(), BodyProblem> {
+        self.decoder.get_mut().wire = wire;
+        while !chunk.is_empty() {
+            match self.decoder.write(chunk) {
+                Ok(0) => self.next_member(wire)?,
+                Ok(read) => chunk = chunk.get(read..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(self.problem()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins another member, because bytes follow the end of one.
+    fn next_member(&mut self, wire: usize) -> Result<(), BodyProblem> {
+        self.finish()?;
+        self.ended += 1;
+        if self.ended > FREE_MEMBERS && wire / self.ended < SHORTEST_MEMBER {
+            return Err(BodyProblem::Members);
+        }
+        let bounded = std::mem::take(self.decoder.get_mut());
+        self.decoder = GzDecoder::new(bounded);
+        Ok(())
+    }
+
+    /// Hands on what the decoder still keeps back.
+    fn flush(&mut self) -> Result<(), BodyProblem> {
+        self.decoder.flush().map_err(|_| self.problem())
+    }
+
+    /// Checks that the member has ended.
+    fn finish(&mut self) -> Result<(), BodyProblem> {
+        self.decoder.try_finish().map_err(|_| self.problem())
+    }
+
+    fn drain(&mut self) -> Bytes {
+        self.decoder.get_mut().drain()
+    }
+
+    fn problem(&self) -> BodyProblem {
+        self.decoder.get_ref().problem.unwrap_or(BodyProblem::Gzip)
+    }
+}
+
+/// Bytes that refuse to become too many.
+#[derive(Debug, Default)]
 struct Bounded {
     bytes: Vec<u8>,
     /// Bytes that were handed on already.
@@ -376,7 +436,32 @@ mod tests {
         let Decoder::Gzip(decoder) = &body.decoder else {
             panic!("gzip")
         };
-        assert!(decoder.get_ref().bytes.len() <= FREE_OF_RATIO);
+        assert!(decoder.decoder.get_ref().bytes.len() <= FREE_OF_RATIO);
+    }
+
+    #[test]
+    fn a_body_of_very_many_short_members_is_refused_and_one_of_long_members_is_read() {
+        let short = gzip(b"").repeat(FREE_MEMBERS + 2);
+        assert_eq!(
+            read(Encoding::Gzip, usize::MAX, &short),
+            Err(BodyProblem::Members)
+        );
+        let mut stream = Stream::new(Encoding::Gzip, u64::MAX);
+        let pieces = short.chunks(1000).map(Bytes::copy_from_slice);
+        let problem = pieces.map(|it| stream.push(it)).find_map(Result::err);
+        assert_eq!(problem, Some(BodyProblem::Members));
+        let mut state = 1_u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[0]
+        })
+        .take(600)
+        .collect();
+        let long = gzip(&noise).repeat(2 * FREE_MEMBERS);
+        let all = read(Encoding::Gzip, usize::MAX, &long).unwrap();
+        assert_eq!(all.len(), 2 * FREE_MEMBERS * noise.len());
     }
 
     proptest! {
