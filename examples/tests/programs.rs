@@ -142,6 +142,7 @@ fn the_web_program_tells_its_story_to_the_end() {
     let lines = [
         "The same with another shop's name is answered 403 Forbidden.",
         "Cookie: __Host-session; Path=/; HttpOnly; SameSite=Lax; Secure",
+        "A login form of another site, without this browser's token: 403 Forbidden.",
         "without this login's CSRF token: 403 Forbidden.",
         "Cookie: __Host-connect; Path=/; HttpOnly; SameSite=Lax; Secure",
         "/shopify/callback with host, shop, timestamp, state, code, hmac.",

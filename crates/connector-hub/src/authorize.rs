@@ -1,12 +1,13 @@
 //! The first half of a connect: where the browser is sent, and what is remembered until it is back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
 use connector_core::provider::Connector;
-use connector_core::provider::description::{Description, GrantsPerAccount};
+use connector_core::provider::description::Description;
 use connector_core::provider::oauth::{AuthorizationRequest, CodeVerifier};
 use connector_core::random_token;
 use connector_core::store::{ConnectionRecord, NewState, PutStateOutcome, StateKey};
@@ -17,11 +18,13 @@ use connector_core::{
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::flow::{AUTHORIZE, Binding, Flow, Purpose, Reason, row_of};
+use crate::flow::{AUTHORIZE, Binding, Flow, Purpose, row_of};
 use crate::hub::{Hub, Inner, not_found};
 
 /// How long a flow waits for its callback.
 const OPEN_FOR: Duration = Duration::from_secs(10 * 60);
+/// Maximum number of redirect URIs that are remembered as checked.
+const CHECKED_URIS: usize = 1024;
 /// How long a flow is kept from its callback on: as long as what it may have in quarantine.
 pub(crate) const KEEP_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest return address, in bytes.
@@ -150,7 +153,6 @@ impl Authorize {
     /// # Errors
     /// Nothing is stored with any of them: [`ErrorKind::InvalidInput`] names the argument to
     /// correct; [`ErrorKind::NotFound`] if the tenant has no such connection;
-    /// [`ErrorKind::ConnectedElsewhere`] if another tenant holds the account's only grant;
     /// [`ErrorKind::Configuration`] or [`ErrorKind::Unsupported`] if the connector or the app cannot
     /// do it; [`ErrorKind::RateLimited`] while the tenant has 100 connects open;
     /// [`ErrorKind::StoreUnavailable`]: begin again.
@@ -173,6 +175,7 @@ impl Authorize {
         }
         check_parameters(description, &self.parameters)?;
         let app = inner.app(&self.provider, &self.tenant, &app_key).await?;
+        inner.check_redirect_uri(&self.provider, &app).await?;
         let random = &*inner.random;
         let purpose = Purpose {
             tenant: self.tenant,
@@ -190,12 +193,6 @@ impl Authorize {
             },
             takeover: self.takeover,
         };
-        if description.grants_per_account == GrantsPerAccount::One
-            && !purpose.takeover
-            && purpose.is_elsewhere(&inner.at_host(&purpose).await?)
-        {
-            return Err(Reason::CONNECTED_ELSEWHERE.error(AUTHORIZE, None));
-        }
 
         let state = random_token(random)?;
         let binding = match self.binding.filter(is_binding) {
@@ -273,6 +270,48 @@ impl Authorize {
 }
 
 impl Inner {
+    /// Checks that no other connector's app has the redirect URI of `app`: a callback could not be told
+    /// apart from a callback of the other provider (RFC 9700 section 4.4.2). Each redirect URI is
+    /// checked once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] names the other provider.
+    async fn check_redirect_uri(&self, provider: &ProviderId, app: &App) -> Result<()> {
+        let Some(uri) = app.redirect_uri() else {
+            return Ok(());
+        };
+        let own = (provider.clone(), uri.as_str().to_owned());
+        if self.checked_redirects().contains(&own) {
+            return Ok(());
+        }
+        for other in self.others_than(provider) {
+            // A connector without a registration receives no callbacks.
+            let Ok(registered) = self.shared_app(other, &AppKey::default()).await else {
+                continue;
+            };
+            if registered.redirect_uri() == Some(uri) {
+                return Err(Error::new(
+                    ErrorKind::Configuration,
+                    AUTHORIZE,
+                    format!(
+                        "{other} has the same redirect URI; register another one for each provider"
+                    ),
+                )
+                .with_provider(provider.as_str().to_owned()));
+            }
+        }
+        let mut checked = self.checked_redirects();
+        if checked.len() < CHECKED_URIS {
+            checked.insert(own);
+        }
+        Ok(())
+    }
+
+    fn checked_redirects(&self) -> MutexGuard<'_, BTreeSet<(ProviderId, String)>> {
+        let checked = self.checked_redirects.lock();
+        checked.unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn remember(&self, state: &SecretString, flow: &Flow) -> Result<()> {
         let key = StateKey::of(state.expose_secret());
         let row = row_of(&key);

@@ -40,12 +40,15 @@ const QUARANTINE_PATIENCE: Duration = Duration::from_secs(5 * 60);
 impl Hub {
     /// Finishes a connect: `query` is the raw query that the provider sent the browser back with on
     /// the path of `provider`, `binding` the browser's cookie from
-    /// [`Authorization::binding`](crate::Authorization::binding).
+    /// [`Authorization::binding`](crate::Authorization::binding). Name who is logged in
+    /// ([`FinishConnect::actor`], [`FinishConnect::tenant`]), or say that nobody is
+    /// ([`FinishConnect::unbound`]).
     ///
     /// Await it; it goes on to its end when its caller goes away. Loading the page again is
     /// harmless: the code is sent to the provider once, and every load gets the same outcome.
     ///
     /// # Errors
+    /// [`ErrorKind::InvalidInput`] if neither actor nor tenant is named.
     /// [`ErrorKind::CallbackRefused`] if the callback does not belong to a flow that this browser
     /// began, if the owner did not agree, or if the provider refused: connect again.
     /// [`ErrorKind::ConnectedElsewhere`], [`ErrorKind::Forbidden`] (scopes that the connector cannot
@@ -70,6 +73,7 @@ impl Hub {
             binding: Binding::of(&binding.into()),
             actor: None,
             tenant: None,
+            unbound: false,
         }
     }
 }
@@ -83,6 +87,7 @@ pub struct FinishConnect {
     binding: Binding,
     actor: Option<Actor>,
     tenant: Option<TenantId>,
+    unbound: bool,
 }
 
 impl fmt::Debug for FinishConnect {
@@ -95,8 +100,7 @@ impl fmt::Debug for FinishConnect {
 }
 
 impl FinishConnect {
-    /// Names who is logged in: the flow is refused if somebody else began it. Say it wherever the
-    /// application knows.
+    /// Names who is logged in: the flow is refused if somebody else began it.
     pub fn actor(mut self, actor: Actor) -> Self {
         self.actor = Some(actor);
         self
@@ -108,6 +112,14 @@ impl FinishConnect {
         self.tenant = Some(tenant.clone());
         self
     }
+
+    /// States that the application knows neither actor nor tenant at its callback: the browser's
+    /// cookie alone ties the callback to the flow. An attacker who can set that cookie, from a
+    /// subdomain for example, can connect an account of their own to the victim's tenant.
+    pub fn unbound(mut self) -> Self {
+        self.unbound = true;
+        self
+    }
 }
 
 impl IntoFuture for FinishConnect {
@@ -116,6 +128,14 @@ impl IntoFuture for FinishConnect {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
+            if self.actor.is_none() && self.tenant.is_none() && !self.unbound {
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    CALLBACK,
+                    "the callback names neither actor nor tenant; name who is logged in, or call \
+                     unbound() where nobody is",
+                ));
+            }
             let callback = self.callback?;
             let Some(state) = callback.state().map(StateKey::of) else {
                 return Err(unknown());

@@ -1,9 +1,9 @@
 //! What applications hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use connector_core::api::RetryPolicy;
@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) late_by: AtomicU64,
     pub(crate) limits: Limits,
     pub(crate) call_audit: CallAudit,
+    /// Providers whose apps' redirect URIs were found to differ from those of other providers' apps.
+    pub(crate) checked_redirects: Mutex<BTreeSet<(ProviderId, String)>>,
     /// The tokens of the app itself.
     pub(crate) app_tokens: AppTokens,
     pub(crate) retry_policy: RetryPolicy,
@@ -154,6 +156,14 @@ impl Inner {
         let others = self.connectors.iter();
         let others = others.filter(move |(id, it)| *id != provider && belongs(it));
         std::iter::once(provider).chain(others.map(|(id, _)| id))
+    }
+
+    /// The providers with connectors, except `provider`.
+    pub(crate) fn others_than<'a>(
+        &'a self,
+        provider: &'a ProviderId,
+    ) -> impl Iterator<Item = &'a ProviderId> {
+        self.connectors.keys().filter(move |it| *it != provider)
     }
 
     /// The number of providers that the hub has connectors for.
@@ -478,6 +488,7 @@ impl HubBuilder {
                 late_by: AtomicU64::new(0),
                 limits,
                 call_audit: self.call_audit,
+                checked_redirects: Mutex::default(),
                 app_tokens: AppTokens::default(),
                 retry_policy: self.retry_policy,
                 webhook_base,

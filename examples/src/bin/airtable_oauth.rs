@@ -86,6 +86,8 @@ async fn main() -> Outcome<()> {
     let query = callback.query().unwrap_or_default();
     let connected = hub
         .callback(Airtable::ID, query, authorization.binding().clone())
+        .actor(user.clone())
+        .tenant(&tenant)
         .await?;
     let exchanges = sim.server().count(&http::Method::POST, "/oauth2/v1/token");
     println!("token exchange: {exchanges} request");

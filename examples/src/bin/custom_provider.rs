@@ -87,6 +87,8 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let query = callback.query().unwrap_or_default();
     let connected = hub
         .callback(provider, query, authorization.binding().clone())
+        .actor(user.clone())
+        .tenant(&tenant)
         .await?;
     let connection = connected.connection();
     let key = connection.key().clone();

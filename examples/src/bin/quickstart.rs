@@ -156,7 +156,8 @@ impl Story {
         say(&format!("with {}.", parameters.join(", ")));
         let query = back.query().unwrap_or_default();
         let binding = authorization.binding().clone();
-        let connected = self.hub.callback(Shopify::ID, query, binding).await?;
+        let finish = self.hub.callback(Shopify::ID, query, binding);
+        let connected = finish.actor(self.owner.clone()).tenant(&tenant).await?;
         let connection = connected.connection();
         say("The signature holds, the code is exchanged, and the shop is asked who it is:");
         say(&format!("{}.", connection.account.key));

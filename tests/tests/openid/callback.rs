@@ -140,7 +140,7 @@ async fn every_forged_callback_is_refused_and_sends_nothing() {
         let query = (forgery.query)(&right);
         let binding = (forgery.binding)(&flow.binding);
         let tenant = TenantId::new(forgery.tenant).unwrap();
-        let finish = world.hub.callback(PROVIDER, &query, binding);
+        let finish = world.hub.callback(PROVIDER, &query, binding).unbound();
         let refused = finish.actor((forgery.actor)()).tenant(&tenant).await;
         let refused = refused.expect_err(name);
         assert_eq!(refused.kind(), ErrorKind::CallbackRefused, "{name}");
@@ -184,7 +184,10 @@ async fn a_callback_that_is_loaded_32_times_at_once_sends_its_code_once() {
     let query = world.consent(&flow, "hub-at-once").await;
     let mut loads = JoinSet::new();
     for _ in 0..32 {
-        let load = world.hub.callback(PROVIDER, &query, flow.binding.clone());
+        let load = world
+            .hub
+            .callback(PROVIDER, &query, flow.binding.clone())
+            .unbound();
         loads.spawn(async move { load.await.unwrap().into_connection().key });
     }
     let keys = world.clock.all(loads).await;

@@ -252,7 +252,10 @@ impl World {
         flow: &Flow,
         query: &str,
     ) -> connector_core::Result<Connected> {
-        let finish = self.hub.callback(PROVIDER, query, flow.binding.clone());
+        let finish = self
+            .hub
+            .callback(PROVIDER, query, flow.binding.clone())
+            .unbound();
         finish.actor(owner()).tenant(&self.tenant).await
     }
 
@@ -264,7 +267,9 @@ impl World {
     pub(crate) async fn connect_at(&self, hub: &Hub, account: &str) -> ConnectionKey {
         let flow = Flow::of(hub.authorize(&self.tenant, PROVIDER)).await;
         let query = self.consent(&flow, account).await;
-        let finish = hub.callback(PROVIDER, &query, flow.binding.clone());
+        let finish = hub
+            .callback(PROVIDER, &query, flow.binding.clone())
+            .unbound();
         let connected = finish.actor(owner()).await.unwrap();
         connected.key().clone()
     }

@@ -102,7 +102,11 @@ impl Strict {
 
     pub(crate) async fn call_back(&self, begun: &Begun) -> connector_core::Result<Connected> {
         let binding = begun.binding.clone();
-        let finish = self.stage.hub.callback(PROVIDER, &begun.query, binding);
+        let finish = self
+            .stage
+            .hub
+            .callback(PROVIDER, &begun.query, binding)
+            .unbound();
         finish.actor(Self::actor()).await
     }
 

@@ -93,7 +93,8 @@ impl Shop {
         let query = target.query().unwrap();
         let finish = stage
             .hub
-            .callback(Shopify::ID, query, begun.binding().clone());
+            .callback(Shopify::ID, query, begun.binding().clone())
+            .unbound();
         let finish = finish.actor(Self::actor()).tenant(&stage.tenant);
         finish.await.unwrap().key.clone()
     }

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -17,7 +19,7 @@ const LARGEST: usize = 5 * 1024 * 1024;
 /// [`with_attachment_uploads`](crate::AirtableConfigBuilder::with_attachment_uploads).
 ///
 /// An attachment that has a public URL needs no upload: write `[{"url":"…"}]` into its cell.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use]
 pub struct UploadAttachment {
     base: BaseId,
@@ -46,6 +48,17 @@ impl UploadAttachment {
             content_type: content_type.into(),
             file: file.into(),
         }
+    }
+}
+
+impl fmt::Debug for UploadAttachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UploadAttachment")
+            .field("base", &self.base)
+            .field("record", &self.record)
+            .field("field", &self.field)
+            .field("bytes", &self.file.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -86,7 +86,8 @@ impl Rig {
         let query = back.query().unwrap();
         let connected = self
             .hub
-            .callback(Airtable::ID, query, begun.binding().clone());
+            .callback(Airtable::ID, query, begun.binding().clone())
+            .unbound();
         connected.await.unwrap().connection().key().clone()
     }
 

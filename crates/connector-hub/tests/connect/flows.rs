@@ -29,6 +29,7 @@ async fn a_connect_leads_to_a_connection_that_is_sealed_scheduled_and_audited() 
     let connected = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     assert_eq!(connected.key().tenant, tenant("t1"));
@@ -96,6 +97,7 @@ async fn the_browsers_cookie_is_kept_for_its_next_connect() {
     let _ = rig
         .hub
         .callback(ACME, &query, cookie(&second))
+        .unbound()
         .await
         .unwrap();
 }
@@ -109,6 +111,7 @@ async fn optional_scopes_that_are_missing_are_reported() {
     let connected = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     assert_eq!(connected.scopes().granted, ["read"]);
@@ -124,6 +127,7 @@ async fn required_scopes_that_are_missing_refuse_a_new_connection() {
     let refused = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Forbidden);
@@ -161,6 +165,7 @@ async fn thirty_two_loads_of_one_callback_are_one_exchange() {
             tokio::spawn(
                 hubs[number % 2]
                     .callback(ACME, &query, cookie(&begun))
+                    .unbound()
                     .into_future(),
             )
         })
@@ -188,13 +193,23 @@ async fn a_caller_that_goes_away_takes_nothing_with_it() {
     let begun = rig.begin("t1").await;
     let query = rig.provider.consent(begun.url(), "account-1");
     rig.provider.close_token();
-    let load = tokio::spawn(rig.hub.callback(ACME, &query, cookie(&begun)).into_future());
+    let load = tokio::spawn(
+        rig.hub
+            .callback(ACME, &query, cookie(&begun))
+            .unbound()
+            .into_future(),
+    );
     rig.provider.token_requests(1).await;
     load.abort();
     assert!(load.await.unwrap_err().is_cancelled());
     rig.provider.open();
     let connected = rig
-        .run(rig.hub.callback(ACME, &query, cookie(&begun)).into_future())
+        .run(
+            rig.hub
+                .callback(ACME, &query, cookie(&begun))
+                .unbound()
+                .into_future(),
+        )
         .await;
     assert_eq!(connected.unwrap().account.key.as_str(), "account-1");
     assert_eq!(rig.provider.token_calls(), 1);
@@ -209,6 +224,7 @@ fn die<F: Future<Output = ()>>(rig: &Rig, begun: &Authorization, query: &str, un
         let load = tokio::spawn(
             rig.other_hub()
                 .callback(ACME, query, cookie(begun))
+                .unbound()
                 .into_future(),
         );
         until.await;
@@ -230,7 +246,7 @@ fn a_crash_before_the_account_is_known_is_made_up_for_from_quarantine() {
     test.block_on(async {
         assert_eq!(quarantined(&rig, &begun).await, 1);
         assert!(rig.connections().await.is_empty());
-        let load = rig.hub.callback(ACME, &query, cookie(&begun));
+        let load = rig.hub.callback(ACME, &query, cookie(&begun)).unbound();
         let connected = rig.run(load.into_future()).await.unwrap();
         assert_eq!(connected.account.key.as_str(), "account-1");
         assert_eq!(connected.return_to(), Some("/done?x=1"));
@@ -239,6 +255,7 @@ fn a_crash_before_the_account_is_known_is_made_up_for_from_quarantine() {
         let again = rig
             .hub
             .callback(ACME, &query, cookie(&begun))
+            .unbound()
             .await
             .unwrap();
         assert_eq!(again.key(), connected.key());
@@ -258,7 +275,7 @@ fn a_crash_while_the_code_is_out_never_sends_it_again() {
     rig.provider.open();
     test.block_on(async {
         for _ in 0..3 {
-            let load = rig.hub.callback(ACME, &query, cookie(&begun));
+            let load = rig.hub.callback(ACME, &query, cookie(&begun)).unbound();
             let waiting = rig.run(load.into_future()).await.unwrap_err();
             assert_eq!(waiting.kind(), ErrorKind::Timeout);
             assert_eq!(waiting.retry(), Retry::Backoff);
@@ -277,14 +294,14 @@ async fn an_account_that_cannot_be_read_stays_in_quarantine_for_the_next_load() 
     for _ in 0..3 {
         rig.provider.fail_identity(Fault::Status(503));
     }
-    let load = rig.hub.callback(ACME, &query, cookie(&begun));
+    let load = rig.hub.callback(ACME, &query, cookie(&begun)).unbound();
     let error = rig.run(load.into_future()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ProviderUnavailable);
     assert_eq!(error.retry(), Retry::Backoff);
     assert!(error.message().contains("load the page again"));
     assert_eq!(quarantined(&rig, &begun).await, 1);
     assert!(rig.connections().await.is_empty());
-    let load = rig.hub.callback(ACME, &query, cookie(&begun));
+    let load = rig.hub.callback(ACME, &query, cookie(&begun)).unbound();
     let connected = rig.run(load.into_future()).await.unwrap();
     assert_eq!(connected.account.key.as_str(), "account-1");
     assert_eq!(rig.provider.token_calls(), 1);
@@ -293,7 +310,7 @@ async fn an_account_that_cannot_be_read_stays_in_quarantine_for_the_next_load() 
     let query = rig.provider.consent(begun.url(), "account-2");
     rig.provider.fail_identity(Fault::Status(401));
     rig.provider.fail_identity(Fault::NotSent);
-    let load = rig.hub.callback(ACME, &query, cookie(&begun));
+    let load = rig.hub.callback(ACME, &query, cookie(&begun)).unbound();
     let _ = rig.run(load.into_future()).await.unwrap();
 }
 
@@ -340,6 +357,7 @@ async fn a_failed_exchange_ends_the_flow_and_says_why() {
         let first = rig
             .hub
             .callback(ACME, &query, cookie(&begun))
+            .unbound()
             .await
             .unwrap_err();
         assert_eq!(
@@ -351,6 +369,7 @@ async fn a_failed_exchange_ends_the_flow_and_says_why() {
         let again = rig
             .hub
             .callback(ACME, &query, cookie(&begun))
+            .unbound()
             .await
             .unwrap_err();
         assert_eq!(again.kind(), kind, "{fault:?}");
@@ -373,6 +392,7 @@ async fn a_store_that_is_down_when_the_answer_comes_loses_nothing() {
     let _ = rig
         .hub_at(&counting)
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     let quarantine = counting
@@ -391,7 +411,7 @@ async fn a_store_that_is_down_when_the_answer_comes_loses_nothing() {
     let store = fourth.wrap(Arc::new(rig.store.clone()));
     let store = second.wrap(Arc::new(third.wrap(Arc::new(store))));
     let hub = rig.hub_with(first.wrap(Arc::new(store)), rig.provider.clone());
-    let load = hub.callback(ACME, &query, cookie(&begun));
+    let load = hub.callback(ACME, &query, cookie(&begun)).unbound();
     let connected = rig.run(load.into_future()).await.unwrap();
     assert_eq!(connected.account.key.as_str(), "account-1");
     assert_eq!(rig.provider.token_calls(), 1);
@@ -414,6 +434,7 @@ async fn whatever_single_call_fails_a_reload_comes_to_an_end() {
     let _ = rig
         .hub_at(&counting)
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     let (mut connected, mut over) = (0, 0);
@@ -426,7 +447,11 @@ async fn whatever_single_call_fails_a_reload_comes_to_an_end() {
         let mut outcome = None;
         for _ in 0..3 {
             let load = rig
-                .run(hub.callback(ACME, &query, cookie(&begun)).into_future())
+                .run(
+                    hub.callback(ACME, &query, cookie(&begun))
+                        .unbound()
+                        .into_future(),
+                )
                 .await;
             let again = matches!(&load, Err(error) if error.retry() == Retry::Backoff);
             outcome = Some(load);
@@ -469,6 +494,7 @@ async fn accounts_with_hosts_are_reached_at_their_own_host_only() {
     let connected = rig
         .hub
         .callback(SHOP, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     assert_eq!(connected.account.host.as_deref(), Some("acme.shop.example"));
@@ -486,7 +512,7 @@ async fn nothing_secret_is_readable_in_the_store() {
     for _ in 0..3 {
         rig.provider.fail_identity(Fault::Status(503));
     }
-    let load = rig.hub.callback(ACME, &query, cookie(&begun));
+    let load = rig.hub.callback(ACME, &query, cookie(&begun)).unbound();
     let _ = rig.run(load.into_future()).await.unwrap_err();
     let _ = rig.connect("t1", "account-2").await;
     let none = KeyId::from_bytes([0; 8]);

@@ -97,7 +97,7 @@ fn callback_query(rig: &Rig, begun: &Authorization, more: &str) -> String {
 }
 
 async fn finish(hub: &Hub, rig: &Rig, query: &str, begun: &Authorization) -> Vec<String> {
-    let load = hub.callback(TEAM, query, cookie(begun));
+    let load = hub.callback(TEAM, query, cookie(begun)).unbound();
     let connected = rig.run(load.into_future()).await;
     drop(connected);
     let mut accounts: Vec<String> = rig
@@ -119,6 +119,7 @@ async fn several_grants_of_one_response_become_connections_of_their_own() {
     let connected = rig
         .hub
         .callback(TEAM, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     assert_eq!(connected.account.key.as_str(), "T1");
@@ -145,6 +146,7 @@ async fn several_grants_of_one_response_become_connections_of_their_own() {
     let again = rig
         .hub
         .callback(TEAM, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     assert_eq!(again.key(), connected.key());
@@ -222,6 +224,7 @@ async fn a_flow_has_parameters_scopes_and_a_region_of_its_own() {
     let connected = rig
         .hub
         .callback(TEAM, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     let stored = rig.stored(connected.key()).await;
@@ -345,6 +348,7 @@ async fn a_new_grant_without_a_refresh_token_keeps_that_of_the_account() {
     let shop = rig
         .hub
         .callback(SHOP, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     rig.provider.answer_with(json!({ "refresh_token": null }));
@@ -353,6 +357,7 @@ async fn a_new_grant_without_a_refresh_token_keeps_that_of_the_account() {
     let again = rig
         .hub
         .callback(SHOP, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     assert_eq!(again.key(), shop.key());
@@ -370,6 +375,7 @@ async fn an_identity_that_is_forbidden_ends_the_flow_and_says_who_can_change_tha
     let error = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap_err();
     assert_eq!(
@@ -404,6 +410,7 @@ async fn a_callback_error_names_the_providers_code() {
         let error = rig
             .hub
             .callback(ACME, &query, cookie(&begun))
+            .unbound()
             .await
             .unwrap_err();
         assert_eq!(error.code(), shown, "{code:?}");
@@ -429,6 +436,7 @@ async fn the_same_id_on_another_host_is_another_account() {
         let connected = rig
             .hub
             .callback(SHOP, &query, cookie(&begun))
+            .unbound()
             .await
             .unwrap();
         keys.push(connected.account.key.as_str().to_owned());

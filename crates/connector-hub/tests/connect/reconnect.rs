@@ -47,6 +47,7 @@ async fn a_reconnect_keeps_the_id_and_starts_a_new_grant() {
     let connected = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     assert_eq!(connected.key(), &known.key);
@@ -91,6 +92,7 @@ async fn another_account_is_refused_and_the_old_credential_kept() {
     let refused = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap_err();
     assert_eq!(
@@ -100,6 +102,7 @@ async fn another_account_is_refused_and_the_old_credential_kept() {
     let again = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap_err();
     assert_eq!(again.message(), refused.message());
@@ -123,6 +126,7 @@ async fn another_account_is_refused_and_the_old_credential_kept() {
     let _ = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap_err();
     assert_eq!(rig.store.revocations(&known.key).await.unwrap().len(), 1);
@@ -140,6 +144,7 @@ async fn fewer_scopes_than_required_are_refused_and_the_old_credential_kept() {
     let refused = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Forbidden);
@@ -158,7 +163,12 @@ async fn a_refresh_that_is_under_way_is_waited_for_before_the_code_is_sent() {
     let fence = claim(&rig, &known, 30).await;
     let begun = rig.begin_again(&known.key).await;
     let query = rig.provider.consent(begun.url(), "account-1");
-    let load = tokio::spawn(rig.hub.callback(ACME, &query, cookie(&begun)).into_future());
+    let load = tokio::spawn(
+        rig.hub
+            .callback(ACME, &query, cookie(&begun))
+            .unbound()
+            .into_future(),
+    );
     rig.clock.wait_for_sleepers(1).await;
     assert_eq!(rig.provider.token_calls(), 1, "that of the first connect");
     let connected = rig.run(load).await.unwrap().unwrap();
@@ -175,7 +185,7 @@ async fn a_claim_that_never_comes_free_ends_the_flow_before_the_code_is_sent() {
     claim(&rig, &known, 3600).await;
     let begun = rig.begin_again(&known.key).await;
     let query = rig.provider.consent(begun.url(), "account-1");
-    let load = rig.hub.callback(ACME, &query, cookie(&begun));
+    let load = rig.hub.callback(ACME, &query, cookie(&begun)).unbound();
     let refused = rig.run(load.into_future()).await.unwrap_err();
     assert_eq!(
         (refused.kind(), refused.retry()),
@@ -185,6 +195,7 @@ async fn a_claim_that_never_comes_free_ends_the_flow_before_the_code_is_sent() {
     let again = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Conflict);
@@ -208,6 +219,7 @@ async fn a_failed_exchange_gives_the_claim_back_unless_it_may_have_happened() {
         let _ = rig
             .hub
             .callback(ACME, &query, cookie(&begun))
+            .unbound()
             .await
             .unwrap_err();
         let stored = rig.stored(&known.key).await;
@@ -241,6 +253,7 @@ async fn a_grant_that_is_known_already_changes_what_is_known_and_nothing_else() 
     let connected = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     let record = rig.stored(connected.key()).await.connection;
@@ -287,7 +300,12 @@ async fn an_answer_for_a_connection_that_ended_meanwhile_is_revoked() {
         let begun = rig.begin_again(&known.key).await;
         let query = rig.provider.consent(begun.url(), "account-1");
         rig.provider.close_identity();
-        let load = tokio::spawn(rig.hub.callback(ACME, &query, cookie(&begun)).into_future());
+        let load = tokio::spawn(
+            rig.hub
+                .callback(ACME, &query, cookie(&begun))
+                .unbound()
+                .into_future(),
+        );
         rig.provider.identity_requests(2).await;
         let end = EndRequest {
             how,
@@ -319,12 +337,18 @@ async fn an_account_that_is_known_by_its_host_is_claimed_first() {
     let known = rig
         .hub
         .callback(SHOP, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     let begun = rig.begin_shop("t1", "acme").await;
     let query = rig.provider.consent(begun.url(), "shop-1");
     rig.provider.close_token();
-    let load = tokio::spawn(rig.hub.callback(SHOP, &query, cookie(&begun)).into_future());
+    let load = tokio::spawn(
+        rig.hub
+            .callback(SHOP, &query, cookie(&begun))
+            .unbound()
+            .into_future(),
+    );
     rig.provider.token_requests(2).await;
     let claim = rig
         .stored(known.key())
@@ -386,7 +410,11 @@ async fn reconnect_at(points: &KillPoints) -> (Rig, Result<Connected>) {
     let mut loads = 0;
     loop {
         let outcome = rig
-            .run(hub.callback(ACME, &query, cookie(&begun)).into_future())
+            .run(
+                hub.callback(ACME, &query, cookie(&begun))
+                    .unbound()
+                    .into_future(),
+            )
             .await;
         loads += 1;
         match outcome {

@@ -156,10 +156,14 @@ pub(crate) fn app(client_id: &str) -> App {
 }
 
 fn apps(client_id: &str) -> FixedApps {
+    let own = |provider: &ProviderId| {
+        let uri = format!("https://app.example/callback/{provider}");
+        app(client_id).with_redirect_uri(uri.parse().unwrap())
+    };
     FixedApps::new()
         .with(ACME, AppKey::default(), app(client_id))
-        .with(SHOP, AppKey::default(), app(client_id))
-        .with(TEAM, AppKey::default(), app(client_id))
+        .with(SHOP, AppKey::default(), own(&SHOP))
+        .with(TEAM, AppKey::default(), own(&TEAM))
 }
 
 impl Rig {
@@ -264,6 +268,7 @@ impl Rig {
         let connected = self
             .hub
             .callback(ACME, &query, cookie(&begun))
+            .unbound()
             .await
             .unwrap();
         self.stored(connected.key()).await.connection

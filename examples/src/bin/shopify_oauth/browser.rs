@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, COOKIE, HOST, LOCATION, SET_COOKIE};
+use http::header::{CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
@@ -71,6 +71,7 @@ impl Browser {
             .finish();
         let request = Request::post(path(url))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(ORIGIN, self.site.origin().ascii_serialization())
             .body(body.into())?;
         self.go(url, request).await
     }

@@ -5,7 +5,7 @@ use axum::http::header::SET_COOKIE;
 use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
 use connectors::shopify::models::Product;
 use connectors::{Connection, Error, ErrorKind};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::session::Session;
 
@@ -36,21 +36,22 @@ fn page(title: &str, body: &str) -> Html<String> {
     ))
 }
 
-/// The login. `shop` is where the person came from, if it was from there.
-pub(crate) fn login(asks: bool, shop: &str) -> Html<String> {
+/// The login. `shop` is the shop that the person came from, if any. The form repeats `token`, the
+/// value of a cookie of this browser: a form of another site does not know it.
+pub(crate) fn login(asks: bool, shop: &str, token: &SecretString) -> Html<String> {
     let password = if asks {
         "<label>Password, from the program's terminal: \
          <input name=\"password\" type=\"password\" maxlength=\"100\"></label> "
     } else {
         ""
     };
-    let shop = escape(shop);
+    let (shop, token) = (escape(shop), csrf(token));
     page(
         "Log in",
         &format!(
             "<p>You are Ada, of Ada's Bakery. The login is your application's part: this one \
              stands for it.</p><form method=\"post\" action=\"/login\">{password}\
-             <input name=\"shop\" type=\"hidden\" value=\"{shop}\">\
+             <input name=\"shop\" type=\"hidden\" value=\"{shop}\">{token}\
              <button>Log in as Ada</button></form>"
         ),
     )
@@ -63,8 +64,8 @@ pub(crate) fn start(
     shop: &str,
     is_simulated: bool,
 ) -> Html<String> {
-    let csrf = csrf(session);
-    let shop = escape(shop);
+    let csrf = csrf(&session.csrf);
+    let (shop, tenant) = (escape(shop), escape(session.tenant.as_str()));
     let shops = list(connections.iter().map(|connection| {
         format!(
             "<a href=\"/connections/{}\">{}</a>: {}",
@@ -82,7 +83,8 @@ pub(crate) fn start(
     page(
         "Ada's shops",
         &format!(
-            "{shops}<form method=\"post\" action=\"/shopify/connect\">{csrf}<label>Shop: \
+            "{shops}<p>You work for <code>{tenant}</code>. A shop that you connect belongs to it.</p>\
+             <form method=\"post\" action=\"/shopify/connect\">{csrf}<label>Shop: \
              <input name=\"shop\" value=\"{shop}\" required maxlength=\"255\" size=\"35\"></label> \
              <button>Connect</button></form>{other_side}"
         ),
@@ -96,7 +98,7 @@ pub(crate) fn connection(
     products: &Result<Vec<Product>, Error>,
     is_simulated: bool,
 ) -> Html<String> {
-    let csrf = csrf(session);
+    let csrf = csrf(&session.csrf);
     let host = connection.account.host.as_deref().unwrap_or_default();
     let shop = format!(
         "<input name=\"shop\" type=\"hidden\" value=\"{}\">",
@@ -134,10 +136,10 @@ fn list(items: impl Iterator<Item = String>) -> String {
     format!("<ul>{}</ul>", items.concat())
 }
 
-fn csrf(session: &Session) -> String {
+fn csrf(token: &SecretString) -> String {
     format!(
         "<input name=\"csrf\" type=\"hidden\" value=\"{}\">",
-        escape(session.csrf.expose_secret())
+        escape(token.expose_secret())
     )
 }
 

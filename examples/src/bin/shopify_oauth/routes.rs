@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Form, Path, RawQuery, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN,
+    REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
-use axum::middleware::map_response;
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use connectors::clock::Clock;
 use connectors::shopify::endpoints::ListProducts;
 use connectors::shopify::models::Product;
 use connectors::shopify::{ShopDomain, Shopify, ShopifyClient};
-use connectors::{ConnectionId, ConnectionKey, Receipt};
+use connectors::{ConnectionId, ConnectionKey, Receipt, SystemRandom, random_token};
 use futures_util::{StreamExt, TryStreamExt};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -26,7 +26,7 @@ use url::form_urlencoded;
 use crate::config::CALLBACK;
 use crate::pages::{self, Refusal};
 use crate::service::{APP_URL, Service, WEBHOOKS};
-use crate::session::Session;
+use crate::session::{Session, equal};
 use crate::{say, simulated};
 
 /// The largest form, in bytes.
@@ -37,6 +37,8 @@ const LARGEST_DELIVERY: usize = 1_048_576;
 const SHOWN: u16 = 10;
 
 const SESSION: &str = "session";
+/// The cookie whose value the login form repeats.
+const LOGIN: &str = "login";
 /// The cookie that ties a connect to the browser that began it.
 const BINDING: &str = "connect";
 
@@ -64,9 +66,21 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
     }
     router
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
+        .layer(from_fn_with_state(Arc::clone(&service), own_forms))
         .route(WEBHOOKS, deliveries)
         .layer(map_response(with_policy))
         .with_state(service)
+}
+
+/// Refuses a form that a page of another site sends. Browsers name the sending page's origin.
+async fn own_forms(State(service): Shared, request: Request<Body>, next: Next) -> Response {
+    let own = service.origin().ascii_serialization();
+    let origin = request.headers().get(ORIGIN);
+    if request.method() == Method::POST && origin.is_some_and(|it| it.as_bytes() != own.as_bytes())
+    {
+        return Refusal::forged_form().into_response();
+    }
+    next.run(request).await
 }
 
 async fn with_policy(mut response: Response) -> Response {
@@ -100,30 +114,48 @@ async fn start(
     State(service): Shared,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Html<String>, Refusal> {
+) -> Result<Response, Refusal> {
     let query = query.unwrap_or_default();
     let shop = form_urlencoded::parse(query.as_bytes())
         .find_map(|(name, value)| (name == "shop").then(|| ShopDomain::parse(&value).ok()))
         .flatten();
     let shop = shop.as_ref().map_or("", ShopDomain::as_str);
     let Some(session) = session(&service, &headers) else {
-        return Ok(pages::login(service.sessions.asks(), shop));
+        let token = match service.cookies.get(&headers, LOGIN) {
+            Some(token) => token,
+            None => random_token(&SystemRandom::new())?,
+        };
+        let cookie = [(SET_COOKIE, service.cookies.set(LOGIN, &token))];
+        let page = pages::login(service.sessions.asks(), shop, &token);
+        return Ok((AppendHeaders(cookie), page).into_response());
     };
     let tenant = &session.tenant;
     let connections = service.hub.tenant(tenant).list(None, SHOWN).await?.items;
     let is_simulated = service.simulator.is_some();
-    Ok(pages::start(&session, &connections, shop, is_simulated))
+    Ok(pages::start(&session, &connections, shop, is_simulated).into_response())
 }
 
 #[derive(Deserialize)]
 struct LogIn {
+    #[serde(default)]
+    csrf: SecretString,
     #[serde(default)]
     password: SecretString,
     #[serde(default)]
     shop: String,
 }
 
-async fn log_in(State(service): Shared, Form(form): Form<LogIn>) -> Result<Response, Refusal> {
+/// Logs in. Another site must not log a browser in as somebody of its choice: a shop that its user
+/// connects next would be that person's (login CSRF).
+async fn log_in(
+    State(service): Shared,
+    headers: HeaderMap,
+    Form(form): Form<LogIn>,
+) -> Result<Response, Refusal> {
+    let cookie = service.cookies.get(&headers, LOGIN);
+    if !cookie.is_some_and(|it| equal(&it, &form.csrf)) {
+        return Err(Refusal::forged_form());
+    }
     let session = service.sessions.log_in(&form.password)?.ok_or_else(|| {
         Refusal::new(
             StatusCode::UNAUTHORIZED,

@@ -154,6 +154,11 @@ impl Service {
         Ok(self.origin.join(path)?)
     }
 
+    /// The origin of the service's own pages.
+    pub(crate) fn origin(&self) -> url::Origin {
+        self.origin.origin()
+    }
+
     /// Where a browser finds the page that `url` names: a simulated shop is on this machine.
     pub(crate) fn as_browsers_see(&self, url: &Url) -> connectors::Result<Url> {
         match &self.simulator {

@@ -84,7 +84,8 @@ impl Sessions {
     }
 }
 
-fn equal(one: &SecretString, other: &SecretString) -> bool {
+/// Compares two secrets in constant time.
+pub(crate) fn equal(one: &SecretString, other: &SecretString) -> bool {
     let (one, other) = (one.expose_secret(), other.expose_secret());
     one.as_bytes().ct_eq(other.as_bytes()).into()
 }

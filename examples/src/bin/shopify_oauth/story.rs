@@ -80,7 +80,15 @@ impl Story {
 
     async fn log_in(&mut self, shop: &ShopDomain) -> Outcome<Page> {
         let url = self.service.own("/login")?;
-        let answer = self.ada.post(&url, &[("shop", shop.as_str())]).await?;
+        let forged = self.ada.post(&url, &[("shop", shop.as_str())]).await?;
+        say(&format!(
+            "A login form of another site, without this browser's token: {}.",
+            forged.status
+        ));
+        ensure(forged.status == StatusCode::FORBIDDEN, "a forged login")?;
+        let page = self.ada.get(&self.service.own("/")?).await?;
+        let form = [("shop", shop.as_str()), ("csrf", page.field("csrf")?)];
+        let answer = self.ada.post(&url, &form).await?;
         say("You are Ada. The login is the application's part; this one asks for nothing.");
         say(&format!("Cookie: {}", answer.set.join(", ")));
         let start = self.ada.get(answer.location()?).await?;
@@ -119,7 +127,9 @@ impl Story {
 
     async fn refuse(&mut self, callback: &Url) -> Outcome {
         let mut other = Browser::new(self.service.own("/")?, self.service.address);
-        other.post(&self.service.own("/login")?, &[]).await?;
+        let page = other.get(&self.service.own("/")?).await?;
+        let form = [("csrf", page.field("csrf")?)];
+        other.post(&self.service.own("/login")?, &form).await?;
         let refused = other.get(callback).await?;
         say("Another browser, in which Ada is logged in as well, is led to this callback:");
         say(&format!("{}: {}", refused.status, refused.read()));
