@@ -1,4 +1,4 @@
-//! Facts about a provider, as data.
+//! Description of a provider as data.
 
 mod authentication;
 mod endpoint;
@@ -32,7 +32,7 @@ pub use self::oauth::{
 };
 pub use self::refusal::{RefusalMeaning, RefusalRule};
 
-/// Parameters of an authorization request that the flow sets itself.
+/// Parameters of an authorization request that the flow itself sets.
 const FLOW_PARAMETERS: [&str; 8] = [
     "state",
     "redirect_uri",
@@ -54,11 +54,12 @@ const SET_HEADERS: [&str; 7] = [
     "cookie",
 ];
 
-/// A provider described as data: its endpoints, its deviations from the RFCs, its rules of token
-/// rotation and its error codes.
+/// Description of a provider as data: endpoints, deviations from the RFCs, token rotation and error
+/// codes.
 ///
-/// A plain OAuth 2.0 provider needs nothing else. A description is read from any format that serde
-/// supports, refuses unknown fields, and is checked by [`Description::validate`].
+/// For a plain OAuth 2.0 provider, a description is all you need. A description can be deserialized
+/// from any format that serde supports. Unknown fields are rejected, and [`Description::validate`]
+/// checks the values.
 ///
 /// ```
 /// use connector_core::provider::Description;
@@ -78,19 +79,20 @@ const SET_HEADERS: [&str; 7] = [
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Description {
-    /// The provider.
+    /// The provider's id.
     pub provider: ProviderId,
-    /// Its name for people.
+    /// Display name of the provider.
     pub name: String,
-    /// The origins that a credential may be sent to, beside the token, revocation and identity
-    /// endpoints. A new credential is bound to the first one unless the connector selects another
-    /// (a region).
+    /// Origins to which a credential may be sent, in addition to the token, revocation and identity
+    /// endpoints. A new credential is bound to the first origin unless the connector selects
+    /// another one, for example for a region.
     pub api: Vec<EndpointTemplate>,
-    /// Headers to send with every token, identity, revocation and API request, for example
-    /// `User-Agent` or a version.
+    /// Headers for every token, identity, revocation and API request, for example `User-Agent` or a
+    /// version.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The authorization endpoint (RFC 6749 section 3.1); absent where credentials are only adopted.
+    /// The authorization endpoint (RFC 6749 section 3.1). Absent if the application only adopts
+    /// existing credentials.
     #[serde(default)]
     pub authorization: Option<AuthorizationEndpoint>,
     /// The token endpoint (RFC 6749 section 3.2).
@@ -99,50 +101,52 @@ pub struct Description {
     /// The revocation endpoint (RFC 7009).
     #[serde(default)]
     pub revocation: Option<RevocationEndpoint>,
-    /// The source of the account behind a credential.
+    /// The source of the account that a credential belongs to.
     #[serde(default)]
     pub identity: Option<IdentityRule>,
-    /// True to read the account again after every refresh. A token of another account is kept, but
-    /// never handed out.
+    /// True to read the account again after every refresh. A token that belongs to another account
+    /// is stored but never returned to callers.
     #[serde(default)]
     pub identify_after_refresh: bool,
-    /// The rule for account hosts, where every account has a host of its own.
+    /// The rule for account hosts, for providers where each account has its own host.
     #[serde(default)]
     pub account_host: Option<AccountHost>,
-    /// Scopes.
+    /// Scopes to request and to require.
     #[serde(default)]
     pub scopes: Scopes,
-    /// Lifetimes of tokens where the token response does not state them.
+    /// Lifetimes of tokens, used when the token response does not state them.
     #[serde(default)]
     pub lifetimes: Lifetimes,
-    /// The fate of a refresh token that was used.
+    /// The validity of a refresh token after its use.
     #[serde(default)]
     pub rotation: RotationClass,
     /// The policy for refreshing access tokens.
     #[serde(default)]
     pub refresh: RefreshPolicy,
-    /// The number of grants of one app that may live for one account.
+    /// Maximum number of active grants of one app for one account.
     #[serde(default)]
     pub grants_per_account: GrantsPerAccount,
-    /// The meaning of the token endpoint's refusals, beyond RFC 6749 section 5.2.
+    /// The meaning of error responses from the token endpoint, in addition to RFC 6749 section 5.2.
     #[serde(default)]
     pub refusals: Vec<RefusalRule>,
-    /// The place of the credential in a call of the API.
+    /// The position of the credential in an API request.
     #[serde(default)]
     pub authentication: CallAuthentication,
-    /// The limits that the provider sets to calls. Without any, calls are delayed only while a
-    /// response asks for it.
+    /// The provider's rate limits. Without any, calls are delayed only when a response asks for a
+    /// delay.
     #[serde(default)]
     pub limits: Vec<Limit>,
-    /// The hosts that links in responses may lead to: downloads, uploads, exports. They are fetched
-    /// without credential.
+    /// Hosts that links in responses may point to, for example for downloads, uploads or exports.
+    /// Requests to these hosts carry no credential.
     #[serde(default)]
     pub links: Vec<HostRule>,
-    /// The scheme by which the provider signs webhooks.
+    /// The scheme with which the provider signs webhooks.
     #[serde(default)]
     pub webhook: Option<WebhookScheme>,
-    /// The interval between two reads of an account's metadata, in seconds: at least a minute, at
-    /// most a year; without it, an hour. Set more where reads are scarce or cost money.
+    /// Interval between two reads of an account's metadata, in seconds.
+    ///
+    /// From one minute to one year; the default is one hour. Set a longer interval if reads are
+    /// rate limited or cost money.
     #[serde(default = "hourly")]
     pub metadata_every: u64,
 }
@@ -152,7 +156,7 @@ const fn hourly() -> u64 {
 }
 
 impl Description {
-    /// An otherwise empty description, for connectors that fill in the rest.
+    /// Returns an otherwise empty description. The connector fills in the rest.
     #[must_use]
     pub fn new(provider: ProviderId, name: impl Into<String>) -> Self {
         Self {
@@ -180,7 +184,7 @@ impl Description {
         }
     }
 
-    /// The callback parameter that holds the authorization code.
+    /// Returns the name of the callback parameter that contains the authorization code.
     #[must_use]
     pub fn code_parameter(&self) -> &str {
         self.authorization
@@ -194,10 +198,10 @@ impl Description {
         Duration::from_secs(self.metadata_every)
     }
 
-    /// Checks that the description does not contradict itself.
+    /// Checks the fields of the description and their combinations.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] names the first field that is wrong.
+    /// [`ErrorKind::Configuration`], which names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         match self.first_wrong() {
             None => Ok(()),
@@ -402,11 +406,13 @@ impl Description {
         None
     }
 
-    /// The account with a key that is unique across all hosts of the provider: the host is added to
-    /// it where ids are unique per host only. Qualifying it twice changes nothing.
+    /// Returns the account with a key that is unique across all hosts of the provider.
+    ///
+    /// If ids are unique only per host, the host is appended to the key. Calling this method again
+    /// on the result changes nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if the key becomes too long.
+    /// [`ErrorKind::UnexpectedAnswer`] if the resulting key is too long.
     pub fn qualify(&self, mut account: Account, account_host: Option<&str>) -> Result<Account> {
         if account.host.is_none() {
             account.host = account_host.map(str::to_owned);
@@ -435,17 +441,17 @@ impl Description {
         Ok(account)
     }
 
-    /// The name of the parameter that holds the client id.
+    /// Returns the name of the parameter that contains the client id.
     pub(crate) fn client_id(&self) -> &str {
         self.token
             .as_ref()
             .map_or("client_id", |endpoint| &endpoint.client_id_parameter)
     }
 
-    /// The headers to send with every request, as the transport takes them.
+    /// Adds the headers that are sent with every request.
     pub(crate) fn add_headers(&self, headers: &mut http::HeaderMap) {
         for (name, value) in &self.headers {
-            // Both were checked by `validate`.
+            // `validate` has checked both.
             if let (Ok(name), Ok(value)) = (
                 HeaderName::from_bytes(name.as_bytes()),
                 HeaderValue::from_str(value),
@@ -468,7 +474,7 @@ mod tests {
         "identity": { "account": ["/team/id", "/user"] }
     }"#;
 
-    /// The plain description with the value at `pointer` replaced.
+    /// Validates the plain description with the value at `pointer` replaced.
     fn with(pointer: &str, value: serde_json::Value) -> Result<(), String> {
         let mut text: serde_json::Value = serde_json::from_str(PLAIN).unwrap();
         let (parent, name) = pointer.rsplit_once('/').unwrap();
