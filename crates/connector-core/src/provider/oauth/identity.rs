@@ -1,4 +1,4 @@
-//! The account behind a credential.
+//! The account that a credential belongs to.
 
 use std::collections::BTreeMap;
 
@@ -24,18 +24,18 @@ use crate::provider::oauth::answer::json;
 use crate::provider::oauth::jwt::names_audience;
 use crate::provider::oauth::{ExchangeClass, ExchangeError, TokenAnswer};
 
-/// The account behind a credential, as an authenticated response of the provider named it.
+/// The account that a credential belongs to, read from an authenticated response of the provider.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Identity {
     /// The account.
     pub account: Account,
-    /// Further facts about it.
+    /// Additional facts about the account.
     pub metadata: Metadata,
 }
 
 impl Identity {
-    /// The identity `account`.
+    /// Returns an identity without metadata.
     #[must_use]
     pub fn new(account: Account) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl Identity {
         }
     }
 
-    /// Adds further facts.
+    /// Sets additional facts about the account.
     #[must_use]
     pub fn with_metadata(mut self, metadata: Metadata) -> Self {
         self.metadata = metadata;
@@ -52,17 +52,23 @@ impl Identity {
     }
 }
 
-/// Identifies the account of a credential from the source that the description names.
+/// Returns the account of a credential, read from the source in the description.
 ///
-/// An endpoint is read with the credential where the description puts it: as bearer (RFC 6750
-/// section 2.1) unless it says otherwise. An identity that came with the token response is returned
-/// from the credential, after the credential was tested at the probe endpoint, if there is one.
+/// An endpoint is read with the credential in the position that the description sets; the default
+/// is a bearer token (RFC 6750 section 2.1). If the token response identified the account, the
+/// identity stored in the credential is returned. If the description has a probe endpoint, the
+/// credential is tested there first.
 ///
 /// # Errors
-/// [`ErrorKind::Unauthorized`] if the provider refuses the credential, [`ErrorKind::Forbidden`] if the
-/// credential may not read its own account, [`ErrorKind::Unsupported`] if the description names no
-/// source, [`ErrorKind::UnexpectedAnswer`] if the response has no account; network and provider
-/// trouble as their kinds say.
+/// - [`ErrorKind::Unauthorized`] if the provider rejects the credential.
+///
+/// - [`ErrorKind::Forbidden`] if the credential may not read its own account.
+///
+/// - [`ErrorKind::Unsupported`] if the description has no source.
+///
+/// - [`ErrorKind::UnexpectedAnswer`] if the response contains no account.
+///
+/// - The kinds of network and provider failures.
 pub async fn identify(
     description: &Description,
     cx: &Context<'_>,
@@ -99,7 +105,7 @@ pub async fn identify(
     }
 }
 
-/// Reads a JSON object with the credential.
+/// Reads a JSON object from the endpoint with the credential.
 async fn read(
     description: &Description,
     cx: &Context<'_>,
@@ -108,7 +114,7 @@ async fn read(
     operation: &'static str,
 ) -> Result<Value> {
     let fail = |kind, message| Err(failed(description, operation, kind, message));
-    // The URL is the description's, its host at most the one that is sealed with the credential.
+    // The URL comes from the description. Only its host may come from the sealed credential.
     let url = endpoint.url(credential.account_host().unwrap_or_default())?;
     let request = http::Request::get(url.as_str()).body(Bytes::new());
     let Ok(mut request) = request else {
@@ -171,7 +177,7 @@ fn failed(
     Error::new(kind, operation, message).with_provider(description.provider.as_str().to_owned())
 }
 
-/// The account that a JSON object names.
+/// Returns the account that a JSON object identifies.
 fn identity_in(rule: &IdentityRule, body: &Value) -> Option<Identity> {
     let parts = |pointers: &[Pointer]| -> Option<Vec<String>> {
         pointers.iter().map(|pointer| pointer.text(body)).collect()
@@ -186,14 +192,15 @@ fn identity_in(rule: &IdentityRule, body: &Value) -> Option<Identity> {
     let mut metadata = Metadata::new();
     for (name, pointer) in &rule.metadata {
         if let Some(value) = pointer.find(body).filter(|value| !value.is_null()) {
-            // A JSON value has a JSON form.
+            // Every JSON value can be serialized.
             let _ = metadata.insert(name.as_str(), value);
         }
     }
     Some(Identity::new(account).with_metadata(metadata))
 }
 
-/// Reads the account that a token response names, where the description says that it does.
+/// Reads the account from a token response, if the description says that the response identifies
+/// it.
 pub(super) fn names_account(
     description: &Description,
     cx: &Context<'_>,
@@ -216,7 +223,7 @@ pub(super) fn names_account(
                 })?;
                 identity_in(rule, &claims)
             }
-            // A refresh need not bring one (OpenID Connect Core section 12.2).
+            // A refresh response may omit the ID token (OpenID Connect Core section 12.2).
             None => None,
         },
         IdentitySource::Endpoint(_) => None,
@@ -227,8 +234,8 @@ pub(super) fn names_account(
     })
 }
 
-/// The claims of an ID token that came straight from the token endpoint (OpenID Connect Core
-/// section 3.1.3.7).
+/// Returns the claims of an ID token that comes directly from the token endpoint (OpenID Connect
+/// Core section 3.1.3.7).
 fn claims(
     issuer: &str,
     token: &str,
@@ -236,7 +243,7 @@ fn claims(
     nonce: Option<&str>,
     now: Timestamp,
 ) -> Result<Value, &'static str> {
-    /// Clocks may differ by this much.
+    /// Maximum difference between two clocks, in seconds.
     const LEEWAY_SECONDS: i64 = 60;
     let payload = token.split('.').nth(1).unwrap_or_default();
     let payload = BASE64_URL_SAFE_NO_PAD
@@ -264,14 +271,14 @@ fn claims(
     Ok(claims)
 }
 
-/// The issuer with the claims that it names; `None` if one is missing.
+/// Fills the claims into the issuer template. Returns `None` if a claim is missing.
 fn fill(template: &str, claims: &Value) -> Option<String> {
     let mut filled = String::with_capacity(template.len() + 36);
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
         let (name, after) = after.split_once('}')?;
         let value = claims.get(name)?.as_str()?;
-        // A claim fills one segment of the issuer.
+        // A claim replaces exactly one segment of the issuer.
         if value.is_empty() || value.contains(['/', '?', '#']) {
             return None;
         }
@@ -283,7 +290,7 @@ fn fill(template: &str, claims: &Value) -> Option<String> {
     Some(filled)
 }
 
-/// The fields of a token response that the description keeps, by their names.
+/// Returns the fields of a token response that the description keeps, with their names.
 pub(super) fn kept(description: &Description, body: &Value) -> BTreeMap<String, String> {
     let keep = description.token.iter().flat_map(|it| &it.response.keep);
     keep.filter_map(|(name, pointer)| {

@@ -1,4 +1,4 @@
-//! The messages as they go over the wire, and what their answers lead to.
+//! Tests of the requests on the wire and of the handling of their responses.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -23,7 +23,7 @@ use crate::provider::description::{
 use crate::provider::oauth::{self, CodeExchange, CodeVerifier, ExchangeClass};
 use crate::provider_id::ProviderId;
 
-/// Answers every request alike and remembers the last one.
+/// Returns the same response to every request and records the last request.
 #[derive(Debug)]
 struct Wire {
     status: u16,
@@ -141,7 +141,7 @@ async fn a_code_is_exchanged_as_rfc_6749_section_4_1_3_says() {
         .unwrap();
     let request = wire.last();
     assert_eq!(request.uri(), "https://shop.acme.example/token");
-    // Section 2.3.1: id and secret are form-encoded before they are joined.
+    // Section 2.3.1: the id and the secret are form-encoded before they are joined.
     assert_eq!(
         request.headers()["authorization"],
         "Basic Y2xpZW50K2lkOnMlM0FlK2NyZXQ="
