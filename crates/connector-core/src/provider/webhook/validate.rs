@@ -1,4 +1,4 @@
-//! Checks that a webhook scheme makes sense.
+//! Validates webhook schemes.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use super::scheme::{
     TimestampSource, WebhookAlgorithm, WebhookFact, WebhookScheme, WebhookSecret, WebhookSignature,
 };
 
-/// The most parts that a signed text may have.
+/// Maximum number of parts in a signed text.
 const MOST_PARTS: usize = 16;
-/// The largest tolerance of a timestamp, in seconds.
+/// Maximum tolerance of a timestamp, in seconds.
 const LONGEST_TOLERANCE: u64 = 86_400;
 
-/// A problem: the field and the rule that it breaks.
+/// The result of a check. The error contains the field and the rule that it breaks.
 type Check = Result<(), String>;
 
 fn fail<T>(field: &str, rule: &str) -> Result<T, String> {
@@ -28,11 +28,11 @@ fn ensure(holds: bool, field: &str, rule: &str) -> Check {
 }
 
 impl WebhookScheme {
-    /// Checks that the scheme does not contradict itself. The description checks it as part of
+    /// Checks the fields of the scheme and their combinations. Called by
     /// [`Description::validate`](crate::provider::Description::validate).
     ///
     /// # Errors
-    /// A sentence that names the first field that is wrong.
+    /// A message that names the first invalid field.
     pub(crate) fn validate(&self, has_account_hosts: bool) -> Check {
         ensure(!self.signatures.is_empty(), "signatures", "is empty")?;
         for (number, signature) in self.signatures.iter().enumerate() {
