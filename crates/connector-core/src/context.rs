@@ -34,8 +34,8 @@ impl fmt::Display for Actor {
 }
 
 name! {
-    /// Ties together what one request caused: log lines, audit entries, events, later work.
-    /// Take the request id of the application's own log.
+    /// Id that links everything one request caused: log lines, audit entries, events and later
+    /// background work. Use the request id of your application's own log.
     CorrelationId, "correlation id"
 }
 
