@@ -1,4 +1,4 @@
-//! Request targets from URL templates and from a provider's own next-page URLs.
+//! Request targets from URL templates and from next-page URLs.
 
 use percent_encoding::utf8_percent_encode;
 use url::Url;
@@ -14,7 +14,7 @@ fn invalid(operation: &'static str, message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidInput, operation, message)
 }
 
-/// Path and query that `template` and its arguments stand for.
+/// Expands `template` with its arguments to a path and a query.
 pub(super) fn expand(template: &str, arguments: &[(&str, &str)]) -> Result<String> {
     let malformed = || {
         invalid(
@@ -69,7 +69,8 @@ pub(super) fn expand(template: &str, arguments: &[(&str, &str)]) -> Result<Strin
     Ok(target)
 }
 
-/// Appends characters that a path or a query may have as they are (RFC 3986 sections 3.3 and 3.4).
+/// Appends characters that are allowed unescaped in a path or a query (RFC 3986 sections 3.3 and
+/// 3.4).
 fn push_literal(target: &mut String, literal: &str) -> Option<()> {
     let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&b);
     literal
@@ -78,8 +79,8 @@ fn push_literal(target: &mut String, literal: &str) -> Option<()> {
         .then(|| target.push_str(literal))
 }
 
-/// Origin and target of a URL that the provider sent, the target exactly as it was written where it
-/// has URL characters only.
+/// Splits a URL from the provider into its origin and its target. The target is unchanged if it
+/// contains only URL characters.
 pub(super) fn split(text: &str) -> Result<(Origin, String)> {
     let refused = || {
         Error::new(
@@ -89,7 +90,7 @@ pub(super) fn split(text: &str) -> Result<(Origin, String)> {
         )
     };
     let url = Url::parse(text).map_err(|_| refused())?;
-    // Only https, a host name and no userinfo make an origin.
+    // `Origin::of` accepts only https, a host name and no userinfo.
     let origin = Origin::of(&url).map_err(|_| refused())?;
     let text = text.trim();
     let verbatim = text
@@ -206,7 +207,7 @@ mod tests {
             let read = percent_encoding::percent_decode_str(segments[1]).decode_utf8().unwrap();
             prop_assert_eq!(&*read, &*value);
             let (_, name) = url.query_pairs().next().unwrap();
-            // A plus sign is encoded, so form decoding reads the argument as well.
+            // Plus signs are encoded, so form decoding also returns the original argument.
             prop_assert_eq!(&*name, &*other);
         }
 
@@ -217,7 +218,7 @@ mod tests {
             }
         }
 
-        /// Whatever a provider sends, the request goes to the origin that was checked.
+        /// For any URL from a provider, the request goes to the origin that was checked.
         #[test]
         fn a_next_page_never_leads_elsewhere(
             text in "https:[/\\\\]{1,3}[a-z@:.\\\\]{0,9}a\\.example[/\\\\?#@:.%a-z \\PC]{0,16}"
