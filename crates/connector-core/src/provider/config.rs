@@ -195,8 +195,8 @@ impl AppSettings {
                 Setting::RedirectUri => {
                     settings.redirect_uri = Some(text.parse().map_err(|_| {
                         variable.malformed(
-                            "is not a redirect URI; it is an https URL without a fragment, or an \
-                             http URL of this machine",
+                            "is not a valid redirect URI; use an https URL without a fragment, or \
+                             an http URL of this machine",
                         )
                     })?);
                 }
@@ -336,7 +336,7 @@ fn value(
     let value = match (own, alias) {
         (Some(own), Some(alias)) if own.expose_secret() != alias.expose_secret() => {
             return Err(wrong(format!(
-                "{} and {} are both set, and differ; keep one of them",
+                "{} and {} are set to different values; keep one of them",
                 variable.name,
                 variable.alias.unwrap_or_default()
             )));
@@ -357,7 +357,7 @@ fn token<'v>(variable: &Variable, text: &'v str) -> Result<&'v str> {
     if text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(text)
     } else {
-        Err(variable.malformed("has characters other than visible ASCII; copy it again"))
+        Err(variable.malformed("contains characters other than visible ASCII; copy it again"))
     }
 }
 
@@ -404,7 +404,8 @@ fn base_url(variable: &Variable, text: &str) -> Result<BaseUrl> {
     };
     read().ok_or_else(|| {
         variable.malformed(
-            "names no simulator on this machine; write it as http://127.0.0.1:4010, with the port",
+            "is not the URL of a simulator on this machine; use a URL such as \
+             http://127.0.0.1:4010, with the port",
         )
     })
 }
@@ -417,7 +418,7 @@ fn environment(name: &'static str) -> Result<Option<SecretString>> {
     match secret_variable(name) {
         SecretVariable::Text(text) => Ok(Some(text)),
         SecretVariable::NotSet => Ok(None),
-        SecretVariable::NotText => Err(wrong(format!("{name} is not text"))),
+        SecretVariable::NotText => Err(wrong(format!("{name} is not valid Unicode"))),
     }
 }
 
@@ -524,7 +525,7 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::print_stdout, reason = "the count is shown")]
+    #[expect(clippy::print_stdout, reason = "the test prints a count")]
     fn a_malformed_value_is_refused_by_its_name_and_not_repeated() {
         let long = "x".repeat(LONGEST + 1);
         let table = [
@@ -560,7 +561,7 @@ mod tests {
                 "{shown}"
             );
         }
-        println!("malformed values refused by name: {}", table.len());
+        println!("malformed values rejected by name: {}", table.len());
     }
 
     #[test]
@@ -575,7 +576,7 @@ mod tests {
         let differing = read(&[("ACME_KEY", "canary")]).unwrap_err();
         assert_eq!(
             differing.message(),
-            "ACME_CLIENT_ID and ACME_KEY are both set, and differ; keep one of them"
+            "ACME_CLIENT_ID and ACME_KEY are set to different values; keep one of them"
         );
         let by_alias = read(&[("ACME_CLIENT_ID", ""), ("ACME_KEY", "id-2")]).unwrap();
         assert_eq!(by_alias.client_id.as_deref(), Some("id-2"));

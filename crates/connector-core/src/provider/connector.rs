@@ -87,7 +87,7 @@ impl<'a> Context<'a> {
             return Err(unsent(Error::new(
                 ErrorKind::AddressRefused,
                 E::NAME,
-                "a hook's request goes to the credential's own origin only",
+                "a hook may send requests only to the credential's own origin",
             )));
         }
         let mut request = request.to_http(credential.origin()).map_err(unsent)?;
@@ -98,7 +98,8 @@ impl<'a> Context<'a> {
             return Err(unsent(Error::new(
                 ErrorKind::UnexpectedAnswer,
                 E::NAME,
-                "the access token has characters that no request may have; connect again",
+                "the access token contains characters that are not allowed in a request; connect \
+                 the account again",
             )));
         }
         let answer = self

@@ -224,7 +224,7 @@ impl Description {
 
     fn wrong_endpoint(&self) -> Option<String> {
         if self.api.is_empty() {
-            return Some("`api` names no origin; name the one that tokens are sent to".to_owned());
+            return Some("`api` is empty; add the origin to which tokens are sent".to_owned());
         }
         let endpoints = [
             (
@@ -247,7 +247,7 @@ impl Description {
         for (field, template) in named.chain(self.api.iter().map(|it| ("api", it))) {
             if template.wants_account() && self.account_host.is_none() {
                 return Some(format!(
-                    "`{field}` has {{account}}, but `account_host` is absent"
+                    "`{field}` contains {{account}}, but `account_host` is missing"
                 ));
             }
             if template.url("account.example").is_err() {
@@ -268,38 +268,46 @@ impl Description {
                     || SET_HEADERS.iter().any(|it| it.eq_ignore_ascii_case(name))
             })
             .map(|(name, _)| {
-                format!("`headers.{name}` is not a header with a value that a description may set")
+                format!("`headers.{name}` is invalid, or a description must not set this header")
             })
     }
 
     fn wrong_authorization(&self) -> Option<String> {
         let endpoint = self.authorization.as_ref()?;
         if self.token.is_none() {
-            return Some("`authorization` is there without `token`; add it".to_owned());
+            return Some("`authorization` is set without `token`; add `token`".to_owned());
         }
         let own = |name: &String| {
             name.is_empty() || FLOW_PARAMETERS.contains(&name.as_str()) || *name == self.client_id()
         };
         if let Some(name) = endpoint.parameters.keys().find(|name| own(name)) {
             return Some(format!(
-                "`authorization.parameters` must not name {name:?}; the flow sets it"
+                "`authorization.parameters` must not contain {name:?}; the flow sets this \
+                 parameter"
             ));
         }
         if let Some(name) = endpoint.flow_parameters.iter().find(|name| own(name)) {
             return Some(format!(
-                "`authorization.flow_parameters` must not name {name:?}; the flow sets it"
+                "`authorization.flow_parameters` must not contain {name:?}; the flow sets this \
+                 parameter"
             ));
         }
         let code = endpoint.code_parameter.as_str();
         if code.is_empty() || ["state", "error", "error_description", "iss"].contains(&code) {
-            return Some("`authorization.code_parameter` must name another parameter".to_owned());
+            return Some(
+                "`authorization.code_parameter` is empty or reserved; use another name".to_owned(),
+            );
         }
         if endpoint.issuer_required && endpoint.issuer.is_none() {
-            return Some("`authorization.issuer_required` needs `authorization.issuer`".to_owned());
+            return Some(
+                "`authorization.issuer_required` requires `authorization.issuer`".to_owned(),
+            );
         }
         let issuer = self.identity.as_ref().and_then(|it| it.issuer.as_ref());
         if endpoint.nonce && issuer.is_none() {
-            return Some("`authorization.nonce` needs `identity.issuer`, an ID token".to_owned());
+            return Some(
+                "`authorization.nonce` requires an ID token; set `identity.issuer`".to_owned(),
+            );
         }
         None
     }
@@ -315,22 +323,27 @@ impl Description {
             }
             if endpoint.exchange_parameters.keys().any(|name| own(&name)) {
                 return Some(
-                    "`token.exchange_parameters` must not name what the exchange sets".to_owned(),
+                    "`token.exchange_parameters` must not contain parameters that the exchange \
+                     sets"
+                        .to_owned(),
                 );
             }
             if endpoint.refresh_parameters.keys().any(|name| own(&name)) {
                 return Some(
-                    "`token.refresh_parameters` must not name what the refresh sets".to_owned(),
+                    "`token.refresh_parameters` must not contain parameters that the refresh sets"
+                        .to_owned(),
                 );
             }
             if endpoint.omitted_parameters.iter().any(|name| own(&name)) {
                 return Some(
-                    "`token.omitted_parameters` must not name what the exchange needs".to_owned(),
+                    "`token.omitted_parameters` must not contain parameters that the exchange \
+                     needs"
+                        .to_owned(),
                 );
             }
             if let Some(field) = endpoint.response.wrong() {
                 return Some(format!(
-                    "`token.response.{field}` needs JSON pointers (RFC 6901)"
+                    "`token.response.{field}` must contain JSON pointers (RFC 6901)"
                 ));
             }
         }
@@ -339,8 +352,8 @@ impl Description {
             (it.token, it.reach) == (RevokedToken::AccessToken, RevocationReach::Token)
         }) {
             return Some(
-                "`revocation.token` is `access_token` and `revocation.reach` is `token`: the refresh \
-                 token would live on; set the reach to `grant` or `account`"
+                "`revocation.token` is `access_token` and `revocation.reach` is `token`: the \
+                 refresh token would stay valid; set the reach to `grant` or `account`"
                     .to_owned(),
             );
         }
@@ -349,12 +362,12 @@ impl Description {
         }
         if let Some(field) = self.identity.as_ref().and_then(IdentityRule::wrong) {
             return Some(format!(
-                "`identity.{field}` is wrong: it needs JSON pointers (RFC 6901), and at most one of \
-                 an endpoint (without a probe) and an https issuer"
+                "`identity.{field}` is invalid: `identity` needs JSON pointers (RFC 6901), and at \
+                 most one of an endpoint (without a probe) and an https issuer"
             ));
         }
         if self.identify_after_refresh && self.identity.is_none() {
-            return Some("`identify_after_refresh` needs `identity`".to_owned());
+            return Some("`identify_after_refresh` requires `identity`".to_owned());
         }
         None
     }
@@ -371,24 +384,28 @@ impl Description {
             _ => None,
         };
         if grace == Some(0) {
-            return Some("`rotation.grace` has no time; describe it as `strict`".to_owned());
+            return Some("`rotation.grace` is 0 seconds; use `strict` instead".to_owned());
         }
         let scopes = &self.scopes;
         if scopes.default.iter().chain(&scopes.required).any(|scope| {
             scope.is_empty() || scope.contains(scopes.separator) || scope.contains(char::is_control)
         }) {
-            return Some("`scopes` has a scope that is empty or contains the separator".to_owned());
+            return Some(
+                "`scopes` contains a scope that is empty, or that contains the separator \
+                 or a control character"
+                    .to_owned(),
+            );
         }
         for (number, rule) in self.refusals.iter().enumerate() {
             if let Some(field) = rule.wrong() {
                 return Some(format!(
-                    "`refusals[{number}].{field}` is missing or cannot be; a rule needs a code or a \
+                    "`refusals[{number}].{field}` is missing or invalid; a rule needs a code or a \
                      status from 200 to 499 other than 429"
                 ));
             }
         }
         if !self.authentication.is_valid() {
-            return Some("`authentication` does not name a header".to_owned());
+            return Some("`authentication` does not contain a valid header".to_owned());
         }
         if let Some((field, reason)) = limit::wrong(&self.limits) {
             return Some(format!("`{field}` {reason}"));
@@ -400,7 +417,7 @@ impl Description {
         }
         if !(60..=366 * 86_400).contains(&self.metadata_every) {
             return Some(
-                "`metadata_every` is less than a minute or more than a year, in seconds".to_owned(),
+                "`metadata_every` must be from 60 seconds to 366 days, in seconds".to_owned(),
             );
         }
         None
@@ -432,7 +449,8 @@ impl Description {
                         Error::new(
                             ErrorKind::UnexpectedAnswer,
                             "description.qualify",
-                            "the account's key is too long; check where the description reads it",
+                            "the account's key is too long; check `identity.account` in the \
+                             description",
                         )
                         .with_provider(self.provider.as_str().to_owned())
                     })?;
@@ -463,7 +481,7 @@ impl Description {
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
+#[expect(clippy::print_stdout, reason = "the test prints counts")]
 mod tests {
     use super::*;
 
@@ -699,7 +717,7 @@ mod tests {
                 }
             }
         }
-        println!("senseless values of a description refused by name: {refused}");
+        println!("invalid values of a description rejected by name: {refused}");
         assert!(refused > 40);
     }
 

@@ -553,7 +553,7 @@ fn unsupported(operation: &'static str) -> Error {
     Error::new(
         ErrorKind::Unsupported,
         operation,
-        "the connector does not implement this call; correct the plan that it describes",
+        "the connector does not implement this call; correct the plan that `describe` returns",
     )
 }
 

@@ -54,7 +54,7 @@ impl EndpointTemplate {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 "endpoint_template.url",
-                "every account of the provider has its own host; name the account",
+                "each account of the provider has its own host; enter the account",
             ));
         }
         let text = match self.0.strip_prefix("https://{account}") {

@@ -422,15 +422,15 @@ impl ExchangeError {
         let (kind, message) = match error.kind() {
             TransportErrorKind::AddressRefused => (
                 ErrorKind::AddressRefused,
-                "the provider's address may not be reached from here; check the description",
+                "requests to the provider's address are not allowed; check the description",
             ),
             TransportErrorKind::Timeout => (
                 ErrorKind::Timeout,
-                "the provider did not answer in time; try again later",
+                "the provider did not respond in time; try again later",
             ),
             TransportErrorKind::Answer => (
                 ErrorKind::UnexpectedAnswer,
-                "the provider's answer is too long or not HTTP",
+                "the provider's response is too long or not valid HTTP",
             ),
             _ => (
                 ErrorKind::Network,
@@ -533,7 +533,7 @@ pub fn read_token_answer(
             ExchangeClass::Transient { after },
             Sent::Answered,
             ErrorKind::RateLimited,
-            "the provider limits token requests; try again later",
+            "the provider limits the rate of token requests; try again later",
         );
     }
     if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
@@ -555,8 +555,8 @@ pub fn read_token_answer(
                 ExchangeClass::Malformed,
                 Sent::Maybe,
                 ErrorKind::UnexpectedAnswer,
-                "the provider's response to the token request cannot be read: it has no access \
-                 token; check the endpoint and `token.response` in the description",
+                "the provider's token response contains no access token; check the endpoint and \
+                 `token.response` in the description",
             ),
         };
     }
@@ -565,26 +565,28 @@ pub fn read_token_answer(
             ExchangeClass::AppFault { certain: false },
             Sent::Answered,
             ErrorKind::AppMisconfigured,
-            "the provider refused the client's authentication; check the app's client id and secret",
+            "the provider rejected the client authentication; check the app's client id and secret",
         ),
         409 => fail(
             ExchangeClass::SiblingWon,
             Sent::Answered,
             ErrorKind::Conflict,
-            "the provider is working on another request with the same token; read again",
+            "the provider is processing another request with the same token; read the credential \
+             again",
         ),
         400..=499 => fail(
             ExchangeClass::Malformed,
             Sent::Answered,
             ErrorKind::Rejected,
-            "the provider refused the token request in a form that RFC 6749 does not know; describe \
-             it in `refusals`",
+            "the provider rejected the token request with a response that RFC 6749 does not \
+             define; add a rule to `refusals`",
         ),
         _ => fail(
             ExchangeClass::Malformed,
             Sent::Maybe,
             ErrorKind::UnexpectedAnswer,
-            "the provider's token endpoint gave no response that RFC 6749 knows; check the endpoint",
+            "the provider's token endpoint returned a response that RFC 6749 does not define; \
+             check the endpoint",
         ),
     }
 }
@@ -645,8 +647,8 @@ impl Refusal {
             Some((
                 ExchangeClass::Malformed,
                 ErrorKind::Rejected,
-                "the provider refused the token request with an error code that the description does \
-                 not explain; look the code up, and add it to `refusals`",
+                "the provider rejected the token request with an error code that the description \
+                 does not contain; look up the code and add it to `refusals`",
             ))
         }
     }
@@ -673,7 +675,8 @@ fn classified(
         RefusalMeaning::SiblingWon => (
             ExchangeClass::SiblingWon,
             ErrorKind::Conflict,
-            "the provider is working on another request with the same token; read again",
+            "the provider is processing another request with the same token; read the credential \
+             again",
         ),
         RefusalMeaning::Transient => (
             ExchangeClass::Transient { after },
@@ -683,17 +686,18 @@ fn classified(
         RefusalMeaning::DeadGrant => (
             ExchangeClass::DeadGrant,
             ErrorKind::NeedsReauthorization,
-            "the provider says that the grant is over; the account's owner must connect it again",
+            "the provider reports that the grant has ended; the account's owner must connect the \
+             account again",
         ),
         RefusalMeaning::AppFaultCertain => (
             ExchangeClass::AppFault { certain: true },
             ErrorKind::AppMisconfigured,
-            "the provider refused the app; check its client id and secret",
+            "the provider rejected the app; check the app's client id and secret",
         ),
         RefusalMeaning::AppFault => (
             ExchangeClass::AppFault { certain: false },
             ErrorKind::AppMisconfigured,
-            "the provider refused the app; check its client id and secret",
+            "the provider rejected the app; check the app's client id and secret",
         ),
     }
 }
@@ -755,7 +759,7 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
+#[expect(clippy::print_stdout, reason = "the test prints counts")]
 mod tests {
     use proptest::prelude::*;
     use secrecy::ExposeSecret;

@@ -102,7 +102,7 @@ pub fn authorization_url(
         return Err(Error::new(
             ErrorKind::Configuration,
             OPERATION,
-            "the app has no redirect URI; set the one that is registered at the provider",
+            "the app has no redirect URI; set the one registered with the provider",
         ));
     };
     let url = endpoint
@@ -113,7 +113,7 @@ pub fn authorization_url(
         Error::new(
             ErrorKind::Configuration,
             OPERATION,
-            "the app's redirect URI is not a URL; set the one that is registered",
+            "the app's redirect URI is not a valid URL; set the registered one",
         )
     })?;
     let client = BasicClient::new(ClientId::new(request.app.client_id().to_owned()))

@@ -62,7 +62,7 @@ impl Callback {
         {
             None => Ok(callback),
             Some(_) => Err(refused(
-                "the callback names a parameter twice; connect again",
+                "the callback contains a parameter twice; connect again",
             )),
         }
     }

@@ -79,7 +79,7 @@ pub async fn identify(
     let Some(rule) = &description.identity else {
         return fail(
             ErrorKind::Unsupported,
-            "the description names no identity; add one, or override the hook",
+            "the description has no `identity`; add it, or override the hook",
         );
     };
     let body = match rule.test_endpoint() {
@@ -87,19 +87,21 @@ pub async fn identify(
         None => None,
     };
     match (rule.source(), body) {
-        (IdentitySource::Endpoint(_), Some(body)) => {
-            identity_in(rule, &body).map_or_else(|| {
+        (IdentitySource::Endpoint(_), Some(body)) => identity_in(rule, &body).map_or_else(
+            || {
                 fail(
                     ErrorKind::UnexpectedAnswer,
-                    "the identity response has no account key where the description says; correct it",
+                    "the identity response has no account key at the described position; correct \
+                     the description",
                 )
-            }, Ok)
-        }
+            },
+            Ok,
+        ),
         _ => match credential.identity() {
             Some(identity) => Ok(identity.clone()),
             None => fail(
                 ErrorKind::UnexpectedAnswer,
-                "the token response named no account; connect again, or check the description",
+                "the token response contained no account; connect again, or check the description",
             ),
         },
     }
@@ -134,7 +136,8 @@ async fn read(
     {
         return fail(
             ErrorKind::UnexpectedAnswer,
-            "the credential has characters that no request may have; connect again",
+            "the credential contains characters that are not allowed in a request; connect the \
+             account again",
         );
     }
     let response = cx
@@ -145,25 +148,25 @@ async fn read(
         status if status.is_success() => Ok(json(response.body()).unwrap_or(Value::Null)),
         StatusCode::UNAUTHORIZED => fail(
             ErrorKind::Unauthorized,
-            "the provider refused the access token",
+            "the provider rejected the access token",
         ),
         StatusCode::FORBIDDEN => fail(
             ErrorKind::Forbidden,
-            "the provider does not let the credential read its own account: the app lacks a scope \
-             or a permission, or the account does not allow it; the app's operator adds the scope, \
-             or the account's administrator allows the app",
+            "the credential may not read its own account: the app lacks a scope or a permission, \
+             or the account does not allow the app; add the scope, or ask the account's \
+             administrator to allow the app",
         ),
         StatusCode::TOO_MANY_REQUESTS => fail(
             ErrorKind::RateLimited,
-            "the provider limits requests; try again later",
+            "the provider limits the rate of requests; try again later",
         ),
         status if status.is_server_error() => fail(
             ErrorKind::ProviderUnavailable,
-            "the provider failed; try again later",
+            "the provider returned a server error; try again later",
         ),
         _ => fail(
             ErrorKind::UnexpectedAnswer,
-            "the identity endpoint gave an unknown response; check the description",
+            "the identity endpoint returned an unknown response; check the description",
         ),
     }
 }
@@ -252,9 +255,10 @@ fn claims(
     let claims: Value =
         serde_json::from_slice(&payload).map_err(|_| "the ID token is not a JWT")?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    let issuer = fill(issuer, &claims).ok_or("the ID token lacks a claim of its issuer")?;
+    let issuer =
+        fill(issuer, &claims).ok_or("the ID token lacks a claim of the issuer template")?;
     if text("iss") != Some(issuer.as_str()) {
-        return Err("the ID token is of another issuer; check the description");
+        return Err("the ID token was issued by another issuer; check the description");
     }
     if !names_audience(&claims, client_id) {
         return Err("the ID token is for another client; check the app's client id");
@@ -305,7 +309,7 @@ pub(super) fn kept(description: &Description, body: &Value) -> BTreeMap<String, 
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
+#[expect(clippy::print_stdout, reason = "the test prints counts")]
 mod tests {
     use super::*;
     use serde_json::json;

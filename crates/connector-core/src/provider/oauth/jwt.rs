@@ -57,7 +57,8 @@ impl SigningKey {
             Error::new(
                 ErrorKind::Configuration,
                 SIGN,
-                "the private key is not PEM with an RSA key of at least 2,048 bits or a P-256 key",
+                "the private key is not a PEM file with an RSA key of at least 2,048 bits or a \
+                 P-256 key",
             )
         };
         let text = pem.expose_secret().as_bytes();
@@ -169,7 +170,7 @@ impl<'a> Expected<'a> {
     fn check(&self, claims: &Value, now: Timestamp) -> Result<()> {
         let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
         if !self.issuers.is_empty() && !self.issuers.contains(&text("iss")) {
-            return Err(refused("the token is by another issuer"));
+            return Err(refused("the token was issued by another issuer"));
         }
         if !names_audience(claims, self.audience) {
             return Err(refused("the token is for another audience"));
@@ -186,13 +187,13 @@ impl<'a> Expected<'a> {
         let latest = now.as_unix_millis() + millis(self.leeway);
         match at("exp") {
             Some(expires) if expires.as_unix_millis() > earliest => {}
-            _ => return Err(refused("the token has expired, or does not expire")),
+            _ => return Err(refused("the token has expired, or has no valid expiry")),
         }
         for name in ["nbf", "iat"] {
             if claims.get(name).is_some()
                 && at(name).is_none_or(|begins| begins.as_unix_millis() > latest)
             {
-                return Err(refused("the token is from the future"));
+                return Err(refused("the token is not yet valid"));
             }
         }
         Ok(())
@@ -236,7 +237,7 @@ pub fn verify_hs256(
         !secret.is_empty() && hmac::verify(&key, parts.signed, &parts.signature).is_ok()
     };
     if !secrets.iter().any(fits) {
-        return Err(refused("the token's signature does not fit"));
+        return Err(refused("the token's signature is invalid"));
     }
     expected.check(&parts.claims, now)?;
     Ok(parts.claims)
@@ -386,7 +387,7 @@ impl KeySet {
         let fits = |key: &&PublicKey| key.is_meant(&parts) && key.verifies(&parts);
         if !keys.iter().any(|key| fits(&key)) {
             return Err(refused(
-                "the token's signature fits none of the provider's keys",
+                "the token's signature matches none of the provider's keys",
             ));
         }
         expected.check(&parts.claims, cx.clock.now())?;
@@ -415,7 +416,7 @@ impl KeySet {
         let request = request.map_err(|_| {
             failed(
                 ErrorKind::Configuration,
-                "the address of the provider's keys is not a URL",
+                "the URL of the provider's keys is invalid",
             )
         })?;
         let response = cx
@@ -424,14 +425,14 @@ impl KeySet {
             .map_err(|error| {
                 failed(
                     ErrorKind::Network,
-                    "the provider's keys cannot be read now; try again later",
+                    "the provider's keys cannot be fetched; try again later",
                 )
                 .with_source(error)
             })?;
         if !response.status().is_success() {
             return Err(failed(
                 ErrorKind::ProviderUnavailable,
-                "the provider's keys cannot be read now; try again later",
+                "the provider's keys cannot be fetched; try again later",
             ));
         }
         let set: JsonKeySet = serde_json::from_slice(response.body()).map_err(|_| {
@@ -510,7 +511,7 @@ impl PublicKey {
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
+#[expect(clippy::print_stdout, reason = "the test prints counts")]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -102,7 +102,7 @@ impl<'a> CodeExchange<'a> {
 ///     .await
 /// # }
 /// ```
-#[must_use = "nothing is sent before send is awaited"]
+#[must_use = "the request is not sent until `send` is awaited"]
 pub struct TokenRequest<'a> {
     description: &'a Description,
     cx: &'a Context<'a>,
@@ -294,7 +294,7 @@ impl<'a> TokenRequest<'a> {
                 return Err(Error::new(
                     ErrorKind::Configuration,
                     operation,
-                    "the app has no client secret; the provider accepts no request without one",
+                    "the app has no client secret; the provider requires one",
                 ));
             }
             (ClientAuthentication::Body, Some(secret)) => {
@@ -311,7 +311,8 @@ impl<'a> TokenRequest<'a> {
             Error::new(
                 ErrorKind::Configuration,
                 operation,
-                "the client secret has characters that no header may have; correct it",
+                "the client secret contains characters that are not allowed in a header; correct \
+                 it",
             )
         })
     }
@@ -331,7 +332,7 @@ fn no_endpoint(description: &Description) -> Error {
     Error::new(
         ErrorKind::Unsupported,
         "oauth.token_request",
-        "the provider has no token endpoint; its credentials are not refreshed",
+        "the provider has no token endpoint, so its credentials cannot be refreshed",
     )
     .with_provider(description.provider.as_str().to_owned())
 }
@@ -396,7 +397,8 @@ pub async fn refresh(
         let error = Error::new(
             ErrorKind::NeedsReauthorization,
             OPERATION,
-            "the credential came without a refresh token; the account's owner must connect it again",
+            "the credential has no refresh token; the account's owner must connect the account \
+             again",
         );
         return Err(ExchangeError::new(
             ExchangeClass::DeadGrant,
@@ -476,7 +478,7 @@ fn client(cx: &Context<'_>, request: &TokenRequest<'_>) -> Result<TokenClient, E
             unusable(Error::new(
                 ErrorKind::Configuration,
                 "oauth.token_request",
-                "the app's redirect URI is not a URL; set the one that is registered",
+                "the app's redirect URI is not a valid URL; set the registered one",
             ))
         })?;
         client = client.set_redirect_uri(exact);
@@ -491,7 +493,7 @@ pub(crate) struct Taken;
 
 impl fmt::Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the request was taken")
+        f.write_str("the request was captured")
     }
 }
 

@@ -34,7 +34,8 @@ pub async fn revoke(
         return Err(unusable(Error::new(
             ErrorKind::Unsupported,
             OPERATION,
-            "the provider has no revocation endpoint; its owner removes the app there",
+            "the provider has no revocation endpoint; the account's owner must remove the app at \
+             the provider",
         )));
     };
     let host = credential.account_host().unwrap_or_default();
@@ -95,7 +96,7 @@ async fn revoke_one(
         Ok(_) => Err(unusable(Error::new(
             ErrorKind::UnexpectedAnswer,
             OPERATION,
-            "the revocation endpoint answered with a token; check the description's endpoints",
+            "the revocation endpoint returned a token; check the description's endpoints",
         ))),
     }
 }

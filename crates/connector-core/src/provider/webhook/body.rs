@@ -75,8 +75,8 @@ impl Body {
             }
         }
         Err(refused(
-            "the body has none of the forms that the provider sends; check the content type that \
-             is set up there",
+            "the body has none of the provider's formats; check the content type configured at the \
+             provider",
         ))
     }
 
@@ -192,7 +192,7 @@ fn items_at(pointer: &str, body: &Bytes) -> Result<Option<Vec<Part>>> {
         return Ok(None);
     };
     if raw.len() > MOST_ITEMS {
-        return Err(refused("the delivery bundles more than 1,000 events"));
+        return Err(refused("the delivery contains more than 1,000 events"));
     }
     let item = |raw: &&RawValue| {
         let value = serde_json::from_str(raw.get()).map_err(|_| unreadable())?;

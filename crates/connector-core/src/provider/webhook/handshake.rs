@@ -122,7 +122,7 @@ fn challenge_of(
     let get = |name: &str| {
         let mut found = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
         match (found.next(), found.next()) {
-            (_, Some(_)) => Err(refused("a parameter of the handshake is there twice")),
+            (_, Some(_)) => Err(refused("a parameter of the handshake occurs twice")),
             (found, None) => Ok(found.map(|(_, value)| value)),
         }
     };
@@ -140,13 +140,15 @@ fn challenge_of(
             .filter(|token| !token.expose_secret().is_empty())
             .ok_or_else(|| {
                 unusable(
-                    "the registration has no verify token; set its extra value webhook_verify_token",
+                    "the app registration has no verify token; set its extra value \
+                     webhook_verify_token",
                 )
             })?;
         let given = get(parameter)?.unwrap_or_default();
         if !is_one_of(std::slice::from_ref(token), &given) {
             return Err(refused(
-                "the handshake's verify token is another one; compare it with the provider's",
+                "the handshake's verify token does not match; compare it with the token set at the \
+                 provider",
             ));
         }
     }

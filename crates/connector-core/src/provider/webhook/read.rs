@@ -73,7 +73,9 @@ pub fn verify_with(
     }
     let method = request.method().as_str();
     if !scheme.methods.iter().any(|known| known == method) {
-        return Err(refused("the delivery does not have the method of one"));
+        return Err(refused(
+            "the delivery has an HTTP method that the scheme does not accept",
+        ));
     }
     let rule = verify::check(scheme, secrets, cx.clock.now(), endpoint, request)?;
     let body = Body::read(scheme, request.body())?;
@@ -179,7 +181,7 @@ pub(super) fn answer(status: u16, reply: Option<&Value>) -> Result<Response<Byte
         Error::new(
             ErrorKind::Bug,
             "webhook.answer",
-            "the scheme's answer cannot be written; please report it",
+            "the response in the webhook scheme is invalid; please report it",
         )
     };
     let body = match reply {
@@ -235,8 +237,8 @@ impl Reader<'_> {
         let account = self.account(item)?;
         for required in &scheme.required {
             let (is_there, message) = match required {
-                RequiredFact::Topic => (topic.is_some(), "the delivery names no topic"),
-                RequiredFact::Account => (account.is_some(), "the delivery names no account"),
+                RequiredFact::Topic => (topic.is_some(), "the delivery contains no topic"),
+                RequiredFact::Account => (account.is_some(), "the delivery contains no account"),
                 RequiredFact::DeliveryId => (delivery_id.is_some(), "the delivery has no id"),
             };
             if !is_there {
@@ -291,12 +293,12 @@ impl Reader<'_> {
         let host = |text: &str| {
             (self.accept_host)(text)
                 .map(AccountHint::Host)
-                .ok_or_else(|| refused("the delivery names no account host of this provider"))
+                .ok_or_else(|| refused("the delivery's account host is invalid for this provider"))
         };
         let key = |text: &str| {
             AccountKey::new(text)
                 .map(AccountHint::Key)
-                .map_err(|_| refused("the delivery names no account of this provider"))
+                .map_err(|_| refused("the delivery's account key is invalid"))
         };
         match self.agreed(&self.scheme.account_host, item, host)? {
             Some(found) => Ok(Some(found)),
@@ -320,7 +322,7 @@ impl Reader<'_> {
             match &mut account {
                 None => account = Some((named, found.is_signed)),
                 Some((known, is_signed)) if *known == named => *is_signed |= found.is_signed,
-                Some(_) => return Err(refused("the delivery names two accounts")),
+                Some(_) => return Err(refused("the delivery contains two different accounts")),
             }
         }
         Ok(account)

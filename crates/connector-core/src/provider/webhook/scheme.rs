@@ -449,7 +449,7 @@ impl TryFrom<TimestampFields> for WebhookTimestamp {
         let source = match (fields.header, fields.pair) {
             (Some(header), None) => TimestampSource::Header(header),
             (None, Some(pair)) => TimestampSource::Pair(pair),
-            _ => return Err("`timestamp` has either `header` or `pair`"),
+            _ => return Err("`timestamp` must have either `header` or `pair`"),
         };
         Ok(Self {
             source,

@@ -80,7 +80,7 @@ pub(crate) fn check_secrets(secrets: &[SecretString]) -> Result<()> {
 fn check_secret(secret: &[u8]) -> Result<()> {
     if secret.is_empty() {
         return Err(unusable(
-            "a webhook secret is empty; set the one of the provider",
+            "a webhook secret is empty; set the provider's secret",
         ));
     }
     Ok(())
@@ -108,8 +108,8 @@ pub(super) fn accept(fits: bool) -> Result<()> {
         Ok(())
     } else {
         Err(refused(
-            "the signature does not fit the body; check the webhook secret, and that nothing on \
-             the way changes the body",
+            "the signature does not match the body; check the webhook secret, and that no proxy \
+             changes the body",
         ))
     }
 }
@@ -140,7 +140,7 @@ pub(super) fn is_same(tag: &[u8], signature: &[u8]) -> bool {
 /// [`ErrorKind::WebhookRefused`] if the text is malformed, is signed with none of the secrets, or
 /// uses another algorithm than HMAC-SHA256.
 pub fn open_signed_request(secrets: &Secrets, text: &str) -> Result<Vec<u8>> {
-    let wrong = || refused("the signed request is not in its form");
+    let wrong = || refused("the signed request is malformed");
     let (signature, payload) = text.split_once('.').ok_or_else(wrong)?;
     let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| wrong())?;
     secrets.verify(payload.as_bytes(), &signature)?;
@@ -150,7 +150,7 @@ pub fn open_signed_request(secrets: &Secrets, text: &str) -> Result<Vec<u8>> {
     if algorithm.is_some_and(|it| it.eq_ignore_ascii_case("HMAC-SHA256")) && value.is_object() {
         Ok(payload)
     } else {
-        Err(refused("the signed request names another algorithm"))
+        Err(refused("the signed request uses an unsupported algorithm"))
     }
 }
 
@@ -161,7 +161,7 @@ impl fmt::Debug for Secrets {
 }
 
 fn no_secret() -> Error {
-    unusable("there is no secret to check webhooks with; set the one of the provider")
+    unusable("there is no webhook secret; set the provider's secret")
 }
 
 pub(super) fn unusable(message: &'static str) -> Error {
@@ -180,7 +180,7 @@ pub fn single_header<'r>(headers: &'r HeaderMap, name: &str) -> Result<Option<&'
     let mut found = None;
     for (held, value) in headers {
         if is_name(held.as_str(), name) && found.replace(value).is_some() {
-            return Err(refused("a header of the delivery is there twice"));
+            return Err(refused("a header of the delivery occurs twice"));
         }
     }
     found
@@ -223,7 +223,7 @@ pub fn decode_hex(text: &str) -> Result<[u8; LENGTH]> {
 }
 
 pub(super) fn malformed() -> Error {
-    refused("the signature is not in its form; check which scheme the endpoint is set up for")
+    refused("the signature is malformed; check the webhook scheme of the endpoint")
 }
 
 /// Checks that a delivery was sent at most `tolerance` before or after `now`.
@@ -236,7 +236,7 @@ pub fn check_window(now: Timestamp, sent: Timestamp, tolerance: Duration) -> Res
         Ok(())
     } else {
         Err(refused(
-            "the delivery is too old or from the future; check this machine's clock",
+            "the delivery's timestamp is too old or in the future; check this machine's clock",
         ))
     }
 }

@@ -120,7 +120,7 @@ fn check_signed(
             SignedPart::Body => request.body(),
             SignedPart::Text(text) => text.as_bytes(),
             SignedPart::Header(name) => single_header(request.headers(), name)?
-                .ok_or_else(|| refused("a header that is signed is missing"))?
+                .ok_or_else(|| refused("a signed header is missing"))?
                 .as_bytes(),
             SignedPart::Pair(pair) => pair_in(request, &pair.header, &pair.key)?.as_bytes(),
             SignedPart::Method => request.method().as_str().as_bytes(),
@@ -168,7 +168,7 @@ fn fits(
         WebhookAlgorithm::Ed25519 => {
             if secret.len() != 32 {
                 return Err(unusable(
-                    "the public key for webhooks is not 32 bytes; copy the provider's",
+                    "the webhook public key is not 32 bytes; copy the provider's key again",
                 ));
             }
             let message = parts.concat();
@@ -239,7 +239,7 @@ fn after<'t>(text: &'t str, prefix: &str) -> Result<&'t str> {
         return Ok(text);
     }
     text.strip_prefix(prefix)
-        .ok_or_else(|| refused("the signature does not begin as it should"))
+        .ok_or_else(|| refused("the signature does not have the expected prefix"))
 }
 
 /// Returns the pairs of a header with comma-separated `key=value` pairs.
@@ -252,12 +252,12 @@ fn pairs(value: &str) -> impl Iterator<Item = (&str, &str)> {
 /// Returns the only value of `key` in a header of pairs.
 fn pair_in<'r>(request: &'r Request, header: &str, key: &str) -> Result<&'r str> {
     let value = single_header(request.headers(), header)?
-        .ok_or_else(|| refused("a header that is signed is missing"))?;
+        .ok_or_else(|| refused("a signed header is missing"))?;
     let mut found = pairs(value).filter_map(|(held, text)| (held == key).then_some(text));
     match (found.next(), found.next()) {
         (Some(text), None) => Ok(text),
-        (None, _) => Err(refused("a value that is signed is missing from its header")),
-        _ => Err(refused("a value that is signed stands in its header twice")),
+        (None, _) => Err(refused("a signed value is missing from its header")),
+        _ => Err(refused("a signed value occurs twice in its header")),
     }
 }
 
@@ -273,13 +273,13 @@ fn signed_uri(
         None if own.scheme().is_some() && own.authority().is_some() => own,
         None => {
             return Err(unusable(
-                "the provider signs the URL of the endpoint, and its public URL is not known; set it",
+                "the provider signs the endpoint's URL, but the public URL is not known; set it",
             ));
         }
     };
     let (Some(scheme), Some(authority)) = (base.scheme_str(), base.authority()) else {
         return Err(unusable(
-            "the endpoint's public URL has no scheme or host; set the one that the provider calls",
+            "the endpoint's public URL has no scheme or host; set the URL that the provider calls",
         ));
     };
     let mut text = format!("{scheme}://{authority}{}", base.path());
@@ -337,7 +337,7 @@ fn key_bytes<'s>(form: &KeyForm, secret: &'s SecretString) -> Result<Key<'s>> {
     match decoded {
         Some(bytes) if !bytes.is_empty() => Ok(Key::Decoded(Zeroizing::new(bytes))),
         _ => Err(unusable(
-            "a webhook secret is not written as the provider writes it; copy it again",
+            "a webhook secret does not have the provider's format; copy it again",
         )),
     }
 }
@@ -365,7 +365,7 @@ fn check_token(secrets: &[SecretString], given: &str) -> Result<()> {
         Ok(())
     } else {
         Err(refused(
-            "the token is not the endpoint's; check the webhook secret",
+            "the token does not match; check the webhook secret",
         ))
     }
 }
@@ -412,7 +412,7 @@ fn check_body_tokens(
 }
 
 fn check_basic(secrets: &[SecretString], value: &str) -> Result<()> {
-    let wrong = || refused("the delivery has no credentials in HTTP Basic");
+    let wrong = || refused("the delivery has no HTTP Basic credentials");
     let (scheme, credentials) = value.split_once(' ').ok_or_else(wrong)?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(wrong());
@@ -438,7 +438,7 @@ fn check_time(rule: &WebhookSignature, now: Timestamp, request: &Request) -> Res
         TimestampSource::Pair(pair) => pair_in(request, &pair.header, &pair.key)?,
     };
     let sent = whole_number(text)
-        .ok_or_else(|| refused("the delivery's timestamp is not a number of its unit"))?;
+        .ok_or_else(|| refused("the delivery's timestamp is not a whole number"))?;
     let sent = match timestamp.unit {
         TimestampUnit::Seconds => Timestamp::from_unix_seconds(sent),
         TimestampUnit::Millis => Timestamp::from_unix_millis(sent),
