@@ -157,7 +157,7 @@ impl AppSettings {
     /// Reads the variables in `table` from the environment.
     ///
     /// # Errors
-    /// The errors of [`AppSettings::read`]. A value that is not valid Unicode counts as malformed.
+    /// See [`AppSettings::read`]. A value that is not valid Unicode counts as malformed.
     pub fn from_env(table: &[Variable]) -> Result<Self> {
         Self::read(table, environment)
     }
@@ -565,7 +565,7 @@ mod tests {
     }
 
     #[test]
-    fn a_required_variable_is_asked_for_under_both_of_its_names() {
+    fn a_missing_variable_is_reported_under_both_of_its_names() {
         let error = AppSettings::read(TABLE, |_| Ok(None)).unwrap_err();
         assert_eq!(
             error.message(),

@@ -23,13 +23,13 @@ use crate::provider::subscription::Subscriptions;
 use crate::provider::webhook::{self, Incoming, WebhookEndpoint};
 use crate::provider::{ByStatus, Classifier, Endpoint};
 
-/// What a hook can use: the current app registration, the network and the clock.
+/// The inputs of a hook: the current app registration, the network and the clock.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Context<'a> {
     /// The app registration. Its secrets can change between calls.
     pub app: &'a App,
-    /// The transport. All requests to the network go through it.
+    /// The transport for all network requests.
     pub transport: &'a dyn HttpTransport,
     /// The clock.
     pub clock: &'a dyn Clock,
@@ -59,8 +59,8 @@ impl<'a> Context<'a> {
 
     /// Calls an operation of the provider's API with `credential`, once and without retries.
     ///
-    /// This method is for hooks, which have no session. It classifies the response in the same way
-    /// as a session does.
+    /// Use this method in hooks, which have no session. The response is classified in the same way
+    /// as in a session.
     ///
     /// The request goes to the credential's own origin, and the limits of a token request apply.
     ///
@@ -137,8 +137,8 @@ pub enum Renewal {
     /// The credential cannot be renewed. When the access token expires, the owner must connect the
     /// account again.
     Never,
-    /// The refresh token gets a new access token. The provider may rotate the refresh token (RFC
-    /// 6749 section 6).
+    /// The provider exchanges the refresh token for a new access token, and may rotate the refresh
+    /// token (RFC 6749 section 6).
     RefreshToken,
     /// A new access token is requested with something that the request does not use up: a signed
     /// assertion (RFC 7523), client credentials (RFC 6749 section 4.4), an installation, or the
@@ -164,7 +164,7 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Returns the loopback overrides of the simulators that the connector was configured with. The
-    /// hub's default transport uses them.
+    /// hub's default transport uses these overrides.
     fn loopback_overrides(&self) -> Vec<LoopbackOverride> {
         Vec::new()
     }
@@ -187,7 +187,7 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// Returns the URL to which the browser is sent for authorization.
     ///
     /// # Errors
-    /// The errors of [`oauth::authorization_url`].
+    /// See [`oauth::authorization_url`].
     fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Result<Url> {
         oauth::authorization_url(self.description(), request)
     }
@@ -273,7 +273,7 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Unauthorized`](crate::ErrorKind::Unauthorized) if the provider rejects the credential.
-    /// Other errors depend on the response.
+    /// Other kinds depend on the response.
     async fn identify(&self, cx: &Context<'_>, credential: &Credential) -> Result<Identity> {
         oauth::identify(self.description(), cx, credential).await
     }
@@ -288,7 +288,7 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// [`webhook::Event::signed`] states which parts of an event the signature covers.
     ///
     /// # Errors
-    /// The errors of [`webhook::verify`].
+    /// See [`webhook::verify`].
     async fn verify_webhook(
         &self,
         cx: &Context<'_>,
@@ -318,7 +318,7 @@ impl GenericConnector {
     /// Returns a connector for the provider that `description` describes.
     ///
     /// # Errors
-    /// The errors of [`Description::validate`].
+    /// See [`Description::validate`].
     pub fn new(description: Description) -> Result<Self> {
         description.validate()?;
         Ok(Self {

@@ -57,9 +57,9 @@ const SET_HEADERS: [&str; 7] = [
 /// Description of a provider as data: endpoints, deviations from the RFCs, token rotation and error
 /// codes.
 ///
-/// For a plain OAuth 2.0 provider, a description is all you need. A description can be deserialized
-/// from any format that serde supports. Unknown fields are rejected, and [`Description::validate`]
-/// checks the values.
+/// A plain OAuth 2.0 provider needs only a description. A description can be deserialized from any
+/// format that serde supports. Unknown fields are rejected, and [`Description::validate`] checks
+/// the values.
 ///
 /// ```
 /// use connector_core::provider::Description;
@@ -104,8 +104,8 @@ pub struct Description {
     /// The source of the account that a credential belongs to.
     #[serde(default)]
     pub identity: Option<IdentityRule>,
-    /// True to read the account again after every refresh. A token that belongs to another account
-    /// is stored but never returned to callers.
+    /// True to read the account again after every refresh. If the new token belongs to another
+    /// account, the token is stored but never returned to callers.
     #[serde(default)]
     pub identify_after_refresh: bool,
     /// The rule for account hosts, for providers where each account has its own host.
@@ -514,7 +514,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "one table")]
-    fn a_value_that_makes_no_sense_is_refused_and_the_refusal_names_its_field() {
+    fn an_invalid_value_is_refused_by_its_field_name() {
         use serde_json::json;
         let table = [
             ("/api", json!([]), "`api`"),

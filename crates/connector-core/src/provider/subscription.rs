@@ -1,7 +1,7 @@
 //! Subscriptions: a provider notifies the application about changes, or the application polls.
 //!
 //! A [`Watch`] names one resource of an account. The hub keeps one subscription for each watch of a
-//! connection. It opens a notification channel at the provider, renews the channel before it
+//! connection. The hub opens a notification channel at the provider, renews the channel before it
 //! expires, and compares it with the channels that the provider lists. After each notification and
 //! after each gap, the hub reads the changes from a cursor ([`Subscriptions::catch_up`]). A
 //! provider without webhooks is polled instead, so its subscriptions have a cursor but no channel.
@@ -87,7 +87,7 @@ impl fmt::Display for ChannelId {
     }
 }
 
-/// The source from which the hub learns about changes of a watched resource.
+/// The source of change notifications for a watched resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notification {
@@ -203,7 +203,7 @@ impl SubscriptionPlan {
     }
 }
 
-/// What each call of [`Subscriptions`] can use.
+/// The inputs of every call of [`Subscriptions`].
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct SubscriptionContext<'a> {
@@ -479,10 +479,10 @@ pub trait Subscriptions: fmt::Debug + Send + Sync {
     /// Creates a channel.
     ///
     /// The hub never repeats this call with the same channel id. If the outcome is unknown, the hub
-    /// ends that channel if it can find it, and creates another one.
+    /// looks for the channel at the provider, ends it, and creates another channel.
     ///
     /// # Errors
-    /// Errors depend on the provider's response. The default returns [`ErrorKind::Unsupported`].
+    /// The error for the provider's response. The default returns [`ErrorKind::Unsupported`].
     async fn create(
         &self,
         cx: &SubscriptionContext<'_>,
@@ -496,7 +496,7 @@ pub trait Subscriptions: fmt::Debug + Send + Sync {
     /// Repeating the call is harmless.
     ///
     /// # Errors
-    /// Errors depend on the provider's response. The default returns [`ErrorKind::Unsupported`].
+    /// The error for the provider's response. The default returns [`ErrorKind::Unsupported`].
     async fn renew(
         &self,
         cx: &SubscriptionContext<'_>,
@@ -510,7 +510,7 @@ pub trait Subscriptions: fmt::Debug + Send + Sync {
     /// succeeds.
     ///
     /// # Errors
-    /// Errors depend on the provider's response. The default returns [`ErrorKind::Unsupported`].
+    /// The error for the provider's response. The default returns [`ErrorKind::Unsupported`].
     async fn end(&self, cx: &SubscriptionContext<'_>, channel: &Channel<'_>) -> Result<()> {
         let _ = (cx, channel);
         Err(unsupported("subscriptions.end"))
@@ -522,7 +522,7 @@ pub trait Subscriptions: fmt::Debug + Send + Sync {
     /// whose URL it did not create, because they belong to other applications.
     ///
     /// # Errors
-    /// Errors depend on the provider's response.
+    /// The error for the provider's response.
     async fn list(
         &self,
         cx: &SubscriptionContext<'_>,
@@ -536,8 +536,8 @@ pub trait Subscriptions: fmt::Debug + Send + Sync {
     /// position from which a new subscription starts.
     ///
     /// # Errors
-    /// Errors depend on the provider's response. After an error, the hub calls this method again
-    /// with the same cursor. The default returns [`ErrorKind::Unsupported`].
+    /// The error for the provider's response. After an error, the hub calls this method again with
+    /// the same cursor. The default returns [`ErrorKind::Unsupported`].
     async fn catch_up(
         &self,
         cx: &SubscriptionContext<'_>,

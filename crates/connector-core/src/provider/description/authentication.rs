@@ -50,8 +50,9 @@ impl CallAuthentication {
         }
     }
 
-    /// Adds `secret` to `request` and marks the header as sensitive. Returns `None` if the request
-    /// cannot carry the secret.
+    /// Adds `secret` to `request` and marks the header as sensitive. Returns `None` if the secret
+    /// contains characters that are not allowed in a request, or if a secret URL has another origin
+    /// than the request.
     pub(crate) fn attach<B>(&self, request: &mut http::Request<B>, secret: &str) -> Option<()> {
         let (name, value) = match self {
             Self::Bearer => {
@@ -94,7 +95,7 @@ pub(crate) fn basic(secret: &str) -> Result<HeaderValue, http::header::InvalidHe
     Ok(value)
 }
 
-/// Replaces the request's URL by the secret URL, which must have the same origin.
+/// Replaces the request's URL with the secret URL, which must have the same origin.
 fn at_secret_url<B>(request: &mut http::Request<B>, secret: &str) -> Option<()> {
     let url = Url::parse(secret).ok()?;
     let meant = Url::parse(&request.uri().to_string()).ok()?;
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_stands_where_the_description_says() {
+    fn a_credential_is_sent_in_the_described_header() {
         let prefixed = CallAuthentication::Prefixed {
             header: "authorization".to_owned(),
             prefix: "Bot ".to_owned(),

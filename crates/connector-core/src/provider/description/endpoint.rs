@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_placeholder_stands_only_for_the_host() {
+    fn the_placeholder_is_allowed_only_as_the_host() {
         let good = EndpointTemplate::new("https://{account}/admin/token");
         assert_eq!(
             good.url("a.example").unwrap().as_str(),

@@ -29,8 +29,8 @@ pub struct IdentityRule {
     pub endpoint: Option<EndpointTemplate>,
     /// The issuer of the ID token that identifies the account (OpenID Connect Core section 2).
     ///
-    /// The token's `iss` must equal this value. A name in braces is replaced by that claim of the
-    /// token, for example `https://login.example/{tid}/v2.0`.
+    /// The token's `iss` must equal this value. A claim name in braces is replaced by the value of
+    /// that claim, for example `https://login.example/{tid}/v2.0`.
     #[serde(default)]
     pub issuer: Option<String>,
     /// An endpoint that accepts a GET request with any valid credential.

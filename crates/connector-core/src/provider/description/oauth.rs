@@ -22,15 +22,15 @@ pub struct AuthorizationEndpoint {
     /// True if the server always sends `iss`. A callback without `iss` is then rejected.
     #[serde(default)]
     pub issuer_required: bool,
-    /// Parameters to add to every authorization request, for example `prompt`. They must not
-    /// include parameters that the flow itself sets (`state`, `redirect_uri`, …).
+    /// Parameters to add to every authorization request, for example `prompt`. Parameters that the
+    /// flow itself sets are not allowed (`state`, `redirect_uri`, …).
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
     /// Names of the parameters that an application may set for one flow, for example `login_hint`.
     ///
-    /// They are added to the request and sealed with the flow. Any other parameter is rejected. If
-    /// `parameters` contains the same name, the application's value replaces that value for this
-    /// flow.
+    /// These parameters are added to the request and sealed with the flow. Any other parameter is
+    /// rejected. If `parameters` contains the same name, the application's value replaces that
+    /// value for this flow.
     #[serde(default)]
     pub flow_parameters: Vec<String>,
     /// The name of the callback parameter that contains the authorization code, for example
@@ -106,7 +106,7 @@ pub struct TokenEndpoint {
     #[serde(default)]
     pub refresh_parameters: BTreeMap<String, String>,
     /// Standard parameters that this endpoint rejects, for example `redirect_uri` or `grant_type`.
-    /// They are omitted from the code exchange.
+    /// These parameters are omitted from the code exchange.
     #[serde(default)]
     pub omitted_parameters: Vec<String>,
     /// Positions of the values in the token response.
@@ -299,8 +299,8 @@ impl RevocationEndpoint {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RevokedToken {
-    /// The refresh token, with `token_type_hint` (RFC 7009 section 2.1). A credential without a
-    /// refresh token sends the access token.
+    /// The refresh token, with `token_type_hint` (RFC 7009 section 2.1). If the credential has no
+    /// refresh token, the access token is sent.
     #[default]
     RefreshToken,
     /// Only the access token, without `token_type_hint` (Notion, TikTok).

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-/// A rule that gives an error response of a token endpoint its meaning.
+/// A rule that classifies an error response from a token endpoint.
 ///
 /// The rule matches on status, code and description together, because providers reuse codes.
 ///

@@ -97,8 +97,8 @@ impl TokenAnswer {
         self
     }
 
-    /// Binds the credential to another origin than the description's first one, for example to a
-    /// region.
+    /// Binds the credential to an origin other than the description's first one, for example to the
+    /// origin of a region.
     ///
     /// The origin must be one of the description's `api` origins.
     #[must_use]
@@ -377,7 +377,7 @@ pub enum ExchangeClass {
     Malformed,
 }
 
-/// The failure of a token request, with the class that decides how to continue.
+/// A failed token request, with the class that determines the next step.
 #[derive(Debug)]
 pub struct ExchangeError {
     class: ExchangeClass,
@@ -702,7 +702,7 @@ fn classified(
     }
 }
 
-/// The provider's own description of an error. Only operators see it, in [`Error::report`].
+/// The provider's own description of an error. Only [`Error::report`] shows it, for operators.
 pub(crate) struct ProviderText(String);
 
 impl ProviderText {
@@ -804,7 +804,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_read_tolerantly() {
+    fn deviating_token_responses_are_accepted() {
         let answer = read(
             200,
             r#"{"access_token":"a","expires_in":"3600","refresh_token":"r","scope":"x, y",
@@ -890,7 +890,7 @@ mod tests {
     }
 
     /// The meaning of a refusal depends on its status, code and description together, in any format
-    /// that a provider uses. (Kinds 1, 3 and 20 of the refusals that other clients misread.)
+    /// that a provider uses.
     #[test]
     fn a_complete_refusal_has_its_meaning_in_every_form() {
         use ExchangeClass::{AppFault, DeadGrant, Malformed};
@@ -900,7 +900,7 @@ mod tests {
             format!(r#"{{"error":"invalid_request","error_description":"{description}"}}"#)
         };
         let table = [
-            // Kind 1: status, code and description together.
+            // Status, code and description together.
             (401, shopify(ACTIVE), DeadGrant, Some("invalid_request")),
             (
                 401,
@@ -921,7 +921,7 @@ mod tests {
                 Malformed,
                 Some("invalid_request"),
             ),
-            // Kind 3: other formats of a complete refusal.
+            // Other formats of a complete refusal.
             (
                 400,
                 r#"{"error":{"code":190,"message":"expired"}}"#.into(),
@@ -964,7 +964,7 @@ mod tests {
                 Malformed,
                 None,
             ),
-            // Kind 20: no readable code. A status in the description has a meaning.
+            // No readable code, but the description has a rule for the status.
             (410, String::new(), DeadGrant, None),
             (410, "<html>".into(), DeadGrant, None),
             (400, String::new(), Malformed, None),
@@ -991,7 +991,7 @@ mod tests {
         println!("refusals in other forms: {}", table.len());
     }
 
-    /// Kind 10: common deviations in a successful response are accepted.
+    /// Common deviations in a successful response are accepted.
     #[test]
     fn a_success_is_read_in_every_form_that_providers_send() {
         let bodies = [
@@ -1019,9 +1019,9 @@ mod tests {
         println!("forms of a token response: {}", bodies.len());
     }
 
-    /// Kind 14: an element of a list may contain several scopes.
+    /// An element of a list may contain several scopes.
     #[test]
-    fn scopes_are_split_wherever_they_stand() {
+    fn scopes_are_split_in_strings_and_in_list_elements() {
         for (scope, read_as) in [
             (r#"["read write","other"]"#, vec!["read", "write", "other"]),
             (r#""read,write other""#, vec!["read", "write", "other"]),
@@ -1038,9 +1038,9 @@ mod tests {
         }
     }
 
-    /// Kind 24: only operators see the provider's own words.
+    /// Only the operators' report shows the provider's description of an error.
     #[test]
-    fn the_report_shows_the_description_and_nothing_else_does() {
+    fn only_the_report_shows_the_description() {
         let body = r#"{"error":"invalid_grant","error_description":"AADSTS70008:\n expired"}"#;
         let error = read(400, body).unwrap_err().into_error();
         assert!(error.to_string().contains("code invalid_grant"), "{error}");
@@ -1063,7 +1063,7 @@ mod tests {
     }
 
     #[test]
-    fn described_places_and_kept_fields_are_read() {
+    fn described_pointers_and_kept_fields_are_read() {
         let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
         let mut endpoint = TokenEndpoint::new(EndpointTemplate::new("https://acme.example/t"));
         endpoint.response.access_token =
@@ -1127,7 +1127,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_answers_nor_errors_show_what_they_read() {
+    fn token_responses_and_errors_show_no_secrets() {
         let answer = read(
             200,
             r#"{"access_token":"tell-nobody","id_token":"nor-this"}"#,

@@ -237,7 +237,7 @@ mod tests {
             .to_string()
     }
 
-    /// Kind 13: only form decoders read `+` as a space.
+    /// Only form decoders read `+` as a space.
     #[test]
     fn spaces_are_percent_encoded() {
         let url = url(|_| {}, "https://app.example/cb");
@@ -247,7 +247,7 @@ mod tests {
         assert!(!url.contains('+'), "{url}");
     }
 
-    /// Kind 5: providers compare redirect URIs byte by byte.
+    /// Providers compare redirect URIs byte by byte.
     #[test]
     fn the_redirect_uri_is_sent_as_it_is_registered() {
         for (registered, sent) in [
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_may_name_the_client_id_and_write_the_challenge_otherwise() {
+    fn the_client_id_parameter_and_the_challenge_format_can_differ() {
         let url = url(
             |description| {
                 description.authorization.as_mut().unwrap().pkce = Pkce::S256Hex;

@@ -29,7 +29,7 @@ impl Callback {
     /// read from `code`.
     ///
     /// # Errors
-    /// The errors of [`Callback::parse_with`].
+    /// See [`Callback::parse_with`].
     pub fn parse(query: &str) -> Result<Self> {
         Self::parse_with(query, "code")
     }
@@ -175,7 +175,7 @@ pub enum CallbackProblem {
     SignatureMismatch,
     /// The timestamp of the callback is too old or in the future.
     Stale,
-    /// The callback belongs to another account than the requested one.
+    /// The callback belongs to an account other than the requested one.
     OtherAccount,
     /// The callback contains neither a code nor an error.
     Incomplete,
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_may_name_the_code_otherwise() {
+    fn the_code_parameter_can_have_another_name() {
         let query = "spapi_oauth_code=secret&state=s&selling_partner_id=A1";
         let callback = Callback::parse_with(query, "spapi_oauth_code").unwrap();
         assert_eq!(callback.code().unwrap().expose_secret(), "secret");
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn doubled_or_endless_parameters_are_refused() {
+    fn repeated_parameters_and_long_queries_are_refused() {
         for query in [
             "code=a&code=b",
             "state=a&state=a",
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_issuer_is_compared_when_sent_and_required_when_promised() {
+    fn the_issuer_is_checked_if_present_and_can_be_required() {
         let check = |query: &str, issuer, required| {
             check_callback(
                 &description(issuer, required),

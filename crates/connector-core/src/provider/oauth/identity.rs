@@ -60,15 +60,11 @@ impl Identity {
 /// credential is tested there first.
 ///
 /// # Errors
-/// - [`ErrorKind::Unauthorized`] if the provider rejects the credential.
-///
-/// - [`ErrorKind::Forbidden`] if the credential may not read its own account.
-///
-/// - [`ErrorKind::Unsupported`] if the description has no source.
-///
-/// - [`ErrorKind::UnexpectedAnswer`] if the response contains no account.
-///
-/// - The kinds of network and provider failures.
+/// * [`ErrorKind::Unauthorized`] if the provider rejects the credential.
+/// * [`ErrorKind::Forbidden`] if the credential may not read its own account.
+/// * [`ErrorKind::Unsupported`] if the description has no source.
+/// * [`ErrorKind::UnexpectedAnswer`] if the response contains no account.
+/// * Another kind if the network or the provider fails.
 pub async fn identify(
     description: &Description,
     cx: &Context<'_>,
@@ -275,7 +271,8 @@ fn claims(
     Ok(claims)
 }
 
-/// Fills the claims into the issuer template. Returns `None` if a claim is missing.
+/// Replaces the claim names in the issuer template with their values. Returns `None` if a claim is
+/// missing.
 fn fill(template: &str, claims: &Value) -> Option<String> {
     let mut filled = String::with_capacity(template.len() + 36);
     let mut rest = template;

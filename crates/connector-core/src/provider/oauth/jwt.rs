@@ -3,7 +3,7 @@
 //!
 //! Assertions and provider tokens use RS256 or ES256, the algorithms that providers use for both.
 //! Tokens signed with the client secret use HS256. Each key has one fixed algorithm, so the token's
-//! `alg` never selects the algorithm alone.
+//! `alg` header alone never determines the algorithm.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -362,8 +362,8 @@ impl KeySet {
     ///
     /// # Errors
     /// [`ErrorKind::Unauthorized`] if the signature matches none of the keys, or if the claims do
-    /// not match `expected`. If the keys cannot be fetched, the kind of the network or provider
-    /// failure: retry later.
+    /// not match `expected`. If the keys cannot be fetched, the kind is that of the network or
+    /// provider failure, and you should retry later.
     pub async fn verify(
         &self,
         cx: &Context<'_>,
@@ -695,7 +695,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_private_key_is_refused_and_not_quoted() {
+    fn an_invalid_private_key_is_refused_and_not_quoted() {
         for bad in [
             "",
             "leaked-secret",

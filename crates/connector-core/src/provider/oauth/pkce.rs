@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_verifier_is_refused() {
+    fn an_invalid_verifier_is_refused() {
         for bad in ["short", &"a".repeat(129), &format!("{}+", "a".repeat(43))] {
             assert!(CodeVerifier::from_secret(bad.to_owned().into()).is_err());
         }

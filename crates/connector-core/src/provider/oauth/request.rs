@@ -44,7 +44,7 @@ pub struct CodeExchange<'a> {
     ///
     /// The parameters come from the browser and are not authenticated.
     pub callback: Option<&'a Callback>,
-    /// The parameters that the application set for the flow.
+    /// Additional parameters that the application set for the flow.
     pub parameters: &'a BTreeMap<String, String>,
 }
 
@@ -75,7 +75,7 @@ impl<'a> CodeExchange<'a> {
         self
     }
 
-    /// Sets the parameters that the application set for the flow.
+    /// Sets the additional parameters of the flow.
     #[must_use]
     pub fn with_parameters(mut self, parameters: &'a BTreeMap<String, String>) -> Self {
         self.parameters = parameters;
@@ -342,8 +342,8 @@ type TokenClient =
 
 /// Exchanges an authorization code (RFC 6749 section 4.1.3).
 ///
-/// The request contains the code verifier unless the provider rejects PKCE. It is sent once and
-/// never retried.
+/// The request contains the code verifier unless the provider rejects PKCE. The request is sent
+/// once and never retried.
 ///
 /// # Errors
 /// [`ExchangeError`], as for [`read_token_answer`].

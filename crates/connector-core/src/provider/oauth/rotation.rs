@@ -5,19 +5,20 @@ use serde::{Deserialize, Serialize};
 /// The validity of a refresh token after its use (RFC 6749 section 6, RFC 9700 section 4.14).
 ///
 /// The class determines how long other workers wait before they use a token whose refresh response
-/// was lost. It also determines whether a new token pair may be used before it has been stored. The
-/// default is [`RotationClass::Strict`].
+/// was lost. The class also determines whether a new token pair may be used before it has been
+/// stored. The default is [`RotationClass::Strict`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RotationClass {
     /// The refresh token does not change. Repeating a refresh is harmless.
     Stable,
-    /// Each response contains a new refresh token. The old ones stay valid.
+    /// Each response contains a new refresh token. The old refresh tokens stay valid.
     OldTokensLiveOn,
-    /// Each response contains a new refresh token. The previous one stays valid for a limited time.
+    /// Each response contains a new refresh token. The previous refresh token stays valid for a
+    /// limited time.
     Grace(Grace),
-    /// Each response contains a new refresh token. Using an old one ends the grant.
+    /// Each response contains a new refresh token. Using an old refresh token ends the grant.
     #[default]
     Strict,
 }
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_that_says_nothing_is_strict() {
+    fn rotation_is_strict_by_default() {
         assert_eq!(RotationClass::default(), RotationClass::Strict);
     }
 }

@@ -90,7 +90,7 @@ pub enum SignedField {
     Topic,
     /// The delivery id.
     DeliveryId,
-    /// The time of sending or of the event.
+    /// The time at which the delivery was sent or the event occurred.
     Time,
 }
 

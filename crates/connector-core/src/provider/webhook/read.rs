@@ -29,12 +29,10 @@ const LONGEST_FIELD: usize = 2_048;
 /// scheme whose token is inside the body.
 ///
 /// # Errors
-/// - [`ErrorKind::Unsupported`] if the description has no scheme.
-///
-/// - [`ErrorKind::Configuration`] if there is no secret, if a secret has the wrong format, or if
+/// * [`ErrorKind::Unsupported`] if the description has no scheme.
+/// * [`ErrorKind::Configuration`] if there is no secret, if a secret has the wrong format, or if
 ///   the endpoint's URL is signed but not known.
-///
-/// - [`ErrorKind::WebhookRefused`] if the delivery fails a check: the method, the format of the
+/// * [`ErrorKind::WebhookRefused`] if the delivery fails a check: the method, the format of the
 ///   body, a header that occurs twice, the signature, the timestamp, a missing required fact, or
 ///   two different accounts.
 pub fn verify(
@@ -56,7 +54,7 @@ pub fn verify(
 /// provider.
 ///
 /// # Errors
-/// The errors of [`verify`].
+/// See [`verify`].
 pub fn verify_with(
     description: &Description,
     accept_host: &dyn Fn(&str) -> Option<String>,

@@ -9,10 +9,10 @@ use serde_json::Value;
 /// account and the ids.
 ///
 /// With a scheme, [`verify`](super::verify) checks deliveries without provider-specific code.
-/// Schemes can describe GitHub, Notion, Slack, Stripe, `TikTok`, Discord, `HubSpot`, Meta,
-/// Airtable, Shopify, Google, Microsoft and every sender that follows Standard Webhooks. Header
-/// names are case-insensitive. If a fact has several sources, the first source that is present is
-/// used. The sources of the account are an exception: all that are present must agree.
+/// Supported senders include GitHub, Notion, Slack, Stripe, `TikTok`, Discord, `HubSpot`, Meta,
+/// Airtable, Shopify, Google, Microsoft and all senders that follow Standard Webhooks. Header names
+/// are case-insensitive. If a fact has several sources, the first source that is present is used.
+/// The sources of the account are an exception: all that are present must agree.
 ///
 /// ```
 /// use connector_core::provider::webhook::WebhookScheme;
@@ -41,9 +41,9 @@ use serde_json::Value;
 pub struct WebhookScheme {
     /// The provider's signatures, in order of preference.
     ///
-    /// The first signature whose header is present, and whose [`condition`](WebhookSignature::when)
-    /// holds, decides. If it is invalid, the delivery is rejected, even if a later signature would
-    /// be valid.
+    /// Only the first signature whose header is present and whose
+    /// [`condition`](WebhookSignature::when) holds is checked. If that signature is invalid, the
+    /// delivery is rejected, even if a later signature would be valid.
     pub signatures: Vec<WebhookSignature>,
     /// The source of the webhook secrets.
     #[serde(default)]
@@ -65,7 +65,7 @@ pub struct WebhookScheme {
     /// JSON pointer (RFC 6901, at most one step) to the array of events, if one delivery contains
     /// several.
     ///
-    /// Pointers of facts are then relative to each array element.
+    /// The pointers of facts are then relative to each array element.
     #[serde(default)]
     pub items: Option<String>,
     /// The sources of the topic.
@@ -190,7 +190,7 @@ pub struct WebhookSignature {
     /// The encoding of a signature.
     #[serde(default)]
     pub encoding: SignatureEncoding,
-    /// The signed time of sending and its tolerance.
+    /// The signed timestamp of the delivery, with its tolerance.
     #[serde(default)]
     pub timestamp: Option<WebhookTimestamp>,
     /// A header value on which this signature depends. The signature is skipped unless the header
@@ -256,8 +256,8 @@ pub enum WebhookAlgorithm {
     Sha256,
     /// Ed25519 (RFC 8032). The secret is the provider's public key.
     Ed25519,
-    /// The secret itself, sent with the delivery. It authenticates the sender but does not protect
-    /// the content.
+    /// The secret itself, sent with the delivery. The secret authenticates the sender but does not
+    /// protect the content.
     SharedToken,
     /// HTTP Basic (RFC 7617) in `Authorization`. The secret is `user:password`.
     Basic,
@@ -379,12 +379,12 @@ pub enum WebhookSecret {
     Subscription,
 }
 
-/// The signed time of sending of a delivery.
+/// The signed timestamp of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "TimestampFields")]
 #[non_exhaustive]
 pub struct WebhookTimestamp {
-    /// The source of the timestamp. It must be one of the signed parts.
+    /// The source of the timestamp. The source must be one of the signed parts.
     pub source: TimestampSource,
     /// The unit of the timestamp.
     pub unit: TimestampUnit,

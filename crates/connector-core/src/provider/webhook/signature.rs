@@ -22,7 +22,7 @@ const BASE64_LENGTH: usize = 44;
 /// Returns the error for a rejected delivery.
 ///
 /// `message` states the rule that the delivery breaks and is meant for the person who sets up the
-/// webhook. It must not quote the delivery.
+/// webhook. The message must not quote the delivery.
 #[must_use]
 pub fn refused(message: &'static str) -> Error {
     Error::new(ErrorKind::WebhookRefused, "webhook.verify", message)
@@ -61,7 +61,7 @@ impl Secrets {
     /// Checks the signature of the concatenation of `parts` in constant time, without copying them.
     ///
     /// # Errors
-    /// The errors of [`Secrets::verify`].
+    /// See [`Secrets::verify`].
     pub fn verify_parts(&self, parts: &[&[u8]], signature: &[u8]) -> Result<()> {
         accept(self.0.iter().any(|key| fits(key, parts, signature)))
     }
@@ -138,7 +138,7 @@ pub(super) fn is_same(tag: &[u8], signature: &[u8]) -> bool {
 ///
 /// # Errors
 /// [`ErrorKind::WebhookRefused`] if the text is malformed, is signed with none of the secrets, or
-/// uses another algorithm than HMAC-SHA256.
+/// uses an algorithm other than HMAC-SHA256.
 pub fn open_signed_request(secrets: &Secrets, text: &str) -> Result<Vec<u8>> {
     let wrong = || refused("the signed request is malformed");
     let (signature, payload) = text.split_once('.').ok_or_else(wrong)?;

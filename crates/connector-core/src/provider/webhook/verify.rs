@@ -427,7 +427,7 @@ fn check_basic(secrets: &[SecretString], value: &str) -> Result<()> {
     )
 }
 
-/// Checks the signed time of sending.
+/// Checks the signed timestamp.
 fn check_time(rule: &WebhookSignature, now: Timestamp, request: &Request) -> Result<()> {
     let Some(timestamp) = &rule.timestamp else {
         return Ok(());
