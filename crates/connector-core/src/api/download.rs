@@ -290,14 +290,14 @@ impl Fetch {
         if opened.status() != StatusCode::OK {
             return Err(self.error(
                 ErrorKind::UnexpectedAnswer,
-                "the provider answered a part that was not asked for; report it",
+                "the provider returned a part that was not requested; report it",
             ));
         }
         let (parts, body) = opened.into_parts();
         if is_encoded(&parts.headers) {
             return Err(self.error(
                 ErrorKind::UnexpectedAnswer,
-                "the file comes in an encoding that was not asked for; ask for compression",
+                "the file has an encoding that was not requested; enable compression",
             ));
         }
         let announced = length(&parts.headers);
@@ -376,7 +376,7 @@ impl Fetch {
             return Err(self
                 .error(
                     ErrorKind::UnexpectedAnswer,
-                    "the file does not have its checksum: it was damaged or has changed; discard it \
+                    "the checksum does not match: the file is damaged or has changed; discard it \
                      and download it again",
                 )
                 .with_retry(Retry::Backoff));
@@ -396,7 +396,7 @@ impl Fetch {
             let pause = policy.pause(self.faults - 1, &*self.session.shared.random)?;
             self.session.rest(self.faults, pause).await;
         }
-        tracing::debug!(offset = self.offset, "a download is resumed");
+        tracing::debug!(offset = self.offset, "resuming a download");
         let mut headers = self.plain();
         if self.offset > 0 {
             let range = HeaderValue::try_from(format!("bytes={}-", self.offset));
@@ -457,14 +457,14 @@ impl Fetch {
     fn false_length(&self) -> Error {
         self.error(
             ErrorKind::UnexpectedAnswer,
-            "the file has another length than announced; read its metadata again",
+            "the file's length differs from the announced length; read its metadata again",
         )
     }
 
     fn too_long(&self) -> Error {
         self.error(
             ErrorKind::UnexpectedAnswer,
-            "the file is longer than allowed; allow more, or leave it out",
+            "the file is longer than allowed; raise the limit, or skip the file",
         )
     }
 
@@ -479,7 +479,7 @@ impl Fetch {
             Some(error) => self
                 .error(
                     ErrorKind::Network,
-                    "the download broke off and could not go on; start again",
+                    "the download was interrupted and could not resume; start again",
                 )
                 .with_source(error),
             None => self.error(

@@ -221,7 +221,7 @@ impl ErrorTable {
             Some(rule) => return Err(rule.error(response, code)),
             None if status.is_success() => response.error(
                 ErrorKind::Rejected,
-                "the provider refused the request; the error's code says why",
+                "the provider rejected the request; see the error's code",
             ),
             None => match response.by_status() {
                 Err(error) => error,

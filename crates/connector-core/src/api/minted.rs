@@ -128,7 +128,7 @@ impl MintedTokens {
             () = self.clock.sleep(PATIENCE) => Err(Error::new(
                 ErrorKind::Timeout,
                 OPERATION,
-                "the provider issued no token in time; repeat the call",
+                "the provider issued no token in time; retry the call",
             )),
         };
         let now = self.clock.monotonic();
@@ -185,7 +185,7 @@ fn never_worked() -> Error {
     Error::new(
         ErrorKind::Unauthorized,
         OPERATION,
-        "the provider refuses the token that it has just issued; check what the app may do",
+        "the provider rejects a token that it has just issued; check the app's permissions",
     )
 }
 

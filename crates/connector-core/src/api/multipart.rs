@@ -197,7 +197,7 @@ impl Multipart {
             Error::new(
                 ErrorKind::Bug,
                 OPERATION,
-                "a boundary is no header value; please report it",
+                "the boundary is not a valid header value; please report it",
             )
         })?;
         Ok((content_type, body.into()))

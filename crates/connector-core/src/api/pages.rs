@@ -143,7 +143,7 @@ impl<E: PagedEndpoint> Walk<E> {
             Next::Truncated(Truncated { resume }) => {
                 let error = self.error(
                     ErrorKind::Truncated,
-                    "the provider returns no more results of this listing; go on from the error's \
+                    "the provider returns no more results of this listing; continue from the error's \
                      resume cursor, or narrow the listing",
                 );
                 return Err(match resume {

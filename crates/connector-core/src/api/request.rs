@@ -64,7 +64,7 @@ impl Request {
                 return Err(Error::new(
                     ErrorKind::InvalidInput,
                     OPERATION,
-                    "a part of the path is empty or dots only; give the id that is meant",
+                    "a path segment is empty, `.` or `..`; pass the intended id",
                 ));
             }
             target.push('/');
@@ -164,7 +164,7 @@ impl Request {
             Error::new(
                 ErrorKind::InvalidInput,
                 OPERATION,
-                "an argument has no JSON form; use texts as keys and finite numbers",
+                "an argument cannot be represented as JSON; use text keys and finite numbers",
             )
         })?;
         Ok(self.body(HeaderValue::from_static("application/json"), body))
@@ -259,7 +259,7 @@ impl Request {
             Error::new(
                 ErrorKind::InvalidInput,
                 OPERATION,
-                "the request's address is too long; use shorter arguments",
+                "the request's URL is too long; use shorter arguments",
             )
         };
         // Includes room for `https://` and a port.

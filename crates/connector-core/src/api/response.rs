@@ -98,7 +98,7 @@ impl Response {
             self.error(
                 ErrorKind::UnexpectedAnswer,
                 format!(
-                    "the answer is not the JSON that was expected, at line {} column {}; report it \
+                    "the response is not the expected JSON, at line {} column {}; report it \
                      if the provider changed its format",
                     error.line(),
                     error.column()
@@ -159,31 +159,31 @@ impl Response {
             200..=299 => return Ok(()),
             401 => (
                 ErrorKind::Unauthorized,
-                "the provider refused the access token",
+                "the provider rejected the access token",
             ),
             403 => (
                 ErrorKind::Forbidden,
-                "the provider does not allow this to the connection; check its scopes and its plan",
+                "the connection is not allowed to do this; check its scopes and its plan",
             ),
             404 | 410 => (
                 ErrorKind::ProviderNotFound,
-                "the provider has nothing there; check the id",
+                "the resource does not exist at the provider; check the id",
             ),
             408 => (
                 ErrorKind::Timeout,
-                "the provider gave up waiting for the request; try again later",
+                "the provider timed out while it waited for the request; try again later",
             ),
             409 | 412 | 423 => (
                 ErrorKind::Conflict,
-                "the request contradicts the state that the provider has; read it again first",
+                "the request conflicts with the resource's current state; read the resource again",
             ),
             429 => (
                 ErrorKind::RateLimited,
-                "the provider's limit is reached; try again later",
+                "the provider's rate limit is reached; try again later",
             ),
             501 | 505 | 400..=499 => (
                 ErrorKind::Rejected,
-                "the provider refused the request; check its arguments",
+                "the provider rejected the request; check its arguments",
             ),
             500..=599 => (
                 ErrorKind::ProviderUnavailable,
@@ -191,7 +191,7 @@ impl Response {
             ),
             _ => (
                 ErrorKind::UnexpectedAnswer,
-                "the provider answered with a status that the operation does not know; report it",
+                "the provider returned an unexpected status; report it",
             ),
         };
         Err(self.error(kind, message))

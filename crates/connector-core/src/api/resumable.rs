@@ -142,7 +142,7 @@ impl UploadProtocol for ExpectedRanges {
 fn not_understood(response: &Response) -> Error {
     response.error(
         ErrorKind::UnexpectedAnswer,
-        "the provider does not say how far the upload has come; start it again",
+        "the provider does not report the upload's progress; start the upload again",
     )
 }
 
@@ -374,7 +374,7 @@ fn stuck(response: &Response) -> Error {
     response
         .error(
             ErrorKind::ProviderUnavailable,
-            "the provider takes no more of the upload; try again later",
+            "the provider accepts no more bytes of the upload; try again later",
         )
         .with_retry(Retry::Backoff)
 }

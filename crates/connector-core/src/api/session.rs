@@ -296,7 +296,7 @@ impl Session {
             Error::new(
                 ErrorKind::Bug,
                 E::NAME,
-                "an answer was not decoded; please report it",
+                "the response was not decoded; please report it",
             )
         })
     }
@@ -349,7 +349,7 @@ impl Session {
         let wrong =
             |message| Err(self.named(Error::new(ErrorKind::InvalidInput, E::NAME, message)));
         if E::Client::PROVIDER != self.shared.provider {
-            return wrong("the operation belongs to another provider than the session");
+            return wrong("the operation and the session belong to different providers");
         }
         endpoint.validate()?;
         let request = match (E::IDEMPOTENCY, options.idempotency_key) {
@@ -358,7 +358,9 @@ impl Session {
                 endpoint.keyed_request(&IdempotencyKey::random(&*self.shared.random)?)?
             }
             (_, None) => endpoint.request()?,
-            (_, Some(_)) => return wrong("the operation takes no idempotency key; leave it out"),
+            (_, Some(_)) => {
+                return wrong("the operation accepts no idempotency key; remove the key");
+            }
         };
         Ok(Call {
             operation: E::NAME,
@@ -463,7 +465,7 @@ impl Session {
         tracing::debug!(
             attempt,
             pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-            "the call is retried"
+            "retrying the call"
         );
         self.shared.clock.sleep(pause).await;
     }
@@ -538,7 +540,7 @@ impl Session {
         Err(self.named(Error::new(
             ErrorKind::Timeout,
             call.operation,
-            "the access token ran out again and again while the call waited for the provider's \
+            "the access token expired repeatedly while the call waited for the provider's \
              limit; send less at once",
         )))
     }
@@ -647,7 +649,7 @@ impl Session {
         if origin != token.origin() && !shared.origins.contains(origin) {
             return refused(
                 ErrorKind::AddressRefused,
-                "the credential must not be sent to this origin; name it in the description's `api`",
+                "the credential must not be sent to this origin; list it in the description's `api`",
             );
         }
         let mut request = call.request.to_http(origin)?;
@@ -658,7 +660,7 @@ impl Session {
         {
             return refused(
                 ErrorKind::UnexpectedAnswer,
-                "the access token has characters that no header may have; connect again",
+                "the access token contains characters that are invalid in a header; connect again",
             );
         }
         Ok(request)
@@ -681,27 +683,27 @@ impl Session {
         let (kind, message) = match (error.kind(), acted) {
             (TransportErrorKind::AddressRefused, _) => (
                 ErrorKind::AddressRefused,
-                "the provider's address may not be reached from here",
+                "requests to the provider's address are not allowed",
             ),
             (TransportErrorKind::Unsupported, _) => (
                 ErrorKind::Unsupported,
-                "the transport has no streams; use connector-http's",
+                "the transport does not support streams; use the one of connector-http",
             ),
             (TransportErrorKind::Answer, _) => (
                 ErrorKind::UnexpectedAnswer,
-                "the provider's answer is too long or not HTTP; ask for less at once",
+                "the provider's response is too long or not HTTP; request less data at once",
             ),
             (TransportErrorKind::Timeout, true) => (
                 ErrorKind::Timeout,
-                "the provider did not answer in time; it may have carried out the operation",
+                "the provider did not respond in time; it may have executed the operation",
             ),
             (TransportErrorKind::Timeout, false) => (
                 ErrorKind::Timeout,
-                "the provider was not reached in time; try again later",
+                "no connection to the provider in time; try again later",
             ),
             (_, true) => (
                 ErrorKind::Network,
-                "the connection broke; the provider may have carried out the operation",
+                "the connection failed; the provider may have executed the operation",
             ),
             (_, false) => (
                 ErrorKind::Network,

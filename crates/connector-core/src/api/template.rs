@@ -38,12 +38,12 @@ pub(super) fn expand(template: &str, arguments: &[(&str, &str)]) -> Result<Strin
         let (_, value) = arguments
             .iter()
             .find(|(known, _)| *known == name)
-            .ok_or_else(|| invalid(TEMPLATE, "the template has a name without an argument"))?;
+            .ok_or_else(|| invalid(TEMPLATE, "a name in the template has no argument"))?;
         used += 1;
         if value.is_empty() && !target.contains('?') {
             return Err(invalid(
                 TEMPLATE,
-                "an argument in the path is empty; give the id that is meant",
+                "an argument in the path is empty; pass the intended id",
             ));
         }
         target.extend(utf8_percent_encode(value, RESERVED));
@@ -56,14 +56,14 @@ pub(super) fn expand(template: &str, arguments: &[(&str, &str)]) -> Result<Strin
     if used < arguments.len() || names.count() != arguments.len() {
         return Err(invalid(
             TEMPLATE,
-            "an argument has no place in the template; correct its name",
+            "an argument does not occur in the template; correct its name",
         ));
     }
     let path = target.split('?').next().unwrap_or_default();
     if path.split('/').any(|segment| matches!(segment, "." | "..")) {
         return Err(invalid(
             TEMPLATE,
-            "a segment of the path is dots only; give the id that is meant",
+            "a path segment is `.` or `..`; pass the intended id",
         ));
     }
     Ok(target)

@@ -90,7 +90,7 @@ impl TokenSource for FixedToken {
         Box::pin(std::future::ready(Err(Error::new(
             ErrorKind::Unauthorized,
             "api.token",
-            "the provider refused the token, and nobody can refresh it; supply another one",
+            "the provider rejected the token, and it cannot be refreshed; supply another one",
         ))))
     }
 }

@@ -182,7 +182,7 @@ impl Session {
                     Error::new(
                         ErrorKind::InvalidInput,
                         call.operation,
-                        "the body was sent already and cannot be read again; give a new one",
+                        "the body was already sent and cannot be read again; supply a new one",
                     )
                 }));
             };
@@ -274,11 +274,11 @@ impl Session {
                     ErrorKind::Unauthorized => ErrorKind::Forbidden,
                     kind => kind,
                 },
-                "the link is refused; it may be over, so ask the provider for a new one",
+                "the link was rejected; it may have expired, so request a new one",
             ),
             Err(_) if status.is_redirection() => response.error(
                 ErrorKind::UnexpectedAnswer,
-                "the link redirects elsewhere, which is not followed; report it",
+                "the link returned a redirect, which is not followed; report it",
             ),
             Err(error) => error,
             Ok(()) => unexpected(&response),
@@ -326,12 +326,14 @@ impl Session {
     pub(super) fn source_failed(&self, call: &Call, error: BodyError) -> Error {
         let message = match error {
             BodyError::TooShort => {
-                "the body ended before its announced length; give its true length, or none"
+                "the body ended before its announced length; pass the true length, or none"
             }
             BodyError::TooLong => {
-                "the body is longer than announced; give its true length, or none"
+                "the body is longer than announced; pass the true length, or none"
             }
-            BodyError::Source => "the body could not be read from its source; nothing was finished",
+            BodyError::Source => {
+                "the body could not be read from its source; the upload is not complete"
+            }
         };
         self.named(Error::new(ErrorKind::InvalidInput, call.operation, message))
             .with_source(error)
@@ -401,7 +403,7 @@ fn failure(error: Error) -> Failure {
 fn unexpected(response: &Response) -> Error {
     response.error(
         ErrorKind::UnexpectedAnswer,
-        "the provider answered with a status that the transfer does not know; report it",
+        "the provider returned an unexpected status; report it",
     )
 }
 

@@ -180,9 +180,9 @@ fn describe(kind: TransportErrorKind) -> &'static str {
         TransportErrorKind::Connect => "no connection could be established",
         TransportErrorKind::Timeout => "the deadline passed",
         TransportErrorKind::TooLate => "it was too late to send the request: its last check failed",
-        TransportErrorKind::Broken => "the connection broke",
+        TransportErrorKind::Broken => "the connection failed",
         TransportErrorKind::Unsupported => "the transport does not support streams",
-        TransportErrorKind::Answer => "the answer is too long or not HTTP",
+        TransportErrorKind::Answer => "the response is too long or not HTTP",
     }
 }
 
