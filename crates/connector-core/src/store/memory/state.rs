@@ -1,4 +1,4 @@
-//! Connect flows in memory.
+//! In-memory connect flows.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,9 +26,9 @@ pub(super) struct State {
     pub(super) app: AppKey,
     pub(super) sealed: Sealed,
     binding: [u8; 32],
-    /// How long it is kept from its callback on.
+    /// Retention time from the callback on.
     keep_for: Duration,
-    /// The end of its time: for the callback first, of its keeping once that came.
+    /// Expiry: first of the wait for the callback, then of the retention time.
     until: Timestamp,
     begun: Option<Begun>,
 }
@@ -36,7 +36,7 @@ pub(super) struct State {
 struct Begun {
     code: [u8; 32],
     outcome: Option<ConnectOutcome>,
-    /// True once another code came.
+    /// True once a callback with a different code has arrived.
     conflict: bool,
 }
 
@@ -128,7 +128,8 @@ impl StateStore for MemoryStore {
         let Some(state) = data.states.0.get_mut(key) else {
             return Ok(BeginOutcome::Unknown);
         };
-        // Both are digests of secrets, so what the time of this comparison tells is of no use.
+        // Both values are digests of secrets, so the timing of this comparison reveals nothing
+        // useful.
         if state.binding != *binding || state.has_expired(now) {
             return Ok(BeginOutcome::Unknown);
         }

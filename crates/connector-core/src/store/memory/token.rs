@@ -1,4 +1,4 @@
-//! Connections, claims and due work in memory.
+//! In-memory connections, claims and due work.
 
 pub(super) mod row;
 
@@ -56,7 +56,7 @@ pub(super) struct Quarantine {
     pub(super) provider: ProviderId,
     pub(super) app: AppKey,
     pub(super) sealed: Sealed,
-    /// What was put, so that a repetition is recognised after a change of keys.
+    /// The sealed bytes as first stored, to recognize a repeated call after a key rotation.
     put: Given,
     due_at: Timestamp,
     keep_until: Timestamp,
@@ -150,7 +150,8 @@ impl Data {
         }
     }
 
-    /// Queues a revocation; false if that of this connection and fence is queued already.
+    /// Queues a revocation. Returns false if a revocation of this connection and fence is already
+    /// queued.
     fn queue(&mut self, revocation: Revocation) -> bool {
         let place = (revocation.key.clone(), revocation.fence);
         if self.tokens.revocations.contains_key(&place) {
@@ -415,7 +416,7 @@ impl TokenStore for MemoryStore {
             return Ok(EndOutcome::Missing);
         };
         let had_ended = !row.connection.is_live();
-        // Forgetting removes a deactivated connection's record, so it is a change of its own.
+        // Forgetting also removes the record of a deactivated connection, so it counts as a change.
         let changes = !had_ended || request.how == End::Forget;
         if changes
             && request
@@ -447,7 +448,7 @@ impl TokenStore for MemoryStore {
                 sealed: new.sealed,
             });
         }
-        // A late call that queues something needs the work that its effects schedule.
+        // A repeated call that queues a revocation also schedules the work in its side effects.
         if changes || queued {
             data.apply(key, effects, now);
         }
