@@ -46,13 +46,15 @@ const UNABLE: Duration = Duration::from_secs(600);
 const UNUSED: Duration = Duration::from_secs(3600);
 
 impl Hub {
-    /// Returns the worker of this process. It:
-    /// * refreshes credentials before they expire, and uses refresh tokens before they lapse,
-    /// * finishes interrupted connect flows and revokes disconnected grants,
-    /// * refreshes account metadata,
-    /// * maintains subscriptions and reads their changes,
-    /// * passes changes and deliveries to your handlers,
-    /// * removes expired records.
+    /// Returns the worker of this process, which runs these background jobs:
+    ///
+    /// * Refreshes credentials before they expire, and uses refresh tokens before they lapse.
+    /// * Finishes interrupted connect flows.
+    /// * Revokes disconnected grants.
+    /// * Refreshes account metadata.
+    /// * Maintains subscriptions and reads their changes.
+    /// * Passes changes and deliveries to your handlers.
+    /// * Removes expired records.
     ///
     /// Run the worker on as many nodes as you like. Without a worker, tokens are refreshed only
     /// when a caller requests one, and none of the other jobs run.
