@@ -1,4 +1,4 @@
-//! Reading an answer's body without trusting its size.
+//! Reads response bodies within limits on length and compression ratio.
 
 use std::io::{self, Write};
 
@@ -7,13 +7,13 @@ use flate2::write::MultiGzDecoder;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderValue};
 
-/// Up to here a body may be as compressible as it likes.
+/// Decompressed length up to which the compression ratio is not checked.
 const FREE_OF_RATIO: usize = 1024 * 1024;
-/// Beyond it, so many bytes may come out of one byte of the wire. Text reaches about 20, a bomb
-/// 1,000.
+/// Maximum compression ratio beyond this length. Text reaches a ratio of about 20, a decompression
+/// bomb about 1,000.
 const LARGEST_RATIO: usize = 100;
 
-/// Why a body was not read to its end. Quotes nothing of it.
+/// The reason why a body could not be read completely. Contains no body bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BodyProblem {
     #[error("the body is longer than allowed")]
@@ -26,7 +26,7 @@ pub(crate) enum BodyProblem {
     Gzip,
 }
 
-/// How a body is encoded, as its header says.
+/// The encoding of a body, according to its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Identity,
@@ -35,7 +35,7 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// The encoding of an answer to a request of ours that accepts gzip.
+    /// Returns the encoding of the response to a request that accepts gzip.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut values = headers.get_all(CONTENT_ENCODING).iter();
         match (values.next().map(HeaderValue::as_bytes), values.next()) {
@@ -48,13 +48,13 @@ impl Encoding {
             {
                 Self::Gzip
             }
-            // Also gzip in gzip, which nobody asks for.
+            // Includes double gzip, which is never requested.
             _ => Self::Unasked,
         }
     }
 }
 
-/// A body while it arrives.
+/// A body that is collected in memory.
 #[derive(Debug)]
 pub(crate) struct Body {
     longest: usize,
@@ -70,7 +70,7 @@ enum Decoder {
 }
 
 impl Body {
-    /// A body of at most `longest` bytes, on the wire and decompressed.
+    /// Creates a body of at most `longest` bytes, both on the wire and decompressed.
     pub(crate) fn new(encoding: Encoding, longest: usize) -> Self {
         let bounded = Bounded {
             bytes: Vec::new(),
@@ -90,7 +90,7 @@ impl Body {
         }
     }
 
-    /// Takes what the wire brought.
+    /// Adds a chunk from the wire.
     pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<(), BodyProblem> {
         self.wire = self.wire.saturating_add(chunk.len());
         if self.wire > self.longest {
@@ -108,11 +108,12 @@ impl Body {
         }
     }
 
-    /// The whole body, after the last chunk. Takes the headers back that described its wire form.
+    /// Returns the whole body after the last chunk. Removes the headers that describe the wire
+    /// format.
     pub(crate) fn finish(self, headers: &mut HeaderMap) -> Result<Bytes, BodyProblem> {
         match self.decoder {
             Decoder::Identity(bounded) => Ok(bounded.bytes.into()),
-            // As in the answer to HEAD, or 304.
+            // An empty body, as in a response to HEAD or a 304.
             Decoder::Unasked | Decoder::Gzip(_) if self.wire == 0 => Ok(Bytes::new()),
             Decoder::Unasked => Err(BodyProblem::Encoding),
             Decoder::Gzip(mut decoder) => {
@@ -127,7 +128,7 @@ impl Body {
     }
 }
 
-/// A body that is handed on while it arrives.
+/// A body that is passed on while it arrives.
 #[derive(Debug)]
 pub(crate) struct Stream {
     longest: u64,
@@ -136,7 +137,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// A body of at most `longest` bytes, on the wire and decompressed.
+    /// Creates a body of at most `longest` bytes, both on the wire and decompressed.
     pub(crate) fn new(encoding: Encoding, longest: u64) -> Self {
         let bytes = usize::try_from(longest).unwrap_or(usize::MAX);
         let Body { decoder, .. } = Body::new(encoding, bytes);
@@ -147,7 +148,7 @@ impl Stream {
         }
     }
 
-    /// Takes what the wire brought; returns what comes out of it, which may be nothing.
+    /// Adds a chunk from the wire. Returns the decoded bytes, which may be empty.
     pub(crate) fn push(&mut self, chunk: Bytes) -> Result<Bytes, BodyProblem> {
         self.wire = self.wire.saturating_add(chunk.len() as u64);
         if self.wire > self.longest {
@@ -166,7 +167,7 @@ impl Stream {
         }
     }
 
-    /// The rest of the body, after the last chunk.
+    /// Returns the rest of the body after the last chunk.
     pub(crate) fn finish(&mut self) -> Result<Bytes, BodyProblem> {
         match &mut self.decoder {
             Decoder::Gzip(decoder) if self.wire > 0 => {
@@ -180,11 +181,11 @@ impl Stream {
     }
 }
 
-/// Bytes that refuse to become too many.
+/// A buffer with a maximum length.
 #[derive(Debug)]
 struct Bounded {
     bytes: Vec<u8>,
-    /// Bytes that were handed on already.
+    /// Number of bytes that were already passed on.
     drained: usize,
     longest: usize,
     wire: usize,
@@ -192,7 +193,7 @@ struct Bounded {
 }
 
 impl Bounded {
-    /// The length of the whole with `more` bytes.
+    /// Returns the total length after adding `more` bytes.
     fn length_with(&self, more: usize) -> usize {
         self.drained
             .saturating_add(self.bytes.len())
@@ -272,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_wire_counts_as_well_as_what_comes_out_of_it() {
-        // Empty members bring nothing but length.
+        // Empty gzip members add length on the wire but no output.
         let wire = gzip(b"").repeat(100);
         assert_eq!(read(Encoding::Gzip, wire.len(), &wire).unwrap(), "");
         assert_eq!(

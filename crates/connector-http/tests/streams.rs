@@ -1,4 +1,4 @@
-//! Downloads, uploads and links against servers that misbehave, all of them on loopback.
+//! Downloads, uploads and links against misbehaving servers on loopback.
 
 #![allow(clippy::print_stdout, reason = "the counts are the point")]
 #![allow(
@@ -31,8 +31,8 @@ use self::transfers::{
     session_over, taking, wrong_bytes,
 };
 
-/// Answers the requests of all connections one after the other with these bytes, then closes; the
-/// last answer again and again. Keeps the heads of the requests, with their bodies.
+/// Answers the requests of all connections in turn with these bytes, and closes each connection.
+/// The last answer is repeated. Records the heads of the requests with their bodies.
 async fn scripted<A: AsRef<[u8]>>(answers: impl IntoIterator<Item = A>) -> (Server, Heads) {
     let answers: Vec<Vec<u8>> = answers.into_iter().map(|it| it.as_ref().to_vec()).collect();
     let heads = Heads::default();
@@ -114,7 +114,7 @@ async fn a_link_leads_to_listed_hosts_only_and_never_with_the_credential() {
                 assert!(text.is_empty() || !format!("{error} {error:?}").contains(text));
                 count += 1;
             }
-            // The backslash stands for a slash, so the host is the listed one.
+            // URL parsers treat the backslash as a slash, so the host is the listed one.
             Ok(link) => assert_eq!(link.host(), "files.acme.example", "{text}"),
         }
     }
@@ -171,7 +171,7 @@ async fn a_redirect_is_refused_and_not_followed() {
     println!("redirects refused: {count}");
 }
 
-/// What a download of `answers`, one after the other, ends with.
+/// Returns the result of a download that receives `answers` in turn.
 async fn outcome<A: AsRef<[u8]>>(
     answers: impl IntoIterator<Item = A>,
     options: DownloadOptions,
@@ -214,7 +214,7 @@ async fn lengths_and_checksums_that_are_false_are_refused() {
             options(),
         ),
         (vec![cut.clone(), rest("bytes 4-9/*", b"456789")], options()),
-        // A part of the rest, then the rest of it.
+        // First a part of the rest, then the remaining bytes.
         (
             vec![
                 cut.clone(),
@@ -223,7 +223,7 @@ async fn lengths_and_checksums_that_are_false_are_refused() {
             ],
             options(),
         ),
-        // Without a validator, a known checksum proves that the parts belong together.
+        // Without a validator, a known checksum proves that the parts belong to the same file.
         (
             vec![
                 answer("200 OK", "content-length: 10\r\n", b"0123"),
@@ -419,10 +419,10 @@ async fn a_decompression_bomb_is_refused_by_its_ratio() {
         "{}",
         error.report()
     );
-    // An encoding that was not asked for is not decompressed at all.
+    // An encoding that was not requested is never decompressed.
     let (result, _) = outcome([&encoded], DownloadOptions::new()).await;
     assert_eq!(result.unwrap_err().kind(), ErrorKind::UnexpectedAnswer);
-    // An honest file comes out, also as a reader.
+    // A normal file is decompressed, also through the reader.
     let text = b"line\n".repeat(100_000);
     let honest = answer("200 OK", "content-encoding: gzip\r\n", &gzip(&text));
     let (server, heads) = scripted([honest]).await;
@@ -467,7 +467,7 @@ async fn a_refusal_before_the_first_byte_is_retried_as_for_other_calls() {
             .await
             .unwrap();
         assert_eq!(stored, "stored");
-        // What was read once cannot be sent twice.
+        // A reader can be read only once, so the upload cannot be retried.
         let (server, _) = scripted([&first, &answer("200 OK", "", b"\"stored\"")]).await;
         let once = UploadBody::reader(&b"x"[..], None);
         let error = transfers::session(&server)
@@ -639,7 +639,7 @@ async fn a_resumable_upload_goes_on_where_it_stopped() {
         } else {
             "*".to_owned()
         };
-        // Rounded down to 256 KiB.
+        // The chunk length is rounded down to 256 KiB.
         assert_eq!(range, format!("bytes 0-524287/{shown}"));
         runs += 1;
     }
@@ -722,7 +722,7 @@ async fn both_protocols_are_read_and_nonsense_ends_the_upload() {
         );
         refused += 1;
     }
-    // A provider that never takes a byte is asked a bounded number of times.
+    // A provider that never accepts a byte receives a limited number of requests.
     let (result, ranges) = session_at(vec![next(r#"["0-"]"#)]).await;
     assert_eq!(result.unwrap_err().kind(), ErrorKind::ProviderUnavailable);
     assert!(ranges.len() <= 4, "{ranges:?}");
@@ -743,7 +743,7 @@ async fn a_download_survives_faults_and_holds_its_place_no_longer_than_it_lives(
     for _ in 0..2 {
         let bytes = read(session.download(&File).await).await.unwrap();
         assert_eq!((bytes.len() as u64, wrong_bytes(0, &bytes)), (3 * MIB, 0));
-        // One that is dropped makes room as well.
+        // Dropping a download also frees its place.
         drop(session.download(&File).await.unwrap());
     }
     assert!(seen.faults.load(Ordering::SeqCst) >= 4, "resumed");

@@ -1,7 +1,9 @@
-//! Transfers that are larger than memory: whole despite faults, and without the memory.
+//! Transfers of files that are larger than memory. They must be complete despite connection
+//! failures, with bounded memory use.
 //!
-//! One test, since it measures the process. `CONNECTORS_SOAK=full` transfers 2 GiB each way with a
-//! fault every 64 MiB; without it, 64 MiB with a fault every 4 MiB.
+//! Contains a single test, because the test measures the memory of its process.
+//! `CONNECTORS_SOAK=full` transfers 2 GiB in each direction with a failure every 64 MiB. The
+//! default is 64 MiB with a failure every 4 MiB.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::print_stdout, reason = "the measured figures are the point")]
@@ -32,7 +34,7 @@ async fn a_file_larger_than_memory_arrives_whole_despite_faults() {
     } else {
         (64 * MIB, 4 * MIB)
     };
-    // The pattern of the file is part of the ground.
+    // Allocates the pattern of the file before the measurement starts.
     assert_eq!(wrong_bytes(0, transfers::content(0, 100)), 0);
     let before = resident("VmRSS");
 

@@ -1,4 +1,4 @@
-//! The transport against servers that misbehave, all of them on loopback.
+//! The transport against misbehaving servers on loopback.
 
 #![allow(clippy::print_stdout, reason = "the counts are the point")]
 #![allow(
@@ -47,7 +47,7 @@ fn clock() -> ManualClock {
     ManualClock::new(Timestamp::UNIX_EPOCH)
 }
 
-// What goes over the wire
+// Data on the wire
 
 #[tokio::test]
 async fn the_simulator_sees_the_real_host_and_the_whole_request() {
@@ -145,7 +145,7 @@ async fn an_answer_to_head_may_announce_what_it_does_not_bring() {
     assert!(answer.body().is_empty());
 }
 
-// Whether the provider may have seen it
+// Whether the provider may have received the request
 
 #[tokio::test]
 async fn a_refused_connection_proves_that_nothing_was_sent() {
@@ -189,7 +189,7 @@ async fn what_breaks_after_the_request_may_have_been_acted_on() {
                 .await,
                 TransportErrorKind::Broken,
             ),
-            // Too long is what it says it is, before anything of it was read.
+            // The length is rejected based on its header, before any byte of the body is read.
             (
                 Server::closing("HTTP/1.1 200 OK\r\ncontent-length: 8388609\r\n\r\n").await,
                 TransportErrorKind::Answer,
@@ -236,7 +236,7 @@ async fn a_server_that_never_answers_is_left_at_the_deadline() {
         async move {
             read_request(&mut stream).await;
             arrived.send(()).unwrap();
-            // Ends when the client hangs up.
+            // Returns when the client closes the connection.
             let _ = stream.read_u8().await;
             arrived.send(()).unwrap();
         }
@@ -312,7 +312,7 @@ async fn an_answer_that_came_while_the_process_stood_still_is_read() {
         });
         seen.recv().await.unwrap();
         clock.wait_for_sleepers(1).await;
-        // Half a minute later than the timer was set for.
+        // Half a minute after the timer's deadline.
         clock.advance(Duration::from_mins(1));
         let expected = if answers {
             gate.notify_one();
@@ -432,7 +432,7 @@ async fn token_requests_do_not_queue_with_calls_and_a_full_lane_says_so() {
     assert_eq!(client.send(to_server()).await.unwrap().body(), "ok");
 }
 
-// Where it may go
+// Allowed destinations
 
 #[tokio::test]
 async fn a_redirect_is_an_answer_and_is_not_followed() {
@@ -457,7 +457,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
             let answer = client.send(to_server()).await.unwrap();
             assert_eq!(answer.status(), status);
             assert_eq!(answer.headers()["location"], location);
-            // The first of a chain, and no more.
+            // Only the first request of the redirect chain was sent.
             assert_eq!(server.accepted(), 1);
             answered += 1;
         }
@@ -485,7 +485,8 @@ async fn beside_the_override_loopback_stays_closed() {
             format!("https://127.0.0.1:{port}/"),
             format!("https://localhost:{port}/"),
             format!("https://[::1]:{port}/"),
-            // The opened name on another port, and a shop whose name leads here.
+            // The overridden name with another port, and another host name that resolves to this
+            // server.
             format!("{ORIGIN}:{port}/"),
             format!("https://shop.acme.example:{port}/"),
             format!("http://api.acme.example:{port}/"),
@@ -552,7 +553,7 @@ async fn a_name_without_an_address_was_not_sent() {
     assert_eq!(failed, (TransportErrorKind::Connect, Sent::No));
 }
 
-/// Every spelling of an IPv4 address that URL parsers of the world accept.
+/// Returns every notation of an IPv4 address that common URL parsers accept.
 fn spellings(address: Ipv4Addr) -> Vec<String> {
     let [a, b, c, d] = address.octets();
     let whole = address.to_bits();
@@ -595,7 +596,7 @@ fn spellings(address: Ipv4Addr) -> Vec<String> {
 }
 
 const HOSTILE: &[&str] = &[
-    // Every IPv6 literal, whatever it leads to.
+    // IPv6 literals of all kinds.
     "[::]",
     "[::1]",
     "[0:0:0:0:0:0:0:1]",
@@ -618,7 +619,7 @@ const HOSTILE: &[&str] = &[
     "[64:ff9b:1::1]",
     "[v1.fe80::a]",
     "::1",
-    // Names that only mean something here.
+    // Names that are only valid on the local machine or network.
     "localhost",
     "LOCALHOST",
     "localhost.",
@@ -648,7 +649,7 @@ const HOSTILE: &[&str] = &[
     "intranet",
     "wpad",
     "com",
-    // Userinfo, with and without a public face.
+    // Userinfo, with and without a public name in it.
     "api.acme.example@localhost",
     "user:password@api.acme.example",
     "user@api.acme.example",
@@ -656,7 +657,7 @@ const HOSTILE: &[&str] = &[
     "api.acme.example%40localhost",
     "api.acme.example:443@localhost",
     "a@b@localhost",
-    // What parsers disagree about.
+    // Texts that URL parsers interpret differently.
     "localhost\\.acme.example",
     "localhost#.acme.example",
     "localhost?.acme.example",
@@ -679,7 +680,7 @@ const HOSTILE: &[&str] = &[
     "\u{2460}\u{2461}\u{2466}.\u{24ea}.\u{24ea}.\u{2460}",
     " localhost",
     "localhost ",
-    // No host names.
+    // Texts that are not host names.
     "",
     ".",
     "..",
@@ -731,7 +732,7 @@ async fn hostile_hosts_reach_neither_the_resolver_nor_a_server() {
         .with_resolver(Arc::new(resolver.clone()))
         .build()
         .unwrap();
-    // What passed is remembered; that must open the way for nobody else.
+    // Fills the cache of allowed destinations, which must not allow any other destination.
     client.send(to_server()).await.unwrap();
     let mut hosts: Vec<String> = HOSTILE.iter().map(|&host| host.to_owned()).collect();
     for address in [
@@ -749,7 +750,7 @@ async fn hostile_hosts_reach_neither_the_resolver_nor_a_server() {
     hosts.extend([long_label, long_name]);
     let (mut refused, mut sent) = (0, 0);
     for host in &hosts {
-        // As the library builds URLs, and as an application may hand one over.
+        // URLs as the library builds them, and as an application may pass them.
         let texts = [
             format!("https://{host}:{port}/"),
             format!("https://{host}/"),
@@ -759,7 +760,7 @@ async fn hostile_hosts_reach_neither_the_resolver_nor_a_server() {
         let written: Vec<String> = parsed.map(String::from).chain(texts.clone()).collect();
         let mut is_refused = true;
         for text in written {
-            // A URL that is none is refused where it is built.
+            // An invalid URL is rejected when the request is built.
             let Ok(request) = http::Request::get(&text).body(Bytes::new()) else {
                 continue;
             };
@@ -799,7 +800,7 @@ async fn names_that_look_public_are_refused_by_what_they_lead_to() {
         "\u{1d49c}cme.example",
         "API.ACME.EXAMPLE.evil.example",
         "notlocalhost.notlocal",
-        // The host ends at the backslash, for us and for what we connect with.
+        // The host ends at the backslash, both in the check and in the HTTP client.
         "other.acme.example\\@localhost",
     ];
     let server = Server::answering(OK).await;
@@ -843,7 +844,7 @@ async fn the_operators_proxy_is_used_and_tls_runs_inside_its_tunnel() {
             let length = stream.read(&mut bytes).await.unwrap();
             bytes.truncate(length);
             *hello.lock().unwrap() = bytes;
-            // An alert: handshake_failure.
+            // TLS alert: handshake_failure.
             let _ = stream.write_all(&[21, 3, 3, 0, 2, 2, 40]).await;
         }
     })
@@ -870,7 +871,7 @@ async fn the_operators_proxy_is_used_and_tls_runs_inside_its_tunnel() {
         assert!(holds(alpn), "{class:?} offers its protocols");
         assert!(!holds(b"secret-path"));
     }
-    // The guard's rules for names hold with a proxy too.
+    // The guard's rules for host names also apply with a proxy.
     for url in ["https://127.0.0.1/", "https://localhost/"] {
         let failed = what(client.send(get(url)).await);
         assert_eq!(failed, (TransportErrorKind::AddressRefused, Sent::No));
@@ -934,7 +935,7 @@ async fn in_a_process_with_proxies_in_its_environment() {
         .build()
         .unwrap();
     assert_eq!(client.send(to_server()).await.unwrap().body(), "ok");
-    // Refused after a look-up here, not tunnelled unseen.
+    // Rejected after a lookup in this process, instead of being sent to a proxy.
     let failed = what(client.send(get("https://private.example/")).await);
     assert_eq!(failed, (TransportErrorKind::AddressRefused, Sent::No));
     assert_eq!(resolver.asked(), 1);

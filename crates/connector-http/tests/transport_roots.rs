@@ -1,7 +1,7 @@
-//! The transport on a machine without root certificates, such as a bare container.
+//! The transport on a machine without root certificates, such as a minimal container.
 //!
-//! Which certificates there are is read from the process's environment, so the tests here run
-//! themselves again in a process that finds none.
+//! The certificates are located through environment variables. Therefore each test runs itself
+//! again in a child process whose environment contains no certificates.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "the helpers here are part of the tests")]

@@ -1,6 +1,6 @@
-//! What a stored credential looks like, who can read it, and what a refresh leaves behind.
+//! Shows what a stored credential looks like, who can read it, and how a refresh changes the store.
 //!
-//! Runs offline to its end: `cargo run -p connector-store-sqlite --example sealed_store`
+//! Runs offline and terminates: `cargo run -p connector-store-sqlite --example sealed_store`
 
 #![expect(clippy::print_stdout, reason = "the example explains what it does")]
 #![expect(clippy::too_many_lines, reason = "it is read from top to bottom")]
@@ -27,13 +27,14 @@ static PROVIDER: ProviderId = ProviderId::from_static("example");
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing into a text cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
 }
 
-/// Where a credential of the connection belongs: it opens there and nowhere else.
+/// Returns the seal context of the connection's credential. The credential opens in no other
+/// context.
 fn place<'a>(
     key: &'a ConnectionKey,
     app: &'a AppKey,
@@ -51,7 +52,7 @@ fn place<'a>(
     }
 }
 
-/// A credential as a provider's token endpoint might give it.
+/// Creates a credential as a provider's token endpoint could return it.
 fn credential(
     access: &str,
     refresh: &str,

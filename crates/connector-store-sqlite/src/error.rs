@@ -1,10 +1,10 @@
-//! What SQLite reports, as the workspace's error.
+//! Conversion of SQLite and driver failures to the workspace's error type.
 
 use std::path::Path;
 
 use connector_core::{Error, ErrorKind};
 
-/// SQLite's primary result codes that need an answer of their own.
+/// SQLite's primary result codes that map to specific errors.
 mod code {
     pub(super) const ERROR: i32 = 1;
     pub(super) const BUSY: i32 = 5;
@@ -19,29 +19,29 @@ mod code {
     pub(super) const CONSTRAINT: i32 = 19;
     pub(super) const PERM: i32 = 3;
     pub(super) const NOTADB: i32 = 26;
-    /// Extended: the file was moved or replaced while it was open.
+    /// Extended code: the file was moved or replaced while it was open.
     pub(super) const READONLY_DBMOVED: i32 = 1032;
 }
 
-/// The extended result code, if the failure came from SQLite itself.
+/// Returns the extended result code, if the failure came from SQLite itself.
 fn extended_code(failure: &sqlx::Error) -> Option<i32> {
     failure.as_database_error()?.code()?.parse().ok()
 }
 
-/// True when another connection was in the way, so that trying again may succeed.
+/// Returns true if another connection held a lock, so that a retry may succeed.
 pub(crate) fn is_busy(failure: &sqlx::Error) -> bool {
     extended_code(failure).is_some_and(|extended| {
         matches!(extended & 0xff, code::BUSY | code::LOCKED | code::PROTOCOL)
     })
 }
 
-/// The one place where a failure of SQLite or of its driver becomes an error.
+/// Converts a failure of SQLite or its driver to an error. All failures are converted here.
 pub(crate) fn failed(operation: &'static str, failure: sqlx::Error) -> Error {
     let (kind, message) = parts(&failure);
     Error::new(kind, operation, message).with_source(failure)
 }
 
-/// As [`failed`], while it may still be the path that is wrong.
+/// Like [`failed`], for failures that may be caused by a wrong path.
 pub(crate) fn failed_at(path: &Path, operation: &'static str, failure: sqlx::Error) -> Error {
     let (kind, message) = parts(&failure);
     Error::new(kind, operation, format!("{}: {message}", path.display())).with_source(failure)
@@ -150,25 +150,25 @@ const fn unreadable_parts() -> (ErrorKind, &'static str) {
     )
 }
 
-/// Another file, or none, lies at the path of the database.
+/// The error for a database path that now refers to a different file or to none.
 pub(crate) fn moved(operation: &'static str) -> Error {
     let (kind, message) = moved_parts();
     Error::new(kind, operation, message)
 }
 
-/// The store was closed by its owner.
+/// The error for a store that was closed.
 pub(crate) fn closed(operation: &'static str) -> Error {
     let (kind, message) = closed_parts();
     Error::new(kind, operation, message)
 }
 
-/// A stored value is none that this version writes.
+/// The error for a stored value that this version cannot read.
 pub(crate) fn unreadable(operation: &'static str) -> Error {
     let (kind, message) = unreadable_parts();
     Error::new(kind, operation, message)
 }
 
-/// A number is beyond what SQLite's integers hold.
+/// The error for a number that exceeds SQLite's integer range.
 pub(crate) fn number_too_large(operation: &'static str) -> Error {
     Error::new(
         ErrorKind::InvalidInput,
@@ -177,12 +177,12 @@ pub(crate) fn number_too_large(operation: &'static str) -> Error {
     )
 }
 
-/// A cursor was made by another list.
+/// The error for a cursor that belongs to another list.
 pub(crate) fn foreign_cursor(operation: &'static str) -> Error {
     Error::new(
         ErrorKind::InvalidInput,
         operation,
-        "the cursor is not one of this list; pass what the slice before returned",
+        "the cursor does not belong to this list; pass the cursor of the previous page",
     )
 }
 
@@ -190,8 +190,8 @@ pub(crate) fn foreign_cursor(operation: &'static str) -> Error {
 mod tests {
     use super::*;
 
-    /// SQLite's own list: <https://www.sqlite.org/rescode.html>. Extended codes have the primary one
-    /// in their lowest byte.
+    /// SQLite's list of codes: <https://www.sqlite.org/rescode.html>. The lowest byte of an
+    /// extended code is the primary code.
     #[test]
     fn every_result_code_says_what_helps() {
         use ErrorKind::{Bug, Configuration, InvalidInput, StoreIncompatible, StoreUnavailable};

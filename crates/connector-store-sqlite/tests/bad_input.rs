@@ -1,4 +1,4 @@
-//! What cannot be used is refused with an error that says what to do, and nothing is lost.
+//! Unusable files and paths are rejected with an error that says what to do, and no data is lost.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -31,7 +31,7 @@ async fn raw(path: &Path) -> SqliteConnection {
     SqliteConnection::connect_with(&options).await.unwrap()
 }
 
-/// A store with one connection in it, closed again.
+/// Creates a store with one connection and closes it.
 async fn filled(fixture: &Fixture) {
     let store = fixture.open().await;
     let put = store.put_grant(first_grant(1, b"sealed"), SideEffects::none());
@@ -115,7 +115,7 @@ async fn a_database_of_another_program_is_refused_and_left_alone() {
     let statements = [
         "CREATE TABLE notes (text TEXT)",
         "PRAGMA application_id = 7",
-        // This store's own, without a version.
+        // This store's application id, without a schema version.
         "PRAGMA application_id = 0x43584442",
         "PRAGMA application_id = 0x43584442; PRAGMA user_version = -1",
         "PRAGMA user_version = 2",
@@ -165,7 +165,8 @@ async fn a_full_disk_is_an_error_and_loses_nothing() {
     let fixture = Fixture::create().await;
     let limited = fixture.options().with_largest_size(1_000_000);
     let store = limited.open().await.unwrap();
-    // Sealed bytes belong into the file, so this is no planted secret; errors must not show them.
+    // The file may contain sealed bytes, so this is not a canary secret. Errors must not contain
+    // them.
     let secret = "marked-bytes-of-a-sealed-record".to_owned();
     let content = secret.repeat(60_000 / secret.len());
     let mut stored = Vec::new();
@@ -187,7 +188,7 @@ async fn a_full_disk_is_an_error_and_loses_nothing() {
     let shown = format!("{error} {error:?} {}", error.report());
     assert!(!shown.contains(&secret), "{shown}");
 
-    // Reading goes on, and so do writes that need no room.
+    // Reads still work, and so do writes that need no additional space.
     for number in &stored {
         let found = store.load(&key(*number)).await.unwrap().unwrap();
         assert_eq!(found.current.unwrap().sealed.bytes(), content.as_bytes());
@@ -244,7 +245,7 @@ async fn a_closed_store_says_so() {
     clone.close().await;
 }
 
-/// The ways in which a file vanishes under an open store.
+/// The ways in which the file of an open store can disappear.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_file_that_is_deleted_or_replaced_is_noticed_at_the_next_write() {
@@ -273,7 +274,7 @@ async fn a_file_that_is_deleted_or_replaced_is_noticed_at_the_next_write() {
         let put = store.put_grant(first_grant(1, b"sealed"), SideEffects::none());
         put.await.unwrap();
         change(&fixture.path());
-        // The claim comes before the refresh token is spent: it is refused, so that nothing is.
+        // The claim before the use of the refresh token fails, so that no refresh token is used.
         let refused = [
             store.claim(&key(1), claim(1, 1)).await.map(drop),
             store
@@ -293,7 +294,7 @@ async fn a_file_that_is_deleted_or_replaced_is_noticed_at_the_next_write() {
         }
         store.close().await;
     }
-    // Put back, the file is used again.
+    // After the file is moved back, the store uses it again.
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
     let away = fixture.path().with_extension("away");

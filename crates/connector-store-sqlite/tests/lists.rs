@@ -1,4 +1,4 @@
-//! Lists: a page has a successor only if there is more, so that nobody asks for an empty one.
+//! A page has a cursor only if more items follow, so that no caller requests an empty page.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -18,7 +18,7 @@ use self::fixture::grants::{effects, first_grant};
 
 const ROWS: u8 = 6;
 
-/// The items of each page of `n`, from the beginning to the end of a list.
+/// Returns the number of items in each page of `n`, from the first page to the last.
 async fn slices<F: Future<Output = (usize, Option<Cursor>)>>(
     n: u16,
     mut slice: impl FnMut(Option<Cursor>, u16) -> F,

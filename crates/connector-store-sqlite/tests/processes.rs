@@ -1,6 +1,6 @@
-//! Several processes on one file, and processes that are killed in the middle of a write.
+//! Several processes on one file, and processes that are killed during a write.
 //!
-//! The children are this very test program, started again for the test `child`.
+//! The child processes run this same test program with the test `child`.
 
 #![expect(
     clippy::unwrap_used,
@@ -24,16 +24,17 @@ use connector_store_sqlite::{SqliteOptions, SqliteStore};
 use connector_testkit::history::{Actor, Entry, Operation, Recorder, Stamps, check};
 use connector_testkit::{StoreFixture, artefacts, store, trace};
 
-/// What a child is to do, as `directory|number|role`.
+/// The task of a child process, in the form `directory|number|role`.
 const ORDER: &str = "CONNECTORS_TEST_CHILD";
-/// Connections of the run of two processes, each with two actors in either process.
+/// Number of connections in the test with two processes. Each process has two actors per
+/// connection.
 const CONNECTIONS: u32 = 100;
-/// Calls of each of them.
+/// Number of calls per actor.
 const CALLS: u32 = 250;
-/// How many processes are killed.
+/// Number of processes to kill.
 const KILLS: u32 = 510;
-/// Killed processes that work on one connection, one after the other. Each leaves a call behind
-/// whose effect is not known, and the judge tries every combination of those.
+/// Number of killed processes per connection, one after the other. Each leaves one call with an
+/// unknown outcome, and the checker tries every combination of these outcomes.
 const KILLS_PER_CONNECTION: u32 = 3;
 
 fn key(number: u32) -> ConnectionKey {
@@ -87,7 +88,7 @@ fn child() {
     });
 }
 
-/// Two actors on every connection, four connections at a time.
+/// Runs two actors on every connection, four connections at a time.
 async fn share(directory: &Path, process: u32) {
     let store = Arc::new(SqliteStore::open(database(directory)).await.unwrap());
     let stamps = Arc::new(Stamps::shared(&directory.join("stamps")).unwrap());
@@ -122,7 +123,7 @@ async fn share(directory: &Path, process: u32) {
     }
 }
 
-/// Calls without end, each announced before and recorded after.
+/// Makes calls until the process is killed. Each call is announced before and recorded after.
 async fn write_until_killed(directory: &Path, round: u32) {
     let store = SqliteStore::open(database(directory)).await.unwrap();
     let stamps = Stamps::shared(&directory.join("stamps")).unwrap();
@@ -181,10 +182,10 @@ fn two_processes_on_one_file_are_linear() {
     assert!(checked.overlapping > 1_000, "the processes hardly met");
 }
 
-/// A file that writers were killed on, emptied by the store itself.
+/// A file on which writers were killed, emptied through the store itself.
 static KILLED: OnceLock<PathBuf> = OnceLock::new();
 
-/// Every case gets a copy of that file instead of a fresh one.
+/// A fixture that gives every test case a copy of that file instead of a new file.
 struct Killed {
     clock: ManualClock,
     directory: artefacts::Directory,
@@ -224,7 +225,7 @@ fn killed_writers_lose_nothing_that_was_acknowledged() {
     let mut kills = 0_u32;
     for round in 0..KILLS {
         let mut child = start(directory.path(), round, "write");
-        // A different number of calls each time, from the very first on.
+        // The number of calls differs in each round, starting with one call.
         let calls = 1 + (round * 7 + round / 11) % 23;
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let seen = lines

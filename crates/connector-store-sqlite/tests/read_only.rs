@@ -1,4 +1,4 @@
-//! A store cannot be opened where nothing can be written, and says so.
+//! A store cannot be opened on a read-only file or directory, and the error says so.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -22,7 +22,7 @@ use self::fixture::Fixture;
 
 const NAME: &str = "a_read_only_file_or_directory_is_refused";
 const PLACE: &str = "CONNECTORS_TEST_READ_ONLY";
-/// The user `nobody`.
+/// The uid of the user `nobody`.
 const UNPRIVILEGED: u32 = 65_534;
 
 fn set_mode(path: &Path, mode: u32) {
@@ -76,7 +76,7 @@ async fn a_read_only_file_or_directory_is_refused() {
     set_mode(&place.join("directory"), 0o755);
 }
 
-/// Permissions do not bind root: the check runs in a process without its rights.
+/// File permissions do not apply to root, so the check runs in an unprivileged process.
 fn as_nobody(place: &Path) {
     set_mode(place, 0o755);
     let program = place.join("test");

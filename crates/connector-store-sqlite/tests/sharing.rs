@@ -1,4 +1,4 @@
-//! Many callers, several handles, and callers that go away.
+//! Many callers, several handles, and cancelled calls.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -96,7 +96,7 @@ async fn two_handles_never_show_that_the_file_was_busy() {
     );
 }
 
-/// Polls a future at most `polls` times and drops it: a caller that goes away.
+/// Polls a future at most `polls` times and drops it, like a cancelled call.
 async fn cancelled_after<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut left = polls;
@@ -122,7 +122,7 @@ async fn a_caller_that_goes_away_leaves_no_transaction_open() {
     for polls in 0..=MOST_POLLS {
         let number = u8::try_from(polls + 1).unwrap();
 
-        // A first grant with its effects is there completely, or not at all.
+        // A first grant is written completely with its side effects, or not at all.
         let put = store.put_grant(first_grant(number, b"sealed"), effects(number));
         match cancelled_after(polls, put).await {
             Some(outcome) => {
@@ -131,14 +131,15 @@ async fn a_caller_that_goes_away_leaves_no_transaction_open() {
             }
             None => cancelled += 1,
         }
-        // The other handle waits for the write lock, so that this returns only once it is free.
+        // The other handle waits for the write lock, so this call returns only after the lock is
+        // free.
         let generation = next_refresh(&other).await;
         let is_there = other.load(&key(number)).await.unwrap().is_some();
         assert_eq!(entries_of(&other, number).await, usize::from(is_there));
         let due = other.take_due(&WorkKind::ALL, 10, Duration::from_mins(1));
         assert_eq!(due.await.unwrap().len(), usize::from(is_there));
 
-        // So is a refresh.
+        // A refresh is written completely or not at all, too.
         let now = Generation::new(generation);
         let claimed = store.claim(&key(0), claim(number, generation)).await;
         let ClaimOutcome::Granted { fence, .. } = claimed.unwrap() else {
@@ -152,7 +153,7 @@ async fn a_caller_that_goes_away_leaves_no_transaction_open() {
             }
             None => cancelled += 1,
         }
-        // Repeating it after the unknown outcome gives the first result, once.
+        // A repeated call after the unknown outcome returns the first result and is applied once.
         let outcome = other.commit(&key(0), result, effects(0)).await;
         assert_eq!(outcome.unwrap(), CommitOutcome::Stored);
         let stored = other.load(&key(0)).await.unwrap().unwrap();
@@ -167,7 +168,7 @@ async fn a_caller_that_goes_away_leaves_no_transaction_open() {
     println!("calls cancelled on the way: {cancelled}, finished: {finished}");
 }
 
-/// The generation of connection 0, read under the write lock.
+/// Returns the generation of connection 0, read under the write lock.
 async fn next_refresh(store: &SqliteStore) -> u64 {
     store.revoked(&key(0), Fence::new(1)).await.unwrap();
     let generation = store.generation(&key(0)).await.unwrap();

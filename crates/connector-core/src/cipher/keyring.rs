@@ -56,7 +56,7 @@ pub enum KeyringError {
     Empty,
     /// An entry of the list is empty.
     #[error(
-        "key {position} of CONNECTORS_KEYS is empty; remove the comma that does not separate two keys"
+        "key {position} of CONNECTORS_KEYS is empty; remove the extra comma"
     )]
     EmptyKey {
         /// Position of the entry in the list, counted from 1.
@@ -73,7 +73,7 @@ pub enum KeyringError {
     },
     /// A key is not 32 bytes long.
     #[error(
-        "key {position} of CONNECTORS_KEYS has {bytes} bytes where 32 are needed; make a new one"
+        "key {position} of CONNECTORS_KEYS has {bytes} bytes instead of 32; generate a new key"
     )]
     Length {
         /// Position of the key in the list, counted from 1.
@@ -238,7 +238,7 @@ impl Keyring {
                 ErrorKind::InvalidInput,
                 "cipher.seal",
                 format!(
-                    "{} bytes are too many to seal; at most {LONGEST_PLAINTEXT} are allowed",
+                    "{} bytes are too many to seal; the maximum is {LONGEST_PLAINTEXT}",
                     plaintext.len()
                 ),
             ));
@@ -285,7 +285,7 @@ impl Keyring {
                     ErrorKind::KeyUnknown,
                     "cipher.open",
                     format!(
-                        "the record is sealed under key {}, which is not in the key ring; add \
+                        "the record is sealed under key {}, which is not in the keyring; add \
                          that key again",
                         envelope.key_id
                     ),
@@ -294,12 +294,12 @@ impl Keyring {
         // A key rotation uses the key id in the store's column. A wrong id would hide the record
         // from the rotation.
         if sealed.key_id() != envelope.key_id {
-            return Err(unsealable("the record names another key than its bytes do"));
+            return Err(unsealable("the record's key id does not match its sealed bytes"));
         }
         let mut derived = Derived::empty();
         derived.fill(key, envelope.head, envelope.salt, context)?;
         if !bool::from(derived.commitment().ct_eq(envelope.commitment)) {
-            return Err(unsealable("the record does not belong here or was changed"));
+            return Err(unsealable("the record belongs to another context or was modified"));
         }
         let associated = associated_data(envelope.prefix, context)?;
         let mut plaintext = Plaintext::new(envelope.ciphertext.to_vec());
@@ -312,7 +312,7 @@ impl Keyring {
                 &mut plaintext.0,
                 0..,
             )
-            .map_err(|_| unsealable("the record does not belong here or was changed"))?;
+            .map_err(|_| unsealable("the record belongs to another context or was modified"))?;
         Ok(plaintext)
     }
 
@@ -370,7 +370,7 @@ impl<'a> Envelope<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self> {
         Self::split(bytes)
             .filter(|envelope| envelope.ciphertext.len() <= LONGEST_PLAINTEXT)
-            .ok_or_else(|| unsealable("the record is cut short or not one of ours"))
+            .ok_or_else(|| unsealable("the record is truncated or was not sealed by this library"))
     }
 
     fn split(bytes: &'a [u8]) -> Option<Self> {
@@ -478,7 +478,7 @@ fn append(data: &mut Public, field: &[u8]) -> Result<()> {
         Error::new(
             ErrorKind::InvalidInput,
             "cipher.context",
-            "a part of the context has more than 4 GiB; give the row a shorter id",
+            "a field of the context is longer than 4 GiB; use a shorter row id",
         )
     })?;
     data.extend_from_slice(&length.to_be_bytes());
@@ -504,6 +504,6 @@ fn refused_by_primitive() -> Error {
     Error::new(
         ErrorKind::Bug,
         "cipher",
-        "the cryptographic library refused lengths that are constant; please report it",
+        "the cryptographic library rejected a constant length; please report it",
     )
 }

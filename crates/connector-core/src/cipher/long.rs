@@ -33,7 +33,7 @@ pub async fn seal_long(
     Err(Error::new(
         ErrorKind::StoreUnavailable,
         "cipher.seal_long",
-        "the cipher's key was replaced each time before a delivery was sealed; try again",
+        "the sealing key changed during every attempt to seal a delivery; try again",
     ))
 }
 
@@ -118,6 +118,6 @@ fn malformed() -> Error {
     Error::new(
         ErrorKind::Unsealable,
         "cipher.open_long",
-        "the sealed parts of a delivery are not in their form; restore the row from a backup",
+        "the sealed parts of a delivery are malformed; restore the row from a backup",
     )
 }

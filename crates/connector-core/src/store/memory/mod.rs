@@ -104,7 +104,7 @@ fn foreign_cursor(operation: &'static str) -> Error {
     Error::new(
         ErrorKind::InvalidInput,
         operation,
-        "the cursor is not one of this list; pass what the slice before returned",
+        "the cursor does not belong to this list; pass the cursor of the previous page",
     )
 }
 

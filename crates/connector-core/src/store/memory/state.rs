@@ -75,7 +75,7 @@ impl StateStore for MemoryStore {
                 Err(Error::new(
                     ErrorKind::InvalidInput,
                     "store.put_state",
-                    "another flow has this key; draw the state parameter anew",
+                    "another flow has this key; generate a new state parameter",
                 ))
             };
         }

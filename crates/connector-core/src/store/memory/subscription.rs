@@ -111,7 +111,7 @@ impl SubscriptionStore for MemoryStore {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 "store.put_subscription",
-                "another subscription has this id; draw another one",
+                "another subscription has this id; generate a new id",
             ));
         }
         if own().count() >= SubscriptionId::PER_CONNECTION {

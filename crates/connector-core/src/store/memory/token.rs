@@ -169,7 +169,7 @@ impl Data {
             || grant.fence != Fence::new(1)
         {
             return Err(refused(
-                "grant, generation and fence of a new connection are 1",
+                "grant, generation and fence of a new connection must be 1",
             ));
         }
         let account = AccountRef {
@@ -190,7 +190,7 @@ impl Data {
         }
         if self.tokens.rows.contains_key(&grant.key) {
             return Err(refused(
-                "the connection leads to another account; use another connection id",
+                "the connection belongs to another account; use another connection id",
             ));
         }
         let number = self.numbers.next();
@@ -212,7 +212,7 @@ impl Data {
             != (&grant.provider, &grant.app, &grant.account.key)
         {
             return Err(refused(
-                "the connection leads to another account; keep the grant under its own connection",
+                "the connection belongs to another account; store the grant under its own connection",
             ));
         }
         if known.generation != seen {

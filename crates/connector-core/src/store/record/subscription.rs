@@ -199,7 +199,7 @@ impl SubscriptionRecord {
                 Err(Error::new(ErrorKind::InvalidInput, operation, message))
             };
             if change.begin.is_some() || change.drop_channel {
-                return refused("one change either opens a channel, or begins or drops one");
+                return refused("a change must not open a channel and also begin or drop one");
             }
             if self.candidate.as_ref().map(|it| &it.channel) != Some(&opened.channel) {
                 return refused(
