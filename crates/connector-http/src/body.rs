@@ -18,11 +18,11 @@ const LARGEST_RATIO: usize = 100;
 pub(crate) enum BodyProblem {
     #[error("the body is longer than allowed")]
     TooLong,
-    #[error("the body grows too much when it is decompressed")]
+    #[error("the compression ratio of the body is too high")]
     Ratio,
-    #[error("the body is in an encoding that was not asked for")]
+    #[error("the body has an encoding that was not requested")]
     Encoding,
-    #[error("the body is not the gzip stream that its header says, or ends early")]
+    #[error("the body is not a complete gzip stream, as announced by its header")]
     Gzip,
 }
 

@@ -158,7 +158,7 @@ impl HttpClientBuilder {
                 tracing::warn!(
                     operation = OPERATION,
                     %error,
-                    "only simulators can be reached: no other host can be trusted"
+                    "no root certificates: only requests to simulators will succeed"
                 );
                 trusting_nobody()?
             }
@@ -374,7 +374,7 @@ impl HttpClient {
     ) -> Result<(Url, Arc<Destination>), TransportError> {
         let admitted = self.guard.admit(&parts.uri, &mut parts.headers);
         admitted.ok_or_else(|| {
-            tracing::debug!(method = %parts.method, "request refused: its address is not allowed");
+            tracing::debug!(method = %parts.method, "request rejected: its address is not allowed");
             TransportError::new(TransportErrorKind::AddressRefused, Sent::No)
         })
     }
@@ -437,7 +437,7 @@ impl HttpClient {
             }
             Err(error) => {
                 let (kind, sent) = (error.kind(), error.sent());
-                tracing::debug!(%method, host, ?kind, ?sent, "no answer");
+                tracing::debug!(%method, host, ?kind, ?sent, "no response");
             }
         }
         let mut response = head?;
@@ -688,7 +688,7 @@ impl HttpTransport for HttpClient {
                 }
                 Err(error) => {
                     let (kind, sent) = (error.kind(), error.sent());
-                    tracing::debug!(%method, host, ?kind, ?sent, elapsed_ms = elapsed_ms(), "no answer");
+                    tracing::debug!(%method, host, ?kind, ?sent, elapsed_ms = elapsed_ms(), "no response");
                 }
             }
             answer

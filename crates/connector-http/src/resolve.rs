@@ -41,7 +41,7 @@ impl Resolver for SystemResolver {
 /// The error for an address that is not public. The client finds it in the source chain of
 /// reqwest's error.
 #[derive(Debug, thiserror::Error)]
-#[error("the name leads to an address that is not public")]
+#[error("the host name resolves to an address that is not public")]
 pub(crate) struct NotPublic;
 
 /// A resolver that rejects results with non-public addresses.

@@ -178,7 +178,7 @@ impl AuditLog for SqliteStore {
                         operation = OPERATION,
                         error = %error,
                         row = row_number,
-                        "a change that cannot be read is skipped for a day; correct the row"
+                        "skipping an unreadable change for a day; correct the row"
                     );
                     continue;
                 }

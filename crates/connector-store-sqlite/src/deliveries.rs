@@ -232,7 +232,7 @@ impl DeliveryQueue for SqliteStore {
                         operation = OPERATION,
                         error = %error,
                         row = row_number,
-                        "a delivery that cannot be read is parked; correct or delete the row"
+                        "parking an unreadable delivery; correct or delete the row"
                     );
                     let park = sqlx::query(
                         "UPDATE deliveries SET state = 'parked', error = 'unreadable', lease = 0 \

@@ -66,7 +66,7 @@ fn of_code(extended: i32) -> (ErrorKind, &'static str) {
         ),
         code::FULL => (
             ErrorKind::StoreUnavailable,
-            "there is no room for the database file to grow; free space on its disk or raise its \
+            "the database file cannot grow; free space on its disk or raise its \
              size limit, then repeat the call",
         ),
         code::READONLY | code::PERM => (
@@ -81,7 +81,7 @@ fn of_code(extended: i32) -> (ErrorKind, &'static str) {
         ),
         code::NOTADB => (
             ErrorKind::StoreIncompatible,
-            "the file is not an SQLite database; name another path or restore a backup",
+            "the file is not an SQLite database; use another path or restore a backup",
         ),
         code::CORRUPT => (
             ErrorKind::StoreIncompatible,
@@ -89,20 +89,20 @@ fn of_code(extended: i32) -> (ErrorKind, &'static str) {
         ),
         code::ERROR | code::SCHEMA => (
             ErrorKind::StoreIncompatible,
-            "the database does not have the tables that this version made; something else changed \
+            "the database does not have the tables of this version; something else changed \
              it, restore a backup",
         ),
         code::TOOBIG => (
             ErrorKind::InvalidInput,
-            "a value is larger than SQLite can keep; pass a smaller one",
+            "a value exceeds SQLite's size limit; pass a smaller one",
         ),
         code::CONSTRAINT => (
             ErrorKind::Bug,
-            "a write would break a rule of the schema; please report it",
+            "a write violates a constraint of the schema; please report it",
         ),
         _ => (
             ErrorKind::StoreUnavailable,
-            "the database file cannot be read or written now; check its disk, then repeat the call",
+            "the database file cannot be read or written now; check its disk, then retry",
         ),
     }
 }
@@ -118,11 +118,11 @@ fn of_driver(failure: &sqlx::Error) -> (ErrorKind, &'static str) {
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => unreadable_parts(),
         sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => (
             ErrorKind::StoreUnavailable,
-            "the connection to the database file broke; repeat the call",
+            "the connection to the database file failed; repeat the call",
         ),
         _ => (
             ErrorKind::Bug,
-            "the database driver was used against its rules; please report it",
+            "the database driver was used incorrectly; please report it",
         ),
     }
 }
@@ -173,7 +173,7 @@ pub(crate) fn number_too_large(operation: &'static str) -> Error {
     Error::new(
         ErrorKind::InvalidInput,
         operation,
-        "a number is larger than 2^63 - 1, the largest that this store keeps",
+        "a number is larger than 2^63 - 1, the maximum of this store",
     )
 }
 

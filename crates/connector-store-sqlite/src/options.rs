@@ -123,7 +123,7 @@ impl SqliteOptions {
             tracing::warn!(
                 path = %found.path.display(),
                 file_system,
-                "the database lies on a network file system, whose locks may not hold: several \
+                "the database is on a network file system, whose locks are unreliable: several \
                  processes can damage it; put it on a local disk"
             );
         }
@@ -182,13 +182,13 @@ struct Found {
     network: Option<String>,
 }
 
-const NO_DIRECTORY: &str = "lies in something that is not a directory; name another path";
+const NO_DIRECTORY: &str = "is in something that is not a directory; use another path";
 
 fn find(path: &Path, create: bool) -> Result<Found> {
     if path.as_os_str().is_empty() || path == Path::new(":memory:") {
         return Err(unusable(
             path,
-            "is not a file; name one, or use MemoryStore for data that may be lost",
+            "is not a file; name one, or use MemoryStore if data may be lost",
             None,
         ));
     }
@@ -199,9 +199,9 @@ fn find(path: &Path, create: bool) -> Result<Found> {
         .ok_or_else(|| unusable(&path, "is not a file; name one", None))?;
     let directory = fs::canonicalize(directory).map_err(|cause| {
         let advice = match cause.kind() {
-            io::ErrorKind::NotFound => "lies in a directory that does not exist; make it first",
+            io::ErrorKind::NotFound => "is in a directory that does not exist; create it first",
             io::ErrorKind::NotADirectory => NO_DIRECTORY,
-            _ => "lies in a directory that cannot be read; give the process access to it",
+            _ => "is in a directory that cannot be read; give the process access to it",
         };
         unusable(&path, advice, Some(cause))
     })?;
@@ -215,7 +215,7 @@ fn find(path: &Path, create: bool) -> Result<Found> {
             if !create {
                 return Err(unusable(
                     &path,
-                    "does not exist; check the path, or let the store make it",
+                    "does not exist; check the path, or let the store create the file",
                     Some(cause),
                 ));
             }

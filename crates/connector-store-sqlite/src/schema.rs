@@ -1,4 +1,4 @@
-//! The schema: its migrations, and the handling of files with another schema.
+//! The schema: its migrations, and the handling of files with a different schema.
 
 use std::fmt;
 
@@ -151,7 +151,7 @@ fn judge(header: &Header) -> Result<Holds> {
             OPERATION,
             format!(
                 "the database has schema version {user_version}, this version of the library \
-                 knows {}; update this node",
+                 supports {}; update this node",
                 newest()
             ),
         )),
@@ -163,7 +163,7 @@ fn judge(header: &Header) -> Result<Holds> {
         _ => Err(Error::new(
             ErrorKind::StoreIncompatible,
             OPERATION,
-            "the file is an SQLite database of another program; name a path of its own for the \
+            "the file is an SQLite database of another program; use a separate file for the \
              store",
         )),
     }
@@ -298,8 +298,8 @@ async fn check_books(connection: &mut SqliteConnection, version: i64) -> Result<
     Err(Error::new(
         ErrorKind::StoreIncompatible,
         OPERATION,
-        "the database was made by other migrations than those of this version; use the version \
-         that made it, or restore a backup",
+        "the database was created by different migrations than this version's; use the version \
+         that created it, or restore a backup",
     ))
 }
 

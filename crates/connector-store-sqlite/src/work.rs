@@ -190,7 +190,7 @@ pub(crate) async fn take_due(
                 tracing::error!(
                     operation = OPERATION,
                     error = %error,
-                    "work that cannot be read is skipped for a day; correct or delete the row"
+                    "skipping unreadable work for a day; correct or delete the row"
                 );
                 let mut columns = Columns::new(row, OPERATION);
                 columns.skip(1);

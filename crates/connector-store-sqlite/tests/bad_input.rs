@@ -45,7 +45,7 @@ async fn a_wrong_path_is_refused() {
     let file = directory.path().join("file");
     std::fs::write(&file, "text").unwrap();
     let cases = [
-        (directory.path().join("missing/store.db"), "make it first"),
+        (directory.path().join("missing/store.db"), "create it first"),
         (directory.path().to_owned(), "is not a file"),
         (file.join("store.db"), "not a directory"),
         (file.join("below/store.db"), "not a directory"),

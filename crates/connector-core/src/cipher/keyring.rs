@@ -55,9 +55,7 @@ pub enum KeyringError {
     #[error("CONNECTORS_KEYS has no key; give at least one, made by `openssl rand -base64 32`")]
     Empty,
     /// An entry of the list is empty.
-    #[error(
-        "key {position} of CONNECTORS_KEYS is empty; remove the extra comma"
-    )]
+    #[error("key {position} of CONNECTORS_KEYS is empty; remove the extra comma")]
     EmptyKey {
         /// Position of the entry in the list, counted from 1.
         position: usize,
@@ -294,12 +292,16 @@ impl Keyring {
         // A key rotation uses the key id in the store's column. A wrong id would hide the record
         // from the rotation.
         if sealed.key_id() != envelope.key_id {
-            return Err(unsealable("the record's key id does not match its sealed bytes"));
+            return Err(unsealable(
+                "the record's key id does not match its sealed bytes",
+            ));
         }
         let mut derived = Derived::empty();
         derived.fill(key, envelope.head, envelope.salt, context)?;
         if !bool::from(derived.commitment().ct_eq(envelope.commitment)) {
-            return Err(unsealable("the record belongs to another context or was modified"));
+            return Err(unsealable(
+                "the record belongs to another context or was modified",
+            ));
         }
         let associated = associated_data(envelope.prefix, context)?;
         let mut plaintext = Plaintext::new(envelope.ciphertext.to_vec());

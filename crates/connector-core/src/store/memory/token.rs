@@ -228,8 +228,8 @@ impl Data {
             || row.current.as_ref().is_some_and(|c| c.fence == grant.fence)
         {
             return Err(refused(
-                "grant and generation follow the known ones, and the fence is that of a claim on \
-                 this connection whose exchange brought nothing else",
+                "grant and generation must be the next numbers, and the fence must be of an unused \
+                 claim on this connection",
             ));
         }
         row.replace_grant(grant, now);
