@@ -1,4 +1,4 @@
-//! The pipeline that every call of an API goes through.
+//! The pipeline of API calls.
 
 #![expect(
     clippy::print_stdout,
@@ -78,10 +78,11 @@ fn access_token_with(number: u64, scopes: &[&str]) -> AccessToken {
     AccessToken::fixed(IssuedToken::new(&credential, grant, generation, None))
 }
 
-/// Tokens as a hub hands them out, and what happened to them.
+/// A token source that records its calls.
 #[derive(Default)]
 struct Tokens {
-    /// What the next calls of `token` bring: true for a token at once, false for one after a while.
+    /// Results of the next calls of `token`: true for a token at once, false for a token after a
+    /// wait.
     ready: Mutex<VecDeque<bool>>,
     newest: Mutex<u64>,
     log: Mutex<Vec<String>>,
@@ -243,7 +244,7 @@ fn a_call_takes_the_token_before_the_permit_and_looks_at_it_again_after_a_wait()
         clock,
     );
     let session = world.session().with_budget(budget.clone());
-    // The second look finds a token that is being refreshed.
+    // The second check finds a token that is being refreshed.
     *world.tokens.ready.lock().unwrap() = [true, false].into();
     world.clock.run(async {
         let permit = budget
@@ -254,7 +255,7 @@ fn a_call_takes_the_token_before_the_permit_and_looks_at_it_again_after_a_wait()
         let others = async {
             world.clock.sleep(Duration::from_secs(1)).await;
             permit.release();
-            // While the call waits for its token, its permit is free for others.
+            // While the call waits for its token, other calls can use its permit.
             world.clock.sleep(BUSY / 2).await;
             assert_eq!(world.tokens.log(), ["token", "token", "waiting"]);
             budget
@@ -297,7 +298,7 @@ fn a_token_that_is_refused_again_and_again_is_refreshed_once_for_each_call() {
 fn only_what_the_provider_cannot_have_carried_out_is_repeated_without_permission() {
     use TransportErrorKind::{Broken, Busy, Connect, Timeout};
     let (no, maybe) = (Sent::No, Sent::Maybe);
-    // What happens first; how often it is then sent altogether if it is safe, and if it is not.
+    // The first step; the total number of requests if the operation is safe, and if it is not.
     let table = [
         (Step::Fail(Connect, no), 2, 2),
         (Step::Fail(Busy, no), 2, 2),
@@ -760,9 +761,9 @@ fn sessions_streams_and_futures_go_from_task_to_task() {
     let _: Bytes = Bytes::new();
 }
 
-// What belongs to the call itself
+// Settings of a single call
 
-/// An operation with scopes, of this provider or of another.
+/// An operation with scopes, of this provider or of another one.
 struct Scoped<C>(std::marker::PhantomData<fn() -> C>);
 
 impl<C: connector_core::provider::ProviderClient> Endpoint for Scoped<C> {
@@ -846,7 +847,7 @@ fn a_call_may_have_its_own_deadline_priority_and_idempotency_key() {
     );
     let timeouts = world.transport.timeouts.lock().unwrap().clone();
     assert_eq!(timeouts, [Duration::from_secs(3); 2]);
-    // An operation that takes no key would ignore it.
+    // An operation that accepts no key would ignore the key.
     let error = world
         .clock
         .run(call.send_with(&PayThing, options))
@@ -879,7 +880,7 @@ fn a_raw_request_returns_the_final_response_whatever_its_status() {
         let shown = format!("{steps:?}");
         assert_eq!(status(steps), expected, "{shown}");
     }
-    // A token that nobody can refresh: the refusal is the result.
+    // The token cannot be refreshed, so the 401 response is the result.
     let transport = Script::new([answer(401, "who?")]);
     let session = Session::fixed(
         &connector(description()),
@@ -913,7 +914,7 @@ fn a_byte_order_mark_before_json_is_skipped() {
     assert_eq!(world.send(&ReadThing).unwrap(), Thing { id: 7 });
 }
 
-/// A listing that ends after two pages although there is more.
+/// A listing that ends after two pages although more results exist.
 #[derive(Clone)]
 struct ListSome(Option<PageCursor>);
 
@@ -950,7 +951,7 @@ impl PagedEndpoint for ListSome {
     }
 }
 
-/// A listing that its provider ends after two results.
+/// A listing that the provider ends after two results.
 #[derive(Clone)]
 struct ListTwo(Option<PageCursor>);
 
@@ -995,7 +996,8 @@ fn a_truncated_listing_ends_with_an_error_that_says_where_to_go_on() {
     };
     assert_eq!(error.kind(), ErrorKind::Truncated);
     assert_eq!(error.resume(), Some(&PageCursor::new("after 2")));
-    // A listing as long as the provider's limit is truncated too, whether or not it names a next page.
+    // A listing that reaches the provider's limit is truncated, whether or not the response names a
+    // next page.
     for last in ["[2]", "[1]"] {
         let world = World::new([answer(200, "[1]"), answer(200, last)]);
         let items: Vec<_> = world
@@ -1007,7 +1009,7 @@ fn a_truncated_listing_ends_with_an_error_that_says_where_to_go_on() {
         assert_eq!(error.kind(), ErrorKind::Truncated);
         assert_eq!(error.resume(), Some(&PageCursor::new("behind the last")));
     }
-    // A next-page URL is sent as the provider wrote it, with the credential.
+    // A next-page URL is sent unchanged, with the credential.
     let sent = world.transport.sent.lock().unwrap();
     assert_eq!(sent[1].uri(), "https://api.acme.example/some?p=%2f2");
     assert!(sent[1].headers().contains_key(AUTHORIZATION));

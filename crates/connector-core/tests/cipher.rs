@@ -1,6 +1,6 @@
-//! The key ring: its envelope to the byte, its refusals, its keys.
+//! The keyring: its exact envelope format, its rejections and its keys.
 //!
-//! Counts of what was tried are printed; see them with `cargo test -- --nocapture`.
+//! The tests print the number of checked cases; run `cargo test -- --nocapture` to see them.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -24,7 +24,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::{digest, hmac};
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// The key of the known answer: the bytes 0 to 31.
+/// The key of the known answer test: the bytes 0 to 31.
 fn key() -> [u8; 32] {
     std::array::from_fn(|at| u8::try_from(at).unwrap())
 }
@@ -46,7 +46,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Where a record belongs, with parts of its own.
+/// The owned parts of a seal context.
 #[derive(Debug, Clone, PartialEq)]
 struct Spot {
     tenant: Option<TenantId>,
@@ -59,7 +59,7 @@ struct Spot {
 }
 
 impl Spot {
-    /// The place of the known answer.
+    /// Returns the context of the known answer test.
     fn new() -> Self {
         Self {
             tenant: Some(TenantId::new("t1").unwrap()),
@@ -91,7 +91,7 @@ impl Spot {
     }
 }
 
-/// The salt and nonce of the known answer; remembers how much was drawn at once.
+/// Returns the salt and nonce of the known answer test, and records the length of each request.
 #[derive(Debug, Default)]
 struct Fixed {
     draws: Mutex<Vec<usize>>,
@@ -110,8 +110,8 @@ impl Random for Fixed {
     }
 }
 
-/// The envelope written down a second time, from RFC 5869 and HMAC alone, so that envelopes can be
-/// made that the key ring itself never makes.
+/// A second implementation of the envelope, based only on RFC 5869 and HMAC. It can create
+/// envelopes that the keyring itself never creates.
 struct Forged {
     preamble: [u8; 5],
     spoil_commitment: bool,
@@ -419,7 +419,8 @@ fn every_swap_of_two_records_is_refused() {
             }
         }
     }
-    // Four names or five texts or numbers or seven kinds, each record in each other's place.
+    // Four names, five texts, numbers, and seven kinds: each record in the context of each other
+    // record.
     let expected = 2 * 4 * 3 + 4 * 5 * 4 + 7 * 6;
     eprintln!("record swaps refused: {swaps} of {expected}");
     assert_eq!(swaps, expected);
@@ -551,7 +552,7 @@ fn keys_are_read_as_they_are_made() {
     assert_eq!(ids, one_by_one);
 }
 
-/// Texts that do not hold usable keys, with what each of them is.
+/// Returns texts without usable keys, with the expected error for each.
 fn malformed_keys() -> Vec<(String, KeyringError)> {
     let good = STANDARD.encode([0x3C; 32]);
     let text = |bytes: &[u8]| STANDARD.encode(bytes);
@@ -574,7 +575,7 @@ fn malformed_keys() -> Vec<(String, KeyringError)> {
         (URL_SAFE.encode([0xFB; 32]), not_base64(1)),
         (STANDARD_NO_PAD.encode([0xC7; 32]), not_base64(1)),
         (format!("{good},{good}="), not_base64(2)),
-        // The last character carries two bits that no key has.
+        // The last character contains two bits that are not part of the key.
         (format!("{}9=", &last[..42]), not_base64(1)),
         (hex(&[0xC7; 32]).replace('c', "!"), not_base64(1)),
         (format!("{} {}", &good[..20], &good[20..]), not_base64(1)),
@@ -637,7 +638,7 @@ fn debug_of_a_record_shows_its_length_and_its_key_only() {
     assert_eq!(format!("{opened:?}"), "Plaintext(6 bytes)");
 }
 
-/// Run by `the_environment_holds_the_keys` in a process of its own.
+/// Run by `the_environment_holds_the_keys` in a separate process.
 #[test]
 #[ignore = "reads the environment that another test prepares"]
 fn what_the_environment_holds() {
@@ -759,7 +760,7 @@ proptest! {
 
     #[test]
     fn arbitrary_key_lists_never_panic(text in "\\PC{0,200}") {
-        // Whether it is one or not, reading it comes to an end.
+        // Parsing must return, whatever the result.
         let outcome = parse(&text);
         prop_assert!(outcome.is_err() || text.len() >= 44);
     }

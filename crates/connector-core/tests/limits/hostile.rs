@@ -1,5 +1,5 @@
-//! Waits end: figures of responses are clamped, waiters have a deadline and a bound, and leaving a
-//! queue is cheap.
+//! Waits are bounded: values in responses are clamped, waiters have a deadline and a maximum
+//! number, and leaving a queue is cheap.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -221,7 +221,7 @@ fn a_call_waits_for_as_long_as_its_session_has_patience() {
     let count = table.len();
     for (class, patience, expected) in table {
         let clock = VirtualClock::default();
-        // A place that nobody gives back: no figure says when.
+        // A permit that is never returned, so no response states when it becomes available.
         let budget = Budget::new(RateModel::Concurrent { most: 1 }, shared(&clock));
         let session = Session::builder(&connector(), token(), Paths::new(&clock))
             .clock(shared(&clock))

@@ -1,4 +1,4 @@
-//! Limits: who goes when, and what providers see of it.
+//! Rate limits: the order of calls, and the load at the provider.
 
 #![expect(
     clippy::print_stdout,
@@ -226,7 +226,7 @@ fn until_the_first_answer_calls_go_one_at_a_time() {
             .unwrap();
         let mut second = Box::pin(budget.acquire(Priority::Interactive, "call", 1));
         assert!(second.as_mut().now_or_never().is_none());
-        // An answer that says nothing lets one more go.
+        // A response without rate-limit values allows one more call.
         first.complete(&Report::new());
         let second = second.await.unwrap();
         let mut third = Box::pin(budget.acquire(Priority::Interactive, "call", 1));
@@ -243,7 +243,7 @@ fn until_the_first_answer_calls_go_one_at_a_time() {
             .unwrap();
         assert_eq!(clock.elapsed(), Duration::ZERO);
         drop((third, fourth));
-        // 88 are left; the rate is the learnt one.
+        // 88 units are left, and the rate is the one that the response reported.
         drop(
             budget
                 .acquire(Priority::Interactive, "call", 188)
@@ -269,7 +269,7 @@ fn what_an_operation_asks_for_is_learnt_from_its_answers() {
             .await
             .unwrap();
         permit.complete(&report);
-        // The sheet's published wait: (507 - 493) / 50.
+        // The wait that the provider's documentation states: (507 - 493) / 50.
         budget
             .acquire(Priority::Interactive, "list", 1)
             .await
@@ -386,8 +386,8 @@ fn an_account_has_one_budget_and_what_is_known_of_many_accounts_is_bounded() {
 }
 
 proptest! {
-    /// However calls come, wait, give up, are answered or dropped, nothing is overdrawn and nobody
-    /// waits for ever.
+    /// For any sequence of arrivals, waits, cancellations, responses and drops, the limit is not
+    /// exceeded and no call waits forever.
     #[test]
     fn a_window_is_never_exceeded_and_never_stuck(
         calls in prop::collection::vec((0..3_000_u64, 1..4_u32, 0..3_u8, 0..400_u64), 1..60),
@@ -428,7 +428,7 @@ proptest! {
     }
 }
 
-/// A shop's bucket, as the provider keeps it.
+/// A shop's bucket as the provider counts it.
 #[derive(Debug)]
 struct Shop {
     capacity: f64,
@@ -480,7 +480,7 @@ impl Shop {
     }
 }
 
-/// Many shops behind a network that takes its time and changes the order of requests.
+/// Many shops behind a network that delays and reorders requests.
 #[derive(Debug)]
 struct Shops {
     clock: VirtualClock,
@@ -549,7 +549,7 @@ fn query(requested: u32, actual: u32) -> Result<Request> {
     Ok(Request::post(["graphql"])?.query(&requested.to_string(), &actual.to_string()))
 }
 
-/// An operation whose cost is known from its arguments.
+/// An operation whose cost depends on its arguments.
 struct List {
     requested: u32,
     actual: u32,
@@ -578,7 +578,7 @@ impl Endpoint for List {
     }
 }
 
-/// An operation that nobody gave a cost.
+/// An operation without a declared cost.
 struct Change;
 
 impl Endpoint for Change {
@@ -629,8 +629,8 @@ fn an_hour_of_ten_shops_on_four_plans_uses_what_comes_back_and_is_hardly_throttl
             .random(Arc::new(Seeded::new(3)))
             .build();
         for worker in 0..12 {
-            // Calls of twelve workers take longer than anybody would wait, and interactive ones keep
-            // the limit busy for as long as they last.
+            // Calls of twelve workers take longer than the default patience, and interactive calls
+            // keep the limit busy all the time.
             let session = session.with_patience(2 * HOUR);
             let session = if worker % 2 == 0 {
                 session
@@ -661,7 +661,7 @@ fn an_hour_of_ten_shops_on_four_plans_uses_what_comes_back_and_is_hardly_throttl
     let shops = transport.shops.lock().unwrap();
     let (mut calls, mut throttled) = (0, 0);
     for (host, shop) in &*shops {
-        // What stood in the bucket at first is not counted as coming back.
+        // The initial content of the bucket does not count as restored units.
         let used = (shop.used - shop.capacity) / (shop.per_second * HOUR.as_secs_f64());
         println!(
             "{host}: {:6} a second, {:6} calls, {:3} throttled, {:.2} % of the rate used",
@@ -720,7 +720,7 @@ fn an_hour_of_ten_tenants_under_a_window_uses_it_and_never_exceeds_it() {
     let allowed = f64::from(REQUESTS) * HOUR.as_secs_f64() / f64::from(SECONDS);
     for (tenant, served) in served.into_iter().enumerate() {
         let served = served.into_inner().unwrap();
-        // The strictest reading: any stretch of that length, wherever it begins.
+        // The strictest interpretation: any period of that length, wherever it starts.
         let banned = served
             .windows(REQUESTS as usize + 1)
             .filter(|run| run[REQUESTS as usize] < run[0] + seconds(SECONDS.into()))
