@@ -223,7 +223,8 @@ number! {
 pub enum Status {
     /// The connection works, as far as is known.
     Connected,
-    /// The credential was not renewed in time. API calls may still work. No action is needed yet.
+    /// The connection has a temporary problem, which the reason describes. API calls may still
+    /// work. No action is needed yet.
     Degraded(DegradedReason),
     /// The account's owner must authorize again.
     NeedsReauthorization(ReauthorizationReason),
@@ -528,8 +529,8 @@ impl ConnectionRecord {
     }
 }
 
-/// Time until an instant, on the store's clock. The store computes it, so that nodes with different
-/// clocks agree.
+/// Time until an instant, on the store's clock. The store computes this time, so that nodes with
+/// different clocks agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimeLeft(i64);
 

@@ -77,8 +77,8 @@ pub enum Event {
         /// active connection, `unsupported` if the provider offers no revocation.
         reason: String,
     },
-    /// An operator confirmed that the grant is dead. Confirmation is required when many grants are
-    /// refused at the same time.
+    /// An operator confirmed that the grant no longer works. The hub asks for confirmation when
+    /// many grants are rejected at the same time.
     DeadGrantConfirmed,
     /// An operator requested that a delivery be handled again.
     DeliveryReplayed {
@@ -143,7 +143,8 @@ pub enum AuditClass {
     Connection,
     /// Credentials change.
     Credential,
-    /// Operator actions: key rotation, replay of deliveries, confirmation of dead grants.
+    /// Operator actions: key rotation, replay of deliveries, confirmation of grants that no longer
+    /// work.
     Administration,
     /// A call to a provider's API. Recorded only on request.
     ApiCall,

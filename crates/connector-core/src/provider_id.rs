@@ -20,7 +20,7 @@ use crate::name::InvalidName;
 pub struct ProviderId(Cow<'static, str>);
 
 impl ProviderId {
-    /// Creates an id in a constant. An invalid id is a compile error there.
+    /// Creates an id for a constant. In a constant, an invalid id is a compile error.
     ///
     /// # Panics
     /// Panics outside a constant if the id is invalid. Use [`ProviderId::new`] at run time.

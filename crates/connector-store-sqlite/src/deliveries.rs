@@ -78,7 +78,7 @@ fn leased_row(columns: &mut Columns<'_>, lease: i64) -> Result<LeasedDelivery> {
     })
 }
 
-/// Returns the limit that rejects a new delivery, if one does.
+/// Returns the rejection if a limit does not allow the new delivery.
 async fn bound(write: &mut Write<'_>, new: &NewDelivery) -> Result<Option<AcceptOutcome>> {
     let limits = new.limits;
     if let (1.., Some(content)) = (limits.alike, &new.content) {

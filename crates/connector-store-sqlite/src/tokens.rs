@@ -98,8 +98,8 @@ async fn next_grant(write: &mut Write<'_>, grant: PutGrant, seen: Generation) ->
             .is_some_and(|current| current.fence == grant.fence)
     {
         return Ok(Decided::Refused(refused(
-            "grant and generation must be the next numbers, and the fence must be of an unused claim \
-             on this connection",
+            "grant and generation must be the next numbers, and the fence must be of an unused \
+             claim on this connection",
         )));
     }
     let (operation, now) = (write.operation(), write.now);

@@ -27,7 +27,8 @@ pub trait Classifier: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Inspects a body that no operation decodes, from [`Session::raw`](crate::api::Session::raw).
-    /// For providers that return errors or rate-limit values in the body of a successful response.
+    /// Override this method for providers that return errors or rate-limit values in the body of a
+    /// successful response.
     ///
     /// # Errors
     /// The error that the response represents.

@@ -38,7 +38,7 @@
 /// }
 /// ```
 ///
-/// An operation of another provider does not compile:
+/// Sending an operation of another provider is a compile error:
 ///
 /// ```compile_fail,E0271
 /// # use connector_core::api::{Idempotency, Request, Response};

@@ -17,8 +17,8 @@ use crate::random::Random;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Idempotency {
-    /// Retried, because repeating the operation has no additional effect. For reads, and for writes
-    /// that set a state.
+    /// Retried, because repeating the operation has no additional effect. Use it for reads, and for
+    /// writes that set a state.
     Safe,
     /// Retried with an idempotency key. Each call has one key, which its retries reuse. See
     /// [`Endpoint::keyed_request`].
@@ -98,8 +98,8 @@ pub trait Endpoint: Send + Sync + 'static {
     /// The scopes that the operation requires. All entries are required. An entry may list
     /// alternatives, separated by spaces: `"read_products write_products"` requires one of the two.
     ///
-    /// Checked against the granted scopes before anything is sent, if the provider stated the
-    /// granted scopes.
+    /// The session checks the scopes before it sends anything, if the provider stated the granted
+    /// scopes.
     const SCOPES: &'static [&'static str] = &[];
 
     /// Checks the arguments before anything is sent.

@@ -186,7 +186,7 @@ impl ErrorTable {
     }
 
     /// Returns the error for the first of `codes` that a rule matches, or `None` if no rule
-    /// matches. For codes in a body that an operation decodes.
+    /// matches. Use it for error codes in a body that an operation decodes.
     #[must_use]
     pub fn error_of<'c>(
         &self,

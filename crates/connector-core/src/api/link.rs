@@ -35,7 +35,7 @@ impl Link {
         let (origin, target) = template::split(text).map_err(|_| refused(form))?;
         if !rules.iter().any(|rule| rule.allows(&origin)) {
             return Err(refused(
-                "the link points to a host that the provider's description does not list; if the host \
+                "the link points to a host that is not in the provider's description; if the host \
                  is the provider's, add it to `links`",
             ));
         }

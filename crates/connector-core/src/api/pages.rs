@@ -143,8 +143,8 @@ impl<E: PagedEndpoint> Walk<E> {
             Next::Truncated(Truncated { resume }) => {
                 let error = self.error(
                     ErrorKind::Truncated,
-                    "the provider returns no more results of this listing; continue from the error's \
-                     resume cursor, or narrow the listing",
+                    "the provider returns no more results of this listing; continue from the \
+                     error's resume cursor, or narrow the listing",
                 );
                 return Err(match resume {
                     Some(cursor) => error.with_resume(cursor.clone()),
@@ -166,7 +166,7 @@ impl<E: PagedEndpoint> Walk<E> {
                 if !self.followed.insert(mark) {
                     return Err(self.error(
                         ErrorKind::UnexpectedAnswer,
-                        "the provider returned the same page cursor twice; start again, or report it",
+                        "the provider returned a page cursor twice; start again, or report it",
                     ));
                 }
                 Next::Page(endpoint.at(cursor))

@@ -24,8 +24,8 @@ pub enum Received {
     Complete,
 }
 
-/// A provider's protocol for resumable uploads: the differences between providers that accept
-/// chunks with `Content-Range`.
+/// A provider's protocol for resumable uploads. The trait covers the differences between providers
+/// that accept chunks with `Content-Range`.
 ///
 /// Implementations: [`RangeHeader`] and [`ExpectedRanges`].
 pub trait UploadProtocol: fmt::Debug + Send + Sync {

@@ -231,7 +231,7 @@ impl Session {
         }
     }
 
-    /// Returns a session with different tokens and the same rate limits. For operations that
+    /// Returns a session with different tokens and the same rate limits. Use it for operations that
     /// require a token derived from the connection's token, such as a token for restricted data or
     /// for an installation. [`MintedTokens`](crate::api::MintedTokens) requests and caches such
     /// tokens. Clones of the session share the tokens.
@@ -637,8 +637,8 @@ impl Session {
                 ErrorKind::Forbidden,
                 call.operation,
                 format!(
-                    "the connection was not granted the scope {}; connect the account again and ask \
-                     for it",
+                    "the connection was not granted the scope {}; connect the account again and \
+                     request the scope",
                     scope.replace(' ', " or ")
                 ),
             );
@@ -649,7 +649,7 @@ impl Session {
         if origin != token.origin() && !shared.origins.contains(origin) {
             return refused(
                 ErrorKind::AddressRefused,
-                "the credential must not be sent to this origin; list it in the description's `api`",
+                "the credential must not be sent to this origin; add it to the description's `api`",
             );
         }
         let mut request = call.request.to_http(origin)?;

@@ -344,8 +344,8 @@ impl Session {
         Response::new(provider, call.operation, self.shared.clock.now(), answer)
     }
 
-    /// Completes the permits of a transfer whose response head is a success. Only reported
-    /// rate-limit values are used.
+    /// Completes the permits of a transfer whose response head is a success. Only the rate-limit
+    /// values in its headers are used.
     fn settle_opened(&self, call: &Call, permits: Permits, opened: &Opened) {
         let mut head = http::Response::new(Bytes::new());
         *head.status_mut() = opened.status();

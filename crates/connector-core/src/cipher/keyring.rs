@@ -137,7 +137,7 @@ impl Key {
 ///
 /// Each record has its own key, derived from the sealing key, a fresh salt, the tenant and the row.
 /// Records are encrypted with AES-256-GCM. The seal commits to its key, so that no ciphertext opens
-/// under two different keys. It is bound to all fields of its [`SealContext`].
+/// under two different keys. The seal is bound to all fields of its [`SealContext`].
 ///
 /// To replace a key without downtime, first append the new key on every node. Then move the new key
 /// to the front on every node. Finally, reseal the old records with [`reseal_page`]. You can remove
@@ -145,7 +145,6 @@ impl Key {
 ///
 /// The seal does not detect an attacker with write access to the database who restores an older
 /// version of a whole row.
-/// A database writer who puts a whole older row back is not detected by the seal.
 ///
 /// ```
 /// use connector_core::cipher::Keyring;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Origin;
 
-/// Sends requests for `origin` over plain HTTP to a server on this machine. For simulators and
+/// Sends requests for `origin` over plain HTTP to a server on this machine. Used for simulators and
 /// tests.
 ///
 /// The request itself does not change: its URL, its `Host` header and its signatures still name the

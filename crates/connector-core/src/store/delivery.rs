@@ -19,8 +19,8 @@ pub enum Direction {
     Inbound,
     /// From this service to a subscriber.
     Outbound,
-    /// From a provider to the hub itself: after an inbound delivery, the hub probes connections.
-    /// The probe has its own row, so that it does not depend on the application's handlers.
+    /// From a provider to the hub. After such a delivery, the hub probes its connections. The
+    /// delivery has its own row, so that the probe does not depend on the application's handlers.
     Probe,
 }
 
@@ -121,7 +121,7 @@ pub struct DeliveryLimits {
     /// Maximum number of deliveries with the same [content](NewDelivery::content) that are accepted
     /// at one endpoint within `alike_within`.
     pub alike: u32,
-    /// Period to which `alike` applies.
+    /// The period in which deliveries with the same content are counted for `alike`.
     pub alike_within: Duration,
 }
 

@@ -74,8 +74,8 @@ impl SealedRow {
     }
 }
 
-/// Operations for key rotation and for the removal of expired rows, which every store trait
-/// requires.
+/// Operations for key rotation and for the removal of expired rows. All store traits except
+/// [`AuditLog`](crate::store::AuditLog) require this trait.
 #[async_trait]
 pub trait Maintenance: Send + Sync + 'static {
     /// Returns at most `n` sealed records of all kinds that are not sealed under `not_under`, in a

@@ -6,8 +6,9 @@
 //! * [`AuditLog`] stores audit entries and leases changes to event handlers.
 //! * [`SubscriptionStore`] stores subscriptions, their channels and their cursors.
 //!
-//! One type usually implements all five traits; [`Store`] is the bound for such a type. All five
-//! traits require [`Maintenance`]. Stores only see sealed bytes.
+//! One type usually implements all five traits, and [`Store`] is the bound for such a type.
+//! [`TokenStore`], [`StateStore`], [`DeliveryQueue`] and [`SubscriptionStore`] require
+//! [`Maintenance`]. Stores only see sealed bytes.
 //!
 //! Four rules apply to every method:
 //! * **Atomic commit.** A call writes either all of its changes or none. The changes are durable

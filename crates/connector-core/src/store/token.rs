@@ -317,7 +317,8 @@ pub enum ClaimOutcome {
         until: TimeLeft,
         /// The row that the decision is based on.
         stored: Box<Stored>,
-        /// The previous claim, if it was never resolved. Its exchange may have happened.
+        /// The previous claim, if it was never resolved. The provider may have received the request
+        /// of that claim.
         superseded: Option<Claim>,
     },
     /// The grant or the generation has changed. Contains the stored connection.
@@ -368,7 +369,7 @@ pub enum CommitOutcome {
     Ended,
 }
 
-/// The consequence of an exchange that returned no credential.
+/// The action to take after an exchange that returned no credential.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// The exchange is retried later. Sets the status, if given.
@@ -376,9 +377,9 @@ pub enum Verdict {
         /// The new status of the connection.
         status: Option<Status>,
     },
-    /// The grant is dead.
+    /// The grant can no longer be used.
     GiveUp {
-        /// The reason why the grant is dead.
+        /// The reason why the grant can no longer be used.
         reason: ReauthorizationReason,
     },
 }
@@ -398,7 +399,7 @@ pub struct Failure {
     /// resolved. False if the provider may have acted and the response was lost: the claim stays
     /// until its hold ends.
     pub resolves: bool,
-    /// The consequence for the connection.
+    /// The action to take for the connection.
     pub verdict: Verdict,
 }
 
@@ -562,11 +563,12 @@ pub trait TokenStore: Maintenance {
     /// * Remaining times are computed on the store's clock (`time_left_follows_the_stores_clock`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: retry. [`ErrorKind::StoreIncompatible`] if a newer version wrote the row.
+    /// [`ErrorKind::StoreUnavailable`]: retry. [`ErrorKind::StoreIncompatible`] if a newer version
+    /// wrote the row.
     async fn load(&self, key: &ConnectionKey) -> Result<Option<Stored>>;
 
-    /// Returns the generation of a connection. For callers that wait for it to change; cheaper than
-    /// [`TokenStore::load`] (`generation_is_what_load_says`).
+    /// Returns the generation of a connection. Callers that wait for a new generation poll this
+    /// method, because it is cheaper than [`TokenStore::load`] (`generation_is_what_load_says`).
     ///
     /// # Errors
     /// Same as [`TokenStore::load`].
@@ -579,11 +581,10 @@ pub trait TokenStore: Maintenance {
     /// Same as [`TokenStore::load`].
     async fn find(&self, account: &AccountRef) -> Result<Option<ConnectionKey>>;
 
-    /// Returns the connections of all tenants to an account, at most `n`, in a stable order.
+    /// Returns at most `n` connections to an account, in a stable order.
     ///
-    /// * Finds the connections of all tenants. Leaves out connections that have ended and
-    ///   connections whose account key is only asserted
-    ///   (`routing_finds_live_identified_connections_of_all_tenants`).
+    /// * Includes the connections of all tenants, but not connections that have ended or whose
+    ///   account key is only asserted (`routing_finds_live_identified_connections_of_all_tenants`).
     ///
     /// # Errors
     /// Same as [`TokenStore::load`].
@@ -596,7 +597,7 @@ pub trait TokenStore: Maintenance {
         n: u16,
     ) -> Result<Page<ConnectionKey>>;
 
-    /// Returns the connections of all tenants whose account has this host, at most `n`, in a stable
+    /// Returns at most `n` connections of all tenants whose account has this host, in a stable
     /// order.
     ///
     /// * Follows the rules of [`TokenStore::find_by_account`], with the host instead of the key
@@ -652,7 +653,8 @@ pub trait TokenStore: Maintenance {
     ///   is still current (`putting_a_grant_twice_stores_it_once`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: retry with the same numbers and bytes. [`ErrorKind::InvalidInput`] as described above.
+    /// [`ErrorKind::StoreUnavailable`]: retry with the same numbers and bytes.
+    /// [`ErrorKind::InvalidInput`] as described above.
     async fn put_grant(&self, grant: PutGrant, effects: SideEffects) -> Result<PutOutcome>;
 
     /// Changes a connection's record, but never its credential or generation.
@@ -724,7 +726,8 @@ pub trait TokenStore: Maintenance {
     ///   (`a_deactivated_connection_can_be_claimed_for_exchange`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: retry with the same claim id, or send nothing to the provider.
+    /// [`ErrorKind::StoreUnavailable`]: retry with the same claim id, or send nothing to the
+    /// provider.
     async fn claim(&self, key: &ConnectionKey, request: ClaimRequest) -> Result<ClaimOutcome>;
 
     /// Stores the result of an exchange.
@@ -735,8 +738,8 @@ pub trait TokenStore: Maintenance {
     /// * The claim is cleared if and only if it has the fence of the commit
     ///   (`a_commit_clears_its_own_claim`, `a_commit_leaves_a_younger_claim`).
     /// * If the generation has changed within the grant, the pair is stored as pending, and
-    ///   [`TokenStore::load`] returns it. Apart from the commit's own claim, nothing else changes,
-    ///   and no side effects are applied (`a_late_commit_is_kept_as_pending`).
+    ///   [`TokenStore::load`] returns the pair. Apart from the commit's own claim, nothing else
+    ///   changes, and no side effects are applied (`a_late_commit_is_kept_as_pending`).
     /// * If the grant or the connection has ended, the result is `Ended` and nothing is stored
     ///   (`a_commit_of_an_ended_grant_is_refused`).
     /// * With `takes_pending`, that pending pair becomes the current credential and keeps the fence
@@ -749,7 +752,8 @@ pub trait TokenStore: Maintenance {
     ///   (`a_repeated_commit_returns_the_first_result`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: keep the pair in memory and retry with the same claim id until the outcome is known.
+    /// [`ErrorKind::StoreUnavailable`]: keep the pair in memory and retry with the same claim id
+    /// until the outcome is known.
     async fn commit(
         &self,
         key: &ConnectionKey,
@@ -777,7 +781,8 @@ pub trait TokenStore: Maintenance {
     ///   (`a_failure_on_an_ended_connection_ends`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: retry. Until then, the claim stays active until its hold ends.
+    /// [`ErrorKind::StoreUnavailable`]: retry. Until then, the claim stays active until its hold
+    /// ends.
     async fn fail(
         &self,
         key: &ConnectionKey,
@@ -797,7 +802,8 @@ pub trait TokenStore: Maintenance {
     /// * Work of other kinds is not leased (`other_kinds_stay`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: retry. Work leased by a call with unknown outcome becomes available again when the lease has passed.
+    /// [`ErrorKind::StoreUnavailable`]: retry. Work leased by a call with unknown outcome becomes
+    /// available again when the lease has passed.
     async fn take_due(&self, kinds: &[WorkKind], n: u16, lease: Duration) -> Result<Vec<Due>>;
 
     /// Ends a lease. The work becomes due again after `next`, or is removed if `next` is `None`. If
@@ -820,7 +826,8 @@ pub trait TokenStore: Maintenance {
     ///   (`a_flow_has_one_quarantined_answer`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: retry. If the process ends before the call succeeds, the response is lost.
+    /// [`ErrorKind::StoreUnavailable`]: retry. If the process ends before the call succeeds, the
+    /// response is lost.
     async fn quarantine(&self, quarantine: NewQuarantine) -> Result<bool>;
 
     /// Returns the quarantined response of a flow, until its retention time has passed
@@ -845,7 +852,7 @@ pub trait TokenStore: Maintenance {
     /// [`ErrorKind::StoreUnavailable`]: retry.
     async fn release(&self, state: &StateKey) -> Result<bool>;
 
-    /// Queues a credential for revocation outside of a connection's end. For the result of an
+    /// Queues a credential for revocation without ending a connection. Used for the result of an
     /// exchange whose connection ended in the meantime.
     ///
     /// * The connection does not need to exist, and a repeated call queues the credential only once

@@ -441,8 +441,8 @@ impl AccountLimits {
         app.or(self.0.group.0[number].own.as_ref())
     }
 
-    /// Returns the most specific limit for which `passes` is true. Among equals, the first in the
-    /// description.
+    /// Returns the most specific limit for which `passes` is true. If several limits are equally
+    /// specific, returns the first one in the description.
     fn most_specific(&self, told: &[Told], passes: impl Fn(&Told) -> bool) -> Option<usize> {
         let scope = |from| match from {
             From::Application => None,

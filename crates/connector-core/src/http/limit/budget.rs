@@ -58,7 +58,8 @@ impl Turn {
         }
     }
 
-    /// Creates the turn of a call that has not waited. It sorts after every waiter of its priority.
+    /// Creates the turn of a call that has not waited. The turn sorts after all waiters of the same
+    /// priority.
     pub(crate) const fn last(class: Priority) -> Self {
         Self {
             rank: rank(class),
@@ -282,7 +283,8 @@ impl Budget {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Returns true if the limit has no other handle and its state equals that of a new limit.
+    /// Returns true if the limit has no other handle, has not been used for `keep`, and has the
+    /// state of a new limit.
     pub(crate) fn is_forgettable(&self, keep: Duration) -> bool {
         if Arc::strong_count(&self.0) > 1 {
             return false;

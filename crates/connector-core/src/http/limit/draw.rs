@@ -21,7 +21,7 @@ pub struct Draws {
 }
 
 impl Draws {
-    /// Uses every limit per app and per account, with `cost` units of each.
+    /// Creates draws from every limit per app and per account, with `cost` units of each.
     pub fn cost(cost: u32) -> Self {
         Self {
             general: true,
@@ -30,7 +30,7 @@ impl Draws {
         }
     }
 
-    /// Uses only the limits that are added with [`Draws::with`].
+    /// Creates an empty set of draws. Add limits with [`Draws::with`].
     pub fn none() -> Self {
         Self {
             general: false,
@@ -46,7 +46,7 @@ impl Draws {
 }
 
 impl Default for Draws {
-    /// Uses every limit per app and per account, with 1 unit of each.
+    /// Creates draws from every limit per app and per account, with 1 unit of each.
     fn default() -> Self {
         Self::cost(1)
     }

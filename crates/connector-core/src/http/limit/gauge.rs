@@ -119,7 +119,7 @@ pub(crate) struct Bucket {
     per_second: f64,
     level: f64,
     at: Monotonic,
-    /// False if responses report the bucket's state and no response has arrived yet.
+    /// False until the first response, if responses report the bucket's state.
     learned: bool,
     /// True if responses report the level, so that the provider already counts the units in flight.
     reported: bool,
@@ -165,7 +165,7 @@ struct Told {
     level: f64,
     /// The lowest number of remaining units reported within this window.
     lowest: f64,
-    /// Units of completed calls whose responses reported nothing, since the last report.
+    /// Units of calls that completed after the last report and whose responses reported nothing.
     unstated: f64,
     until: Option<Monotonic>,
     calls: Calls,

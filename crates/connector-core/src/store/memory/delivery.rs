@@ -88,7 +88,7 @@ impl Deliveries {
         gone.len()
     }
 
-    /// Returns the limit that rejects a new delivery, if one does.
+    /// Returns the rejection if a limit does not allow the new delivery.
     fn bound(&self, new: &NewDelivery, now: Timestamp) -> Option<AcceptOutcome> {
         let is_there = |key: &DeliveryKey| {
             key.direction == new.key.direction

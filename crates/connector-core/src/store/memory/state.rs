@@ -28,7 +28,8 @@ pub(super) struct State {
     binding: [u8; 32],
     /// Retention time from the callback on.
     keep_for: Duration,
-    /// Expiry: first of the wait for the callback, then of the retention time.
+    /// Time at which the flow expires. Until the callback, this is the deadline for the callback;
+    /// afterwards, it is the end of the retention time.
     until: Timestamp,
     begun: Option<Begun>,
 }

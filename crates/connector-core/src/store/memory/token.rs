@@ -212,7 +212,8 @@ impl Data {
             != (&grant.provider, &grant.app, &grant.account.key)
         {
             return Err(refused(
-                "the connection belongs to another account; store the grant under its own connection",
+                "the connection belongs to another account; store the grant under its own \
+                 connection",
             ));
         }
         if known.generation != seen {
