@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_expired_token_is_seen_as_expired_by_either_clock() {
+    fn either_clock_can_expire_a_token() {
         let (steady, wall) = (
             Monotonic::new(Duration::ZERO),
             Timestamp::from_unix_seconds(1000),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_longer_than_the_life_begins_at_once() {
+    fn a_window_longer_than_the_lifetime_starts_immediately() {
         let (steady, wall) = (Monotonic::new(Duration::ZERO), Timestamp::UNIX_EPOCH);
         let second = Duration::from_secs(1);
         let deadlines = Deadlines::new(steady, wall, second, second * 60, second * 30);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_on_loan_outlives_its_successor() {
+    fn a_borrowed_token_stays_valid_after_a_replacement() {
         let credential = |secret: &str| {
             Credential::new(
                 crate::CredentialKind::OAuth,

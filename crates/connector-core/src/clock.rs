@@ -322,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timestamps_are_shown_and_read_as_rfc_3339() {
+    fn timestamps_are_formatted_and_parsed_as_rfc_3339() {
         let at = Timestamp::from_unix_millis(1_700_000_000_123);
         assert_eq!(at.to_string(), "2023-11-14T22:13:20.123Z");
         assert_eq!(Timestamp::parse("2023-11-14T23:13:20.123+01:00"), Some(at));
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sleeper_wakes_when_the_steady_clock_has_moved_enough() {
+    async fn a_sleeper_wakes_when_the_monotonic_clock_has_advanced_enough() {
         let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
         let other = clock.clone();
         let sleeper = tokio::spawn(async move { other.sleep(Duration::from_secs(10)).await });

@@ -569,7 +569,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_id_reads_what_it_shows_and_nothing_else() {
+    fn a_connection_id_parses_only_its_own_format() {
         let text = "0192f0c1-0000-7000-8000-000000000001";
         let id: ConnectionId = text.parse().unwrap();
         assert_eq!(id.to_string(), text);
@@ -587,7 +587,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_reads_what_it_writes() {
+    fn every_status_round_trips() {
         let all = [
             Status::Connected,
             Status::AppMisconfigured,

@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn the_payload_has_its_fixed_form() {
+    fn the_payload_format_is_fixed() {
         let plaintext = credential().to_plaintext().unwrap();
         assert_eq!(
             std::str::from_utf8(plaintext.expose()).unwrap(),
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_reads_what_it_writes() {
+    fn a_credential_round_trips() {
         let read = Credential::from_plaintext(&credential().to_plaintext().unwrap()).unwrap();
         assert_eq!(read.secret().expose_secret(), "access-example");
         assert_eq!(

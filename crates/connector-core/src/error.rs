@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_says_nothing_twice() {
+    fn a_report_contains_no_duplicate_text() {
         #[derive(Debug)]
         struct Talkative(std::io::Error);
         impl fmt::Display for Talkative {
@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn advice_follows_from_the_kind_unless_replaced() {
+    fn retry_advice_follows_from_the_kind_unless_replaced() {
         let error = Error::new(ErrorKind::NeedsReauthorization, "token", "connect again");
         assert!(error.needs_reauthorization());
         assert_eq!(error.retry(), Retry::AfterReauthorization);

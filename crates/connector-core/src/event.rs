@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_of_a_newer_version_survives_reading_and_writing() {
+    fn an_event_of_a_newer_version_round_trips() {
         let json = r#"{"event":"teleported","to":"mars"}"#;
         let event: Event = serde_json::from_str(json).unwrap();
         assert!(matches!(event, Event::Other(_)));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn every_event_reads_what_it_writes() {
+    fn every_event_round_trips() {
         let events = [
             Event::Connected {
                 account: AccountKey::new("a").unwrap(),

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_short_lower_case_names_are_providers() {
+    fn only_short_lower_case_names_are_provider_ids() {
         for good in ["shopify", "amazon-spapi", "a", "x2"] {
             assert_eq!(ProviderId::new(good).unwrap().as_str(), good);
         }

@@ -233,7 +233,7 @@ operation!(OrderThing, Idempotency::Keyed);
 const GOOD: &str = r#"{"id":7}"#;
 
 #[test]
-fn a_call_takes_the_token_before_the_permit_and_looks_at_it_again_after_a_wait() {
+fn a_call_takes_the_token_before_the_permit_and_checks_it_again_after_a_wait() {
     let world = World::new([answer(200, GOOD)]);
     let clock: Arc<dyn Clock> = Arc::new(world.clock.clone());
     let budget = Budget::new(
@@ -273,7 +273,7 @@ fn a_call_takes_the_token_before_the_permit_and_looks_at_it_again_after_a_wait()
 }
 
 #[test]
-fn a_401_leads_to_one_refresh_and_one_repetition_whatever_the_operation_is() {
+fn a_401_causes_one_refresh_and_one_retry_for_every_operation() {
     let world = World::new([answer(401, ""), answer(200, GOOD)]);
     assert_eq!(world.send(&PayThing).unwrap(), Thing { id: 7 });
     assert_eq!(
@@ -285,7 +285,7 @@ fn a_401_leads_to_one_refresh_and_one_repetition_whatever_the_operation_is() {
 }
 
 #[test]
-fn a_token_that_is_refused_again_and_again_is_refreshed_once_for_each_call() {
+fn a_repeatedly_rejected_token_is_refreshed_once_per_call() {
     let world = World::new([answer(401, "")]);
     let error = world.send(&ReadThing).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthorized);
@@ -295,7 +295,7 @@ fn a_token_that_is_refused_again_and_again_is_refreshed_once_for_each_call() {
 }
 
 #[test]
-fn only_what_the_provider_cannot_have_carried_out_is_repeated_without_permission() {
+fn non_idempotent_calls_are_retried_only_if_certainly_not_executed() {
     use TransportErrorKind::{Broken, Busy, Connect, Timeout};
     let (no, maybe) = (Sent::No, Sent::Maybe);
     // The first step; the total number of requests if the operation is safe, and if it is not.
@@ -355,7 +355,7 @@ fn only_what_the_provider_cannot_have_carried_out_is_repeated_without_permission
 }
 
 #[test]
-fn what_the_provider_asks_for_beats_the_back_off() {
+fn a_wait_requested_by_the_provider_overrides_the_back_off() {
     let retry_after = |status, value: &str| {
         Step::Answer(
             status,
@@ -387,7 +387,7 @@ fn what_the_provider_asks_for_beats_the_back_off() {
 }
 
 #[test]
-fn a_limit_that_is_reached_holds_the_calls_that_wait_behind_it() {
+fn a_reached_limit_delays_the_waiting_calls() {
     let retry_after = Step::Answer(429, vec![("retry-after", "20".to_owned())], String::new());
     let world = World::new([retry_after, answer(200, GOOD)]);
     let session = world.session();
@@ -406,7 +406,7 @@ fn a_limit_that_is_reached_holds_the_calls_that_wait_behind_it() {
 }
 
 #[test]
-fn a_call_is_sent_as_often_as_the_policy_says_and_no_more() {
+fn a_call_is_sent_at_most_as_often_as_the_policy_allows() {
     for attempts in [0, 1, 3, 5] {
         let world = World::new([answer(503, "")]);
         let policy = RetryPolicy::default().with_attempts(attempts);
@@ -424,7 +424,7 @@ fn a_call_is_sent_as_often_as_the_policy_says_and_no_more() {
 }
 
 #[test]
-fn in_steady_failure_at_most_a_tenth_more_requests_are_sent_than_calls() {
+fn during_constant_failure_retries_add_at_most_a_tenth() {
     for step in [
         answer(503, ""),
         Step::Fail(TransportErrorKind::Timeout, Sent::Maybe),
@@ -443,7 +443,7 @@ fn in_steady_failure_at_most_a_tenth_more_requests_are_sent_than_calls() {
 }
 
 #[test]
-fn one_idempotency_key_is_made_for_each_call_and_kept_for_its_repetitions() {
+fn each_call_has_one_idempotency_key_that_its_retries_reuse() {
     let world = World::new([
         Step::Fail(TransportErrorKind::Timeout, Sent::Maybe),
         answer(500, ""),
@@ -463,7 +463,7 @@ fn one_idempotency_key_is_made_for_each_call_and_kept_for_its_repetitions() {
 }
 
 #[test]
-fn a_credential_goes_to_its_own_origin_and_the_described_ones_only() {
+fn a_credential_is_sent_only_to_its_own_and_described_origins() {
     let cases = [
         ("https://upload.acme.example", 1),
         ("https://api.acme.example:8443", 0),
@@ -488,7 +488,7 @@ fn a_credential_goes_to_its_own_origin_and_the_described_ones_only() {
 }
 
 #[test]
-fn the_credential_stands_where_the_description_says_and_is_marked_as_sensitive() {
+fn the_credential_is_in_the_described_header_and_marked_sensitive() {
     let world = World::new([answer(200, GOOD)]);
     let mut description = description();
     description.authentication = CallAuthentication::Header("X-Acme-Token".into());
@@ -511,7 +511,7 @@ fn the_credential_stands_where_the_description_says_and_is_marked_as_sensitive()
 }
 
 #[test]
-fn errors_say_which_request_failed_and_quote_neither_body_nor_token() {
+fn errors_name_the_request_and_quote_neither_body_nor_token() {
     for (status, body) in [
         (403, "private-body"),
         (500, "private-body"),
@@ -530,7 +530,7 @@ fn errors_say_which_request_failed_and_quote_neither_body_nor_token() {
 }
 
 #[test]
-fn a_call_that_is_abandoned_gives_its_place_back_and_counts_as_sent() {
+fn a_dropped_call_returns_its_place_and_counts_as_sent() {
     let world = World::new([Step::Hang]);
     let clock: Arc<dyn Clock> = Arc::new(world.clock.clone());
     let model = RateModel::Window {
@@ -554,7 +554,7 @@ fn a_call_that_is_abandoned_gives_its_place_back_and_counts_as_sent() {
 }
 
 #[test]
-fn a_call_under_way_takes_less_than_a_kibibyte() {
+fn the_future_of_a_call_is_smaller_than_a_kibibyte() {
     let session = World::new([]).session();
     let bytes = size_of_val(&session.send(&ReadThing));
     println!("bytes of a call under way: {bytes}");
@@ -562,7 +562,7 @@ fn a_call_under_way_takes_less_than_a_kibibyte() {
 }
 
 #[test]
-fn a_raw_request_goes_the_same_way() {
+fn a_raw_request_uses_the_same_pipeline() {
     let world = World::new([answer(401, ""), answer(503, ""), answer(200, "text")]);
     let request = Request::get(["a b"]).unwrap().query("c", "d e");
     let response = world
@@ -588,7 +588,7 @@ fn a_fixed_token_is_sent_and_never_refreshed() {
 }
 
 #[test]
-fn a_token_that_no_header_can_hold_is_not_sent_and_takes_nothing_of_the_limit() {
+fn a_token_invalid_in_a_header_is_not_sent_and_uses_no_limit() {
     let mut refused = 0;
     for authentication in [
         CallAuthentication::Bearer,
@@ -680,7 +680,7 @@ fn page(items: &[u64], next: Option<&str>) -> Step {
 }
 
 #[test]
-fn an_empty_page_with_a_cursor_goes_on() {
+fn an_empty_page_with_a_cursor_does_not_end_the_stream() {
     let world = World::new([
         page(&[1, 2], Some("a")),
         page(&[], Some("b")),
@@ -699,7 +699,7 @@ fn an_empty_page_with_a_cursor_goes_on() {
 }
 
 #[test]
-fn the_same_cursor_twice_is_an_error_and_not_an_end() {
+fn a_repeated_cursor_is_an_error() {
     for cursors in [&["a", "a"][..], &["a", "b", "a"], &["a", "b", "c", "b"]] {
         let steps = cursors.iter().map(|cursor| page(&[1], Some(cursor)));
         let world = World::new(steps);
@@ -743,7 +743,7 @@ fn arguments_are_checked_before_anything_is_sent() {
 }
 
 #[test]
-fn sessions_streams_and_futures_go_from_task_to_task() {
+fn sessions_streams_and_futures_are_send() {
     fn shared<T: Send + Sync + 'static>() {}
     fn moved<T: Send + 'static>(_: &T) {}
     fn generic<E: PagedEndpoint + Clone>(session: &Session, endpoint: E) {
@@ -986,7 +986,7 @@ impl PagedEndpoint for ListTwo {
 }
 
 #[test]
-fn a_truncated_listing_ends_with_an_error_that_says_where_to_go_on() {
+fn a_truncated_listing_ends_with_an_error_that_contains_a_cursor() {
     let world = World::new([answer(200, "[1]"), answer(200, "[2]")]);
     let items: Vec<_> = world
         .clock
@@ -1041,7 +1041,7 @@ fn a_request_shows_lengths_only() {
 }
 
 #[test]
-fn an_error_shows_nothing_of_its_sources_debug_form() {
+fn an_error_never_shows_the_debug_output_of_its_source() {
     #[derive(Debug)]
     #[expect(dead_code, reason = "shown by `Debug` only")]
     struct Quoting(&'static str);

@@ -205,7 +205,7 @@ mod suite {
 }
 
 #[test]
-fn the_envelope_is_the_known_answer() {
+fn the_envelope_matches_the_known_answer() {
     let keyring = keyring(&[key()]).with_random(Arc::new(Fixed::default()));
     let sealed = keyring.seal_now(&Spot::new().place(), b"hello").unwrap();
     let bytes = sealed.bytes();
@@ -228,7 +228,7 @@ fn the_envelope_is_the_known_answer() {
 }
 
 #[test]
-fn the_envelope_is_the_one_of_a_second_implementation() {
+fn the_envelope_matches_a_second_implementation() {
     let keyring = keyring(&[key()]).with_random(Arc::new(Fixed::default()));
     let spots = [
         Spot::new(),
@@ -251,7 +251,7 @@ fn the_envelope_is_the_one_of_a_second_implementation() {
 }
 
 #[test]
-fn a_seal_draws_salt_and_nonce_at_once() {
+fn a_seal_reads_salt_and_nonce_in_one_call() {
     let random = Arc::new(Fixed::default());
     let keyring = keyring(&[key()]).with_random(Arc::<Fixed>::clone(&random));
     let spot = Spot::new();
@@ -427,7 +427,7 @@ fn every_swap_of_two_records_is_refused() {
 }
 
 #[test]
-fn a_commitment_to_another_key_is_refused_even_with_a_valid_tag() {
+fn a_commitment_to_another_key_is_rejected_despite_a_valid_tag() {
     let keyring = keyring(&[key()]);
     let spot = Spot::new();
     let right = Forged::RIGHT.seal(&spot, b"hello");
@@ -443,7 +443,7 @@ fn a_commitment_to_another_key_is_refused_even_with_a_valid_tag() {
 }
 
 #[test]
-fn another_format_is_refused_even_with_a_valid_tag() {
+fn another_format_is_rejected_despite_a_valid_tag() {
     let keyring = keyring(&[key()]);
     let spot = Spot::new();
     for preamble in [
@@ -468,7 +468,7 @@ fn another_format_is_refused_even_with_a_valid_tag() {
 }
 
 #[test]
-fn too_long_a_record_is_refused_even_with_a_valid_tag() {
+fn a_record_that_is_too_long_is_rejected_despite_a_valid_tag() {
     let keyring = keyring(&[key()]);
     let spot = Spot::new();
     let longest = Forged::RIGHT.seal(&spot, &vec![1; LONGEST_PLAINTEXT]);
@@ -481,7 +481,7 @@ fn too_long_a_record_is_refused_even_with_a_valid_tag() {
 }
 
 #[test]
-fn a_record_that_names_another_key_than_its_bytes_is_refused() {
+fn a_record_with_a_mismatched_key_id_is_rejected() {
     let keyring = keyring(&[key(), [9; 32]]);
     let spot = Spot::new();
     let sealed = keyring.seal_now(&spot.place(), b"hello").unwrap();
@@ -534,7 +534,7 @@ fn the_first_key_seals_and_all_open() {
 }
 
 #[test]
-fn keys_are_read_as_they_are_made() {
+fn generated_keys_can_be_parsed() {
     let generated = Keyring::generate().unwrap();
     let again = Keyring::generate().unwrap();
     assert_ne!(generated.expose_secret(), again.expose_secret());
@@ -599,7 +599,7 @@ fn malformed_keys() -> Vec<(String, KeyringError)> {
 }
 
 #[test]
-fn malformed_keys_are_refused_without_their_text() {
+fn malformed_keys_are_rejected_without_quoting_them() {
     let cases = malformed_keys();
     for (text, expected) in &cases {
         let error = parse(text).unwrap_err();
@@ -628,7 +628,7 @@ fn debug_shows_key_ids_only() {
 }
 
 #[test]
-fn debug_of_a_record_shows_its_length_and_its_key_only() {
+fn debug_of_a_record_shows_only_its_length_and_key_id() {
     let (keyring, spot) = (keyring(&[key()]), Spot::new());
     let sealed = keyring.seal_now(&spot.place(), b"secret").unwrap();
     let (length, id) = (sealed.bytes().len(), keyring.sealing_key());
@@ -638,10 +638,10 @@ fn debug_of_a_record_shows_its_length_and_its_key_only() {
     assert_eq!(format!("{opened:?}"), "Plaintext(6 bytes)");
 }
 
-/// Run by `the_environment_holds_the_keys` in a separate process.
+/// Run by `keys_are_read_from_the_environment` in a separate process.
 #[test]
 #[ignore = "reads the environment that another test prepares"]
-fn what_the_environment_holds() {
+fn the_environment_in_a_child_process_contains_the_keys() {
     match Keyring::from_env() {
         Ok(keyring) => eprintln!("outcome: {keyring:?}"),
         Err(error) => eprintln!("outcome: {error:?}"),
@@ -649,11 +649,14 @@ fn what_the_environment_holds() {
 }
 
 #[test]
-fn the_environment_holds_the_keys() {
+fn keys_are_read_from_the_environment() {
     let outcome = |prepare: &dyn Fn(&mut Command)| {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .args(["--exact", "what_the_environment_holds"])
+            .args([
+                "--exact",
+                "the_environment_in_a_child_process_contains_the_keys",
+            ])
             .args(["--ignored", "--nocapture"])
             .env_remove("CONNECTORS_KEYS");
         prepare(&mut command);
@@ -730,7 +733,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn anything_opens_in_its_place_and_in_no_other(
+    fn any_content_opens_only_in_its_context(
         home in spots(),
         other in spots(),
         plaintext in proptest::collection::vec(any::<u8>(), 0..2_048),

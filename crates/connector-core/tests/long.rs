@@ -34,7 +34,7 @@ fn keyring() -> Keyring {
 }
 
 #[tokio::test]
-async fn content_of_any_length_opens_in_its_place_only() {
+async fn content_of_any_length_opens_only_in_its_context() {
     let (cipher, app) = (keyring(), AppKey::default());
     let here = place(&app);
     let lengths = [
@@ -63,7 +63,7 @@ async fn content_of_any_length_opens_in_its_place_only() {
 }
 
 #[tokio::test]
-async fn parts_that_are_missing_swapped_doubled_or_cut_are_refused() {
+async fn missing_swapped_duplicate_or_truncated_parts_are_rejected() {
     let (cipher, app) = (keyring(), AppKey::default());
     let here = place(&app);
     let content = vec![7; 2 * LONGEST_PLAINTEXT];
@@ -120,7 +120,7 @@ impl CredentialCipher for Replaced {
 }
 
 #[tokio::test]
-async fn a_content_is_sealed_under_one_key_though_the_key_is_replaced_meanwhile() {
+async fn content_is_sealed_under_one_key_despite_a_concurrent_key_change() {
     let app = AppKey::default();
     let here = place(&app);
     let (old, new) = (canary_key(), canary_key());

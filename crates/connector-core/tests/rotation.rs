@@ -213,7 +213,7 @@ async fn every_record_moves_under_the_sealing_key() {
 }
 
 #[tokio::test]
-async fn an_interrupted_rotation_goes_on() {
+async fn an_interrupted_rotation_resumes() {
     let rows = Rows::filled(&keyring(&[1]), 12);
     let new = keyring(&[2, 1]);
     rows.trouble.lock().unwrap().reseals_left = Some(5);
@@ -237,7 +237,7 @@ async fn an_interrupted_rotation_goes_on() {
 }
 
 #[tokio::test]
-async fn what_changed_meanwhile_is_left_alone() {
+async fn concurrently_changed_records_are_not_overwritten() {
     let old = keyring(&[1]);
     let new = keyring(&[2, 1]);
     let rows = Rows::filled(&old, 8);
@@ -256,7 +256,7 @@ async fn what_changed_meanwhile_is_left_alone() {
 }
 
 #[tokio::test]
-async fn what_does_not_open_is_named_and_the_rest_goes_on() {
+async fn unopenable_records_are_listed_and_the_rest_is_resealed() {
     let old = keyring(&[1]);
     let rows = Rows::filled(&old, 8);
     let all = rows.all();
@@ -292,7 +292,7 @@ async fn what_does_not_open_is_named_and_the_rest_goes_on() {
 }
 
 #[tokio::test]
-async fn a_delivery_of_many_parts_is_sealed_again_in_parts() {
+async fn a_delivery_of_many_parts_is_resealed_in_parts() {
     let old = keyring(&[1]);
     let rows = Rows::filled(&old, 1);
     let mut delivery = rows.all().remove(0);
@@ -389,7 +389,7 @@ fn place_of<'a>(
 
 /// Credentials, a queued revocation and a connect flow, as a service stores them.
 #[tokio::test]
-async fn a_store_in_memory_is_rotated_to_its_end() {
+async fn an_in_memory_store_is_rotated_completely() {
     let clock = ManualClock::new(Timestamp::from_unix_seconds(1_700_000_000));
     let store = MemoryStore::new(Arc::new(clock));
     let old = keyring(&[1]);

@@ -190,7 +190,7 @@ fn a_delivery_signed_with_the_new_or_the_old_secret_is_read() {
 }
 
 #[test]
-fn every_bit_of_body_and_signature_counts() {
+fn every_changed_bit_of_body_or_signature_is_rejected() {
     let mut count = 0;
     for form in FORMS {
         let receiver = Receiver::new(form);
@@ -231,7 +231,7 @@ fn every_bit_of_body_and_signature_counts() {
 }
 
 #[test]
-fn headers_that_are_doubled_missing_or_no_text_are_refused() {
+fn duplicate_missing_or_non_text_headers_are_rejected() {
     let receiver = Receiver::new(Form::Timed);
     let good = delivery(Form::Timed, &NEW, NOW, BODY);
     for name in [
@@ -293,7 +293,7 @@ fn a_scheme_may_write_header_names_in_any_case() {
 }
 
 #[test]
-fn of_two_spellings_of_a_header_the_first_that_is_there_counts() {
+fn the_first_present_spelling_of_a_header_is_used() {
     let receiver = Receiver::new(Form::Base64);
     let mut request = delivery(Form::Base64, &NEW, NOW, BODY);
     let good = request.headers()["x-acme-signature"].clone();
@@ -311,7 +311,7 @@ fn of_two_spellings_of_a_header_the_first_that_is_there_counts() {
 }
 
 #[test]
-fn the_window_of_a_timestamp_ends_to_the_second_on_both_sides() {
+fn the_timestamp_window_is_exact_to_the_second_on_both_sides() {
     let receiver = Receiver::new(Form::Timed);
     let (mut inside, mut outside) = (0, 0);
     for off in 0..=600 {
@@ -344,7 +344,7 @@ fn the_window_of_a_timestamp_ends_to_the_second_on_both_sides() {
 }
 
 #[test]
-fn a_connections_own_secret_takes_the_place_of_the_apps() {
+fn a_connections_own_secret_replaces_the_apps_secret() {
     let mut receiver = Receiver::new(Form::Base64);
     receiver.own = vec![SecretString::from("own")];
     receiver
@@ -381,7 +381,7 @@ fn without_a_secret_or_a_scheme_nothing_is_accepted() {
 }
 
 #[test]
-fn signatures_have_one_form() {
+fn signatures_have_one_accepted_format() {
     let bytes: [u8; 32] = std::array::from_fn(|at| u8::try_from(at * 7).unwrap_or(0));
     let (base64, hexadecimal) = (STANDARD.encode(bytes), hex(&bytes));
     assert_eq!(decode_base64(&base64).unwrap(), bytes);

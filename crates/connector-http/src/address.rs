@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_and_last_address_of_every_closed_range_are_not_public() {
+    fn the_first_and_last_address_of_every_blocked_range_are_not_public() {
         for text in [
             "0.0.0.0",
             "0.255.255.255",
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_neighbours_of_closed_ranges_are_public() {
+    fn the_neighbours_of_blocked_ranges_are_public() {
         for text in [
             "1.0.0.0",
             "9.255.255.255",

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_exactly_the_longest_length_passes_and_one_byte_more_does_not() {
+    fn a_body_of_the_maximum_length_passes_and_one_byte_more_does_not() {
         let text = vec![b'x'; 5000];
         for (encoding, wire) in [
             (Encoding::Identity, text.clone()),
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wire_counts_as_well_as_what_comes_out_of_it() {
+    fn the_limit_applies_on_the_wire_and_after_decompression() {
         // Empty gzip members add length on the wire but no output.
         let wire = gzip(b"").repeat(100);
         assert_eq!(read(Encoding::Gzip, wire.len(), &wire).unwrap(), "");
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gzip_body_that_ends_early_or_is_followed_by_rubbish_is_refused() {
+    fn a_truncated_gzip_body_or_trailing_garbage_is_rejected() {
         let whole = gzip(b"all of it");
         for end in 1..whole.len() {
             let read = read(Encoding::Gzip, 100, &whole[..end]);
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoding_that_nobody_asked_for_is_refused_unless_the_body_is_empty() {
+    fn an_unrequested_encoding_is_rejected_unless_the_body_is_empty() {
         let encoding = |values: &[&'static str]| {
             let mut headers = HeaderMap::new();
             for value in values {
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_bounded_in_length_and_ratio_whatever_was_handed_on() {
+    fn a_stream_is_bounded_in_total_length_and_ratio() {
         let wire = gzip(&vec![0; 8 * 1024 * 1024]);
         let mut stream = Stream::new(Encoding::Gzip, u64::MAX);
         let mut out = 0;
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_refused_by_its_ratio_long_before_its_length() {
+    fn a_bomb_is_rejected_by_its_ratio_before_its_length() {
         let wire = gzip(&vec![0; 4 * 1024 * 1024]);
         let mut body = Body::new(Encoding::Gzip, usize::MAX);
         assert_eq!(body.push(&wire), Err(BodyProblem::Ratio));
@@ -382,7 +382,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_compressed_comes_out(text: Vec<u8>, size in 1..64_usize) {
+        fn a_compressed_body_is_decompressed_unchanged(text: Vec<u8>, size in 1..64_usize) {
             let mut body = Body::new(Encoding::Gzip, usize::MAX);
             for chunk in gzip(&text).chunks(size) {
                 body.push(chunk).unwrap();
@@ -391,7 +391,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_compressed_comes_out_of_a_stream(text: Vec<u8>, size in 1..64_usize) {
+        fn a_compressed_stream_is_decompressed_unchanged(text: Vec<u8>, size in 1..64_usize) {
             let mut stream = Stream::new(Encoding::Gzip, u64::MAX);
             let mut read = Vec::new();
             for chunk in gzip(&text).chunks(size) {
@@ -402,7 +402,7 @@ mod tests {
         }
 
         #[test]
-        fn rubbish_is_an_error_and_never_a_panic(wire: Vec<u8>) {
+        fn garbage_is_an_error_and_never_a_panic(wire: Vec<u8>) {
             prop_assume!(!wire.is_empty() && !wire.starts_with(&[0x1f, 0x8b]));
             prop_assert!(read(Encoding::Gzip, 1 << 20, &wire).is_err());
         }

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn places_are_counted_per_host_and_nothing_is_left_behind() {
+    async fn places_are_counted_per_host_and_cleaned_up() {
         let bulkhead = Bulkhead::new(2);
         let first = bulkhead.enter("a").await;
         let second = bulkhead.enter("a").await;

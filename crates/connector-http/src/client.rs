@@ -290,8 +290,8 @@ fn unusable(what: &'static str, error: reqwest::Error) -> Error {
 ///
 /// * A request is sent only if its URL is https, contains a host name (no IP address in any
 ///   notation, no machine-local name, no userinfo), and uses port 443 or an allowed port. If any of
-///   the host's addresses is not public, the request is rejected. Otherwise the client connects to
-///   one of exactly the checked addresses. [`LoopbackOverride`] is the only exception.
+///   the host's addresses is not public, the request is rejected. Otherwise the client connects
+///   only to one of the checked addresses. [`LoopbackOverride`] is the only exception.
 /// * Redirects are not followed, proxies are not read from the environment, and no request is sent
 ///   twice.
 /// * The response body is limited in its length on the wire, in its decompressed length (gzip), and

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_port_of_the_scheme_or_an_allowed_one_passes() {
+    fn only_port_443_and_allowed_ports_pass() {
         let guard = Guard::new(&[], vec![8443]);
         let admit = |uri: &'static str| {
             guard
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_behind_a_host_is_no_part_of_an_authority() {
+    fn characters_that_end_an_authority_are_rejected() {
         let guard = Guard::new(&[], vec![]);
         assert!(guard.decide("a.example").is_some());
         // `Uri` ends the authority at each of these characters. The check does not rely on that.
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passed_is_remembered_as_it_was_written_and_never_more_than_so_many() {
+    fn allowed_authorities_are_cached_as_written_up_to_a_limit() {
         let guard = Guard::new(&[], vec![]);
         let admit = |uri: &str| guard.admit(&uri.parse().unwrap(), &mut HeaderMap::new());
         let (url, first) = admit("https://a.example/x?y").unwrap();
@@ -286,7 +286,7 @@ mod tests {
         /// The URL that is composed of the cached destination and the request's path must equal the
         /// URL that is parsed from the whole text.
         #[test]
-        fn what_is_connected_to_is_what_the_whole_url_says(
+        fn the_connected_url_equals_the_parsed_request_url(
             authority in "[aA]\\.example|a\\.example:0?443|%61\\.example|[a-z0-9.:%@-]{1,12}\\.example",
             path in "(/[!$&-;=@-Z_a-z~%]{0,6}|/\\.\\.?|/%2[eE]|//[a-z.]{0,9}){0,5}",
             query in "(\\?[!$&-;=?@-Z_a-z~%']{0,9}){0,2}",

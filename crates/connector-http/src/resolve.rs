@@ -14,8 +14,8 @@ use crate::address::is_public;
 /// Resolves host names for an [`HttpClient`](crate::HttpClient).
 ///
 /// The result is not trusted: if any address is not public, the lookup is rejected. Otherwise the
-/// client connects to one of exactly these addresses. Called concurrently, once per connection,
-/// with a lower-case host name.
+/// client connects only to one of these addresses. Called concurrently, once per connection, with a
+/// lower-case host name.
 #[async_trait]
 pub trait Resolver: fmt::Debug + Send + Sync + 'static {
     /// Returns the addresses of `host`.
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_passed_on_is_what_was_checked_and_a_rebound_name_is_refused() {
+    async fn only_checked_addresses_are_returned_and_a_rebound_name_is_rejected() {
         let scripted = Scripted(Mutex::new(vec![
             vec!["93.184.215.14", "2606:2800::1"],
             vec!["127.0.0.1"],
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_proxys_own_name_may_be_private() {
+    async fn only_the_proxys_own_name_may_resolve_to_a_private_address() {
         let scripted = Scripted(Mutex::new(vec![vec!["10.0.0.1"], vec!["10.0.0.1"]]));
         let resolver = PublicOnly::new(Arc::new(scripted), Some("proxy.example".into()));
         let proxy = resolver.resolve("proxy.example".parse().unwrap()).await;

@@ -86,7 +86,7 @@ fn no_credential(heads: &Heads) {
 }
 
 #[tokio::test]
-async fn a_link_leads_to_listed_hosts_only_and_never_with_the_credential() {
+async fn a_link_is_sent_only_to_listed_hosts_and_without_the_credential() {
     let (server, heads) = scripted([answer("200 OK", "content-length: 2\r\n", b"ok")]).await;
     let session = session(&server);
     let refused = [
@@ -138,7 +138,7 @@ async fn a_link_leads_to_listed_hosts_only_and_never_with_the_credential() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_refused_and_not_followed() {
+async fn a_redirect_of_a_link_is_rejected() {
     let mut count = 0;
     for status in [
         "301 Moved",
@@ -182,7 +182,7 @@ async fn outcome<A: AsRef<[u8]>>(
 }
 
 #[tokio::test]
-async fn lengths_and_checksums_that_are_false_are_refused() {
+async fn wrong_lengths_and_checksums_are_rejected() {
     let options = DownloadOptions::new;
     let whole = |headers: &str| answer("200 OK", headers, b"0123456789");
     let tag = "etag: \"a\"\r\n";
@@ -392,7 +392,7 @@ async fn lengths_and_checksums_that_are_false_are_refused() {
 }
 
 #[tokio::test]
-async fn a_download_gives_up_after_as_many_faults_without_a_byte_as_attempts() {
+async fn a_download_fails_after_consecutive_failures_without_progress() {
     let cut = answer("200 OK", "etag: \"a\"\r\ncontent-length: 10\r\n", b"0123");
     let empty = answer(
         "206 Partial Content",
@@ -435,7 +435,7 @@ async fn a_decompression_bomb_is_refused_by_its_ratio() {
 }
 
 #[tokio::test]
-async fn an_error_of_the_reader_is_the_error_of_the_download() {
+async fn the_reader_returns_the_error_of_the_download() {
     let (server, _) = scripted([answer("200 OK", "content-length: 10\r\n", b"0123")]).await;
     let session = session(&server);
     let mut download = session.download(&File).await.unwrap();
@@ -448,7 +448,7 @@ async fn an_error_of_the_reader_is_the_error_of_the_download() {
 }
 
 #[tokio::test]
-async fn a_refusal_before_the_first_byte_is_retried_as_for_other_calls() {
+async fn an_error_before_the_first_byte_is_retried_like_other_calls() {
     let ok = answer("200 OK", "content-length: 2\r\n", b"ok");
     let busy = answer("503 Busy", "content-length: 0\r\n", b"");
     for first in [
@@ -480,7 +480,7 @@ async fn a_refusal_before_the_first_byte_is_retried_as_for_other_calls() {
 }
 
 #[tokio::test]
-async fn silence_ends_a_stream_in_both_directions() {
+async fn an_idle_stream_times_out_in_both_directions() {
     let silent = Server::start(|mut stream| async move {
         let (head, _) = read_head(&mut stream, Vec::new()).await.unwrap();
         if head.starts_with("GET") {
@@ -525,7 +525,7 @@ async fn silence_ends_a_stream_in_both_directions() {
 }
 
 #[tokio::test]
-async fn an_upload_has_its_length_its_progress_and_its_response() {
+async fn an_upload_reports_length_progress_and_response() {
     let (server, heads) = scripted([answer("201 Created", "", b"\"stored\"")]).await;
     let session = session(&server);
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -582,7 +582,7 @@ async fn an_upload_has_its_length_its_progress_and_its_response() {
 }
 
 #[tokio::test]
-async fn a_body_of_another_length_than_announced_is_the_callers_mistake() {
+async fn a_body_with_a_wrong_announced_length_is_invalid_input() {
     let (server, _) = scripted([answer("200 OK", "", b"\"stored\"")]).await;
     let session = session(&server);
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -607,7 +607,7 @@ async fn a_body_of_another_length_than_announced_is_the_callers_mistake() {
 }
 
 #[tokio::test]
-async fn a_resumable_upload_goes_on_where_it_stopped() {
+async fn a_resumable_upload_continues_where_it_stopped() {
     let total = 3 * MIB + 17;
     let mut runs = 0;
     for (is_known, fault_every) in [
@@ -644,7 +644,7 @@ async fn a_resumable_upload_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
-async fn both_protocols_are_read_and_nonsense_ends_the_upload() {
+async fn both_protocols_are_parsed_and_invalid_responses_end_the_upload() {
     let next = |ranges: &str| {
         answer(
             "202 Accepted",
@@ -727,7 +727,7 @@ async fn both_protocols_are_read_and_nonsense_ends_the_upload() {
 }
 
 #[tokio::test]
-async fn a_download_survives_faults_and_holds_its_place_no_longer_than_it_lives() {
+async fn a_download_survives_failures_and_frees_its_place_on_drop() {
     let seen = Arc::new(Seen::default());
     let server = serving(3 * MIB, MIB, &seen).await;
     let origin = Origin::parse(transfers::API).unwrap();
@@ -747,7 +747,7 @@ async fn a_download_survives_faults_and_holds_its_place_no_longer_than_it_lives(
 }
 
 #[tokio::test]
-async fn an_empty_body_has_a_length() {
+async fn an_empty_body_announces_its_length() {
     let (server, heads) = scripted([answer("200 OK", "content-length: 0\r\n", b"")]).await;
     let session = session(&server);
     for (method, expected) in [

@@ -23,7 +23,7 @@ use self::memory::resident;
 use self::transfers::{FILES, File, MIB, Reader, Seen, serving, session, taking, wrong_bytes};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_larger_than_memory_arrives_whole_despite_faults() {
+async fn a_file_larger_than_memory_arrives_complete_despite_failures() {
     #[expect(
         clippy::disallowed_methods,
         reason = "how much is transferred is not configuration"

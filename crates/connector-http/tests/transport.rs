@@ -50,7 +50,7 @@ fn clock() -> ManualClock {
 // Data on the wire
 
 #[tokio::test]
-async fn the_simulator_sees_the_real_host_and_the_whole_request() {
+async fn the_simulator_receives_the_real_host_and_the_whole_request() {
     let (heads, mut seen) = mpsc::unbounded_channel();
     let server = Server::start(move |mut stream| {
         let heads = heads.clone();
@@ -96,7 +96,7 @@ async fn the_simulator_sees_the_real_host_and_the_whole_request() {
 }
 
 #[tokio::test]
-async fn calls_keep_their_connection_and_token_requests_never_do() {
+async fn calls_reuse_connections_and_token_requests_never_do() {
     let server = Server::answering(OK).await;
     let client = server.opened().build().unwrap();
     for _ in 0..3 {
@@ -111,7 +111,7 @@ async fn calls_keep_their_connection_and_token_requests_never_do() {
 }
 
 #[tokio::test]
-async fn gzip_is_decoded_once_and_only_if_the_caller_named_no_encoding() {
+async fn gzip_is_decoded_once_and_only_if_the_caller_set_no_encoding() {
     let inner = gzip(b"text");
     for (body, expected) in [(gzip(b"text"), b"text".to_vec()), (gzip(&inner), inner)] {
         let server = Server::answering(encoded("gzip", &body)).await;
@@ -133,7 +133,7 @@ async fn gzip_is_decoded_once_and_only_if_the_caller_named_no_encoding() {
 }
 
 #[tokio::test]
-async fn an_answer_to_head_may_announce_what_it_does_not_bring() {
+async fn a_response_to_head_may_announce_a_length_without_a_body() {
     let server = Server::answering(
         "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 99999999999\r\n\r\n",
     )
@@ -164,7 +164,7 @@ async fn a_refused_connection_proves_that_nothing_was_sent() {
 }
 
 #[tokio::test]
-async fn what_breaks_after_the_request_may_have_been_acted_on() {
+async fn failures_after_the_request_are_reported_as_maybe_sent() {
     for class in [RequestClass::Call, RequestClass::Token] {
         let reset = Server::start(|mut stream| async move {
             read_request(&mut stream).await;
@@ -229,7 +229,7 @@ async fn what_breaks_after_the_request_may_have_been_acted_on() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_is_left_at_the_deadline() {
+async fn a_server_that_never_responds_times_out_at_the_deadline() {
     let (arrived, mut seen) = mpsc::unbounded_channel();
     let server = Server::start(move |mut stream| {
         let arrived = arrived.clone();
@@ -260,7 +260,7 @@ async fn a_server_that_never_answers_is_left_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_request_that_may_not_go_any_more_is_not_sent() {
+async fn a_request_whose_last_check_fails_is_not_sent() {
     let server = Server::answering(OK).await;
     let client = server.opened().build().unwrap();
     for may_go in [true, false, true] {
@@ -283,7 +283,7 @@ async fn a_request_that_may_not_go_any_more_is_not_sent() {
 }
 
 #[tokio::test]
-async fn an_answer_that_came_while_the_process_stood_still_is_read() {
+async fn a_response_that_arrived_during_a_suspension_is_read() {
     for answers in [true, false] {
         let gate = Arc::new(Notify::new());
         let (arrived, mut seen) = mpsc::unbounded_channel();
@@ -361,7 +361,7 @@ async fn one_byte_per_second_does_not_move_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_dropped_future_abandons_its_request() {
+async fn a_dropped_future_cancels_its_request() {
     let (arrived, mut seen) = mpsc::unbounded_channel();
     let server = Server::start(move |mut stream| {
         let arrived = arrived.clone();
@@ -383,7 +383,7 @@ async fn a_dropped_future_abandons_its_request() {
 }
 
 #[test]
-fn a_request_under_way_takes_less_than_a_kibibyte() {
+fn the_future_of_a_request_is_smaller_than_a_kibibyte() {
     let client = HttpClient::builder().build().unwrap();
     let bytes = size_of_val(&*client.send(to_server()));
     println!("bytes of a request under way: {bytes}");
@@ -391,7 +391,7 @@ fn a_request_under_way_takes_less_than_a_kibibyte() {
 }
 
 #[tokio::test]
-async fn token_requests_do_not_queue_with_calls_and_a_full_lane_says_so() {
+async fn token_requests_do_not_queue_with_calls_and_a_full_queue_is_busy() {
     let gate = Arc::new(Notify::new());
     let (arrived, mut seen) = mpsc::unbounded_channel();
     let open = Arc::clone(&gate);
@@ -435,7 +435,7 @@ async fn token_requests_do_not_queue_with_calls_and_a_full_lane_says_so() {
 // Allowed destinations
 
 #[tokio::test]
-async fn a_redirect_is_an_answer_and_is_not_followed() {
+async fn a_redirect_is_returned_and_not_followed() {
     let target = Server::answering(OK).await;
     let mut answered = 0;
     for location in [
@@ -467,7 +467,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 }
 
 #[tokio::test]
-async fn beside_the_override_loopback_stays_closed() {
+async fn loopback_stays_blocked_except_for_the_override() {
     let (opened, closed) = (Server::answering(OK).await, Server::answering(OK).await);
     let resolver = Lying::new(&["127.0.0.1"]);
     let client = opened
@@ -505,7 +505,7 @@ async fn beside_the_override_loopback_stays_closed() {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_to_one_private_address_is_refused_whole() {
+async fn a_name_with_any_private_address_is_rejected() {
     let server = Server::answering(OK).await;
     let port = server.address.port();
     let answers = [
@@ -544,7 +544,7 @@ async fn a_name_that_leads_to_one_private_address_is_refused_whole() {
 }
 
 #[tokio::test]
-async fn a_name_without_an_address_was_not_sent() {
+async fn a_request_to_an_unresolvable_name_is_not_sent() {
     let client = HttpClient::builder()
         .with_resolver(Arc::new(Lying::new(&[])))
         .build()
@@ -784,7 +784,7 @@ async fn hostile_hosts_reach_neither_the_resolver_nor_a_server() {
 }
 
 #[tokio::test]
-async fn names_that_look_public_are_refused_by_what_they_lead_to() {
+async fn public_looking_names_are_rejected_by_their_addresses() {
     const NAMES: &[&str] = &[
         "127.0.0.1.nip.example",
         "7f000001.c0a80001.rbndr.example",
@@ -826,7 +826,7 @@ async fn names_that_look_public_are_refused_by_what_they_lead_to() {
 // Proxies and TLS
 
 #[tokio::test]
-async fn the_operators_proxy_is_used_and_tls_runs_inside_its_tunnel() {
+async fn the_configured_proxy_is_used_with_tls_inside_its_tunnel() {
     let hello = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&hello);
     let proxy = Server::start(move |mut stream| {
@@ -881,7 +881,7 @@ async fn the_operators_proxy_is_used_and_tls_runs_inside_its_tunnel() {
 }
 
 #[tokio::test]
-async fn a_loopback_override_does_not_lead_through_the_proxy() {
+async fn a_loopback_override_bypasses_the_proxy() {
     let (server, proxy) = (Server::answering(OK).await, Server::answering(OK).await);
     let client = server
         .opened()
@@ -893,7 +893,7 @@ async fn a_loopback_override_does_not_lead_through_the_proxy() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_when_the_client_is_built() {
+fn invalid_settings_are_rejected_when_the_client_is_built() {
     for proxy in ["socks5://127.0.0.1:1", "ftp://proxy.example", "file:///etc"] {
         let client = HttpClient::builder().with_proxy(proxy.parse().unwrap());
         let error = client.build().unwrap_err();

@@ -166,7 +166,7 @@ async fn deep_json() -> usize {
 }
 
 #[tokio::test]
-async fn bombs_are_refused_within_32_mib() {
+async fn bombs_are_rejected_within_32_mib() {
     let plain = Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     let client = plain.opened().build().unwrap();
     let request = || http::Request::get(ORIGIN).body(Bytes::new()).unwrap();

@@ -37,8 +37,8 @@ fn without_root_certificates_only_loopback_overrides_work() {
 }
 
 #[test]
-fn without_root_certificates_and_overrides_nothing_is_built() {
-    run_without_roots("in_a_process_without_roots_nothing_else_is_built");
+fn without_root_certificates_and_overrides_no_client_is_built() {
+    run_without_roots("in_a_process_without_roots_no_other_client_is_built");
 }
 
 #[tokio::test]
@@ -54,8 +54,8 @@ async fn in_a_process_without_roots_a_loopback_override_works() {
 }
 
 #[test]
-#[ignore = "run by without_root_certificates_and_overrides_nothing_is_built"]
-fn in_a_process_without_roots_nothing_else_is_built() {
+#[ignore = "run by without_root_certificates_and_overrides_no_client_is_built"]
+fn in_a_process_without_roots_no_other_client_is_built() {
     let error = HttpClient::builder().build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert!(error.to_string().contains("ca-certificates"), "{error}");

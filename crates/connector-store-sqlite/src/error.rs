@@ -193,7 +193,7 @@ mod tests {
     /// SQLite's list of codes: <https://www.sqlite.org/rescode.html>. The lowest byte of an
     /// extended code is the primary code.
     #[test]
-    fn every_result_code_says_what_helps() {
+    fn every_result_code_has_an_error_with_advice() {
         use ErrorKind::{Bug, Configuration, InvalidInput, StoreIncompatible, StoreUnavailable};
         let table = [
             (1, StoreIncompatible, "restore a backup"),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn every_failure_of_the_driver_says_what_helps() {
+    fn every_driver_failure_has_an_error_with_advice() {
         use ErrorKind::{Bug, StoreIncompatible, StoreUnavailable};
         let table = [
             (sqlx::Error::PoolTimedOut, StoreUnavailable, "allow more"),

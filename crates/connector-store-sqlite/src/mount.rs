@@ -87,7 +87,7 @@ this line is not one of the table
 ";
 
     #[test]
-    fn the_deepest_and_latest_mount_tells_the_file_system() {
+    fn the_deepest_and_latest_mount_determines_the_file_system() {
         let cases = [
             ("/var/lib/store.db", "ext4", false),
             ("/mnt/store.db", "ext4", false),
@@ -110,7 +110,7 @@ this line is not one of the table
     }
 
     #[test]
-    fn an_unreadable_table_says_nothing() {
+    fn an_unreadable_mount_table_is_ignored() {
         for table in ["", "\n\n", "1 2 3", "1 2 3 4 - ", "a - b"] {
             assert_eq!(file_system(table, Path::new("/store.db")), None, "{table}");
         }

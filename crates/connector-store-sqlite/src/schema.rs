@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_in_the_header_is_the_one_that_is_written() {
+    fn the_application_id_matches_the_written_pragma() {
         assert_eq!(APPLICATION_ID, i64::from(u32::from_be_bytes(*b"CXDB")));
     }
 }

@@ -73,8 +73,8 @@ pub(crate) async fn next_lease(write: &mut Write<'_>) -> Result<i64> {
 /// The primary key of the table.
 const KEY: &str = "due_at, kind, tenant, connection";
 
-/// Selects the keys of due work, the longest due first. Merges the waiting work, read from an index
-/// per kind, with the work whose lease has expired, so that only rows to lease are read. The
+/// Selects the keys of due work, the longest due first. Waiting work is read from one index per
+/// kind and merged with work whose lease has expired, so that only rows to lease are read. The
 /// indexes are named explicitly, because the table itself has the same order but also contains
 /// leased work.
 fn due_keys(kinds: &[WorkKind]) -> String {
@@ -265,7 +265,7 @@ mod tests {
 
     /// SQLite chooses the query plan, which may change with its version.
     #[tokio::test]
-    async fn a_sweep_searches_its_indexes_and_sorts_nothing_that_waits() {
+    async fn a_sweep_uses_its_indexes_and_does_not_sort_waiting_work() {
         let mut connection = SqliteConnectOptions::new().connect().await.unwrap();
         for step in MIGRATIONS {
             sqlx::raw_sql(step.sql())

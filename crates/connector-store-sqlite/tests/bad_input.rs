@@ -79,7 +79,7 @@ async fn a_path_that_looks_like_a_url_is_a_path() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_refused_and_left_alone() {
+async fn a_file_that_is_not_a_database_is_rejected_and_unchanged() {
     let directory = artefacts::directory("sqlite").unwrap();
     for content in ["text".to_owned(), "no database".repeat(1000)] {
         let path = directory.path().join("text");
@@ -111,7 +111,7 @@ async fn a_damaged_database_is_refused() {
 }
 
 #[tokio::test]
-async fn a_database_of_another_program_is_refused_and_left_alone() {
+async fn a_database_of_another_program_is_rejected_and_unchanged() {
     let statements = [
         "CREATE TABLE notes (text TEXT)",
         "PRAGMA application_id = 7",
@@ -135,7 +135,7 @@ async fn a_database_of_another_program_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_table_that_vanished_is_an_error() {
+async fn a_missing_table_is_an_error() {
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
     let mut other = raw(&fixture.path()).await;
@@ -150,7 +150,7 @@ async fn a_table_that_vanished_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_number_beyond_those_of_sqlite_is_refused() {
+async fn a_number_beyond_sqlites_range_is_rejected() {
     let fixture = Fixture::create().await;
     filled(&fixture).await;
     let store = fixture.open().await;
@@ -210,7 +210,7 @@ async fn a_full_disk_is_an_error_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_locked_for_too_long_is_an_error_that_may_be_repeated() {
+async fn a_file_locked_for_too_long_is_a_retryable_error() {
     let fixture = Fixture::create().await;
     let impatient = fixture.options().with_busy_timeout(Duration::ZERO);
     let store = impatient.open().await.unwrap();
@@ -232,7 +232,7 @@ async fn a_file_locked_for_too_long_is_an_error_that_may_be_repeated() {
 }
 
 #[tokio::test]
-async fn a_closed_store_says_so() {
+async fn a_closed_store_returns_an_error() {
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
     let clone = store.clone();
@@ -248,7 +248,7 @@ async fn a_closed_store_says_so() {
 /// The ways in which the file of an open store can disappear.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_file_that_is_deleted_or_replaced_is_noticed_at_the_next_write() {
+async fn a_deleted_or_replaced_file_is_detected_at_the_next_write() {
     use std::fs;
 
     type Change = fn(&Path);
@@ -308,7 +308,7 @@ async fn a_file_that_is_deleted_or_replaced_is_noticed_at_the_next_write() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_new_file_is_its_owners_alone() {
+async fn only_the_owner_can_access_a_new_file() {
     use std::os::unix::fs::PermissionsExt;
 
     let fixture = Fixture::create().await;

@@ -410,7 +410,7 @@ async fn is_noticed(table: &'static str, by: &[&'static str]) {
 }
 
 #[tokio::test]
-async fn damaged_connections_are_noticed() {
+async fn damaged_connections_are_detected() {
     is_noticed(
         "connections",
         &[
@@ -430,7 +430,7 @@ async fn damaged_connections_are_noticed() {
 }
 
 #[tokio::test]
-async fn damaged_credentials_are_noticed() {
+async fn damaged_credentials_are_detected() {
     is_noticed(
         "credentials",
         &["store.commit", "store.load", "store.sealed_rows"],
@@ -439,14 +439,14 @@ async fn damaged_credentials_are_noticed() {
 }
 
 #[tokio::test]
-async fn damaged_work_is_noticed() {
-    // An unreadable row is skipped; see `one_unreadable_row_does_not_stop_a_queue`.
+async fn damaged_work_is_detected() {
+    // An unreadable row is skipped; see `one_unreadable_row_does_not_block_a_queue`.
     is_noticed("work", &[]).await;
     is_noticed("leases", &[]).await;
 }
 
 #[tokio::test]
-async fn damaged_answers_in_quarantine_are_noticed() {
+async fn damaged_quarantined_responses_are_detected() {
     is_noticed(
         "quarantine",
         &[
@@ -459,12 +459,12 @@ async fn damaged_answers_in_quarantine_are_noticed() {
 }
 
 #[tokio::test]
-async fn damaged_revocations_are_noticed() {
+async fn damaged_revocations_are_detected() {
     is_noticed("revocations", &["store.revocations", "store.sealed_rows"]).await;
 }
 
 #[tokio::test]
-async fn damaged_flows_are_noticed() {
+async fn damaged_flows_are_detected() {
     is_noticed(
         "states",
         &[
@@ -478,12 +478,12 @@ async fn damaged_flows_are_noticed() {
 }
 
 #[tokio::test]
-async fn damaged_deliveries_are_noticed() {
+async fn damaged_deliveries_are_detected() {
     is_noticed("deliveries", &["store.deliveries", "store.sealed_rows"]).await;
 }
 
 #[tokio::test]
-async fn a_damaged_delivery_is_parked_and_the_others_are_handed_out() {
+async fn a_damaged_delivery_is_parked_and_other_deliveries_are_leased() {
     let mut parked = 0;
     for damage in [
         "attempts = -1",
@@ -540,12 +540,12 @@ async fn a_damaged_delivery_is_parked_and_the_others_are_handed_out() {
 }
 
 #[tokio::test]
-async fn damaged_audit_entries_are_noticed() {
+async fn damaged_audit_entries_are_detected() {
     is_noticed("audit", &["store.audit"]).await;
 }
 
 #[tokio::test]
-async fn damaged_subscriptions_are_noticed() {
+async fn damaged_subscriptions_are_detected() {
     is_noticed(
         "subscriptions",
         &[
@@ -564,7 +564,7 @@ async fn damaged_subscriptions_are_noticed() {
 
 /// One row of each queue is unreadable. That row is skipped, and the rows after it are leased.
 #[tokio::test]
-async fn one_unreadable_row_does_not_stop_a_queue() {
+async fn one_unreadable_row_does_not_block_a_queue() {
     const DAY: Duration = Duration::from_hours(24);
     let fixture = Fixture::create().await;
     let store = fixture.open().await;

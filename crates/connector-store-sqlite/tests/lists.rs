@@ -36,7 +36,7 @@ async fn slices<F: Future<Output = (usize, Option<Cursor>)>>(
 }
 
 #[tokio::test]
-async fn no_list_ends_with_an_empty_slice() {
+async fn no_list_ends_with_an_empty_page() {
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
     for number in 0..ROWS {
@@ -76,7 +76,7 @@ async fn no_list_ends_with_an_empty_slice() {
 }
 
 #[tokio::test]
-async fn debug_of_a_store_shows_its_clock_and_nothing_of_its_content() {
+async fn debug_of_a_store_shows_its_clock_but_no_content() {
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
     let put = store.put_grant(first_grant(1, b"sealed"), SideEffects::none());

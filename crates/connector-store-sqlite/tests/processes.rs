@@ -219,7 +219,7 @@ impl StoreFixture for Killed {
 }
 
 #[test]
-fn killed_writers_lose_nothing_that_was_acknowledged() {
+fn killed_writers_lose_no_acknowledged_write() {
     trace::init();
     let directory = artefacts::directory("killed-writers").unwrap();
     let mut kills = 0_u32;

@@ -76,7 +76,7 @@ fn migrations_can_be_printed() {
 }
 
 #[tokio::test]
-async fn the_books_hold_the_digest_of_every_step() {
+async fn the_migrations_table_contains_the_digest_of_every_migration() {
     let fixture = filled().await;
     let mut connection = raw(&fixture).await;
     let books = sqlx::query("SELECT checksum FROM migrations ORDER BY version");
@@ -94,7 +94,7 @@ async fn the_books_hold_the_digest_of_every_step() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_and_left_alone() {
+async fn a_newer_schema_is_rejected_and_unchanged() {
     let fixture = filled().await;
     change(&fixture, "PRAGMA user_version = 99").await;
     let before = std::fs::read(fixture.path()).unwrap();
@@ -105,7 +105,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn an_older_schema_is_brought_up_and_keeps_its_data() {
+async fn an_older_schema_is_migrated_and_keeps_its_data() {
     let fixture = filled().await;
     change(
         &fixture,
@@ -126,7 +126,7 @@ async fn an_older_schema_is_brought_up_and_keeps_its_data() {
 }
 
 #[tokio::test]
-async fn a_schema_made_by_other_migrations_is_refused() {
+async fn a_schema_of_different_migrations_is_rejected() {
     for sql in [
         "UPDATE migrations SET checksum = 'of something else' WHERE version = 1",
         "DELETE FROM migrations WHERE version = 1",
@@ -151,7 +151,7 @@ async fn opening_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn the_file_is_durable_and_marked() {
+async fn the_file_is_durable_and_has_the_application_id() {
     let fixture = filled().await;
     let mut connection = raw(&fixture).await;
     let row = sqlx::query("PRAGMA journal_mode")
@@ -185,7 +185,7 @@ fn pages_written(fixture: &Fixture) -> u64 {
 /// A sweep writes few pages: only the pages with the work that is due next. No row may grow and
 /// move to another page.
 #[tokio::test]
-async fn a_sweep_changes_few_pages_and_moves_no_row() {
+async fn a_sweep_writes_few_pages_and_moves_no_row() {
     const ROWS: u16 = 5_000;
     const SWEEP: u16 = 256;
     let fixture = Fixture::create().await;

@@ -42,7 +42,7 @@ async fn everything(store: &SqliteStore) -> Vec<ConnectionRecord> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn sixteen_open_a_new_file_at_once() {
+async fn sixteen_handles_open_a_new_file_concurrently() {
     let mut opened = 0;
     for _ in 0..8 {
         let fixture = Fixture::create().await;
@@ -62,7 +62,7 @@ async fn sixteen_open_a_new_file_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_handles_never_show_that_the_file_was_busy() {
+async fn two_handles_never_return_a_busy_error() {
     const TASKS: u8 = 16;
     const ROUNDS: u8 = 50;
     let fixture = Fixture::create().await;
@@ -111,7 +111,7 @@ async fn cancelled_after<T>(polls: usize, future: impl Future<Output = T>) -> Op
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_caller_that_goes_away_leaves_no_transaction_open() {
+async fn a_cancelled_call_leaves_no_transaction_open() {
     const MOST_POLLS: usize = 24;
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
@@ -187,7 +187,7 @@ async fn entries_of(store: &SqliteStore, number: u8) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn callers_that_queue_and_go_away_are_forgotten() {
+async fn cancelled_callers_leave_the_queue() {
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
     let put = store.put_grant(first_grant(0, b"first"), SideEffects::none());

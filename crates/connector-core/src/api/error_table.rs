@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_specific_rule_counts() {
+    fn the_most_specific_rule_applies() {
         let code = |code: &str| format!(r#"{{"error":{{"code":{code}}}}}"#);
         let table = [
             (200, code("\"quota\""), None),
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_in_the_body_tells_success_from_failure() {
+    fn a_success_flag_in_the_body_is_checked() {
         let table = TABLE.with_success_flag("/ok");
         let check = |body: &str| {
             let error = table.check(&response(200, &[], body.as_bytes())).err()?;

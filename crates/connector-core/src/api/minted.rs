@@ -19,8 +19,8 @@ use crate::error::{Error, ErrorKind, Result, Retry};
 const OPERATION: &str = "api.mint";
 /// Maximum time to wait for one token request.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Maximum time before expiry at which a token is replaced. A tenth of the token's lifetime if that
-/// is shorter.
+/// Time before expiry at which a token is replaced. If a tenth of the token's lifetime is shorter,
+/// the token is replaced that time before expiry.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Minimum remaining lifetime of a token that a call may use.
 const SHORTEST_LIFE: Duration = Duration::from_secs(5);

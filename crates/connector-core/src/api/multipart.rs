@@ -312,7 +312,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_put_in_is_what_a_server_reads(
+        fn a_server_reads_the_original_values(
             bodies in prop::collection::vec(prop::collection::vec(prop_oneof![
                 Just(b'-'), Just(b'\r'), Just(b'\n'), any::<u8>()
             ], 0..40), 1..5),

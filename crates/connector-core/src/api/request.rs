@@ -301,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_segment_never_leaves_its_place() {
+    fn a_segment_never_changes_the_path_structure() {
         for bad in ["", ".", ".."] {
             let error = Request::get(["a", bad, "b"]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad:?}");
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_the_arguments_but_the_path_is_shown() {
+    fn debug_shows_only_the_path() {
         let request = Request::post(["a"])
             .unwrap()
             .query("q", "personal")
@@ -325,7 +325,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_put_in_is_what_a_server_reads(
+        fn a_server_reads_the_original_values(
             segments in prop::collection::vec("\\PC{1,8}", 1..4),
             pairs in prop::collection::vec(("\\PC{0,8}", "\\PC{0,8}"), 0..4),
         ) {

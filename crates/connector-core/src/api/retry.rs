@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn repetitions_end_with_the_reserve_and_come_back_with_success() {
+    fn the_retry_budget_is_used_up_by_retries_and_refilled_by_successes() {
         let budget = RetryBudget::new();
         budget.earn();
         assert_eq!((0..100).filter(|_| budget.spend()).count(), 30);

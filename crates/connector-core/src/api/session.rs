@@ -178,8 +178,8 @@ impl Session {
         }
     }
 
-    /// Returns a builder for a session without a hub: with a token that is never refreshed, and
-    /// with separate rate limits.
+    /// Creates a session without a hub. The session has a token that is never refreshed, and
+    /// separate rate limits.
     #[must_use]
     pub fn fixed(
         connector: &dyn Connector,

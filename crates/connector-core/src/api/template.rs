@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn templates_are_filled_and_nothing_leaves_its_place() {
+    fn templates_are_expanded_and_arguments_stay_in_their_segment() {
         for (template, arguments, expected) in [
             ("/v2/user/info/", &[][..], "/v2/user/info/"),
             ("/files/{id}", &[("id", "a/b?c#d")], "/files/a%2Fb%3Fc%23d"),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_next_page_is_asked_for_as_it_was_written_and_only_at_its_origin() {
+    fn a_next_page_url_is_sent_unchanged_and_only_to_its_origin() {
         for (text, origin, target) in [
             (
                 "https://a.example/x?c=%2f%2F&d=a+b",
@@ -198,7 +198,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_argument_is_read_back_as_it_was(value in "\\PC{1,12}", other in "\\PC{0,12}") {
+        fn every_argument_is_decoded_unchanged(value in "\\PC{1,12}", other in "\\PC{0,12}") {
             prop_assume!(!matches!(&*value, "." | ".."));
             let target = expand("/v1/{id}/files?name={name}", &[("id", &value), ("name", &other)]);
             let url = Url::parse(&format!("https://a.example{}", target.unwrap())).unwrap();
@@ -220,7 +220,7 @@ mod tests {
 
         /// For any URL from a provider, the request goes to the origin that was checked.
         #[test]
-        fn a_next_page_never_leads_elsewhere(
+        fn a_next_page_url_never_reaches_another_origin(
             text in "https:[/\\\\]{1,3}[a-z@:.\\\\]{0,9}a\\.example[/\\\\?#@:.%a-z \\PC]{0,16}"
         ) {
             if let Ok((origin, target)) = split(&text) {

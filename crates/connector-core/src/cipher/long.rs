@@ -1,4 +1,4 @@
-//! Sealing of content that is longer than one sealed record may be.
+//! Sealing of content that exceeds the maximum length of one sealed record.
 
 use bytes::{BufMut, Bytes, BytesMut};
 

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_allows_its_host_or_the_hosts_below_its_domain_and_nothing_else() {
+    fn a_rule_allows_only_its_host_or_subdomains() {
         let allows = |rule: &str, origin: &str| {
             let rule = HostRule::parse(rule).unwrap();
             rule.allows(&Origin::parse(origin).unwrap())

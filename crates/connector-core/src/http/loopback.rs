@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn an_override_leads_to_a_loopback_address_only() {
+    fn an_override_accepts_only_loopback_addresses() {
         for open in ["127.0.0.1:1", "127.1.2.3:4010", "[::1]:65535"] {
             assert!(to(open).is_ok(), "{open}");
         }

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_wait_is_understood_and_bounded() {
+    fn every_format_of_a_wait_is_parsed_and_bounded() {
         let day = Some(24 * 3600);
         let table = [
             // Retry-After as a number
@@ -272,7 +272,7 @@ mod tests {
     type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, Option<u64>);
 
     #[test]
-    fn the_longest_of_several_statements_counts() {
+    fn the_longest_of_several_waits_applies() {
         let table: [Case<'_>; 12] = [
             (&[], r#"{"retry_after":64.57}"#, Some(65)),
             (&[], r#"{"retry_after":"12"}"#, Some(12)),

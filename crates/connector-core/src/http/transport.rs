@@ -131,7 +131,7 @@ impl OutboundRequest {
     }
 }
 
-/// Whether the provider may have received a request.
+/// States whether the provider may have received a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sent {
     /// No byte was sent. The request can be sent again.

@@ -66,7 +66,7 @@ pub use crate::connection::{ConnectionRecord, Fence, Generation, GrantNumber, Ti
 use crate::event::AuditEntry;
 use crate::name::name;
 
-/// A type that implements every store trait. All stores of this workspace do.
+/// A type that implements every store trait, like all stores of this workspace.
 pub trait Store: TokenStore + StateStore + DeliveryQueue + AuditLog + SubscriptionStore {}
 
 impl<S: TokenStore + StateStore + DeliveryQueue + AuditLog + SubscriptionStore> Store for S {}
@@ -153,7 +153,7 @@ impl fmt::Display for WorkKind {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SideEffects {
     /// Work to schedule for the connection, with the delay from now. `None` as delay removes the
-    /// work. Scheduling work that is leased ends that lease.
+    /// work. If the work is leased, scheduling it ends the lease.
     pub schedule: Vec<(WorkKind, Option<Duration>)>,
     /// Entries to add to the audit log.
     pub audit: Vec<AuditEntry>,

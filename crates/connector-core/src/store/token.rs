@@ -263,7 +263,7 @@ pub struct NewRevocation {
 /// A request to end a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndRequest {
-    /// Whether the record is kept or removed.
+    /// The way in which the connection ends: the record is kept or removed.
     pub how: End,
     /// The expected generation; `None` to end the connection at any generation.
     pub at: Option<Generation>,

@@ -91,7 +91,7 @@ fn rules() -> Vec<(&'static str, Limit)> {
 }
 
 #[test]
-fn no_figure_of_a_header_makes_a_call_wait_beyond_its_patience_or_an_hour() {
+fn no_header_value_makes_a_call_wait_beyond_its_patience_or_an_hour() {
     let (mut cases, mut refused, mut longest) = (0, 0, Duration::ZERO);
     for (name, limit) in rules() {
         for value in VALUES {
@@ -145,7 +145,7 @@ fn no_figure_of_a_header_makes_a_call_wait_beyond_its_patience_or_an_hour() {
 }
 
 #[test]
-fn no_figure_of_a_report_makes_a_call_wait_for_more_than_an_hour() {
+fn no_reported_value_makes_a_call_wait_for_more_than_an_hour() {
     let figures = [f64::NAN, f64::INFINITY, -1.0, 0.0, 1e-300, 1e300, f64::MAX];
     let models = [
         RateModel::Cost {
@@ -209,7 +209,7 @@ fn token() -> Arc<FixedToken> {
 }
 
 #[test]
-fn a_call_waits_for_as_long_as_its_session_has_patience() {
+fn a_call_waits_up_to_its_sessions_patience() {
     let default = Duration::MAX;
     let table = [
         (Priority::Interactive, default, 30),
@@ -253,7 +253,7 @@ fn a_call_waits_for_as_long_as_its_session_has_patience() {
 }
 
 #[test]
-fn a_call_that_cannot_go_in_time_fails_at_once_and_says_when() {
+fn a_call_that_cannot_be_sent_in_time_fails_immediately_with_a_retry_time() {
     let world = World::new(vec![Limit::bucket("l", Per::Account, 1, 0.01)]);
     world.clock.run(async {
         let call = Read(Draws::default(), "x");
@@ -300,7 +300,7 @@ async fn patience_ends_on_the_manual_clock_too() {
 }
 
 #[test]
-fn beyond_the_bound_of_a_queue_calls_fail_at_once() {
+fn calls_beyond_the_queue_limit_fail_immediately() {
     for (most, bound) in [(Some(3), 3), (None, 10_000)] {
         let clock = VirtualClock::default();
         let mut budget = Budget::new(super::bucket(1, 1.0), shared(&clock));

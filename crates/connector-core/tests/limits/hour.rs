@@ -342,7 +342,7 @@ type Share = Box<dyn Fn(f64, f64) -> f64>;
 type Row = (&'static str, Limit, Server, (u64, u64), u64, Share);
 
 #[test]
-fn an_hour_under_each_model_uses_the_allowance_and_is_hardly_ever_refused() {
+fn an_hour_under_each_model_uses_the_allowance_with_few_rejections() {
     let account = Per::Account;
     let rate = |allowed: f64, first: f64| move |units: f64, _| (units - first) / allowed;
     let table: Vec<Row> = vec![
@@ -418,7 +418,7 @@ fn an_hour_under_each_model_uses_the_allowance_and_is_hardly_ever_refused() {
 
 /// As long as processes do not share the state of limits, they detect each other through responses.
 #[test]
-fn two_processes_that_share_an_account_learn_of_each_other_from_responses() {
+fn two_processes_on_one_account_detect_each_other_through_responses() {
     let account = Per::Account;
     let table = [
         (

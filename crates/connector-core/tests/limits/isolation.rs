@@ -172,7 +172,7 @@ fn of_channel(channel: &'static str) -> Draws {
 type Beside = (&'static str, &'static str, bool, Draws);
 
 #[test]
-fn a_refused_operation_account_or_resource_delays_no_other() {
+fn a_rejected_operation_account_or_resource_delays_no_other() {
     let beside: Vec<Beside> = vec![
         ("the same call", "a", true, of_channel("c1")),
         ("another channel", "a", true, of_channel("c2")),
@@ -273,7 +273,7 @@ fn a_refused_operation_account_or_resource_delays_no_other() {
 }
 
 #[test]
-fn a_call_that_waits_for_one_limit_keeps_nothing_of_another() {
+fn a_call_that_waits_for_one_limit_keeps_no_capacity_of_another() {
     let world = World::new(vec![
         Limit::bucket("app", Per::App, 5, 0.1),
         Limit::bucket("account", Per::Account, 5, 0.1),
@@ -307,7 +307,7 @@ fn a_call_that_waits_for_one_limit_keeps_nothing_of_another() {
 }
 
 #[test]
-fn registrations_have_limits_of_their_own_and_share_them_where_tenants_share_them() {
+fn limits_are_shared_exactly_where_tenants_share_a_registration() {
     let world = World::new(vec![Limit::window("app", Per::App, 1, 60)]);
     let provider = ProviderId::from_static("acme");
     let key = |client: &str, tenant: Option<&str>, account: &str| {
@@ -383,7 +383,7 @@ fn operations_that_share_a_bucket_of_the_provider_share_one_limit() {
 }
 
 #[test]
-fn calls_that_wait_while_a_bucket_becomes_known_move_to_it() {
+fn waiting_calls_move_to_a_newly_discovered_bucket() {
     let mut rule = HeaderRule::default();
     rule.remaining = Some("x-left".to_owned());
     rule.limit = Some("x-limit".to_owned());
@@ -414,7 +414,7 @@ fn calls_that_wait_while_a_bucket_becomes_known_move_to_it() {
 }
 
 #[test]
-fn a_draw_that_the_description_does_not_know_is_a_bug_that_names_the_limit() {
+fn a_draw_from_an_unknown_limit_is_a_bug_that_names_the_limit() {
     let world = World::new(described());
     let session = world.session("a");
     let table = [

@@ -75,7 +75,7 @@ const COST: RateModel = RateModel::Cost {
 };
 
 #[test]
-fn a_bucket_lets_through_what_it_holds_and_then_what_comes_back() {
+fn a_bucket_admits_its_capacity_and_then_its_refill() {
     let clock = VirtualClock::default();
     let budget = Budget::new(bucket(10, 2.0), shared(&clock));
     let went = clock.run(async {
@@ -95,7 +95,7 @@ fn a_bucket_lets_through_what_it_holds_and_then_what_comes_back() {
 }
 
 #[test]
-fn the_line_is_served_in_order_and_interactive_calls_before_background_ones() {
+fn waiters_are_served_in_order_and_interactive_calls_first() {
     let clock = VirtualClock::default();
     let budget = Budget::new(bucket(1, 1.0), shared(&clock));
     let order = Mutex::new(Vec::new());
@@ -157,7 +157,7 @@ fn a_large_call_at_the_head_is_not_overtaken_by_small_ones() {
 }
 
 #[test]
-fn whoever_gives_up_waiting_leaves_no_gap() {
+fn a_cancelled_wait_leaves_no_gap() {
     let clock = VirtualClock::default();
     let budget = Budget::new(bucket(1, 1.0), shared(&clock));
     clock.run(async {
@@ -179,7 +179,7 @@ fn whoever_gives_up_waiting_leaves_no_gap() {
 }
 
 #[test]
-fn what_was_not_sent_is_given_back_and_what_was_dropped_is_not() {
+fn a_released_permit_is_returned_and_a_dropped_one_is_not() {
     let clock = VirtualClock::default();
     for (model, refill) in [
         (bucket(5, 1.0), seconds(5)),
@@ -216,7 +216,7 @@ fn what_was_not_sent_is_given_back_and_what_was_dropped_is_not() {
 }
 
 #[test]
-fn until_the_first_answer_calls_go_one_at_a_time() {
+fn until_the_first_response_calls_are_sent_one_at_a_time() {
     let clock = VirtualClock::default();
     let budget = account_budget(&clock, COST);
     clock.run(async {
@@ -255,7 +255,7 @@ fn until_the_first_answer_calls_go_one_at_a_time() {
 }
 
 #[test]
-fn what_an_operation_asks_for_is_learnt_from_its_answers() {
+fn the_requested_cost_of_an_operation_is_learned_from_responses() {
     let clock = VirtualClock::default();
     let budget = account_budget(&clock, COST);
     clock.run(async {
@@ -286,7 +286,7 @@ fn what_an_operation_asks_for_is_learnt_from_its_answers() {
 }
 
 #[test]
-fn figures_that_make_no_sense_change_nothing() {
+fn invalid_reported_values_change_nothing() {
     let clock = VirtualClock::default();
     for nonsense in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0] {
         let budget = account_budget(&clock, COST);
@@ -324,7 +324,7 @@ fn figures_that_make_no_sense_change_nothing() {
 }
 
 #[test]
-fn a_call_that_costs_more_than_there_can_be_goes_when_all_is_there() {
+fn a_call_above_the_capacity_is_sent_when_the_bucket_is_full() {
     let clock = VirtualClock::default();
     let budget = Budget::new(bucket(10, 1.0), shared(&clock));
     clock.run(async {
@@ -346,7 +346,7 @@ fn a_call_that_costs_more_than_there_can_be_goes_when_all_is_there() {
 }
 
 #[test]
-fn an_account_has_one_budget_and_what_is_known_of_many_accounts_is_bounded() {
+fn an_account_has_one_budget_and_the_number_of_accounts_is_bounded() {
     let clock = VirtualClock::default();
     let limits = Limits::new(shared(&clock));
     let limit = Limit::new("account", Per::Account, bucket(1, 1.0));
@@ -597,7 +597,7 @@ impl Endpoint for Change {
 }
 
 #[test]
-fn an_hour_of_ten_shops_on_four_plans_uses_what_comes_back_and_is_hardly_throttled() {
+fn an_hour_of_ten_shops_on_four_plans_uses_the_refill_and_is_rarely_throttled() {
     const PLANS: [(f64, f64); 4] = [
         (2000.0, 100.0),
         (4000.0, 200.0),

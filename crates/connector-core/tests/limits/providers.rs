@@ -572,7 +572,7 @@ fn limits_of_every_provider_are_data_and_are_learned_from_its_responses() {
 }
 
 #[test]
-fn a_limit_that_makes_no_sense_is_refused_by_the_name_of_its_field() {
+fn an_invalid_limit_is_rejected_with_the_name_of_its_field() {
     let limit = |change: Value| {
         let mut limit = json!({
             "name": "l", "per": "operation",

@@ -252,7 +252,7 @@ impl Vector<'_> {
 const ELSEWHERE: [&str; 3] = ["pkce-s256", "pkce-s256-hex", "http-basic"];
 
 #[test]
-fn published_signature_vectors_are_decided_as_published() {
+fn published_signature_vectors_have_the_published_results() {
     #[expect(clippy::disallowed_methods, reason = "the directory of the oracles")]
     let directory = std::env::var("CONNECTORS_ORACLES");
     let Ok(directory) = directory else {
@@ -331,7 +331,7 @@ fn published_signature_vectors_are_decided_as_published() {
 }
 
 #[test]
-fn facts_are_read_from_where_the_provider_writes_them() {
+fn event_fields_are_read_from_the_described_places() {
     let body = r#"{"type":"event_callback","team_id":"T1","event_id":"Ev1","event_time":1800000000,"event":{"type":"made_up_tomorrow"}}"#;
     let time = NOW.to_string();
     let tag = mac(b"secret", format!("v0:{NOW}:{body}").as_bytes());
@@ -376,7 +376,7 @@ fn facts_are_read_from_where_the_provider_writes_them() {
 }
 
 #[test]
-fn a_bundle_is_read_event_by_event_with_its_own_bytes() {
+fn a_bundle_is_split_into_events_with_their_own_bytes() {
     let body = r#"[ {"portalId":1,"subscriptionType":"a","eventId":7,"objectId":2,"occurredAt":1800000000000},
         {"portalId":18446744073709551615,"subscriptionType":"b/%","eventId":8} ]"#;
     let message = format!("POSThttps://app.example/hooks?x=%20@{body}{NOW}000");
@@ -440,7 +440,7 @@ fn a_bundle_is_read_event_by_event_with_its_own_bytes() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn handshakes_are_answered_and_nothing_is_kept() {
+fn handshakes_are_answered_and_not_stored() {
     let mut count = 0;
     // Slack: the request is signed, and the challenge is returned as text.
     let body = r#"{"type":"url_verification","challenge":"c-1"}"#;
@@ -561,7 +561,7 @@ fn handshakes_are_answered_and_nothing_is_kept() {
 }
 
 #[test]
-fn tokens_that_are_sent_along_are_compared_whole() {
+fn tokens_in_requests_are_compared_completely() {
     let google = |token: &str| {
         post(
             &[
@@ -666,7 +666,7 @@ fn hmac_sha1_is_verified_where_a_provider_offers_nothing_better() {
 }
 
 #[test]
-fn the_account_of_the_body_must_be_that_of_the_header() {
+fn the_accounts_in_body_and_header_must_match() {
     let shopify = description("shopify");
     let deliver = |host: Option<&str>, body: &str| {
         let tag = STANDARD.encode(mac(b"secret", body.as_bytes()));
@@ -713,7 +713,7 @@ fn the_account_of_the_body_must_be_that_of_the_header() {
 
 /// The bodies that each body form accepts and rejects.
 #[test]
-fn a_body_of_another_form_is_refused_although_its_signature_fits() {
+fn a_body_in_another_form_is_rejected_despite_a_valid_signature() {
     let mut tried = 0;
     for (forms, good, bad) in [
         (
@@ -774,7 +774,7 @@ fn a_body_of_another_form_is_refused_although_its_signature_fits() {
 /// Schemes with one invalid value, and the field that the error must name.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn a_scheme_that_makes_no_sense_is_refused_by_the_name_of_its_field() {
+fn an_invalid_scheme_is_rejected_with_the_name_of_its_field() {
     let good = json!({ "signatures": [{ "headers": ["x-s"] }] });
     let header = json!([{ "header": "x y" }]);
     let mut cases = vec![

@@ -545,7 +545,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_of_a_header_panic_or_yield_a_figure_out_of_range(
+        fn any_header_bytes_are_parsed_within_range_without_a_panic(
             values in prop::collection::vec(bytes(), NAMES.len()),
             format in prop::sample::select(vec![
                 TimeFormat::Seconds,

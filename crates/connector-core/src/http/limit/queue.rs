@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::print_stdout, reason = "tests print what they counted")]
-    fn a_hundred_thousand_waiters_leave_with_few_comparisons_each_in_any_order() {
+    fn a_hundred_thousand_waiters_leave_in_any_order_with_few_comparisons() {
         const WAITERS: u32 = 100_000;
         for (order, step) in [
             ("first to last", 1),

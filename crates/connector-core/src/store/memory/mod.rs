@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lists_go_on_for_the_longest_names_and_a_length_of_zero() {
+    async fn lists_continue_with_the_longest_names_and_a_limit_of_zero() {
         let store = store();
         for id in 1..=3 {
             let put = store.put_grant(grant(id), SideEffects::none()).await;
