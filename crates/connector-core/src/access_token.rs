@@ -164,7 +164,7 @@ impl fmt::Debug for TokenSlot {
 }
 
 /// A borrowed access token. It can be attached to a request, but not printed, cloned or serialized.
-#[expect(missing_debug_implementations, reason = "it is never to be shown")]
+#[expect(missing_debug_implementations, reason = "it must not be printed")]
 pub struct AccessToken(Guard<Arc<IssuedToken>>);
 
 impl AccessToken {

@@ -144,10 +144,7 @@ pub struct SystemClock {
 impl SystemClock {
     /// Creates a clock whose monotonic origin is now.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock that everything else injects"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "other code injects this clock")]
     pub fn new() -> Self {
         Self {
             origin: std::time::Instant::now(),
@@ -163,10 +160,7 @@ impl Default for SystemClock {
 
 #[async_trait]
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock that everything else injects"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "other code injects this clock")]
     fn now(&self) -> Timestamp {
         match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
             Ok(since) => Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),

@@ -557,7 +557,7 @@ fn a_dropped_call_returns_its_place_and_counts_as_sent() {
 fn the_future_of_a_call_is_smaller_than_a_kibibyte() {
     let session = World::new([]).session();
     let bytes = size_of_val(&session.send(&ReadThing));
-    println!("bytes of a call under way: {bytes}");
+    println!("size of the future of a call in bytes: {bytes}");
     assert!((1..1024).contains(&bytes));
 }
 
@@ -618,7 +618,7 @@ fn a_token_invalid_in_a_header_is_not_sent_and_uses_no_limit() {
             refused += 1;
         }
     }
-    println!("tokens refused: {refused} of 8");
+    println!("tokens rejected: {refused} of 8");
     assert_eq!(refused, 8);
 }
 

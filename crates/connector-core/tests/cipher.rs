@@ -326,7 +326,7 @@ fn every_bit_flip_is_refused() {
         );
         refused += 1;
     }
-    eprintln!("envelope bit flips refused: {refused} of {bits}");
+    eprintln!("envelope bit flips rejected: {refused} of {bits}");
     assert_eq!(refused, 880);
 }
 
@@ -356,8 +356,8 @@ fn every_truncation_and_every_extension_is_refused() {
             extended += 1;
         }
     }
-    eprintln!("envelope truncations refused: {truncated} of 220");
-    eprintln!("envelope extensions refused: {extended} of 768");
+    eprintln!("envelope truncations rejected: {truncated} of 220");
+    eprintln!("envelope extensions rejected: {extended} of 768");
     assert_eq!((truncated, extended), (220, 768));
 }
 
@@ -422,7 +422,7 @@ fn every_swap_of_two_records_is_refused() {
     // Four names, five texts, numbers, and seven kinds: each record in the context of each other
     // record.
     let expected = 2 * 4 * 3 + 4 * 5 * 4 + 7 * 6;
-    eprintln!("record swaps refused: {swaps} of {expected}");
+    eprintln!("record swaps rejected: {swaps} of {expected}");
     assert_eq!(swaps, expected);
 }
 
@@ -616,7 +616,7 @@ fn malformed_keys_are_rejected_without_quoting_them() {
             assert!(shown.contains("key 1") || shown.contains("key 2") || shown.contains("key 4"));
         }
     }
-    eprintln!("malformed key lists refused: {} of 21", cases.len());
+    eprintln!("malformed key lists rejected: {} of 21", cases.len());
     assert_eq!(cases.len(), 21);
 }
 

@@ -1,6 +1,6 @@
 //! Sealing of content that exceeds the maximum length of one sealed record.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

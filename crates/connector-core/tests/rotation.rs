@@ -461,7 +461,7 @@ async fn an_in_memory_store_is_rotated_completely() {
             break;
         }
     }
-    eprintln!("records of the store in memory resealed: {resealed} of 6");
+    eprintln!("records of the in-memory store resealed: {resealed} of 6");
     assert_eq!(resealed, 6);
 
     // No record needs the old key any more, and all contents are unchanged.

@@ -149,7 +149,7 @@ impl Receiver {
             .connector
             .verify_webhook(&cx, &endpoint, request)
             .now_or_never()
-            .expect("verification waits for nothing")?;
+            .expect("verification completes without waiting")?;
         match incoming {
             Incoming::Accept { mut events, .. } if events.len() == 1 => Ok(events.remove(0)),
             other => panic!("{other:?}"),
@@ -488,7 +488,10 @@ fn mutate(deliveries: u64, seed: u64) {
 
 #[test]
 fn mutated_deliveries_are_refused() {
-    #[expect(clippy::disallowed_methods, reason = "the switch of the long mode")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the variable enables the long mode"
+    )]
     let is_full = std::env::var("CONNECTORS_SOAK").is_ok_and(|mode| mode == "full");
     mutate(if is_full { 1_000_000 } else { 20_000 }, 1);
 }

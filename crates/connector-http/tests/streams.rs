@@ -1,6 +1,6 @@
 //! Downloads, uploads and links against misbehaving servers on loopback.
 
-#![allow(clippy::print_stdout, reason = "the counts are the point")]
+#![allow(clippy::print_stdout, reason = "the tests report counts")]
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -134,7 +134,7 @@ async fn a_link_is_sent_only_to_listed_hosts_and_without_the_credential() {
         .unwrap()
         .to_owned();
     assert_eq!(line, "GET /f?signature=%2fs%2F HTTP/1.1", "sent unchanged");
-    println!("links refused: {count}");
+    println!("links rejected: {count}");
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn a_redirect_of_a_link_is_rejected() {
         heads.lock().unwrap().pop();
         no_credential(&heads);
     }
-    println!("redirects refused: {count}");
+    println!("redirects rejected: {count}");
 }
 
 /// Returns the result of a download that receives `answers` in turn.
@@ -388,7 +388,7 @@ async fn wrong_lengths_and_checksums_are_rejected() {
         assert_eq!(result.unwrap_err().kind(), kind, "{name}");
         assert!(connections <= 6, "{name}: {connections}");
     }
-    println!("false lengths, ranges and checksums refused: {count}");
+    println!("wrong lengths, ranges and checksums rejected: {count}");
 }
 
 #[tokio::test]
@@ -578,7 +578,7 @@ async fn an_upload_reports_length_progress_and_response() {
     session.upload(&link(&session), empty).await.unwrap();
     let (head, _) = heads.lock().unwrap().pop().unwrap();
     assert_eq!(header(&head, "content-length"), Some("0"));
-    println!("forms of a body: {}", count + 1);
+    println!("kinds of bodies: {}", count + 1);
 }
 
 #[tokio::test]
@@ -723,7 +723,7 @@ async fn both_protocols_are_parsed_and_invalid_responses_end_the_upload() {
     let (result, ranges) = session_at(vec![next(r#"["0-"]"#)]).await;
     assert_eq!(result.unwrap_err().kind(), ErrorKind::ProviderUnavailable);
     assert!(ranges.len() <= 4, "{ranges:?}");
-    println!("nonsense refused: {refused}");
+    println!("invalid responses rejected: {refused}");
 }
 
 #[tokio::test]

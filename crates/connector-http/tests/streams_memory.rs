@@ -6,7 +6,7 @@
 //! default is 64 MiB with a failure every 4 MiB.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::print_stdout, reason = "the measured figures are the point")]
+#![allow(clippy::print_stdout, reason = "the test reports measurements")]
 #![allow(clippy::unwrap_used, reason = "the helpers here are part of the test")]
 
 mod memory;
@@ -26,7 +26,7 @@ use self::transfers::{FILES, File, MIB, Reader, Seen, serving, session, taking, 
 async fn a_file_larger_than_memory_arrives_complete_despite_failures() {
     #[expect(
         clippy::disallowed_methods,
-        reason = "how much is transferred is not configuration"
+        reason = "the variable is a test setting, not configuration"
     )]
     let is_full = std::env::var("CONNECTORS_SOAK").is_ok_and(|mode| mode == "full");
     let (total, fault_every) = if is_full {
@@ -61,7 +61,7 @@ async fn a_file_larger_than_memory_arrives_complete_despite_failures() {
     let expected = usize::try_from(total / fault_every).unwrap() - 1;
     assert_eq!(faults, expected);
     let after_download = resident("VmHWM");
-    println!("downloaded {} MiB over {faults} faults", at / MIB);
+    println!("downloaded {} MiB with {faults} failures", at / MIB);
 
     let seen = Arc::new(Seen::default());
     let server = taking(total, fault_every, &seen).await;
@@ -82,7 +82,7 @@ async fn a_file_larger_than_memory_arrives_complete_despite_failures() {
         );
     }
     let after = resident("VmHWM");
-    println!("uploaded {} MiB over {faults} faults", received / MIB);
+    println!("uploaded {} MiB with {faults} failures", received / MIB);
     let growth = |peak: u64| peak.saturating_sub(before) / 1024;
     println!(
         "memory growth: {} KiB after the download, {} KiB after both",

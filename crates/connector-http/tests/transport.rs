@@ -1,6 +1,6 @@
 //! The transport against misbehaving servers on loopback.
 
-#![allow(clippy::print_stdout, reason = "the counts are the point")]
+#![allow(clippy::print_stdout, reason = "the tests report counts")]
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -39,7 +39,7 @@ fn to_server() -> OutboundRequest {
 }
 
 fn what(answer: Result<http::Response<Bytes>, TransportError>) -> (TransportErrorKind, Sent) {
-    let error = answer.expect_err("no answer");
+    let error = answer.expect_err("an error");
     (error.kind(), error.sent())
 }
 
@@ -223,7 +223,7 @@ async fn failures_after_the_request_are_reported_as_maybe_sent() {
             let mut request = to_server();
             request.class = class;
             assert_eq!(what(client.send(request).await), (kind, Sent::Maybe));
-            assert_eq!(server.accepted(), 1, "nothing is sent twice");
+            assert_eq!(server.accepted(), 1, "no request is sent twice");
         }
     }
 }
@@ -386,7 +386,7 @@ async fn a_dropped_future_cancels_its_request() {
 fn the_future_of_a_request_is_smaller_than_a_kibibyte() {
     let client = HttpClient::builder().build().unwrap();
     let bytes = size_of_val(&*client.send(to_server()));
-    println!("bytes of a request under way: {bytes}");
+    println!("size of the future of a request in bytes: {bytes}");
     assert!((1..1024).contains(&bytes));
 }
 
@@ -478,7 +478,7 @@ async fn loopback_stays_blocked_except_for_the_override() {
         .build()
         .unwrap();
     assert_eq!(client.send(to_server()).await.unwrap().body(), "ok");
-    assert_eq!(resolver.asked(), 0, "an override needs no look-up");
+    assert_eq!(resolver.asked(), 0, "an override needs no DNS lookup");
     for port in [opened.address.port(), closed.address.port()] {
         for url in [
             format!("http://127.0.0.1:{port}/"),
@@ -540,7 +540,7 @@ async fn a_name_with_any_private_address_is_rejected() {
         assert_eq!(resolver.asked(), 2);
     }
     assert_eq!(server.accepted(), 0);
-    println!("lying answers refused: {0} of {0}", answers.len());
+    println!("non-public DNS results rejected: {0} of {0}", answers.len());
 }
 
 #[tokio::test]
@@ -770,13 +770,13 @@ async fn hostile_hosts_reach_neither_the_resolver_nor_a_server() {
             let outcome = answer.map_err(|error| (error.kind(), error.sent()));
             let is_answer = !matches!(outcome, Err((TransportErrorKind::AddressRefused, Sent::No)));
             if is_answer || resolver.asked() != asked {
-                println!("not refused, or looked up: {text:?}: {outcome:?}");
+                println!("not rejected, or looked up: {text:?}: {outcome:?}");
                 is_refused = false;
             }
         }
         refused += usize::from(is_refused);
     }
-    println!("hostile hosts refused: {refused} of {}", hosts.len());
+    println!("hostile hosts rejected: {refused} of {}", hosts.len());
     assert!(hosts.len() >= 200 && sent > hosts.len());
     assert_eq!(refused, hosts.len());
     assert_eq!(resolver.asked(), 0, "look-ups");
@@ -818,7 +818,7 @@ async fn public_looking_names_are_rejected_by_their_addresses() {
         let refused = (TransportErrorKind::AddressRefused, Sent::No);
         assert_eq!(failed, refused, "{name}");
     }
-    println!("hostile names refused: {0} of {0}", NAMES.len());
+    println!("hostile names rejected: {0} of {0}", NAMES.len());
     assert_eq!(resolver.asked(), NAMES.len());
     assert_eq!(server.accepted(), 0);
 }

@@ -3,7 +3,7 @@
 //! Contains a single test, because the test measures the memory of its process.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::print_stdout, reason = "the measured figures are the point")]
+#![allow(clippy::print_stdout, reason = "the test reports measurements")]
 #![allow(clippy::unwrap_used, reason = "the helpers here are part of the test")]
 
 mod memory;
@@ -159,7 +159,7 @@ async fn deep_json() -> usize {
             let cx = Context::new(&app, &client, &clock);
             refused += usize::from(connector.refresh(&cx, &credential).await.is_err());
             refused += usize::from(connector.identify(&cx, &credential).await.is_err());
-            assert_eq!(server.accepted(), 2, "both were asked");
+            assert_eq!(server.accepted(), 2, "both requests were sent");
         }
     }
     refused
@@ -212,14 +212,14 @@ async fn bombs_are_rejected_within_32_mib() {
 
     let deep = deep_json().await;
     println!(
-        "JSON 100,000 deep: {deep} answers refused, peak + {} KiB",
+        "JSON 100,000 deep: {deep} responses rejected, peak + {} KiB",
         (resident("VmHWM") - before) / 1024
     );
     assert_eq!(deep, 12);
 
     let growth = resident("VmHWM") - before;
     println!(
-        "bombs refused: {refused} of {count}, peak + {} KiB",
+        "bombs rejected: {refused} of {count}, peak + {} KiB",
         growth / 1024
     );
     assert!(growth <= 32 * MIB, "{growth} bytes");

@@ -295,6 +295,6 @@ mod tests {
                 plans += 1;
             }
         }
-        println!("plans that search: {plans}");
+        println!("query plans without a scan: {plans}");
     }
 }

@@ -206,7 +206,7 @@ async fn a_full_disk_is_an_error_and_loses_nothing() {
     let next = u8::try_from(stored.len() + 1).unwrap();
     let put = store.put_grant(first_grant(next, content.as_bytes()), SideEffects::none());
     assert_eq!(put.await.unwrap(), PutOutcome::Stored);
-    println!("grants kept before the disk was full: {}", stored.len());
+    println!("grants stored before the disk was full: {}", stored.len());
 }
 
 #[tokio::test]
@@ -302,7 +302,7 @@ async fn a_deleted_or_replaced_file_is_detected_at_the_next_write() {
     store.purge(1).await.unwrap_err();
     fs::rename(&away, fixture.path()).unwrap();
     store.purge(1).await.unwrap();
-    println!("writes refused after the file was changed: {noticed}");
+    println!("writes rejected after the file was changed: {noticed}");
     assert_eq!(noticed, 12);
 }
 

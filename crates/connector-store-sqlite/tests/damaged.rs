@@ -282,7 +282,7 @@ async fn read(table: &str, store: &SqliteStore) -> Vec<(&'static str, Result<()>
             let endings = store.endings(&key(3), 9).await;
             vec![("store.endings", endings.map(drop))]
         }
-        other => unreachable!("{other} is no table that is read"),
+        other => unreachable!("the table {other} is not read"),
     };
     results.push(("store.sealed_rows", rows));
     results
@@ -403,7 +403,7 @@ async fn damage(table: &'static str) -> (usize, BTreeMap<&'static str, usize>) {
 
 async fn is_noticed(table: &'static str, by: &[&'static str]) {
     let (written, refused) = damage(table).await;
-    println!("{table}: {written} damaged values, refused: {refused:?}");
+    println!("{table}: {written} damaged values, rejected: {refused:?}");
     assert!(written > 0);
     let noticed: Vec<&str> = refused.keys().copied().collect();
     assert_eq!(noticed, by);
@@ -535,7 +535,7 @@ async fn a_damaged_delivery_is_parked_and_other_deliveries_are_leased() {
         assert_eq!(state, "parked", "{damage}");
         parked += 1;
     }
-    println!("damaged deliveries parked, the others handed out: {parked}");
+    println!("damaged deliveries parked, other deliveries leased: {parked}");
     assert!(parked >= 4);
 }
 
@@ -631,6 +631,6 @@ async fn one_unreadable_row_does_not_block_a_queue() {
     parked.state = Some(DeliveryState::Parked);
     let parked = store.deliveries(&parked, None, 9).await;
     assert_eq!(parked.unwrap_err().kind(), ErrorKind::StoreIncompatible);
-    println!("handed out beside unreadable rows: {handed_out}");
+    println!("rows leased next to unreadable rows: {handed_out}");
     assert_eq!(handed_out, 6);
 }

@@ -71,7 +71,7 @@ async fn no_list_ends_with_an_empty_page() {
         assert_eq!(sealed.await, expected, "sealed rows by {n}");
         lists += 3;
     }
-    println!("lists read to their end: {lists}");
+    println!("lists read completely: {lists}");
     assert_eq!(lists, 15);
 }
 

@@ -6,7 +6,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a test that cannot go on fails, and says what it counted"
+    reason = "a test fails by panicking, and prints what it counted"
 )]
 
 use std::fs::{self, File, OpenOptions};
@@ -70,7 +70,7 @@ fn runtime() -> tokio::runtime::Runtime {
 #[ignore = "a process of its own, started by the tests below"]
 #[expect(
     clippy::disallowed_methods,
-    reason = "a child is told what to do by its environment"
+    reason = "the environment contains the task of a child process"
 )]
 fn child() {
     let Ok(order) = std::env::var(ORDER) else {
@@ -161,7 +161,7 @@ fn two_processes_on_one_file_are_linear() {
         let output = child.wait_with_output().unwrap();
         assert!(
             output.status.success(),
-            "a process saw an error:\n{}",
+            "a process returned an error:\n{}",
             String::from_utf8_lossy(&output.stdout)
         );
     }
@@ -179,7 +179,7 @@ fn two_processes_on_one_file_are_linear() {
     );
     assert_eq!(checked.calls, 100_000);
     assert_eq!(checked.unknown, 0);
-    assert!(checked.overlapping > 1_000, "the processes hardly met");
+    assert!(checked.overlapping > 1_000, "too few operations overlapped");
 }
 
 /// A file on which writers were killed, emptied through the store itself.
@@ -235,7 +235,7 @@ fn killed_writers_lose_no_acknowledged_write() {
         assert_eq!(
             seen.count(),
             calls as usize,
-            "a writer ended by itself in round {round}"
+            "a writer ended without being killed in round {round}"
         );
         child.kill().unwrap();
         kills += u32::from(!child.wait().unwrap().success());
@@ -251,13 +251,13 @@ fn killed_writers_lose_no_acknowledged_write() {
         let recorder = Recorder::new(&store, &stamps);
         for number in 0..connections {
             let (entry, error) = recorder.call(&key(number), Operation::Load).await.unwrap();
-            assert!(error.is_none(), "the file does not read: {error:?}");
+            assert!(error.is_none(), "the file cannot be read: {error:?}");
             history.push(entry);
         }
     });
     let checked = check(&history).unwrap_or_else(|violation| panic!("{violation}"));
     println!(
-        "writers killed: {kills}; {} calls on {} connections in order, {} of them cut off",
+        "writers killed: {kills}; {} calls on {} connections in order, {} of them interrupted",
         checked.calls, checked.connections, checked.unknown
     );
     assert!(kills >= 500 && checked.unknown > 0 && checked.calls > 5_000);

@@ -44,7 +44,7 @@ async fn check(place: &Path) {
     refused(place.join("directory/store.db")).await;
     refused(place.join("directory/new.db")).await;
     assert!(!place.join("directory/new.db").exists());
-    println!("refused read-only places: 3");
+    println!("read-only paths rejected: 3");
 }
 
 #[tokio::test]
@@ -94,8 +94,8 @@ fn as_nobody(place: &Path) {
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
             let complained = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{said}{complained}");
-            assert!(said.contains("refused read-only places: 3"), "{said}");
-            println!("refused read-only places: 3");
+            assert!(said.contains("read-only paths rejected: 3"), "{said}");
+            println!("read-only paths rejected: 3");
         }
         Err(cause) => println!("skipped: running as root, and no other user may run: {cause}"),
     }

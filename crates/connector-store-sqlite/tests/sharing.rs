@@ -58,7 +58,7 @@ async fn sixteen_handles_open_a_new_file_concurrently() {
         opened += tasks.join_all().await.len();
         assert_eq!(everything(&fixture.open().await).await.len(), 16);
     }
-    println!("handles opened at once: {opened}");
+    println!("handles opened concurrently: {opened}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -76,7 +76,7 @@ async fn two_handles_never_return_a_busy_error() {
             for round in 1..=ROUNDS {
                 let claimed = store.claim(&key(number), claim(round, round.into())).await;
                 let ClaimOutcome::Granted { fence, .. } = claimed.unwrap() else {
-                    panic!("nobody else claims this connection");
+                    panic!("no other caller claims this connection");
                 };
                 let result = commit(round, round.into(), fence, b"refreshed");
                 let outcome = store.commit(&key(number), result, effects(number)).await;
@@ -143,7 +143,7 @@ async fn a_cancelled_call_leaves_no_transaction_open() {
         let now = Generation::new(generation);
         let claimed = store.claim(&key(0), claim(number, generation)).await;
         let ClaimOutcome::Granted { fence, .. } = claimed.unwrap() else {
-            panic!("nobody else claims this connection");
+            panic!("no other caller claims this connection");
         };
         let result = commit(number, generation, fence, &[number]);
         match cancelled_after(polls, store.commit(&key(0), result.clone(), effects(0))).await {
@@ -165,7 +165,7 @@ async fn a_cancelled_call_leaves_no_transaction_open() {
     }
     assert_eq!(entries_of(&other, 0).await, MOST_POLLS + 1);
     assert!(cancelled > 0 && finished > 0, "{cancelled} {finished}");
-    println!("calls cancelled on the way: {cancelled}, finished: {finished}");
+    println!("calls cancelled: {cancelled}, finished: {finished}");
 }
 
 /// Returns the generation of connection 0, read under the write lock.
@@ -218,5 +218,5 @@ async fn cancelled_callers_leave_the_queue() {
         "{claimed:?}"
     );
     assert_eq!(aborted, 100);
-    println!("callers that went away: {aborted}");
+    println!("cancelled callers: {aborted}");
 }

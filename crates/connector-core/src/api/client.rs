@@ -68,7 +68,7 @@ macro_rules! provider_client {
             session: $crate::api::Session,
         }
 
-        #[allow(dead_code, reason = "not every client's every method is used where it is defined")]
+        #[allow(dead_code, reason = "not every client uses all methods")]
         impl $name {
             /// Sends an operation and decodes its response.
             ///

@@ -19,7 +19,7 @@ pub(super) type Wait<'a> = Pin<Box<dyn Future<Output = Result<AccessToken>> + Se
 #[must_use]
 #[expect(
     missing_debug_implementations,
-    reason = "it holds a token that is never to be shown"
+    reason = "it contains a token, which must not be printed"
 )]
 pub enum Token<'a> {
     /// The token is available now.

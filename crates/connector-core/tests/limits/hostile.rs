@@ -139,7 +139,9 @@ fn no_header_value_makes_a_call_wait_beyond_its_patience_or_an_hour() {
             }
         }
     }
-    println!("hostile headers: {cases} cases, {refused} refused in time, longest wait {longest:?}");
+    println!(
+        "hostile headers: {cases} cases, {refused} rejected in time, longest wait {longest:?}"
+    );
     assert_eq!(cases, 15 * 22 * 2);
     assert!(refused > 0);
 }
@@ -319,9 +321,12 @@ fn calls_beyond_the_queue_limit_fail_immediately() {
             };
             assert!(after >= seconds(bound - 1) || after == HOUR, "{after:?}");
             waiting.pop();
-            assert!(acquire().now_or_never().is_none(), "a place is free again");
+            assert!(
+                acquire().now_or_never().is_none(),
+                "the dropped call freed a place"
+            );
         });
-        println!("{bound} calls wait, one more fails at once");
+        println!("{bound} calls wait, and one more fails immediately");
     }
 }
 

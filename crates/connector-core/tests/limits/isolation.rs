@@ -268,7 +268,9 @@ fn a_rejected_operation_account_or_resource_delays_no_other() {
         let last = Read(of_channel("c1"), "beside");
         world.clock.run(session.send(&last)).unwrap();
     }
-    println!("calls beside a refused one: {undelayed} went at once, {delayed} belong to its limit");
+    println!(
+        "calls next to a rejected one: {undelayed} sent immediately, {delayed} delayed by its limit"
+    );
     assert_eq!((undelayed, delayed), (15, 21));
 }
 
@@ -297,7 +299,7 @@ fn a_call_that_waits_for_one_limit_keeps_no_capacity_of_another() {
         futures_util::future::join_all(late),
         others,
     ));
-    println!("4 calls beside 3 that wait went after {times:?}");
+    println!("4 calls next to 3 waiting calls were sent after {times:?}");
     assert!(times.iter().all(|it| *it < seconds(2)), "{times:?}");
     assert_eq!(late.iter().filter(|it| it.is_ok()).count(), 4);
     let arrived = world.paths.arrived.lock().unwrap();

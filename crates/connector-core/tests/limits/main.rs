@@ -380,7 +380,7 @@ fn an_account_has_one_budget_and_the_number_of_accounts_is_bounded() {
             .collect::<String>()
             .parse()
             .unwrap();
-        println!("100000 accounts called, {known} known at the end");
+        println!("100000 accounts called, {known} stored at the end");
         assert!((1..=2048).contains(&known), "{shown}");
     });
 }

@@ -744,6 +744,6 @@ fn an_invalid_limit_is_rejected_with_the_name_of_its_field() {
         .iter()
         .filter(|it| description(&json!([it])).is_err())
         .count();
-    println!("limits refused by name: {count}, unreadable: {unreadable}");
+    println!("invalid limits rejected by field: {count}, unparsable: {unreadable}");
     assert_eq!((count, unreadable), (43, unknown.len()));
 }

@@ -253,7 +253,10 @@ const ELSEWHERE: [&str; 3] = ["pkce-s256", "pkce-s256-hex", "http-basic"];
 
 #[test]
 fn published_signature_vectors_have_the_published_results() {
-    #[expect(clippy::disallowed_methods, reason = "the directory of the oracles")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the variable contains the directory of the oracles"
+    )]
     let directory = std::env::var("CONNECTORS_ORACLES");
     let Ok(directory) = directory else {
         println!("skipped: CONNECTORS_ORACLES names no directory with vectors.json");
@@ -637,7 +640,7 @@ fn tokens_in_requests_are_compared_completely() {
         assert!(receive(&basic, Some("ann:p:w"), now(), &with(&wrong)).is_err());
         refused += 1;
     }
-    println!("wrong tokens refused: {refused}");
+    println!("wrong tokens rejected: {refused}");
 }
 
 #[test]
@@ -708,7 +711,7 @@ fn the_accounts_in_body_and_header_must_match() {
         );
         refused += 1;
     }
-    println!("deliveries that name no account or two: {refused} refused");
+    println!("deliveries with no account or two accounts: {refused} rejected");
 }
 
 /// The bodies that each body form accepts and rejects.

@@ -66,7 +66,7 @@ impl VirtualClock {
             tasks.push(task.as_mut());
             self.drive(&mut tasks, Duration::MAX);
         }
-        output.expect("the task waits for nothing that can happen")
+        output.expect("the task waits for an event that never occurs")
     }
 
     /// Runs `tasks` until all have completed or the clock would pass `until`. Remaining tasks are
@@ -245,7 +245,7 @@ impl HttpTransport for Script {
         let step = {
             let mut steps = self.steps.lock().unwrap();
             match steps.len() {
-                0 => panic!("nothing is scripted for this request"),
+                0 => panic!("the script has no step for this request"),
                 1 => steps[0].clone(),
                 _ => steps.pop_front().unwrap(),
             }

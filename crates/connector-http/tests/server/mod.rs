@@ -4,7 +4,7 @@
     clippy::unwrap_used,
     dead_code,
     unreachable_pub,
-    reason = "part of tests, each of which uses another half of it"
+    reason = "shared by tests that use different parts"
 )]
 
 use std::future::Future;

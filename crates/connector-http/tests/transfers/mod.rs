@@ -4,7 +4,7 @@
     clippy::unwrap_used,
     dead_code,
     unreachable_pub,
-    reason = "part of tests, each of which uses another half of it"
+    reason = "shared by tests that use different parts"
 )]
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -228,7 +228,7 @@ pub async fn taking(total: u64, fault_every: u64, seen: &Arc<Seen>) -> Server {
                 if length > 0 {
                     let first = range.strip_prefix("bytes ").unwrap().split('-').next();
                     let first: u64 = first.unwrap().parse().unwrap();
-                    assert_eq!(first, stored(), "the upload goes on where it stopped");
+                    assert_eq!(first, stored(), "the upload continues where it stopped");
                 }
                 let mut left = length;
                 let mut buffer = vec![0; 256 * 1024];

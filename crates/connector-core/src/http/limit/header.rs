@@ -485,7 +485,7 @@ fn text_date(headers: &HeaderMap) -> Option<Timestamp> {
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "milliseconds of this era are exact in 53 bits"
+    reason = "current timestamps in milliseconds fit into 53 bits"
 )]
 fn as_f64(millis: i64) -> f64 {
     millis as f64
