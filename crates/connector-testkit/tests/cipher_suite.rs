@@ -206,7 +206,7 @@ fn every_broken_rule_fails_its_case_and_no_other() {
                 "changed_bytes_are_refused",
                 "truncated_bytes_are_refused",
             ],
-            "the record was opened",
+            "the record was decrypted",
         ),
         (
             Fault::ShowsPlaintext,

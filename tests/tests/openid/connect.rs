@@ -90,7 +90,7 @@ async fn a_denied_consent_is_told_and_recorded() {
     for _ in 0..2 {
         let denied = world.call_back(&flow, query).await.unwrap_err();
         assert_eq!(denied.kind(), ErrorKind::CallbackRefused);
-        assert!(denied.to_string().contains("did not agree"), "{denied}");
+        assert!(denied.to_string().contains("denied consent"), "{denied}");
     }
     let events = world.events().await;
     let denials = events.iter().filter(|it| **it == Event::ConsentDenied);

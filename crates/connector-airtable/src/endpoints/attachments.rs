@@ -11,14 +11,14 @@ use super::{operation, to, wrong};
 use crate::models::{BaseId, FieldId, Record, RecordId};
 use crate::oauth::CONTENT;
 
-/// The largest file, in bytes.
+/// Maximum file size, in bytes.
 const LARGEST: usize = 5 * 1024 * 1024;
 
-/// Uploads a file of at most 5 MiB into an attachment field. The host, the path and the form are not
-/// confirmed: allow it with
+/// Uploads a file of at most 5 MiB to an attachment field. Airtable's documentation does not
+/// confirm the host, the path and the format. Enable this operation with
 /// [`with_attachment_uploads`](crate::AirtableConfigBuilder::with_attachment_uploads).
 ///
-/// An attachment that has a public URL needs no upload: write `[{"url":"…"}]` into its cell.
+/// An attachment with a public URL needs no upload: write `[{"url":"…"}]` into the cell.
 #[derive(Clone)]
 #[must_use]
 pub struct UploadAttachment {
@@ -31,7 +31,7 @@ pub struct UploadAttachment {
 }
 
 impl UploadAttachment {
-    /// `file` as a further attachment in `field` of `record`.
+    /// Adds `file` to the attachments in `field` of `record`.
     pub fn new(
         base: BaseId,
         record: RecordId,
@@ -66,7 +66,8 @@ operation! {
     UploadAttachment -> Record, Never, ["data.records:write"];
     check: |it| {
         if it.file.len() > LARGEST {
-            let message = "the file is larger than 5 MiB; write its public URL into the cell instead";
+            let message = "the file is larger than 5 MiB; write its public URL into the cell \
+                           instead";
             return Err(wrong("UploadAttachment", message));
         }
         Ok(())

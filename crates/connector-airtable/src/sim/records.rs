@@ -154,7 +154,7 @@ fn list(world: &mut World, base: &str, name: &str, query: &Query) -> Answer {
     let table = table(world, base, name)?;
     let mut records = table.records.clone();
     if let Some(formula) = &query.formula {
-        // The one form that the simulator understands: `{Name}='value'`.
+        // The simulator supports only the form `{Name}='value'`.
         let parts = formula
             .strip_prefix('{')
             .and_then(|it| it.strip_suffix('\''));

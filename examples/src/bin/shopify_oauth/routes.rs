@@ -1,4 +1,4 @@
-//! The routes that a service adds for Shopify, and a login to stand for its own.
+//! The routes that a service adds for Shopify, and a placeholder for its login.
 
 use std::sync::Arc;
 
@@ -29,21 +29,21 @@ use crate::service::{APP_URL, Service, WEBHOOKS};
 use crate::session::{Session, equal};
 use crate::{say, simulated};
 
-/// The largest form, in bytes.
+/// Maximum size of a form in bytes.
 const LARGEST_FORM: usize = 4 * 1024;
-/// The largest delivery, in bytes: what the hub looks at.
+/// Maximum size of a delivery in bytes. The hub accepts no larger body.
 const LARGEST_DELIVERY: usize = 1_048_576;
-/// Products and connections that a page shows.
+/// Maximum number of products and connections on a page.
 const SHOWN: u16 = 10;
 
 const SESSION: &str = "session";
-/// The cookie whose value the login form repeats.
+/// Name of the cookie whose value the login form repeats.
 const LOGIN: &str = "login";
-/// The cookie that ties a connect to the browser that began it.
+/// Name of the cookie that binds an authorization to the browser that started it.
 const BINDING: &str = "connect";
 
-/// Everything is the program's own. There is no `form-action`: browsers hold it against the
-/// redirect to Shopify, too, which follows a form.
+/// The content security policy. It has no `form-action`, because browsers would apply it to the
+/// redirect to Shopify, which follows a form.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -88,7 +88,7 @@ async fn with_policy(mut response: Response) -> Response {
     let values: [(HeaderName, &'static str); 4] = [
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // The address of the callback has a code in it.
+        // The callback's URL contains the authorization code.
         (REFERRER_POLICY, "no-referrer"),
         (CACHE_CONTROL, "no-store"),
     ];
@@ -102,14 +102,14 @@ async fn style() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/css")], pages::STYLE)
 }
 
-/// The session of the browser that sent these headers.
+/// Returns the session of the browser that sent these headers.
 pub(crate) fn session(service: &Service, headers: &HeaderMap) -> Option<Session> {
     let cookie = service.cookies.get(headers, SESSION)?;
     service.sessions.find(&cookie)
 }
 
-/// The start page. Where somebody came from within a shop, the form names that shop already; it is
-/// still they who send it.
+/// The start page. If the person comes from a shop, the form already contains the shop's name. The
+/// person still has to submit the form.
 async fn start(
     State(service): Shared,
     RawQuery(query): RawQuery,
@@ -160,7 +160,7 @@ async fn log_in(
         Refusal::new(
             StatusCode::UNAUTHORIZED,
             "Not logged in",
-            "the password is not the one that the program's terminal shows; take that one",
+            "the password is wrong; use the password that the program's terminal shows",
         )
     })?;
     let back = match ShopDomain::parse(&form.shop) {
@@ -177,8 +177,8 @@ pub(crate) struct ShopForm {
     pub(crate) shop: String,
 }
 
-/// Begins to connect a shop. That changes state, so it takes a form that this program made for the
-/// person who is logged in.
+/// Starts the authorization of a shop. This changes state, so the request must be a form that this
+/// program created for the person who is logged in.
 async fn connect(
     State(service): Shared,
     headers: HeaderMap,
@@ -193,7 +193,7 @@ async fn connect(
         .authorize(&session.tenant, Shopify::ID)
         .actor(session.actor.clone())
         .account(form.shop);
-    // Several connects in one browser share its cookie.
+    // Several authorizations in one browser share the cookie.
     if let Some(binding) = service.cookies.get(&headers, BINDING) {
         begun = begun.binding(binding);
     }
@@ -219,7 +219,7 @@ async fn callback(
         .tenant(&session.tenant)
         .await?;
     let key = connected.connection().key();
-    // The shop is connected whether or not this works; connecting again tries again.
+    // If the subscription fails, the shop is still connected. Connecting again retries.
     match service.subscribe(key).await {
         Ok(made) => say(&format!("Connected. New webhook subscriptions: {made}.")),
         Err(error) => say(&format!("Connected, but without webhooks: {error}")),
@@ -227,7 +227,8 @@ async fn callback(
     Ok(Redirect::to(&format!("/connections/{}", key.id)))
 }
 
-/// A connection's page. The tenant is that of the login, so nobody sees another's.
+/// The page of a connection. The tenant comes from the login, so one tenant cannot see another
+/// tenant's connections.
 async fn connection(
     State(service): Shared,
     Path(id): Path<String>,
@@ -238,7 +239,7 @@ async fn connection(
     let tenant = &session.tenant;
     let key = service.hub.tenant(tenant).key(id);
     let products = products(&service, &key).await;
-    // Read after the call, which may have changed it.
+    // Read after the API call, because the call may have changed the status.
     let connection = service.hub.tenant(tenant).get(id).await?;
     let is_simulated = service.simulator.is_some();
     Ok(pages::connection(
@@ -256,8 +257,8 @@ async fn products(service: &Service, key: &ConnectionKey) -> connectors::Result<
     products.take(usize::from(SHOWN)).try_collect().await
 }
 
-/// The App URL: somebody installs the app from within Shopify. The signature says which shop, not
-/// who of this application's users they are: so they log in, and connect with a form of ours.
+/// The App URL: a person opens or installs the app in Shopify. The signature proves the shop, but not
+/// which user of this application the person is. So the person logs in and submits the form.
 async fn app_url(State(service): Shared, RawQuery(query): RawQuery) -> Result<Redirect, Refusal> {
     let query = query.unwrap_or_default();
     let now = service.clock.now();
@@ -265,7 +266,7 @@ async fn app_url(State(service): Shared, RawQuery(query): RawQuery) -> Result<Re
     Ok(Redirect::to(&format!("/?shop={shop}")))
 }
 
-/// Where Shopify posts. The body is the bytes that arrived: they are what is signed.
+/// The webhook route. The hub gets the unchanged bytes of the body, because Shopify signs them.
 async fn webhooks(State(service): Shared, headers: HeaderMap, body: Bytes) -> Response {
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
