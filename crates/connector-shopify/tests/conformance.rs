@@ -1,5 +1,5 @@
-//! The rules that every connector keeps, and what Shopify publishes: domains that are shops, and the
-//! schema that documents must fit. And what this crate promises about its settings.
+//! The rules for all connectors, and facts that Shopify publishes: valid shop domains, and the
+//! schema for documents. Also the documented settings of this crate.
 
 #![allow(
     clippy::panic,
@@ -25,12 +25,12 @@ use fixture::Fixture;
 use schema::Schema;
 use world::World;
 
-/// As it is by default: tokens are never revoked.
+/// The default: tokens are never revoked.
 mod usual {
     connector_testkit::connector_suite!(super::Fixture<false>);
 }
 
-/// As it is when disconnecting removes the app from the shop.
+/// With uninstallation of the app at a disconnect.
 mod uninstalling {
     connector_testkit::connector_suite!(super::Fixture<true>);
 }
@@ -61,7 +61,7 @@ fn the_suite_applies_but_for_what_shopify_does_not_have() {
     );
 }
 
-/// Published with Shopify's libraries.
+/// Test vectors from Shopify's libraries.
 #[test]
 fn published_shop_names_are_decided_as_published() {
     const ACCEPTED: [(&str, &str); 6] = [
@@ -138,7 +138,8 @@ fn shopifys_own_domains_are_shops_only_by_explicit_choice() {
     }
 }
 
-/// The documents against Shopify's own schema, one version behind the one that they are sent to.
+/// Validates the documents with Shopify's own schema, which is one version older than the API
+/// version in use.
 #[test]
 fn every_document_fits_the_official_schema() {
     let Some(schema) = Schema::load() else {

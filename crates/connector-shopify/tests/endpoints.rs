@@ -1,4 +1,4 @@
-//! The operations, through session, transport and simulator.
+//! The operations, with session, transport and simulator.
 
 #![allow(
     clippy::panic,
@@ -353,7 +353,7 @@ async fn a_raw_request_returns_refusals_as_they_are() {
     assert_eq!(raw("{ shop { name } }").await.unwrap().status(), 401);
 }
 
-/// Every status and every shape of failure, for a call.
+/// Every status and every kind of failure of a call.
 #[tokio::test]
 async fn every_bad_answer_has_its_kind() {
     use ErrorKind::{
@@ -412,10 +412,10 @@ async fn every_bad_answer_has_its_kind() {
         world.sim.fault(Route::Graphql, fault);
         let error = session.send(&GetShop::new()).await.unwrap_err();
         assert_eq!(error.kind(), kind, "case {at}");
-        // The source of fixed tokens knows no provider.
+        // The source of fixed tokens has no provider.
         let provider = (kind != Unauthorized).then_some("shopify");
         assert_eq!(error.provider(), provider, "case {at}");
-        // A refusal by the limit pauses calls of the shop.
+        // An exceeded limit pauses the calls of the shop.
         world.clock.advance(Duration::from_secs(60));
         session.send(&GetShop::new()).await.unwrap();
     }

@@ -20,12 +20,12 @@ use crate::token::windows::Windows;
 pub(crate) struct Renewed {
     pub(crate) credential: Credential,
     pub(crate) expiries: Expiries,
-    /// True if the response has a different refresh token than the previous credential.
+    /// True if the refresh token in the response differs from the previous one.
     pub(crate) rotated: bool,
     /// True if the access token is the same as before.
     pub(crate) same_access: bool,
-    /// The account in the response, if there is one. A credential of another account than the
-    /// connection's is stored, but never returned to callers.
+    /// The account in the response, if there is one. A credential that does not belong to the
+    /// connection's account is stored, but never returned to callers.
     pub(crate) account: Option<AccountKey>,
 }
 

@@ -1,4 +1,4 @@
-//! Several tenants and one account.
+//! Several tenants with one account.
 
 use connector_core::store::{AuditFilter, AuditLog};
 use connector_core::{Actor, ErrorKind, Event, Status};
@@ -40,7 +40,8 @@ async fn one_grant_for_each_account_is_not_taken_from_another_tenant() {
         .account("acme");
     let refused = theirs.begin().await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectedElsewhere);
-    // A flow that began before is refused before its code is sent: that alone would end the grant.
+    // A flow that started earlier is refused before its code is sent, because the exchange alone
+    // would end the grant.
     let query = rig.provider.consent(early.url(), "shop-1");
     let refused = rig
         .hub
