@@ -1,4 +1,4 @@
-//! From the begin to the connection, and back again.
+//! Tests of the connect flow.
 
 use connector_core::clock::Clock;
 use connector_core::http::Origin;
@@ -49,7 +49,7 @@ async fn a_wrong_verifier_is_refused_by_the_provider_and_connects_nothing() {
         (ledger.exchanges.accepted, ledger.exchanges.refused),
         (0, 1)
     );
-    // The code is not sent again, with whatever verifier.
+    // The code is not sent again, with any verifier.
     world.call_back(&flow, &query).await.unwrap_err();
     assert_eq!(world.wire.token_requests(), 1);
     let listed = world
