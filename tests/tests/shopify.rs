@@ -177,7 +177,7 @@ async fn an_answer_that_is_lost_after_the_rotation_costs_nothing() {
         loop {
             let outcome = tokio::select! {
                 outcome = world.token(&key) => outcome,
-                () = advance(&world.clock) => unreachable!("it advances for ever"),
+                () = advance(&world.clock) => unreachable!("the clock advances forever"),
             };
             match outcome {
                 Ok(_) => break,

@@ -75,7 +75,7 @@ fn forgeries() -> Vec<Forgery> {
         Forgery::of_query("no state", |query| without(query, "state"), false),
         Forgery::of_query("empty state", |query| replaced(query, "state", ""), false),
         Forgery::of_query(
-            "a state of nobody",
+            "an unknown state",
             |query| replaced(query, "state", another_secret().expose_secret()),
             false,
         ),
@@ -113,7 +113,7 @@ fn forgeries() -> Vec<Forgery> {
             ..Forgery::of_rest("a browser without cookie", false)
         },
         Forgery {
-            actor: || Actor::User("somebody else".to_owned()),
+            actor: || Actor::User("another user".to_owned()),
             ..Forgery::of_rest("another user", true)
         },
         Forgery {

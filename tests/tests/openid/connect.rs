@@ -82,7 +82,7 @@ async fn a_challenge_that_is_taken_out_of_the_url_ends_the_connect() {
 }
 
 #[tokio::test]
-async fn a_denied_consent_is_told_and_recorded() {
+async fn a_denied_consent_is_reported_and_recorded() {
     let Some(world) = World::new() else { return };
     let flow = world.begin().await;
     let callback = world.openid.deny(&flow.url, "hub-denied").await.unwrap();
@@ -99,7 +99,7 @@ async fn a_denied_consent_is_told_and_recorded() {
 }
 
 #[tokio::test]
-async fn a_reconnect_keeps_the_id_and_brings_a_new_grant() {
+async fn a_reconnect_keeps_the_id_and_starts_a_new_grant() {
     let Some(world) = World::new() else { return };
     let first = world.connect("hub-reconnect").await;
     let before = world.credential(&first.key).await;

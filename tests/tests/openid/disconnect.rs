@@ -8,7 +8,7 @@ use connector_tests::openid::PROVIDER;
 use crate::world::{Flow, Mischief, World, context};
 
 #[tokio::test]
-async fn a_disconnected_connection_is_useless_here_at_once_and_dead_there_after_the_worker() {
+async fn a_disconnected_connection_is_unusable_at_once_and_revoked_by_the_worker() {
     let Some(world) = World::new() else { return };
     let key = world.connect("hub-disconnect").await.key;
     world.hub.refresh(&key, context()).await.unwrap();
@@ -35,7 +35,7 @@ async fn a_disconnected_connection_is_useless_here_at_once_and_dead_there_after_
 }
 
 #[tokio::test]
-async fn a_revocation_that_the_provider_does_not_take_is_made_later() {
+async fn a_failed_revocation_is_retried_later() {
     let Some(world) = World::new() else { return };
     let key = world.connect("hub-outage").await.key;
     let last = world.credential(&key).await;
@@ -56,7 +56,7 @@ async fn a_revocation_that_the_provider_does_not_take_is_made_later() {
 }
 
 #[tokio::test]
-async fn one_grant_of_an_account_is_revoked_and_another_tenants_lives_on() {
+async fn one_grant_of_an_account_is_revoked_and_another_tenants_grant_remains() {
     let Some(mut world) = World::new() else {
         return;
     };

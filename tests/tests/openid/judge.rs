@@ -87,7 +87,10 @@ impl Flow {
 }
 
 fn class(outcome: Result<impl Sized, ExchangeError>) -> ExchangeClass {
-    outcome.map(|_| ()).expect_err("it is refused").class()
+    outcome
+        .map(|_| ())
+        .expect_err("the request is refused")
+        .class()
 }
 
 fn refresh_token(credential: &Credential) -> &SecretString {
@@ -174,7 +177,7 @@ async fn a_wrong_or_missing_verifier_is_refused_and_so_is_an_authorization_witho
 }
 
 #[tokio::test]
-async fn the_second_use_of_a_code_ends_what_the_first_brought() {
+async fn the_second_use_of_a_code_ends_the_grant_of_the_first() {
     let Some(flow) = Flow::new("judge-code") else {
         return;
     };

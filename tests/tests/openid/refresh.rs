@@ -126,7 +126,7 @@ async fn a_connection_that_ended_works_again_once_it_is_reconnected() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_at_a_strict_provider_is_told_as_that() {
+async fn a_lost_answer_at_a_strict_provider_is_reported_as_lost_in_flight() {
     let Some(world) = World::new() else { return };
     let key = world.connect("hub-lost").await.key;
     let served = world.hub.access_token(&key).await.unwrap();

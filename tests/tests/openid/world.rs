@@ -278,7 +278,7 @@ impl World {
         self.stored(key).await.connection.status
     }
 
-    /// Returns the sealed records in the store.
+    /// Returns the opened credential of the store.
     pub(crate) async fn credential(&self, key: &ConnectionKey) -> Credential {
         credential(&self.keys, &self.stored(key).await).await
     }
