@@ -142,7 +142,7 @@ async fn an_answer_that_comes_after_the_end_is_revoked_and_not_used() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_where_nobody_asked_for_it() {
+async fn nothing_is_sent_without_a_request() {
     let world = World::new(RotationClass::Strict);
     let key = world.connect("alpha").await;
     world

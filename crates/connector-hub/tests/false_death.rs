@@ -48,7 +48,7 @@ fn trouble(kind: u64) -> Reply {
 }
 
 #[tokio::test]
-async fn ten_thousand_mixes_end_nothing_but_what_is_dead() {
+async fn ten_thousand_mixes_end_only_dead_grants() {
     const MIXES: u64 = 10_000;
     let (mut wrong, mut ended, mut recovered) = (0, 0, 0);
     for seed in 0..MIXES {
@@ -123,7 +123,7 @@ async fn a_wrong_client_secret_changes_no_state_and_heals_alone() {
 }
 
 #[tokio::test]
-async fn an_account_refused_alone_stops_nobody_else_and_is_uninstalled_after_three() {
+async fn an_account_refused_alone_stops_no_other_and_is_uninstalled_after_three() {
     const OTHERS: usize = 50;
     let world = World::new(RotationClass::Strict);
     let mut others = Vec::new();
@@ -419,7 +419,7 @@ fn copy(reply: &Reply) -> Reply {
 
 /// One tenant revokes all its grants, and uses a wrong secret where possible.
 #[tokio::test]
-async fn another_tenants_refresh_is_served_in_time_whatever_one_tenant_does() {
+async fn no_tenant_can_delay_another_tenants_refresh() {
     let mut runs = 0;
     for own_apps in [false, true] {
         let world = World::new(RotationClass::Strict);
@@ -489,7 +489,7 @@ async fn fairness(world: &World, store: impl Store + Clone, own_apps: bool, name
 
 /// Refusals without a known meaning, at a provider whose grant is valid.
 #[tokio::test]
-async fn a_refusal_that_nobody_understands_ends_in_a_state_that_a_person_sees() {
+async fn a_refusal_without_a_known_meaning_ends_in_a_visible_status() {
     const MOST: u64 = 14;
     let refusals = [
         (400, ""),

@@ -72,7 +72,7 @@ async fn a_crowd_on_an_expired_token_sends_one_request() {
 }
 
 #[tokio::test]
-async fn every_expiry_costs_one_request_whoever_goes_away() {
+async fn every_expiry_costs_one_request_even_if_callers_leave() {
     const CALLERS: usize = 10_000;
     #[expect(clippy::disallowed_methods, reason = "selects the long mode")]
     let is_full = std::env::var("CONNECTORS_SOAK").is_ok_and(|mode| mode == "full");
@@ -493,7 +493,7 @@ async fn a_token_that_is_older_than_its_lifetime_is_no_token() {
 }
 
 #[tokio::test]
-async fn a_caller_that_stops_waiting_is_told_what_is_true() {
+async fn a_caller_that_stops_waiting_gets_the_true_reason() {
     let mut cases = 0;
     for hangs_at in ["the store", "the provider", "another process"] {
         let world = World::new(RotationClass::Strict);

@@ -361,7 +361,7 @@ fn back_off_doubles_to_eight_minutes_and_is_spread() {
 }
 
 #[test]
-fn a_row_that_moved_is_the_answer_whoever_asks() {
+fn a_changed_row_is_used_for_every_reason() {
     let newer = Outcome::Newer {
         grant: GrantNumber::new(1),
         generation: Generation::new(6),
@@ -500,7 +500,7 @@ fn a_sibling_that_won_is_waited_for_and_adopted() {
 }
 
 #[test]
-fn a_refusal_after_a_lost_answer_is_told_as_that_at_a_strict_provider() {
+fn a_refusal_after_a_lost_response_is_reported_as_lost_at_a_strict_provider() {
     for (class, superseded, unresolved, reason) in [
         (
             RotationClass::Strict,
@@ -542,7 +542,7 @@ fn a_refusal_after_a_lost_answer_is_told_as_that_at_a_strict_provider() {
 }
 
 #[test]
-fn a_grant_that_was_lost_in_flight_stays_so_when_somebody_asks_once_more() {
+fn a_grant_that_was_lost_in_flight_stays_lost_after_a_forced_refresh() {
     let reason = ReauthorizationReason::LostInFlight;
     let lost = dead(reason);
     let flight = Flight::new(RotationClass::Strict, Reason::Forced { good: false })
@@ -865,7 +865,7 @@ fn tokens_that_never_work_are_refreshed_once_per_step_and_then_probed() {
 }
 
 #[test]
-fn a_dead_grant_is_sent_again_only_when_somebody_asks() {
+fn a_dead_grant_is_sent_again_only_on_request() {
     let reason = ReauthorizationReason::GrantRevoked;
     let dead = dead(reason);
     let flight = Flight::new(SHOP, Reason::Mandatory).then(loaded(dead.clone()));
@@ -909,7 +909,7 @@ fn writing_back(found: Stored) -> Flight {
 }
 
 #[test]
-fn a_pair_in_hand_is_what_this_process_knows_to_be_the_newest() {
+fn a_new_pair_is_the_newest_state_that_this_process_knows() {
     // The store has the state before the exchange: older than the pair, but not older than the
     // start.
     let flight = writing_back(row(5));
@@ -999,7 +999,7 @@ fn what_would_be_lost_is_not_given_up_while_the_store_is_away() {
 }
 
 #[test]
-fn a_lost_answer_is_waited_for_once_and_only_by_who_has_no_token() {
+fn a_lost_response_is_awaited_once_and_only_without_a_valid_token() {
     let lost = |reason, left| {
         let granted = Input::Claimed(ClaimOutcome::Granted {
             fence: Fence::new(4),

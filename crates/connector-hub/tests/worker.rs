@@ -122,7 +122,7 @@ impl ChangeHandler for Recorder {
 }
 
 #[tokio::test]
-async fn changes_are_told_at_least_once_whatever_a_handler_does() {
+async fn changes_are_delivered_at_least_once_even_if_a_handler_fails() {
     for panics in [false, true] {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let fails = Arc::new(AtomicUsize::new(3));
@@ -151,7 +151,7 @@ async fn changes_are_told_at_least_once_whatever_a_handler_does() {
 }
 
 #[tokio::test]
-async fn a_running_worker_ends_when_it_is_told_to() {
+async fn a_running_worker_ends_at_shutdown() {
     let world = World::new(RotationClass::Strict);
     let key = world.connect("alpha").await;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -170,7 +170,7 @@ async fn a_running_worker_ends_when_it_is_told_to() {
 }
 
 #[tokio::test]
-async fn a_check_tells_and_records_how_a_connection_is() {
+async fn a_check_returns_and_records_the_state_of_a_connection() {
     let world = World::new(RotationClass::Strict);
     let key = world.connect("alpha").await;
     let works = world.drive(world.hub.check(&key, context())).await.unwrap();

@@ -36,7 +36,7 @@ mod uninstalling {
 }
 
 #[test]
-fn the_suite_applies_but_for_what_shopify_does_not_have() {
+fn the_suite_applies_except_for_missing_features_of_shopify() {
     let all = connector_testkit::connector::names();
     let left_out = |applicable: Vec<&'static str>| -> Vec<&'static str> {
         println!("cases that apply: {} of {}", applicable.len(), all.len());
@@ -113,7 +113,7 @@ fn published_shop_names_are_decided_as_published() {
 
 proptest! {
     #[test]
-    fn whatever_passes_as_a_shop_is_one_label_of_shopifys(text in "\\PC{0,40}|[a-z0-9.:/@#?-]{0,20}(\\.myshopify\\.com)?[a-z0-9.:/@#?-]{0,3}") {
+    fn every_accepted_shop_is_one_label_under_shopifys_domain(text in "\\PC{0,40}|[a-z0-9.:/@#?-]{0,20}(\\.myshopify\\.com)?[a-z0-9.:/@#?-]{0,3}") {
         if let Ok(shop) = ShopDomain::parse(&text) {
             let label = shop.as_str().strip_suffix(".myshopify.com").unwrap();
             prop_assert!(label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));

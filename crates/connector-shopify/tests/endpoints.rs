@@ -90,7 +90,7 @@ async fn products_are_paged_to_the_last() {
 }
 
 #[tokio::test]
-async fn a_walk_goes_on_from_a_kept_cursor() {
+async fn a_listing_continues_from_a_stored_cursor() {
     let (_world, client) = connected().await;
     let list = ListProducts::new()
         .with_page_size(25)
@@ -255,7 +255,7 @@ async fn arguments_that_cannot_be_right_are_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn the_granted_scopes_are_read_and_a_missing_one_is_told() {
+async fn the_granted_scopes_are_read_and_a_missing_one_is_reported() {
     let world = World::new().await;
     let token = world
         .sim

@@ -99,7 +99,7 @@ async fn a_throttled_call_waits_as_long_as_the_answer_says_and_succeeds() {
 }
 
 #[tokio::test]
-async fn a_throttled_call_that_is_not_repeated_says_when_to_come_back() {
+async fn a_throttled_call_that_is_not_retried_returns_the_retry_delay() {
     let world = narrow().await;
     let credential = world.connect().await;
     let page = ListProducts::new().with_page_size(98);

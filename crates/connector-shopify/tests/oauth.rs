@@ -123,7 +123,7 @@ async fn after_a_rotation_the_simulator_signs_with_the_new_secret() {
 }
 
 #[tokio::test]
-async fn an_unsigned_denial_is_told_as_such() {
+async fn an_unsigned_denial_is_reported() {
     let world = World::new().await;
     let unsigned = Callback::parse("error=access_denied&state=state-1").unwrap();
     assert_eq!(world.check(&unsigned), Err(CallbackProblem::ConsentDenied));
@@ -277,7 +277,7 @@ async fn a_refresh_that_went_wrong_loses_nothing() {
 }
 
 #[tokio::test]
-async fn an_answer_with_the_same_access_token_is_taken_as_it_is() {
+async fn a_response_with_the_same_access_token_is_accepted() {
     let world = World::new().await;
     let credential = world.connect().await;
     let same = json!({ "access_token": text(credential.secret()), "scope": "read_products" });

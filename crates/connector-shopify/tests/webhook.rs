@@ -222,7 +222,7 @@ async fn the_shop_of_a_delivery_is_read_from_its_body_too() {
 }
 
 #[tokio::test]
-async fn compliance_deliveries_are_read_with_whatever_they_leave_out() {
+async fn compliance_deliveries_are_read_without_optional_fields() {
     let world = World::new().await;
     // None of these deliveries needs a token: the app is not even installed.
     let customer = json!({ "id": 9_007_199_254_740_993_u64, "email": null });

@@ -280,7 +280,7 @@ async fn a_history_is_written_and_read_back() {
 }
 
 #[test]
-fn shared_stamps_grow_whoever_takes_them() {
+fn shared_stamps_grow_across_processes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stamps");
     let (one, two) = (

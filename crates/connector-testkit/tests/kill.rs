@@ -233,7 +233,7 @@ async fn the_chosen_point_fires_once() {
 }
 
 #[tokio::test]
-async fn an_observer_is_told_of_each_point_before_anything_is_done_there() {
+async fn an_observer_is_called_at_each_point_before_the_action() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&told);
     let points = KillPoints::at(5, Action::Fail)

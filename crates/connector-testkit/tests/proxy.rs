@@ -152,7 +152,7 @@ async fn bytes_are_passed_on_as_they_are_on_connections_that_are_kept() {
 }
 
 #[tokio::test]
-async fn an_answer_that_its_close_ends_is_passed_on_and_closed() {
+async fn a_response_that_ends_with_the_connection_is_forwarded_and_closed() {
     let text = "HTTP/1.0 200 OK\r\n\r\nuntil the end";
     let server = Server::start(text).await;
     let proxy = FaultProxy::start(server.address, clock()).await.unwrap();
@@ -197,7 +197,7 @@ async fn messages_without_an_end_break_the_connection() {
 }
 
 #[tokio::test]
-async fn each_fault_does_to_plain_bytes_what_it_says() {
+async fn each_fault_has_its_documented_effect_on_a_plain_client() {
     let server = Server::start(answer()).await;
     let clock = clock();
     let proxy = FaultProxy::start(server.address, clock.clone())
@@ -264,7 +264,7 @@ async fn each_fault_does_to_plain_bytes_what_it_says() {
 }
 
 #[tokio::test]
-async fn each_fault_does_to_the_transport_what_it_says() {
+async fn each_fault_has_its_documented_effect_on_the_transport() {
     let server = Server::start(answer()).await;
     let clock = clock();
     let proxy = FaultProxy::start(server.address, clock.clone())

@@ -56,7 +56,7 @@ impl SimulatedProvider for Suite {
 connector_testkit::connector_suite!(Simulated<Suite>);
 
 #[test]
-fn the_suite_applies_but_for_what_airtable_does_not_have() {
+fn the_suite_applies_except_for_missing_features_of_airtable() {
     let all = connector_testkit::connector::names();
     let applicable = connector_testkit::connector::applicable::<Simulated<Suite>>();
     println!("cases that apply: {} of {}", applicable.len(), all.len());

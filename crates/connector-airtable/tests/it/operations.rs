@@ -241,7 +241,7 @@ async fn records_are_written_in_every_way() {
 }
 
 #[tokio::test]
-async fn a_write_in_batches_says_how_far_it_came() {
+async fn a_write_in_batches_returns_the_number_of_written_records() {
     let rig = Rig::new().await;
     let client = rig.client().await;
     let mut rows = tasks(35);

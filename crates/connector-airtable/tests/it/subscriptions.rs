@@ -249,7 +249,7 @@ async fn a_webhook_that_expired_is_replaced_and_its_payloads_are_read() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_was_deleted_is_created_again_and_an_error_payload_is_told() {
+async fn a_deleted_webhook_is_created_again_and_an_error_payload_is_reported() {
     let rig = Rig::new().await;
     rig.subscribed(rig.base.as_str()).await;
     let old = rig.sim.webhooks(&rig.base);

@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_does_not_move_leaves_its_warning_where_it_is() {
+    fn an_unchanged_expiry_keeps_its_scheduled_warning() {
         let hour = Some(Duration::from_secs(3600));
         let kept = plan(&description(), hour, Some(DAY * 20), Some(DAY * 20));
         assert_eq!(due(&kept, WorkKind::KeepAlive), None);

@@ -183,7 +183,7 @@ async fn thirty_two_loads_of_one_callback_are_one_exchange() {
 }
 
 #[tokio::test]
-async fn a_caller_that_goes_away_takes_nothing_with_it() {
+async fn a_cancelled_caller_does_not_cancel_the_refresh() {
     let rig = Rig::new();
     let begun = rig.begin("t1").await;
     let query = rig.provider.consent(begun.url(), "account-1");
@@ -408,7 +408,7 @@ async fn a_store_that_is_down_when_the_answer_comes_loses_nothing() {
 /// loaded again. Then there is one connection, or the flow has ended and can be started again. The
 /// code is sent once.
 #[tokio::test]
-async fn whatever_single_call_fails_a_reload_comes_to_an_end() {
+async fn after_any_single_failed_call_a_reload_ends_the_flow() {
     let counting = KillPoints::counting();
     let rig = Rig::new();
     let begun = rig.begin("t1").await;

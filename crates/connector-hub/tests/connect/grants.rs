@@ -363,7 +363,7 @@ async fn a_new_grant_without_a_refresh_token_keeps_that_of_the_account() {
 
 /// Kind 19: loading the page again does not help.
 #[tokio::test]
-async fn an_identity_that_is_forbidden_ends_the_flow_and_says_who_can_change_that() {
+async fn a_forbidden_identity_ends_the_flow_and_names_who_can_correct_it() {
     let rig = Rig::new();
     let begun = rig.begin("t1").await;
     let query = rig.provider.consent(begun.url(), "account-1");

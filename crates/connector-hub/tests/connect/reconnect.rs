@@ -219,7 +219,7 @@ async fn a_failed_exchange_gives_the_claim_back_unless_it_may_have_happened() {
 
 /// Some providers return the refresh token of the first consent for a second one.
 #[tokio::test]
-async fn a_grant_that_is_known_already_changes_what_is_known_and_nothing_else() {
+async fn a_known_grant_changes_only_the_account_data() {
     let rig = Rig::new();
     rig.provider
         .keep_refresh_token("account-1", "refresh-lasting");
@@ -340,7 +340,7 @@ async fn an_account_that_is_known_by_its_host_is_claimed_first() {
 
 /// After a single lost call or response at any point, the connection has its old or its new grant.
 #[tokio::test]
-async fn whatever_single_call_fails_a_reconnect_leaves_a_grant() {
+async fn after_any_single_failed_call_a_reconnect_leaves_a_grant() {
     let counting = KillPoints::counting();
     let (_, outcome) = reconnect_at(&counting).await;
     assert!(outcome.is_ok());

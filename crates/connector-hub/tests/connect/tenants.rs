@@ -56,7 +56,7 @@ async fn one_grant_for_each_account_is_not_taken_from_another_tenant() {
 }
 
 #[tokio::test]
-async fn a_takeover_ends_the_other_tenants_connection_and_tells_it() {
+async fn a_takeover_ends_the_other_tenants_connection_and_notifies_it() {
     let rig = Rig::new();
     let begun = rig.begin_shop("t1", "acme").await;
     let query = rig.provider.consent(begun.url(), "shop-1");

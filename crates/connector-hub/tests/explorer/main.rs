@@ -160,7 +160,7 @@ fn only_unheard_answers_are_lost() {
 }
 
 #[test]
-fn a_frozen_holder_costs_nothing_where_tokens_do_not_die_of_reuse() {
+fn a_frozen_holder_loses_nothing_where_reuse_ends_no_grant() {
     for (provider, expected) in [
         (Stable, &[][..]),
         (OldTokensLiveOn, &[]),
@@ -460,7 +460,7 @@ fn a_store_outage_loses_nothing_that_is_not_used_before_it_is_durable() {
 }
 
 #[test]
-fn whatever_else_happens_only_unheard_answers_are_lost() {
+fn only_lost_responses_lose_a_grant() {
     let more: [(&str, Setting); 7] = [
         (
             "callers of every kind",
@@ -541,7 +541,7 @@ fn whatever_else_happens_only_unheard_answers_are_lost() {
 }
 
 #[test]
-fn a_restored_backup_makes_nobody_redeem_a_token_that_is_known_to_be_spent() {
+fn after_a_restored_backup_no_spent_token_is_sent() {
     for nodes in [1, 2] {
         for provider in PROVIDERS {
             let setting = Setting {

@@ -225,7 +225,7 @@ async fn a_changed_host_or_key_beside_a_sealed_credential_receives_nothing() {
 }
 
 #[tokio::test]
-async fn a_tenant_replays_its_own_deliveries_and_nobody_elses() {
+async fn a_tenant_cannot_replay_another_tenants_deliveries() {
     let rig = Rig::new();
     let own = rig.connect("t1", SHOP, "a").await;
     let request = Request::shop_signed("own", "d-1", "t", "1");
@@ -262,7 +262,7 @@ async fn a_tenant_replays_its_own_deliveries_and_nobody_elses() {
 }
 
 #[tokio::test]
-async fn a_message_of_a_proved_source_goes_the_way_of_a_delivery() {
+async fn a_message_of_a_verified_source_is_handled_like_a_delivery() {
     let rig = Rig::new();
     let key = rig.connect("t1", MAIL, "m").await;
     let message = || {

@@ -97,7 +97,7 @@ async fn bundled_events_are_all_kept_once() {
 }
 
 #[tokio::test]
-async fn a_handler_that_fails_or_panics_is_given_the_delivery_again_and_the_worker_goes_on() {
+async fn a_handler_that_fails_or_panics_gets_the_delivery_again_and_the_worker_continues() {
     for (mood, why) in [(Mood::Fails, "rejected"), (Mood::Panics, "panicked")] {
         let rig = Rig::new();
         rig.recorder.set(mood);

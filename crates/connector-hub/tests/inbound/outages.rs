@@ -16,7 +16,7 @@ fn request() -> http::Request<bytes::Bytes> {
 }
 
 #[tokio::test]
-async fn whatever_call_fails_an_acknowledged_delivery_is_handled_and_a_refused_one_repeated() {
+async fn after_any_failed_call_an_acknowledged_delivery_is_handled_and_a_refused_one_is_retried() {
     let (mut refused, mut tried, mut number) = (0, 0, 1);
     loop {
         let rig = Rig::new();
