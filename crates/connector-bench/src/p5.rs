@@ -1,6 +1,5 @@
 //! P5: a typed call on loopback, with 32 calls in flight, compared with raw reqwest. Both send the
-//! same requests with the same headers, and both set a timeout for each request, because no client
-//! should omit it.
+//! same requests with the same headers and a timeout.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

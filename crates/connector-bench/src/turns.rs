@@ -51,7 +51,7 @@ impl Figures {
         )
     }
 
-    /// Returns the ratio of this to `other` for each turn.
+    /// Returns `self / other` for each turn.
     pub(crate) fn ratio_to(&self, other: &Self) -> Self {
         let pairs = self.0.iter().zip(&other.0);
         Self(pairs.map(|(own, other)| own / other).collect())

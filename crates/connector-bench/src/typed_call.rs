@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 pub(crate) const IN_FLIGHT: usize = 32;
 pub(crate) const BODY: &str = r#"{"id":7,"title":"a short name"}"#;
 pub(crate) const USER_AGENT: &str = "acme-orders/1.0";
-/// The request timeout of our calls. Every other client that supports one gets the same.
+/// The request timeout of our calls, and of all other clients that support one.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Returns the URL of every call, on the server at `address`.

@@ -34,7 +34,7 @@ impl Hub {
     /// # Errors
     /// The hub stores nothing if adoption fails.
     /// * [`ErrorKind::InvalidInput`] if the credential has the wrong type for this provider, or
-    ///   belongs to another account than the connection's.
+    ///   does not belong to the connection's account.
     /// * [`ErrorKind::Unauthorized`] if the provider refuses the credential.
     /// * [`ErrorKind::Forbidden`] if the credential lacks permissions that the connector needs.
     /// * [`ErrorKind::AppMisconfigured`] if the credential was issued to another client id.

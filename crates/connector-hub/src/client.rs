@@ -51,7 +51,7 @@ impl Hub {
         Err(Error::new(
             ErrorKind::InvalidInput,
             "hub.client",
-            "the client is for another provider than the connection; use the client of the \
+            "the client and the connection are for different providers; use the client of the \
              connection's provider",
         )
         .with_provider(session.provider().as_str().to_owned()))

@@ -352,8 +352,8 @@ reasons! {
     STALE = "callback_stale", CallbackRefused,
         "the callback is too old; check this machine's clock, then connect again";
     OTHER_ACCOUNT = "other_account", CallbackRefused,
-        "another account was authorized than the requested one; select the requested account at \
-         the provider, or connect the other account separately";
+        "the wrong account was authorized; select the requested account at the provider, or \
+         connect the other account separately";
     INCOMPLETE = "callback_incomplete", CallbackRefused,
         "the callback has neither a code nor an error; connect again";
     OTHER_PROVIDER = "other_provider", CallbackRefused,

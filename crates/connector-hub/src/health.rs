@@ -30,8 +30,8 @@ pub struct Health {
     pub cached: usize,
     /// Number of in-flight refreshes and connect flows in this process.
     pub under_way: usize,
-    /// Worker lag: how long the last job had been due when a worker of this process leased it. The
-    /// lag grows if the workers cannot keep up.
+    /// Worker lag: the time between the due time of the last job that a worker of this process
+    /// leased and its lease. The lag grows if the workers cannot keep up.
     pub late_by: Duration,
 }
 

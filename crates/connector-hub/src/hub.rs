@@ -53,8 +53,8 @@ pub(crate) struct Inner {
     pub(crate) subscription_secrets: Option<Arc<dyn SubscriptionSecrets>>,
     /// Wakes the worker of this process when a delivery is accepted.
     pub(crate) arrivals: Notify,
-    /// Worker lag in milliseconds: how long the last job had been due when a worker of this process
-    /// leased it.
+    /// Worker lag in milliseconds: the time between the due time of the last leased job and its
+    /// lease.
     pub(crate) late_by: AtomicU64,
     pub(crate) limits: Limits,
     pub(crate) call_audit: CallAudit,

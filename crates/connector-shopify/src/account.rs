@@ -125,7 +125,7 @@ mod tests {
 
     /// Merchants paste URLs from the address bar.
     #[test]
-    fn what_address_bars_show_names_the_shop_and_nothing_else_does() {
+    fn only_hosts_and_admin_urls_name_a_shop() {
         for good in [
             "cool-shop",
             "Cool-Shop.myshopify.com",

@@ -23,8 +23,8 @@ impl Finished {
 
 /// Creates a command in `directory` that cannot wait for user input.
 ///
-/// `cargo run` sets environment variables that build scripts watch, for example that of ring. They
-/// are removed here, because otherwise every child build would start from scratch.
+/// `cargo run` sets environment variables that build scripts watch, for example that of ring. This
+/// function removes the variables, because otherwise every child build would start from scratch.
 pub(crate) fn command(program: &str, directory: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(directory).stdin(Stdio::null());

@@ -1,9 +1,9 @@
 //! Connects an Airtable user step by step: authorize, callback, token exchange, API call, webhook,
 //! disconnect.
 //!
-//! `cargo run --bin airtable_oauth` runs offline against a simulated Airtable and ends by itself. If
-//! `AIRTABLE_CLIENT_ID` and `AIRTABLE_REDIRECT_URI` are set, it prints the authorization URL of the
-//! real Airtable instead; see docs/providers/airtable.md.
+//! `cargo run --bin airtable_oauth` runs offline against a simulated Airtable and ends by itself.
+//! If `AIRTABLE_CLIENT_ID` and `AIRTABLE_REDIRECT_URI` are set, it prints the authorization URL of
+//! the real Airtable instead; see docs/providers/airtable.md.
 
 #![expect(clippy::print_stdout, reason = "the example prints its steps")]
 
@@ -165,8 +165,8 @@ async fn work(hub: &Hub, clock: &ManualClock) -> Outcome<()> {
     Ok(())
 }
 
-/// Prints the authorization URL of the real Airtable. A service keeps its hub and its store until the
-/// callback.
+/// Prints the authorization URL of the real Airtable. A service keeps its hub and its store until
+/// the callback.
 async fn real() -> Outcome<()> {
     let hub = Hub::builder()
         .store(MemoryStore::new(Arc::new(SystemClock::new())))

@@ -1,7 +1,8 @@
 //! Connects a provider that has a description in JSON and no code: authorize, callback, token
 //! exchange, API call, refresh, disconnect.
 //!
-//! The example runs offline against a simulator and ends by itself: `cargo run --bin custom_provider`
+//! The example runs offline against a simulator and ends by itself: `cargo run --bin
+//! custom_provider`
 
 #![expect(clippy::print_stdout, reason = "the example prints its steps")]
 

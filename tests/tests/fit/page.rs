@@ -1,4 +1,4 @@
-//! The page `docs/providers/fit.md`, compared with the descriptions.
+//! Compares the page `docs/providers/fit.md` with the descriptions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ struct Entry {
     expressed_by: String,
 }
 
-/// The tables by the heading before them.
+/// Returns the tables, keyed by the heading before each table.
 fn tables() -> BTreeMap<String, Vec<Entry>> {
     let mut tables: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
     let mut provider = None;
@@ -58,7 +58,8 @@ fn tables() -> BTreeMap<String, Vec<Entry>> {
     tables
 }
 
-/// The texts in code spans after the word `kind` in a cell, as in "data `a`, `b`; hook `c`".
+/// Returns the texts in code spans after the word `kind` in a cell, as in "data `a`, `b`; hook
+/// `c`".
 fn named<'e>(expressed_by: &'e str, kind: &str) -> Vec<&'e str> {
     let parts = expressed_by.split(';').map(str::trim);
     let parts = parts.filter(|part| part.split(' ').next() == Some(kind));
@@ -67,8 +68,8 @@ fn named<'e>(expressed_by: &'e str, kind: &str) -> Vec<&'e str> {
         .collect()
 }
 
-/// True if the description has a value at this path: members by their names, elements by their
-/// `name` or `code`, and a text at the end by itself.
+/// Returns true if the description has a value at this path. The path selects members by name and
+/// list elements by `name` or `code`. A text at the end of the path matches itself.
 fn has(value: &Value, path: &str) -> bool {
     match path.split_once('.') {
         None => !step(value, path).is_empty(),

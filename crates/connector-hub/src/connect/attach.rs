@@ -111,7 +111,7 @@ impl Inner {
                 self.end_taken_over(purpose, &other).await?;
             }
         }
-        // The host may now belong to another account than when the host was last connected.
+        // The host may belong to a different account now than at the last connect.
         let claim = match claim {
             Some(claim) if found.as_ref() != Some(claim.key()) => {
                 self.give_back(&claim).await;

@@ -96,8 +96,8 @@ impl Inner {
             tracing::error!(
                 operation = "hub.route",
                 connection = %key.id,
-                "a connection's record has another account than its sealed credential; no delivery \
-                 is passed on for the connection"
+                "the account in a connection's record differs from the account in its sealed \
+                 credential; no delivery is passed on for the connection"
             );
         }
         Ok(is_same)

@@ -650,7 +650,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_woken_during_a_rest() {
+    fn no_background_refresh_starts_during_a_pause() {
         let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
         let cache = Cache::new();
         let same = arrival("a", 1, &clock);
@@ -673,7 +673,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_uses_is_dropped() {
+    fn unused_tokens_are_evicted() {
         let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
         let cache = Cache::new();
         cache.put(&key(), arrival("a", 1, &clock), &clock);

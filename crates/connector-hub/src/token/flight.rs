@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flight_that_finds_no_runtime_leaves_the_list_and_blocks_nobody() {
+    fn a_flight_without_a_runtime_is_removed_and_blocks_no_caller() {
         let flights = Arc::new(Flights::new());
         let tenant = TenantId::new("tenant").unwrap();
         let key = ConnectionKey::new(tenant, ConnectionId::from_bytes([7; 16]));

@@ -30,9 +30,9 @@
 //! 7. Every other result is a **failure**. A definite failure resolves the claim in the same call
 //!    that records the failure. After a failure in which the provider may have acted, the claim
 //!    stays active. When the claim expires, the token is sent once more.
-//! 8. **Giving up** needs the store's confirmation. If the row has changed, use the changed row. If
-//!    there are pending pairs, try them first, newest fence first. If a claim is active, wait for
-//!    it.
+//! 8. **Give up** only if the store confirms that there is no other credential. If the row has
+//!    changed, use the changed row. If there are pending pairs, try them first, newest fence first.
+//!    If a claim is active, wait for it.
 //!
 //! A store call without a known outcome is repeated unchanged after a pause.
 

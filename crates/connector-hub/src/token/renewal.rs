@@ -20,12 +20,12 @@ use crate::token::windows::Windows;
 pub(crate) struct Renewed {
     pub(crate) credential: Credential,
     pub(crate) expiries: Expiries,
-    /// True if the response has a different refresh token than the previous credential.
+    /// True if the refresh token in the response differs from the previous one.
     pub(crate) rotated: bool,
     /// True if the access token is the same as before.
     pub(crate) same_access: bool,
-    /// The account in the response, if there is one. A credential of another account than the
-    /// connection's is stored, but never returned to callers.
+    /// The account in the response, if there is one. A credential that does not belong to the
+    /// connection's account is stored, but never returned to callers.
     pub(crate) account: Option<AccountKey>,
 }
 
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_does_not_move_leaves_its_warning_where_it_is() {
+    fn an_unchanged_expiry_keeps_its_scheduled_warning() {
         let hour = Some(Duration::from_secs(3600));
         let kept = plan(&description(), hour, Some(DAY * 20), Some(DAY * 20));
         assert_eq!(due(&kept, WorkKind::KeepAlive), None);

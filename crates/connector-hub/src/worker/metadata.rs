@@ -54,7 +54,7 @@ impl Shared {
             tracing::error!(
                 operation = "worker.metadata",
                 connection = %key.id,
-                "the credential belongs to another account than its connection; its tokens are \
+                "the credential does not belong to the connection's account; its tokens are \
                  withheld"
             );
             self.note(key, ReauthorizationReason::AccountMismatch)

@@ -134,7 +134,7 @@ impl Shared {
                 operation = "worker.revoke",
                 connector = provider.as_str(),
                 connection = %key.id,
-                "the grant was issued to another client id than the configured one; it cannot be \
+                "the grant was issued to a client id other than the configured one; it cannot be \
                  revoked with this configuration"
             );
             return Ok(Attempt::Later);

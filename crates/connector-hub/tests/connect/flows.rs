@@ -1,4 +1,4 @@
-//! Flows that lead to a connection, however often the page is loaded and whatever breaks.
+//! Flows that lead to a connection, for any number of page loads and any failure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,7 +133,7 @@ async fn required_scopes_that_are_missing_refuse_a_new_connection() {
     assert_eq!(refused.kind(), ErrorKind::Forbidden);
     assert_eq!(refused.retry(), Retry::Never);
     assert!(rig.connections().await.is_empty());
-    // Nothing else shares the grant, so it is ended at the provider.
+    // No other connection shares the grant, so it is revoked at the provider.
     assert_eq!(revocations_due(&rig).await.len(), 1);
     assert_eq!(quarantined(&rig, &begun).await, 0);
 }
@@ -188,7 +188,7 @@ async fn thirty_two_loads_of_one_callback_are_one_exchange() {
 }
 
 #[tokio::test]
-async fn a_caller_that_goes_away_takes_nothing_with_it() {
+async fn a_cancelled_caller_does_not_cancel_the_refresh() {
     let rig = Rig::new();
     let begun = rig.begin("t1").await;
     let query = rig.provider.consent(begun.url(), "account-1");
@@ -215,7 +215,7 @@ async fn a_caller_that_goes_away_takes_nothing_with_it() {
     assert_eq!(rig.provider.token_calls(), 1);
 }
 
-/// Runs `until` beside a callback in a process of its own, which then dies.
+/// Runs `until` beside a callback in a separate process, which then dies.
 fn die<F: Future<Output = ()>>(rig: &Rig, begun: &Authorization, query: &str, until: F) {
     let process = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -280,7 +280,7 @@ fn a_crash_while_the_code_is_out_never_sends_it_again() {
             assert_eq!(waiting.kind(), ErrorKind::Timeout);
             assert_eq!(waiting.retry(), Retry::Backoff);
         }
-        // The request died with its process; nothing was sent since.
+        // The request died with its process. Nothing was sent since.
         assert_eq!(rig.provider.token_calls(), 0);
         assert_eq!(rig.provider.reused_codes(), 0);
     });
@@ -305,7 +305,7 @@ async fn an_account_that_cannot_be_read_stays_in_quarantine_for_the_next_load() 
     let connected = rig.run(load.into_future()).await.unwrap();
     assert_eq!(connected.account.key.as_str(), "account-1");
     assert_eq!(rig.provider.token_calls(), 1);
-    // A token that is not known everywhere yet is asked for again at once.
+    // A token that is not known to all servers yet is retried at once.
     let begun = rig.begin("t1").await;
     let query = rig.provider.consent(begun.url(), "account-2");
     rig.provider.fail_identity(Fault::Status(401));
@@ -343,7 +343,7 @@ async fn a_failed_exchange_ends_the_flow_and_says_why() {
             "provider_unavailable",
         ),
         (
-            // A response that cannot be read is not a lost one.
+            // An unreadable response is not a lost one.
             Fault::Status(200),
             ErrorKind::UnexpectedAnswer,
             "unreadable_answer",
@@ -382,7 +382,8 @@ async fn a_failed_exchange_ends_the_flow_and_says_why() {
     }
 }
 
-/// The store is down when the answer has come: it is held in memory until the store is back.
+/// The store is unavailable when the response arrives. The response is kept in memory until the
+/// store returns.
 #[tokio::test]
 async fn a_store_that_is_down_when_the_answer_comes_loses_nothing() {
     let counting = KillPoints::counting();
@@ -405,7 +406,7 @@ async fn a_store_that_is_down_when_the_answer_comes_loses_nothing() {
     let rig = Rig::new();
     let begun = rig.begin("t1").await;
     let query = rig.provider.consent(begun.url(), "account-1");
-    // Each layer fails one call: the outermost the first, the next one the call that repeats it.
+    // Each layer fails one call: the outermost one the first call, the next one its retry.
     let layers = [(); 4].map(|()| KillPoints::at(number, Action::Fail));
     let [first, second, third, fourth] = &layers;
     let store = fourth.wrap(Arc::new(rig.store.clone()));
@@ -423,10 +424,11 @@ async fn a_store_that_is_down_when_the_answer_comes_loses_nothing() {
     assert_eq!(failed, layers.len());
 }
 
-/// One lost call or answer anywhere, store, cipher or network: the page is loaded again, and either
-/// there is one connection, or the flow is over and can be begun anew. The code goes out once.
+/// A single call or response is lost at any point of store, cipher or network, and the page is
+/// loaded again. Then there is one connection, or the flow has ended and can be started again. The
+/// code is sent once.
 #[tokio::test]
-async fn whatever_single_call_fails_a_reload_comes_to_an_end() {
+async fn after_any_single_failed_call_a_reload_ends_the_flow() {
     let counting = KillPoints::counting();
     let rig = Rig::new();
     let begun = rig.begin("t1").await;
@@ -471,7 +473,7 @@ async fn whatever_single_call_fails_a_reload_comes_to_an_end() {
             Err(error) => {
                 over += 1;
                 assert!(rig.connections().await.is_empty(), "{fired:?}: {error}");
-                // Nothing of what the provider granted is forgotten but by the network itself.
+                // Only the network can lose a response of the provider.
                 let known = ["http.send", "state.begin"];
                 let operation = fired.unwrap().operation;
                 assert!(known.contains(&operation), "{fired:?}: {}", error.report());
@@ -502,7 +504,7 @@ async fn accounts_with_hosts_are_reached_at_their_own_host_only() {
     assert_eq!(hosts, ["acme.shop.example"]);
 }
 
-/// No text of a secret is readable in what the store keeps.
+/// No secret is readable in the stored data.
 #[tokio::test]
 async fn nothing_secret_is_readable_in_the_store() {
     let rig = Rig::new();

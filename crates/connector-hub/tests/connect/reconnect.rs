@@ -1,4 +1,4 @@
-//! Known connections are authorized anew: they keep their id, and nothing of them is lost.
+//! Reconnects: existing connections keep their id, and nothing is lost.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ async fn a_reconnect_keeps_the_id_and_starts_a_new_grant() {
     assert_eq!(renewed.grant, known.grant.next());
     assert_eq!(renewed.generation, known.generation.next());
     assert_ne!(secret(&rig, &known.key).await, before);
-    // Both processes hand out the new one: this one had the old one in memory.
+    // Both processes return the new token, although this one had cached the old one.
     let here = rig.hub.access_token(&known.key).await.unwrap();
     assert_eq!(
         here.secret().expose_secret(),
@@ -119,7 +119,7 @@ async fn another_account_is_refused_and_the_old_credential_kept() {
         Some(&Event::ConnectFailed { reason, code: None })
     );
 
-    // Somebody else's live connection to that account would end with a revocation: there is none.
+    // A revocation would end another tenant's live connection to that account, so there is none.
     let theirs = rig.connect("t2", "account-3").await;
     let begun = rig.begin_again(&known.key).await;
     let query = rig.provider.consent(begun.url(), "account-3");
@@ -229,9 +229,9 @@ async fn a_failed_exchange_gives_the_claim_back_unless_it_may_have_happened() {
     }
 }
 
-/// Some providers answer a second consent with the refresh token of the first.
+/// Some providers return the refresh token of the first consent for a second one.
 #[tokio::test]
-async fn a_grant_that_is_known_already_changes_what_is_known_and_nothing_else() {
+async fn a_known_grant_changes_only_the_account_data() {
     let rig = Rig::new();
     rig.provider
         .keep_refresh_token("account-1", "refresh-lasting");
@@ -291,7 +291,7 @@ async fn a_connection_that_was_disconnected_can_be_connected_again() {
     assert_eq!(again.status, Status::Connected);
 }
 
-/// The owner disconnects while a reconnect is under way: the later answer is for revocation only.
+/// The owner disconnects during a reconnect. The late response is only revoked.
 #[tokio::test]
 async fn an_answer_for_a_connection_that_ended_meanwhile_is_revoked() {
     for how in [End::Deactivate, End::Forget] {
@@ -328,7 +328,7 @@ async fn an_answer_for_a_connection_that_ended_meanwhile_is_revoked() {
     }
 }
 
-/// A known host is claimed before the code is sent, also when nobody said "reconnect".
+/// A known host is claimed before the code is sent, even without `reconnect`.
 #[tokio::test]
 async fn an_account_that_is_known_by_its_host_is_claimed_first() {
     let rig = Rig::new();
@@ -362,9 +362,9 @@ async fn an_account_that_is_known_by_its_host_is_claimed_first() {
     assert!(rig.stored(known.key()).await.claim.is_none());
 }
 
-/// One lost call or answer anywhere: the connection has its old grant or its new one, never none.
+/// After a single lost call or response at any point, the connection has its old or its new grant.
 #[tokio::test]
-async fn whatever_single_call_fails_a_reconnect_leaves_a_grant() {
+async fn after_any_single_failed_call_a_reconnect_leaves_a_grant() {
     let counting = KillPoints::counting();
     let (_, outcome) = reconnect_at(&counting).await;
     assert!(outcome.is_ok());

@@ -1,4 +1,4 @@
-//! What a callback is refused for: nothing is sent, nothing is connected.
+//! Refused callbacks: nothing is sent, and nothing is connected.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use connector_hub::{Authorization, Connected, Hub};
 use crate::provider::query;
 use crate::rig::{ACME, ISSUER, Rig, SHOP, acme, app, cookie, parameter, shop, tenant, user};
 
-/// One way to come back that is refused.
+/// A refused callback.
 struct Case {
     name: &'static str,
     query: String,
     kind: ErrorKind,
-    /// Whether the flow can still be finished properly afterwards.
+    /// True if the flow can still be finished afterwards.
     stays_open: bool,
     come_back: Back,
 }
 
-/// Everything else about how the browser comes back.
+/// All other variations of the callback.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Back {
     AsItShould,
@@ -249,7 +249,8 @@ async fn every_callback_that_does_not_fit_is_refused_and_nothing_is_sent() {
         assert_eq!(rig.provider.token_calls(), 0, "{}", case.name);
         assert!(rig.provider.hosts().is_empty(), "{}", case.name);
         assert!(rig.connections().await.is_empty(), "{}", case.name);
-        // What belongs to no flow of this browser leaves the flow alone; the rest has ended it.
+        // A callback that belongs to no flow of this browser leaves the flow unchanged. All others
+        // have ended it.
         let again = rig
             .hub
             .callback(ACME, &good, cookie(&begun))
@@ -328,7 +329,7 @@ async fn a_finished_flow_gives_its_outcome_to_the_same_code_and_refuses_another(
     assert_eq!(recorded, 1);
 }
 
-/// A code of another flow is one that PKCE ties to another verifier: the provider refuses it.
+/// PKCE binds a code of another flow to another verifier, so the provider refuses it.
 #[tokio::test]
 async fn an_injected_code_fits_no_verifier() {
     let rig = Rig::new();
@@ -352,7 +353,7 @@ async fn an_injected_code_fits_no_verifier() {
     assert!(rig.connections().await.is_empty());
 }
 
-/// What a writer in the database swaps does not open.
+/// Values that an attacker swaps in the database cannot be opened.
 #[tokio::test]
 async fn a_flow_opens_in_its_own_place_only() {
     let rig = Rig::new();

@@ -1,4 +1,4 @@
-//! Several tenants and one account.
+//! Several tenants with one account.
 
 use connector_core::store::{AuditFilter, AuditLog};
 use connector_core::{Actor, ErrorKind, Event, Status};
@@ -34,11 +34,11 @@ async fn one_grant_for_each_account_is_not_taken_from_another_tenant() {
         .unbound()
         .await
         .unwrap();
-    // Beginning tells nobody whether an account is another tenant's: the owner has to agree first.
+    // `begin` does not reveal that another tenant has the account: its owner must authorize first.
     let late = rig.begin_shop("t2", "acme").await;
     let mut refused = 0;
     for begun in [&early, &late] {
-        // The flow is refused before its code is sent: that alone would end the other grant.
+        // The flow is refused before its code is sent, because the exchange alone would end the grant.
         let query = rig.provider.consent(begun.url(), "shop-1");
         let error = rig
             .hub
@@ -54,7 +54,7 @@ async fn one_grant_for_each_account_is_not_taken_from_another_tenant() {
 }
 
 #[tokio::test]
-async fn a_takeover_ends_the_other_tenants_connection_and_tells_it() {
+async fn a_takeover_ends_the_other_tenants_connection_and_notifies_it() {
     let rig = Rig::new();
     let begun = rig.begin_shop("t1", "acme").await;
     let query = rig.provider.consent(begun.url(), "shop-1");

@@ -33,7 +33,7 @@ use url::Url;
 use crate::Shopify;
 use crate::config::ShopifyConfig;
 
-/// Lifetime of an access token. Assumed if the response does not contain one.
+/// Lifetime of an access token, used if the token response contains none.
 const ACCESS_SECONDS: u64 = 3600;
 /// Lifetime of a refresh token.
 const REFRESH_SECONDS: u64 = 90 * 86_400;

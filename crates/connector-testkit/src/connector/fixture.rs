@@ -58,8 +58,7 @@ pub trait ConnectorFixture: Send + Sync + 'static {
     /// Makes the next request to the token endpoint fail that has no fault assigned yet.
     fn fault(&self, fault: TokenFault);
 
-    /// Ends every grant at the provider, as if the account's owner had removed the app or its
-    /// access.
+    /// Ends every grant at the provider, as if the account's owner had removed the app.
     fn end_grants(&self);
 
     /// Returns the fields of a request to the token endpoint; `None` if the request is not a token

@@ -465,7 +465,8 @@ fn number_of(claim: ClaimId) -> u64 {
     u64::from_be_bytes(bytes)
 }
 
-/// Returns a put of a first or later grant. Each connection of a history has its own account.
+/// Returns the request to store a first or later grant. Each connection of a history has its own
+/// account.
 fn first_or_next(
     key: &ConnectionKey,
     at: Option<u64>,

@@ -35,8 +35,8 @@ pub(crate) struct Real {
 }
 
 impl Settings {
-    /// Reads the options and the environment. If one of Shopify's variables is set, the program uses
-    /// the real Shopify, and all required variables must be set.
+    /// Reads the options and the environment. If one of Shopify's variables is set, the program
+    /// uses the real Shopify, and all required variables must be set.
     pub(crate) async fn read() -> Outcome<Self> {
         let (mut serve, mut listen) = (false, None);
         let mut options = std::env::args().skip(1).collect::<Vec<_>>().into_iter();

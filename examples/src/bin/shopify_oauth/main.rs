@@ -1,8 +1,9 @@
 //! A web service that connects Shopify shops: login, authorize, callback, webhooks, App URL.
 //!
-//! `cargo run --bin shopify_oauth` runs all steps offline: it simulates Shopify and the browser, and
-//! ends by itself. With `--serve`, it keeps serving for your browser. If Shopify's credentials are in
-//! the environment, it serves the real Shopify: see docs/providers/shopify.md. Read `routes.rs` first.
+//! `cargo run --bin shopify_oauth` runs all steps offline: it simulates Shopify and the browser,
+//! and ends by itself. With `--serve`, it keeps serving for your browser. If Shopify's credentials
+//! are in the environment, it serves the real Shopify: see docs/providers/shopify.md. Read
+//! `routes.rs` first.
 
 #![expect(clippy::print_stdout, reason = "the example prints its steps")]
 

@@ -257,8 +257,8 @@ async fn products(service: &Service, key: &ConnectionKey) -> connectors::Result<
     products.take(usize::from(SHOWN)).try_collect().await
 }
 
-/// The App URL: a person opens or installs the app in Shopify. The signature proves the shop, but not
-/// which user of this application the person is. So the person logs in and submits the form.
+/// The App URL: a person opens or installs the app in Shopify. The signature proves the shop, but
+/// not which user of this application the person is. So the person logs in and submits the form.
 async fn app_url(State(service): Shared, RawQuery(query): RawQuery) -> Result<Redirect, Refusal> {
     let query = query.unwrap_or_default();
     let now = service.clock.now();

@@ -90,8 +90,8 @@ impl Service {
         Ok(service)
     }
 
-    /// Creates the service with the real Shopify. The second value is the password of the login, which
-    /// is needed because anyone can reach the program through its tunnel.
+    /// Creates the service with the real Shopify. The second value is the password of the login,
+    /// which is needed because anyone can reach the program through its tunnel.
     pub(crate) async fn real(real: Real, address: SocketAddr) -> Outcome<(Self, SecretString)> {
         let password = random_token(&SystemRandom::new())?;
         let sessions = Sessions::new(Some(password.clone()));
@@ -159,7 +159,8 @@ impl Service {
         self.origin.origin()
     }
 
-    /// Returns the URL at which a browser finds the page `url`. A simulated shop is on this machine.
+    /// Returns the URL at which a browser finds the page `url`. A simulated shop is on this
+    /// machine.
     pub(crate) fn as_browsers_see(&self, url: &Url) -> connectors::Result<Url> {
         match &self.simulator {
             Some(simulator) => simulator.browser_url(url),

@@ -93,8 +93,8 @@ pub(crate) fn equal(one: &SecretString, other: &SecretString) -> bool {
 /// Names and attributes of cookies.
 ///
 /// Over https, the names begin with `__Host-`, so that no other host under the same domain can set
-/// them. Over plain http, which is used on this machine only, some browsers do not accept this prefix or
-/// `Secure`, so the cookies have neither.
+/// them. Over plain http, which is used on this machine only, some browsers do not accept this
+/// prefix or `Secure`, so the cookies have neither.
 #[derive(Clone, Copy)]
 pub(crate) struct Cookies {
     is_https: bool,

@@ -175,7 +175,7 @@ impl Driver<'_> {
         self.inner.cache.put(&self.key, arrival, &*self.inner.clock);
     }
 
-    /// Returns true if the credential was issued to another client id than the configured one.
+    /// Returns true if the credential was issued to a client id other than the configured one.
     /// Nothing may be sent with such a credential.
     pub(super) fn is_foreign(&self) -> bool {
         match (self.credential(), &self.app) {

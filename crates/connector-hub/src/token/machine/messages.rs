@@ -160,7 +160,7 @@ pub struct Mark {
 pub struct Start {
     /// The reason for the flight.
     pub reason: Reason,
-    /// The generation that the callers saw, or saw fail; `None` if no generation was known.
+    /// The generation that the callers used, or whose token was refused; `None` if they knew none.
     pub seen: Option<Generation>,
     /// The newest state that this process has seen; `None` if there is none.
     pub mark: Option<Mark>,
@@ -224,8 +224,8 @@ impl NewAccess {
 pub enum Exchanged {
     /// A new token pair. The driver keeps it in memory until the machine has finished with it.
     Pair {
-        /// True if the response has a different refresh token than the one that was sent. False if
-        /// it has the same one or none.
+        /// True if the refresh token in the response differs from the one that was sent. False if
+        /// it is the same or missing.
         rotated: bool,
         /// The access token of the pair.
         access: NewAccess,
@@ -319,7 +319,7 @@ pub enum Action {
         base: Generation,
         /// The fence of the claim.
         fence: Fence,
-        /// True if the response has a different refresh token than the one that was sent.
+        /// True if the refresh token in the response differs from the one that was sent.
         rotates: bool,
         /// The pending pair that replaces the current one.
         takes_pending: Option<Fence>,
