@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use connector_airtable::sim::{Consent, Simulator};
 use connectors::airtable::endpoints::{CreateRecords, ListRecords};
-use connectors::airtable::models::{Fields, WebhookPayload};
+use connectors::airtable::models::{BaseId, Fields, TableId, WebhookPayload};
 use connectors::airtable::{Airtable, AirtableClient, AirtableConfig, VARIABLES};
 use connectors::cipher::Keyring;
 use connectors::clock::{Clock, ManualClock, SystemClock};
@@ -98,24 +98,7 @@ async fn main() -> Outcome<()> {
     );
     let key = connection.key().clone();
 
-    let client: AirtableClient = hub.client(&key).await?;
-    let rows = (1..=12).map(|number| {
-        let mut fields = Fields::new();
-        fields.insert("Name".to_owned(), format!("Task {number}").into());
-        fields
-    });
-    let create = CreateRecords::new(base.clone(), table.clone(), rows);
-    let outcome = client.send_in_batches(create).await;
-    println!(
-        "API call: {} records in {} calls",
-        outcome.written,
-        outcome.completed.len()
-    );
-    let list = ListRecords::new(base.clone(), table.clone()).with_max_records(3);
-    println!(
-        "API call: {} records read",
-        client.send(&list).await?.items.len()
-    );
+    records(&hub.client(&key).await?, &base, &table).await?;
 
     let watch = Watch::new(format!("{base}/{table}"))?;
     hub.subscribe(&key, watch, context()).await?;
@@ -153,6 +136,28 @@ async fn main() -> Outcome<()> {
     }
     hub.shutdown(Duration::from_secs(10)).await?;
     println!("done");
+    Ok(())
+}
+
+/// Writes twelve records and reads three of them.
+async fn records(client: &AirtableClient, base: &BaseId, table: &TableId) -> Outcome<()> {
+    let rows = (1..=12).map(|number| {
+        let mut fields = Fields::new();
+        fields.insert("Name".to_owned(), format!("Task {number}").into());
+        fields
+    });
+    let create = CreateRecords::new(base.clone(), table.clone(), rows);
+    let outcome = client.send_in_batches(create).await;
+    println!(
+        "API call: {} records in {} calls",
+        outcome.written,
+        outcome.completed.len()
+    );
+    let list = ListRecords::new(base.clone(), table.clone()).with_max_records(3);
+    println!(
+        "API call: {} records read",
+        client.send(&list).await?.items.len()
+    );
     Ok(())
 }
 
