@@ -196,6 +196,12 @@ impl Request {
         Ok(self.body(content_type, body))
     }
 
+    /// Replaces the method, for example to send to a URL out of a response ([`Request::next`]).
+    pub fn with_method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
+    }
+
     /// Sends it to another origin than the credential's own. The session refuses one that the
     /// provider's description does not name.
     pub fn at_origin(mut self, origin: Origin) -> Self {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
-use connector_core::provider::Connector;
 use connector_core::provider::description::GrantsPerAccount;
 use connector_core::provider::oauth::Identity;
+use connector_core::provider::{Connector, Renewal};
 use connector_core::store::{
     AccountRef, ClaimId, End, EndRequest, Expect, Expiries, Fence, Generation, GrantNumber,
     IssuedToken, Patch, PutGrant, PutOutcome, Revocation, SideEffects, Stored, TimeLeft,
@@ -86,8 +86,11 @@ impl Inner {
                 .await;
         }
         let required = &pending.connector.description().scopes.required;
-        // A sibling's scopes are another set: a user's beside a bot's.
+        // A sibling's scopes are another set: a user's beside a bot's. Those of an assertion are the
+        // application's own choice; no owner could refuse one.
+        let is_minted = pending.connector.renewal(&pending.credential) == Renewal::Mint;
         if !matches!(pending.source, Source::Sibling)
+            && !is_minted
             && required
                 .iter()
                 .any(|scope| !pending.credential.scopes().contains(scope))

@@ -106,6 +106,7 @@ pub struct TokenRequest<'a> {
     method: TokenMethod,
     encoding: BodyEncoding,
     authentication: ClientAuthentication,
+    names_client: bool,
     fields: Vec<(String, Zeroizing<String>)>,
 }
 
@@ -145,6 +146,7 @@ impl<'a> TokenRequest<'a> {
             method: TokenMethod::default(),
             encoding: BodyEncoding::default(),
             authentication: ClientAuthentication::default(),
+            names_client: true,
             fields: Vec::new(),
         }
     }
@@ -166,6 +168,13 @@ impl<'a> TokenRequest<'a> {
     /// Replaces the description's client authentication.
     pub fn with_client_authentication(mut self, authentication: ClientAuthentication) -> Self {
         self.authentication = authentication;
+        self
+    }
+
+    /// Names no client, for a grant that proves who asks by itself: a JWT assertion of a service
+    /// account (RFC 7523 section 3.1).
+    pub fn without_client(mut self) -> Self {
+        self.names_client = false;
         self
     }
 
@@ -267,6 +276,9 @@ impl<'a> TokenRequest<'a> {
 
     /// Adds what proves who the client is (RFC 6749 section 2.3): fields, or the header to set.
     fn authenticate(&mut self, operation: &'static str) -> Result<Option<HeaderValue>, Error> {
+        if !self.names_client {
+            return Ok(None);
+        }
         let app = self.cx.app;
         let secret = app.client_secret().map(ExposeSecret::expose_secret);
         let client_id = self.description.client_id().to_owned();
