@@ -4,6 +4,7 @@
 //! that it was skipped; where `CI` is `true` it fails instead.
 
 mod counterpart;
+pub mod gdrive_sdk;
 mod loopback;
 pub mod openid;
 pub mod shopify_sdk;
