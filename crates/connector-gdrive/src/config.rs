@@ -116,6 +116,10 @@ impl GoogleDriveConfig {
         &self.loopbacks
     }
 
+    pub(crate) fn into_loopbacks(self) -> Vec<LoopbackOverride> {
+        self.loopbacks
+    }
+
     /// The scopes of the registration; `None` if the application supplies it elsewhere.
     pub(crate) fn requested_scopes(&self) -> Option<&[String]> {
         self.app.as_ref().map(App::scopes)

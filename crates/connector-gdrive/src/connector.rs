@@ -35,7 +35,7 @@ impl GoogleDrive {
         Self {
             description: oauth::description(&config),
             apps: config.app_source(),
-            loopbacks: config.loopbacks().to_vec(),
+            loopbacks: config.into_loopbacks(),
         }
     }
 

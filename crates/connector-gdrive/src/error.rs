@@ -198,9 +198,8 @@ impl Classifier for Errors {
         if let Some(error) = TABLE.error_of(response, reasons.iter().map(String::as_str)) {
             return Err(error);
         }
-        let error = match TABLE.check(response) {
-            Err(error) => error,
-            Ok(()) => return Ok(()),
+        let Err(error) = TABLE.check(response) else {
+            return Ok(());
         };
         Err(match reasons.first() {
             Some(reason) => error.with_code(reason),

@@ -108,16 +108,15 @@ impl Subscriptions for GoogleDrive {
         let channel = WatchRequest::web_hook(new.channel.as_str(), new.url.as_str())
             .with_token(new.secret.expose_secret())
             .with_expiration(ends.to_string());
-        let opened = match &watched {
-            Watched::File(file) => cx.session.send(&WatchFile::new(file, channel)).await?,
-            _ => {
-                let position = match new.cursor {
-                    Some(position) => position.to_owned(),
-                    None => watched.start(cx).await?,
-                };
-                let watch = WatchChanges::new(watched.changes(&position), channel);
-                cx.session.send(&watch).await?
-            }
+        let opened = if let Watched::File(file) = &watched {
+            cx.session.send(&WatchFile::new(file, channel)).await?
+        } else {
+            let position = match new.cursor {
+                Some(position) => position.to_owned(),
+                None => watched.start(cx).await?,
+            };
+            let watch = WatchChanges::new(watched.changes(&position), channel);
+            cx.session.send(&watch).await?
         };
         let left = opened.expires_in(cx.session.clock().now());
         let resource = opened.resource_id.unwrap_or_default();

@@ -51,12 +51,6 @@ def outcome(work):
         return {"refusal": {"status": error.status_code, "reasons": reasons}}
 
 
-def retried(request):
-    """The client's own repetitions, without its pauses."""
-    request._sleep = lambda _: None
-    return request
-
-
 def list_files(app, query, page_size):
     def work():
         files, names = drive(app).files(), []
@@ -83,10 +77,16 @@ def upload(app, name, content, chunk, file_id=None):
             request = files.update(fileId=file_id, media_body=media, fields=fields)
         else:
             request = files.create(body={"name": name}, media_body=media, fields=fields)
-        retried(request)
-        file, progress = None, []
+        file, progress, failures = None, [], 0
         while file is None:
-            status, file = request.next_chunk(num_retries=3)
+            try:
+                status, file = request.next_chunk()
+            except errors.HttpError as error:
+                # As its documentation says: after a failure of Google's, it asks how far it came.
+                failures += 1
+                if error.status_code < 500 or failures > 9:
+                    raise
+                continue
             if status:
                 progress.append(status.resumable_progress)
         return {"file": file, "progress": progress}
@@ -131,13 +131,13 @@ def start_page_token(app):
 
 def changes(app, token):
     def work():
-        seen = []
+        seen, at = [], token
         while True:
-            page = drive(app).changes().list(pageToken=token, pageSize=2, includeRemoved=True).execute()
+            page = drive(app).changes().list(pageToken=at, pageSize=2, includeRemoved=True).execute()
             seen += [(it["fileId"], it["removed"]) for it in page["changes"]]
             if "nextPageToken" not in page:
                 return {"changes": seen, "token": page["newStartPageToken"]}
-            token = page["nextPageToken"]
+            at = page["nextPageToken"]
 
     return outcome(work)
 
@@ -192,9 +192,10 @@ def watch(app, channel, address):
     return outcome(work)
 
 
-def refresh(app, refresh_token):
+def refresh(app, refresh_token, scopes):
     held = credentials.Credentials(
         token=None,
+        scopes=scopes,
         refresh_token=refresh_token,
         token_uri="https://oauth2.googleapis.com/token",
         client_id=app["client_id"],

@@ -262,7 +262,10 @@ async fn the_client_refreshes_and_mints() {
         return;
     };
     let refresh_token = app.refresh_token.expose_secret().to_owned();
-    let refreshed: Value = app.ask("refresh", json!({ "refresh_token": refresh_token }));
+    let refreshed: Value = app.ask(
+        "refresh",
+        json!({ "refresh_token": refresh_token, "scopes": SCOPES }),
+    );
     assert_eq!(
         refreshed["refresh_token"], refresh_token,
         "it does not rotate"

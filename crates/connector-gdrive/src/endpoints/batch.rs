@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use bytes::Bytes;
 use connector_core::api::{Idempotency, Multipart, Part, Request, Response};
@@ -79,10 +80,12 @@ impl<E: DriveOperation> Endpoint for Batch<E> {
                 .get(CONTENT_TYPE)
                 .and_then(|it| it.to_str().ok())
             {
-                inner.push_str(&format!(
-                    "Content-Type: {kind}\r\nContent-Length: {}\r\n",
-                    request.bytes().len()
-                ));
+                let length = request.bytes().len();
+                // Writing to a string does not fail.
+                let _ = write!(
+                    inner,
+                    "Content-Type: {kind}\r\nContent-Length: {length}\r\n"
+                );
             }
             inner.push_str("\r\n");
             let mut inner = inner.into_bytes();

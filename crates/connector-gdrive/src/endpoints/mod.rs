@@ -215,6 +215,7 @@ macro_rules! operation {
         }
 
         $crate::endpoints::paged! { $name $($returns)+ }
+        $crate::endpoints::by_default! { $name ($($arg)*) ($($body)?) }
     };
 }
 pub(crate) use operation;
@@ -304,6 +305,19 @@ macro_rules! paged {
     ($name:ident $($other:tt)+) => {};
 }
 pub(crate) use paged;
+
+/// An operation without arguments has a default.
+macro_rules! by_default {
+    ($name:ident () ()) => {
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+    };
+    ($name:ident $($arguments:tt)+) => {};
+}
+pub(crate) use by_default;
 
 /// The mask of a list whose results have the fields of `mask`.
 pub(crate) fn listed<T>(list: &str, mask: &crate::models::Mask<T>) -> String {

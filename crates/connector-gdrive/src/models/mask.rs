@@ -46,8 +46,9 @@ impl<T> Mask<T> {
 
     /// Limits the field that was added last to these fields of it.
     pub fn within<U>(mut self, inner: Mask<U>) -> Self {
+        let Mask { fields, .. } = inner;
         self.fields.push('(');
-        self.fields.push_str(&inner.fields);
+        self.fields.push_str(&fields);
         self.fields.push(')');
         self
     }

@@ -167,24 +167,25 @@ impl Query {
 
     /// Files for which both are true.
     pub fn and(self, other: Self) -> Self {
-        self.joined("and", &other)
+        self.joined("and", other)
     }
 
     /// Files for which one is true.
     pub fn or(self, other: Self) -> Self {
-        let mut joined = self.joined("or", &other);
+        let mut joined = self.joined("or", other);
         joined.is_and = false;
         joined
     }
 
-    fn joined(self, with: &str, other: &Self) -> Self {
+    fn joined(self, with: &str, other: Self) -> Self {
+        let Self { text: second, .. } = other;
         let mut text = if self.is_and && with == "and" {
             self.text
         } else {
             format!("({})", self.text)
         };
         // Writing to a string does not fail.
-        let _ = write!(text, " {with} ({})", other.text);
+        let _ = write!(text, " {with} ({second})");
         Self { text, is_and: true }
     }
 

@@ -1,11 +1,14 @@
 //! The routes of the simulator, and what all of them check.
 
+use bytes::Bytes;
 use connector_core::clock::Timestamp;
 use connector_sim::{Grant, Request, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use url::Url;
 
+use super::parts::{header, parts, split};
 use super::world::{Item, World, permission_id};
 use super::{files, mask, sharing, upload, watch};
 use crate::endpoints::OPERATIONS;
@@ -292,46 +295,32 @@ fn route(world: &mut World, call: &Call<'_>, segments: &[&str]) -> Answer {
 /// Up to 100 calls in one. Their answers come in another order.
 fn batch(world: &mut World, call: &Call<'_>) -> Answer {
     const BOUNDARY: &str = "batch_answers";
-    let kind = call.request.header("content-type");
-    let boundary = kind
-        .split_once("boundary=")
-        .map(|(_, it)| it.trim_matches('"'));
-    let boundary = boundary.ok_or_else(|| invalid("boundary"))?;
-    let body = String::from_utf8_lossy(call.request.body()).into_owned();
+    let calls = parts(call.request.header("content-type"), call.request.body());
     let mut answers = Vec::new();
-    for part in body.split(&format!("--{boundary}")).skip(1) {
-        let Some((head, inner)) = part.split_once("\r\n\r\n") else {
-            continue;
+    for part in calls.ok_or_else(|| invalid("body"))? {
+        let id = part
+            .header("content-id")
+            .map(|it| it.trim_matches(['<', '>']));
+        // A call without a body may end with its last header.
+        let whole = || {
+            (
+                String::from_utf8_lossy(&part.body).into_owned(),
+                Bytes::new(),
+            )
         };
-        let id = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("content-id")
-                .then(|| value.trim().trim_matches(['<', '>']))
-        });
-        let (head, body) = inner.split_once("\r\n\r\n").unwrap_or((inner, ""));
-        let mut lines = head.lines();
-        let mut line = lines.next().unwrap_or_default().split(' ');
+        let (head, body) = split(&part.body).unwrap_or_else(whole);
+        let mut line = head.lines().next().unwrap_or_default().split(' ');
         let method = line.next().and_then(|it| it.parse::<Method>().ok());
-        let url = Url::parse(&format!(
-            "https://www.googleapis.com{}",
-            line.next().unwrap_or("/")
-        ));
+        let target = line.next().unwrap_or("/");
+        let url = Url::parse(&format!("https://www.googleapis.com{target}"));
         let (Some(id), Some(method), Ok(url)) = (id, method, url) else {
             return Err(invalid("part"));
         };
         let mut headers = HeaderMap::new();
-        for line in lines {
-            if let Some((name, value)) = line.split_once(':')
-                && let (Ok(name), Ok(value)) = (
-                    name.parse::<HeaderName>(),
-                    HeaderValue::from_str(value.trim()),
-                )
-            {
-                headers.insert(name, value);
-            }
+        if let Some(kind) = header(&head, "content-type").and_then(|it| it.parse().ok()) {
+            headers.insert(CONTENT_TYPE, kind);
         }
-        let body = body.trim_end_matches("\r\n").to_owned();
-        let inner = Request::new(method, url, headers, body.into());
+        let inner = Request::new(method, url, headers, body);
         let answer = answer(world, call.now, &inner, call.grant);
         let text = String::from_utf8_lossy(answer.body()).into_owned();
         answers.push(format!(

@@ -55,7 +55,7 @@ pub(super) fn about(world: &World, call: &Call<'_>) -> Answer {
         ));
     }
     let user = call.user();
-    let used: u64 = world
+    let taken: u64 = world
         .items
         .values()
         .filter(|it| it.drive.is_none() && it.owner == user)
@@ -65,7 +65,7 @@ pub(super) fn about(world: &World, call: &Call<'_>) -> Answer {
         "kind": "drive#about",
         "user": world.person(user, user),
         "storageQuota": {
-            "limit": "16106127360", "usage": used.to_string(), "usageInDrive": used.to_string(),
+            "limit": "16106127360", "usage": taken.to_string(), "usageInDrive": taken.to_string(),
             "usageInDriveTrash": "0",
         },
         "maxUploadSize": "5497558138880",
@@ -299,7 +299,7 @@ fn list(world: &World, call: &Call<'_>) -> Answer {
         .filter(|it| {
             query
                 .as_ref()
-                .is_none_or(|query| query.fits(world, call.user(), it))
+                .is_none_or(|query| query.fits(call.user(), it))
         })
         .collect();
     for key in call

@@ -9,6 +9,7 @@
 mod api;
 mod files;
 mod mask;
+mod parts;
 mod query;
 mod sharing;
 mod upload;

@@ -38,8 +38,8 @@ impl Query {
         (parser.at == parser.tokens.len()).then_some(Self(term))
     }
 
-    pub(super) fn fits(&self, world: &World, user: &str, item: &Item) -> bool {
-        fits(&self.0, world, user, item)
+    pub(super) fn fits(&self, user: &str, item: &Item) -> bool {
+        fits(&self.0, user, item)
     }
 }
 
@@ -193,11 +193,11 @@ impl Parser {
     }
 }
 
-fn fits(term: &Term, world: &World, user: &str, item: &Item) -> bool {
+fn fits(term: &Term, user: &str, item: &Item) -> bool {
     match term {
-        Term::And(a, b) => fits(a, world, user, item) && fits(b, world, user, item),
-        Term::Or(a, b) => fits(a, world, user, item) || fits(b, world, user, item),
-        Term::Not(inner) => !fits(inner, world, user, item),
+        Term::And(a, b) => fits(a, user, item) && fits(b, user, item),
+        Term::Or(a, b) => fits(a, user, item) || fits(b, user, item),
+        Term::Not(inner) => !fits(inner, user, item),
         Term::SharedWithMe => item.drive.is_none() && item.owner != user,
         Term::In(value, list) => {
             let with_role = |roles: &[&str]| {

@@ -91,8 +91,8 @@ pub(super) fn permissions(
             if list[at]["role"] == "owner" {
                 return Err(forbidden());
             }
-            let lost = list.remove(at);
-            let user = lost["emailAddress"]
+            let removed = list.remove(at);
+            let user = removed["emailAddress"]
                 .as_str()
                 .and_then(|it| world.user_of(it));
             world.with_item(file, |it| it.permissions = list);
@@ -150,13 +150,13 @@ pub(super) fn revisions(
         ("PATCH", [revision]) => {
             let at = position(&entries, revision)?;
             let changes = call.request.json();
-            let changed = world.with_item(&id, |it| {
+            let answer = world.with_item(&id, |it| {
                 for (name, value) in changes.as_object().into_iter().flatten() {
                     it.revisions[at].0[name] = value.clone();
                 }
                 it.revisions[at].0.clone()
             });
-            call.reply(&changed.unwrap_or_default(), DEFAULT)
+            call.reply(&answer.unwrap_or_default(), DEFAULT)
         }
         ("DELETE", [revision]) => {
             let at = position(&entries, revision)?;
@@ -171,6 +171,7 @@ pub(super) fn revisions(
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one table of routes")]
 pub(super) fn comments(
     world: &mut World,
     call: &Call<'_>,

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::api::{Answer, Call, invalid, not_found, refused};
 use super::files::{WRITERS, create, reply, update};
+use super::parts::parts;
 use super::world::{Content, World};
 
 /// Chunks are multiples of this many bytes, but for the last one.
@@ -96,7 +97,7 @@ pub(super) fn begin(world: &mut World, call: &Call<'_>, method: &str, rest: &[&s
             let (metadata, content) = related(call.request).ok_or_else(|| invalid("body"))?;
             simple(world, call, file, &metadata, &content)
         }
-        Some("resumable") => open(world, call, file),
+        Some("resumable") => Ok(open(world, call, file)),
         _ => Err(invalid("uploadType")),
     }
 }
@@ -137,34 +138,18 @@ fn store(
 
 /// The two parts of a `multipart/related` body (RFC 2387).
 fn related(request: &Request) -> Option<(Value, Bytes)> {
-    let (_, boundary) = request.header("content-type").split_once("boundary=")?;
-    let mark = format!("--{}", boundary.trim_matches('"'));
-    let body = request.body();
-    let find = |wanted: &[u8], from: usize| {
-        let mut windows = body.get(from..)?.windows(wanted.len());
-        windows.position(|it| it == wanted).map(|at| at + from)
+    let parts = parts(request.header("content-type"), request.body())?;
+    let [metadata, content] = parts.as_slice() else {
+        return None;
     };
-    let part = |from: usize| {
-        let start = find(b"\r\n\r\n", from)? + 4;
-        let end = find(format!("\r\n{mark}").as_bytes(), start)?;
-        Some((body.slice(start..end), end))
-    };
-    let (metadata, end) = part(find(mark.as_bytes(), 0)?)?;
-    let (content, _) = part(end + 2)?;
-    let mut metadata: Value = serde_json::from_slice(&metadata).ok()?;
+    let mut metadata: Value = serde_json::from_slice(&metadata.body).ok()?;
     if metadata.get("mimeType").is_none() {
-        let head = String::from_utf8_lossy(&body.slice(end + 2..)).into_owned();
-        let kind = head.lines().skip(1).find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("content-type")
-                .then(|| value.trim().to_owned())
-        });
-        metadata["mimeType"] = kind?.into();
+        metadata["mimeType"] = content.header("content-type")?.into();
     }
-    Some((metadata, content))
+    Some((metadata, content.body.clone()))
 }
 
-fn open(world: &mut World, call: &Call<'_>, file: Option<String>) -> Answer {
+fn open(world: &mut World, call: &Call<'_>, file: Option<String>) -> Response {
     let request = call.request;
     let mut metadata = request.json();
     if metadata.is_null() {
@@ -190,7 +175,7 @@ fn open(world: &mut World, call: &Call<'_>, file: Option<String>) -> Answer {
     world.uploads.insert(id.clone(), session);
     let mut location = request.url().clone();
     location.set_query(Some(&format!("uploadType=resumable&upload_id={id}")));
-    Ok(Response::new(200, "text/plain", "").with_header("location", location.as_str()))
+    Response::new(200, "text/plain", "").with_header("location", location.as_str())
 }
 
 /// The range of a chunk: `bytes 0-9/100`, `bytes 0-9/*`, `bytes */100`, `bytes */*`.
@@ -273,7 +258,7 @@ fn chunk(world: &mut World, now: Timestamp, request: &Request, id: &str) -> Answ
         ));
     }
     let is_last = total == Some(first + body.len() as u64);
-    if !is_last && body.len() as u64 % ALIGNMENT != 0 {
+    if !is_last && !(body.len() as u64).is_multiple_of(ALIGNMENT) {
         return Err(Response::new(
             400,
             "text/plain",
@@ -296,9 +281,8 @@ fn chunk(world: &mut World, now: Timestamp, request: &Request, id: &str) -> Answ
         .min(body.len());
     let mut new = body.slice(skip..);
     let fault = world.chunk_faults.pop_front();
-    let known = match world.uploads.get_mut(id) {
-        Some(known) => known,
-        None => return Err(gone()),
+    let Some(known) = world.uploads.get_mut(id) else {
+        return Err(gone());
     };
     match fault {
         Some(ChunkFault::Unavailable) => return Err(refused(503, "backendError", "Backend Error")),

@@ -97,6 +97,7 @@ fn refusal(status: u16, reason: &str) -> Fault {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table of all reasons")]
 async fn every_refusal_means_what_its_reason_says() {
     use ErrorKind as K;
     let day = Retry::After(Duration::from_secs(86_400));

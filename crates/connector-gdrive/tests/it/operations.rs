@@ -450,14 +450,14 @@ async fn revisions_comments_and_replies_are_read_and_written() {
         .send(&DeleteComment::new(&file, comment))
         .await
         .unwrap();
-    let list = |deleted| {
-        let list = ListComments::new(&file).with_include_deleted(deleted);
-        client.pages(list).items().try_collect::<Vec<_>>()
+    let comments = |deleted| {
+        let every = ListComments::new(&file).with_include_deleted(deleted);
+        client.pages(every).items().try_collect::<Vec<_>>()
     };
     assert_eq!(
         (
-            list(false).await.unwrap().len(),
-            list(true).await.unwrap().len()
+            comments(false).await.unwrap().len(),
+            comments(true).await.unwrap().len()
         ),
         (0, 1)
     );

@@ -30,13 +30,16 @@ use serde_json::{Value, json};
 
 use crate::oracle::discovery;
 
+/// Name, method, path and query of a request.
+type Sent = (&'static str, String, String, Vec<(String, String)>);
+
 /// A server in the place of Google.
 struct Wire {
     server: mockito::ServerGuard,
     drive: GoogleDrive,
     transport: Arc<HttpClient>,
     /// The operations that were sent: name, method, path, query.
-    sent: Mutex<Vec<(&'static str, String, String, Vec<(String, String)>)>>,
+    sent: Mutex<Vec<Sent>>,
     bodies: Mutex<Vec<(&'static str, Value)>>,
 }
 
@@ -107,9 +110,9 @@ impl Wire {
             .await;
         let outcome = self.client().send(&endpoint).await;
         mock.assert_async().await;
-        outcome
-            .map(drop)
-            .unwrap_or_else(|error| panic!("{line}: {}", error.report()));
+        if let Err(error) = outcome {
+            panic!("{line}: {}", error.report());
+        }
         self.sent
             .lock()
             .unwrap()

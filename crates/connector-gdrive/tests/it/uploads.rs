@@ -119,39 +119,40 @@ async fn each_fault_is_survived_and_costs_at_most_its_chunk() {
     let (sim, client) = transfers(|it| it).await;
     let content = noise(3, 3 << 20);
     let mut survived = 0;
-    let faults: [(&str, fn(&Simulator)); 8] = [
+    type Inject = fn(&Simulator);
+    let faults: [(&str, Inject); 8] = [
         ("drop before", |sim| {
-            sim.server().fault(SESSIONS, Fault::DropBefore)
+            sim.server().fault(SESSIONS, Fault::DropBefore);
         }),
         ("drop after", |sim| {
-            sim.server().fault(SESSIONS, Fault::DropAfter)
+            sim.server().fault(SESSIONS, Fault::DropAfter);
         }),
         ("503", |sim| {
-            sim.server().fault(SESSIONS, Fault::answer(503, ""))
+            sim.server().fault(SESSIONS, Fault::answer(503, ""));
         }),
         ("429", |sim| {
-            sim.server().fault(SESSIONS, Fault::answer(429, ""))
+            sim.server().fault(SESSIONS, Fault::answer(429, ""));
         }),
         ("half", |sim| sim.fault_chunks([ChunkFault::Half])),
         ("308 without a range", |sim| {
-            sim.fault_chunks([ChunkFault::NoRange])
+            sim.fault_chunks([ChunkFault::NoRange]);
         }),
         ("503 of a chunk", |sim| {
-            sim.fault_chunks([ChunkFault::Unavailable])
+            sim.fault_chunks([ChunkFault::Unavailable]);
         }),
         ("truncated", |sim| {
-            sim.server().fault(SESSIONS, Fault::Truncate)
+            sim.server().fault(SESSIONS, Fault::Truncate);
         }),
     ];
     for (name, fault) in faults {
         for at in [1, 2, 3] {
             let before = sim.uploaded_bytes();
-            let (calls, faulty) = (AtomicU64::new(0), sim.clone());
+            let (calls, target) = (AtomicU64::new(0), sim.clone());
             let body = UploadBody::bytes(content.clone());
             // The fault meets the chunk after the one that was just accepted.
             let body = body.with_progress(OnProgress::new(move |_| {
                 if calls.fetch_add(1, Ordering::Relaxed) + 1 == at {
-                    fault(&faulty);
+                    fault(&target);
                 }
             }));
             let upload = create(name).with_chunk(MIB);
@@ -404,20 +405,17 @@ impl Long {
             }
         }));
         let upload = async {
-            match saved {
-                Some(session) => {
-                    let session = session.with_chunk(self.chunk);
-                    self.client.resume_upload(&session, body).await
-                }
-                None => {
-                    let keep = Arc::clone(seen);
-                    let upload = create("Long")
-                        .with_chunk(self.chunk)
-                        .on_session(move |session| {
-                            *keep.session.lock().unwrap() = Some(session.clone());
-                        });
-                    self.client.upload_file(&upload, body).await
-                }
+            if let Some(session) = saved {
+                let session = session.with_chunk(self.chunk);
+                self.client.resume_upload(&session, body).await
+            } else {
+                let keep = Arc::clone(seen);
+                let upload = create("Long")
+                    .with_chunk(self.chunk)
+                    .on_session(move |session| {
+                        *keep.session.lock().unwrap() = Some(session.clone());
+                    });
+                self.client.upload_file(&upload, body).await
             }
         };
         tokio::select! {
@@ -450,7 +448,8 @@ async fn a_long_upload_with_a_fault_every_few_chunks_arrives_whole() {
         fault_every,
     };
     let seen = Arc::new(Seen::default());
-    let began = SystemClock::new().monotonic();
+    let clock = SystemClock::new();
+    let began = clock.monotonic();
     let mut processes = 0;
     let file = loop {
         processes += 1;
@@ -459,7 +458,7 @@ async fn a_long_upload_with_a_fault_every_few_chunks_arrives_whole() {
             break outcome.unwrap_or_else(|error| panic!("{}", error.report()));
         }
     };
-    let took = SystemClock::new().monotonic().since(began);
+    let took = clock.monotonic().since(began);
     let mut digest = Digest::new(&SHA256);
     let mut piece = Vec::with_capacity(1 << 16);
     for at in 0..total {
@@ -469,12 +468,7 @@ async fn a_long_upload_with_a_fault_every_few_chunks_arrives_whole() {
             piece.clear();
         }
     }
-    let sum: String = digest
-        .finish()
-        .as_ref()
-        .iter()
-        .map(|it| format!("{it:02x}"))
-        .collect();
+    let sum = hex::encode(digest.finish());
     let stored = long
         .client
         .send(&GetFile::new(file.file_id().unwrap()))
