@@ -141,6 +141,64 @@ fn with_airtable_settings_the_real_authorization_url_is_printed() {
     assert!(told.contains("client_id=an-id"), "{told}");
 }
 
+fn gdrive_oauth() -> Command {
+    program(env!("CARGO_BIN_EXE_gdrive_oauth"))
+}
+
+#[test]
+fn a_google_drive_is_connected_used_watched_and_disconnected_step_by_step() {
+    let told = story(&mut gdrive_oauth());
+    let lines = [
+        "authorize: accounts.google.com/o/oauth2/v2/auth\n",
+        "callback: app.example/callback\n",
+        "token exchange: 1 request\n",
+        "identity: account 100000000000000000001 (connected)\n",
+        "upload: [##........] 524288 of 2097152 bytes\n",
+        "upload: [##########] 2097152 of 2097152 bytes\n",
+        "upload: 2097152 bytes stored, checksum compared\n",
+        "list: 1 file\n",
+        "path: found true\n",
+        "download: 2097152 bytes, equal true\n",
+        "watch: 1 channel at Google\n",
+        "watch: notification answered 200 OK\n",
+        "watch: changed: By a colleague.txt\n",
+        "disconnect: 0 channels left at Google\n",
+        "disconnect: the hub refuses tokens: ",
+    ];
+    assert!(told.ends_with("done\n"), "{told}");
+    check(
+        &told,
+        &lines,
+        &["access-", "refresh-", "secret-", "code-", "upload-"],
+    );
+    println!("lines of the Google Drive story: {}", lines.len());
+}
+
+#[test]
+fn with_settings_of_google_the_url_of_the_real_one_is_printed() {
+    let mut program = gdrive_oauth();
+    // The hub loads the machine's certificates before any request.
+    program
+        .env_remove("SSL_CERT_FILE")
+        .env_remove("SSL_CERT_DIR");
+    program.env("GOOGLE_CLIENT_ID", "an-id");
+    program.env("GOOGLE_CLIENT_SECRET", "tell-nobody");
+    let incomplete = program.output().expect("the program starts");
+    let complaints = String::from_utf8_lossy(&incomplete.stderr);
+    assert!(!incomplete.status.success());
+    assert!(complaints.contains("GOOGLE_REDIRECT_URI"), "{complaints}");
+    program.env("GOOGLE_REDIRECT_URI", "http://localhost:3000/callback");
+    let output = program.output().expect("the program starts");
+    let told = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{told}");
+    let start = "authorize: open https://accounts.google.com/o/oauth2/v2/auth?";
+    assert!(told.starts_with(start), "{told}");
+    assert!(
+        told.contains("client_id=an-id") && !told.contains("nobody"),
+        "{told}"
+    );
+}
+
 fn shopify_oauth() -> Command {
     program(env!("CARGO_BIN_EXE_shopify_oauth"))
 }

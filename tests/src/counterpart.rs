@@ -23,7 +23,8 @@ pub(crate) struct Counterpart {
 
 impl Counterpart {
     /// Creates a counterpart. `what` is its name in messages, `variable` is the environment
-    /// variable with its directory, and `script` is the file in this directory that Node runs.
+    /// variable with its directory, and `script` is the file in this directory that Node runs, or
+    /// Python if its name ends with `.py`.
     pub(crate) const fn new(
         what: &'static str,
         variable: &'static str,
@@ -64,8 +65,15 @@ impl Counterpart {
     /// Starts it.
     pub(crate) fn start(&self, directory: &Path) -> io::Result<Program> {
         trace::init();
-        let node = variable("CONNECTORS_NODE").unwrap_or_else(|| "node".to_owned());
-        let mut child = Command::new(node)
+        let mut program = if self.script.ends_with(".py") {
+            let mut python = Command::new("python3");
+            // What is installed there, and nothing else.
+            python.arg("-sP").env("PYTHONPATH", directory.join("site"));
+            python
+        } else {
+            Command::new(variable("CONNECTORS_NODE").unwrap_or_else(|| "node".to_owned()))
+        };
+        let mut child = program
             .arg(self.script)
             .current_dir(directory)
             .stdin(Stdio::piped())

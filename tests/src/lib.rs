@@ -5,6 +5,7 @@
 //! `true`, the test fails instead.
 
 mod counterpart;
+pub mod gdrive_sdk;
 mod loopback;
 pub mod openid;
 pub mod shopify_sdk;

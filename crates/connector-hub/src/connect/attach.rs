@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
-use connector_core::provider::Connector;
 use connector_core::provider::description::GrantsPerAccount;
 use connector_core::provider::oauth::Identity;
+use connector_core::provider::{Connector, Renewal};
 use connector_core::store::{
     AccountRef, ClaimId, End, EndRequest, Expect, Expiries, Fence, Generation, GrantNumber,
     IssuedToken, Patch, PutGrant, PutOutcome, Revocation, SideEffects, Stored, TimeLeft,
@@ -87,8 +87,11 @@ impl Inner {
                 .await;
         }
         let required = &pending.connector.description().scopes.required;
-        // A sibling has its own set of scopes, for example a user's beside a bot's.
+        // A sibling has its own set of scopes, for example a user's beside a bot's. The application
+        // chooses the scopes of an assertion; no owner can deny one.
+        let is_minted = pending.connector.renewal(&pending.credential) == Renewal::Mint;
         if !matches!(pending.source, Source::Sibling)
+            && !is_minted
             && required
                 .iter()
                 .any(|scope| !pending.credential.scopes().contains(scope))

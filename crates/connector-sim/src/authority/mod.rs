@@ -61,6 +61,16 @@ pub trait Provider: Send + Sync + 'static {
         let _ = (grant, body);
     }
 
+    /// Checks an assertion that a service account presents instead of a grant (RFC 7523), and returns
+    /// the account and the scopes that it is for. Default: the grant type is not supported.
+    ///
+    /// # Errors
+    /// The description of `invalid_grant`.
+    fn assertion(&self, assertion: &str) -> Option<Result<(Account, Vec<String>), &'static str>> {
+        let _ = assertion;
+        None
+    }
+
     /// Returns origins that the provider serves in addition to those in the description.
     fn origins(&self) -> Vec<Origin> {
         Vec::new()

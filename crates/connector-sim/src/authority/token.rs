@@ -20,12 +20,18 @@ use crate::message::{Request, Response};
 
 type Fields = BTreeMap<String, String>;
 
+/// The grant type of an assertion (RFC 7523 section 2.1).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
 /// Returns the response to a token request.
 pub(super) fn respond(world: &World, request: &Request) -> Response {
     let description = &world.description;
     let Some(endpoint) = &description.token else {
         return Response::json(404, &json!({}));
     };
+    if let Some(response) = asserted(world, request) {
+        return response;
+    }
     let (fields, client_id) = match read(world, request, endpoint.method, endpoint.encoding) {
         Ok(read) => read,
         Err(response) => return response,
@@ -96,6 +102,28 @@ pub(super) fn respond(world: &World, request: &Request) -> Response {
             "the grant type is not supported",
         ),
     }
+}
+
+/// Answers a request with an assertion, which names no client.
+fn asserted(world: &World, request: &Request) -> Option<Response> {
+    let description = &world.description;
+    let fields = request.fields();
+    if fields.get("grant_type").map(String::as_str) != Some(JWT_BEARER) {
+        return None;
+    }
+    let assertion = fields.get("assertion").map_or("", String::as_str);
+    let (account, scopes) = match world.provider.assertion(assertion)? {
+        Ok(asserted) => asserted,
+        Err(text) => return Some(dead_grant(description, text)),
+    };
+    let mut state = world.state();
+    let number = state.grants.begin(world, &account, String::new(), scopes);
+    let pair = state.grants.issue(world, number, None, false);
+    let grant = state.grants.get(number).cloned()?;
+    drop(state);
+    let mut response = issued_body(world, &grant, pair);
+    world.provider.token_response(&grant, &mut response);
+    Some(Response::json(200, &response).with_header("cache-control", "no-store"))
 }
 
 /// Returns the response to a revocation request. An unknown token is not an error (RFC 7009 section
@@ -269,6 +297,20 @@ fn proved(pkce: Option<Pkce>, verifier: &str) -> String {
 /// Returns a token response (RFC 6749 section 5.1), with its values at the positions from the
 /// description.
 fn issued(world: &World, grant: &Grant, pair: Pair, nonce: Option<&str>) -> Response {
+    let mut body = issued_body(world, grant, pair);
+    identity::add_to_response(world, grant, nonce, &mut body);
+    for pointer in token_fields(&world.description).keep.values() {
+        if pointer.find(&body).is_none_or(Value::is_null) {
+            let secret = world.secrets.issue("kept-");
+            set_at(&mut body, pointer.as_str(), secret.into());
+        }
+    }
+    world.provider.token_response(grant, &mut body);
+    Response::json(200, &body).with_header("cache-control", "no-store")
+}
+
+/// The tokens of a response, with their lifetimes and scopes.
+fn issued_body(world: &World, grant: &Grant, pair: Pair) -> Value {
     let description = &world.description;
     let (fields, rules) = (token_fields(description), &world.rules);
     let mut body = rules.token_fields.clone();
@@ -287,13 +329,5 @@ fn issued(world: &World, grant: &Grant, pair: Pair, nonce: Option<&str>) -> Resp
         let separator = description.scopes.separator.to_string();
         set_first(&mut body, &fields.scope, grant.scopes.join(&separator));
     }
-    identity::add_to_response(world, grant, nonce, &mut body);
-    for pointer in fields.keep.values() {
-        if pointer.find(&body).is_none_or(Value::is_null) {
-            let secret = world.secrets.issue("kept-");
-            set_at(&mut body, pointer.as_str(), secret.into());
-        }
-    }
-    world.provider.token_response(grant, &mut body);
-    Response::json(200, &body).with_header("cache-control", "no-store")
+    body
 }

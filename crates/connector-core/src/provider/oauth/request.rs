@@ -110,6 +110,7 @@ pub struct TokenRequest<'a> {
     method: TokenMethod,
     encoding: BodyEncoding,
     authentication: ClientAuthentication,
+    names_client: bool,
     fields: Vec<(String, Zeroizing<String>)>,
 }
 
@@ -151,6 +152,7 @@ impl<'a> TokenRequest<'a> {
             method: TokenMethod::default(),
             encoding: BodyEncoding::default(),
             authentication: ClientAuthentication::default(),
+            names_client: true,
             fields: Vec::new(),
         }
     }
@@ -172,6 +174,13 @@ impl<'a> TokenRequest<'a> {
     /// Overrides the description's client authentication.
     pub fn with_client_authentication(mut self, authentication: ClientAuthentication) -> Self {
         self.authentication = authentication;
+        self
+    }
+
+    /// Names no client, for a grant that proves who asks by itself: a JWT assertion of a service
+    /// account (RFC 7523 section 3.1).
+    pub fn without_client(mut self) -> Self {
+        self.names_client = false;
         self
     }
 
@@ -274,6 +283,9 @@ impl<'a> TokenRequest<'a> {
     /// Adds the client authentication (RFC 6749 section 2.3): fields, or a header value that the
     /// caller sets.
     fn authenticate(&mut self, operation: &'static str) -> Result<Option<HeaderValue>, Error> {
+        if !self.names_client {
+            return Ok(None);
+        }
         let app = self.cx.app;
         let secret = app.client_secret().map(ExposeSecret::expose_secret);
         let client_id = self.description.client_id().to_owned();

@@ -1,0 +1,42 @@
+//! Google Drive's quota: units per minute, for the project and for each of its users.
+//!
+//! See [Google Drive docs: Usage limits](https://developers.google.com/workspace/drive/api/guides/limits).
+
+use connector_core::http::limit::{Limit, Per};
+
+/// The units of one minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Quota {
+    pub(crate) project: u32,
+    pub(crate) user: u32,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self {
+            project: 1_000_000,
+            user: 325_000,
+        }
+    }
+}
+
+/// The costs of operations, in units.
+pub(crate) mod cost {
+    /// Reading one resource.
+    pub(crate) const READ: u32 = 5;
+    /// A list.
+    pub(crate) const LIST: u32 = 100;
+    /// The content of a file.
+    pub(crate) const DOWNLOAD: u32 = 200;
+    /// A change.
+    pub(crate) const EDIT: u32 = 50;
+    /// Everything else.
+    pub(crate) const OTHER: u32 = 5;
+}
+
+pub(crate) fn limits(quota: Quota) -> Vec<Limit> {
+    vec![
+        Limit::window("project", Per::App, quota.project, 60),
+        Limit::window("user", Per::Account, quota.user, 60),
+    ]
+}

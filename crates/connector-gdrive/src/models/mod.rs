@@ -1,0 +1,39 @@
+//! The data of requests and answers. Fields that this version does not know are kept in `other`,
+//! and written back as they were read.
+
+mod change;
+mod file;
+mod id;
+mod mask;
+mod page;
+mod query;
+mod resource;
+mod sharing;
+mod value;
+
+pub use self::change::{
+    CHANGE_TOPIC, Change, ChangeKind, Channel, DRIVE_TOPIC, StartPageToken, WatchRequest,
+};
+pub use self::file::{
+    About, Capabilities, File, FileMetadata, GeneratedIds, Operation, OperationError, Revision,
+    RevisionChanges, ShortcutDetails, StorageQuota, User,
+};
+pub use self::id::{FileId, InvalidId};
+pub use self::mask::Mask;
+pub(crate) use self::page::Listing;
+pub use self::query::{Query, Term};
+pub use self::resource::{Resource, Schema};
+pub use self::sharing::{
+    AccessProposal, Comment, CommentWrite, Drive, DriveCapabilities, DriveChanges,
+    DriveRestrictions, NewDrive, Permission, PermissionChanges, PermissionKind, Reply, ReplyWrite,
+    Resolution, Role, RoleAndView,
+};
+pub(crate) use self::value::{Absent, camel, int64, resource, texts, write};
+
+/// Members of an answer that this version does not know.
+pub type Other = serde_json::Map<String, serde_json::Value>;
+
+/// The media type of a folder.
+pub const FOLDER: &str = "application/vnd.google-apps.folder";
+/// The media type of a shortcut.
+pub const SHORTCUT: &str = "application/vnd.google-apps.shortcut";

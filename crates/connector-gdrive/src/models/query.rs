@@ -1,0 +1,217 @@
+//! Search queries (`q`).
+
+use std::fmt::{self, Write as _};
+use std::ops::Not;
+
+use connector_core::clock::Timestamp;
+
+use super::{FOLDER, FileId};
+
+/// A search query for files. Texts are quoted, so that no argument changes the query's meaning.
+///
+/// ```
+/// use connector_gdrive::models::{FileId, Query, Term};
+/// let folder = FileId::new("0AbCdEfGh")?;
+/// let query = Query::in_folder(&folder).and(Query::name_is("Bob's notes")).and(!Query::trashed());
+/// assert_eq!(
+///     query.as_str(),
+///     r"('0AbCdEfGh' in parents) and (name = 'Bob\'s notes') and (not (trashed = true))"
+/// );
+/// # Ok::<(), connector_core::Error>(())
+/// ```
+///
+/// See [Google Drive docs: Search query terms and operators](https://developers.google.com/workspace/drive/api/guides/ref-search-terms).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Query {
+    text: String,
+    /// True if it is a conjunction, to which a further term is appended as it is.
+    is_and: bool,
+}
+
+/// A term whose values are times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Term {
+    /// The time of the last change.
+    ModifiedTime,
+    /// The time of the creation.
+    CreatedTime,
+    /// The time when the user last viewed it.
+    ViewedByMeTime,
+    /// The time when it was shared with the user.
+    SharedWithMeTime,
+}
+
+impl Term {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::ModifiedTime => "modifiedTime",
+            Self::CreatedTime => "createdTime",
+            Self::ViewedByMeTime => "viewedByMeTime",
+            Self::SharedWithMeTime => "sharedWithMeTime",
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('\'');
+    for c in text.chars() {
+        if matches!(c, '\'' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('\'');
+    quoted
+}
+
+impl Query {
+    fn term(text: String) -> Self {
+        Self {
+            text,
+            is_and: false,
+        }
+    }
+
+    /// A query in Google's notation, which is sent as it is. Do not build it from foreign texts.
+    pub fn raw(text: impl Into<String>) -> Self {
+        Self::term(text.into())
+    }
+
+    /// Files whose name is `name`. Several files of a folder may have one name.
+    pub fn name_is(name: &str) -> Self {
+        Self::term(format!("name = {}", quoted(name)))
+    }
+
+    /// Files a word of whose name begins with `prefix`.
+    pub fn name_contains(prefix: &str) -> Self {
+        Self::term(format!("name contains {}", quoted(prefix)))
+    }
+
+    /// Files whose name, description, content or indexable text has these words.
+    pub fn full_text_contains(words: &str) -> Self {
+        Self::term(format!("fullText contains {}", quoted(words)))
+    }
+
+    /// Files of this media type.
+    pub fn mime_type_is(mime_type: &str) -> Self {
+        Self::term(format!("mimeType = {}", quoted(mime_type)))
+    }
+
+    /// Folders.
+    pub fn is_folder() -> Self {
+        Self::mime_type_is(FOLDER)
+    }
+
+    /// Files in this folder.
+    pub fn in_folder(folder: &FileId) -> Self {
+        Self::term(format!("{} in parents", quoted(folder.as_str())))
+    }
+
+    /// Files of which this address is an owner.
+    pub fn owned_by(address: &str) -> Self {
+        Self::term(format!("{} in owners", quoted(address)))
+    }
+
+    /// Files that this address may change.
+    pub fn writable_by(address: &str) -> Self {
+        Self::term(format!("{} in writers", quoted(address)))
+    }
+
+    /// Files that this address may read.
+    pub fn readable_by(address: &str) -> Self {
+        Self::term(format!("{} in readers", quoted(address)))
+    }
+
+    /// Files in the trash.
+    pub fn trashed() -> Self {
+        Self::term("trashed = true".to_owned())
+    }
+
+    /// Files that the user starred.
+    pub fn starred() -> Self {
+        Self::term("starred = true".to_owned())
+    }
+
+    /// Files that are shared with the user.
+    pub fn shared_with_me() -> Self {
+        Self::term("sharedWithMe".to_owned())
+    }
+
+    /// Files whose time is later.
+    pub fn after(term: Term, time: Timestamp) -> Self {
+        Self::term(format!("{} > {}", term.as_str(), quoted(&time.to_string())))
+    }
+
+    /// Files whose time is earlier.
+    pub fn before(term: Term, time: Timestamp) -> Self {
+        Self::term(format!("{} < {}", term.as_str(), quoted(&time.to_string())))
+    }
+
+    /// Files with this public property.
+    pub fn has_property(key: &str, value: &str) -> Self {
+        Self::has("properties", key, value)
+    }
+
+    /// Files with this property of the app.
+    pub fn has_app_property(key: &str, value: &str) -> Self {
+        Self::has("appProperties", key, value)
+    }
+
+    fn has(of: &str, key: &str, value: &str) -> Self {
+        let (key, value) = (quoted(key), quoted(value));
+        Self::term(format!("{of} has {{ key={key} and value={value} }}"))
+    }
+
+    /// Files for which both are true.
+    pub fn and(self, other: Self) -> Self {
+        self.joined("and", other)
+    }
+
+    /// Files for which one is true.
+    pub fn or(self, other: Self) -> Self {
+        let mut joined = self.joined("or", other);
+        joined.is_and = false;
+        joined
+    }
+
+    fn joined(self, with: &str, other: Self) -> Self {
+        let Self { text: second, .. } = other;
+        let mut text = if self.is_and && with == "and" {
+            self.text
+        } else {
+            format!("({})", self.text)
+        };
+        // Writing to a string does not fail.
+        let _ = write!(text, " {with} ({second})");
+        Self { text, is_and: true }
+    }
+
+    /// The query in Google's notation.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Not for Query {
+    type Output = Self;
+
+    fn not(self) -> Self {
+        Self::term(format!("not ({})", self.text))
+    }
+}
+
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<Query> for String {
+    fn from(query: Query) -> Self {
+        query.text
+    }
+}

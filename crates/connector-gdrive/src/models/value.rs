@@ -1,0 +1,234 @@
+//! Macros that write resources once: the type, its field mask, and its fields as data.
+
+/// A value that is left out when it is empty.
+pub(crate) trait Absent {
+    fn is_absent(&self) -> bool;
+}
+
+impl<T> Absent for Option<T> {
+    fn is_absent(&self) -> bool {
+        self.is_none()
+    }
+}
+
+impl<T> Absent for Vec<T> {
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl<K, V> Absent for std::collections::BTreeMap<K, V> {
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+/// The name of a field on the wire: `md5_checksum` is `md5Checksum`, `r#type` is `type`.
+pub(crate) fn camel(name: &str) -> String {
+    let mut camel = String::with_capacity(name.len());
+    let mut is_upper = false;
+    for c in name.trim_start_matches("r#").chars() {
+        match c {
+            '_' => is_upper = true,
+            c if is_upper => {
+                camel.push(c.to_ascii_uppercase());
+                is_upper = false;
+            }
+            c => camel.push(c),
+        }
+    }
+    camel
+}
+
+/// 64-bit numbers, which Google writes as texts. Numbers are read as well.
+pub(crate) mod int64 {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Number(u64),
+        Text(String),
+    }
+
+    #[expect(clippy::ref_option, reason = "serde passes the field")]
+    pub(crate) fn serialize<S: Serializer>(value: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(number) => to.collect_str(number),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+        let read = Option::<Number>::deserialize(from)?;
+        // A number that is out of range is none that this version knows.
+        Ok(read.and_then(|it| match it {
+            Number::Number(number) => Some(number),
+            Number::Text(text) => text.parse().ok(),
+        }))
+    }
+}
+
+/// Defines a resource: the struct, its entry in [`Resource`](crate::models::Resource), and the
+/// methods of its [`Mask`](crate::models::Mask). Fields under `int64` are 64-bit numbers.
+macro_rules! resource {
+    (
+        $(#[$meta:meta])*
+        $name:ident = $schema:literal {
+            $($(#[$doc:meta])* $field:ident: $type:ty,)*
+        }
+        $(int64 { $($(#[$number_doc:meta])* $number:ident,)* })?
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        #[non_exhaustive]
+        pub struct $name {
+            $(
+                $(#[$doc])*
+                #[serde(default, skip_serializing_if = "crate::models::Absent::is_absent")]
+                pub $field: $type,
+            )*
+            $($(
+                $(#[$number_doc])*
+                #[serde(
+                    default,
+                    with = "crate::models::int64",
+                    skip_serializing_if = "Option::is_none"
+                )]
+                pub $number: Option<u64>,
+            )*)?
+            /// Further members.
+            #[serde(flatten)]
+            pub other: crate::models::Other,
+        }
+
+        impl crate::models::Resource for $name {
+            const SCHEMA: crate::models::Schema = crate::models::Schema {
+                name: $schema,
+                fields: &[
+                    $((stringify!($field), stringify!($type)),)*
+                    $($((stringify!($number), "int64"),)*)?
+                ],
+            };
+        }
+
+        impl crate::models::Mask<$name> {
+            $(
+                #[doc = concat!("Adds the field `", stringify!($field), "`.")]
+                pub fn $field(self) -> Self {
+                    self.with(&crate::models::camel(stringify!($field)))
+                }
+            )*
+            $($(
+                #[doc = concat!("Adds the field `", stringify!($number), "`.")]
+                pub fn $number(self) -> Self {
+                    self.with(&crate::models::camel(stringify!($number)))
+                }
+            )*)?
+        }
+    };
+}
+pub(crate) use resource;
+
+/// Defines what a request writes to a resource: a struct of optional fields with a method for each.
+macro_rules! write {
+    (
+        $(#[$meta:meta])*
+        $name:ident = $schema:literal {
+            $($(#[$doc:meta])* $with:ident => $field:ident: $type:ty,)*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+        #[serde(rename_all = "camelCase")]
+        #[must_use]
+        pub struct $name {
+            $(
+                #[serde(skip_serializing_if = "Option::is_none")]
+                pub(crate) $field: Option<$type>,
+            )*
+            #[serde(flatten)]
+            other: crate::models::Other,
+        }
+
+        impl $name {
+            $(
+                $(#[$doc])*
+                pub fn $with(mut self, value: impl Into<$type>) -> Self {
+                    self.$field = Some(value.into());
+                    self
+                }
+            )*
+
+            /// Sets a field that has no method of its own, by its name at Google.
+            pub fn with_other(
+                mut self,
+                name: impl Into<String>,
+                value: impl Into<serde_json::Value>,
+            ) -> Self {
+                self.other.insert(name.into(), value.into());
+                self
+            }
+        }
+
+        impl crate::models::Resource for $name {
+            const SCHEMA: crate::models::Schema = crate::models::Schema {
+                name: $schema,
+                fields: &[$((stringify!($field), stringify!(Option<$type>)),)*],
+            };
+        }
+    };
+}
+pub(crate) use write;
+
+/// Defines an enumeration of texts that keeps a text that it does not know.
+macro_rules! texts {
+    (
+        $(#[$meta:meta])*
+        $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(from = "String", into = "String")]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$doc])* $variant,)*
+            /// Another one, in Google's own word.
+            Other(String),
+        }
+
+        impl $name {
+            /// The word at Google.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$variant => $text,)*
+                    Self::Other(text) => text,
+                }
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                match text.as_str() {
+                    $($text => Self::$variant,)*
+                    _ => Self::Other(text),
+                }
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.as_str().to_owned()
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+pub(crate) use texts;

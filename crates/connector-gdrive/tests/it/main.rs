@@ -1,0 +1,19 @@
+//! The tests of the connector, in one program.
+
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking and print their counts"
+)]
+
+mod conformance;
+mod downloads;
+mod limits;
+mod operations;
+mod oracle;
+mod rig;
+mod service_account;
+mod shapes;
+mod subscriptions;
+mod uploads;
