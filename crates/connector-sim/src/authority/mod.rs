@@ -179,6 +179,7 @@ struct Rules {
     token_fields: Value,
     redirect_uri: RedirectUri,
     scopes: Vec<String>,
+    introspection: Option<EndpointTemplate>,
 }
 
 /// An authorization server and API of one provider, built from its [`Description`].
@@ -422,6 +423,7 @@ impl AuthorityBuilder {
             token_fields: json!({}),
             redirect_uri: default_redirect_uri(),
             scopes: Vec::new(),
+            introspection: None,
         };
         Self {
             description,
@@ -506,6 +508,13 @@ impl AuthorityBuilder {
     /// Adds members to every token response.
     pub fn with_token_fields(mut self, fields: Value) -> Self {
         self.rules.token_fields = fields;
+        self
+    }
+
+    /// Adds an introspection endpoint (RFC 7662), with the client authentication and the encoding of
+    /// the token endpoint.
+    pub fn with_introspection(mut self, endpoint: EndpointTemplate) -> Self {
+        self.rules.introspection = Some(endpoint);
         self
     }
 
@@ -719,6 +728,9 @@ impl Service for World {
             request,
         ) {
             return token::revoke(self, request);
+        }
+        if self.is_at(self.rules.introspection.as_ref(), request) {
+            return token::introspect(self, request);
         }
         self.api(request)
     }
