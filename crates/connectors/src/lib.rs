@@ -35,6 +35,8 @@ pub mod http {
 }
 #[cfg(feature = "airtable")]
 pub use connector_airtable as airtable;
+#[cfg(feature = "notion")]
+pub use connector_notion as notion;
 #[cfg(feature = "shopify")]
 pub use connector_shopify as shopify;
 #[cfg(feature = "sqlite")]

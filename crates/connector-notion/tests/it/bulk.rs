@@ -168,11 +168,11 @@ async fn a_write_that_breaks_anywhere_goes_on_without_duplicates() {
                 for _ in 0..(seed + attempt + number) % 5 {
                     rig.sim
                         .server()
-                        .fault("/v1/blocks/*/children", Fault::Slow(Duration::ZERO));
+                        .fault("/v1/blocks/*", Fault::Slow(Duration::ZERO));
                 }
                 rig.sim
                     .server()
-                    .fault("/v1/blocks/*/children", fault(attempt + number));
+                    .fault("/v1/blocks/*", fault(attempt + number));
             }
             let outcome = match (append.take(), progress.take()) {
                 (Some(append), _) => rig.drive(client.append(append)).await,

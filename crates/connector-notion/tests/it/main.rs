@@ -14,5 +14,6 @@ mod limits;
 mod operations;
 
 mod rig;
+mod shapes;
 
 mod webhook;
