@@ -199,6 +199,30 @@ fn with_settings_of_google_the_url_of_the_real_one_is_printed() {
     );
 }
 
+fn notion_oauth() -> Command {
+    program(env!("CARGO_BIN_EXE_notion_oauth"))
+}
+
+#[test]
+fn a_notion_user_is_connected_and_disconnected_step_by_step() {
+    let told = story(&mut notion_oauth());
+    let lines = [
+        "authorize: api.notion.com/v1/oauth/authorize\n",
+        "callback: app.example/callback\n",
+        "token exchange: 1 request\n",
+        "identity: Example workspace (connected)\n",
+        "search: Roadmap\n",
+        "append: 152 blocks, complete: true\n",
+        "page tree: 152 blocks\n  Plan\n  Tasks\n    Task 1\n",
+        "refresh: 2 token requests in all\n",
+        "disconnect: 1 revocation\n",
+        "disconnect: the hub refuses tokens: ",
+    ];
+    assert!(told.ends_with("done\n"), "{told}");
+    check(&told, &lines, &["access-", "refresh-", "secret-", "code-"]);
+    println!("lines of the Notion story: {}", lines.len());
+}
+
 fn shopify_oauth() -> Command {
     program(env!("CARGO_BIN_EXE_shopify_oauth"))
 }

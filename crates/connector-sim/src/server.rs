@@ -28,7 +28,7 @@ use crate::message::{Request, Response};
 use crate::transport::InProcess;
 
 /// Maximum size of a request body, in bytes.
-const LONGEST_REQUEST: usize = 16 * 1024 * 1024;
+const LONGEST_REQUEST: usize = 24 * 1024 * 1024;
 
 /// A simulated provider behind a [`Server`].
 pub trait Service: Send + Sync + 'static {

@@ -376,3 +376,36 @@ async fn an_id_token_is_signed_with_a_key_of_the_key_set() {
     key.verify(signed.as_bytes(), &decode(signature)).unwrap();
     assert!(key.verify(b"another text", &decode(signature)).is_err());
 }
+
+#[tokio::test]
+async fn introspection_tells_live_tokens_from_others() {
+    const URL: &str = "https://acme.example/introspect";
+    let add = |builder: AuthorityBuilder| {
+        let endpoint = connector_core::provider::description::EndpointTemplate::new(URL);
+        builder.with_introspection(endpoint)
+    };
+    let world = World::of(description(), add).await;
+    let (access, refresh) = world.authority.issue("1", &["read", "write"]).unwrap();
+    let url = Url::parse(URL).unwrap();
+    let ask = async |token: &str| {
+        let (cx, description) = (world.cx(), description());
+        let request =
+            connector_core::provider::oauth::TokenRequest::at_url(&description, &cx, &url);
+        let answer = request
+            .field("token", token)
+            .response("test")
+            .await
+            .unwrap();
+        serde_json::from_slice::<Value>(answer.body()).unwrap()
+    };
+    let live = json!({ "active": true, "scope": "read write" });
+    assert_eq!(ask(access.expose_secret()).await, live);
+    assert_eq!(ask(refresh.unwrap().expose_secret()).await, live);
+    let dead = json!({ "active": false });
+    assert_eq!(ask("unknown").await, dead);
+    world.authority.end_grants();
+    assert_eq!(ask(access.expose_secret()).await, dead);
+    // Without the client's secret there is no answer.
+    let none = world.get(URL, access.expose_secret()).await.unwrap();
+    assert_ne!(none.status(), 200);
+}

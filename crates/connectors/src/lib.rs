@@ -37,6 +37,8 @@ pub mod http {
 pub use connector_airtable as airtable;
 #[cfg(feature = "gdrive")]
 pub use connector_gdrive as gdrive;
+#[cfg(feature = "notion")]
+pub use connector_notion as notion;
 #[cfg(feature = "shopify")]
 pub use connector_shopify as shopify;
 #[cfg(feature = "sqlite")]

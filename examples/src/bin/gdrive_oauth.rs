@@ -87,6 +87,8 @@ async fn main() -> Outcome<()> {
     let query = callback.query().unwrap_or_default();
     let connected = hub
         .callback(GoogleDrive::ID, query, authorization.binding().clone())
+        .actor(user.clone())
+        .tenant(&tenant)
         .await?;
     let exchanges = sim.server().count(&http::Method::POST, "/token");
     println!("token exchange: {exchanges} request");

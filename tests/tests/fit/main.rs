@@ -99,7 +99,8 @@ providers! {
     Instagram "instagram" AuthorityBuilder::without_refresh_tokens,
         ["exchange_code" "renewal" "refresh" "identify" "classifier" "verify_webhook" "subscriptions"];
     Microsoft "microsoft-365" as_described, ["exchange_code" "refresh" "subscriptions"];
-    Notion "notion" as_described, ["verify_webhook"];
+    Notion "notion" as_described,
+        ["identify" "classifier" "verify_webhook" "subscriptions"];
     OnlyFans "onlyfans" as_described, ["identify"];
     Reddit "reddit" as_described, ["classifier" "subscriptions"];
     Slack "slack" expiring,

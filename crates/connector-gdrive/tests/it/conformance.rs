@@ -205,7 +205,8 @@ async fn a_scope_that_the_user_unticks_is_reported_and_nothing_is_connected() {
     let query = back.query().unwrap();
     let connected = rig
         .hub
-        .callback(GoogleDrive::ID, query, begun.binding().clone()).unbound()
+        .callback(GoogleDrive::ID, query, begun.binding().clone())
+        .unbound()
         .await;
     let error = connected.unwrap_err();
     println!("refused: {error}");
@@ -360,7 +361,8 @@ async fn a_revocation_waits_for_the_last_google_connection_of_the_account() {
         let query = back.query().unwrap();
         let connected = rig
             .hub
-            .callback(GoogleDrive::ID, query, begun.binding().clone()).unbound();
+            .callback(GoogleDrive::ID, query, begun.binding().clone())
+            .unbound();
         connected.await.unwrap().connection().key().clone()
     };
     let revocations = || rig.sim.server().count(&http::Method::POST, "/revoke");

@@ -49,11 +49,13 @@ impl Rig {
             .authority()
             .visit(begun.url(), &connector_gdrive::sim::Consent::Grant)
             .unwrap();
-        let connected = hub.callback(
-            GoogleDrive::ID,
-            back.query().unwrap(),
-            begun.binding().clone(),
-        ).unbound();
+        let connected = hub
+            .callback(
+                GoogleDrive::ID,
+                back.query().unwrap(),
+                begun.binding().clone(),
+            )
+            .unbound();
         let key = connected.await.unwrap().connection().key().clone();
         hub.client::<DriveClient>(&key).await.unwrap()
     }

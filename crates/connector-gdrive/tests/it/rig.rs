@@ -99,7 +99,8 @@ impl Rig {
         let query = back.query().unwrap();
         let connected = self
             .hub
-            .callback(GoogleDrive::ID, query, begun.binding().clone()).unbound();
+            .callback(GoogleDrive::ID, query, begun.binding().clone())
+            .unbound();
         connected.await.unwrap().connection().key().clone()
     }
 

@@ -207,6 +207,16 @@ impl Grants {
         self.live.get(&grant)
     }
 
+    /// The live grant of a token that would be accepted now.
+    pub(super) fn active(&self, token: &str, now: Timestamp) -> Option<Grant> {
+        let access = self.access.get(token).map(|it| (it.grant, it.ends, false));
+        let refresh = self.refresh.get(token);
+        let refresh = refresh.map(|it| (it.grant, it.ends, it.first_use.is_some()));
+        let (grant, ends, is_spent) = access.or(refresh)?;
+        let is_over = is_spent || ends.is_some_and(|ends| ends <= now);
+        self.live.get(&grant).filter(|_| !is_over).cloned()
+    }
+
     /// Returns true if the token is an access token, even if it has expired.
     pub(super) fn is_access(&self, token: &str) -> bool {
         self.access.contains_key(token)

@@ -188,6 +188,7 @@ struct Rules {
     token_fields: Value,
     redirect_uri: RedirectUri,
     scopes: Vec<String>,
+    introspection: Option<EndpointTemplate>,
 }
 
 /// A simulator of one provider, with an authorization server and an API, built from the provider's
@@ -431,6 +432,7 @@ impl AuthorityBuilder {
             token_fields: json!({}),
             redirect_uri: default_redirect_uri(),
             scopes: Vec::new(),
+            introspection: None,
         };
         Self {
             description,
@@ -516,6 +518,13 @@ impl AuthorityBuilder {
     /// Adds members to every token response.
     pub fn with_token_fields(mut self, fields: Value) -> Self {
         self.rules.token_fields = fields;
+        self
+    }
+
+    /// Adds an introspection endpoint (RFC 7662), with the client authentication and the encoding of
+    /// the token endpoint.
+    pub fn with_introspection(mut self, endpoint: EndpointTemplate) -> Self {
+        self.rules.introspection = Some(endpoint);
         self
     }
 
@@ -730,6 +739,9 @@ impl Service for World {
             request,
         ) {
             return token::revoke(self, request);
+        }
+        if self.is_at(self.rules.introspection.as_ref(), request) {
+            return token::introspect(self, request);
         }
         self.api(request)
     }

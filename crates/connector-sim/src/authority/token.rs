@@ -171,6 +171,35 @@ pub(super) fn revoke(world: &World, request: &Request) -> Response {
     Response::json(200, &json!({}))
 }
 
+/// Answers a request to the introspection endpoint (RFC 7662 section 2.2). A token of another client
+/// is inactive.
+pub(super) fn introspect(world: &World, request: &Request) -> Response {
+    let description = &world.description;
+    let encoding = description.token.as_ref().map(|it| it.encoding);
+    let read = read(
+        world,
+        request,
+        TokenMethod::Post,
+        encoding.unwrap_or_default(),
+    );
+    let (fields, client_id) = match read {
+        Ok(read) => read,
+        Err(response) => return response,
+    };
+    let Some(token) = fields.get("token") else {
+        return wrong_request(description, "invalid_request", "token is missing");
+    };
+    let grant = world.state().grants.active(token, world.now());
+    let Some(grant) = grant.filter(|it| it.client_id == client_id) else {
+        return Response::json(200, &json!({ "active": false }));
+    };
+    let mut body = json!({ "active": true });
+    if !grant.scopes.is_empty() {
+        body["scope"] = grant.scopes.join(" ").into();
+    }
+    Response::json(200, &body)
+}
+
 /// Returns the fields of a request, parsed in the description's format, and the authenticated
 /// client.
 fn read(

@@ -65,6 +65,12 @@ pub trait SimulatedProvider: Send + Sync + 'static {
         None
     }
 
+    /// The webhook secret of the registration, where it signs [`SimulatedProvider::delivery`].
+    #[must_use]
+    fn webhook_secret() -> Option<SecretString> {
+        None
+    }
+
     /// Returns the secret that signs [`SimulatedProvider::delivery`]; see
     /// [`ConnectorFixture::subscription_secret`].
     #[must_use]
@@ -124,7 +130,11 @@ impl<P: SimulatedProvider> ConnectorFixture for Simulated<P> {
     }
 
     fn app(&self) -> App {
-        self.authority.app()
+        let app = self.authority.app();
+        match P::webhook_secret() {
+            Some(secret) => app.with_webhook_secret(secret),
+            None => app,
+        }
     }
 
     fn transport(&self) -> Arc<dyn HttpTransport> {

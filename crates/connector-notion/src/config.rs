@@ -1,0 +1,210 @@
+//! Settings of the connector, in code or from the environment.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use connector_core::http::{LoopbackOverride, Origin};
+pub use connector_core::provider::config::Variable;
+use connector_core::provider::config::{AppSettings, Setting};
+use connector_core::{App, AppKey, AppSource, Error, FixedApps, RedirectUri, Result};
+use secrecy::SecretString;
+
+use crate::limits::REQUESTS_PER_MINUTE;
+use crate::webhook::HandshakeSwitch;
+use crate::{Notion, oauth};
+
+/// Every setting that [`NotionConfig::from_env`] reads.
+pub const VARIABLES: &[Variable] = &[
+    Variable::new(
+        "NOTION_CLIENT_ID",
+        Setting::ClientId,
+        "client ID of the public connection",
+    )
+    .required(),
+    Variable::new(
+        "NOTION_CLIENT_SECRET",
+        Setting::ClientSecret,
+        "client secret of the public connection",
+    )
+    .required(),
+    Variable::new(
+        "NOTION_REDIRECT_URI",
+        Setting::RedirectUri,
+        "redirect URI as it is registered",
+    )
+    .required(),
+    Variable::new(
+        "NOTION_WEBHOOK_VERIFICATION_TOKEN",
+        Setting::WebhookSecret,
+        "verification token of the webhook subscription, once the handshake has brought it",
+    ),
+    Variable::new(
+        "NOTION_BASE_URL",
+        Setting::BaseUrl,
+        "a simulator on this machine, as `http://127.0.0.1:4010`",
+    ),
+];
+
+/// The settings of [`Notion`].
+#[derive(Debug, Clone)]
+pub struct NotionConfig {
+    pub(crate) handshake: HandshakeSwitch,
+    pub(crate) requests_per_minute: u32,
+    app: Option<App>,
+    app_key: AppKey,
+    loopbacks: Vec<LoopbackOverride>,
+}
+
+impl NotionConfig {
+    /// Settings with their defaults and no registration.
+    pub fn builder() -> NotionConfigBuilder {
+        NotionConfigBuilder::default()
+    }
+
+    /// Reads [`VARIABLES`] from the environment.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the variable that
+    /// is missing or malformed, never its value.
+    pub fn from_env() -> Result<Self> {
+        Self::of(AppSettings::from_env(VARIABLES))
+    }
+
+    /// Reads [`VARIABLES`] from where the application keeps them. `lookup` returns the value of a
+    /// name, or nothing.
+    ///
+    /// # Errors
+    /// As for [`NotionConfig::from_env`], and those of `lookup`.
+    pub fn from_variables(
+        lookup: impl Fn(&'static str) -> Result<Option<SecretString>>,
+    ) -> Result<Self> {
+        Self::of(AppSettings::read(VARIABLES, lookup))
+    }
+
+    fn of(settings: Result<AppSettings>) -> Result<Self> {
+        let settings = settings.map_err(ours)?;
+        let builder = NotionConfigBuilder {
+            simulator: settings.base_url.as_ref().map(|it| it.address),
+            settings,
+            ..NotionConfigBuilder::default()
+        };
+        builder.build()
+    }
+
+    /// Settings for a simulator, with its registration.
+    ///
+    /// # Errors
+    /// As for [`NotionConfigBuilder::build`].
+    #[cfg(feature = "sim")]
+    pub fn for_simulator(simulator: &crate::sim::Simulator) -> Result<Self> {
+        Self::builder().for_simulator(simulator).build()
+    }
+
+    /// Sets the switch with which an operator allows one handshake of a webhook subscription. Default:
+    /// a switch that nobody can arm.
+    #[must_use]
+    pub fn with_handshake_switch(mut self, switch: HandshakeSwitch) -> Self {
+        self.handshake = switch;
+        self
+    }
+
+    /// The loopback overrides of a simulator. The hub's default transport uses them; give them to a
+    /// transport of your own.
+    #[must_use]
+    pub fn loopbacks(&self) -> &[LoopbackOverride] {
+        &self.loopbacks
+    }
+
+    /// The registration as the hub asks for it.
+    pub(crate) fn app_source(&self) -> Option<Arc<dyn AppSource>> {
+        let app = self.app.clone()?;
+        let apps = FixedApps::new().with(Notion::ID, self.app_key.clone(), app);
+        Some(Arc::new(apps))
+    }
+}
+
+/// Collects a [`NotionConfig`].
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct NotionConfigBuilder {
+    settings: AppSettings,
+    app_key: AppKey,
+    simulator: Option<SocketAddr>,
+    requests_per_minute: Option<u32>,
+}
+
+impl NotionConfigBuilder {
+    /// Sets the registration: client id, secret and redirect URI. Without one, the hub needs an
+    /// [`AppSource`] of the application's.
+    pub fn with_app(
+        mut self,
+        client_id: impl Into<String>,
+        client_secret: SecretString,
+        redirect_uri: RedirectUri,
+    ) -> Self {
+        self.settings.client_id = Some(client_id.into());
+        self.settings.client_secrets = vec![client_secret];
+        self.settings.redirect_uri = Some(redirect_uri);
+        self
+    }
+
+    /// Sets the verification token of the webhook subscription.
+    pub fn with_webhook_verification_token(mut self, token: SecretString) -> Self {
+        self.settings.webhook_secrets = vec![token];
+        self
+    }
+
+    /// Sets the number of requests that one connection sends in a minute at most. Default: 180.
+    pub const fn with_requests_per_minute(mut self, requests: u32) -> Self {
+        self.requests_per_minute = Some(requests);
+        self
+    }
+
+    /// Sets the name of the registration. Default: `default`.
+    pub fn with_app_key(mut self, app_key: AppKey) -> Self {
+        self.app_key = app_key;
+        self
+    }
+
+    /// Reaches Notion at a simulator on this machine. `address` is a loopback address.
+    pub fn with_simulator(mut self, address: SocketAddr) -> Self {
+        self.simulator = Some(address);
+        self
+    }
+
+    /// Takes the registration and the address of a simulator.
+    #[cfg(feature = "sim")]
+    pub fn for_simulator(self, simulator: &crate::sim::Simulator) -> Self {
+        let app = simulator.authority().app();
+        let builder = self.with_simulator(simulator.server().address());
+        match (app.client_secret().cloned(), app.redirect_uri()) {
+            (Some(secret), Some(uri)) => builder.with_app(app.client_id(), secret, uri.clone()),
+            _ => builder,
+        }
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the setting that
+    /// is missing or malformed, never its value.
+    pub fn build(self) -> Result<NotionConfig> {
+        let api = Origin::parse(oauth::API)?;
+        let loopbacks = self.simulator.iter();
+        let loopbacks = loopbacks.map(|address| LoopbackOverride::new(api.clone(), *address));
+        Ok(NotionConfig {
+            app: self.settings.checked_app(VARIABLES).map_err(ours)?,
+            app_key: self.app_key,
+            loopbacks: loopbacks.collect::<Result<_>>()?,
+            handshake: HandshakeSwitch::new(),
+            requests_per_minute: self
+                .requests_per_minute
+                .unwrap_or(REQUESTS_PER_MINUTE)
+                .max(1),
+        })
+    }
+}
+
+fn ours(error: Error) -> Error {
+    error.with_provider(Notion::ID.as_str().to_owned())
+}

@@ -1,0 +1,369 @@
+//! Appending any content: divided into calls, and resumed after a failure.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use connector_core::provider::ProviderClient as _;
+use connector_core::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+use super::split::{ELEMENTS, LARGEST_CALL, LEVELS, MOST, count, prepared, size, trimmed};
+use super::{AppendBlockChildren, ListBlockChildren};
+use crate::NotionClient;
+use crate::models::{Block, BlockContent, BlockId, Position, RichTextContent};
+
+/// How often one call is made when other writes get in its way.
+const TRIES: u32 = 3;
+
+/// Blocks to append to a block or a page: any number, any depth, texts of any length.
+///
+/// ```no_run
+/// # use connector_core::Result;
+/// use connector_notion::NotionClient;
+/// use connector_notion::endpoints::AppendBlocks;
+/// use connector_notion::models::{BlockContent, PageId};
+/// # async fn example(client: NotionClient, page: PageId, chapters: Vec<String>) -> Result<()> {
+/// let blocks = chapters.into_iter().map(|text| BlockContent::paragraph([text.as_str()]));
+/// let appended = client.append(AppendBlocks::to(page, blocks)?).await;
+/// if let Some(failure) = appended.failure {
+///     // Later: nothing is written twice.
+///     client.resume_append(failure.progress).await;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct AppendBlocks(AppendProgress);
+
+impl AppendBlocks {
+    /// These blocks after the last child of `parent`. Texts are divided into pieces of 2,000
+    /// characters, never inside of a grapheme.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for what Notion takes in no form: a URL of more than 2,000
+    /// characters, an equation of more than 1,000, a caption or a cell of more than 100 pieces.
+    pub fn to(
+        parent: impl Into<BlockId>,
+        blocks: impl IntoIterator<Item = BlockContent>,
+    ) -> Result<Self> {
+        let blocks = prepared(blocks.into_iter().collect())?;
+        let task = Task {
+            parent: parent.into(),
+            path: Vec::new(),
+            place: Place::End,
+            blocks: blocks.into(),
+            is_top: true,
+        };
+        Ok(Self(AppendProgress {
+            tasks: VecDeque::from([task]),
+            ..AppendProgress::default()
+        }))
+    }
+
+    /// Sets the place among the children of the parent.
+    pub fn at(mut self, position: Position) -> Self {
+        if let Some(task) = self.0.tasks.front_mut() {
+            task.place = match position {
+                Position::Start => Place::Start,
+                Position::End => Place::End,
+                Position::AfterBlock { after_block } => {
+                    BlockId::new(after_block.id).map_or(Place::End, Place::After)
+                }
+            };
+        }
+        self
+    }
+
+    /// Says that the parent has no children yet, as a page that was just created: they are not read
+    /// first.
+    pub fn to_empty(mut self) -> Self {
+        if let Some(task) = self.0.tasks.front_mut() {
+            task.place = Place::First;
+        }
+        self
+    }
+}
+
+/// What is left of an [append](NotionClient::append), to store and to resume.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AppendProgress {
+    tasks: VecDeque<Task>,
+    /// True if the last call may have been carried out.
+    is_uncertain: bool,
+    written: usize,
+    top: Vec<BlockId>,
+}
+
+impl AppendProgress {
+    /// The number of blocks that were written, at all levels.
+    #[must_use]
+    pub const fn written(&self) -> usize {
+        self.written
+    }
+
+    /// The number of blocks that are left, at all levels.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.tasks.iter().flat_map(|it| &it.blocks).map(count).sum()
+    }
+}
+
+impl fmt::Debug for AppendProgress {
+    /// Shows no content.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppendProgress")
+            .field("written", &self.written)
+            .field("left", &self.left())
+            .field("is_uncertain", &self.is_uncertain)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Children to append to one parent.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+struct Task {
+    parent: BlockId,
+    /// The positions of the parent below the block `parent`, whose ids are not known yet.
+    path: Vec<usize>,
+    place: Place,
+    blocks: VecDeque<BlockContent>,
+    is_top: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Place {
+    /// Before the children that are there.
+    Start,
+    /// After the last child, which is not known yet.
+    End,
+    /// As the first child: there is none.
+    First,
+    /// After this child.
+    After(BlockId),
+}
+
+/// The result of an [append](NotionClient::append).
+#[derive(Debug)]
+#[must_use]
+#[non_exhaustive]
+pub struct Appended {
+    /// The ids of the blocks that were appended to the parent itself, in order.
+    pub blocks: Vec<BlockId>,
+    /// The number of blocks that were written, at all levels.
+    pub written: usize,
+    /// The failure that ended the append; `None` if everything was written.
+    pub failure: Option<AppendFailure>,
+}
+
+/// The failure of an append.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct AppendFailure {
+    /// The error.
+    pub error: Error,
+    /// What is left: pass it to [`NotionClient::resume_append`].
+    pub progress: AppendProgress,
+}
+
+impl NotionClient {
+    /// Appends blocks, in as few calls as Notion's limits allow: 100 children, two levels of children,
+    /// 1,000 blocks and 500 KB in one call. Children that do not fit are appended once their parent is
+    /// there. Order is kept.
+    ///
+    /// After a failure, [`NotionClient::resume_append`] goes on. If the failed call may have been
+    /// carried out, it first reads the children of the parent, and does not repeat blocks that are
+    /// there. Notion has no idempotency key: if somebody else adds the same texts at the same place
+    /// in between, they are taken for the blocks of this append.
+    pub async fn append(&self, blocks: AppendBlocks) -> Appended {
+        self.resume_append(blocks.0).await
+    }
+
+    /// Goes on with an append that failed.
+    pub async fn resume_append(&self, mut progress: AppendProgress) -> Appended {
+        let outcome = self.append_all(&mut progress).await;
+        Appended {
+            blocks: progress.top.clone(),
+            written: progress.written,
+            failure: outcome.err().map(|error| AppendFailure { error, progress }),
+        }
+    }
+
+    async fn append_all(&self, progress: &mut AppendProgress) -> Result<()> {
+        while let Some(task) = progress.tasks.front_mut() {
+            self.locate(task).await?;
+            let Some(call) = next_call(task) else {
+                progress.tasks.pop_front();
+                continue;
+            };
+            let ids = self.write(task, &call, &mut progress.is_uncertain).await?;
+            if let Some(last) = ids.last() {
+                task.place = Place::After(last.clone());
+            }
+            task.blocks.drain(..call.blocks.len());
+            progress.written += call.blocks.iter().map(count).sum::<usize>();
+            if task.is_top {
+                progress.top.extend(ids.iter().cloned());
+            }
+            for (at, later) in call.later {
+                if let Some(parent) = ids.get(at) {
+                    progress.tasks.push_back(Task {
+                        parent: parent.clone(),
+                        path: later.path,
+                        place: if later.follows {
+                            Place::End
+                        } else {
+                            Place::First
+                        },
+                        blocks: later.blocks.into(),
+                        is_top: false,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out the id of the task's parent, and the last child there.
+    async fn locate(&self, task: &mut Task) -> Result<()> {
+        while let Some(at) = task.path.first().copied() {
+            let children = self.children(&task.parent).await?;
+            let child = children.into_iter().nth(at).ok_or_else(|| {
+                let message = "a block whose children are still missing is gone; compare the page \
+                    with what was to be written";
+                Error::new(ErrorKind::Conflict, "AppendBlockChildren", message)
+                    .with_provider("notion")
+            })?;
+            task.parent = child.id;
+            task.path.remove(0);
+        }
+        if task.place == Place::End && !task.blocks.is_empty() {
+            let last = self.children(&task.parent).await?.pop();
+            task.place = last.map_or(Place::First, |it| Place::After(it.id));
+        }
+        Ok(())
+    }
+
+    async fn children(&self, parent: &BlockId) -> Result<Vec<Block>> {
+        use futures_util::TryStreamExt as _;
+
+        let pages = self.session().pages(ListBlockChildren::new(parent.clone()));
+        pages.items().try_collect().await
+    }
+
+    /// Makes a call, unless it was carried out before. Returns the ids of its blocks.
+    async fn write(
+        &self,
+        task: &Task,
+        call: &Call,
+        is_uncertain: &mut bool,
+    ) -> Result<Vec<BlockId>> {
+        let mut tries = 0;
+        loop {
+            if *is_uncertain {
+                let there = self.children(&task.parent).await?;
+                *is_uncertain = false;
+                if let Some(ids) = written(&there, &task.place, &call.blocks) {
+                    return Ok(ids);
+                }
+            }
+            let append = AppendBlockChildren::new(task.parent.clone(), &call.blocks);
+            let append = match &task.place {
+                Place::Start => append.with_position(&Position::Start),
+                Place::After(last) => append.with_position(&Position::after(last)),
+                Place::End | Place::First => append,
+            };
+            tries += 1;
+            match self.send(&append).await {
+                Ok(page) => {
+                    let ids: Vec<BlockId> = page.items.into_iter().map(|it| it.id).collect();
+                    if ids.len() >= call.blocks.len() {
+                        return Ok(ids.into_iter().take(call.blocks.len()).collect());
+                    }
+                    *is_uncertain = true;
+                    let message = "the answer names fewer blocks than were sent; resume the append";
+                    return Err(Error::new(
+                        ErrorKind::UnexpectedAnswer,
+                        "AppendBlockChildren",
+                        message,
+                    )
+                    .with_provider("notion"));
+                }
+                Err(error) => {
+                    *is_uncertain = matches!(
+                        error.kind(),
+                        ErrorKind::Timeout
+                            | ErrorKind::Network
+                            | ErrorKind::ProviderUnavailable
+                            | ErrorKind::UnexpectedAnswer
+                            | ErrorKind::Conflict
+                    );
+                    if error.code() != Some("conflict_error") || tries == TRIES {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One call: what is sent, and what is appended to which of its blocks afterwards.
+struct Call {
+    blocks: Vec<BlockContent>,
+    later: Vec<(usize, super::split::Pending)>,
+}
+
+/// The next call of a task, the same each time.
+fn next_call(task: &Task) -> Option<Call> {
+    let (mut elements, mut bytes) = (0, 0);
+    let mut call = Call {
+        blocks: Vec::new(),
+        later: Vec::new(),
+    };
+    for block in task.blocks.iter().take(MOST) {
+        let (block, later) = trimmed(block.clone(), LEVELS);
+        elements += count(&block);
+        bytes += size(&block) + 1;
+        if !call.blocks.is_empty() && (elements > ELEMENTS || bytes > LARGEST_CALL) {
+            break;
+        }
+        let at = call.blocks.len();
+        call.later.extend(later.into_iter().map(|it| (at, it)));
+        call.blocks.push(block);
+    }
+    (!call.blocks.is_empty()).then_some(call)
+}
+
+/// The ids of `blocks`, if they are among the children at `place`.
+fn written(children: &[Block], place: &Place, blocks: &[BlockContent]) -> Option<Vec<BlockId>> {
+    let start = match place {
+        Place::After(last) => children.iter().position(|it| it.id == *last)? + 1,
+        Place::Start | Place::First | Place::End => 0,
+    };
+    let there = children.get(start..start + blocks.len())?;
+    let is_same = |(there, sent): (&Block, &BlockContent)| {
+        there.content.kind() == sent.kind() && texts(&there.content) == texts(sent)
+    };
+    let all = there.iter().zip(blocks).all(is_same);
+    all.then(|| there.iter().map(|it| it.id.clone()).collect())
+}
+
+/// The text as it was sent: a response says more about mentions.
+fn texts(block: &BlockContent) -> String {
+    let piece = |content: &'_ RichTextContent| match content {
+        RichTextContent::Text(text) => text.content.clone(),
+        RichTextContent::Equation(equation) => equation.expression.clone(),
+        _ => String::new(),
+    };
+    let text: String = block
+        .rich_text()
+        .iter()
+        .map(|it| piece(&it.content))
+        .collect();
+    if text.is_empty() {
+        block.plain_text()
+    } else {
+        text
+    }
+}

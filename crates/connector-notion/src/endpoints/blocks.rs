@@ -1,0 +1,135 @@
+use connector_core::api;
+
+use super::{Parameters, list, object, operation, paged, setters, wrong};
+use crate::models::{Block, BlockContent, BlockId, Position};
+
+operation! {
+    /// A block, without its children.
+    ///
+    /// See [Notion docs: Retrieve a block](https://developers.notion.com/reference/retrieve-a-block).
+    GetBlock { block: BlockId } -> Block, Safe, GET |it| ["blocks", it.block.as_str()] => object;
+}
+
+impl GetBlock {
+    /// This block.
+    pub fn new(block: impl Into<BlockId>) -> Self {
+        let parameters = Parameters::default();
+        Self {
+            block: block.into(),
+            parameters,
+        }
+    }
+}
+
+operation! {
+    /// The children of a block or a page, page by page, one level.
+    /// [`NotionClient::block_tree`](crate::NotionClient::block_tree) reads all levels.
+    ///
+    /// See [Notion docs: Retrieve block children](https://developers.notion.com/reference/get-block-children).
+    ListBlockChildren { block: BlockId } -> api::Page<Block>, Safe,
+    GET |it| ["blocks", it.block.as_str(), "children"] => list;
+}
+
+impl ListBlockChildren {
+    /// The children of `block`.
+    pub fn new(block: impl Into<BlockId>) -> Self {
+        let parameters = Parameters {
+            page_size: Some(super::PAGE),
+            ..Parameters::default()
+        };
+        Self {
+            block: block.into(),
+            parameters,
+        }
+    }
+}
+
+paged!(ListBlockChildren of Block);
+
+operation! {
+    /// Appends up to 100 children to a block or a page, within Notion's limits of one call.
+    /// [`NotionClient::append`](crate::NotionClient::append) divides any content into such calls.
+    ///
+    /// It is not repeated after a broken connection.
+    ///
+    /// See [Notion docs: Append block children](https://developers.notion.com/reference/patch-block-children).
+    AppendBlockChildren { block: BlockId, count: usize } -> api::Page<Block>, Never,
+    PATCH |it| ["blocks", it.block.as_str(), "children"],
+    check |it| {
+        if (1..=100).contains(&it.count) {
+            Ok(())
+        } else {
+            let message = "one call appends 1 to 100 blocks; use `NotionClient::append` for more";
+            Err(wrong("AppendBlockChildren", message))
+        }
+    } => list;
+}
+
+impl AppendBlockChildren {
+    /// `children` after the last child of `block`.
+    pub fn new(block: impl Into<BlockId>, children: &[BlockContent]) -> Self {
+        let mut parameters = Parameters::default();
+        parameters.set("children", children);
+        Self {
+            block: block.into(),
+            count: children.len(),
+            parameters,
+        }
+    }
+}
+
+setters! { AppendBlockChildren {
+    /// Sets the place among the children. Default: the end.
+    with_position(position: &Position) => "position",
+} }
+
+operation! {
+    /// Changes the content of a block. Its type stays, and its children are not touched.
+    ///
+    /// See [Notion docs: Update a block](https://developers.notion.com/reference/update-a-block).
+    UpdateBlock { block: BlockId } -> Block, Never, PATCH |it| ["blocks", it.block.as_str()],
+    check |it| if it.parameters.body.is_empty() {
+        Err(wrong("UpdateBlock", "the update changes nothing; set what is to change"))
+    } else {
+        Ok(())
+    } => object;
+}
+
+impl UpdateBlock {
+    /// Changes to `block`.
+    pub fn new(block: BlockId) -> Self {
+        let parameters = Parameters::default();
+        Self { block, parameters }
+    }
+
+    /// Sets the content, of the type that the block has.
+    pub fn with_content(mut self, content: &BlockContent) -> Self {
+        if let Ok(serde_json::Value::Object(members)) = serde_json::to_value(content) {
+            self.parameters.body.extend(members);
+        }
+        self
+    }
+}
+
+setters! { UpdateBlock {
+    /// Moves it to the trash, or out of it.
+    with_trash(in_trash: bool) => "in_trash",
+} }
+
+operation! {
+    /// Moves a block, or a page, to the trash.
+    ///
+    /// See [Notion docs: Delete a block](https://developers.notion.com/reference/delete-a-block).
+    DeleteBlock { block: BlockId } -> Block, Safe, DELETE |it| ["blocks", it.block.as_str()] => object;
+}
+
+impl DeleteBlock {
+    /// This block.
+    pub fn new(block: impl Into<BlockId>) -> Self {
+        let parameters = Parameters::default();
+        Self {
+            block: block.into(),
+            parameters,
+        }
+    }
+}

@@ -1,0 +1,379 @@
+use connector_core::api::{self, Response};
+use connector_core::{ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Parameters, next, object, operation, paged, setters, wrong};
+use crate::models::{
+    AsyncTask, BlockContent, FileSource, Icon, MaybeLater, Other, Page, PageId, PageMarkdown,
+    Parent, Position, Properties, Property, PropertyId, PropertyItem, PropertyValue, Reference,
+};
+
+/// The most blocks in one array.
+const BLOCKS: usize = 100;
+
+operation! {
+    /// Creates a page: a row of a data source, or a page below another one. It is not repeated after a
+    /// broken connection: search for the page before you create it again.
+    ///
+    /// See [Notion docs: Create a page](https://developers.notion.com/reference/post-page).
+    CreatePage { children: usize } -> MaybeLater<Page>, Never, POST |_it| ["pages"],
+    check |it| {
+        if it.children > BLOCKS {
+            let message = "a page is created with at most 100 blocks; append the others with \
+                `NotionClient::append`";
+            Err(wrong("CreatePage", message))
+        } else {
+            Ok(())
+        }
+    } => object;
+}
+
+impl CreatePage {
+    /// A page in `parent`.
+    pub fn new(parent: &Parent) -> Self {
+        let mut parameters = Parameters::default();
+        parameters.set("parent", parent);
+        let children = 0;
+        Self {
+            children,
+            parameters,
+        }
+    }
+
+    /// Sets a property, by its name or id. A page below another one has the property `title` only.
+    pub fn with_property(mut self, name: &str, value: PropertyValue) -> Self {
+        set_property(&mut self.parameters, name, &Property::new(value));
+        self
+    }
+
+    /// Sets the content: at most 100 blocks, two levels of children and 2,000 characters in a piece of
+    /// text. [`NotionClient::append`](crate::NotionClient::append) takes any content.
+    pub fn with_children(mut self, children: &[BlockContent]) -> Self {
+        self.children = children.len();
+        self.parameters.set("children", children);
+        self
+    }
+
+    /// Makes the page from a template, by its id. Its content follows a little later.
+    pub fn from_template(mut self, id: &str) -> Self {
+        let template = json!({ "type": "template_id", "template_id": id });
+        self.parameters.set("template", template);
+        self
+    }
+}
+
+setters! { CreatePage {
+    /// Sets several properties.
+    with_properties(properties: &Properties) => "properties",
+    /// Sets the content as Markdown.
+    with_markdown(markdown: &str) => "markdown",
+    /// Sets the icon.
+    with_icon(icon: &Icon) => "icon",
+    /// Sets the cover.
+    with_cover(cover: &FileSource) => "cover",
+    /// Lets Notion create the page later, which may answer with a task.
+    with_async(allow_async: bool) => "allow_async",
+} }
+
+fn set_property(parameters: &mut Parameters, name: &str, value: &Property) {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    let all = parameters
+        .body
+        .entry("properties")
+        .or_insert_with(|| json!({}));
+    if let Some(all) = all.as_object_mut() {
+        all.insert(name.to_owned(), value);
+    }
+}
+
+operation! {
+    /// A page, with its properties. At most 25 references are shown in a property: see
+    /// [`Page::cut_properties`].
+    ///
+    /// See [Notion docs: Retrieve a page](https://developers.notion.com/reference/retrieve-a-page).
+    GetPage { page: PageId } -> Page, Safe, GET |it| ["pages", it.page.as_str()] => object;
+}
+
+impl GetPage {
+    /// This page.
+    pub fn new(page: PageId) -> Self {
+        let parameters = Parameters::default();
+        Self { page, parameters }
+    }
+
+    /// Adds properties to return, by id. Without any, all are returned.
+    pub fn with_properties<S: Into<String>>(
+        mut self,
+        properties: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let properties = properties
+            .into_iter()
+            .map(|it| ("filter_properties", it.into()));
+        self.parameters.query.extend(properties);
+        self
+    }
+}
+
+operation! {
+    /// Changes a page: properties, icon, cover, lock, trash, content from a template.
+    ///
+    /// See [Notion docs: Update page](https://developers.notion.com/reference/patch-page).
+    UpdatePage { page: PageId } -> Page, Never, PATCH |it| ["pages", it.page.as_str()],
+    check |it| if it.parameters.body.is_empty() {
+        Err(wrong("UpdatePage", "the update changes nothing; set what is to change"))
+    } else {
+        Ok(())
+    } => object;
+}
+
+impl UpdatePage {
+    /// Changes to `page`.
+    pub fn new(page: PageId) -> Self {
+        let parameters = Parameters::default();
+        Self { page, parameters }
+    }
+
+    /// Sets a property, by its name or id.
+    pub fn with_property(self, name: &str, value: PropertyValue) -> Self {
+        self.with_read_property(name, &Property::new(value))
+    }
+
+    /// Writes a property back as it was read, also one of a type that this version does not know.
+    pub fn with_read_property(mut self, name: &str, property: &Property) -> Self {
+        let mut property = property.clone();
+        property.id = None;
+        property.has_more = false;
+        property.other = Other::new();
+        set_property(&mut self.parameters, name, &property);
+        self
+    }
+
+    /// Fills the page from a template, by its id.
+    pub fn from_template(mut self, id: &str) -> Self {
+        let template = json!({ "type": "template_id", "template_id": id });
+        self.parameters.set("template", template);
+        self
+    }
+
+    /// Removes the icon.
+    pub fn without_icon(mut self) -> Self {
+        self.parameters.set("icon", Value::Null);
+        self
+    }
+
+    /// Removes the cover.
+    pub fn without_cover(mut self) -> Self {
+        self.parameters.set("cover", Value::Null);
+        self
+    }
+}
+
+setters! { UpdatePage {
+    /// Sets the icon.
+    with_icon(icon: &Icon) => "icon",
+    /// Sets the cover.
+    with_cover(cover: &FileSource) => "cover",
+    /// Moves it to the trash, or out of it.
+    with_trash(in_trash: bool) => "in_trash",
+    /// Locks it against changes in Notion's application, or unlocks it.
+    with_lock(is_locked: bool) => "is_locked",
+    /// Deletes all of its content, for good.
+    with_erased_content(erase: bool) => "erase_content",
+} }
+
+operation! {
+    /// Moves a page to another page or to a data source.
+    ///
+    /// See [Notion docs: Move a page](https://developers.notion.com/reference/move-page).
+    MovePage { page: PageId } -> Page, Never, POST |it| ["pages", it.page.as_str(), "move"] => object;
+}
+
+impl MovePage {
+    /// Moves `page` to `parent`, a page or a data source.
+    pub fn new(page: PageId, parent: &Parent) -> Self {
+        let mut parameters = Parameters::default();
+        parameters.set("parent", parent);
+        Self { page, parameters }
+    }
+}
+
+operation! {
+    /// The value of one property, page by page: all references of a relation, all people, all text.
+    /// A property of another type has one item, its whole value.
+    ///
+    /// See [Notion docs: Retrieve a page property item](https://developers.notion.com/reference/retrieve-a-page-property-item).
+    GetPageProperty { page: PageId, property: PropertyId } -> api::Page<PropertyItem>, Safe,
+    GET |it| ["pages", it.page.as_str(), "properties", it.property.as_str()] => items;
+}
+
+impl GetPageProperty {
+    /// The property of `page` with this id.
+    pub fn new(page: PageId, property: PropertyId) -> Self {
+        let parameters = Parameters::default();
+        Self {
+            page,
+            property,
+            parameters,
+        }
+    }
+}
+
+paged!(GetPageProperty of PropertyItem);
+
+#[derive(Deserialize)]
+struct Items {
+    results: Vec<PropertyItem>,
+    #[serde(default)]
+    has_more: bool,
+    #[serde(default)]
+    next_cursor: Option<String>,
+    /// The value computed so far, for a rollup.
+    #[serde(default)]
+    property_item: Option<PropertyItem>,
+}
+
+fn items(_: &GetPageProperty, response: &mut Response) -> Result<api::Page<PropertyItem>> {
+    let body: Other = response.json()?;
+    let is_list = body.get("object").is_some_and(|it| it == "list");
+    let value = Value::Object(body);
+    let unreadable = |_| {
+        let message = "the property has another form than expected; report it";
+        response.error(ErrorKind::UnexpectedAnswer, message)
+    };
+    if !is_list {
+        let item = serde_json::from_value(value).map_err(unreadable)?;
+        return Ok(api::Page::new(vec![item], None));
+    }
+    let list: Items = serde_json::from_value(value).map_err(unreadable)?;
+    let next = next(list.has_more, list.next_cursor, response)?;
+    let mut items = list.results;
+    // The last page of a rollup has the result.
+    if let (None, Some(PropertyItem::Value(rollup @ PropertyValue::Rollup(_)))) =
+        (&next, list.property_item)
+    {
+        items.push(PropertyItem::Value(rollup));
+    }
+    Ok(api::Page::new(items, next))
+}
+
+operation! {
+    /// A page's content as Markdown.
+    ///
+    /// See [Notion docs: Retrieve a page as markdown](https://developers.notion.com/reference/retrieve-page-markdown).
+    GetPageMarkdown { page: PageId } -> PageMarkdown, Safe,
+    GET |it| ["pages", it.page.as_str(), "markdown"] => object;
+}
+
+impl GetPageMarkdown {
+    /// The content of `page`.
+    pub fn new(page: PageId) -> Self {
+        let parameters = Parameters::default();
+        Self { page, parameters }
+    }
+
+    /// Includes the transcripts of meetings.
+    pub fn with_transcripts(mut self) -> Self {
+        self.parameters
+            .query
+            .push(("include_transcript", "true".to_owned()));
+        self
+    }
+}
+
+operation! {
+    /// Changes a page's content by Markdown.
+    ///
+    /// See [Notion docs: Update a page's content as markdown](https://developers.notion.com/reference/update-page-markdown).
+    UpdatePageMarkdown { page: PageId, kind: &'static str } -> MaybeLater<PageMarkdown>, Never,
+    PATCH |it| ["pages", it.page.as_str(), "markdown"] => object;
+}
+
+/// A text to replace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct ContentUpdate<'a> {
+    old_str: &'a str,
+    new_str: &'a str,
+    replace_all_matches: bool,
+}
+
+impl UpdatePageMarkdown {
+    fn of(page: PageId, kind: &'static str, change: Value) -> Self {
+        let mut parameters = Parameters::default();
+        parameters.set("type", kind);
+        parameters.set(kind, change);
+        Self {
+            page,
+            kind,
+            parameters,
+        }
+    }
+
+    /// Replaces the whole content.
+    pub fn replace(page: PageId, markdown: &str) -> Self {
+        Self::of(page, "replace_content", json!({ "new_str": markdown }))
+    }
+
+    /// Inserts content at the start or at the end. Another position counts as the end.
+    pub fn insert(page: PageId, markdown: &str, position: &Position) -> Self {
+        let position = match position {
+            Position::Start => "start",
+            _ => "end",
+        };
+        let change = json!({ "content": markdown, "position": { "type": position } });
+        Self::of(page, "insert_content", change)
+    }
+
+    /// Replaces texts: pairs of an old one, which must occur once, and a new one.
+    pub fn replace_texts<'a>(
+        page: PageId,
+        texts: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let update = |(old_str, new_str)| ContentUpdate {
+            old_str,
+            new_str,
+            replace_all_matches: false,
+        };
+        let updates: Vec<_> = texts.into_iter().map(update).collect();
+        Self::of(
+            page,
+            "update_content",
+            json!({ "content_updates": updates }),
+        )
+    }
+
+    /// Allows the change to delete child pages and databases.
+    pub fn with_deletions(mut self) -> Self {
+        let change = self.parameters.body.get_mut(self.kind);
+        if let Some(change) = change.and_then(Value::as_object_mut) {
+            change.insert("allow_deleting_content".to_owned(), true.into());
+        }
+        self
+    }
+}
+
+setters! { UpdatePageMarkdown {
+    /// Lets Notion carry out the change later, which may answer with a task.
+    with_async(allow_async: bool) => "allow_async",
+} }
+
+operation! {
+    /// A write that Notion carries out later.
+    GetAsyncTask { task: String } -> AsyncTask, Safe, GET |it| ["async_tasks", &it.task] => object;
+}
+
+impl GetAsyncTask {
+    /// The task with this id.
+    pub fn new(task: impl Into<String>) -> Self {
+        let parameters = Parameters::default();
+        let task = task.into();
+        Self { task, parameters }
+    }
+}
+
+impl From<&Page> for Reference {
+    /// A reference to the page, for a relation.
+    fn from(page: &Page) -> Self {
+        Self::new(page.id.as_str())
+    }
+}

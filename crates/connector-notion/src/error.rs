@@ -1,0 +1,61 @@
+//! The meaning of Notion's errors.
+//!
+//! See [Notion docs: Status codes](https://developers.notion.com/reference/status-codes).
+
+use connector_core::provider::{CodeAt, ErrorRule, ErrorTable};
+use connector_core::{Error, ErrorKind, Retry};
+
+/// The code of an object that does not exist or is not shared with the connection.
+const NOT_FOUND: &str = "object_not_found";
+/// The code of a request that lacks a capability.
+const RESTRICTED: &str = "restricted_resource";
+
+/// The table. An answer of Notion's edge has no code, and counts by its status.
+pub(crate) const ERRORS: ErrorTable = ErrorTable::new(&[
+    ErrorRule::code(
+        NOT_FOUND,
+        ErrorKind::ProviderNotFound,
+        "the object does not exist, or is not shared with the connection: ask the owner to share it, \
+         and delete nothing because of this answer",
+    ),
+    ErrorRule::code(
+        RESTRICTED,
+        ErrorKind::Forbidden,
+        "the connection lacks the capability for this operation; the app's operator adds it in \
+         Notion's portal, and every user authorizes again",
+    ),
+    ErrorRule::status(
+        529,
+        ErrorKind::RateLimited,
+        "Notion is overloaded; wait as long as it says",
+    ),
+    ErrorRule::code(
+        "conflict_error",
+        ErrorKind::Conflict,
+        "another write got in between; read the object again, then repeat the write",
+    ),
+    ErrorRule::code(
+        "row_limit_exceeded",
+        ErrorKind::Conflict,
+        "the data source has as many rows as Notion allows; use another one",
+    )
+    .with_retry(Retry::Never),
+    ErrorRule::code(
+        "validation_error",
+        ErrorKind::Rejected,
+        "Notion refused an argument; the error's request id finds the request in Notion's portal",
+    ),
+    ErrorRule::code(
+        "missing_version",
+        ErrorKind::Bug,
+        "the request named no API version; please report it",
+    ),
+])
+.with_codes(&[CodeAt::Pointer("/code"), CodeAt::Pointer("/error")]);
+
+/// Returns true if `error` says that the object does not exist or is not shared with the connection.
+/// Notion does not tell the two apart, so nothing may be deleted because of it.
+#[must_use]
+pub fn is_not_shared(error: &Error) -> bool {
+    error.kind() == ErrorKind::ProviderNotFound || error.code() == Some(RESTRICTED)
+}

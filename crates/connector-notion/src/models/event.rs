@@ -1,0 +1,125 @@
+//! Events that webhooks deliver.
+
+use connector_core::webhook::Event;
+use connector_core::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+use super::Other;
+use super::tagged::is_default;
+use crate::Notion;
+
+/// The types of events that Notion documents. Events of other types are accepted and kept too.
+///
+/// See [Notion docs: Event types and delivery](https://developers.notion.com/reference/webhooks-events-delivery).
+pub const EVENT_TYPES: &[&str] = &[
+    "page.created",
+    "page.content_updated",
+    "page.properties_updated",
+    "page.moved",
+    "page.deleted",
+    "page.undeleted",
+    "page.locked",
+    "page.unlocked",
+    "page.transcription_block.transcript_deleted",
+    "database.created",
+    "database.content_updated",
+    "database.schema_updated",
+    "database.moved",
+    "database.deleted",
+    "database.undeleted",
+    "data_source.created",
+    "data_source.content_updated",
+    "data_source.schema_updated",
+    "data_source.moved",
+    "data_source.deleted",
+    "data_source.undeleted",
+    "comment.created",
+    "comment.updated",
+    "comment.deleted",
+    "view.created",
+    "view.updated",
+    "view.deleted",
+    "file_upload.created",
+    "file_upload.completed",
+    "file_upload.expired",
+    "file_upload.upload_failed",
+];
+
+/// An event: a signal that an object changed. It holds no content; read the object.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WebhookEvent {
+    /// Its id, the same in every attempt to deliver it.
+    pub id: String,
+    /// Its type: one of [`EVENT_TYPES`], or one that this version does not know.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The time of the change (RFC 3339).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub timestamp: Option<String>,
+    /// The workspace.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub workspace_id: Option<String>,
+    /// The object that changed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub entity: Option<Entity>,
+    /// The users and bots that changed it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub authors: Vec<Entity>,
+    /// The users and bots that have access to it. The bots are accounts of this connector.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub accessible_by: Vec<Entity>,
+    /// The number of the attempt to deliver it, from 1 to 8.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub attempt_number: Option<u32>,
+    /// Details by type: the parent, the changed blocks, properties or fields.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub data: Other,
+    /// Further members.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// An object, a user or a bot, by id and type.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Entity {
+    /// The id.
+    pub id: String,
+    /// The type, for example `page`, `block`, `person` or `bot`.
+    #[serde(rename = "type", default)]
+    pub kind: String,
+}
+
+impl WebhookEvent {
+    /// Reads an event that the hub delivered.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnexpectedAnswer`] if the event is not one of Notion's webhooks.
+    pub fn of(event: &Event) -> Result<Self> {
+        // The parser's own error may quote the body, so it is dropped.
+        serde_json::from_slice(&event.body).map_err(|_| {
+            let message = "the event is not one of Notion's webhooks";
+            Error::new(ErrorKind::UnexpectedAnswer, "notion.webhook_event", message)
+                .with_provider(Notion::ID.as_str().to_owned())
+        })
+    }
+
+    /// The names of the properties that changed, in events of the types `properties_updated` and
+    /// `schema_updated`: ids, as Notion sends them.
+    #[must_use]
+    pub fn updated_properties(&self) -> Vec<&str> {
+        let changed = self.data.get("updated_properties");
+        let changed = changed.and_then(|it| it.as_array()).into_iter().flatten();
+        let id = |it: &'_ serde_json::Value| it.get("id").is_some();
+        changed
+            .filter_map(|it| {
+                if id(it) {
+                    it["id"].as_str()
+                } else {
+                    it.as_str()
+                }
+            })
+            .collect()
+    }
+}

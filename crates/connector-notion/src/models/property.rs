@@ -1,0 +1,401 @@
+//! Properties of pages: their values, and the schema of data sources.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Number;
+
+use super::tagged::{is_default, object, tagged};
+use super::{DataSourceId, DateValue, File, Other, Reference, RichText, SelectOption, User};
+
+/// The number of references in a page's property at which the rest may be missing. See
+/// [Notion docs: Page properties](https://developers.notion.com/reference/page-property-values).
+const SHOWN: usize = 25;
+
+object! {
+    /// A property of a page, with its value.
+    Property / PropertyHead {
+        /// Its id, percent-encoded: see [`PropertyId`](super::PropertyId). Absent in requests.
+        id: Option<String>,
+        /// True if there are more references than the value shows.
+        has_more: bool,
+        ..
+        /// Its value.
+        value: PropertyValue,
+    }
+}
+
+impl Property {
+    /// A property with this value, for a request.
+    #[must_use]
+    pub fn new(value: PropertyValue) -> Self {
+        Self {
+            value,
+            ..Self::default()
+        }
+    }
+
+    /// True if the value may be incomplete: pages show at most 25 references in a property. Read the
+    /// whole value with [`GetPageProperty`](crate::endpoints::GetPageProperty).
+    #[must_use]
+    pub fn may_be_cut(&self) -> bool {
+        let count = match &self.value {
+            PropertyValue::Title(it) | PropertyValue::RichText(it) => it.len(),
+            PropertyValue::People(it) => it.len(),
+            PropertyValue::Relation(it) => it.len(),
+            PropertyValue::Rollup(rollup) => match &rollup.value {
+                RollupValue::Array(it) => it.len(),
+                RollupValue::Incomplete(_) | RollupValue::Unsupported(_) => SHOWN,
+                _ => 0,
+            },
+            _ => 0,
+        };
+        self.has_more || count >= SHOWN
+    }
+}
+
+tagged! {
+    /// The value of a property.
+    PropertyValue {
+        Title(Vec<RichText>) = "title",
+        RichText(Vec<RichText>) = "rich_text",
+        Number(Option<Number>) = "number",
+        Url(Option<String>) = "url",
+        Email(Option<String>) = "email",
+        PhoneNumber(Option<String>) = "phone_number",
+        Checkbox(bool) = "checkbox",
+        Select(Option<SelectOption>) = "select",
+        MultiSelect(Vec<SelectOption>) = "multi_select",
+        Status(Option<SelectOption>) = "status",
+        Date(Option<DateValue>) = "date",
+        People(Vec<User>) = "people",
+        Files(Vec<File>) = "files",
+        Relation(Vec<Reference>) = "relation",
+        CreatedBy(Box<User>) = "created_by",
+        CreatedTime(String) = "created_time",
+        LastEditedBy(Box<User>) = "last_edited_by",
+        LastEditedTime(String) = "last_edited_time",
+        Formula(Formula) = "formula",
+        Rollup(Rollup) = "rollup",
+        UniqueId(UniqueId) = "unique_id",
+        Verification(Option<Verification>) = "verification",
+        Place(Option<Other>) = "place",
+        Button(Other) = "button",
+    }
+}
+
+impl PropertyValue {
+    /// A title.
+    #[must_use]
+    pub fn title(text: impl Into<RichText>) -> Self {
+        Self::Title(vec![text.into()])
+    }
+
+    /// A text.
+    #[must_use]
+    pub fn text(text: impl Into<RichText>) -> Self {
+        Self::RichText(vec![text.into()])
+    }
+
+    /// A number; nothing if it is not finite.
+    #[must_use]
+    pub fn number(number: f64) -> Self {
+        Self::Number(Number::from_f64(number))
+    }
+
+    /// The option of a `select` with this name.
+    #[must_use]
+    pub fn select(name: impl Into<String>) -> Self {
+        Self::Select(Some(SelectOption::named(name)))
+    }
+
+    /// The option of a `status` with this name.
+    #[must_use]
+    pub fn status(name: impl Into<String>) -> Self {
+        Self::Status(Some(SelectOption::named(name)))
+    }
+}
+
+/// The number of a page, with its prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct UniqueId {
+    /// The prefix.
+    #[serde(default)]
+    pub prefix: Option<String>,
+    /// The number.
+    #[serde(default)]
+    pub number: Option<u64>,
+}
+
+/// The verification of a page of a wiki.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Verification {
+    /// `verified`, `expired` or `unverified`.
+    pub state: String,
+    /// The range of time for which it holds.
+    #[serde(default)]
+    pub date: Option<DateValue>,
+    /// The user who verified it.
+    #[serde(default)]
+    pub verified_by: Option<Box<User>>,
+    /// Further members.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+tagged! {
+    /// The result of a formula.
+    Formula {
+        String(Option<String>) = "string",
+        Number(Option<Number>) = "number",
+        Boolean(Option<bool>) = "boolean",
+        Date(Option<DateValue>) = "date",
+        Unsupported(Other) = "unsupported",
+    }
+}
+
+object! {
+    /// The result of a rollup.
+    Rollup / RollupHead {
+        /// The function, for example `sum` or `show_original`.
+        function: String,
+        ..
+        /// The result.
+        value: RollupValue,
+    }
+}
+
+tagged! {
+    /// The value of a rollup. Over a relation of more than 25 pages it counts the first 25 only: see
+    /// [`Page::cut_properties`](super::Page::cut_properties).
+    RollupValue {
+        Number(Option<Number>) = "number",
+        Date(Option<DateValue>) = "date",
+        Array(Vec<PropertyValue>) = "array",
+        /// Not computed yet: follow the pages of the property.
+        Incomplete(Other) = "incomplete",
+        Unsupported(Other) = "unsupported",
+    }
+}
+
+/// The value of one property, read by itself.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum PropertyItem {
+    /// A piece of a title.
+    Title(RichText),
+    /// A piece of a text.
+    RichText(RichText),
+    /// One of the people.
+    People(Box<User>),
+    /// One of the related pages.
+    Relation(Reference),
+    /// The whole value, of any other type.
+    Value(PropertyValue),
+}
+
+impl<'de> Deserialize<'de> for PropertyItem {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let mut members = Other::deserialize(from)?;
+        let kind = members.get("type").and_then(|it| it.as_str());
+        let one = match kind {
+            Some(kind @ ("title" | "rich_text" | "people" | "relation")) => members
+                .get(kind)
+                .filter(|it| it.is_object())
+                .map(|it| (kind.to_owned(), it.clone())),
+            _ => None,
+        };
+        if let Some((kind, value)) = one {
+            let read = match kind.as_str() {
+                "title" => serde_json::from_value(value).map(Self::Title),
+                "rich_text" => serde_json::from_value(value).map(Self::RichText),
+                "people" => serde_json::from_value(value).map(Self::People),
+                _ => serde_json::from_value(value).map(Self::Relation),
+            };
+            if let Ok(item) = read {
+                return Ok(item);
+            }
+        }
+        Ok(Self::Value(PropertyValue::take(&mut members)))
+    }
+}
+
+/// The schema of a data source: property configurations by name.
+pub type Schema = BTreeMap<String, PropertyConfig>;
+
+object! {
+    /// The configuration of a property.
+    PropertyConfig / PropertyConfigHead {
+        /// Its id, percent-encoded.
+        id: Option<String>,
+        /// Its name; in a request that renames it, the new one.
+        name: Option<String>,
+        /// Its description.
+        description: Option<String>,
+        ..
+        /// Its type and settings.
+        kind: PropertyKind,
+    }
+}
+
+impl PropertyConfig {
+    /// A property of this type.
+    #[must_use]
+    pub fn new(kind: PropertyKind) -> Self {
+        Self {
+            kind,
+            ..Self::default()
+        }
+    }
+
+    /// A property of a type without settings, for example `title`, `rich_text`, `date` or
+    /// `checkbox`.
+    #[must_use]
+    pub fn of(kind: impl Into<String>) -> Self {
+        let mut members = Other::new();
+        let kind = kind.into();
+        members.insert(kind.clone(), Other::new().into());
+        members.insert("type".to_owned(), kind.into());
+        Self::new(PropertyKind::take(&mut members))
+    }
+
+    /// The new name of a property.
+    #[must_use]
+    pub fn renamed(name: impl Into<String>) -> Self {
+        Self {
+            name: Some(name.into()),
+            ..Self::default()
+        }
+    }
+}
+
+tagged! {
+    /// The type of a property, with its settings.
+    PropertyKind {
+        Title(Other) = "title",
+        RichText(Other) = "rich_text",
+        Number(NumberFormat) = "number",
+        Url(Other) = "url",
+        Email(Other) = "email",
+        PhoneNumber(Other) = "phone_number",
+        Checkbox(Other) = "checkbox",
+        Select(Options) = "select",
+        MultiSelect(Options) = "multi_select",
+        Status(Options) = "status",
+        Date(Other) = "date",
+        People(Other) = "people",
+        Files(Other) = "files",
+        Relation(RelationConfig) = "relation",
+        Rollup(RollupConfig) = "rollup",
+        Formula(FormulaConfig) = "formula",
+        UniqueId(UniqueIdConfig) = "unique_id",
+        CreatedBy(Other) = "created_by",
+        CreatedTime(Other) = "created_time",
+        LastEditedBy(Other) = "last_edited_by",
+        LastEditedTime(Other) = "last_edited_time",
+        LastVisitedTime(Other) = "last_visited_time",
+        Verification(Other) = "verification",
+        Button(Other) = "button",
+        Location(Other) = "location",
+        Place(Other) = "place",
+    }
+}
+
+/// The format of a number.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NumberFormat {
+    /// The format, for example `number`, `percent` or `euro`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub format: Option<String>,
+    /// Further members.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// The options of a property.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Options {
+    /// The options.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub options: Vec<SelectOption>,
+    /// Further members, for example the groups of a status.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+impl Options {
+    /// Options with these names.
+    #[must_use]
+    pub fn named<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            options: names.into_iter().map(SelectOption::named).collect(),
+            other: Other::new(),
+        }
+    }
+}
+
+object! {
+    /// The target of a relation.
+    RelationConfig / RelationConfigHead {
+        /// The related data source.
+        data_source_id: Option<DataSourceId>,
+        ..
+        /// One direction or both.
+        direction: RelationDirection,
+    }
+}
+
+tagged! {
+    /// The direction of a relation.
+    RelationDirection {
+        Single(Other) = "single_property",
+        /// The related data source has a property for the way back.
+        Dual(Other) = "dual_property",
+    }
+}
+
+/// The settings of a rollup.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RollupConfig {
+    /// The function, for example `sum`.
+    #[serde(default)]
+    pub function: String,
+    /// The relation that it follows, by name.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub relation_property_name: Option<String>,
+    /// The property of the related pages, by name.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rollup_property_name: Option<String>,
+    /// Further members, for example the ids of the two.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// The settings of a formula.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FormulaConfig {
+    /// The expression.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub expression: Option<String>,
+    /// Further members.
+    #[serde(flatten)]
+    pub other: Other,
+}
+
+/// The settings of numbers of pages.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct UniqueIdConfig {
+    /// The prefix.
+    #[serde(default)]
+    pub prefix: Option<String>,
+    /// Further members.
+    #[serde(flatten)]
+    pub other: Other,
+}

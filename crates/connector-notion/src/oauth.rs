@@ -1,0 +1,134 @@
+//! Notion's OAuth as data.
+//!
+//! See [Notion docs: Authorization](https://developers.notion.com/guides/get-started/authorization).
+//! It follows RFC 6749, with these rules of its own:
+//!
+//! * The parameter `owner=user` is required. There are no scopes and no PKCE: rights come from the
+//!   connection's capabilities and from the pages that the user selects.
+//! * The client authenticates by HTTP Basic, and bodies are JSON.
+//! * `redirect_uri` has to be in the token request if it was in the authorization request, where it
+//!   always is here.
+//! * A token response states no lifetime. The access token is refreshed once the API refuses it, and
+//!   never on a guess. Every refresh brings a new refresh token.
+//! * The account is the bot, `bot_id` in the token response.
+
+use connector_core::provider::oauth::TokenRequest;
+use connector_core::provider::{Context, Description};
+use connector_core::{Error, ErrorKind, Result};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use url::Url;
+
+use crate::config::NotionConfig;
+use crate::{Notion, limits, webhook};
+
+const DESCRIPTION: &str = r#"{
+    "provider": "notion",
+    "name": "Notion",
+    "api": ["https://api.notion.com"],
+    "headers": { "notion-version": "2026-03-11" },
+    "authorization": {
+        "endpoint": "https://api.notion.com/v1/oauth/authorize",
+        "pkce": "refused",
+        "parameters": { "owner": "user" }
+    },
+    "token": {
+        "endpoint": "https://api.notion.com/v1/oauth/token",
+        "encoding": "json",
+        "response": {
+            "error": ["/error", "/code"],
+            "error_description": ["/error_description", "/message"]
+        }
+    },
+    "revocation": {
+        "endpoint": "https://api.notion.com/v1/oauth/revoke",
+        "encoding": "json",
+        "reach": "grant",
+        "token": "access_token"
+    },
+    "identity": {
+        "account": "/bot_id",
+        "label": "/workspace_name",
+        "metadata": {
+            "workspace_id": "/workspace_id",
+            "workspace_name": "/workspace_name",
+            "workspace_icon": "/workspace_icon",
+            "owner_type": "/owner/type",
+            "owner": "/owner/user/id",
+            "owner_name": "/owner/user/name",
+            "owner_email": "/owner/user/person/email",
+            "duplicated_template_id": "/duplicated_template_id"
+        },
+        "probe": "https://api.notion.com/v1/users/me"
+    },
+    "lifetimes": { "unstated": "until_refused" },
+    "rotation": "strict",
+    "refusals": [
+        { "code": "unauthorized", "means": "app_fault" },
+        { "code": "conflict_error", "means": "sibling_won" }
+    ],
+    "links": ["*.amazonaws.com", "*.notion-static.com"]
+}"#;
+
+/// The origin of the API.
+pub(crate) const API: &str = "https://api.notion.com";
+/// The introspection endpoint (RFC 7662).
+pub(crate) const INTROSPECTION: &str = "https://api.notion.com/v1/oauth/introspect";
+
+/// The description under these settings. The constant is valid, as a test shows.
+pub(crate) fn description(config: &NotionConfig) -> Description {
+    let read = serde_json::from_str(DESCRIPTION);
+    let mut description = read.unwrap_or_else(|_| Description::new(Notion::ID, "Notion"));
+    description.limits = limits::limits(config.requests_per_minute);
+    description.webhook = webhook::scheme();
+    description
+}
+
+/// The state of a token at Notion.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Introspection {
+    /// True if the token is accepted.
+    pub active: bool,
+    /// The capabilities, if Notion states them.
+    #[serde(default)]
+    pub scope: Option<String>,
+    /// The time of issue in Unix seconds, if Notion states it.
+    #[serde(default)]
+    pub iat: Option<i64>,
+}
+
+/// Asks Notion about a token.
+pub(crate) async fn introspect(
+    description: &Description,
+    cx: &Context<'_>,
+    token: &SecretString,
+) -> Result<Introspection> {
+    const OPERATION: &str = "notion.introspect";
+    let failed = |kind, message| {
+        Error::new(kind, OPERATION, message).with_provider(Notion::ID.as_str().to_owned())
+    };
+    let url = Url::parse(INTROSPECTION)
+        .map_err(|_| failed(ErrorKind::Bug, "the address is malformed; please report it"))?;
+    let request = TokenRequest::at_url(description, cx, &url).field("token", token.expose_secret());
+    let answer = request.response(OPERATION).await;
+    let answer = answer.map_err(connector_core::provider::oauth::ExchangeError::into_error)?;
+    match answer.status().as_u16() {
+        200 => serde_json::from_slice(answer.body()).map_err(|_| {
+            let message = "the answer is not the JSON that was expected; report it";
+            failed(ErrorKind::UnexpectedAnswer, message)
+        }),
+        400 | 401 | 403 => Err(failed(
+            ErrorKind::AppMisconfigured,
+            "Notion refused the registration; check its client id and secret",
+        )),
+        429 | 529 => Err(failed(
+            ErrorKind::RateLimited,
+            "Notion limits requests; try again later",
+        )),
+        _ => Err(failed(
+            ErrorKind::ProviderUnavailable,
+            "Notion failed; try again later",
+        )),
+    }
+}

@@ -1,0 +1,352 @@
+//! A Notion on this machine: OAuth, pages, blocks, data sources, comments, files and webhooks of one
+//! workspace, under Notion's rules, with faults on request.
+//!
+//! It is a provider of [`connector_sim::Authority`]. Time comes from the clock that it is given. What
+//! Notion does not document is decided for the worse: a used refresh token ends the grant, and access
+//! tokens expire after an hour without a word about it.
+
+mod api;
+mod blocks;
+mod files;
+mod filter;
+mod world;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use connector_core::clock::{Clock, Timestamp};
+use connector_core::provider::Connector as _;
+use connector_core::provider::description::EndpointTemplate;
+use connector_core::{Error, ErrorKind, RedirectUri, Result};
+use connector_sim::{Account, Authority, Grant, Provider, Request, Response, Secrets, Server};
+pub use connector_sim::{Consent, Fault};
+use serde_json::{Value, json};
+
+use self::world::World;
+use crate::models::{BlockId, DataSourceId, DatabaseId, PageId};
+use crate::{Notion, NotionConfig, oauth};
+
+/// The settings of a [`Simulator`].
+#[must_use]
+pub struct SimulatorBuilder<C> {
+    clock: C,
+    mark: String,
+    bots: usize,
+    redirect_uri: Option<RedirectUri>,
+    requests_per_minute: usize,
+}
+
+impl<C: Clock + Clone> SimulatorBuilder<C> {
+    /// Sets the number of people who may authorize, each with a bot of their own. Default: 1. The
+    /// first one is signed in; see [`Simulator::bot`].
+    pub fn with_bots(mut self, bots: usize) -> Self {
+        self.bots = bots;
+        self
+    }
+
+    /// Sets the registered redirect URI. Default: `https://app.example/callback`.
+    pub fn with_redirect_uri(mut self, redirect_uri: RedirectUri) -> Self {
+        self.redirect_uri = Some(redirect_uri);
+        self
+    }
+
+    /// Sets the text that every secret contains, so that a test can search for it.
+    pub fn with_mark(mut self, mark: impl Into<String>) -> Self {
+        self.mark = mark.into();
+        self
+    }
+
+    /// Sets the number of requests of one connection in a minute. Default: 180.
+    pub fn with_requests_per_minute(mut self, requests: usize) -> Self {
+        self.requests_per_minute = requests;
+        self
+    }
+
+    /// Starts the simulator on a free port of the loopback address. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Network`] if no port is free.
+    pub async fn start(self) -> Result<Simulator> {
+        let secrets = Secrets::new(self.mark.clone());
+        let world = World::new(secrets, self.requests_per_minute);
+        let world = Arc::new(Mutex::new(world));
+        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let notion = Notion::new(NotionConfig::builder().build()?);
+        let mut builder = Authority::of(notion.description())
+            .with_mark(self.mark)
+            .with_introspection(EndpointTemplate::new(oauth::INTROSPECTION))
+            .with_provider(Api {
+                world: Arc::clone(&world),
+                clock: Arc::clone(&clock),
+            });
+        for number in 1..=self.bots {
+            let document = json!({
+                "bot_id": bot(number),
+                "workspace_id": world::WORKSPACE,
+                "workspace_name": world::WORKSPACE_NAME,
+                "workspace_icon": null,
+                "owner": { "type": "user", "user": world::person(number) },
+                "duplicated_template_id": null,
+            });
+            builder = builder.with_account(Account::new(bot(number)).with_document(document));
+        }
+        if let Some(redirect_uri) = self.redirect_uri {
+            builder = builder.with_redirect_uri(redirect_uri);
+        }
+        let authority = builder.start(self.clock).await?;
+        Ok(Simulator {
+            authority,
+            world,
+            clock,
+        })
+    }
+}
+
+impl<C> fmt::Debug for SimulatorBuilder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulatorBuilder")
+            .field("bots", &self.bots)
+            .finish_non_exhaustive()
+    }
+}
+
+fn bot(number: usize) -> String {
+    world::uuid('b', number as u64)
+}
+
+/// The API of the simulator.
+struct Api {
+    world: Arc<Mutex<World>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Provider for Api {
+    fn call(&self, request: &Request, grant: &Grant) -> Response {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        api::answer(&mut world, self.clock.now(), request, grant)
+    }
+
+    fn unauthenticated(&self, _: &Request) -> Response {
+        api::error(401, "unauthorized", "API token is invalid.")
+    }
+
+    fn token_response(&self, _: &Grant, body: &mut Value) {
+        body["request_id"] = world::uuid('f', 0).into();
+        if body.get("refresh_token").is_none() {
+            body["refresh_token"] = Value::Null;
+        }
+    }
+
+    fn identity(&self, grant: &Grant, body: &mut Value) {
+        let world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        *body = world.me(&grant.account, &body["owner"]);
+    }
+}
+
+/// Notion, as far as one public connection sees it.
+#[derive(Clone)]
+pub struct Simulator {
+    authority: Authority,
+    world: Arc<Mutex<World>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Simulator {
+    /// A simulator whose time is that of `clock`.
+    pub fn builder<C: Clock + Clone>(clock: C) -> SimulatorBuilder<C> {
+        SimulatorBuilder {
+            clock,
+            mark: String::new(),
+            bots: 1,
+            redirect_uri: None,
+            requests_per_minute: 180,
+        }
+    }
+
+    /// The authorization server: registration, browser, grants.
+    #[must_use]
+    pub const fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The HTTP server: loopback overrides, request counts, faults.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        self.authority.server()
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The id of the bot with this number, counted from 1: the key of an account.
+    #[must_use]
+    pub fn bot(number: usize) -> String {
+        bot(number)
+    }
+
+    /// Adds a page at the top level of the workspace, which the user shares.
+    ///
+    /// # Errors
+    /// None for ids that the simulator makes.
+    pub fn add_page(&self, title: &str) -> Result<PageId> {
+        let now = self.clock.now();
+        Ok(PageId::new(self.world().add_page(now, title))?)
+    }
+
+    /// Adds a database with one data source, which has a title `Name` and text properties of these
+    /// names.
+    ///
+    /// # Errors
+    /// None for ids that the simulator makes.
+    pub fn add_data_source(
+        &self,
+        title: &str,
+        properties: &[&str],
+    ) -> Result<(DatabaseId, DataSourceId)> {
+        let mut schema = json!({ "Name": { "title": {} } });
+        for name in properties {
+            schema[*name] = json!({ "rich_text": {} });
+        }
+        let now = self.clock.now();
+        let (database, source) = self.world().add_database(now, title, &schema);
+        Ok((DatabaseId::new(database)?, DataSourceId::new(source)?))
+    }
+
+    /// Adds a row with this title, created at this time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such data source.
+    pub fn add_row(
+        &self,
+        source: &DataSourceId,
+        title: &str,
+        created: Timestamp,
+    ) -> Result<PageId> {
+        let properties = json!({ "Name": { "title": [{ "text": { "content": title } }] } });
+        let body = json!({
+            "parent": { "data_source_id": source.as_str() }, "properties": properties,
+        });
+        let created = self.world().create_page(created, &body);
+        let id = created
+            .ok()
+            .and_then(|it| it["id"].as_str().map(str::to_owned));
+        Ok(PageId::new(id.ok_or_else(missing)?)?)
+    }
+
+    /// Adds a block in Notion's form, also of a type that the API does not create.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such parent.
+    pub fn add_block(&self, parent: impl Into<BlockId>, block: &Value) -> Result<BlockId> {
+        let now = self.clock.now();
+        let parent = parent.into();
+        let id = self.world().add_block(now, parent.as_str(), block);
+        Ok(BlockId::new(id.ok_or_else(missing)?)?)
+    }
+
+    /// The ids and plain texts of the children of a block or a page, in order.
+    #[must_use]
+    pub fn children(&self, parent: impl Into<BlockId>) -> Vec<(String, String)> {
+        let world = self.world();
+        let children = world.children_of(parent.into().as_str());
+        let texts = children.iter().map(|id| (id.clone(), world.text_of(id)));
+        texts.collect()
+    }
+
+    /// The number of blocks below a block or a page, at all levels.
+    #[must_use]
+    pub fn block_count(&self, root: impl Into<BlockId>) -> usize {
+        self.world().count(root.into().as_str())
+    }
+
+    /// Takes an object out of the reach of every connection, as the user may do at any time.
+    pub fn unshare(&self, id: &str) {
+        self.world().unshared.insert(id.to_owned());
+    }
+
+    /// Shares an object again.
+    pub fn share(&self, id: &str) {
+        self.world().unshared.remove(id);
+    }
+
+    /// Sets whether the connection has the capability to read users.
+    pub fn set_user_capability(&self, has_it: bool) {
+        self.world().reads_users = has_it;
+    }
+
+    /// Sets whether writes that allow it are carried out later.
+    pub fn set_asynchronous(&self, is_later: bool) {
+        self.world().is_later = is_later;
+    }
+
+    /// Ends every page cursor.
+    pub fn expire_cursors(&self) {
+        self.world().cursors.clear();
+    }
+
+    /// Creates the webhook subscription: the handshake that Notion posts to its URL.
+    ///
+    /// # Errors
+    /// As for [`sign`].
+    pub fn create_webhook(&self) -> Result<http::Request<Bytes>> {
+        let token = self.world().create_webhook();
+        let body = json!({ "verification_token": token });
+        sign(&token, Bytes::from(body.to_string()))
+    }
+
+    /// A delivery of this body, signed as the webhook subscription signs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no webhook subscription.
+    pub fn sign_event(&self, body: &Value) -> Result<http::Request<Bytes>> {
+        let token = self.world().webhook.clone().ok_or_else(missing)?;
+        sign(&token, Bytes::from(body.to_string()))
+    }
+
+    /// An event of this type about an object, as Notion posts it for these bots.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no webhook subscription.
+    pub fn event(
+        &self,
+        kind: &str,
+        entity: (&str, &str),
+        bots: &[String],
+    ) -> Result<http::Request<Bytes>> {
+        let now = self.clock.now();
+        let (token, body) = self
+            .world()
+            .event(now, kind, entity, bots)
+            .ok_or_else(missing)?;
+        sign(&token, Bytes::from(body.to_string()))
+    }
+}
+
+impl fmt::Debug for Simulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulator")
+            .field("authority", &self.authority)
+            .finish_non_exhaustive()
+    }
+}
+
+fn missing() -> Error {
+    let message = "the simulator has no such object; add it";
+    Error::new(ErrorKind::NotFound, "notion.simulator", message)
+}
+
+/// A delivery with this body, signed with a verification token.
+///
+/// # Errors
+/// None: the signature has a header's characters.
+pub fn sign(verification_token: &str, body: Bytes) -> Result<http::Request<Bytes>> {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, verification_token.as_bytes());
+    let value = format!("sha256={}", hex::encode(ring::hmac::sign(&key, &body)));
+    let mut request = http::Request::new(body);
+    *request.method_mut() = http::Method::POST;
+    let value = http::HeaderValue::from_str(&value).map_err(|_| missing())?;
+    request.headers_mut().insert("x-notion-signature", value);
+    Ok(request)
+}

@@ -1,0 +1,19 @@
+//! The tests of the connector, in one program.
+
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking and print their counts"
+)]
+
+mod bulk;
+mod conformance;
+mod connection;
+mod limits;
+mod operations;
+
+mod rig;
+mod shapes;
+
+mod webhook;

@@ -1,0 +1,165 @@
+//! A simulated Notion, and a hub in front of it.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connector_core::cipher::Keyring;
+use connector_core::clock::{ManualClock, Timestamp};
+use connector_core::store::MemoryStore;
+use connector_core::webhook::Event;
+use connector_core::{Actor, ConnectionKey, CorrelationId, RequestContext, Result, TenantId};
+use connector_hub::{Authorization, Delivered, DeliveryHandler, Hub};
+use connector_notion::sim::{Consent, Simulator};
+use connector_notion::{HandshakeSwitch, Notion, NotionClient, NotionConfig};
+use connector_testkit::leak::canary;
+use connector_testkit::trace;
+use secrecy::SecretString;
+
+/// The events that the application's handler was given, with the connections that they are for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Handled(pub(crate) Arc<Mutex<Vec<(Event, Vec<ConnectionKey>)>>>);
+
+#[async_trait]
+impl DeliveryHandler for Handled {
+    async fn handle(&self, delivery: &Delivered) -> Result<()> {
+        let connections = delivery.connection().into_iter().cloned().collect();
+        let event = (**delivery.event()).clone();
+        self.0.lock().unwrap().push((event, connections));
+        Ok(())
+    }
+}
+
+pub(crate) struct Rig {
+    pub(crate) clock: ManualClock,
+    pub(crate) sim: Simulator,
+    pub(crate) store: MemoryStore,
+    pub(crate) keys: String,
+    pub(crate) hub: Hub,
+    pub(crate) handled: Handled,
+    pub(crate) switch: HandshakeSwitch,
+}
+
+impl Rig {
+    pub(crate) async fn new() -> Self {
+        Self::with(1, 180).await
+    }
+
+    pub(crate) async fn with(bots: usize, requests_per_minute: usize) -> Self {
+        trace::init();
+        let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
+        let builder = Simulator::builder(clock.clone()).with_mark(canary("notion"));
+        let builder = builder
+            .with_bots(bots)
+            .with_requests_per_minute(requests_per_minute);
+        let sim = builder.start().await.unwrap();
+        let store = MemoryStore::new(Arc::new(clock.clone()));
+        let keys = Keyring::generate().unwrap();
+        let keys = secrecy::ExposeSecret::expose_secret(&keys).to_owned();
+        let (handled, switch) = (Handled::default(), HandshakeSwitch::new());
+        let mut rig = Self {
+            hub: hub_of(&clock, &sim, &store, &keys, &handled, &switch, None),
+            clock,
+            sim,
+            store,
+            keys,
+            handled,
+            switch,
+        };
+        rig.restart(None);
+        rig
+    }
+
+    /// A process that starts anew, with this verification token.
+    pub(crate) fn restart(&mut self, token: Option<SecretString>) {
+        self.hub = hub_of(
+            &self.clock,
+            &self.sim,
+            &self.store,
+            &self.keys,
+            &self.handled,
+            &self.switch,
+            token,
+        );
+    }
+
+    pub(crate) async fn begin(&self) -> Authorization {
+        let tenant = TenantId::new("t1").unwrap();
+        let authorize = self.hub.authorize(&tenant, Notion::ID);
+        authorize.actor(Actor::Worker).begin().await.unwrap()
+    }
+
+    /// Connects the signed-in user by way of the browser.
+    pub(crate) async fn connect(&self) -> ConnectionKey {
+        let begun = self.begin().await;
+        let authority = self.sim.authority();
+        let back = authority.visit(begun.url(), &Consent::Grant).unwrap();
+        let query = back.query().unwrap();
+        let connected = self
+            .hub
+            .callback(Notion::ID, query, begun.binding().clone())
+            .unbound();
+        connected.await.unwrap().connection().key().clone()
+    }
+
+    pub(crate) async fn client(&self) -> NotionClient {
+        let key = self.connect().await;
+        self.hub.client::<NotionClient>(&key).await.unwrap()
+    }
+
+    /// Waits for a future while time passes.
+    pub(crate) async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        for _ in 0..4_000 {
+            tokio::select! {
+                biased;
+                done = &mut future => return done,
+                () = tokio::time::sleep(Duration::from_millis(2)) => {
+                    self.clock.advance(Duration::from_secs(1));
+                }
+            }
+        }
+        panic!("it is not ready after hours");
+    }
+
+    /// Runs the worker until it has nothing to do at once.
+    pub(crate) async fn work(&self) {
+        for _ in 0..20 {
+            self.clock.advance(Duration::from_secs(1));
+            self.drive(self.hub.worker().tick()).await.unwrap();
+        }
+    }
+}
+
+fn hub_of(
+    clock: &ManualClock,
+    sim: &Simulator,
+    store: &MemoryStore,
+    keys: &str,
+    handled: &Handled,
+    switch: &HandshakeSwitch,
+    token: Option<SecretString>,
+) -> Hub {
+    let mut config = NotionConfig::builder().for_simulator(sim);
+    if let Some(token) = token {
+        config = config.with_webhook_verification_token(token);
+    }
+    let config = config
+        .build()
+        .unwrap()
+        .with_handshake_switch(switch.clone());
+    Hub::builder()
+        .store(store.clone())
+        .cipher(Keyring::parse(&SecretString::from(keys)).unwrap())
+        .clock(clock.clone())
+        .connector(Notion::new(config))
+        .on_delivery(handled.clone())
+        .build()
+        .unwrap()
+}
+
+pub(crate) fn context() -> RequestContext {
+    RequestContext::new(Actor::Worker, CorrelationId::default())
+}

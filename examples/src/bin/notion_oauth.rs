@@ -1,0 +1,150 @@
+//! Connects a Notion user step by step: authorize, callback, token exchange, search, a page with all
+//! its blocks, an append, a refresh after a refusal, disconnect.
+//!
+//! `cargo run --bin notion_oauth` runs offline against a simulated Notion, to its end. With
+//! `NOTION_CLIENT_ID`, `NOTION_CLIENT_SECRET` and `NOTION_REDIRECT_URI` in the environment it prints
+//! the authorization URL of the real Notion instead; see docs/providers/notion.md.
+
+#![expect(clippy::print_stdout, reason = "the example explains what it does")]
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector_notion::sim::{Consent, Simulator};
+use connectors::cipher::Keyring;
+use connectors::clock::{Clock, ManualClock, SystemClock};
+use connectors::notion::endpoints::{AppendBlocks, Search, TreeItem};
+use connectors::notion::models::{BlockContent, PageId};
+use connectors::notion::{Notion, NotionClient, NotionConfig, VARIABLES};
+use connectors::{Actor, CorrelationId, Hub, MemoryStore, RequestContext, TenantId};
+use futures_util::TryStreamExt;
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    if VARIABLES.iter().any(|variable| is_set(variable.name)) {
+        return real().await;
+    }
+    let clock = ManualClock::new(SystemClock::new().now());
+    let sim = Simulator::builder(clock.clone()).start().await?;
+    sim.add_page("Roadmap")?;
+    println!("simulator: Notion at {}", sim.server().address());
+
+    let hub = Hub::builder()
+        .store(MemoryStore::new(Arc::new(clock.clone())))
+        .cipher(Keyring::parse(&Keyring::generate()?)?)
+        .clock(clock.clone())
+        .connector(Notion::new(NotionConfig::for_simulator(&sim)?))
+        .build()?;
+    let (tenant, user) = (TenantId::new("tenant-1")?, Actor::User("user-1".into()));
+
+    let authorization = hub
+        .authorize(&tenant, Notion::ID)
+        .actor(user.clone())
+        .begin()
+        .await?;
+    let url = authorization.url();
+    println!(
+        "authorize: {}{}",
+        url.host_str().unwrap_or_default(),
+        url.path()
+    );
+    let callback = sim.authority().visit(url, &Consent::Grant)?;
+    println!(
+        "callback: {}{}",
+        callback.host_str().unwrap_or_default(),
+        callback.path()
+    );
+    let query = callback.query().unwrap_or_default();
+    let connected = hub
+        .callback(Notion::ID, query, authorization.binding().clone())
+        .actor(user.clone())
+        .tenant(&tenant)
+        .await?;
+    let exchanges = || sim.server().count(&http::Method::POST, "/v1/oauth/token");
+    println!("token exchange: {} request", exchanges());
+    let connection = connected.connection();
+    println!(
+        "identity: {} ({})",
+        connection.account.label.as_deref().unwrap_or_default(),
+        connection.status
+    );
+    let key = connection.key().clone();
+
+    let client: NotionClient = hub.client(&key).await?;
+    let found = client
+        .send(&Search::new().pages().with_query("road"))
+        .await?;
+    let page = found.items.first().and_then(|it| it.page());
+    let page = page.ok_or("the page is not found")?;
+    println!("search: {}", page.title());
+    let page: PageId = page.id.clone();
+
+    let tasks =
+        (1..=150).map(|number| BlockContent::to_do([format!("Task {number}").as_str()], false));
+    let plan = BlockContent::heading_1(["Plan"]);
+    let list = BlockContent::toggle(["Tasks"]).with_children(tasks);
+    let appended = client
+        .append(AppendBlocks::to(page.clone(), [plan, list])?)
+        .await;
+    println!(
+        "append: {} blocks, complete: {}",
+        appended.written,
+        appended.failure.is_none()
+    );
+    let tree: Vec<TreeItem> = client.block_tree(page.clone()).try_collect().await?;
+    println!("page tree: {} blocks", tree.len());
+    for item in tree.iter().take(3) {
+        if let TreeItem::Block { block, depth } = item {
+            println!("{}{}", "  ".repeat(depth + 1), block.content.plain_text());
+        }
+    }
+
+    // Notion states no lifetime: the token is refreshed once a call is refused.
+    clock.advance(Duration::from_secs(86_400));
+    client.send(&Search::new()).await?;
+    println!("refresh: {} token requests in all", exchanges());
+
+    let context = RequestContext::new(user, CorrelationId::default());
+    hub.disconnect(&key, context).await?;
+    for _ in 0..10 {
+        clock.advance(Duration::from_secs(1));
+        while hub.worker().tick().await?.more {}
+    }
+    let revoked = sim.server().count(&http::Method::POST, "/v1/oauth/revoke");
+    println!("disconnect: {revoked} revocation");
+    if let Err(error) = hub.access_token(&key).await {
+        println!("disconnect: the hub refuses tokens: {error}");
+    }
+    hub.shutdown(Duration::from_secs(10)).await?;
+    println!("done");
+    Ok(())
+}
+
+/// Prints where a browser goes to connect to the real Notion. A service keeps its hub and its store for
+/// the callback.
+async fn real() -> Outcome<()> {
+    let hub = Hub::builder()
+        .store(MemoryStore::new(Arc::new(SystemClock::new())))
+        .cipher(Keyring::parse(&Keyring::generate()?)?)
+        .connector(Notion::new(NotionConfig::from_env()?))
+        .build()?;
+    let tenant = TenantId::new("tenant-1")?;
+    let authorization = hub
+        .authorize(&tenant, Notion::ID)
+        .actor(Actor::User("user-1".into()))
+        .begin()
+        .await?;
+    println!("authorize: open {}", authorization.url());
+    Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is where the environment is read"
+)]
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
+}
