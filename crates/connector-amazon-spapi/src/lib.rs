@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod appstore;
+mod client;
+mod config;
+mod connector;
+#[cfg(feature = "_documents")]
+pub mod documents;
+pub mod endpoints;
+mod error;
+#[cfg(any(feature = "_documents", feature = "notifications"))]
+pub mod flows;
+mod limits;
+mod marketplace;
+mod metadata;
+pub mod models;
+mod oauth;
+#[cfg(feature = "sim")]
+pub mod sim;
+mod user_agent;
+
+pub use self::appstore::AppstoreLogin;
+pub use self::client::{AmazonClient, GrantlessClient};
+pub use self::config::{AmazonConfig, AmazonConfigBuilder, VARIABLES, Variable};
+pub use self::connector::AmazonSpApi;
+pub use self::marketplace::{Marketplace, Region};
+pub use self::user_agent::UserAgent;

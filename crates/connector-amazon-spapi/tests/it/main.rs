@@ -1,0 +1,10 @@
+//! The tests of the connector, in one program.
+
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking and print their counts"
+)]
+
+mod rig;
