@@ -24,7 +24,7 @@ use connector_core::provider::oauth::{
     self, AuthorizationRequest, CodeExchange, ExchangeClass, ExchangeError, Identity, TokenAnswer,
 };
 use connector_core::provider::{Connector as _, Context, Description};
-use connector_core::{Account, AccountKey, App, Error, ErrorKind, Result};
+use connector_core::{Account, AccountKey, App, Credential, Error, ErrorKind, Result};
 use secrecy::ExposeSecret;
 use url::Url;
 
@@ -191,12 +191,8 @@ pub(crate) async fn exchange_code(
         let error = error.with_provider(AmazonSpApi::ID.as_str().to_owned());
         ExchangeError::new(ExchangeClass::Malformed, Sent::No, error)
     };
-    let asserted = asserted(amazon, exchange).map_err(unsent)?;
-    let (origin, account) = asserted;
-    let send = async |cx: &Context<'_>| {
-        oauth::exchange_code(amazon.description(), cx, exchange).await
-    };
-    let answer = with_either_secret(cx, send).await?;
+    let (origin, account) = asserted(amazon, exchange).map_err(unsent)?;
+    let answer = Sending::Exchange(exchange).with_either_secret(amazon, cx).await?;
     Ok(answer
         .with_origin(origin)
         .with_identity(Identity::new(account)))
@@ -234,31 +230,55 @@ pub(crate) async fn refresh(
     cx: &Context<'_>,
     credential: &Credential,
 ) -> Result<TokenAnswer, ExchangeError> {
-    let send =
-        async |cx: &Context<'_>| oauth::refresh(amazon.description(), cx, credential).await;
-    with_either_secret(cx, send).await
+    Sending::Refresh(credential)
+        .with_either_secret(amazon, cx)
+        .await
 }
 
-/// Sends a token request with the app's first secret, and with its second one if Amazon refuses the
-/// first: during a rotation, both are in use.
-async fn with_either_secret(
-    cx: &Context<'_>,
-    send: impl AsyncFn(&Context<'_>) -> Result<TokenAnswer, ExchangeError>,
-) -> Result<TokenAnswer, ExchangeError> {
-    let refused = match send(cx).await {
-        Err(error) if is_secret_refused(&error) => error,
-        other => return other,
-    };
-    let Some(second) = cx.app.client_secrets().get(1) else {
-        return Err(explained(cx, &refused));
-    };
-    let mut app = App::new(cx.app.client_id()).with_client_secret(second.clone());
-    if let Some(redirect_uri) = cx.app.redirect_uri() {
-        app = app.with_redirect_uri(redirect_uri.clone());
+/// A token request.
+#[derive(Clone, Copy)]
+enum Sending<'a> {
+    Exchange(&'a CodeExchange<'a>),
+    Refresh(&'a Credential),
+}
+
+impl Sending<'_> {
+    /// Sends the request with the app's first secret, and with its second one if Amazon refuses the
+    /// first: during a rotation, both are in use.
+    async fn with_either_secret(
+        self,
+        amazon: &AmazonSpApi,
+        cx: &Context<'_>,
+    ) -> Result<TokenAnswer, ExchangeError> {
+        let refused = match self.send(amazon, cx).await {
+            Err(error) if is_secret_refused(&error) => error,
+            other => return other,
+        };
+        let Some(second) = cx.app.client_secrets().get(1) else {
+            return Err(explained(cx, &refused));
+        };
+        let mut app = App::new(cx.app.client_id()).with_client_secret(second.clone());
+        if let Some(redirect_uri) = cx.app.redirect_uri() {
+            app = app.with_redirect_uri(redirect_uri.clone());
+        }
+        let second = Context::new(&app, cx.transport, cx.clock);
+        match self.send(amazon, &second).await {
+            Err(error) if is_secret_refused(&error) => Err(explained(cx, &error)),
+            other => other,
+        }
     }
-    match send(&Context::new(&app, cx.transport, cx.clock)).await {
-        Err(error) if is_secret_refused(&error) => Err(explained(cx, &error)),
-        other => other,
+
+    async fn send(
+        self,
+        amazon: &AmazonSpApi,
+        cx: &Context<'_>,
+    ) -> Result<TokenAnswer, ExchangeError> {
+        match self {
+            Self::Exchange(exchange) => {
+                oauth::exchange_code(amazon.description(), cx, exchange).await
+            }
+            Self::Refresh(credential) => oauth::refresh(amazon.description(), cx, credential).await,
+        }
     }
 }
 

@@ -1,1 +1,375 @@
-//! Types of this family.
+//! Listings Items v2021-08-01.
+
+use super::{Other, Pagination, model, texts};
+
+model! {
+    /// The result of a put, patch or delete.
+    Submission {
+        /// The seller's SKU.
+        sku: Option<String>,
+        /// The status.
+        status: Option<SubmissionStatus>,
+        /// The id of the submission.
+        submission_id: Option<String>,
+        /// The issues of the listing.
+        issues: Vec<Issue>,
+        /// Other ids of the product, such as EAN and UPC.
+        identifiers: Vec<ItemIdentifiersByMarketplace>,
+    }
+
+    /// An issue.
+    Issue {
+        /// The code.
+        code: Option<String>,
+        /// The message for people.
+        message: Option<String>,
+        /// The severity.
+        severity: Option<IssueSeverity>,
+        /// The attributes that it is about.
+        attribute_names: Vec<String>,
+        /// The categories.
+        categories: Vec<String>,
+        /// The measures that Amazon takes.
+        enforcements: Option<IssueEnforcements>,
+        /// The marketplace ids.
+        marketplace_ids: Vec<String>,
+    }
+
+    /// Issue enforcements.
+    IssueEnforcements {
+        /// The actions.
+        actions: Vec<IssueEnforcementAction>,
+        /// The exemption from the measures.
+        exemption: Option<IssueExemption>,
+    }
+
+    /// An issue enforcement action.
+    IssueEnforcementAction {
+        /// The action.
+        action: Option<String>,
+    }
+
+    /// An issue exemption.
+    IssueExemption {
+        /// The status.
+        status: Option<ExemptionStatus>,
+        /// The time at which it ends (ISO 8601).
+        expiry_date: Option<String>,
+    }
+
+    /// An item identifiers by marketplace.
+    ItemIdentifiersByMarketplace {
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+        /// The ASIN, Amazon's id of the product.
+        asin: Option<String>,
+    }
+
+    /// A listing.
+    Item {
+        /// The seller's SKU.
+        sku: Option<String>,
+        /// The main facts in each marketplace.
+        summaries: Vec<ItemSummaryByMarketplace>,
+        /// The attributes, by name, in the form of the product type's schema.
+        attributes: Other,
+        /// The issues of the listing.
+        issues: Vec<Issue>,
+        /// The offers.
+        offers: Vec<ItemOfferByMarketplace>,
+        /// The fulfillment availability.
+        fulfillment_availability: Vec<FulfillmentAvailability>,
+        /// The procurement.
+        procurement: Vec<ItemProcurement>,
+        /// The variations and packages that it belongs to.
+        relationships: Vec<ItemRelationshipsByMarketplace>,
+        /// The product types.
+        product_types: Vec<ItemProductTypeByMarketplace>,
+    }
+
+    /// An item summary by marketplace.
+    ItemSummaryByMarketplace {
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+        /// The ASIN, Amazon's id of the product.
+        asin: Option<String>,
+        /// The product type, for example `LUGGAGE`.
+        product_type: Option<String>,
+        /// The condition.
+        condition_type: Option<ConditionType>,
+        /// The status.
+        status: Vec<ListingStatus>,
+        /// Amazon's SKU of the item in its fulfillment network.
+        fn_sku: Option<String>,
+        /// The name of the item.
+        item_name: Option<String>,
+        /// The time of creation (ISO 8601).
+        created_date: Option<String>,
+        /// The time of the last change (ISO 8601).
+        last_updated_date: Option<String>,
+        /// The main image.
+        main_image: Option<ItemImage>,
+    }
+
+    /// An item image.
+    ItemImage {
+        /// The URL.
+        link: Option<String>,
+        /// The height in pixels.
+        height: Option<i64>,
+        /// The width in pixels.
+        width: Option<i64>,
+    }
+
+    /// An item offer by marketplace.
+    ItemOfferByMarketplace {
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+        /// The offer type.
+        offer_type: Option<OfferType>,
+        /// The price.
+        price: Option<Money>,
+        /// The points.
+        points: Option<Points>,
+        /// The audience.
+        audience: Option<Audience>,
+    }
+
+    /// An amount of money.
+    Money {
+        /// The currency (ISO 4217).
+        currency_code: Option<String>,
+        /// The amount, a decimal number.
+        amount: Option<String>,
+    }
+
+    /// Points.
+    Points {
+        /// The number of Amazon Points.
+        points_number: Option<i64>,
+    }
+
+    /// An audience.
+    Audience {
+        /// The value.
+        value: Option<String>,
+        /// The name for people.
+        display_name: Option<String>,
+    }
+
+    /// A fulfillment availability.
+    FulfillmentAvailability {
+        /// The fulfillment channel code.
+        fulfillment_channel_code: Option<String>,
+        /// The number of units.
+        quantity: Option<i64>,
+    }
+
+    /// An item procurement.
+    ItemProcurement {
+        /// The cost price.
+        cost_price: Option<Money>,
+    }
+
+    /// An item relationships by marketplace.
+    ItemRelationshipsByMarketplace {
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+        /// The variations and packages that it belongs to.
+        relationships: Vec<ItemRelationship>,
+    }
+
+    /// An item relationship.
+    ItemRelationship {
+        /// The child skus.
+        child_skus: Vec<String>,
+        /// The parent skus.
+        parent_skus: Vec<String>,
+        /// The variation theme.
+        variation_theme: Option<ItemVariationTheme>,
+        /// The type.
+        r#type: Option<ItemRelationshipType>,
+    }
+
+    /// An item variation theme.
+    ItemVariationTheme {
+        /// The attributes, by name, in the form of the product type's schema.
+        attributes: Vec<String>,
+        /// The theme.
+        theme: Option<String>,
+    }
+
+    /// An item product type by marketplace.
+    ItemProductTypeByMarketplace {
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+        /// The product type, for example `LUGGAGE`.
+        product_type: Option<String>,
+    }
+
+    /// The body of `patchListingsItem`.
+    PatchListing {
+        /// The product type, for example `LUGGAGE`.
+        product_type: Option<String>,
+        /// The changes.
+        patches: Vec<PatchOperation>,
+    }
+
+    /// A change of one attribute (JSON Patch).
+    PatchOperation {
+        /// The kind of change.
+        op: Option<PatchOp>,
+        /// The path.
+        path: Option<String>,
+        /// The value.
+        value: Vec<Other>,
+    }
+
+    /// The body of `putListingsItem`.
+    PutListing {
+        /// The product type, for example `LUGGAGE`.
+        product_type: Option<String>,
+        /// The set of requirements.
+        requirements: Option<Requirements>,
+        /// The attributes, by name, in the form of the product type's schema.
+        attributes: Other,
+    }
+
+    /// A page of listings.
+    Items {
+        /// The number of results that Amazon estimates.
+        number_of_results: Option<i64>,
+        /// The place of the next page.
+        pagination: Option<Pagination>,
+        /// The items.
+        items: Vec<Item>,
+    }
+}
+
+texts! {
+    /// Values of submission status.
+    SubmissionStatus {
+        Accepted = "ACCEPTED",
+        Invalid = "INVALID",
+        Valid = "VALID",
+    }
+
+    /// Values of issue severity.
+    IssueSeverity {
+        Error = "ERROR",
+        Warning = "WARNING",
+        Info = "INFO",
+    }
+
+    /// Values of exemption status.
+    ExemptionStatus {
+        Exempt = "EXEMPT",
+        ExemptUntilExpiryDate = "EXEMPT_UNTIL_EXPIRY_DATE",
+        NotExempt = "NOT_EXEMPT",
+    }
+
+    /// Values of condition type.
+    ConditionType {
+        NewNew = "new_new",
+        NewOpenBox = "new_open_box",
+        NewOem = "new_oem",
+        RefurbishedRefurbished = "refurbished_refurbished",
+        UsedLikeNew = "used_like_new",
+        UsedVeryGood = "used_very_good",
+        UsedGood = "used_good",
+        UsedAcceptable = "used_acceptable",
+        CollectibleLikeNew = "collectible_like_new",
+        CollectibleVeryGood = "collectible_very_good",
+        CollectibleGood = "collectible_good",
+        CollectibleAcceptable = "collectible_acceptable",
+        ClubClub = "club_club",
+    }
+
+    /// Values of listing status.
+    ListingStatus {
+        Buyable = "BUYABLE",
+        Discoverable = "DISCOVERABLE",
+    }
+
+    /// Values of offer type.
+    OfferType {
+        B2c = "B2C",
+        B2b = "B2B",
+    }
+
+    /// Values of item relationship type.
+    ItemRelationshipType {
+        Variation = "VARIATION",
+        PackageHierarchy = "PACKAGE_HIERARCHY",
+    }
+
+    /// Values of included data.
+    IncludedData {
+        Summaries = "summaries",
+        Attributes = "attributes",
+        Issues = "issues",
+        Offers = "offers",
+        FulfillmentAvailability = "fulfillmentAvailability",
+        Procurement = "procurement",
+        Relationships = "relationships",
+        ProductTypes = "productTypes",
+    }
+
+    /// Values of submission data.
+    SubmissionData {
+        Identifiers = "identifiers",
+        Issues = "issues",
+    }
+
+    /// Values of mode.
+    Mode {
+        ValidationPreview = "VALIDATION_PREVIEW",
+    }
+
+    /// Values of patch op.
+    PatchOp {
+        Add = "add",
+        Replace = "replace",
+        Merge = "merge",
+        Delete = "delete",
+    }
+
+    /// Values of requirements.
+    Requirements {
+        Listing = "LISTING",
+        ListingProductOnly = "LISTING_PRODUCT_ONLY",
+        ListingOfferOnly = "LISTING_OFFER_ONLY",
+    }
+
+    /// Values of identifiers type.
+    IdentifiersType {
+        Asin = "ASIN",
+        Ean = "EAN",
+        Fnsku = "FNSKU",
+        Gtin = "GTIN",
+        Isbn = "ISBN",
+        Jan = "JAN",
+        Minsan = "MINSAN",
+        Sku = "SKU",
+        Upc = "UPC",
+    }
+
+    /// Values of with issue severity.
+    WithIssueSeverity {
+        Warning = "WARNING",
+        Error = "ERROR",
+    }
+
+    /// Values of sort by.
+    SortBy {
+        Sku = "sku",
+        CreatedDate = "createdDate",
+        LastUpdatedDate = "lastUpdatedDate",
+    }
+
+    /// Values of sort order.
+    SortOrder {
+        Asc = "ASC",
+        Desc = "DESC",
+    }
+}

@@ -107,17 +107,19 @@ pub(crate) fn is_absent<T: Default + PartialEq>(value: &T) -> bool {
 /// Defines types of JSON objects. Every field has a default; unknown members are kept in `other`.
 /// `PascalCase` in brackets behind a name changes the case of its members from `camelCase`.
 macro_rules! model {
-    ($(
+    (@one [] $($rest:tt)*) => {
+        $crate::models::model! { @one ["camelCase"] $($rest)* }
+    };
+    (@one [$case:literal]
         $(#[$meta:meta])*
-        $name:ident $([$case:literal])? { $(
+        $name:ident { $(
             $(#[$field_meta:meta])*
             $field:ident: $type:ty
         ),* $(,)? }
-    )*) => { $(
+    ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Default, PartialEq, ::serde::Serialize, ::serde::Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        $(#[serde(rename_all = $case)])?
+        #[serde(rename_all = $case)]
         #[non_exhaustive]
         pub struct $name {
             $(
@@ -133,6 +135,12 @@ macro_rules! model {
             #[serde(flatten)]
             pub other: $crate::models::Other,
         }
+    };
+    ($(
+        $(#[$meta:meta])*
+        $name:ident $([$case:literal])? { $($fields:tt)* }
+    )*) => { $(
+        $crate::models::model! { @one [$($case)?] $(#[$meta])* $name { $($fields)* } }
     )* };
 }
 pub(crate) use model;
