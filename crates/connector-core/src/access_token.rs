@@ -169,7 +169,12 @@ impl AccessToken {
     /// A token that no store stands behind.
     #[must_use]
     pub fn fixed(token: IssuedToken) -> Self {
-        Self(Guard::from_inner(Arc::new(token)))
+        Self::of(Arc::new(token))
+    }
+
+    /// A token that a source keeps itself.
+    pub(crate) fn of(token: Arc<IssuedToken>) -> Self {
+        Self(Guard::from_inner(token))
     }
 
     /// The secret, for the one place that attaches it to a request.

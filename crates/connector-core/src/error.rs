@@ -255,6 +255,24 @@ impl Error {
         self
     }
 
+    /// The same error without its cause, to return it once more.
+    pub(crate) fn without_source(&self) -> Self {
+        let inner = &self.0;
+        Self(Box::new(Inner {
+            kind: inner.kind,
+            retry: inner.retry,
+            operation: inner.operation,
+            message: inner.message.clone(),
+            provider: inner.provider.clone(),
+            request_id: inner.request_id.clone(),
+            status: inner.status,
+            code: inner.code.clone(),
+            resume: inner.resume.clone(),
+            reauthorization: inner.reauthorization,
+            source: None,
+        }))
+    }
+
     /// What happened.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

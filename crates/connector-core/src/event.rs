@@ -108,6 +108,23 @@ pub enum Event {
         /// The stable name of the last error.
         reason: String,
     },
+    /// A request was sent to the provider's API. Recorded only on request.
+    ApiCall {
+        /// The operation, for example `ListRecords`.
+        operation: String,
+        /// The status of the response, if there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+        /// The stable name of the failure's kind; `None` if the request succeeded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<String>,
+        /// The provider's own id of the request, if it sent one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// True if the caller went away while the request was under way.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        abandoned: bool,
+    },
     /// A kind of event that a newer version wrote.
     #[serde(untagged)]
     Other(serde_json::Map<String, serde_json::Value>),

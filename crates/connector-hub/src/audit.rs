@@ -1,10 +1,17 @@
 //! The one way to write an audit entry.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+
+use connector_core::api::{CallLog, CallRecord};
 use connector_core::store::{ConnectionRecord, DeliveryKey, Revocation};
 use connector_core::{
     AppKey, AuditClass, AuditEntry, ConnectionId, Event, ProviderId, RequestContext, Status,
     TenantId,
 };
+
+use crate::hub::Inner;
 
 /// The subject of an entry.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +67,7 @@ pub(crate) fn entry<'a>(
     let (class, notify) = match event {
         Event::Refreshed { .. } | Event::SuccessorKept { .. } => (AuditClass::Credential, false),
         Event::Subscribed { .. } | Event::Unsubscribed { .. } => (AuditClass::Connection, false),
+        Event::ApiCall { .. } => (AuditClass::ApiCall, false),
         Event::DeadGrantConfirmed | Event::DeliveryReplayed { .. } => {
             (AuditClass::Administration, false)
         }
@@ -91,4 +99,86 @@ pub(crate) fn status_changed(
         };
         entry(connection, context, event)
     })
+}
+
+/// The requests to providers' APIs that the audit log keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum CallAudit {
+    /// None.
+    #[default]
+    Off,
+    /// Those that failed or were abandoned.
+    Failures,
+    /// All. Each costs a write to the store before its caller has the result.
+    All,
+}
+
+/// Writes the calls of one connection, or of the app itself, to the audit log.
+struct StoredCalls {
+    /// The hub may be gone before its sessions are.
+    inner: Weak<Inner>,
+    tenant: TenantId,
+    provider: ProviderId,
+    app: AppKey,
+    connection: Option<ConnectionId>,
+}
+
+impl CallLog for StoredCalls {
+    fn record(&self, record: CallRecord) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let Some(inner) = self.inner.upgrade() else {
+            return Box::pin(std::future::ready(()));
+        };
+        let succeeded = record.failure.is_none() && !record.is_abandoned;
+        if succeeded && inner.call_audit != CallAudit::All {
+            return Box::pin(std::future::ready(()));
+        }
+        let target = Target {
+            tenant: &self.tenant,
+            provider: &self.provider,
+            app: &self.app,
+            connection: self.connection,
+        };
+        let event = Event::ApiCall {
+            operation: record.operation.to_owned(),
+            status: record.status.map(|status| status.as_u16()),
+            failure: record.failure.map(|kind| kind.as_str().to_owned()),
+            request_id: record.request_id,
+            abandoned: record.is_abandoned,
+        };
+        let entry = entry(target, &record.context, event);
+        // A shutdown waits for the entry of an abandoned call, too.
+        let enlisted = inner.flights.enlist();
+        Box::pin(async move {
+            if let Err(error) = inner.store.append(entry).await {
+                tracing::error!(
+                    operation = "audit.api_call",
+                    call = record.operation,
+                    error = %error,
+                    "a request to a provider's API could not be recorded"
+                );
+            }
+            drop(enlisted);
+        })
+    }
+}
+
+impl Inner {
+    /// Records the calls of `target`, unless the application wants none recorded.
+    pub(crate) fn call_log<'a>(
+        self: &Arc<Self>,
+        target: impl Into<Target<'a>>,
+    ) -> Option<Arc<dyn CallLog>> {
+        if self.call_audit == CallAudit::Off {
+            return None;
+        }
+        let target = target.into();
+        Some(Arc::new(StoredCalls {
+            inner: Arc::downgrade(self),
+            tenant: target.tenant.clone(),
+            provider: target.provider.clone(),
+            app: target.app.clone(),
+            connection: target.connection,
+        }))
+    }
 }

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use connector_core::api::{Session, Token, TokenSource};
+use connector_core::api::{CallLog, Session, Token, TokenSource};
 use connector_core::http::limit::LimitKey;
-use connector_core::provider::ProviderClient;
+use connector_core::provider::{Connector, ProviderClient};
 use connector_core::store::ConnectionRecord;
 use connector_core::{AccessToken, ConnectionKey, Error, ErrorKind, Result};
 use futures_util::FutureExt;
@@ -30,17 +30,10 @@ impl Hub {
             hub: self.clone(),
             key: key.clone(),
         };
-        let limits = &connector.description().limits;
-        Ok(Session::builder(
-            &**connector,
-            Arc::new(tokens),
-            Arc::clone(&self.inner.transport),
-        )
-        .clock(Arc::clone(&self.inner.clock))
-        .random(Arc::clone(&self.inner.random))
-        .with_retry_policy(self.inner.retry_policy.clone())
-        .limits(self.inner.limits.account(&limit, limits))
-        .build())
+        let log = self.inner.call_log(&connection);
+        Ok(self
+            .inner
+            .session_of(&**connector, Arc::new(tokens), &limit, log))
     }
 
     /// The typed client of a connection.
@@ -63,6 +56,26 @@ impl Hub {
 }
 
 impl Inner {
+    /// Calls of `connector`'s provider with these tokens, counted for `limit` and recorded in `log`.
+    pub(crate) fn session_of(
+        &self,
+        connector: &dyn Connector,
+        tokens: Arc<dyn TokenSource>,
+        limit: &LimitKey,
+        log: Option<Arc<dyn CallLog>>,
+    ) -> Session {
+        let limits = &connector.description().limits;
+        let builder = Session::builder(connector, tokens, Arc::clone(&self.transport))
+            .clock(Arc::clone(&self.clock))
+            .random(Arc::clone(&self.random))
+            .with_retry_policy(self.retry_policy.clone())
+            .limits(self.limits.account(limit, limits));
+        match log {
+            Some(log) => builder.call_log(log).build(),
+            None => builder.build(),
+        }
+    }
+
     /// The account and the registration for which the provider counts a connection's calls.
     ///
     /// # Errors

@@ -20,6 +20,8 @@ use connector_core::{
 use tokio::sync::Notify;
 use url::Url;
 
+use crate::app_client::AppTokens;
+use crate::audit::CallAudit;
 use crate::breaker::Breakers;
 use crate::events::ChangeHandler;
 use crate::inbound::{DeliveryHandler, SubscriptionSecrets};
@@ -54,6 +56,9 @@ pub(crate) struct Inner {
     /// How late the work was that a worker of this process took last, in milliseconds.
     pub(crate) late_by: AtomicU64,
     pub(crate) limits: Limits,
+    pub(crate) call_audit: CallAudit,
+    /// The tokens of the app itself.
+    pub(crate) app_tokens: AppTokens,
     pub(crate) retry_policy: RetryPolicy,
     /// The URL under which notification URLs lie.
     pub(crate) webhook_base: Option<Url>,
@@ -308,6 +313,7 @@ pub struct HubBuilder {
     retry_policy: RetryPolicy,
     webhook_base: Option<Url>,
     audit_retention: Option<Duration>,
+    call_audit: CallAudit,
     subscription_secrets: Option<Arc<dyn SubscriptionSecrets>>,
 }
 
@@ -417,6 +423,19 @@ impl HubBuilder {
         self
     }
 
+    /// Sets which requests to providers' APIs are recorded in the audit log. Default:
+    /// [`CallAudit::Off`].
+    ///
+    /// Recorded are the operation, who caused it ([`Session::with_context`]), the status, the
+    /// failure's kind and the provider's request id, never a body or a URL. A record that the store
+    /// refuses is logged as an error; the call keeps its result.
+    ///
+    /// [`Session::with_context`]: connector_core::api::Session::with_context
+    pub fn with_call_audit(mut self, audit: CallAudit) -> Self {
+        self.call_audit = audit;
+        self
+    }
+
     /// Sets where the secrets of subscriptions come from, for providers where each subscription has its
     /// own and all deliveries come to one URL.
     pub fn subscription_secrets(mut self, secrets: impl SubscriptionSecrets) -> Self {
@@ -458,6 +477,8 @@ impl HubBuilder {
                 arrivals: Notify::new(),
                 late_by: AtomicU64::new(0),
                 limits,
+                call_audit: self.call_audit,
+                app_tokens: AppTokens::default(),
                 retry_policy: self.retry_policy,
                 webhook_base,
                 audit_retention: self.audit_retention.unwrap_or(AUDIT_RETENTION),

@@ -4,6 +4,7 @@
 
 mod account;
 mod adopt;
+mod app_client;
 mod audit;
 mod authorize;
 mod breaker;
@@ -24,6 +25,8 @@ mod token;
 mod worker;
 
 pub use crate::adopt::Adopt;
+pub use crate::app_client::AppClient;
+pub use crate::audit::CallAudit;
 pub use crate::authorize::{Authorization, Authorize};
 pub use crate::callback::FinishConnect;
 pub use crate::check::CheckOutcome;

@@ -6,25 +6,26 @@
     reason = "tests fail by panicking, and print what they counted"
 )]
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connector_core::api::{Idempotency, Request, Response, RetryPolicy};
+use connector_core::api::{Idempotency, MintedTokens, Request, Response, RetryPolicy, TokenMint};
 use connector_core::cipher::Keyring;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::http::limit::{Limit, Per};
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
 use connector_core::provider::description::{EndpointTemplate, IdentityRule, TokenEndpoint};
 use connector_core::provider::{Description, Endpoint, GenericConnector, ProviderClient};
-use connector_core::store::MemoryStore;
+use connector_core::store::{AuditFilter, AuditLog, MemoryStore};
 use connector_core::{
     Actor, App, AppKey, AppSource, ConnectionId, ConnectionKey, CorrelationId, Credential,
-    CredentialKind, Error, ErrorKind, FixedApps, ProviderId, RequestContext, Result, TenantId,
+    CredentialKind, Error, ErrorKind, Event, FixedApps, ProviderId, RequestContext, Result,
+    TenantId,
 };
-use connector_hub::Hub;
+use connector_hub::{CallAudit, Hub};
 use connector_testkit::leak::{canary, canary_key};
 use connector_testkit::trace;
 use futures_util::FutureExt;
@@ -43,6 +44,12 @@ struct Provider {
     good: AtomicU64,
     calls: AtomicU64,
     refreshes: AtomicU64,
+    /// True while the token endpoint refuses the client.
+    refuses_client: AtomicBool,
+    /// True while the API refuses every token.
+    refuses_calls: AtomicBool,
+    /// The body of the last token request.
+    asked: Mutex<String>,
 }
 
 #[derive(Debug)]
@@ -60,10 +67,19 @@ impl HttpTransport for Network {
         let provider = &self.0;
         let good = provider.good.load(Ordering::SeqCst);
         let bearer = request.headers().get("authorization");
-        let authorized = bearer.is_some_and(|it| it == format!("Bearer {}", token(good)).as_str());
+        let refuses = provider.refuses_calls.load(Ordering::SeqCst);
+        let authorized =
+            !refuses && bearer.is_some_and(|it| it == format!("Bearer {}", token(good)).as_str());
         let (status, body) = match request.uri().path() {
             "/token" => {
                 provider.refreshes.fetch_add(1, Ordering::SeqCst);
+                let asked = String::from_utf8(request.body().to_vec()).unwrap();
+                *provider.asked.lock().unwrap() = asked;
+                if provider.refuses_client.load(Ordering::SeqCst) {
+                    let body = r#"{"error":"invalid_client"}"#;
+                    let response = http::Response::builder().status(401);
+                    return Ok(response.body(body.into()).unwrap());
+                }
                 let body = serde_json::json!({
                     "access_token": token(good),
                     "refresh_token": format!("{}-refresh", token(good)),
@@ -115,6 +131,7 @@ struct World {
     hub: Hub,
     provider: Arc<Provider>,
     clock: ManualClock,
+    store: MemoryStore,
     tenant: TenantId,
 }
 
@@ -135,6 +152,15 @@ impl World {
     }
 
     fn with(limits: Vec<Limit>, apps: impl AppSource, policy: RetryPolicy) -> Self {
+        Self::auditing(CallAudit::Off, limits, apps, policy)
+    }
+
+    fn auditing(
+        audit: CallAudit,
+        limits: Vec<Limit>,
+        apps: impl AppSource,
+        policy: RetryPolicy,
+    ) -> Self {
         trace::init();
         let provider = Arc::new(Provider::default());
         let clock = ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000));
@@ -148,8 +174,10 @@ impl World {
             .unwrap()
             .with_apps(Arc::new(apps));
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+        let store = MemoryStore::new(shared);
         let hub = Hub::builder()
-            .store(MemoryStore::new(shared))
+            .store(store.clone())
+            .with_call_audit(audit)
             .cipher(Keyring::parse(&canary_key()).unwrap())
             .transport(Network(Arc::clone(&provider)))
             .clock(clock.clone())
@@ -161,6 +189,7 @@ impl World {
             hub,
             provider,
             clock,
+            store,
             tenant: TenantId::new("t1").unwrap(),
         }
     }
@@ -337,5 +366,236 @@ async fn calls_know_the_granted_scopes_and_the_hubs_retry_policy() {
         let error = client.send(&WriteBusy).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{scopes:?}");
         assert_eq!(world.provider.calls.load(Ordering::SeqCst), calls);
+    }
+}
+
+impl World {
+    fn token_requests(&self) -> u64 {
+        self.provider.refreshes.load(Ordering::SeqCst)
+    }
+
+    async fn app_client(&self, scopes: &[&str]) -> AcmeClient {
+        let client = self.hub.app_client::<AcmeClient>(&self.tenant);
+        client.scopes(scopes.iter().copied()).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn an_app_token_is_requested_once_for_all_clients_and_again_before_it_expires() {
+    let world = World::new(Vec::new());
+    let first = world.app_client(&["b", "a"]).await;
+    assert_eq!(world.token_requests(), 0, "the first call requests it");
+    let second = world.app_client(&["a", "b"]).await;
+    let clients = [&first, &second];
+    let calls = (0..100).map(|at| clients[at % 2].session().send(&ReadThing));
+    assert!(join_all(calls).await.iter().all(Result::is_ok));
+    assert_eq!(world.token_requests(), 1);
+    let asked = world.provider.asked.lock().unwrap().clone();
+    assert!(asked.contains("grant_type=client_credentials"));
+    assert!(asked.contains("scope=a+b"), "{asked}");
+    let mut requests = vec![(0, 1)];
+    for (later, total) in [(3000, 1), (530, 1), (11, 2), (3600, 3)] {
+        world.clock.advance(Duration::from_secs(later));
+        first.session().send(&ReadThing).await.unwrap();
+        requests.push((later, world.token_requests()));
+        assert_eq!(world.token_requests(), total, "{later} seconds later");
+    }
+    // Other scopes are another token; the provider accepts one at a time here.
+    world
+        .app_client(&[])
+        .await
+        .session()
+        .send(&ReadThing)
+        .await
+        .unwrap();
+    assert_eq!(world.token_requests(), 4);
+    println!("seconds later, token requests: {requests:?}");
+}
+
+#[tokio::test]
+async fn a_refused_app_token_is_replaced_once_and_not_again_unless_the_new_one_worked() {
+    let world = World::new(Vec::new());
+    let client = world.app_client(&[]).await;
+    client.session().send(&ReadThing).await.unwrap();
+    world.provider.good.store(1, Ordering::SeqCst);
+    let calls = (0..100).map(|_| client.session().send(&ReadThing));
+    assert!(join_all(calls).await.iter().all(Result::is_ok));
+    assert_eq!(world.token_requests(), 2);
+    // From now on the provider issues tokens that its API refuses.
+    world.provider.refuses_calls.store(true, Ordering::SeqCst);
+    for _ in 0..20 {
+        let error = client.session().send(&ReadThing).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unauthorized);
+    }
+    let requests = world.token_requests();
+    println!(
+        "20 calls whose tokens never work: {} token requests",
+        requests - 2
+    );
+    assert_eq!(requests, 3);
+    world.provider.refuses_calls.store(false, Ordering::SeqCst);
+    client.session().send(&ReadThing).await.unwrap();
+    assert_eq!(world.token_requests(), 3, "it works now");
+}
+
+#[tokio::test]
+async fn a_refused_app_is_asked_once_until_its_pause_is_over() {
+    let world = World::new(Vec::new());
+    let client = world.app_client(&[]).await;
+    world.provider.refuses_client.store(true, Ordering::SeqCst);
+    let results = join_all((0..50).map(|_| client.session().send(&ReadThing))).await;
+    for result in results {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AppMisconfigured);
+        assert_eq!(error.code(), Some("invalid_client"));
+        assert!(!error.report().contains(&canary("client-secret")));
+    }
+    assert_eq!(world.token_requests(), 1);
+    world.provider.refuses_client.store(false, Ordering::SeqCst);
+    client.session().send(&ReadThing).await.unwrap_err();
+    assert_eq!(world.token_requests(), 1);
+    world.clock.advance(Duration::from_secs(31));
+    client.session().send(&ReadThing).await.unwrap();
+    println!(
+        "52 calls of a refused app: {} token requests",
+        world.token_requests()
+    );
+    assert_eq!(world.token_requests(), 2);
+}
+
+#[tokio::test]
+async fn an_app_client_is_had_for_a_known_provider_origin_and_registration_only() {
+    let apps = Registrations {
+        shared: None,
+        own: &[("t1", "one"), ("t2", "one")],
+    };
+    let world = World::with_apps(Vec::new(), apps);
+    let client = world.hub.app_client::<OtherClient>(&world.tenant);
+    let error = client.await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    let elsewhere = Origin::parse("https://other.example").unwrap();
+    let client = world.hub.app_client::<AcmeClient>(&world.tenant);
+    let error = client.origin(elsewhere).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    // Tenants with registrations of their own share no token, even under one client id.
+    for tenant in ["t1", "t2", "t1"] {
+        let tenant = TenantId::new(tenant).unwrap();
+        let client = world.hub.app_client::<AcmeClient>(&tenant).await.unwrap();
+        client.session().send(&ReadThing).await.unwrap();
+    }
+    assert_eq!(world.token_requests(), 2);
+}
+
+/// Derives tokens for restricted operations from the connection's own.
+struct Derived {
+    base: AcmeClient,
+    number: AtomicU64,
+}
+
+#[async_trait]
+impl TokenMint for Derived {
+    async fn mint(&self) -> Result<Credential> {
+        self.base.session().send(&ReadThing).await?;
+        self.number.fetch_add(1, Ordering::SeqCst);
+        let origin = Origin::parse("https://api.acme.example")?;
+        Ok(Credential::new(
+            CredentialKind::OAuth,
+            origin,
+            token(0),
+            Timestamp::UNIX_EPOCH,
+        ))
+    }
+}
+
+#[tokio::test]
+async fn a_session_with_derived_tokens_keeps_its_limits_and_derives_one_for_all_calls() {
+    let world = World::new(vec![Limit::window("account", Per::Account, 12, 60)]);
+    let key = world.connect().await;
+    let base: AcmeClient = world.hub.client(&key).await.unwrap();
+    let tokens = Arc::new(MintedTokens::new(
+        Derived {
+            base: base.clone(),
+            number: AtomicU64::new(0),
+        },
+        Arc::new(world.clock.clone()),
+    ));
+    let restricted = base.session().with_tokens(tokens);
+    assert!(
+        join_all((0..10).map(|_| restricted.send(&ReadThing)))
+            .await
+            .iter()
+            .all(Result::is_ok)
+    );
+    let calls = world.provider.calls.load(Ordering::SeqCst);
+    println!("10 calls with a derived token: {calls} calls in all");
+    assert_eq!(calls, 11);
+    base.session().send(&ReadThing).await.unwrap();
+    let impatient = restricted.with_patience(Duration::ZERO);
+    let error = impatient.send(&ReadThing).await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::RateLimited,
+        "both draw from one limit"
+    );
+}
+
+#[tokio::test]
+async fn requests_are_recorded_as_the_application_chose() {
+    let table = [
+        (CallAudit::Off, 0, 0),
+        (CallAudit::Failures, 0, 5),
+        (CallAudit::All, 2, 5),
+    ];
+    for (audit, succeeded, failed) in table {
+        let app = App::new("client").with_client_secret(canary("client-secret"));
+        let apps = FixedApps::new().with(ACME, AppKey::default(), app);
+        let policy = RetryPolicy::default();
+        let world = World::auditing(audit, Vec::new(), apps, policy);
+        let key = world.connect().await;
+        let client: AcmeClient = world.hub.client(&key).await.unwrap();
+        let by = RequestContext::new(Actor::User("ann".to_owned()), CorrelationId::default());
+        let client = client.with_context(by.clone());
+        client.send(&ReadThing).await.unwrap();
+        // A 401, then the repetition that succeeds.
+        world.provider.good.store(1, Ordering::SeqCst);
+        client.send(&ReadThing).await.unwrap();
+        // Four attempts that fail.
+        let mut busy = Box::pin(client.raw(Request::get(["busy"]).unwrap(), Idempotency::Safe));
+        let outcome = loop {
+            match busy.as_mut().now_or_never() {
+                Some(outcome) => break outcome.unwrap(),
+                None => world.clock.advance(Duration::from_secs(1)),
+            }
+        };
+        assert_eq!(outcome.status(), 503);
+        // A caller that goes away.
+        drop(client.send(&ReadThing).now_or_never());
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+        let log = world.store.audit(&AuditFilter::default(), None, 100).await;
+        let mut counts = [0, 0, 0];
+        for record in log.unwrap().items {
+            let Event::ApiCall {
+                operation,
+                status,
+                failure,
+                abandoned,
+                ..
+            } = &record.entry.event
+            else {
+                continue;
+            };
+            assert_eq!(record.entry.context, by);
+            assert_eq!(record.entry.connection, Some(key.id));
+            assert_eq!(operation == "api.raw", *status == Some(503));
+            counts[0] += usize::from(failure.is_none() && !abandoned);
+            counts[1] += usize::from(failure.is_some());
+            counts[2] += usize::from(*abandoned);
+        }
+        println!("{audit:?}: {counts:?} recorded as succeeded, failed, abandoned");
+        let abandoned = usize::from(audit != CallAudit::Off);
+        assert_eq!(counts, [succeeded, failed, abandoned]);
+        world.hub.shutdown(Duration::ZERO).await.unwrap();
     }
 }

@@ -19,9 +19,9 @@ pub use connector_core::{
     TenantId, api, cipher, clock, provider, random_token, store, webhook,
 };
 pub use connector_hub::{
-    Adopt, AppHealth, Authorization, Authorize, ChangeHandler, ChannelOwner, CheckOutcome,
-    Connected, Delivered, DeliveryHandler, Disconnect, FinishConnect, Health, Hub, HubBuilder,
-    Ingest, KeyRotation, Message, Receipt, Receive, ScopeReport, SubscriptionInfo,
+    Adopt, AppClient, AppHealth, Authorization, Authorize, CallAudit, ChangeHandler, ChannelOwner,
+    CheckOutcome, Connected, Delivered, DeliveryHandler, Disconnect, FinishConnect, Health, Hub,
+    HubBuilder, Ingest, KeyRotation, Message, Receipt, Receive, ScopeReport, SubscriptionInfo,
     SubscriptionSecret, SubscriptionSecrets, Tenant, Tick, Verified, Worker,
 };
 /// HTTP: the transport, origins, and the limits of providers.

@@ -2,7 +2,7 @@
 
 /// Defines a provider's typed client: a struct over a [`Session`](crate::api::Session) that
 /// implements [`ProviderClient`](crate::provider::ProviderClient) and has the methods `send`, `send_with`,
-/// `pages`, `raw`, `background`, `download` and `upload`, each limited to the operations whose
+/// `pages`, `raw`, `background`, `with_context`, `download` and `upload`, each limited to the operations whose
 /// [`Endpoint::Client`](crate::provider::Endpoint::Client) it is.
 ///
 /// ```
@@ -119,6 +119,12 @@ macro_rules! provider_client {
             #[must_use]
             pub fn background(&self) -> Self {
                 Self { session: self.session.background() }
+            }
+
+            /// The same client for calls that `context` causes: records of requests name it.
+            #[must_use]
+            pub fn with_context(&self, context: $crate::RequestContext) -> Self {
+                Self { session: self.session.with_context(context) }
             }
 
             /// Downloads the body of an operation's response as a stream.

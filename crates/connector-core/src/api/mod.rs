@@ -9,12 +9,14 @@
 //! [`Endpoint`]: crate::provider::Endpoint
 //! [`PagedEndpoint`]: crate::provider::PagedEndpoint
 
+mod call_log;
 pub(crate) mod classify;
 mod client;
 mod download;
 pub(crate) mod endpoint;
 pub(crate) mod error_table;
 mod link;
+mod minted;
 mod multipart;
 mod options;
 mod pages;
@@ -28,9 +30,11 @@ mod token;
 mod transfer;
 mod upload;
 
+pub use self::call_log::{CallLog, CallRecord};
 pub use self::download::{Checksum, Download, DownloadOptions};
 pub use self::endpoint::{Idempotency, IdempotencyKey};
 pub use self::link::Link;
+pub use self::minted::{MintedTokens, TokenMint};
 pub use self::multipart::{Multipart, Part};
 pub use self::options::CallOptions;
 pub use self::pages::{Items, Page, PageCursor, Pages, Truncated};

@@ -118,6 +118,11 @@ impl Response {
         }
     }
 
+    /// The provider's own id of the request, if it sent one.
+    pub(super) fn request_id(&self) -> Option<String> {
+        request_id(self.headers())
+    }
+
     /// An error about this response, with its status, the provider's name and its id of the request.
     /// If the response states a wait, an error of a kind that may be retried carries it.
     #[must_use]
@@ -129,7 +134,7 @@ impl Response {
         let mut error = Error::new(kind, self.operation, message)
             .with_provider(self.provider.as_str().to_owned())
             .with_status(self.status());
-        if let Some(id) = request_id(self.headers()) {
+        if let Some(id) = self.request_id() {
             error = error.with_request_id(id);
         }
         match self.retry_after() {

@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use tracing::Instrument;
 
 use crate::access_token::AccessToken;
+use crate::api::call_log::{CallLog, Recording};
 use crate::api::classify::Classifier;
 use crate::api::endpoint::{Endpoint, Idempotency, IdempotencyKey, PagedEndpoint, ProviderClient};
 use crate::api::link::Link;
@@ -20,6 +21,7 @@ use crate::api::response::Response;
 use crate::api::retry::RetryPolicy;
 use crate::api::token::{FixedToken, Token, TokenSource};
 use crate::clock::{Clock, Monotonic, SystemClock};
+use crate::context::{Actor, CorrelationId, RequestContext};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::limit::{self, AccountLimits, Answered, Budget, Draws, Limit, Permits, Priority};
 use crate::http::{
@@ -52,8 +54,11 @@ pub struct Session {
     patience: Option<Duration>,
     /// The application's own limits.
     extra: Arc<[Budget]>,
+    /// Who causes the calls, for their records.
+    context: Option<Arc<RequestContext>>,
 }
 
+#[derive(Clone)]
 pub(super) struct Shared {
     pub(super) provider: ProviderId,
     pub(super) authentication: CallAuthentication,
@@ -68,6 +73,7 @@ pub(super) struct Shared {
     pub(super) random: Arc<dyn Random>,
     pub(super) policy: RetryPolicy,
     pub(super) limits: AccountLimits,
+    pub(super) log: Option<Arc<dyn CallLog>>,
 }
 
 /// Collects what a [`Session`] is made of.
@@ -104,6 +110,12 @@ impl SessionBuilder {
         self
     }
 
+    /// Sets what records each request. Default: nothing.
+    pub fn call_log(mut self, log: Arc<dyn CallLog>) -> Self {
+        self.shared.log = Some(log);
+        self
+    }
+
     /// The session.
     #[must_use]
     pub fn build(mut self) -> Session {
@@ -116,6 +128,7 @@ impl SessionBuilder {
             class: Priority::default(),
             patience: None,
             extra: Arc::new([]),
+            context: None,
         }
     }
 }
@@ -157,6 +170,7 @@ impl Session {
                 policy: RetryPolicy::default(),
                 limits: AccountLimits::alone(&[], Arc::clone(&clock)),
                 clock,
+                log: None,
             },
             described: description.limits.clone(),
             limits: None,
@@ -200,6 +214,32 @@ impl Session {
         let extra = self.extra.iter().cloned().chain([budget]).collect();
         Self {
             extra,
+            ..self.clone()
+        }
+    }
+
+    /// The same session for calls that `context` causes. Records of requests name it
+    /// ([`CallLog`]); without it they name the service `application`.
+    #[must_use]
+    pub fn with_context(&self, context: RequestContext) -> Self {
+        Self {
+            context: Some(Arc::new(context)),
+            ..self.clone()
+        }
+    }
+
+    /// The same session with other tokens, inside the same limits: for operations that the provider
+    /// allows only with a token derived from the connection's, such as one for restricted data or for
+    /// an installation. [`MintedTokens`](crate::api::MintedTokens) requests and keeps such tokens; a
+    /// clone of the session shares them.
+    #[must_use]
+    pub fn with_tokens(&self, tokens: Arc<dyn TokenSource>) -> Self {
+        let shared = Shared {
+            tokens,
+            ..(*self.shared).clone()
+        };
+        Self {
+            shared: Arc::new(shared),
             ..self.clone()
         }
     }
@@ -350,11 +390,22 @@ impl Session {
                     return Err(error);
                 }
             };
+            let recording = self.recording(call);
             let answer = sending.await;
             let failure = match self.outcome(call, &token, permits, answer, read) {
-                Ok(response) => return Ok(response),
+                Ok(response) => {
+                    if let Some(recording) = recording {
+                        recording
+                            .succeeded(response.status(), response.request_id())
+                            .await;
+                    }
+                    return Ok(response);
+                }
                 Err(failure) => failure,
             };
+            if let Some(recording) = recording {
+                recording.failed(&failure.error).await;
+            }
             if failure.error.kind() == ErrorKind::Unauthorized && !refreshed {
                 refreshed = true;
                 match (
@@ -386,6 +437,19 @@ impl Session {
             self.rest(attempt, pause).await;
             attempt += 1;
         }
+    }
+
+    /// The record of a request that is about to be sent; `None` if nobody records it.
+    pub(super) fn recording(&self, call: &Call) -> Option<Recording<'_>> {
+        let log = self.shared.log.as_ref()?;
+        let context = match &self.context {
+            Some(context) => RequestContext::clone(context),
+            None => RequestContext::new(
+                Actor::Service("application".to_owned()),
+                CorrelationId::default(),
+            ),
+        };
+        Some(Recording::new(log, call.operation, context))
     }
 
     /// Waits before the next attempt.

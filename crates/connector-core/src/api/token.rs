@@ -13,7 +13,7 @@ use crate::credential::{Credential, CredentialKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Origin;
 
-type Wait<'a> = Pin<Box<dyn Future<Output = Result<AccessToken>> + Send + 'a>>;
+pub(super) type Wait<'a> = Pin<Box<dyn Future<Output = Result<AccessToken>> + Send + 'a>>;
 
 /// An access token, at once or after a wait.
 #[must_use]

@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::access_token::AccessToken;
+use crate::api::call_log::Recording;
 use crate::api::endpoint::{Endpoint, Idempotency};
 use crate::api::link::Link;
 use crate::api::options::CallOptions;
@@ -20,6 +21,7 @@ use crate::http::limit::{Answered, Draws, Permits};
 use crate::http::{
     BodyError, BodyStream, RequestBody, Sent, StreamRequest, TransportError, TransportErrorKind,
 };
+use crate::provider::oauth::request_id;
 
 /// Longest silence in a transfer, unless the request has a timeout of its own.
 const IDLE: Duration = Duration::from_secs(30);
@@ -183,9 +185,11 @@ impl Session {
                     )
                 }));
             };
+            let mut recording = None;
             let failure = if let Some(link) = &prepared.link {
+                recording = self.recording(call);
                 match self.open_link(call, link, exchange, body).await {
-                    Ok(opened) => return Ok(opened),
+                    Ok(opened) => return Ok(recorded(recording, opened).await),
                     Err(failure) => failure,
                 }
             } else {
@@ -197,15 +201,21 @@ impl Session {
                         return Err(error);
                     }
                 };
+                recording = self.recording(call);
                 let answer = match self.exchange(call, request, exchange, body).await {
                     Ok(Answer::Accepted(opened)) => {
                         self.settle_opened(call, permits, &opened);
                         self.shared.tokens.accepted(&token);
-                        return Ok(opened);
+                        return Ok(recorded(recording, opened).await);
                     }
                     Ok(Answer::Refused(response)) => Ok(response),
                     Err(Refused::Transport(error)) => Err(error),
-                    Err(Refused::Final(error)) => return Err(error),
+                    Err(Refused::Final(error)) => {
+                        if let Some(recording) = recording {
+                            recording.failed(&error).await;
+                        }
+                        return Err(error);
+                    }
                 };
                 let classifier = &self.shared.classifier;
                 let failure = self.outcome(call, &token, permits, answer, &mut |response| {
@@ -216,6 +226,9 @@ impl Session {
                     Err(failure) => failure,
                 };
                 if failure.error.kind() == ErrorKind::Unauthorized && !refreshed {
+                    if let Some(recording) = recording {
+                        recording.failed(&failure.error).await;
+                    }
                     refreshed = true;
                     fresh = Some(self.shared.tokens.after_rejection(&token).await?);
                     last = Some(failure.error);
@@ -223,6 +236,9 @@ impl Session {
                 }
                 failure
             };
+            if let Some(recording) = recording {
+                recording.failed(&failure.error).await;
+            }
             if !exchange.is_retried {
                 return Err(failure.error);
             }
@@ -350,6 +366,16 @@ impl Session {
             .map_err(|error| self.unanswered(call.operation, error).error)?;
         Ok(self.response(call, http::Response::from_parts(parts, body)))
     }
+}
+
+/// Records that a transfer was accepted.
+async fn recorded(recording: Option<Recording<'_>>, opened: Opened) -> Opened {
+    if let Some(recording) = recording {
+        recording
+            .succeeded(opened.status(), request_id(opened.headers()))
+            .await;
+    }
+    opened
 }
 
 enum Answer {

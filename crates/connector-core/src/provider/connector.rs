@@ -222,6 +222,21 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         oauth::refresh(self.description(), cx, credential).await
     }
 
+    /// Requests a token for the app itself, with which no account is connected. `scopes` are those
+    /// that the application asks for.
+    ///
+    /// Without an override, by the client credentials grant (RFC 6749 section 4.4).
+    ///
+    /// # Errors
+    /// [`ExchangeError`] says whether the provider may have acted.
+    async fn app_token(
+        &self,
+        cx: &Context<'_>,
+        scopes: &[String],
+    ) -> Result<TokenAnswer, ExchangeError> {
+        oauth::client_credentials(self.description(), cx, None, scopes).await
+    }
+
     /// Returns how [`Connector::refresh`] renews a credential.
     ///
     /// Without an override, a credential with a refresh token is renewed with it, and any other
