@@ -51,7 +51,7 @@ pub struct DocumentProgress {
     pub total: Option<u64>,
     /// The number of bytes after decompression.
     pub decoded_bytes: u64,
-    /// The number of rows that were handed out, without those that had a fault.
+    /// The number of rows that were read, without those whose columns or text had a fault.
     pub rows: u64,
 }
 

@@ -68,7 +68,7 @@ impl Rows {
     }
 
     /// The names of the columns, in order. Empty if the document is empty.
-    pub fn columns(&self) -> impl ExactSizeIterator<Item = &str> {
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.columns.iter()
     }
 
@@ -200,7 +200,7 @@ impl<'a> Row<'a> {
     }
 
     /// The fields, in the order of the columns.
-    pub fn fields(&self) -> impl ExactSizeIterator<Item = &'a str> {
+    pub fn fields(&self) -> impl Iterator<Item = &'a str> {
         self.fields.iter()
     }
 

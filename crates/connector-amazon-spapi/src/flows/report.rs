@@ -12,7 +12,8 @@ use super::{Polling, ProcessingStatus};
 use crate::documents::{Charset, Document, DocumentOptions};
 use crate::endpoints::{CreateReport, GetReport, GetReportDocument, GetReports};
 use crate::models::report::{Report, ReportSpecification, is_restricted};
-use crate::{AmazonClient, Marketplace};
+use crate::models::token::{RestrictedMethod, RestrictedResource};
+use crate::{AmazonClient, Marketplace, RestrictedClients};
 
 /// The time for which Amazon refuses to make the same report again. Amazon does not document it;
 /// users report about 30 minutes for each marketplace.
@@ -93,7 +94,7 @@ impl ReportOutcome {
 #[must_use]
 pub struct ReportFlow {
     client: AmazonClient,
-    documents: Option<AmazonClient>,
+    restricted: RestrictedClients,
     polling: Polling,
     cooldown: Duration,
 }
@@ -102,8 +103,8 @@ impl ReportFlow {
     /// Reports of this client's seller.
     pub fn new(client: AmazonClient) -> Self {
         Self {
+            restricted: RestrictedClients::new(client.clone()),
             client,
-            documents: None,
             polling: Polling::default(),
             cooldown: COOLDOWN,
         }
@@ -112,6 +113,13 @@ impl ReportFlow {
     /// Sets how it waits.
     pub const fn with_polling(mut self, polling: Polling) -> Self {
         self.polling = polling;
+        self
+    }
+
+    /// Sets the restricted data tokens to use for reports with personal data, to share them with
+    /// other flows. Default: tokens of its own.
+    pub fn with_restricted_clients(mut self, restricted: RestrictedClients) -> Self {
+        self.restricted = restricted;
         self
     }
 
@@ -241,13 +249,14 @@ impl ReportFlow {
 
     /// Opens the document of a report, and gets it once more if its URL has expired meanwhile.
     ///
-    /// A document of Japan is read as CP932 if its host states no charset.
+    /// A document of Japan is read as CP932 if its host states no charset. A report with personal
+    /// data is opened with a restricted data token.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the report has no document; as for
     /// [`Session::send`](connector_core::api::Session::send) and [`Document::open`];
-    /// [`ErrorKind::Forbidden`] if the report contains personal data and no
-    /// [client with a restricted data token](ReportFlow::with_document_client) was set.
+    /// [`ErrorKind::Forbidden`] if the report contains personal data and the application lacks the
+    /// role for it.
     pub async fn open(&self, report: &Report, options: DocumentOptions) -> Result<Document> {
         let Some(id) = report.report_document_id.as_deref() else {
             let message = "the report has no document; look at its status";
@@ -264,9 +273,12 @@ impl ReportFlow {
         } else {
             options
         };
-        let client = match &self.documents {
-            Some(documents) if is_restricted(&report.report_type) => documents,
-            _ => &self.client,
+        let client = if is_restricted(&report.report_type) {
+            let path = format!("/reports/2021-06-30/documents/{id}");
+            let resource = RestrictedResource::new(RestrictedMethod::Get, path);
+            self.restricted.client([resource])?
+        } else {
+            self.client.clone()
         };
         let mut is_first = true;
         loop {

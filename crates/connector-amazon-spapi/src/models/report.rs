@@ -145,6 +145,15 @@ model! {
         report_schedule_id: String,
     }
 
+    /// The document of a report in JSON: its specification, and its data in `other`.
+    ///
+    /// Amazon publishes the schemas of these reports. A type of your own decodes the data;
+    /// [`Document::json`](crate::documents::Document::json) reads either.
+    JsonReport {
+        /// The report that was asked for.
+        report_specification: Option<ReportSpecification>,
+    }
+
     /// The place of a report's document.
     ReportDocument {
         /// Its id.

@@ -49,10 +49,7 @@ impl State {
 pub(super) fn answer(state: &mut State, call: &Call<'_>) -> Option<Response> {
     let (method, path) = call.route();
     let path = path.strip_prefix(&ROOT)?;
-    let is_grantless = matches!(
-        path,
-        ["destinations", ..] | ["subscriptions", _, _] | ["subscriptions", _, "testNotification"]
-    );
+    let is_grantless = matches!(path, ["destinations", ..] | ["subscriptions", _, _]);
     if is_grantless != call.seller.is_empty() {
         return Some(refused(
             403,
@@ -169,6 +166,17 @@ fn subscribe(state: &mut State, call: &Call<'_>, kind: &str) -> Response {
 }
 
 impl Simulator {
+    /// Adds a destination for a queue of Amazon SQS, and returns its id.
+    pub fn add_destination(&self, arn: &str) -> String {
+        let mut world = self.world();
+        let state = &mut world.notifications;
+        let id = state.id("destination");
+        let resource = json!({ "sqs": { "arn": arn } });
+        let destination = json!({ "destinationId": id, "name": "queue", "resource": resource });
+        state.destinations.insert(id.clone(), destination);
+        id
+    }
+
     /// The ids of a seller's subscriptions.
     #[must_use]
     pub fn subscriptions(&self, seller: &str) -> Vec<String> {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::documents::{self, SimulatedDocument};
 use super::{Call, Simulator, invalid, refused};
+use crate::models::report::is_restricted;
 
 const COOLDOWN: Duration = Duration::from_secs(30 * 60);
 const ROOT: [&str; 2] = ["reports", "2021-06-30"];
@@ -176,11 +177,19 @@ pub(super) fn answer(
             None => missing(),
         },
         ("GET", ["documents", id]) => {
-            let is_own = state
+            let own = state
                 .reports
                 .iter()
-                .any(|it| it.seller == call.seller && it.end.1.as_deref() == Some(*id));
-            match documents.get(id).filter(|_| is_own) {
+                .find(|it| it.seller == call.seller && it.end.1.as_deref() == Some(*id));
+            let is_restricted = own.is_some_and(|it| {
+                let report_type = it.specification["reportType"].as_str();
+                report_type.is_some_and(is_restricted)
+            });
+            if is_restricted && !call.is_restricted {
+                let message = "Access to requested resource is denied.";
+                return Some(refused(403, "Unauthorized", message));
+            }
+            match documents.get(id).filter(|_| own.is_some()) {
                 Some(document) => {
                     let is_gzip = document.is_gzip;
                     let url = documents.link(id, "GET", call.now, call.secrets);
