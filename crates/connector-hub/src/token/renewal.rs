@@ -228,14 +228,14 @@ pub(crate) fn windows(description: &Description, lifetime: Duration, id: Connect
 pub(crate) fn keep_alive_in(lifetimes: &Lifetimes, expiries: Expiries) -> Option<Duration> {
     let idle = lifetimes.idle_seconds.map(Duration::from_secs);
     let before_idle = idle.map(|idle| idle / 4 * 3);
-    let before_end = expiries.refresh.map(|end| end.saturating_sub(ending(end)));
+    let before_end = expiries.refresh.map(|end| end.saturating_sub(ending(lifetimes, end)));
     before_idle.into_iter().chain(before_end).min()
 }
 
 /// How long before its end a refresh token that lives this long altogether is about to run out.
-pub(crate) fn ending(life: Duration) -> Duration {
+pub(crate) fn ending(lifetimes: &Lifetimes, life: Duration) -> Duration {
     const LONGEST: Duration = Duration::from_secs(14 * 86_400);
-    (life / 6).min(LONGEST)
+    lifetimes.notice().unwrap_or((life / 6).min(LONGEST))
 }
 
 /// The work that a credential makes due, as effects of the commit that keeps it.

@@ -41,6 +41,9 @@ pub struct Lifetimes {
     /// The time before its end at which an access token is refreshed in the background. Default: a
     /// quarter of its lifetime, at most 30 minutes.
     pub refresh_ahead_seconds: Option<u64>,
+    /// The time before a refresh token's end at which its owner is asked to connect again. Default: a
+    /// sixth of its lifetime, at most 14 days.
+    pub notice_seconds: Option<u64>,
     /// True if an access token without `expires_in` and without a refresh token does not expire.
     pub access_may_never_expire: bool,
 }
@@ -58,6 +61,12 @@ impl Lifetimes {
         self.refresh_ahead_seconds.map(Duration::from_secs)
     }
 
+    /// The time before a refresh token's end at which its owner is asked to connect again.
+    #[must_use]
+    pub fn notice(&self) -> Option<Duration> {
+        self.notice_seconds.map(Duration::from_secs)
+    }
+
     /// The name of the first field that has a senseless value.
     pub(super) fn wrong(&self) -> Option<&'static str> {
         const LONGEST: u64 = 100 * 365 * 86_400;
@@ -70,6 +79,8 @@ impl Lifetimes {
             Some("idle_seconds")
         } else if self.refresh_ahead_seconds.is_some_and(senseless) {
             Some("refresh_ahead_seconds")
+        } else if self.notice_seconds.is_some_and(senseless) {
+            Some("notice_seconds")
         } else {
             None
         }
