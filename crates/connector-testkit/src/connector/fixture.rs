@@ -61,6 +61,14 @@ pub trait ConnectorFixture: Send + Sync + 'static {
     /// access is taken away.
     fn end_grants(&self);
 
+    /// The parameter of the authorization URL that names the app, and its value. Default: the client
+    /// id, under the description's name for it.
+    fn app_parameter(&self) -> (String, String) {
+        let token = self.connector().description().token.as_ref();
+        let name = token.map_or("client_id", |it| &it.client_id_parameter);
+        (name.to_owned(), self.app().client_id().to_owned())
+    }
+
     /// The fields of a request to the token endpoint; `None` if the request is no token request of the
     /// provider. Default: in the form that the description has. A provider whose exchange has another
     /// form, or takes several requests, overrides it.

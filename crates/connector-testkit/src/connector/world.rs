@@ -265,7 +265,9 @@ impl World {
             panic!("the callback has no code");
         };
         let exchange =
-            CodeExchange::new(&code, &flow.verifier).with_account_host(self.host.as_deref());
+            CodeExchange::new(&code, &flow.verifier)
+                .with_account_host(self.host.as_deref())
+                .with_callback(callback);
         self.connector().exchange_code(&self.cx(), &exchange).await
     }
 
