@@ -327,6 +327,20 @@ mod tests {
     }
 
     #[test]
+    fn an_owner_is_asked_as_long_ahead_as_the_description_says() {
+        let mut lifetimes = Lifetimes::default();
+        assert_eq!(ending(&lifetimes, DAY * 365), DAY * 14);
+        assert_eq!(ending(&lifetimes, DAY * 60), DAY * 10);
+        lifetimes.notice_seconds = Some(DAY.as_secs() * 30);
+        assert_eq!(ending(&lifetimes, DAY * 365), DAY * 30);
+        let year = Expiries {
+            access: None,
+            refresh: Some(DAY * 365),
+        };
+        assert_eq!(keep_alive_in(&lifetimes, year), Some(DAY * 335));
+    }
+
+    #[test]
     fn a_refresh_token_that_is_repeated_keeps_its_end() {
         let left = Some(DAY * 20);
         let repeated = TokenAnswer::new("access-2").with_refresh_token("refresh-1");
