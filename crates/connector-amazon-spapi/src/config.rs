@@ -140,18 +140,7 @@ impl AmazonConfig {
     /// As for [`AmazonConfigBuilder::build`].
     #[cfg(feature = "sim")]
     pub fn for_simulator(simulator: &crate::sim::Simulator) -> Result<Self> {
-        let app = simulator.app();
-        let mut builder = Self::builder()
-            .with_marketplace(Marketplace::Us)
-            .with_simulator(simulator.server().address());
-        if let (Some(id), Some(redirect_uri)) = (app.extra(APPLICATION_ID), app.redirect_uri()) {
-            let id = id.expose_secret();
-            builder = builder.with_app(id, app.client_id(), redirect_uri.clone());
-        }
-        for secret in app.client_secrets() {
-            builder = builder.with_client_secret(secret.clone());
-        }
-        builder.build()
+        AmazonConfigBuilder::for_simulator(simulator).build()
     }
 
     /// The loopback overrides of a simulator. The hub's default transport uses them; give them to a
@@ -190,6 +179,23 @@ pub struct AmazonConfigBuilder {
 }
 
 impl AmazonConfigBuilder {
+    /// The settings of [`AmazonConfig::for_simulator`], to change them.
+    #[cfg(feature = "sim")]
+    pub fn for_simulator(simulator: &crate::sim::Simulator) -> Self {
+        let app = simulator.app();
+        let mut builder = Self::default()
+            .with_marketplace(Marketplace::Us)
+            .with_simulator(simulator.server().address());
+        if let (Some(id), Some(redirect_uri)) = (app.extra(APPLICATION_ID), app.redirect_uri()) {
+            let id = id.expose_secret();
+            builder = builder.with_app(id, app.client_id(), redirect_uri.clone());
+        }
+        for secret in app.client_secrets() {
+            builder = builder.with_client_secret(secret.clone());
+        }
+        builder
+    }
+
     /// Sets the registration: application id, LWA client id and redirect URI. Add the secret with
     /// [`AmazonConfigBuilder::with_client_secret`]. Without a registration, the hub needs an
     /// [`AppSource`] of the application's, whose [`App`] has the application id as the extra value

@@ -119,6 +119,14 @@ impl Connector for AmazonSpApi {
         oauth::refresh(self, cx, credential).await
     }
 
+    async fn app_token(
+        &self,
+        cx: &Context<'_>,
+        scopes: &[String],
+    ) -> Result<TokenAnswer, ExchangeError> {
+        oauth::app_token(self, cx, scopes).await
+    }
+
     async fn identify(&self, cx: &Context<'_>, credential: &Credential) -> Result<Identity> {
         metadata::identify(self, cx, credential).await
     }

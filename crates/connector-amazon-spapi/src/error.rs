@@ -65,7 +65,7 @@ impl Classifier for AmazonErrors {
         Err(refused(response).map_or(error, |(kind, message)| {
             let refused = response.error(kind, message);
             match ERRORS.code_of(response) {
-                Some(code) => refused.with_code(code),
+                Some(code) => refused.with_code(&code),
                 None => refused,
             }
         }))

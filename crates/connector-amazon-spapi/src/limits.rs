@@ -42,10 +42,8 @@ pub(crate) const FEED_TYPE: &str = "feed-type";
 
 /// The limits, in the sandbox or in production.
 pub(crate) fn limits(sandbox: bool) -> Vec<Limit> {
-    let learn = HeaderRule {
-        rate: Some(RATE.to_owned()),
-        ..HeaderRule::default()
-    };
+    let mut learn = HeaderRule::default();
+    learn.rate = Some(RATE.to_owned());
     let plans: BTreeMap<&str, Plan> = OPERATIONS
         .iter()
         .flat_map(|family| family.iter())

@@ -50,8 +50,13 @@ const DESCRIPTION: &str = r#"{
         ]
     },
     "token": { "endpoint": "https://api.amazon.com/auth/o2/token", "client_authentication": "body" },
-    "identity": { "account": "/selling_partner_id" },
-    "lifetimes": { "refresh_seconds": 31536000, "refresh_ahead_seconds": 300 },
+    "identity": {
+        "account": "/selling_partner_id",
+        "probe": "https://sellingpartnerapi-na.amazon.com/sellers/v1/marketplaceParticipations"
+    },
+    "lifetimes": {
+        "refresh_seconds": 31536000, "refresh_ahead_seconds": 300, "notice_seconds": 2592000
+    },
     "rotation": "stable",
     "refusals": [
         { "code": "access_denied", "means": "dead_grant" },
@@ -235,11 +240,21 @@ pub(crate) async fn refresh(
         .await
 }
 
+/// Requests a token of the application itself.
+pub(crate) async fn app_token(
+    amazon: &AmazonSpApi,
+    cx: &Context<'_>,
+    scopes: &[String],
+) -> Result<TokenAnswer, ExchangeError> {
+    Sending::App(scopes).with_either_secret(amazon, cx).await
+}
+
 /// A token request.
 #[derive(Clone, Copy)]
 enum Sending<'a> {
     Exchange(&'a CodeExchange<'a>),
     Refresh(&'a Credential),
+    App(&'a [String]),
 }
 
 impl Sending<'_> {
@@ -278,6 +293,9 @@ impl Sending<'_> {
                 oauth::exchange_code(amazon.description(), cx, exchange).await
             }
             Self::Refresh(credential) => oauth::refresh(amazon.description(), cx, credential).await,
+            Self::App(scopes) => {
+                oauth::client_credentials(amazon.description(), cx, None, scopes).await
+            }
         }
     }
 }

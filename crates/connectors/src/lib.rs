@@ -35,6 +35,8 @@ pub mod http {
 }
 #[cfg(feature = "airtable")]
 pub use connector_airtable as airtable;
+#[cfg(feature = "amazon-spapi")]
+pub use connector_amazon_spapi as amazon_spapi;
 #[cfg(feature = "shopify")]
 pub use connector_shopify as shopify;
 #[cfg(feature = "sqlite")]

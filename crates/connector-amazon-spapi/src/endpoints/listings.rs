@@ -76,11 +76,11 @@ operation! {
         /// Sets the latest time of the last change.
         with_last_updated_before: Time = "lastUpdatedBefore",
         /// Sets the severities of issues that listings have.
-        with_with_issue_severity: [WithIssueSeverity] = "withIssueSeverity",
+        with_issue_severity: [WithIssueSeverity] = "withIssueSeverity",
         /// Sets the statuses that listings have.
-        with_with_status: [ListingStatus] = "withStatus",
+        with_status: [ListingStatus] = "withStatus",
         /// Sets the statuses that listings do not have.
-        with_without_status: [ListingStatus] = "withoutStatus",
+        without_status: [ListingStatus] = "withoutStatus",
         /// Sets the order of the listings.
         with_sort_by: SortBy = "sortBy",
         /// Sets the direction of the order.

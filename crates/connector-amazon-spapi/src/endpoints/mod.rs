@@ -34,7 +34,7 @@ use std::fmt::Display;
 
 use connector_core::api::{Idempotency, PageCursor, Request, Response};
 use connector_core::http::limit::{Draw, Draws};
-use connector_core::provider::{Endpoint, PagedEndpoint};
+use connector_core::provider::Endpoint;
 use connector_core::{Error, ErrorKind, Result};
 use http::Method;
 use serde::Serialize;
@@ -221,7 +221,7 @@ impl Arguments {
     }
 
     /// Sets the body. A value without a JSON form leaves it empty, which [`Self::request`] refuses.
-    pub(crate) fn body(mut self, body: &impl Serialize) -> Self {
+    pub(crate) fn body(mut self, _: &'static str, body: &(impl Serialize + ?Sized)) -> Self {
         self.body = serde_json::to_value(body).unwrap_or_default();
         self
     }

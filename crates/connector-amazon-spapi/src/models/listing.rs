@@ -373,3 +373,115 @@ texts! {
         Desc = "DESC",
     }
 }
+
+/// The result of a submission, by its status. Amazon applies an accepted one later, so it is not yet
+/// a success: see [`AmazonClient::verify_listing`](crate::AmazonClient::verify_listing).
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Amazon accepted it and has yet to apply it. Its issues may be warnings.
+    Accepted(Submission),
+    /// Amazon refused it. Its issues say why.
+    Invalid(Submission),
+    /// A preview found no error. Nothing was written, and the real submission may still fail.
+    Previewed(Submission),
+    /// A status that this version does not know, or none.
+    Unknown(Submission),
+}
+
+impl Outcome {
+    pub(crate) fn of(submission: Submission) -> Self {
+        match submission.status {
+            Some(SubmissionStatus::Accepted) => Self::Accepted(submission),
+            Some(SubmissionStatus::Invalid) => Self::Invalid(submission),
+            Some(SubmissionStatus::Valid) => Self::Previewed(submission),
+            _ => Self::Unknown(submission),
+        }
+    }
+
+    /// The submission.
+    #[must_use]
+    pub const fn submission(&self) -> &Submission {
+        match self {
+            Self::Accepted(it) | Self::Invalid(it) | Self::Previewed(it) | Self::Unknown(it) => it,
+        }
+    }
+
+    /// True if Amazon accepted the submission. False for a preview.
+    #[must_use]
+    pub const fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted(_))
+    }
+}
+
+impl PutListing {
+    /// A listing of this product type with these attributes.
+    #[must_use]
+    pub fn new(product_type: impl Into<String>, attributes: Other) -> Self {
+        Self {
+            product_type: Some(product_type.into()),
+            attributes,
+            ..Self::default()
+        }
+    }
+
+    /// Sets the set of requirements that the attributes fulfill. Default: `LISTING`.
+    #[must_use]
+    pub fn with_requirements(mut self, requirements: Requirements) -> Self {
+        self.requirements = Some(requirements);
+        self
+    }
+}
+
+impl PatchListing {
+    /// Changes of a listing of this product type, none yet.
+    #[must_use]
+    pub fn new(product_type: impl Into<String>) -> Self {
+        Self {
+            product_type: Some(product_type.into()),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a change.
+    #[must_use]
+    pub fn with(mut self, patch: PatchOperation) -> Self {
+        self.patches.push(patch);
+        self
+    }
+}
+
+impl PatchOperation {
+    fn of(op: PatchOp, attribute: &str, value: Vec<Other>) -> Self {
+        Self {
+            op: Some(op),
+            path: Some(format!("/attributes/{attribute}")),
+            value,
+            ..Self::default()
+        }
+    }
+
+    /// Adds values to an attribute, or replaces those of the same selectors.
+    #[must_use]
+    pub fn add(attribute: &str, value: Vec<Other>) -> Self {
+        Self::of(PatchOp::Add, attribute, value)
+    }
+
+    /// Replaces the values of an attribute.
+    #[must_use]
+    pub fn replace(attribute: &str, value: Vec<Other>) -> Self {
+        Self::of(PatchOp::Replace, attribute, value)
+    }
+
+    /// Merges members into the values of an attribute.
+    #[must_use]
+    pub fn merge(attribute: &str, value: Vec<Other>) -> Self {
+        Self::of(PatchOp::Merge, attribute, value)
+    }
+
+    /// Deletes the values of an attribute that have these selectors; with none, all.
+    #[must_use]
+    pub fn delete(attribute: &str, selectors: Vec<Other>) -> Self {
+        Self::of(PatchOp::Delete, attribute, selectors)
+    }
+}

@@ -21,12 +21,18 @@ pub mod listing;
 pub mod notification;
 #[cfg(feature = "orders")]
 pub mod order;
+#[cfg(feature = "orders")]
+pub mod order_v0;
 #[cfg(feature = "pricing")]
 pub mod price;
+#[cfg(feature = "pricing")]
+pub mod price_v0;
 #[cfg(feature = "product-types")]
 pub mod product_type;
 #[cfg(feature = "reports")]
 pub mod report;
+#[cfg(feature = "listings")]
+pub mod restriction;
 pub mod seller;
 pub mod token;
 #[cfg(feature = "uploads")]
@@ -254,15 +260,25 @@ const fn none<T>() -> Option<T> {
 }
 
 impl<T> Payload<T> {
-    /// The data, which a success without it lacks.
+    /// The data.
     pub(crate) fn data(self, response: &Response) -> Result<T> {
-        self.payload.ok_or_else(|| {
-            response.error(
-                ErrorKind::UnexpectedAnswer,
-                "the answer has no `payload`; report it if Amazon changed its format",
-            )
-        })
+        data(self.payload, response)
     }
+}
+
+/// The data of a success, which must have some.
+pub(crate) fn data<T>(data: Option<T>, response: &Response) -> Result<T> {
+    data.ok_or_else(|| {
+        response.error(
+            ErrorKind::UnexpectedAnswer,
+            "the answer has no data; report it if Amazon changed its format",
+        )
+    })
+}
+
+/// The token of the next page.
+pub(crate) fn next(pagination: Option<Pagination>) -> Option<String> {
+    pagination.and_then(|it| it.next_token)
 }
 
 /// A page whose next one begins at `token`; an empty token ends the listing.

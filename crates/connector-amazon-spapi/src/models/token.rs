@@ -54,6 +54,17 @@ model! {
     }
 }
 
+impl RestrictedDataTokenBody {
+    /// A token for these operations.
+    #[must_use]
+    pub fn new(resources: impl IntoIterator<Item = RestrictedResource>) -> Self {
+        Self {
+            restricted_resources: resources.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+}
+
 impl RestrictedResource {
     /// An operation by its method and path.
     #[must_use]

@@ -7,4 +7,12 @@
     reason = "tests fail by panicking and print their counts"
 )]
 
+mod conformance;
+mod connect;
+mod documents;
+mod flows;
+mod limits;
+mod notifications;
+mod operations;
+mod oracle;
 mod rig;

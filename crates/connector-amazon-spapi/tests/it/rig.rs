@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_amazon_spapi::sim::{Consent, Simulator};
-use connector_amazon_spapi::{AmazonClient, AmazonConfig, AmazonSpApi};
+use connector_amazon_spapi::{AmazonClient, AmazonConfigBuilder, AmazonSpApi, Region};
 use connector_core::cipher::Keyring;
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::store::MemoryStore;
 use connector_core::webhook::Event;
-use connector_core::{Actor, ConnectionKey, CorrelationId, RequestContext, Result, TenantId};
+use connector_core::{
+    Actor, App, AppKey, AppSource, ConnectionKey, CorrelationId, ProviderId, RequestContext, Result,
+    TenantId,
+};
 use connector_hub::{Authorization, Delivered, DeliveryHandler, Hub};
 use connector_testkit::leak::canary;
 use connector_testkit::trace;
@@ -35,31 +38,68 @@ pub(crate) struct Rig {
     pub(crate) store: MemoryStore,
     pub(crate) hub: Hub,
     pub(crate) handled: Handled,
+    pub(crate) amazon: AmazonSpApi,
+}
+
+/// Registrations that change while the service runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Apps(pub(crate) Arc<Mutex<App>>);
+
+#[async_trait]
+impl AppSource for Apps {
+    async fn app(&self, provider: &ProviderId, _: &TenantId, app: &AppKey) -> Result<Arc<App>> {
+        self.shared(provider, app).await
+    }
+
+    async fn shared(&self, _: &ProviderId, _: &AppKey) -> Result<Arc<App>> {
+        Ok(Arc::new(self.0.lock().unwrap().clone()))
+    }
 }
 
 impl Rig {
     pub(crate) async fn new() -> Self {
+        Self::with_sellers(&[]).await
+    }
+
+    /// Sellers, of whom the first is signed in; without one, the simulator's own.
+    pub(crate) async fn with_sellers(sellers: &[(&str, Region)]) -> Self {
+        Self::configured(sellers, |it| it, None).await
+    }
+
+    /// The same with other settings, or with registrations of the application's.
+    pub(crate) async fn configured(
+        sellers: &[(&str, Region)],
+        configure: impl FnOnce(AmazonConfigBuilder) -> AmazonConfigBuilder,
+        apps: Option<Apps>,
+    ) -> Self {
         trace::init();
         let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
-        let builder = Simulator::builder(clock.clone()).with_mark(canary("amazon"));
+        let mut builder = Simulator::builder(clock.clone()).with_mark(canary("amazon"));
+        for (seller, region) in sellers {
+            builder = builder.with_seller(*seller, *region);
+        }
         let sim = builder.start().await.unwrap();
         let store = MemoryStore::new(Arc::new(clock.clone()));
         let handled = Handled::default();
-        let config = AmazonConfig::for_simulator(&sim).unwrap();
-        let hub = Hub::builder()
+        let config = configure(AmazonConfigBuilder::for_simulator(&sim));
+        let amazon = AmazonSpApi::new(config.build().unwrap());
+        let mut hub = Hub::builder()
             .store(store.clone())
             .cipher(Keyring::parse(&Keyring::generate().unwrap()).unwrap())
             .clock(clock.clone())
-            .connector(AmazonSpApi::new(config))
-            .on_delivery(handled.clone())
-            .build()
-            .unwrap();
+            .connector(amazon.clone())
+            .on_delivery(handled.clone());
+        if let Some(apps) = apps {
+            *apps.0.lock().unwrap() = sim.app();
+            hub = hub.apps(apps);
+        }
         Self {
             clock,
             sim,
             store,
-            hub,
+            hub: hub.build().unwrap(),
             handled,
+            amazon,
         }
     }
 
