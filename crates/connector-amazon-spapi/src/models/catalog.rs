@@ -15,7 +15,7 @@ model! {
         items: Vec<Item>,
     }
 
-    /// Refinements.
+    /// Ways to narrow a search.
     Refinements {
         /// The brands.
         brands: Vec<BrandRefinement>,
@@ -23,7 +23,7 @@ model! {
         classifications: Vec<ClassificationRefinement>,
     }
 
-    /// A brand refinement.
+    /// A brand with its number of results.
     BrandRefinement {
         /// The number of results that Amazon estimates.
         number_of_results: Option<i64>,
@@ -31,7 +31,7 @@ model! {
         brand_name: Option<String>,
     }
 
-    /// A classification refinement.
+    /// A classification with its number of results.
     ClassificationRefinement {
         /// The number of results that Amazon estimates.
         number_of_results: Option<i64>,
@@ -67,7 +67,7 @@ model! {
         vendor_details: Vec<ItemVendorDetailsByMarketplace>,
     }
 
-    /// An item browse classifications by marketplace.
+    /// The browse classifications of an item in a marketplace.
     ItemBrowseClassificationsByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -75,7 +75,7 @@ model! {
         classifications: Vec<ItemBrowseClassification>,
     }
 
-    /// An item browse classification.
+    /// A browse classification with its parents.
     ItemBrowseClassification {
         /// The name for people.
         display_name: Option<String>,
@@ -85,7 +85,7 @@ model! {
         parent: Option<Box<ItemBrowseClassification>>,
     }
 
-    /// An item dimensions by marketplace.
+    /// The dimensions of an item in a marketplace.
     ItemDimensionsByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -115,7 +115,7 @@ model! {
         value: Option<Decimal>,
     }
 
-    /// An item identifiers by marketplace.
+    /// The identifiers of an item in a marketplace.
     ItemIdentifiersByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -123,7 +123,7 @@ model! {
         identifiers: Vec<ItemIdentifier>,
     }
 
-    /// An item identifier.
+    /// An id of a product, such as an EAN.
     ItemIdentifier {
         /// The identifier type.
         identifier_type: Option<String>,
@@ -131,7 +131,7 @@ model! {
         identifier: Option<String>,
     }
 
-    /// An item images by marketplace.
+    /// The images of an item in a marketplace.
     ItemImagesByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -139,7 +139,7 @@ model! {
         images: Vec<ItemImage>,
     }
 
-    /// An item image.
+    /// An image of a product.
     ItemImage {
         /// The variant.
         variant: Option<ItemImageVariant>,
@@ -151,7 +151,7 @@ model! {
         width: Option<i64>,
     }
 
-    /// An item product type by marketplace.
+    /// The product type of an item in a marketplace.
     ItemProductTypeByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -159,7 +159,7 @@ model! {
         product_type: Option<String>,
     }
 
-    /// An item relationships by marketplace.
+    /// The relationships of an item in a marketplace.
     ItemRelationshipsByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -167,7 +167,7 @@ model! {
         relationships: Vec<ItemRelationship>,
     }
 
-    /// An item relationship.
+    /// A variation or package that a product belongs to.
     ItemRelationship {
         /// The child ASINs.
         child_asins: Vec<String>,
@@ -179,7 +179,7 @@ model! {
         r#type: Option<ItemRelationshipType>,
     }
 
-    /// An item variation theme.
+    /// The attributes in which variations differ.
     ItemVariationTheme {
         /// The attributes, by name, in the form of the product type's schema.
         attributes: Vec<String>,
@@ -187,7 +187,7 @@ model! {
         theme: Option<String>,
     }
 
-    /// An item sales ranks by marketplace.
+    /// The sales ranks of an item in a marketplace.
     ItemSalesRanksByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -197,7 +197,7 @@ model! {
         display_group_ranks: Vec<ItemDisplayGroupSalesRank>,
     }
 
-    /// An item classification sales rank.
+    /// The sales rank in a classification.
     ItemClassificationSalesRank {
         /// The classification id.
         classification_id: Option<String>,
@@ -209,7 +209,7 @@ model! {
         rank: Option<i64>,
     }
 
-    /// An item display group sales rank.
+    /// The sales rank on the website.
     ItemDisplayGroupSalesRank {
         /// The website display group.
         website_display_group: Option<String>,
@@ -221,13 +221,13 @@ model! {
         rank: Option<i64>,
     }
 
-    /// An item summary by marketplace.
+    /// The summary of an item in a marketplace.
     ItemSummaryByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
-        /// The flag `adultProduct`.
+        /// True if the product is for adults.
         adult_product: Option<bool>,
-        /// The flag `autographed`.
+        /// True if the product is autographed.
         autographed: Option<bool>,
         /// The brand.
         brand: Option<String>,
@@ -238,12 +238,12 @@ model! {
         /// The contributors.
         contributors: Vec<ItemContributor>,
         /// The item classification.
-        item_classification: Option<ItemSummaryByMarketplaceItemClassification>,
+        item_classification: Option<ItemClassification>,
         /// The name of the item.
         item_name: Option<String>,
         /// The manufacturer.
         manufacturer: Option<String>,
-        /// The flag `memorabilia`.
+        /// True if the product is a collectible.
         memorabilia: Option<bool>,
         /// The model number.
         model_number: Option<String>,
@@ -257,7 +257,7 @@ model! {
         size: Option<String>,
         /// The style.
         style: Option<String>,
-        /// The flag `tradeInEligible`.
+        /// True if Amazon takes the product in for trade.
         trade_in_eligible: Option<bool>,
         /// The website display group.
         website_display_group: Option<String>,
@@ -265,7 +265,7 @@ model! {
         website_display_group_name: Option<String>,
     }
 
-    /// An item contributor.
+    /// A person who contributed to a product, such as an author.
     ItemContributor {
         /// The role.
         role: Option<ItemContributorRole>,
@@ -273,7 +273,7 @@ model! {
         value: Option<String>,
     }
 
-    /// An item contributor role.
+    /// The role of a contributor.
     ItemContributorRole {
         /// The name for people.
         display_name: Option<String>,
@@ -281,7 +281,7 @@ model! {
         value: Option<String>,
     }
 
-    /// An item vendor details by marketplace.
+    /// The vendor details of an item in a marketplace.
     ItemVendorDetailsByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -298,10 +298,10 @@ model! {
         /// The product subcategory.
         product_subcategory: Option<ItemVendorDetailsCategory>,
         /// The replenishment category.
-        replenishment_category: Option<ItemVendorDetailsByMarketplaceReplenishmentCategory>,
+        replenishment_category: Option<ReplenishmentCategory>,
     }
 
-    /// An item vendor details category.
+    /// A category of a vendor's product.
     ItemVendorDetailsCategory {
         /// The name for people.
         display_name: Option<String>,
@@ -311,7 +311,7 @@ model! {
 }
 
 texts! {
-    /// Values of item image variant.
+    /// The place of an image.
     ItemImageVariant {
         Main = "MAIN",
         Pt01 = "PT01",
@@ -325,22 +325,22 @@ texts! {
         Swch = "SWCH",
     }
 
-    /// Values of item relationship type.
+    /// The kind of relationship.
     ItemRelationshipType {
         Variation = "VARIATION",
         PackageHierarchy = "PACKAGE_HIERARCHY",
     }
 
-    /// Values of item summary by marketplace item classification.
-    ItemSummaryByMarketplaceItemClassification {
+    /// The kind of product in a variation.
+    ItemClassification {
         BaseProduct = "BASE_PRODUCT",
         Other = "OTHER",
         ProductBundle = "PRODUCT_BUNDLE",
         VariationParent = "VARIATION_PARENT",
     }
 
-    /// Values of item vendor details by marketplace replenishment category.
-    ItemVendorDetailsByMarketplaceReplenishmentCategory {
+    /// The replenishment category of a vendor's product.
+    ReplenishmentCategory {
         Allocated = "ALLOCATED",
         BasicReplenishment = "BASIC_REPLENISHMENT",
         InSeason = "IN_SEASON",
@@ -353,7 +353,7 @@ texts! {
         PlannedReplenishment = "PLANNED_REPLENISHMENT",
     }
 
-    /// Values of identifiers type.
+    /// The kind of identifiers.
     IdentifiersType {
         Asin = "ASIN",
         Ean = "EAN",
@@ -365,7 +365,7 @@ texts! {
         Upc = "UPC",
     }
 
-    /// Values of included data.
+    /// Data to include.
     IncludedData {
         Attributes = "attributes",
         Classifications = "classifications",

@@ -3,13 +3,13 @@
 use super::{Decimal, model, texts};
 
 model! {
-    /// A transactions answer.
+    /// The answer of `listTransactions`.
     TransactionsAnswer {
         /// The data.
         payload: Option<Transactions>,
     }
 
-    /// Transactions.
+    /// A page of transactions.
     Transactions {
         /// The token of the next page.
         next_token: Option<String>,
@@ -45,7 +45,7 @@ model! {
         breakdowns: Vec<Breakdown>,
     }
 
-    /// A selling partner metadata.
+    /// The seller of a transaction.
     SellingPartnerMetadata {
         /// The selling partner id.
         selling_partner_id: Option<String>,
@@ -55,7 +55,7 @@ model! {
         marketplace_id: Option<String>,
     }
 
-    /// A related identifier.
+    /// An id that a transaction belongs to.
     RelatedIdentifier {
         /// The related identifier name.
         related_identifier_name: Option<RelatedIdentifierName>,
@@ -71,7 +71,7 @@ model! {
         currency_amount: Option<Decimal>,
     }
 
-    /// Marketplace details.
+    /// The marketplace of a transaction.
     MarketplaceDetails {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -93,7 +93,7 @@ model! {
         contexts: Vec<Context>,
     }
 
-    /// An item related identifier.
+    /// An id that an item belongs to.
     ItemRelatedIdentifier {
         /// The item related identifier name.
         item_related_identifier_name: Option<ItemRelatedIdentifierName>,
@@ -101,7 +101,7 @@ model! {
         item_related_identifier_value: Option<String>,
     }
 
-    /// A breakdown.
+    /// A part of an amount, with its own parts.
     Breakdown {
         /// The kind of part.
         breakdown_type: Option<String>,
@@ -111,7 +111,7 @@ model! {
         breakdowns: Vec<Breakdown>,
     }
 
-    /// A context.
+    /// A circumstance of a transaction.
     Context {
         /// The context type.
         context_type: Option<String>,
@@ -147,7 +147,7 @@ model! {
         end_time: Option<String>,
     }
 
-    /// Balances.
+    /// A page of balances.
     Balances {
         /// The balances.
         balances: Vec<Balance>,
@@ -171,7 +171,7 @@ model! {
         last_updated_time: Option<String>,
     }
 
-    /// A partner metadata.
+    /// The seller of a balance.
     PartnerMetadata {
         /// The partner id.
         partner_id: Option<String>,
@@ -181,7 +181,7 @@ model! {
         marketplace_id: Option<String>,
     }
 
-    /// Summaries.
+    /// A page of summaries.
     Summaries {
         /// The main facts in each marketplace.
         summaries: Vec<Summary>,
@@ -189,7 +189,7 @@ model! {
         next_token: Option<String>,
     }
 
-    /// A summary.
+    /// The proceeds of a period.
     Summary {
         /// The partner metadata.
         partner_metadata: Option<PartnerMetadata>,
@@ -207,7 +207,7 @@ model! {
 }
 
 texts! {
-    /// Values of related identifier name.
+    /// A related identifier name.
     RelatedIdentifierName {
         OrderId = "ORDER_ID",
         ShipmentId = "SHIPMENT_ID",
@@ -221,7 +221,7 @@ texts! {
         SettlementId = "SETTLEMENT_ID",
     }
 
-    /// Values of item related identifier name.
+    /// An item related identifier name.
     ItemRelatedIdentifierName {
         OrderAdjustmentItemId = "ORDER_ADJUSTMENT_ITEM_ID",
         CouponId = "COUPON_ID",
@@ -229,12 +229,12 @@ texts! {
         TransactionId = "TRANSACTION_ID",
     }
 
-    /// Values of store name.
+    /// A store name.
     StoreName {
         AmazonHaul = "AMAZON_HAUL",
     }
 
-    /// Values of balance type.
+    /// A balance type.
     BalanceType {
         Available = "AVAILABLE",
         Reserved = "RESERVED",

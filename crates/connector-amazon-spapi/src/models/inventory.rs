@@ -3,7 +3,7 @@
 use super::{ApiError, Pagination, model, texts};
 
 model! {
-    /// An inventory summaries answer.
+    /// The answer of `getInventorySummaries`.
     InventorySummariesAnswer {
         /// The data.
         payload: Option<InventorySummaries>,
@@ -13,7 +13,7 @@ model! {
         errors: Vec<ApiError>,
     }
 
-    /// Inventory summaries.
+    /// A page of stock.
     InventorySummaries {
         /// The extent of the quantities.
         granularity: Option<Granularity>,
@@ -21,7 +21,7 @@ model! {
         inventory_summaries: Vec<InventorySummary>,
     }
 
-    /// A granularity.
+    /// The extent of quantities.
     Granularity {
         /// The granularity type.
         granularity_type: Option<String>,
@@ -29,7 +29,7 @@ model! {
         granularity_id: Option<String>,
     }
 
-    /// An inventory summary.
+    /// The stock of one SKU.
     InventorySummary {
         /// The ASIN, Amazon's id of the product.
         asin: Option<String>,
@@ -51,7 +51,7 @@ model! {
         stores: Vec<String>,
     }
 
-    /// Inventory details.
+    /// The quantities of a SKU by state.
     InventoryDetails {
         /// The fulfillable quantity.
         fulfillable_quantity: Option<i64>,
@@ -69,7 +69,7 @@ model! {
         unfulfillable_quantity: Option<UnfulfillableQuantity>,
     }
 
-    /// A reserved quantity.
+    /// The units that are reserved.
     ReservedQuantity {
         /// The total reserved quantity.
         total_reserved_quantity: Option<i64>,
@@ -81,7 +81,7 @@ model! {
         fc_processing_quantity: Option<i64>,
     }
 
-    /// A researching quantity.
+    /// The units that Amazon looks for.
     ResearchingQuantity {
         /// The total researching quantity.
         total_researching_quantity: Option<i64>,
@@ -89,7 +89,7 @@ model! {
         researching_quantity_breakdown: Vec<ResearchingQuantityEntry>,
     }
 
-    /// A researching quantity entry.
+    /// The units that Amazon has looked for over a period.
     ResearchingQuantityEntry {
         /// The name.
         name: Option<ResearchingPeriod>,
@@ -97,7 +97,7 @@ model! {
         quantity: Option<i64>,
     }
 
-    /// An unfulfillable quantity.
+    /// The units that cannot be sold.
     UnfulfillableQuantity {
         /// The total unfulfillable quantity.
         total_unfulfillable_quantity: Option<i64>,
@@ -117,14 +117,14 @@ model! {
 }
 
 texts! {
-    /// Values of researching period.
+    /// A researching period.
     ResearchingPeriod {
         ResearchingQuantityInShortTerm = "researchingQuantityInShortTerm",
         ResearchingQuantityInMidTerm = "researchingQuantityInMidTerm",
         ResearchingQuantityInLongTerm = "researchingQuantityInLongTerm",
     }
 
-    /// Values of granularity type.
+    /// The kind of extent.
     GranularityType {
         Marketplace = "Marketplace",
     }

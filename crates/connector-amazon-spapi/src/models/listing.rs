@@ -17,7 +17,7 @@ model! {
         identifiers: Vec<ItemIdentifiersByMarketplace>,
     }
 
-    /// An issue.
+    /// A problem of a listing.
     Issue {
         /// The code.
         code: Option<String>,
@@ -35,7 +35,7 @@ model! {
         marketplace_ids: Vec<String>,
     }
 
-    /// Issue enforcements.
+    /// The measures that Amazon takes because of an issue.
     IssueEnforcements {
         /// The actions.
         actions: Vec<IssueEnforcementAction>,
@@ -43,13 +43,13 @@ model! {
         exemption: Option<IssueExemption>,
     }
 
-    /// An issue enforcement action.
+    /// A measure that Amazon takes.
     IssueEnforcementAction {
         /// The action.
         action: Option<String>,
     }
 
-    /// An issue exemption.
+    /// An exemption from measures.
     IssueExemption {
         /// The status.
         status: Option<ExemptionStatus>,
@@ -57,7 +57,7 @@ model! {
         expiry_date: Option<String>,
     }
 
-    /// An item identifiers by marketplace.
+    /// The identifiers of an item in a marketplace.
     ItemIdentifiersByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -87,7 +87,7 @@ model! {
         product_types: Vec<ItemProductTypeByMarketplace>,
     }
 
-    /// An item summary by marketplace.
+    /// The summary of an item in a marketplace.
     ItemSummaryByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -111,7 +111,7 @@ model! {
         main_image: Option<ItemImage>,
     }
 
-    /// An item image.
+    /// An image of a listing.
     ItemImage {
         /// The URL.
         link: Option<String>,
@@ -121,7 +121,7 @@ model! {
         width: Option<i64>,
     }
 
-    /// An item offer by marketplace.
+    /// The offer of an item in a marketplace.
     ItemOfferByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -143,13 +143,13 @@ model! {
         amount: Option<String>,
     }
 
-    /// Points.
+    /// Amazon Points.
     Points {
         /// The number of Amazon Points.
         points_number: Option<i64>,
     }
 
-    /// An audience.
+    /// The buyers that an offer is for.
     Audience {
         /// The value.
         value: Option<String>,
@@ -157,7 +157,7 @@ model! {
         display_name: Option<String>,
     }
 
-    /// A fulfillment availability.
+    /// The stock of a fulfillment channel.
     FulfillmentAvailability {
         /// The fulfillment channel code.
         fulfillment_channel_code: Option<String>,
@@ -165,13 +165,13 @@ model! {
         quantity: Option<i64>,
     }
 
-    /// An item procurement.
+    /// The cost price of a vendor's product.
     ItemProcurement {
         /// The cost price.
         cost_price: Option<Money>,
     }
 
-    /// An item relationships by marketplace.
+    /// The relationships of an item in a marketplace.
     ItemRelationshipsByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -179,7 +179,7 @@ model! {
         relationships: Vec<ItemRelationship>,
     }
 
-    /// An item relationship.
+    /// A variation or package that a listing belongs to.
     ItemRelationship {
         /// The child skus.
         child_skus: Vec<String>,
@@ -191,7 +191,7 @@ model! {
         r#type: Option<ItemRelationshipType>,
     }
 
-    /// An item variation theme.
+    /// The attributes in which variations differ.
     ItemVariationTheme {
         /// The attributes, by name, in the form of the product type's schema.
         attributes: Vec<String>,
@@ -199,7 +199,7 @@ model! {
         theme: Option<String>,
     }
 
-    /// An item product type by marketplace.
+    /// The product type of an item in a marketplace.
     ItemProductTypeByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -247,28 +247,28 @@ model! {
 }
 
 texts! {
-    /// Values of submission status.
+    /// The status of a submission.
     SubmissionStatus {
         Accepted = "ACCEPTED",
         Invalid = "INVALID",
         Valid = "VALID",
     }
 
-    /// Values of issue severity.
+    /// The severity of an issue.
     IssueSeverity {
         Error = "ERROR",
         Warning = "WARNING",
         Info = "INFO",
     }
 
-    /// Values of exemption status.
+    /// The status of an exemption.
     ExemptionStatus {
         Exempt = "EXEMPT",
         ExemptUntilExpiryDate = "EXEMPT_UNTIL_EXPIRY_DATE",
         NotExempt = "NOT_EXEMPT",
     }
 
-    /// Values of condition type.
+    /// The condition of an item.
     ConditionType {
         NewNew = "new_new",
         NewOpenBox = "new_open_box",
@@ -285,25 +285,25 @@ texts! {
         ClubClub = "club_club",
     }
 
-    /// Values of listing status.
+    /// A status of a listing.
     ListingStatus {
         Buyable = "BUYABLE",
         Discoverable = "DISCOVERABLE",
     }
 
-    /// Values of offer type.
+    /// The buyers of an offer: consumers or businesses.
     OfferType {
         B2c = "B2C",
         B2b = "B2B",
     }
 
-    /// Values of item relationship type.
+    /// The kind of relationship.
     ItemRelationshipType {
         Variation = "VARIATION",
         PackageHierarchy = "PACKAGE_HIERARCHY",
     }
 
-    /// Values of included data.
+    /// Data to include.
     IncludedData {
         Summaries = "summaries",
         Attributes = "attributes",
@@ -315,18 +315,18 @@ texts! {
         ProductTypes = "productTypes",
     }
 
-    /// Values of submission data.
+    /// Data to include in the result of a submission.
     SubmissionData {
         Identifiers = "identifiers",
         Issues = "issues",
     }
 
-    /// Values of mode.
+    /// The mode of a submission.
     Mode {
         ValidationPreview = "VALIDATION_PREVIEW",
     }
 
-    /// Values of patch op.
+    /// The kind of a change.
     PatchOp {
         Add = "add",
         Replace = "replace",
@@ -334,14 +334,14 @@ texts! {
         Delete = "delete",
     }
 
-    /// Values of requirements.
+    /// A set of requirements.
     Requirements {
         Listing = "LISTING",
         ListingProductOnly = "LISTING_PRODUCT_ONLY",
         ListingOfferOnly = "LISTING_OFFER_ONLY",
     }
 
-    /// Values of identifiers type.
+    /// The kind of identifiers.
     IdentifiersType {
         Asin = "ASIN",
         Ean = "EAN",
@@ -354,20 +354,20 @@ texts! {
         Upc = "UPC",
     }
 
-    /// Values of with issue severity.
+    /// The severity of issues to search for.
     WithIssueSeverity {
         Warning = "WARNING",
         Error = "ERROR",
     }
 
-    /// Values of sort by.
+    /// The member to sort by.
     SortBy {
         Sku = "sku",
         CreatedDate = "createdDate",
         LastUpdatedDate = "lastUpdatedDate",
     }
 
-    /// Values of sort order.
+    /// The direction of the order.
     SortOrder {
         Asc = "ASC",
         Desc = "DESC",

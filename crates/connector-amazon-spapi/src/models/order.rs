@@ -51,7 +51,7 @@ model! {
         fulfillment_orders: Vec<FulfillmentOrder>,
     }
 
-    /// Order alias.
+    /// Another id of an order.
     OrderAlias {
         /// The alias id.
         alias_id: Option<String>,
@@ -59,7 +59,7 @@ model! {
         alias_type: Option<String>,
     }
 
-    /// An associated order.
+    /// An order that another one is related to.
     AssociatedOrder {
         /// The id of the order.
         order_id: Option<String>,
@@ -67,7 +67,7 @@ model! {
         association_type: Option<String>,
     }
 
-    /// A sales channel.
+    /// The channel in which an order was sold.
     SalesChannel {
         /// The channel name.
         channel_name: Option<String>,
@@ -89,7 +89,7 @@ model! {
         buyer_purchase_order_number: Option<String>,
     }
 
-    /// A recipient.
+    /// The recipient of an order.
     Recipient {
         /// The delivery address.
         delivery_address: Option<CustomerAddress>,
@@ -97,7 +97,7 @@ model! {
         delivery_preference: Option<DeliveryPreference>,
     }
 
-    /// A customer address.
+    /// A postal address of the recipient.
     CustomerAddress {
         /// The name.
         name: Option<String>,
@@ -129,7 +129,7 @@ model! {
         address_type: Option<String>,
     }
 
-    /// Address extended fields.
+    /// The parts of an address in Brazil.
     AddressExtendedFields {
         /// The street name.
         street_name: Option<String>,
@@ -141,7 +141,7 @@ model! {
         neighborhood: Option<String>,
     }
 
-    /// A delivery preference.
+    /// The recipient's wishes for the delivery.
     DeliveryPreference {
         /// The drop off location.
         drop_off_location: Option<String>,
@@ -153,7 +153,7 @@ model! {
         delivery_capabilities: Vec<String>,
     }
 
-    /// A preferred delivery time.
+    /// The times at which a delivery is possible.
     PreferredDeliveryTime {
         /// The business hours.
         business_hours: Vec<BusinessHour>,
@@ -161,7 +161,7 @@ model! {
         exception_dates: Vec<ExceptionDate>,
     }
 
-    /// A business hour.
+    /// The opening hours of a day of the week.
     BusinessHour {
         /// The day of week.
         day_of_week: Option<DayOfWeek>,
@@ -169,7 +169,7 @@ model! {
         time_windows: Vec<TimeWindow>,
     }
 
-    /// A time window.
+    /// A part of a day.
     TimeWindow {
         /// The start time.
         start_time: Option<HourMinute>,
@@ -185,7 +185,7 @@ model! {
         minute: Option<i64>,
     }
 
-    /// An exception date.
+    /// A day on which other hours apply.
     ExceptionDate {
         /// The exception date.
         exception_date: Option<String>,
@@ -195,7 +195,7 @@ model! {
         time_windows: Vec<TimeWindow>,
     }
 
-    /// Order proceeds.
+    /// The money that the seller receives for an order.
     OrderProceeds {
         /// The grand total.
         grand_total: Option<Money>,
@@ -211,7 +211,7 @@ model! {
         currency_code: Option<String>,
     }
 
-    /// An order proceeds breakdown.
+    /// A part of an order's proceeds.
     OrderProceedsBreakdown {
         /// The type.
         r#type: Option<String>,
@@ -221,13 +221,13 @@ model! {
         subtotal: Option<Money>,
     }
 
-    /// An order payment.
+    /// The payments of an order.
     OrderPayment {
         /// The payment executions.
         payment_executions: Vec<PaymentExecution>,
     }
 
-    /// A payment execution.
+    /// One payment.
     PaymentExecution {
         /// The payment method.
         payment_method: Option<String>,
@@ -241,7 +241,7 @@ model! {
         authorization_code: Option<String>,
     }
 
-    /// An order tax.
+    /// The taxes of an order.
     OrderTax {
         /// The tax registrations.
         tax_registrations: Vec<OrderTaxRegistration>,
@@ -249,7 +249,7 @@ model! {
         tax_invoicing: Option<OrderTaxInvoicing>,
     }
 
-    /// An order tax registration.
+    /// A tax registration of the buyer or the seller.
     OrderTaxRegistration {
         /// The entity type.
         entity_type: Option<String>,
@@ -265,7 +265,7 @@ model! {
         tax_registration_attributes: Vec<TaxRegistrationAttribute>,
     }
 
-    /// A tax registration attribute.
+    /// A further fact about a tax registration.
     TaxRegistrationAttribute {
         /// The key.
         key: Option<String>,
@@ -273,7 +273,7 @@ model! {
         value: Option<String>,
     }
 
-    /// An order tax invoicing.
+    /// The invoicing of an order.
     OrderTaxInvoicing {
         /// The buyer invoice preference.
         buyer_invoice_preference: Option<String>,
@@ -281,7 +281,7 @@ model! {
         invoice_status: Option<String>,
     }
 
-    /// An order fulfillment.
+    /// The fulfillment of an order.
     OrderFulfillment {
         /// The fulfillment status.
         fulfillment_status: Option<FulfillmentStatus>,
@@ -305,7 +305,7 @@ model! {
         latest_date_time: Option<String>,
     }
 
-    /// An order item.
+    /// An item of an order.
     OrderItem {
         /// The id of the order item.
         order_item_id: Option<String>,
@@ -333,7 +333,7 @@ model! {
         tax: Option<ItemTax>,
     }
 
-    /// A measurement.
+    /// A quantity with its unit.
     Measurement {
         /// The unit.
         unit: Option<MeasurementUnit>,
@@ -341,7 +341,7 @@ model! {
         value: Option<Decimal>,
     }
 
-    /// An associated order item.
+    /// An item that another one is related to.
     AssociatedOrderItem {
         /// The id of the order.
         order_id: Option<String>,
@@ -351,7 +351,7 @@ model! {
         association_type: Option<String>,
     }
 
-    /// An item product.
+    /// The product of an item.
     ItemProduct {
         /// The ASIN, Amazon's id of the product.
         asin: Option<String>,
@@ -369,7 +369,7 @@ model! {
         customization: Option<ItemCustomization>,
     }
 
-    /// An item condition.
+    /// The condition of an item.
     ItemCondition {
         /// The condition.
         condition_type: Option<String>,
@@ -379,7 +379,7 @@ model! {
         condition_note: Option<String>,
     }
 
-    /// An item price.
+    /// The price of an item.
     ItemPrice {
         /// The unit price.
         unit_price: Option<Money>,
@@ -387,13 +387,13 @@ model! {
         price_designation: Option<String>,
     }
 
-    /// An item customization.
+    /// The buyer's customization of an item.
     ItemCustomization {
         /// The customized url.
         customized_url: Option<String>,
     }
 
-    /// Item proceeds.
+    /// The money that the seller receives for an item.
     ItemProceeds {
         /// The proceeds total.
         proceeds_total: Option<Money>,
@@ -401,7 +401,7 @@ model! {
         breakdowns: Vec<ItemProceedsBreakdown>,
     }
 
-    /// An item proceeds breakdown.
+    /// A part of an item's proceeds.
     ItemProceedsBreakdown {
         /// The type.
         r#type: Option<String>,
@@ -411,7 +411,7 @@ model! {
         detailed_breakdowns: Vec<ItemProceedsDetailedBreakdown>,
     }
 
-    /// An item proceeds detailed breakdown.
+    /// A part of a part of an item's proceeds.
     ItemProceedsDetailedBreakdown {
         /// The subtype.
         subtype: Option<String>,
@@ -419,19 +419,19 @@ model! {
         value: Option<Money>,
     }
 
-    /// An item expense.
+    /// The costs of an item for the seller.
     ItemExpense {
         /// The points cost.
         points_cost: Option<ItemPointsCost>,
     }
 
-    /// An item points cost.
+    /// The cost of Amazon Points for an item.
     ItemPointsCost {
         /// The points granted.
         points_granted: Option<PointsGranted>,
     }
 
-    /// A points granted.
+    /// Amazon Points that were granted.
     PointsGranted {
         /// The number of Amazon Points.
         points_number: Option<i64>,
@@ -439,19 +439,19 @@ model! {
         points_monetary_value: Option<Money>,
     }
 
-    /// An item promotion.
+    /// The promotions of an item.
     ItemPromotion {
         /// The parts of the amount.
         breakdowns: Vec<ItemPromotionBreakdown>,
     }
 
-    /// An item promotion breakdown.
+    /// One promotion of an item.
     ItemPromotionBreakdown {
         /// The promotion id.
         promotion_id: Option<String>,
     }
 
-    /// An item cancellation.
+    /// The cancellation of an item.
     ItemCancellation {
         /// The cancellation request.
         cancellation_request: Option<ItemCancellationRequest>,
@@ -459,7 +459,7 @@ model! {
         cancellation_execution: Option<ItemCancellationExecution>,
     }
 
-    /// An item cancellation request.
+    /// A request to cancel an item.
     ItemCancellationRequest {
         /// The requester.
         requester: Option<String>,
@@ -467,7 +467,7 @@ model! {
         cancel_reason: Option<String>,
     }
 
-    /// An item cancellation execution.
+    /// A cancellation that took place.
     ItemCancellationExecution {
         /// The cancelled by.
         cancelled_by: Option<String>,
@@ -475,7 +475,7 @@ model! {
         cancel_reason: Option<String>,
     }
 
-    /// An item fulfillment.
+    /// The fulfillment of an item.
     ItemFulfillment {
         /// The number of units that were fulfilled.
         quantity_fulfilled: Option<i64>,
@@ -489,13 +489,13 @@ model! {
         shipping: Option<ItemShipping>,
     }
 
-    /// An item picking.
+    /// Rules for picking an item.
     ItemPicking {
         /// The substitution preference.
         substitution_preference: Option<ItemSubstitutionPreference>,
     }
 
-    /// An item substitution preference.
+    /// The buyer's wishes if an item is out of stock.
     ItemSubstitutionPreference {
         /// The substitution type.
         substitution_type: Option<SubstitutionType>,
@@ -503,7 +503,7 @@ model! {
         substitution_options: Vec<ItemSubstitutionOption>,
     }
 
-    /// An item substitution option.
+    /// A product that may replace an item.
     ItemSubstitutionOption {
         /// The ASIN, Amazon's id of the product.
         asin: Option<String>,
@@ -517,7 +517,7 @@ model! {
         measurement: Option<Measurement>,
     }
 
-    /// An item packing.
+    /// Rules for packing an item.
     ItemPacking {
         /// The gift option.
         gift_option: Option<GiftOption>,
@@ -525,7 +525,7 @@ model! {
         serial_number_requirement: Option<SerialNumberRequirement>,
     }
 
-    /// A gift option.
+    /// The gift wrap of an item.
     GiftOption {
         /// The gift message.
         gift_message: Option<String>,
@@ -533,13 +533,13 @@ model! {
         gift_wrap_level: Option<String>,
     }
 
-    /// A serial number requirement.
+    /// The serial numbers that have to be stated.
     SerialNumberRequirement {
         /// The requirement type.
         requirement_type: Option<String>,
     }
 
-    /// An item shipping.
+    /// Rules for shipping an item.
     ItemShipping {
         /// The scheduled delivery window.
         scheduled_delivery_window: Option<DateTimeRange>,
@@ -549,7 +549,7 @@ model! {
         international_shipping: Option<ItemInternationalShipping>,
     }
 
-    /// Item shipping constraints.
+    /// Conditions of the delivery of an item.
     ItemShippingConstraints {
         /// The pallet delivery.
         pallet_delivery: Option<ConstraintType>,
@@ -563,13 +563,13 @@ model! {
         recipient_age_verification: Option<ConstraintType>,
     }
 
-    /// An item international shipping.
+    /// Facts for shipping an item across borders.
     ItemInternationalShipping {
         /// The ioss number.
         ioss_number: Option<String>,
     }
 
-    /// An item tax.
+    /// The taxes of an item.
     ItemTax {
         /// The tax calculation breakdowns.
         tax_calculation_breakdowns: Vec<ItemTaxCalculationBreakdown>,
@@ -577,13 +577,13 @@ model! {
         tax_collections: Vec<ItemTaxCollection>,
     }
 
-    /// An item tax calculation breakdown.
+    /// The tax scheme of an item.
     ItemTaxCalculationBreakdown {
         /// The reporting scheme.
         reporting_scheme: Option<String>,
     }
 
-    /// An item tax collection.
+    /// The party that collects the tax of an item.
     ItemTaxCollection {
         /// The model.
         model: Option<String>,
@@ -591,7 +591,7 @@ model! {
         responsible_party: Option<String>,
     }
 
-    /// An order package.
+    /// A package of an order.
     OrderPackage {
         /// The number of the package, which the seller chooses.
         package_reference_id: Option<String>,
@@ -613,7 +613,7 @@ model! {
         package_items: Vec<PackageItem>,
     }
 
-    /// Package status.
+    /// The status of a package.
     PackageStatus {
         /// The status.
         status: Option<PackageState>,
@@ -621,7 +621,7 @@ model! {
         detailed_status: Option<String>,
     }
 
-    /// A merchant address.
+    /// A postal address of the seller.
     MerchantAddress {
         /// The name.
         name: Option<String>,
@@ -645,7 +645,7 @@ model! {
         country_code: Option<String>,
     }
 
-    /// A package item.
+    /// An item in a package.
     PackageItem {
         /// The id of the order item.
         order_item_id: Option<String>,
@@ -680,13 +680,13 @@ texts! {
         Sat = "SAT",
     }
 
-    /// Values of exception date type.
+    /// The kind of a day on which other hours apply.
     ExceptionDateType {
         Closed = "CLOSED",
         Open = "OPEN",
     }
 
-    /// Values of fulfillment status.
+    /// The status of an order's fulfillment.
     FulfillmentStatus {
         PendingAvailability = "PENDING_AVAILABILITY",
         Pending = "PENDING",
@@ -697,7 +697,7 @@ texts! {
         Unfulfillable = "UNFULFILLABLE",
     }
 
-    /// Values of measurement unit.
+    /// A measurement unit.
     MeasurementUnit {
         Ounces = "OUNCES",
         Pounds = "POUNDS",
@@ -725,19 +725,19 @@ texts! {
         Count = "COUNT",
     }
 
-    /// Values of substitution type.
+    /// The kind of substitution that the buyer wishes.
     SubstitutionType {
         CustomerPreference = "CUSTOMER_PREFERENCE",
         AmazonRecommended = "AMAZON_RECOMMENDED",
         DoNotSubstitute = "DO_NOT_SUBSTITUTE",
     }
 
-    /// Values of constraint type.
+    /// The force of a condition.
     ConstraintType {
         Mandatory = "MANDATORY",
     }
 
-    /// Values of package state.
+    /// The state of a package.
     PackageState {
         Pending = "PENDING",
         InTransit = "IN_TRANSIT",
@@ -747,13 +747,13 @@ texts! {
         Undeliverable = "UNDELIVERABLE",
     }
 
-    /// Values of fulfilled by.
+    /// The party that fulfills an order.
     FulfilledBy {
         Merchant = "MERCHANT",
         Amazon = "AMAZON",
     }
 
-    /// Values of included data.
+    /// Data to include beside the order itself.
     IncludedData {
         Buyer = "BUYER",
         Recipient = "RECIPIENT",

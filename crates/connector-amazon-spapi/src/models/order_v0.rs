@@ -3,7 +3,7 @@
 use super::{ApiError, model, texts};
 
 model! {
-    /// An update shipment status body.
+    /// The body of `updateShipmentStatus`.
     UpdateShipmentStatusBody {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -21,7 +21,7 @@ model! {
         quantity: Option<i64>,
     }
 
-    /// A regulated info answer.
+    /// The answer of `getOrderRegulatedInfo`.
     RegulatedInfoAnswer {
         /// The data.
         payload: Option<OrderRegulatedInfo>,
@@ -29,25 +29,25 @@ model! {
         errors: Vec<ApiError>,
     }
 
-    /// An order regulated info.
+    /// The regulated information of an order.
     OrderRegulatedInfo ["PascalCase"] {
         /// The amazon order id.
         amazon_order_id: Option<String>,
         /// The regulated information.
         regulated_information: Option<RegulatedInformation>,
-        /// The flag `RequiresDosageLabel`.
+        /// True if the order needs a label with the dosage.
         requires_dosage_label: Option<bool>,
         /// The regulated order verification status.
         regulated_order_verification_status: Option<RegulatedOrderVerificationStatus>,
     }
 
-    /// A regulated information.
+    /// The regulated information that the buyer gave.
     RegulatedInformation ["PascalCase"] {
         /// The fields.
         fields: Vec<RegulatedInformationField>,
     }
 
-    /// A regulated information field.
+    /// A field of regulated information.
     RegulatedInformationField ["PascalCase"] {
         /// The field id.
         field_id: Option<String>,
@@ -59,11 +59,11 @@ model! {
         field_value: Option<String>,
     }
 
-    /// Regulated order verification status.
+    /// The state of an order's verification.
     RegulatedOrderVerificationStatus ["PascalCase"] {
         /// The status.
         status: Option<VerificationStatus>,
-        /// The flag `RequiresMerchantAction`.
+        /// True if the seller has to act.
         requires_merchant_action: Option<bool>,
         /// The valid rejection reasons.
         valid_rejection_reasons: Vec<RejectionReason>,
@@ -87,7 +87,7 @@ model! {
         rejection_reason_description: Option<String>,
     }
 
-    /// A valid verification detail.
+    /// A detail that a verification may state.
     ValidVerificationDetail ["PascalCase"] {
         /// The verification detail type.
         verification_detail_type: Option<String>,
@@ -95,7 +95,7 @@ model! {
         valid_verification_statuses: Vec<VerificationStatus>,
     }
 
-    /// A valid interim status code.
+    /// A status that a verification may have for now.
     ValidInterimStatusCode ["PascalCase"] {
         /// The status code.
         status_code: Option<String>,
@@ -103,13 +103,13 @@ model! {
         status_description: Option<String>,
     }
 
-    /// An update verification status body.
+    /// The body of `updateVerificationStatus`.
     UpdateVerificationStatusBody {
         /// The regulated order verification status.
         regulated_order_verification_status: Option<VerificationUpdate>,
     }
 
-    /// A verification update.
+    /// A change of an order's verification.
     VerificationUpdate {
         /// The status.
         status: Option<VerificationStatus>,
@@ -121,7 +121,7 @@ model! {
         verification_details: Option<VerificationDetails>,
     }
 
-    /// Verification details.
+    /// The details of a verification.
     VerificationDetails {
         /// The prescription detail.
         prescription_detail: Option<PrescriptionDetail>,
@@ -131,7 +131,7 @@ model! {
         interim_status_detail: Option<InterimStatusDetail>,
     }
 
-    /// A prescription detail.
+    /// A prescription.
     PrescriptionDetail {
         /// The prescription id.
         prescription_id: Option<String>,
@@ -149,7 +149,7 @@ model! {
         usage_instructions: Option<String>,
     }
 
-    /// An approved attribute.
+    /// An attribute that was approved with another value.
     ApprovedAttribute {
         /// The attribute name.
         attribute_name: Option<String>,
@@ -159,7 +159,7 @@ model! {
         approved_value: Option<String>,
     }
 
-    /// An interim status detail.
+    /// A status for now.
     InterimStatusDetail {
         /// The HTTP status of the part.
         status_code: Option<String>,
@@ -167,17 +167,17 @@ model! {
         status_date_time: Option<String>,
     }
 
-    /// A confirm shipment body.
+    /// The body of `confirmShipment`.
     ConfirmShipmentBody {
         /// The package detail.
         package_detail: Option<PackageDetail>,
         /// The cod collection method.
-        cod_collection_method: Option<ConfirmShipmentBodyCodCollectionMethod>,
+        cod_collection_method: Option<CodCollectionMethod>,
         /// The marketplace id.
         marketplace_id: Option<String>,
     }
 
-    /// A package detail.
+    /// A package that was shipped.
     PackageDetail {
         /// The number of the package, which the seller chooses.
         package_reference_id: Option<String>,
@@ -197,7 +197,7 @@ model! {
         order_items: Vec<ConfirmShipmentOrderItem>,
     }
 
-    /// A confirm shipment order item.
+    /// An item in a package that was shipped.
     ConfirmShipmentOrderItem {
         /// The id of the order item.
         order_item_id: Option<String>,
@@ -209,20 +209,20 @@ model! {
 }
 
 texts! {
-    /// Values of shipment status.
+    /// A shipment status.
     ShipmentStatus {
         ReadyForPickup = "ReadyForPickup",
         PickedUp = "PickedUp",
         RefusedPickup = "RefusedPickup",
     }
 
-    /// Values of field type.
+    /// A field type.
     FieldType {
         Text = "Text",
         FileAttachment = "FileAttachment",
     }
 
-    /// Values of verification status.
+    /// A verification status.
     VerificationStatus {
         Pending = "Pending",
         Approved = "Approved",
@@ -231,8 +231,8 @@ texts! {
         Cancelled = "Cancelled",
     }
 
-    /// Values of confirm shipment body cod collection method.
-    ConfirmShipmentBodyCodCollectionMethod {
+    /// The way in which cash on delivery is collected.
+    CodCollectionMethod {
         DirectPayment = "DirectPayment",
     }
 }

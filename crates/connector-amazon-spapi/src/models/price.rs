@@ -7,13 +7,13 @@ use serde_json::Value;
 use super::{ApiError, Decimal, model, texts};
 
 model! {
-    /// A get featured offer expected price batch response.
+    /// The answer of `getFeaturedOfferExpectedPriceBatch`.
     GetFeaturedOfferExpectedPriceBatchResponse {
         /// The answers, one for each request; each has a status of its own.
         responses: Vec<FeaturedOfferExpectedPriceResponse>,
     }
 
-    /// A featured offer expected price response.
+    /// The answer for one SKU, with a status of its own.
     FeaturedOfferExpectedPriceResponse {
         /// The headers.
         headers: BTreeMap<String, String>,
@@ -25,7 +25,7 @@ model! {
         body: Option<FeaturedOfferExpectedPriceResponseBody>,
     }
 
-    /// A http status line.
+    /// The status of a part of a batch.
     HttpStatusLine {
         /// The HTTP status of the part.
         status_code: Option<i64>,
@@ -33,7 +33,7 @@ model! {
         reason_phrase: Option<String>,
     }
 
-    /// Featured offer expected price request params.
+    /// The SKU that an answer is for.
     FeaturedOfferExpectedPriceRequestParams {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -43,13 +43,13 @@ model! {
         segment: Option<Segment>,
     }
 
-    /// A segment.
+    /// A segment of buyers.
     Segment {
         /// The segment details.
         segment_details: Option<SegmentDetails>,
     }
 
-    /// Segment details.
+    /// The place and the weight of a segment.
     SegmentDetails {
         /// The glance view weight percentage.
         glance_view_weight_percentage: Option<Decimal>,
@@ -57,7 +57,7 @@ model! {
         sample_location: Option<SampleLocation>,
     }
 
-    /// A sample location.
+    /// A place that stands for a segment.
     SampleLocation {
         /// The postal code.
         postal_code: Option<PostalCode>,
@@ -71,7 +71,7 @@ model! {
         value: Option<String>,
     }
 
-    /// A featured offer expected price response body.
+    /// The expected prices of one SKU.
     FeaturedOfferExpectedPriceResponseBody {
         /// The offer identifier.
         offer_identifier: Option<OfferIdentifier>,
@@ -81,7 +81,7 @@ model! {
         errors: Vec<ApiError>,
     }
 
-    /// An offer identifier.
+    /// The ids of an offer.
     OfferIdentifier {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -95,7 +95,7 @@ model! {
         fulfillment_type: Option<FulfillmentType>,
     }
 
-    /// A featured offer expected price result.
+    /// An expected price with the offers around it.
     FeaturedOfferExpectedPriceResult {
         /// The featured offer expected price.
         featured_offer_expected_price: Option<FeaturedOfferExpectedPrice>,
@@ -107,7 +107,7 @@ model! {
         current_featured_offer: Option<FeaturedOffer>,
     }
 
-    /// A featured offer expected price.
+    /// The price at which an offer may become the featured one.
     FeaturedOfferExpectedPrice {
         /// The price without shipping.
         listing_price: Option<MoneyType>,
@@ -123,7 +123,7 @@ model! {
         amount: Option<Decimal>,
     }
 
-    /// Points.
+    /// Amazon Points.
     Points {
         /// The number of Amazon Points.
         points_number: Option<i64>,
@@ -141,7 +141,7 @@ model! {
         price: Option<Price>,
     }
 
-    /// A price.
+    /// A price with its parts.
     Price {
         /// The price without shipping.
         listing_price: Option<MoneyType>,
@@ -151,13 +151,13 @@ model! {
         points: Option<Points>,
     }
 
-    /// A get featured offer expected price batch request.
+    /// The body of `getFeaturedOfferExpectedPriceBatch`.
     GetFeaturedOfferExpectedPriceBatchRequest {
         /// The requests.
         requests: Vec<FeaturedOfferExpectedPriceRequest>,
     }
 
-    /// A featured offer expected price request.
+    /// The request for one SKU.
     FeaturedOfferExpectedPriceRequest {
         /// The path of the single operation.
         uri: Option<String>,
@@ -175,13 +175,13 @@ model! {
         segment: Option<Segment>,
     }
 
-    /// A competitive summary batch response.
+    /// The answer of `getCompetitiveSummary`.
     CompetitiveSummaryBatchResponse {
         /// The answers, one for each request; each has a status of its own.
         responses: Vec<CompetitiveSummaryResponse>,
     }
 
-    /// A competitive summary response.
+    /// The answer for one ASIN, with a status of its own.
     CompetitiveSummaryResponse {
         /// The status.
         status: Option<HttpStatusLine>,
@@ -189,7 +189,7 @@ model! {
         body: Option<CompetitiveSummaryResponseBody>,
     }
 
-    /// A competitive summary response body.
+    /// The offers and prices of one ASIN.
     CompetitiveSummaryResponseBody {
         /// The ASIN, Amazon's id of the product.
         asin: Option<String>,
@@ -207,7 +207,7 @@ model! {
         errors: Vec<ApiError>,
     }
 
-    /// A featured buying option.
+    /// A way to buy, with the featured offers.
     FeaturedBuyingOption {
         /// The buying option type.
         buying_option_type: Option<BuyingOptionType>,
@@ -215,7 +215,7 @@ model! {
         segmented_featured_offers: Vec<SegmentedFeaturedOffer>,
     }
 
-    /// A segmented featured offer.
+    /// A featured offer for some segments.
     SegmentedFeaturedOffer {
         /// The selling partner id.
         seller_id: Option<String>,
@@ -247,7 +247,7 @@ model! {
         price: Option<MoneyType>,
     }
 
-    /// Prime details.
+    /// The Prime eligibility of an offer.
     PrimeDetails {
         /// The eligibility.
         eligibility: Option<PrimeEligibility>,
@@ -263,7 +263,7 @@ model! {
         purchase_requirements: Option<PurchaseRequirements>,
     }
 
-    /// Promotion savings.
+    /// The savings of a promotion.
     PromotionSavings {
         /// The discount.
         discount: Option<PromotionDiscount>,
@@ -281,7 +281,7 @@ model! {
         percent_off: Option<Decimal>,
     }
 
-    /// Purchase requirements.
+    /// The purchase that a promotion needs.
     PurchaseRequirements {
         /// The condition.
         condition: Option<PurchaseCondition>,
@@ -319,7 +319,7 @@ model! {
         segment_details: Option<SegmentDetails>,
     }
 
-    /// A lowest priced offer.
+    /// The offers with the lowest prices for one question.
     LowestPricedOffer {
         /// The lowest priced offers input.
         lowest_priced_offers_input: Option<LowestPricedOffersInput>,
@@ -327,7 +327,7 @@ model! {
         offers: Vec<Offer>,
     }
 
-    /// A lowest priced offers input.
+    /// The condition and buyers that lowest prices are asked for.
     LowestPricedOffersInput {
         /// The item condition.
         item_condition: Option<Condition>,
@@ -365,25 +365,25 @@ model! {
         price: Option<MoneyType>,
     }
 
-    /// Similar items.
+    /// Similar products.
     SimilarItems {
         /// The items.
         items: Vec<Item>,
     }
 
-    /// An item.
+    /// A product.
     Item {
         /// The ASIN, Amazon's id of the product.
         asin: Option<String>,
     }
 
-    /// A competitive summary batch request.
+    /// The body of `getCompetitiveSummary`.
     CompetitiveSummaryBatchRequest {
         /// The requests.
         requests: Vec<CompetitiveSummaryRequest>,
     }
 
-    /// A competitive summary request.
+    /// The request for one ASIN.
     CompetitiveSummaryRequest {
         /// The ASIN, Amazon's id of the product.
         asin: Option<String>,
@@ -401,13 +401,13 @@ model! {
 }
 
 texts! {
-    /// Values of fulfillment type.
+    /// The party that fulfills an offer.
     FulfillmentType {
         Afn = "AFN",
         Mfn = "MFN",
     }
 
-    /// Values of condition.
+    /// The condition of an item.
     Condition {
         New = "New",
         Used = "Used",
@@ -416,7 +416,7 @@ texts! {
         Club = "Club",
     }
 
-    /// Values of http method.
+    /// An HTTP method.
     HttpMethod {
         Get = "GET",
         Put = "PUT",
@@ -425,12 +425,12 @@ texts! {
         Post = "POST",
     }
 
-    /// Values of buying option type.
+    /// A buying option type.
     BuyingOptionType {
         New = "New",
     }
 
-    /// Values of sub condition.
+    /// The condition of an item in detail.
     SubCondition {
         New = "New",
         Mint = "Mint",
@@ -447,31 +447,31 @@ texts! {
         Other = "Other",
     }
 
-    /// Values of shipping option type.
+    /// A shipping option type.
     ShippingOptionType {
         Default = "DEFAULT",
     }
 
-    /// Values of prime eligibility.
+    /// The extent of Prime.
     PrimeEligibility {
         National = "NATIONAL",
         Regional = "REGIONAL",
         None = "NONE",
     }
 
-    /// Values of customer membership.
+    /// A customer membership.
     CustomerMembership {
         Prime = "PRIME",
         NonPrime = "NON_PRIME",
         Default = "DEFAULT",
     }
 
-    /// Values of offer type.
+    /// The buyers of an offer.
     OfferType {
         Consumer = "Consumer",
     }
 
-    /// Values of competitive summary included data.
+    /// Data to include.
     CompetitiveSummaryIncludedData {
         FeaturedBuyingOptions = "featuredBuyingOptions",
         ReferencePrices = "referencePrices",

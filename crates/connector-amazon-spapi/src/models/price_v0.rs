@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{ApiError, Decimal, Other, model, texts};
 
 model! {
-    /// A pricing answer.
+    /// The answer of `getPricing` and `getCompetitivePricing`.
     PricingAnswer {
         /// The data.
         payload: Vec<Price>,
@@ -13,7 +13,7 @@ model! {
         errors: Vec<ApiError>,
     }
 
-    /// A price.
+    /// The prices of one ASIN or SKU.
     Price ["PascalCase"] {
         /// The status.
         #[serde(rename = "status")]
@@ -28,7 +28,7 @@ model! {
         product: Option<Product>,
     }
 
-    /// A product.
+    /// A product with its prices.
     Product ["PascalCase"] {
         /// The identifiers.
         identifiers: Option<IdentifierType>,
@@ -44,7 +44,7 @@ model! {
         offers: Vec<OfferType>,
     }
 
-    /// An identifier type.
+    /// The ids of a product.
     IdentifierType ["PascalCase"] {
         /// The marketplace ASIN.
         #[serde(rename = "MarketplaceASIN")]
@@ -74,7 +74,7 @@ model! {
         seller_sku: Option<String>,
     }
 
-    /// A competitive pricing type.
+    /// The prices of competing offers.
     CompetitivePricingType ["PascalCase"] {
         /// The competitive prices.
         competitive_prices: Vec<CompetitivePriceType>,
@@ -84,7 +84,7 @@ model! {
         trade_in_value: Option<MoneyType>,
     }
 
-    /// A competitive price type.
+    /// The price of a competing offer.
     CompetitivePriceType {
         /// The competitive price id.
         #[serde(rename = "CompetitivePriceId")]
@@ -104,11 +104,11 @@ model! {
         quantity_discount_type: Option<QuantityDiscountType>,
         /// The selling partner id.
         seller_id: Option<String>,
-        /// The flag `belongsToRequester`.
+        /// True if the offer is the seller's own.
         belongs_to_requester: Option<bool>,
     }
 
-    /// A price type.
+    /// A price with its parts.
     PriceType ["PascalCase"] {
         /// The price with shipping, without points.
         landed_price: Option<MoneyType>,
@@ -128,7 +128,7 @@ model! {
         amount: Option<Decimal>,
     }
 
-    /// Points.
+    /// Amazon Points.
     Points ["PascalCase"] {
         /// The number of Amazon Points.
         points_number: Option<i64>,
@@ -136,7 +136,7 @@ model! {
         points_monetary_value: Option<MoneyType>,
     }
 
-    /// An offer listing count type.
+    /// The number of offers of one condition.
     OfferListingCountType {
         /// The count.
         #[serde(rename = "Count")]
@@ -145,7 +145,7 @@ model! {
         condition: Option<String>,
     }
 
-    /// A sales rank type.
+    /// A sales rank.
     SalesRankType ["PascalCase"] {
         /// The product category id.
         product_category_id: Option<String>,
@@ -153,7 +153,7 @@ model! {
         rank: Option<i64>,
     }
 
-    /// An offer type.
+    /// An offer of the seller.
     OfferType ["PascalCase"] {
         /// The offer type.
         #[serde(rename = "offerType")]
@@ -179,7 +179,7 @@ model! {
         seller_sku: Option<String>,
     }
 
-    /// A quantity discount price type.
+    /// A price for larger quantities.
     QuantityDiscountPriceType {
         /// The quantity tier.
         quantity_tier: Option<i64>,
@@ -189,7 +189,7 @@ model! {
         listing_price: Option<MoneyType>,
     }
 
-    /// An offers answer.
+    /// The answer of `getItemOffers` and `getListingOffers`.
     OffersAnswer {
         /// The data.
         payload: Option<Offers>,
@@ -197,7 +197,7 @@ model! {
         errors: Vec<ApiError>,
     }
 
-    /// Offers.
+    /// The offers of one product.
     Offers ["PascalCase"] {
         /// The marketplace id.
         #[serde(rename = "marketplaceId")]
@@ -221,7 +221,7 @@ model! {
         offers: Vec<OfferDetail>,
     }
 
-    /// An item identifier.
+    /// The product that offers are for.
     ItemIdentifier ["PascalCase"] {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -235,7 +235,7 @@ model! {
         item_condition: Option<ItemCondition>,
     }
 
-    /// A summary.
+    /// The main facts about the offers.
     Summary ["PascalCase"] {
         /// The total offer count.
         total_offer_count: Option<i64>,
@@ -259,7 +259,7 @@ model! {
         offers_available_time: Option<String>,
     }
 
-    /// An offer count type.
+    /// The number of offers of one condition and channel.
     OfferCountType {
         /// The condition.
         condition: Option<String>,
@@ -270,7 +270,7 @@ model! {
         offer_count: Option<i64>,
     }
 
-    /// A lowest price type.
+    /// A lowest price.
     LowestPriceType {
         /// The condition.
         condition: Option<String>,
@@ -296,7 +296,7 @@ model! {
         points: Option<Points>,
     }
 
-    /// A buy box price type.
+    /// The price of the featured offer.
     BuyBoxPriceType {
         /// The condition.
         condition: Option<String>,
@@ -324,7 +324,7 @@ model! {
 
     /// An offer detail.
     OfferDetail ["PascalCase"] {
-        /// The flag `MyOffer`.
+        /// True if the offer is the seller's own.
         my_offer: Option<bool>,
         /// The offer type.
         #[serde(rename = "offerType")]
@@ -360,7 +360,7 @@ model! {
         is_featured_merchant: Option<bool>,
     }
 
-    /// A seller feedback type.
+    /// The feedback of a seller.
     SellerFeedbackType ["PascalCase"] {
         /// The seller positive feedback rating.
         seller_positive_feedback_rating: Option<Decimal>,
@@ -368,7 +368,7 @@ model! {
         feedback_count: Option<i64>,
     }
 
-    /// A detailed shipping time type.
+    /// The time until an offer is shipped.
     DetailedShippingTimeType {
         /// The minimum hours.
         minimum_hours: Option<i64>,
@@ -380,7 +380,7 @@ model! {
         availability_type: Option<AvailabilityType>,
     }
 
-    /// A ships from type.
+    /// The place that an offer is shipped from.
     ShipsFromType ["PascalCase"] {
         /// The state.
         state: Option<String>,
@@ -388,7 +388,7 @@ model! {
         country: Option<String>,
     }
 
-    /// A prime information type.
+    /// The Prime eligibility of an offer.
     PrimeInformationType ["PascalCase"] {
         /// True if it is prime.
         is_prime: Option<bool>,
@@ -396,13 +396,13 @@ model! {
         is_national_prime: Option<bool>,
     }
 
-    /// A get item offers batch response.
+    /// The answer of `getItemOffersBatch`.
     GetItemOffersBatchResponse {
         /// The answers, one for each request; each has a status of its own.
         responses: Vec<ItemOffersResponse>,
     }
 
-    /// An item offers response.
+    /// The answer for one ASIN, with a status of its own.
     ItemOffersResponse {
         /// The headers.
         headers: Option<HttpResponseHeaders>,
@@ -414,7 +414,7 @@ model! {
         request: Option<ItemOffersRequestParams>,
     }
 
-    /// Http response headers.
+    /// The headers of a part of a batch.
     HttpResponseHeaders {
         /// The date.
         #[serde(rename = "Date")]
@@ -424,7 +424,7 @@ model! {
         x_amzn_request_id: Option<String>,
     }
 
-    /// A http status line.
+    /// The status of a part of a batch.
     HttpStatusLine {
         /// The HTTP status of the part.
         status_code: Option<i64>,
@@ -432,7 +432,7 @@ model! {
         reason_phrase: Option<String>,
     }
 
-    /// Item offers request params.
+    /// The ASIN that an answer is for.
     ItemOffersRequestParams ["PascalCase"] {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -444,13 +444,13 @@ model! {
         asin: Option<String>,
     }
 
-    /// A get item offers batch request.
+    /// The body of `getItemOffersBatch`.
     GetItemOffersBatchRequest {
         /// The requests.
         requests: Vec<ItemOffersRequest>,
     }
 
-    /// An item offers request.
+    /// The request for one ASIN.
     ItemOffersRequest {
         /// The path of the single operation.
         uri: Option<String>,
@@ -469,13 +469,13 @@ model! {
         customer_type: Option<CustomerType>,
     }
 
-    /// A get listing offers batch response.
+    /// The answer of `getListingOffersBatch`.
     GetListingOffersBatchResponse {
         /// The answers, one for each request; each has a status of its own.
         responses: Vec<ListingOffersResponse>,
     }
 
-    /// A listing offers response.
+    /// The answer for one SKU, with a status of its own.
     ListingOffersResponse {
         /// The headers.
         headers: Option<HttpResponseHeaders>,
@@ -487,7 +487,7 @@ model! {
         request: Option<ListingOffersRequestParams>,
     }
 
-    /// Listing offers request params.
+    /// The SKU that an answer is for.
     ListingOffersRequestParams ["PascalCase"] {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -500,13 +500,13 @@ model! {
         seller_sku: Option<String>,
     }
 
-    /// A get listing offers batch request.
+    /// The body of `getListingOffersBatch`.
     GetListingOffersBatchRequest {
         /// The requests.
         requests: Vec<ListingOffersRequest>,
     }
 
-    /// A listing offers request.
+    /// The request for one SKU.
     ListingOffersRequest {
         /// The path of the single operation.
         uri: Option<String>,
@@ -527,24 +527,24 @@ model! {
 }
 
 texts! {
-    /// Values of offer customer type.
+    /// The buyers of an offer: consumers or businesses.
     OfferCustomerType {
         B2c = "B2C",
         B2b = "B2B",
     }
 
-    /// Values of quantity discount type.
+    /// A quantity discount type.
     QuantityDiscountType {
         QuantityDiscount = "QUANTITY_DISCOUNT",
     }
 
-    /// Values of item type.
+    /// The kind of identifiers: ASINs or SKUs.
     ItemType {
         Asin = "Asin",
         Sku = "Sku",
     }
 
-    /// Values of item condition.
+    /// The condition of an item.
     ItemCondition {
         New = "New",
         Used = "Used",
@@ -553,26 +553,26 @@ texts! {
         Club = "Club",
     }
 
-    /// Values of customer type.
+    /// A customer type.
     CustomerType {
         Consumer = "Consumer",
         Business = "Business",
     }
 
-    /// Values of fulfillment channel type.
+    /// A fulfillment channel type.
     FulfillmentChannelType {
         Amazon = "Amazon",
         Merchant = "Merchant",
     }
 
-    /// Values of availability type.
+    /// An availability type.
     AvailabilityType {
         Now = "NOW",
         FutureWithoutDate = "FUTURE_WITHOUT_DATE",
         FutureWithDate = "FUTURE_WITH_DATE",
     }
 
-    /// Values of http method.
+    /// An HTTP method.
     HttpMethod {
         Get = "GET",
         Put = "PUT",

@@ -47,7 +47,7 @@ model! {
         product_type_version: Option<ProductTypeVersion>,
     }
 
-    /// A schema link.
+    /// A link to a JSON schema.
     SchemaLink {
         /// The URL.
         link: Option<LinkTarget>,
@@ -55,7 +55,7 @@ model! {
         checksum: Option<String>,
     }
 
-    /// A link target.
+    /// The target of a link.
     LinkTarget {
         /// The URL.
         resource: Option<String>,
@@ -63,7 +63,7 @@ model! {
         verb: Option<LinkVerb>,
     }
 
-    /// A property group.
+    /// A group of attributes.
     PropertyGroup {
         /// The title.
         title: Option<String>,
@@ -73,7 +73,7 @@ model! {
         property_names: Vec<String>,
     }
 
-    /// A product type version.
+    /// A version of a product type.
     ProductTypeVersion {
         /// The version.
         version: Option<String>,
@@ -85,25 +85,25 @@ model! {
 }
 
 texts! {
-    /// Values of link verb.
+    /// The HTTP method of a link.
     LinkVerb {
         Get = "GET",
     }
 
-    /// Values of requirements.
+    /// A set of requirements.
     Requirements {
         Listing = "LISTING",
         ListingProductOnly = "LISTING_PRODUCT_ONLY",
         ListingOfferOnly = "LISTING_OFFER_ONLY",
     }
 
-    /// Values of requirements enforced.
+    /// The force of requirements.
     RequirementsEnforced {
         Enforced = "ENFORCED",
         NotEnforced = "NOT_ENFORCED",
     }
 
-    /// Values of locale.
+    /// A locale.
     Locale {
         Default = "DEFAULT",
         Ar = "ar",
@@ -145,7 +145,7 @@ texts! {
         ZhTw = "zh_TW",
     }
 
-    /// Values of parentage level.
+    /// The place in a variation.
     ParentageLevel {
         None = "NONE",
         Child = "CHILD",

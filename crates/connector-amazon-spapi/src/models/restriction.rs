@@ -3,13 +3,13 @@
 use super::{model, texts};
 
 model! {
-    /// Restrictions.
+    /// The restrictions of a product.
     Restrictions {
         /// The restrictions.
         restrictions: Vec<Restriction>,
     }
 
-    /// A restriction.
+    /// A restriction in a marketplace.
     Restriction {
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -19,7 +19,7 @@ model! {
         reasons: Vec<Reason>,
     }
 
-    /// A reason.
+    /// The reason for a restriction.
     Reason {
         /// The message for people.
         message: Option<String>,
@@ -29,7 +29,7 @@ model! {
         links: Vec<Link>,
     }
 
-    /// A link.
+    /// A page on which the seller may apply.
     Link {
         /// The URL.
         resource: Option<String>,
@@ -43,7 +43,7 @@ model! {
 }
 
 texts! {
-    /// Values of condition type.
+    /// The condition of an item.
     ConditionType {
         NewNew = "new_new",
         NewOpenBox = "new_open_box",
@@ -60,14 +60,14 @@ texts! {
         ClubClub = "club_club",
     }
 
-    /// Values of reason code.
+    /// The reason for a restriction, for programs.
     ReasonCode {
         ApprovalRequired = "APPROVAL_REQUIRED",
         AsinNotFound = "ASIN_NOT_FOUND",
         NotEligible = "NOT_ELIGIBLE",
     }
 
-    /// Values of link verb.
+    /// The HTTP method of a link.
     LinkVerb {
         Get = "GET",
     }
