@@ -575,6 +575,30 @@ fn a_raw_request_goes_the_same_way() {
 }
 
 #[test]
+fn the_headers_of_the_description_are_sent_unless_an_operation_sets_its_own() {
+    let mut described = description();
+    for (name, value) in [("acme-version", "2"), ("user-agent", "acme/1")] {
+        described.headers.insert(name.to_owned(), value.to_owned());
+    }
+    let (transport, clock) = (
+        Script::new([answer(200, GOOD), answer(200, GOOD)]),
+        VirtualClock::default(),
+    );
+    let token = FixedToken::new(origin(), "key-1");
+    let session = Session::fixed(&connector(described), token, transport.clone());
+    clock.run(session.send(&ReadThing)).unwrap();
+    let (name, value) = (
+        HeaderName::from_static("acme-version"),
+        HeaderValue::from_static("3"),
+    );
+    let request = Request::get(["a"]).unwrap().header(name, value);
+    clock.run(session.raw(request, Idempotency::Safe)).unwrap();
+    assert_eq!(transport.headers("acme-version"), ["2", "3"]);
+    assert_eq!(transport.headers("user-agent"), ["acme/1"; 2]);
+    assert_eq!(transport.headers("authorization"), ["Bearer key-1"; 2]);
+}
+
+#[test]
 fn a_fixed_token_is_sent_and_never_refreshed() {
     let transport = Script::new([answer(200, GOOD), answer(401, "")]);
     let token = FixedToken::new(origin(), "key-1");

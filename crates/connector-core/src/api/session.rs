@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use secrecy::ExposeSecret;
 use tracing::Instrument;
 
@@ -63,6 +63,8 @@ pub struct Session {
 pub(super) struct Shared {
     pub(super) provider: ProviderId,
     pub(super) authentication: CallAuthentication,
+    /// The description's headers.
+    headers: HeaderMap,
     /// Besides the credential's own.
     pub(super) origins: Vec<Origin>,
     /// Hosts that links may lead to.
@@ -158,10 +160,13 @@ impl Session {
             .filter(|template| !template.wants_account())
             .filter_map(|template| Origin::of(&template.url("").ok()?).ok())
             .collect();
+        let mut headers = HeaderMap::new();
+        description.add_headers(&mut headers);
         SessionBuilder {
             shared: Shared {
                 provider: description.provider.clone(),
                 authentication: description.authentication.clone(),
+                headers,
                 origins,
                 links: description.links.clone(),
                 classifier: connector.classifier(),
@@ -666,6 +671,11 @@ impl Session {
             );
         }
         let mut request = call.request.to_http(origin)?;
+        // A header that an operation sets itself stays.
+        for (name, value) in &shared.headers {
+            let known = request.headers_mut().entry(name.clone());
+            known.or_insert_with(|| value.clone());
+        }
         if shared
             .authentication
             .attach(&mut request, token.secret().expose_secret())
