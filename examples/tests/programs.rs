@@ -154,7 +154,13 @@ fn an_amazon_seller_is_connected_both_ways_and_a_report_is_read() {
     check(
         &told,
         &lines,
-        &["access-", "refresh-", "secret-", "code-", "spapi_oauth_code"],
+        &[
+            "access-",
+            "refresh-",
+            "secret-",
+            "code-",
+            "spapi_oauth_code",
+        ],
     );
     println!("lines of the Amazon story: {}", lines.len());
 }

@@ -131,7 +131,12 @@ pub(crate) fn confirmation(application_id: &str, text: &str) -> Result<Url> {
         return Err(foreign());
     }
     if !HOSTS.contains(&host) && !Marketplace::is_central(host) {
-        tracing::warn!(connector = "amazon-spapi", operation = OPERATION, host, "foreign callback");
+        tracing::warn!(
+            connector = "amazon-spapi",
+            operation = OPERATION,
+            host,
+            "foreign callback"
+        );
         return Err(foreign());
     }
     Ok(url)

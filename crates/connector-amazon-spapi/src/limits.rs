@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use connector_core::http::limit::{Draw, Draws, HeaderRule, Limit, Per, RateModel};
+use connector_core::http::limit::{Draw, Draws, HeaderRule, Limit, Per};
 
 use crate::endpoints::{OPERATIONS, Plan};
 
@@ -60,8 +60,10 @@ pub(crate) fn limits(sandbox: bool) -> Vec<Limit> {
     let ceilings = CEILINGS
         .iter()
         .map(|(name, rate)| Limit::bucket(*name, Per::App, *rate, f64::from(*rate)));
+    // A refusal falls on the report type, and slows it down as one of the operation would.
+    let (per_second, burst) = if sandbox { SANDBOX } else { (0.0167, 15) };
     let types = [
-        Limit::new(REPORT_TYPE, Per::Resource, RateModel::Learned),
+        Limit::bucket(REPORT_TYPE, Per::Resource, burst, per_second),
         Limit::window(FEED_TYPE, Per::Resource, 5, 300),
     ];
     plans.chain(ceilings).chain(types).collect()

@@ -105,10 +105,9 @@ impl AmazonClient {
                 item: Box::new(item),
             });
         }
-        let of_marketplace =
-            |it: &&crate::models::listing::ItemSummaryByMarketplace| {
-                it.marketplace_id.as_deref() == Some(marketplace)
-            };
+        let of_marketplace = |it: &&crate::models::listing::ItemSummaryByMarketplace| {
+            it.marketplace_id.as_deref() == Some(marketplace)
+        };
         let summary = item.summaries.iter().find(of_marketplace);
         Ok(Verification::Applied {
             applied_at: summary.and_then(|it| it.last_updated_date.clone()),

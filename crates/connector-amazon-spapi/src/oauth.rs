@@ -28,7 +28,7 @@ use connector_core::{Account, AccountKey, App, Credential, Error, ErrorKind, Res
 use secrecy::ExposeSecret;
 use url::Url;
 
-use crate::config::{AmazonConfig, APPLICATION_ID};
+use crate::config::{APPLICATION_ID, AmazonConfig};
 use crate::connector::parameter;
 use crate::{AmazonSpApi, Marketplace, Region, appstore, error, limits};
 
@@ -88,7 +88,10 @@ pub(crate) fn description(config: &AmazonConfig) -> Description {
     let agent = config.user_agent.as_str().to_owned();
     description.headers.insert("user-agent".to_owned(), agent);
     description.limits = limits::limits(config.is_sandbox);
-    let links = [Some(DOCUMENTS), config.is_sandbox.then_some(SANDBOX_DOCUMENTS)];
+    let links = [
+        Some(DOCUMENTS),
+        config.is_sandbox.then_some(SANDBOX_DOCUMENTS),
+    ];
     let links = links.into_iter().flatten();
     description.links = links.filter_map(|it| HostRule::parse(it).ok()).collect();
     description
@@ -131,7 +134,8 @@ pub(crate) fn authorization_url(
             // The region must be known before the seller is sent on.
             region(config, request.parameters)?;
             let mut url = appstore::confirmation(application_id, callback_uri)?;
-            url.query_pairs_mut().append_pair("amazon_state", amazon_state);
+            url.query_pairs_mut()
+                .append_pair("amazon_state", amazon_state);
             url
         }
         (None, None) => {
@@ -145,7 +149,8 @@ pub(crate) fn authorization_url(
             };
             let page = format!("{central}/apps/authorize/consent");
             let mut url = Url::parse(&page).map_err(|_| wrong("the marketplace has no page"))?;
-            url.query_pairs_mut().append_pair("application_id", application_id);
+            url.query_pairs_mut()
+                .append_pair("application_id", application_id);
             url
         }
         _ => {
@@ -197,7 +202,9 @@ pub(crate) async fn exchange_code(
         ExchangeError::new(ExchangeClass::Malformed, Sent::No, error)
     };
     let (origin, account) = asserted(amazon, exchange).map_err(unsent)?;
-    let answer = Sending::Exchange(exchange).with_either_secret(amazon, cx).await?;
+    let answer = Sending::Exchange(exchange)
+        .with_either_secret(amazon, cx)
+        .await?;
     Ok(answer
         .with_origin(origin)
         .with_identity(Identity::new(account)))
@@ -222,7 +229,9 @@ fn asserted(amazon: &AmazonSpApi, exchange: &CodeExchange<'_>) -> Result<(Origin
         ));
     }
     if !appstore::is_seller(seller) {
-        return Err(refused("the callback names no selling partner id; connect again"));
+        return Err(refused(
+            "the callback names no selling partner id; connect again",
+        ));
     }
     let region = region(&amazon.config, exchange.parameters)?;
     let origin = Origin::parse(region.host(amazon.config.is_sandbox))?;
@@ -301,16 +310,20 @@ impl Sending<'_> {
 }
 
 fn is_secret_refused(error: &ExchangeError) -> bool {
-    matches!(error.class(), ExchangeClass::AppFault { .. }) && error.code() == Some("invalid_client")
+    matches!(error.class(), ExchangeClass::AppFault { .. })
+        && error.code() == Some("invalid_client")
 }
 
-/// The refusal of a client secret, as a fault of the app that no seller causes, with what to do.
+/// The refusal of a client secret, with what to do about it.
 fn explained(cx: &Context<'_>, refused: &ExchangeError) -> ExchangeError {
-    let message = format!("client id {}: {}", cx.app.client_id(), error::SECRET_EXPIRED);
+    let message = format!(
+        "client id {}: {}",
+        cx.app.client_id(),
+        error::SECRET_EXPIRED
+    );
     let error = Error::new(ErrorKind::AppMisconfigured, "amazon.token", message)
         .with_provider(AmazonSpApi::ID.as_str().to_owned());
-    let class = ExchangeClass::AppFault { certain: true };
-    ExchangeError::new(class, refused.sent(), error).with_code("invalid_client")
+    ExchangeError::new(refused.class(), refused.sent(), error).with_code("invalid_client")
 }
 
 fn wrong(message: &'static str) -> Error {

@@ -68,10 +68,15 @@ impl RestrictedClients {
             resource.data_elements.dedup();
             let path = resource.path.as_deref().unwrap_or_default();
             if path.starts_with("/reports/") && path.contains('{') {
-                return Err(wrong("a report document's path needs the document's own id"));
+                return Err(wrong(
+                    "a report document's path needs the document's own id",
+                ));
             }
             let key = serde_json::to_string(&resource);
-            keyed.insert(key.map_err(|_| wrong("an operation has no JSON form"))?, resource);
+            keyed.insert(
+                key.map_err(|_| wrong("an operation has no JSON form"))?,
+                resource,
+            );
         }
         if !(1..=50).contains(&keyed.len()) {
             return Err(wrong("a token is for 1 to 50 operations; give as many"));

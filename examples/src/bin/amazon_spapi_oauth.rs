@@ -63,7 +63,10 @@ async fn main() -> Outcome<()> {
     }
     let flow = flow.parameter("marketplace", "US").begin().await?;
     let again = connect(&hub, &sim, &flow).await?;
-    println!("both ways: {} connection", if key == again { "the same" } else { "another" });
+    println!(
+        "both ways: {} connection",
+        if key == again { "the same" } else { "another" }
+    );
 
     let client: AmazonClient = hub.client(&key).await?;
     for found in client.send(&GetMarketplaceParticipations::new()).await? {
@@ -71,7 +74,9 @@ async fn main() -> Outcome<()> {
         println!("marketplace: {}", marketplace.name.unwrap_or_default());
     }
     let month = clock.now().before(Duration::from_secs(30 * 86_400));
-    let orders = client.pages(SearchOrders::new().with_created_after(month)).items();
+    let orders = client
+        .pages(SearchOrders::new().with_created_after(month))
+        .items();
     let orders: Vec<_> = orders.try_collect().await?;
     for order in &orders {
         println!("order: {}", order.order_id.as_deref().unwrap_or_default());
@@ -85,12 +90,21 @@ async fn main() -> Outcome<()> {
 /// What the browser and the service's callback do.
 async fn connect(hub: &Hub, sim: &Simulator, flow: &Authorization) -> Outcome<ConnectionKey> {
     let url = flow.url();
-    println!("authorize: {}{}", url.host_str().unwrap_or_default(), url.path());
+    println!(
+        "authorize: {}{}",
+        url.host_str().unwrap_or_default(),
+        url.path()
+    );
     let callback = sim.authority().visit(url, &Consent::Grant)?;
     let query = callback.query().unwrap_or_default();
-    let connected = hub.callback(AmazonSpApi::ID, query, flow.binding().clone()).await?;
+    let connected = hub
+        .callback(AmazonSpApi::ID, query, flow.binding().clone())
+        .await?;
     let connection = connected.connection();
-    println!("connected: {} ({})", connection.account.key, connection.status);
+    println!(
+        "connected: {} ({})",
+        connection.account.key, connection.status
+    );
     Ok(connection.key().clone())
 }
 

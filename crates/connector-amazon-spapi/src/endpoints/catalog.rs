@@ -15,7 +15,10 @@ pub(super) const OPERATIONS: &[super::Operation] =
 fn check(it: &Arguments) -> Result<()> {
     const NAME: &str = "SearchCatalogItems";
     if it.get("identifiers").is_some() == it.get("keywords").is_some() {
-        return Err(wrong(NAME, "a search is by identifiers or by keywords; set one of them"));
+        return Err(wrong(
+            NAME,
+            "a search is by identifiers or by keywords; set one of them",
+        ));
     }
     if it.get("identifiers").is_some() && it.get("identifiersType").is_none() {
         return Err(wrong(NAME, "a search by identifiers needs their type"));

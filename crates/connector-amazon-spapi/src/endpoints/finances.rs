@@ -19,7 +19,10 @@ pub(super) const OPERATIONS: &[super::Operation] = &[
 fn related(name: &'static str, it: &Arguments) -> Result<()> {
     let identifier = it.get("relatedIdentifierName").is_some();
     if identifier != it.get("relatedIdentifierValue").is_some() {
-        return Err(wrong(name, "a related identifier has a name and a value; set both"));
+        return Err(wrong(
+            name,
+            "a related identifier has a name and a value; set both",
+        ));
     }
     Ok(())
 }
@@ -28,7 +31,10 @@ fn check(it: &Arguments) -> Result<()> {
     const NAME: &str = "ListTransactions";
     related(NAME, it)?;
     if it.get("postedAfter").is_none() && it.get("relatedIdentifierName").is_none() {
-        return Err(wrong(NAME, "the listing needs `postedAfter` or a related identifier"));
+        return Err(wrong(
+            NAME,
+            "the listing needs `postedAfter` or a related identifier",
+        ));
     }
     Ok(())
 }

@@ -245,8 +245,11 @@ impl Arguments {
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> Result<Request> {
-        let arguments: Vec<(&str, &str)> =
-            self.path.iter().map(|(name, it)| (*name, it.as_str())).collect();
+        let arguments: Vec<(&str, &str)> = self
+            .path
+            .iter()
+            .map(|(name, it)| (*name, it.as_str()))
+            .collect();
         let takes_body = method != Method::GET && method != Method::DELETE;
         let mut request = Request::template(method, path, &arguments)?;
         for (name, value) in &self.query {

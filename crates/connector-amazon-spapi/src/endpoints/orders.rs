@@ -4,7 +4,9 @@ use connector_core::Result;
 use connector_core::api::Page;
 
 use super::{Arguments, SpApiOperation as _, operation, wrong};
-use crate::models::order::{FulfilledBy, FulfillmentStatus, IncludedData, Order, OrderAnswer, Orders};
+use crate::models::order::{
+    FulfilledBy, FulfillmentStatus, IncludedData, Order, OrderAnswer, Orders,
+};
 use crate::models::order_v0::{
     ConfirmShipmentBody, OrderRegulatedInfo, RegulatedInfoAnswer, UpdateShipmentStatusBody,
     UpdateVerificationStatusBody,
@@ -28,9 +30,14 @@ fn check(it: &Arguments) -> Result<()> {
         let message = "a search needs one of `createdAfter` and `lastUpdatedAfter`, and not both";
         return Err(wrong(NAME, message));
     }
-    let other = if created { "lastUpdatedBefore" } else { "createdBefore" };
+    let other = if created {
+        "lastUpdatedBefore"
+    } else {
+        "createdBefore"
+    };
     if it.get(other).is_some() {
-        let message = "the end of the window is of another time than its beginning; set the other one";
+        let message =
+            "the end of the window is of another time than its beginning; set the other one";
         return Err(wrong(NAME, message));
     }
     Ok(())

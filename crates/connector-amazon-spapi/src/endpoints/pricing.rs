@@ -40,7 +40,10 @@ fn one_list(name: &'static str, it: &Arguments) -> Result<()> {
     if it.get(wanted).is_some() && it.get(other).is_none() {
         return Ok(());
     }
-    Err(wrong(name, "prices are of ASINs or of SKUs, as the item type says; set the one list"))
+    Err(wrong(
+        name,
+        "prices are of ASINs or of SKUs, as the item type says; set the one list",
+    ))
 }
 
 fn batch(name: &'static str, it: &Arguments, most: usize) -> Result<()> {

@@ -60,10 +60,9 @@ impl State {
             seller.orders.push(order(number, now, region));
         }
         let marketplace = home(region).id();
-        seller.listings.insert(
-            "SKU-1".to_owned(),
-            listing("SKU-1", marketplace, now),
-        );
+        seller
+            .listings
+            .insert("SKU-1".to_owned(), listing("SKU-1", marketplace, now));
         seller.inventory.push(json!({
             "asin": ASIN, "fnSku": "X000000001", "sellerSku": "SKU-1", "condition": "NewItem",
             "lastUpdatedTime": now.to_string(), "productName": "Example product",
@@ -205,7 +204,11 @@ pub(super) fn answer(state: &mut State, call: &Call<'_>) -> Option<Response> {
 
 /// A 403 without details, as for another region's or another seller's data.
 pub(super) fn denied() -> Response {
-    refused(403, "Unauthorized", "Access to requested resource is denied.")
+    refused(
+        403,
+        "Unauthorized",
+        "Access to requested resource is denied.",
+    )
 }
 
 fn missing() -> Response {
@@ -223,9 +226,10 @@ fn paged(
     lifetime: Duration,
 ) -> Result<(Vec<Value>, Option<String>), Response> {
     let mut hasher = DefaultHasher::new();
-    let fixed = call.query.iter().filter(|(name, _)| {
-        *name != token && *name != size && !free.contains(&name.as_str())
-    });
+    let fixed = call
+        .query
+        .iter()
+        .filter(|(name, _)| *name != token && *name != size && !free.contains(&name.as_str()));
     fixed.collect::<Vec<_>>().hash(&mut hasher);
     let fingerprint = hasher.finish();
     let begin = match call.get(token) {
@@ -239,7 +243,9 @@ fn paged(
             };
             let issued = Timestamp::from_unix_seconds(i64::try_from(issued).unwrap_or_default());
             if known != fingerprint || call.now.since(issued) >= lifetime {
-                return Err(invalid("The token has expired or belongs to other parameters."));
+                return Err(invalid(
+                    "The token has expired or belongs to other parameters.",
+                ));
             }
             usize::try_from(begin).unwrap_or(usize::MAX)
         }
@@ -317,14 +323,23 @@ impl Seller {
         let (member, after, before) = match (created, updated) {
             (Some(after), None) => ("createdTime", after, time(call, "createdBefore")?),
             (None, Some(after)) => ("lastUpdatedTime", after, time(call, "lastUpdatedBefore")?),
-            _ => return Err(invalid("Exactly one of createdAfter and lastUpdatedAfter is required.")),
+            _ => {
+                return Err(invalid(
+                    "Exactly one of createdAfter and lastUpdatedAfter is required.",
+                ));
+            }
         };
         let settled = call.now.before(SETTLED);
         if before.is_some_and(|it| it > settled) {
-            return Err(invalid("The end of the window is less than two minutes in the past."));
+            return Err(invalid(
+                "The end of the window is less than two minutes in the past.",
+            ));
         }
         let before = before.unwrap_or(settled);
-        let (markets, states) = (call.list("marketplaceIds"), call.list("fulfillmentStatuses"));
+        let (markets, states) = (
+            call.list("marketplaceIds"),
+            call.list("fulfillmentStatuses"),
+        );
         let is_of = |list: &[&str], value: &Value| {
             list.is_empty() || value.as_str().is_some_and(|it| list.contains(&it))
         };
@@ -338,8 +353,14 @@ impl Seller {
         let orders = orders.map(|it| with_included(it.clone(), ORDER_DATA, &included));
         let size = ("maxResultsPerPage", 100);
         let free = ["includedData"];
-        let (orders, next) =
-            paged(call, orders.collect(), size, "paginationToken", &free, ORDERS_TOKEN)?;
+        let (orders, next) = paged(
+            call,
+            orders.collect(),
+            size,
+            "paginationToken",
+            &free,
+            ORDERS_TOKEN,
+        )?;
         let mut body = json!({ "orders": orders });
         if let Some(next) = next {
             body["pagination"] = json!({ "nextToken": next });
@@ -374,11 +395,15 @@ impl Seller {
             ("POST", ["shipment"]) if body["shipmentStatus"].is_string() => {
                 Response::new(204, "application/json", "")
             }
-            ("PATCH", ["regulatedInfo"]) if body["regulatedOrderVerificationStatus"].is_object() => {
+            ("PATCH", ["regulatedInfo"])
+                if body["regulatedOrderVerificationStatus"].is_object() =>
+            {
                 Response::new(204, "application/json", "")
             }
             ("GET", ["regulatedInfo"]) if !call.is_restricted => denied(),
-            ("GET", ["regulatedInfo"]) => Response::json(200, &json!({ "payload": {
+            ("GET", ["regulatedInfo"]) => Response::json(
+                200,
+                &json!({ "payload": {
                 "AmazonOrderId": id,
                 "RegulatedInformation": { "Fields": [{
                     "FieldId": "pet_name", "FieldLabel": "Name", "FieldType": "Text",
@@ -389,7 +414,8 @@ impl Seller {
                     "Status": "Pending", "RequiresMerchantAction": true,
                     "ValidRejectionReasons": [],
                 },
-            } })),
+            } }),
+            ),
             _ => invalid("The request is invalid."),
         }
     }
@@ -403,14 +429,28 @@ impl Seller {
         let since = time(call, "startDateTime")?;
         let items = self.inventory.iter().filter(|it| {
             let updated = it["lastUpdatedTime"].as_str().and_then(Timestamp::parse);
-            (wanted.is_empty() || it["sellerSku"].as_str().is_some_and(|sku| wanted.contains(&sku)))
+            (wanted.is_empty()
+                || it["sellerSku"]
+                    .as_str()
+                    .is_some_and(|sku| wanted.contains(&sku)))
                 && since.is_none_or(|since| updated.is_some_and(|it| it >= since))
         });
-        let details = if call.get("details") == Some("true") { &["details"][..] } else { &[] };
-        let items = items
-            .map(|it| with_included(it.clone(), &[("inventoryDetails", "details")], details));
+        let details = if call.get("details") == Some("true") {
+            &["details"][..]
+        } else {
+            &[]
+        };
+        let items =
+            items.map(|it| with_included(it.clone(), &[("inventoryDetails", "details")], details));
         let size = ("", 50);
-        let (items, next) = paged(call, items.collect(), size, "nextToken", &[], INVENTORY_TOKEN)?;
+        let (items, next) = paged(
+            call,
+            items.collect(),
+            size,
+            "nextToken",
+            &[],
+            INVENTORY_TOKEN,
+        )?;
         let granularity = json!({ "granularityType": "Marketplace", "granularityId": market[0] });
         let mut body = json!({
             "payload": { "granularity": granularity, "inventorySummaries": items },
@@ -459,7 +499,7 @@ impl Seller {
     }
 
     /// Applies submissions whose time has come.
-    fn apply(&mut self, now: Timestamp) {
+    pub(super) fn apply(&mut self, now: Timestamp) {
         let (due, rest) = std::mem::take(&mut self.pending)
             .into_iter()
             .partition::<Vec<_>, _>(|(at, _, _)| *at <= now);
@@ -495,7 +535,14 @@ impl Seller {
             let found = found.map(|(_, it)| with_included(it.clone(), LISTING_DATA, &included));
             let found: Vec<Value> = found.collect();
             let count = found.len();
-            let (items, next) = paged(call, found, ("pageSize", 20), "pageToken", &[], ORDERS_TOKEN)?;
+            let (items, next) = paged(
+                call,
+                found,
+                ("pageSize", 20),
+                "pageToken",
+                &[],
+                ORDERS_TOKEN,
+            )?;
             let mut body = json!({ "numberOfResults": count, "items": items });
             if let Some(next) = next {
                 body["pagination"] = json!({ "nextToken": next });
@@ -527,10 +574,13 @@ impl Seller {
         };
         let attributes = &body["attributes"];
         if matches!(change, Change::Put(_)) && attributes["item_name"].is_null() {
-            return Ok(submission("INVALID", json!([{
-                "code": "90220", "message": "'item_name' is required but not supplied.",
-                "severity": "ERROR", "attributeNames": ["item_name"], "categories": ["MISSING_ATTRIBUTE"],
-            }])));
+            return Ok(submission(
+                "INVALID",
+                json!([{
+                    "code": "90220", "message": "'item_name' is required but not supplied.",
+                    "severity": "ERROR", "attributeNames": ["item_name"], "categories": ["MISSING_ATTRIBUTE"],
+                }]),
+            ));
         }
         if call.get("mode") == Some("VALIDATION_PREVIEW") {
             return Ok(submission("VALID", json!([])));
@@ -544,8 +594,12 @@ impl Seller {
 fn patch(listing: &mut Value, body: &Value) {
     for patch in body["patches"].as_array().into_iter().flatten() {
         let path = patch["path"].as_str().unwrap_or_default();
-        let Some(name) = path.strip_prefix("/attributes/") else { continue };
-        let Some(attributes) = listing["attributes"].as_object_mut() else { continue };
+        let Some(name) = path.strip_prefix("/attributes/") else {
+            continue;
+        };
+        let Some(attributes) = listing["attributes"].as_object_mut() else {
+            continue;
+        };
         if patch["op"] == "delete" {
             attributes.remove(name);
         } else {
@@ -595,7 +649,11 @@ fn search_catalog(call: &Call<'_>) -> Answer {
     }
     let wanted = call.list("identifiers");
     let is_found = !is_by_identifiers || wanted.contains(&ASIN) || wanted.contains(&"SKU-1");
-    let items = if is_found { vec![included(call)] } else { Vec::new() };
+    let items = if is_found {
+        vec![included(call)]
+    } else {
+        Vec::new()
+    };
     Ok(json!({ "numberOfResults": items.len(), "items": items, "pagination": {} }))
 }
 
@@ -671,7 +729,9 @@ fn prices(call: &Call<'_>, rest: &[&str]) -> Answer {
             Ok(json!({ "payload": prices.collect::<Vec<_>>() }))
         }
         ["items" | "listings", id, "offers"] => {
-            let condition = call.get("ItemCondition").ok_or_else(|| invalid("A condition is missing."))?;
+            let condition = call
+                .get("ItemCondition")
+                .ok_or_else(|| invalid("A condition is missing."))?;
             Ok(json!({ "payload": offers(market, id, &condition.into()) }))
         }
         _ => Err(missing()),
@@ -689,7 +749,8 @@ fn batch(call: &Call<'_>, version: &str, rest: &[&str]) -> Answer {
         true => json!({ "statusCode": 200, "reasonPhrase": "OK" }),
         false => json!({ "statusCode": 404, "reasonPhrase": "Not Found" }),
     };
-    let unknown = || json!({ "errors": [{ "code": "NotFound", "message": "There is no such item." }] });
+    let unknown =
+        || json!({ "errors": [{ "code": "NotFound", "message": "There is no such item." }] });
     let answer = |request: &Value| match (version, rest) {
         ("v0", ["itemOffers" | "listingOffers"]) => {
             let id = request["uri"].as_str().unwrap_or_default();
@@ -733,5 +794,8 @@ fn batch(call: &Call<'_>, version: &str, rest: &[&str]) -> Answer {
         }
     };
     let answers: Vec<Value> = requests.iter().map(answer).collect();
-    Ok(Value::Object(Map::from_iter([("responses".to_owned(), answers.into())])))
+    Ok(Value::Object(Map::from_iter([(
+        "responses".to_owned(),
+        answers.into(),
+    )])))
 }

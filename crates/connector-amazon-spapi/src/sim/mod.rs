@@ -101,7 +101,10 @@ impl<'a> Call<'a> {
 
     /// The values of a list in the query.
     pub(crate) fn list(&self, name: &str) -> Vec<&str> {
-        self.get(name).into_iter().flat_map(|it| it.split(',')).collect()
+        self.get(name)
+            .into_iter()
+            .flat_map(|it| it.split(','))
+            .collect()
     }
 }
 
@@ -149,7 +152,12 @@ struct Restricted {
 
 impl World {
     /// Draws from the bucket of an operation and returns its rate; an error if it is empty.
-    fn draw(&mut self, now: Timestamp, seller: &str, operation: &Operation) -> Result<f64, Response> {
+    fn draw(
+        &mut self,
+        now: Timestamp,
+        seller: &str,
+        operation: &Operation,
+    ) -> Result<f64, Response> {
         let plan = operation.plan;
         let changed = self.plans.get(operation.name).copied();
         let (rate, burst) = changed.unwrap_or((plan.per_second, plan.burst));
@@ -198,11 +206,14 @@ impl World {
         let body = call.request.json();
         let resources = body["restrictedResources"].as_array().into_iter().flatten();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let resources: Vec<(String, String)> =
-            resources.map(|it| (text(&it["method"]), text(&it["path"]))).collect();
+        let resources: Vec<(String, String)> = resources
+            .map(|it| (text(&it["method"]), text(&it["path"])))
+            .collect();
         let is_document = |path: &str| path.starts_with("/reports/2021-06-30/documents/");
         if !(1..=50).contains(&resources.len())
-            || resources.iter().any(|(_, path)| is_document(path) && path.contains('{'))
+            || resources
+                .iter()
+                .any(|(_, path)| is_document(path) && path.contains('{'))
         {
             return invalid("The restricted resources are invalid.");
         }
@@ -213,7 +224,10 @@ impl World {
             expires: call.now.after(Duration::from_secs(LIFETIME)),
         };
         self.restricted.insert(token.clone(), restricted);
-        Response::json(200, &json!({ "restrictedDataToken": token, "expiresIn": LIFETIME }))
+        Response::json(
+            200,
+            &json!({ "restrictedDataToken": token, "expiresIn": LIFETIME }),
+        )
     }
 }
 
@@ -309,16 +323,22 @@ fn malformed(request: &Request) -> Option<Response> {
 
 impl Provider for Api {
     fn call(&self, request: &Request, grant: &Grant) -> Response {
-        self.answer(request, &Caller {
-            seller: &grant.account,
-            scopes: &grant.scopes,
-            is_restricted: false,
-        })
+        self.answer(
+            request,
+            &Caller {
+                seller: &grant.account,
+                scopes: &grant.scopes,
+                is_restricted: false,
+            },
+        )
     }
 
     fn unauthenticated(&self, request: &Request) -> Response {
         let now = self.clock.now();
-        if oauth::SIMULATED_LINKS.iter().any(|it| is_at(it, request.url())) {
+        if oauth::SIMULATED_LINKS
+            .iter()
+            .any(|it| is_at(it, request.url()))
+        {
             let call = Call::new(now, request, "", &self.secrets);
             let found = self.world().answer(&call);
             return found.unwrap_or_else(|| Response::new(404, "application/xml", "<Error/>"));
@@ -333,11 +353,14 @@ impl Provider for Api {
             is_live.then(|| it.seller.clone())
         });
         if let Some(seller) = seller {
-            return self.answer(request, &Caller {
-                seller: &seller,
-                scopes: &[],
-                is_restricted: true,
-            });
+            return self.answer(
+                request,
+                &Caller {
+                    seller: &seller,
+                    scopes: &[],
+                    is_restricted: true,
+                },
+            );
         }
         let details = match token {
             "" => "Access token is missing in the request header.",
@@ -367,7 +390,9 @@ impl Provider for Api {
             .iter()
             .flat_map(|it| [Some(it.seller_central()), it.vendor_central()])
             .flatten();
-        let all = central.chain(oauth::SIMULATED_LINKS).chain(["https://amazon.com"]);
+        let all = central
+            .chain(oauth::SIMULATED_LINKS)
+            .chain(["https://amazon.com"]);
         all.filter_map(|it| Origin::parse(it).ok()).collect()
     }
 }
@@ -556,7 +581,9 @@ impl Simulator {
     /// each second, and requests at once.
     pub fn set_plan(&self, operation: &str, per_second: f64, burst: u32) {
         let mut world = self.world();
-        world.plans.insert(operation.to_owned(), (per_second, burst));
+        world
+            .plans
+            .insert(operation.to_owned(), (per_second, burst));
         world.buckets.retain(|(_, known), _| *known != operation);
     }
 
@@ -572,15 +599,20 @@ impl Simulator {
 
     /// Adds a transaction of a seller, as Finances v2024-06-19 returns it.
     pub fn add_transaction(&self, seller: &str, transaction: Value) {
-        self.world().api.seller(seller).transactions.push(transaction);
+        self.world()
+            .api
+            .seller(seller)
+            .transactions
+            .push(transaction);
     }
 
     /// The SKUs of a seller's listings, after submissions whose time has come.
     #[must_use]
     pub fn skus(&self, seller: &str) -> Vec<String> {
         let mut world = self.world();
-        let listings = &world.api.seller(seller).listings;
-        listings.keys().cloned().collect()
+        let seller = world.api.seller(seller);
+        seller.apply(self.clock.now());
+        seller.listings.keys().cloned().collect()
     }
 }
 

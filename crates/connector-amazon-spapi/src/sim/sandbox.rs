@@ -62,7 +62,8 @@ impl Models {
             let text = if length > LONGEST {
                 return Err(unreadable("a model is longer than 32 MiB"));
             } else {
-                std::fs::read(&file).map_err(|it| unreadable("a model cannot be read").with_source(it))?
+                std::fs::read(&file)
+                    .map_err(|it| unreadable("a model cannot be read").with_source(it))?
             };
             let model: Value = serde_json::from_slice(&text)
                 .map_err(|_| unreadable("a file of the models is not JSON"))?;
@@ -81,7 +82,10 @@ impl Models {
                 if operation["operationId"].as_str().is_none() {
                     continue;
                 }
-                let own = operation["parameters"].as_array().cloned().unwrap_or_default();
+                let own = operation["parameters"]
+                    .as_array()
+                    .cloned()
+                    .unwrap_or_default();
                 let parameters = shared.iter().chain(&own).map(|it| parameter(model, it));
                 let mut examples = Vec::new();
                 for (status, response) in members(&operation["responses"]) {
@@ -124,7 +128,9 @@ impl Models {
                 body => Response::json(example.status, body),
             };
             let headers = example.headers.iter();
-            headers.fold(answer, |answer, (name, value)| answer.with_header(name, value))
+            headers.fold(answer, |answer, (name, value)| {
+                answer.with_header(name, value)
+            })
         })
     }
 }
@@ -147,7 +153,10 @@ impl Example {
                     (Some(found), Value::Array(wanted)) if *is_list => {
                         let found: Vec<&str> = found.split(',').collect();
                         found.len() == wanted.len()
-                            && wanted.iter().zip(found).all(|(it, found)| is_text(it, found))
+                            && wanted
+                                .iter()
+                                .zip(found)
+                                .all(|(it, found)| is_text(it, found))
                     }
                     (Some(found), wanted) => is_text(wanted, &found),
                     (None, _) => false,
@@ -225,7 +234,9 @@ fn example(status: u16, example: &Value) -> Example {
 }
 
 fn parameter(model: &Value, parameter: &Value) -> Option<(String, Parameter)> {
-    let shared = parameter["$ref"].as_str().and_then(|it| it.strip_prefix('#'));
+    let shared = parameter["$ref"]
+        .as_str()
+        .and_then(|it| it.strip_prefix('#'));
     let parameter = match shared {
         Some(pointer) => model.pointer(pointer)?,
         None => parameter,

@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_amazon_spapi::sim::{Consent, Simulator};
-use connector_amazon_spapi::{AmazonClient, AmazonConfigBuilder, AmazonSpApi, Region};
+use connector_amazon_spapi::{
+    AmazonClient, AmazonConfig, AmazonConfigBuilder, AmazonSpApi, Marketplace, Region,
+};
 use connector_core::cipher::Keyring;
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::store::MemoryStore;
 use connector_core::webhook::Event;
 use connector_core::{
-    Actor, App, AppKey, AppSource, ConnectionKey, CorrelationId, ProviderId, RequestContext, Result,
-    TenantId,
+    Actor, App, AppKey, AppSource, ConnectionKey, CorrelationId, ProviderId, RequestContext,
+    Result, TenantId,
 };
 use connector_hub::{Authorization, Delivered, DeliveryHandler, Hub};
 use connector_testkit::leak::canary;
@@ -81,7 +83,14 @@ impl Rig {
         let sim = builder.start().await.unwrap();
         let store = MemoryStore::new(Arc::new(clock.clone()));
         let handled = Handled::default();
-        let config = configure(AmazonConfigBuilder::for_simulator(&sim));
+        // Registrations of the application's take the place of the connector's.
+        let config = match &apps {
+            Some(_) => AmazonConfig::builder()
+                .with_marketplace(Marketplace::Us)
+                .with_simulator(sim.server().address()),
+            None => AmazonConfigBuilder::for_simulator(&sim),
+        };
+        let config = configure(config);
         let amazon = AmazonSpApi::new(config.build().unwrap());
         let mut hub = Hub::builder()
             .store(store.clone())
