@@ -185,7 +185,7 @@ impl Session {
                     )
                 }));
             };
-            let mut recording = None;
+            let recording;
             let failure = if let Some(link) = &prepared.link {
                 recording = self.recording(call);
                 match self.open_link(call, link, exchange, body).await {
