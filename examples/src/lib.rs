@@ -1,4 +1,4 @@
-//! Programs under `src/bin` that show the library at work. The code of the book is compiled here.
+//! Example programs under `src/bin`. This library compiles the Rust code of the book as doctests.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -6,3 +6,11 @@
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/getting-started.md")]
 struct GettingStarted;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/any-oauth-provider.md")]
+struct AnyOAuthProvider;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/stores.md")]
+struct Stores;

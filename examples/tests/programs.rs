@@ -1,4 +1,4 @@
-//! The examples run to their end by themselves: no network, no keyboard, no certificates, no
+//! Runs each example and checks its output. The examples need no network, keyboard, certificates or
 //! credentials.
 
 #![allow(
@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-/// The program, with nothing of this machine: no settings, no certificates, no keyboard.
+/// Returns the command for a program, without the machine's settings, certificates and keyboard.
 fn program(path: &str) -> Command {
     let mut program = Command::new(path);
     program
@@ -22,7 +22,7 @@ fn program(path: &str) -> Command {
     program
 }
 
-/// The output of a program that ends well and complains of nothing.
+/// Returns the output of a program. Fails if the program fails or writes to standard error.
 fn story(program: &mut Command) -> String {
     let output = program.output().expect("the program starts");
     let told = String::from_utf8(output.stdout).expect("text");
@@ -32,38 +32,47 @@ fn story(program: &mut Command) -> String {
     told
 }
 
-/// Fails if a line is missing in what was told, or the beginning of a secret stands in it.
+/// Fails if a line is missing in the output, or if the output contains the prefix of a secret.
 fn check(told: &str, lines: &[&str], secrets: &[&str]) {
     for line in lines {
-        assert!(told.contains(line), "not told: {line}\n{told}");
+        assert!(told.contains(line), "missing line: {line}\n{told}");
     }
     for secret in secrets {
-        assert!(!told.contains(secret), "a secret is shown: {told}");
+        assert!(
+            !told.contains(secret),
+            "the output contains a secret: {told}"
+        );
     }
 }
 
 #[test]
-fn the_quickstart_tells_its_story_to_the_end() {
+fn the_quickstart_runs_to_the_end() {
     connector_testkit::trace::init();
     let told = story(&mut program(env!("CARGO_BIN_EXE_quickstart")));
     let lines = [
-        "the access token is found 0 times.",
-        "60 products came in 3 requests.",
-        "100 callers ask for a token at once. Requests for a new one: 1.",
-        "The signed delivery is answered 200 OK.",
-        "is answered 401 Unauthorized.",
-        "the application's handler was given: 1.",
+        "\nAuthorize\n",
+        "\nCallback\n",
+        "\nToken exchange\n",
+        "\nRefresh\n",
+        "\nWebhook and signature\n",
+        "\nDisconnect\n",
+        "They contain the access token 0 times.",
+        "Received 60 products in 3 requests.",
+        "100 callers request a token at once. Token requests: 1.",
+        "Delivery with a valid signature: 200 OK.",
+        "Delivery with one changed bit in the body: 401 Unauthorized.",
+        "passed to the application's handler: 1.",
         "Sealed credentials left in the store: 0.",
     ];
     assert!(
-        told.ends_with("Done. The directory is removed.\n"),
+        told.ends_with("Done. The temporary directory is removed.\n"),
         "{told}"
     );
     check(&told, &lines, &["shpat_", "shprt_", "shpss_"]);
 }
 
 #[test]
-fn a_provider_of_your_own_is_described_and_runs_to_the_end() {
+fn a_described_provider_connects_and_disconnects() {
     let told = story(&mut program(env!("CARGO_BIN_EXE_custom_provider")));
     let lines = [
         "authorize: acme.example/oauth/authorize\n",
@@ -75,11 +84,11 @@ fn a_provider_of_your_own_is_described_and_runs_to_the_end() {
         "API call after an hour: 2 orders\n",
         "refresh: 1 request\n",
         "disconnect: grants left at the provider: 0\n",
-        "disconnect: the hub refuses tokens: ",
+        "disconnect: the hub refuses further token requests: ",
     ];
     assert!(told.ends_with("done\n"), "{told}");
     check(&told, &lines, &["access-", "refresh-", "secret-", "code-"]);
-    println!("lines of the described provider's story: {}", lines.len());
+    println!("checked lines of custom_provider: {}", lines.len());
 }
 
 fn airtable_oauth() -> Command {
@@ -96,11 +105,11 @@ fn an_airtable_user_is_connected_and_disconnected_step_by_step() {
         "identity: account usr00000000000001 (connected)\n",
         "API call: 12 records in 2 calls\n",
         "API call: 3 records read\n",
-        "webhook: 1 at Airtable\n",
-        "webhook: ping answered 200 OK\n",
+        "webhook: 1 registered at Airtable\n",
+        "signature: valid, ping answered 200 OK\n",
         "webhook: 1 change handled\n",
         "disconnect: 0 webhooks left at Airtable\n",
-        "disconnect: the hub refuses tokens: ",
+        "disconnect: the hub refuses further token requests: ",
     ];
     assert!(told.ends_with("done\n"), "{told}");
     check(
@@ -108,11 +117,11 @@ fn an_airtable_user_is_connected_and_disconnected_step_by_step() {
         &lines,
         &["access-", "refresh-", "secret-", "code-", "mac-"],
     );
-    println!("lines of the Airtable story: {}", lines.len());
+    println!("checked lines of airtable_oauth: {}", lines.len());
 }
 
 #[test]
-fn with_settings_of_airtable_the_url_of_the_real_one_is_printed() {
+fn with_airtable_settings_the_real_authorization_url_is_printed() {
     let mut program = airtable_oauth();
     // The hub loads the machine's certificates before any request.
     program
@@ -198,34 +207,37 @@ fn shopify_oauth() -> Command {
 }
 
 #[test]
-fn the_web_program_tells_its_story_to_the_end() {
+fn the_web_program_runs_to_the_end() {
     let told = story(&mut shopify_oauth());
     let lines = [
-        "The same with another shop's name is answered 403 Forbidden.",
+        "\nAuthorize\n",
+        "\nCallback and token exchange\n",
+        "The same query with another shop's name: 403 Forbidden.",
         "Cookie: __Host-session; Path=/; HttpOnly; SameSite=Lax; Secure",
+        "A login form of another site, without this browser's token: 403 Forbidden.",
         "without this login's CSRF token: 403 Forbidden.",
         "Cookie: __Host-connect; Path=/; HttpOnly; SameSite=Lax; Secure",
         "/shopify/callback with host, shop, timestamp, state, code, hmac.",
-        "403 Forbidden: The shop was not connected no connect of this browser fits",
+        "403 Forbidden: The shop was not connected the callback matches no connect flow of this browser",
         "Connected. New webhook subscriptions: 2.",
         "demo-shop.myshopify.com Status: connected",
-        "the code is sent once.",
-        "than the signed one is answered 401 Unauthorized.",
+        "The code is sent once.",
+        "app/uninstalled with a changed body: 401 Unauthorized.",
         "The start page: Ada's shops demo-shop.myshopify.com : connected ",
-        "the application's handler was given: 1.",
+        "passed to the application's handler: 1.",
         "The start page: Ada's shops demo-shop.myshopify.com : needs_reauthorization(",
     ];
-    println!("lines of the web program's story: {}", lines.len());
+    println!("checked lines of shopify_oauth: {}", lines.len());
     assert!(
-        told.ends_with("Done. With --serve it stays up for a browser of yours.\n"),
+        told.ends_with("Done. Run it with --serve to use your own browser.\n"),
         "{told}"
     );
     check(&told, &lines, &["shpat_", "shprt_", "shpss_", "code-"]);
 }
 
 #[test]
-fn settings_of_the_web_program_that_are_not_whole_are_refused_by_name() {
-    // Variables, options, and what the complaint names.
+fn incomplete_settings_of_the_web_program_are_refused_by_name() {
+    // Variables, options, and the name that the error message must contain.
     type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a str);
     let id = ("SHOPIFY_CLIENT_ID", "client");
     let secret = ("SHOPIFY_CLIENT_SECRET", "tell-nobody");
@@ -278,12 +290,12 @@ fn settings_of_the_web_program_that_are_not_whole_are_refused_by_name() {
         assert!(!complaints.contains("tell-nobody"), "{complaints}");
         refused += 1;
     }
-    println!("settings that are refused by name: {refused}");
+    println!("refused settings: {refused}");
 }
 
 #[cfg(unix)]
 #[test]
-fn the_web_program_stays_up_until_it_is_told_to_end() {
+fn the_web_program_serves_until_a_signal() {
     let mut program = shopify_oauth()
         .arg("--serve")
         .stdout(Stdio::piped())
@@ -297,15 +309,17 @@ fn the_web_program_stays_up_until_it_is_told_to_end() {
             let (_, rest) = line.split_once("Open http://")?;
             rest.split('/').next().map(str::to_owned)
         })
-        .expect("it tells its address");
-    let mut stream = TcpStream::connect(&address).expect("it listens");
+        .expect("the program prints its address");
+    let mut stream = TcpStream::connect(&address).expect("the program listens");
     write!(
         stream,
         "GET / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
     )
-    .expect("it reads");
+    .expect("the program reads the request");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
+    stream
+        .read_to_string(&mut answer)
+        .expect("the program responds");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(
         answer.contains("content-security-policy: default-src 'none'"),
@@ -318,8 +332,8 @@ fn the_web_program_stays_up_until_it_is_told_to_end() {
         .expect("kill starts");
     assert!(killed.success());
     let rest: Vec<String> = told.map_while(Result::ok).collect();
-    let status = program.wait().expect("it ends");
+    let status = program.wait().expect("the program ends");
     assert!(status.success(), "{status}: {rest:?}");
     assert_eq!(rest.last().map(String::as_str), Some("  Ended."));
-    println!("pages served before the end: 1");
+    println!("pages served: 1");
 }

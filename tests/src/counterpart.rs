@@ -1,4 +1,4 @@
-//! Programs under `counterparts/`: whether they are installed, and how a test talks to one.
+//! Starts programs under `counterparts/` and exchanges messages with them.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -10,7 +10,7 @@ use connector_testkit::trace;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// The longest answer that is read, in bytes.
+/// Maximum length of a response in bytes.
 const LONGEST_ANSWER: u64 = 16 * 1024 * 1024;
 
 /// A program that `cargo xtask test` installs.
@@ -22,8 +22,8 @@ pub(crate) struct Counterpart {
 }
 
 impl Counterpart {
-    /// `what` it is, in the middle of a sentence; the `variable` that says where it is installed;
-    /// the `script` there that Node runs.
+    /// Creates a counterpart. `what` is its name in messages, `variable` is the environment
+    /// variable with its directory, and `script` is the file in this directory that Node runs.
     pub(crate) const fn new(
         what: &'static str,
         variable: &'static str,
@@ -37,9 +37,10 @@ impl Counterpart {
         }
     }
 
-    /// Where it is installed; `None` after saying that the test is skipped.
+    /// Returns the directory of the program. If the program is not installed, prints that the test
+    /// is skipped and returns `None`.
     ///
-    /// Fails where `CI` is `true` and it is not installed.
+    /// Fails if `CI` is `true` and the program is not installed.
     pub(crate) fn directory(&self) -> io::Result<Option<PathBuf>> {
         if let Some(directory) = variable(self.variable) {
             return Ok(Some(directory.into()));
@@ -49,7 +50,8 @@ impl Counterpart {
             self.what
         );
         self.said.call_once(|| {
-            // Standard error itself: the test harness keeps what a passing test prints.
+            // Written directly to standard error, because the test harness hides the output of a
+            // passing test.
             let _ = writeln!(io::stderr().lock(), "{skipped}");
         });
         if variable("CI").is_some_and(|ci| ci == "true") {
@@ -81,8 +83,8 @@ impl Counterpart {
     }
 }
 
-/// A running program that answers each line of JSON with one. It ends when this is dropped, or with
-/// this process: its standard input ends then.
+/// A running program that answers each line of JSON with one line. The program ends when this value
+/// is dropped or this process ends, because its standard input is closed then.
 pub(crate) struct Program {
     what: &'static str,
     input: ChildStdin,
@@ -91,9 +93,9 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Writes a line and waits for the one that answers it.
+    /// Writes a line and waits for the response.
     pub(crate) fn ask<T: DeserializeOwned>(&mut self, question: &Value) -> io::Result<T> {
-        // One write: the program reads whole lines.
+        // A single write, because the program reads whole lines.
         let mut line = question.to_string();
         line.push('\n');
         self.input.write_all(line.as_bytes())?;
@@ -112,7 +114,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It holds nothing that a sudden end would spoil. Nobody is left to hear of a failure.
+        // The program has no state that a sudden end could damage. A failure can be ignored.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -126,7 +128,7 @@ impl fmt::Debug for Program {
     }
 }
 
-/// `short`, or ten times as much where `CONNECTORS_SOAK` is `full`.
+/// Returns `short`, or ten times `short` if `CONNECTORS_SOAK` is `full`.
 #[must_use]
 pub fn repetitions(short: usize) -> usize {
     let is_full = variable("CONNECTORS_SOAK").is_some_and(|mode| mode == "full");

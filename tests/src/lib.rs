@@ -1,7 +1,8 @@
-//! Counterparts that nobody here wrote, for tests of the whole library.
+//! Counterparts: programs that we did not write, for tests of the whole library.
 //!
-//! `cargo xtask test` installs them and says in variables where they are. Without them a test says
-//! that it was skipped; where `CI` is `true` it fails instead.
+//! `cargo xtask test` installs the counterparts and sets environment variables to their
+//! directories. If a counterpart is not installed, the test prints that it is skipped. If `CI` is
+//! `true`, the test fails instead.
 
 mod counterpart;
 mod loopback;

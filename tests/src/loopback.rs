@@ -1,5 +1,5 @@
-//! Plain HTTP to a server on this machine that stands for a public one, as a browser or a stranger
-//! reaches it: past the library's own transport.
+//! Plain HTTP to a server on this machine that represents a public server. Browsers and attackers
+//! in tests use it instead of the library's transport.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,12 +13,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use url::Url;
 
-/// The longest answer that is read, in bytes.
+/// Maximum length of a response in bytes.
 const LONGEST_ANSWER: usize = 1024 * 1024;
 
-/// The way to one origin only, which a server on the loopback address stands for.
+/// A client for one origin, which a server on the loopback address represents.
 ///
-/// Every request has a connection of its own.
+/// Every request opens a new connection.
 #[derive(Debug, Clone)]
 pub struct Loopback {
     origin: Origin,
@@ -26,36 +26,37 @@ pub struct Loopback {
 }
 
 impl Loopback {
-    /// Requests to `origin` go to `port` of the loopback address, without TLS.
+    /// Creates a client that sends requests for `origin` to `port` of the loopback address, without
+    /// TLS.
     #[must_use]
     pub const fn new(origin: Origin, port: u16) -> Self {
         Self { origin, port }
     }
 
-    /// The same way past another port, where a proxy listens.
+    /// Returns the same client with another port, for example the port of a proxy.
     #[must_use]
     pub fn through(&self, port: u16) -> Self {
         Self::new(self.origin.clone(), port)
     }
 
-    /// Where the server listens.
+    /// Returns the address of the server.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
-    /// The same way as the library's own transport takes it.
+    /// Returns the loopback override for the library's transport.
     ///
     /// # Errors
-    /// None for a port that something listens on.
+    /// None for a port on which a server listens.
     pub fn opening(&self) -> io::Result<LoopbackOverride> {
         LoopbackOverride::new(self.origin.clone(), self.address()).map_err(io::Error::other)
     }
 
-    /// Sends a request whose URL is absolute and reads the whole answer.
+    /// Sends a request with an absolute URL and reads the whole response.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] for another origin; otherwise as the connection failed.
+    /// [`io::ErrorKind::InvalidInput`] for another origin. Otherwise the error of the connection.
     pub async fn exchange(
         &self,
         request: http::Request<Bytes>,

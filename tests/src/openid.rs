@@ -1,7 +1,7 @@
-//! npm `oidc-provider`, a certified OpenID provider, as judge: it rotates refresh tokens, and the
-//! second use of one ends its grant.
+//! npm `oidc-provider`, a certified OpenID provider. It rotates refresh tokens, and the second use
+//! of a refresh token ends its grant.
 //!
-//! The server is `counterparts/openid/server.js`. It is reached as `https://openid.example`.
+//! The server is `counterparts/openid/server.js`. Its origin is `https://openid.example`.
 
 use std::io;
 use std::path::Path;
@@ -39,22 +39,22 @@ pub const PROVIDER: ProviderId = ProviderId::from_static("openid");
 /// The issuer, and the only origin of the provider.
 pub const ISSUER: &str = "https://openid.example";
 
-/// How long the provider's access tokens live, in seconds: longer than any test runs.
+/// Lifetime of the provider's access tokens in seconds. Longer than any test runs.
 pub const ACCESS_TOKEN_SECONDS: u64 = 1800;
 
 const CLIENT_ID: &str = "connectors";
 const REDIRECT_URI: &str = "https://app.example/callback";
 
-/// A running provider. It ends with this process.
+/// A running provider. The provider ends with this process.
 #[derive(Debug)]
 pub struct OpenId {
     loopback: Loopback,
     client_secret: SecretString,
-    // Held: the server ends with it.
+    // Kept, because the server ends when this value is dropped.
     _server: Program,
 }
 
-/// What the provider has seen of one account.
+/// Requests that the provider received for one account.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -65,30 +65,30 @@ pub struct Ledger {
     pub refreshes: Count,
     /// Tokens that were sent to its revocation endpoint.
     pub revocations: u64,
-    /// SHA-256, in hexadecimal, of the newest refresh token that it gave out.
+    /// SHA-256 of the newest refresh token that the provider issued, in hexadecimal.
     pub newest_refresh_token: Option<String>,
 }
 
-/// How often something was accepted and refused.
+/// Number of accepted and refused requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Count {
-    /// How often it was accepted.
+    /// Number of accepted requests.
     pub accepted: u64,
-    /// How often it was refused.
+    /// Number of refused requests.
     pub refused: u64,
 }
 
 impl Count {
-    /// How often it was asked.
+    /// Returns the number of all requests.
     #[must_use]
     pub const fn all(self) -> u64 {
         self.accepted + self.refused
     }
 }
 
-/// What the person in front of the browser decides about the consent.
+/// The decision of the simulated person on the consent page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Decision {
     Consent,
@@ -96,11 +96,11 @@ enum Decision {
 }
 
 impl OpenId {
-    /// The provider that all tests of this program share, started by the first that asks. `None`
-    /// if it is not installed here, after saying so: the test ends there.
+    /// Returns the provider that all tests of this program share. The first caller starts it. If
+    /// the provider is not installed, prints a message and returns `None`; the test then ends.
     ///
     /// # Errors
-    /// If it cannot be started, or is not installed where `CI` is `true`.
+    /// If the program cannot be started, or if it is not installed and `CI` is `true`.
     pub fn shared() -> io::Result<Option<&'static Self>> {
         static SHARED: OnceLock<Result<OpenId, String>> = OnceLock::new();
         let Some(directory) = COUNTERPART.directory()? else {
@@ -133,13 +133,13 @@ impl OpenId {
         })
     }
 
-    /// The way to this provider past the library, as a browser takes it.
+    /// Returns a client for this provider that does not use the library, as for a browser.
     #[must_use]
     pub const fn loopback(&self) -> &Loopback {
         &self.loopback
     }
 
-    /// The library's own transport, with its one opening for this provider.
+    /// Returns the library's transport with a loopback override for this provider.
     ///
     /// # Errors
     /// If the machine has no root certificates.
@@ -148,14 +148,15 @@ impl OpenId {
         builder.build().map_err(io::Error::other)
     }
 
-    /// The provider as data.
+    /// Returns the description of the provider.
     #[must_use]
     pub fn description() -> Description {
         let at = |path: &str| EndpointTemplate::new(format!("{ISSUER}{path}"));
         let mut authorization = AuthorizationEndpoint::new(at("/auth"));
         authorization.issuer = Some(ISSUER.to_owned());
         authorization.issuer_required = true;
-        // Without it this provider gives no refresh token (OpenID Connect Core section 11).
+        // Without this value, the provider issues no refresh token (OpenID Connect Core section
+        // 11).
         authorization
             .parameters
             .insert("prompt".to_owned(), "consent".to_owned());
@@ -172,7 +173,7 @@ impl OpenId {
         description
     }
 
-    /// The registration at this provider.
+    /// Returns the registration at this provider.
     ///
     /// # Errors
     /// None that a test can cause.
@@ -183,29 +184,30 @@ impl OpenId {
             .with_redirect_uri(redirect_uri))
     }
 
-    /// Follows `url` as a browser does in which `account` logs in and consents, up to the callback.
+    /// Follows `url` like a browser in which `account` logs in and consents. Returns the URL of the
+    /// callback.
     ///
     /// # Errors
-    /// If the provider answers with anything but its forms and redirects.
+    /// If the provider responds with anything other than its forms and redirects.
     pub async fn consent(&self, url: &Url, account: &str) -> io::Result<Url> {
         Browser::new(&self.loopback)
             .walk(url, account, Decision::Consent)
             .await
     }
 
-    /// Follows `url` as a browser does in which `account` logs in and cancels the consent, up to the
-    /// callback.
+    /// Follows `url` like a browser in which `account` logs in and cancels the consent. Returns the
+    /// URL of the callback.
     ///
     /// # Errors
-    /// If the provider answers with anything but its forms and redirects.
+    /// If the provider responds with anything other than its forms and redirects.
     pub async fn deny(&self, url: &Url, account: &str) -> io::Result<Url> {
         Browser::new(&self.loopback)
             .walk(url, account, Decision::Cancel)
             .await
     }
 
-    /// What the provider has seen of `account`; of the account with the empty name, what belongs to
-    /// no account: codes and tokens that it never gave out.
+    /// Returns the requests that the provider received for `account`. The account with the empty
+    /// name contains requests with codes and tokens that the provider never issued.
     ///
     /// # Errors
     /// If the provider cannot be reached.
@@ -218,10 +220,10 @@ impl OpenId {
         Ok(serde_json::from_slice(answer.body())?)
     }
 
-    /// Whether a token works, as the provider itself says (RFC 7662).
+    /// Returns whether the provider accepts a token (RFC 7662).
     ///
     /// # Errors
-    /// If the provider does not say.
+    /// If the response does not contain the answer.
     pub async fn is_active(&self, token: &SecretString) -> io::Result<bool> {
         let (status, answer) = self
             .post("/token/introspection", &[("token", token.expose_secret())])
@@ -232,8 +234,8 @@ impl OpenId {
         }
     }
 
-    /// Spends a refresh token behind the library's back, as a thief of it and of the client secret
-    /// would; true if the provider accepted it.
+    /// Uses a refresh token without the library, like an attacker who has stolen the token and the
+    /// client secret. Returns true if the provider accepted the token.
     ///
     /// # Errors
     /// If the provider cannot be reached.
@@ -270,7 +272,7 @@ struct Ready {
     port: u16,
 }
 
-/// A browser that knows one site, with its cookies.
+/// A browser for one site, with its cookies.
 struct Browser<'a> {
     loopback: &'a Loopback,
     cookies: Vec<Cookie>,
@@ -290,7 +292,7 @@ impl<'a> Browser<'a> {
         }
     }
 
-    /// The first URL that leads away from the site.
+    /// Follows links until a URL leads to another site, and returns this URL.
     async fn walk(&mut self, start: &Url, account: &str, decision: Decision) -> io::Result<Url> {
         const MOST_PAGES: usize = 20;
         let mut at = start.clone();
@@ -354,7 +356,7 @@ impl<'a> Browser<'a> {
 }
 
 impl Cookie {
-    /// Reads `name=value; path=/…`. The provider deletes a cookie by emptying it.
+    /// Parses `name=value; path=/…`. The provider deletes a cookie by setting an empty value.
     fn read(header: &str) -> Option<Self> {
         let mut parts = header.split(';').map(str::trim);
         let (name, value) = parts.next()?.split_once('=')?;
@@ -367,7 +369,7 @@ impl Cookie {
     }
 }
 
-/// Where to post and what, on a page of `counterparts/openid/server.js`.
+/// Returns the target and the content of the form on a page of `counterparts/openid/server.js`.
 fn fill_in(page: &str, account: &str, decision: Decision) -> Option<(String, String)> {
     let action = |ending: &str| {
         page.split("action=\"")

@@ -1,7 +1,7 @@
-//! npm `@shopify/shopify-api`, Shopify's own library for Node, as judge: what it signs and what it
-//! accepts, and how it reads a shop's answers.
+//! npm `@shopify/shopify-api`, Shopify's own library for Node. Tests compare what the library
+//! signs, what it accepts, and how it reads the responses of a shop.
 //!
-//! The program around it is `counterparts/shopify-sdk/sdk.js`.
+//! The program `counterparts/shopify-sdk/sdk.js` calls the library.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,10 +23,10 @@ static COUNTERPART: Counterpart = Counterpart::new(
     "sdk.js",
 );
 
-/// The library, in a process of its own that ends when this is dropped.
+/// The library in a separate process, which ends when this value is dropped.
 ///
-/// Every method waits for the library's answer and fails if the library breaks instead of
-/// answering. Its refusals are answers.
+/// Every method waits for the response of the library, and fails if the library does not respond. A
+/// refusal is a response.
 #[derive(Debug)]
 pub struct ShopifySdk {
     program: Program,
@@ -39,16 +39,16 @@ pub struct ShopifySdk {
 pub struct SignedQuery {
     /// The signature, in hexadecimal.
     pub hmac: String,
-    /// The names of the parameters in the order in which they were signed.
+    /// The names of the parameters in the order of the signed text.
     pub keys: Vec<String>,
 }
 
-/// What was decided about a delivery of a webhook. What it says is there if it was accepted.
+/// The decision on a webhook delivery. The other fields are set if the delivery was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct WebhookVerdict {
-    /// Whether it was accepted.
+    /// True if the delivery was accepted.
     pub accepted: bool,
     /// The shop's host.
     pub domain: Option<String>,
@@ -58,14 +58,14 @@ pub struct WebhookVerdict {
     pub webhook_id: Option<String>,
 }
 
-/// Scopes as the library reads a list of them.
+/// Scopes as parsed by the library.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Scopes {
-    /// Without those that others include.
+    /// Without scopes that other scopes include.
     pub compressed: Vec<String>,
-    /// With those.
+    /// With the included scopes.
     pub expanded: Vec<String>,
 }
 
@@ -76,7 +76,7 @@ pub struct SimulatedApp<'a> {
     pub client_id: &'a str,
     /// The client secret.
     pub client_secret: &'a SecretString,
-    /// The scopes to ask for.
+    /// The scopes to request.
     pub scopes: &'a [&'a str],
     /// Where the simulator listens.
     pub address: SocketAddr,
@@ -95,18 +95,18 @@ impl SimulatedApp<'_> {
     }
 }
 
-/// A flow that was begun.
+/// A started authorization.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Begun {
-    /// Where the browser is sent to.
+    /// The redirect target for the browser.
     pub location: Url,
-    /// The cookies that the browser keeps.
+    /// The cookies for the browser.
     pub cookie: String,
 }
 
-/// A session, which is what the library makes of a token answer.
+/// A session, which the library creates from a token response.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -115,43 +115,43 @@ pub struct Session {
     pub shop: String,
     /// The state of the flow.
     pub state: String,
-    /// Whether it is one person's.
+    /// True if the session belongs to a single user.
     pub online: bool,
     /// The granted scopes, separated by commas.
     pub scope: String,
     /// The access token.
     pub access_token: SecretString,
-    /// When that expires, in Unix seconds.
+    /// Expiry of this token in Unix seconds.
     pub expires: Option<i64>,
     /// The refresh token.
     pub refresh_token: Option<SecretString>,
-    /// When that expires, in Unix seconds.
+    /// Expiry of this token in Unix seconds.
     pub refresh_token_expires: Option<i64>,
 }
 
-/// What a shop answered to a GraphQL document.
+/// The response of a shop to a GraphQL document.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct GraphqlAnswer {
     /// The data.
     pub data: Value,
-    /// What stands beside the data, such as the cost.
+    /// The extensions next to the data, such as the cost.
     pub extensions: Value,
     /// The headers.
     pub headers: Map<String, Value>,
 }
 
-/// That the library refused, and what it was told.
+/// A refusal of the library.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Refusal {
     /// The name of the error's class.
     pub kind: String,
-    /// The status of the answer that it followed from.
+    /// The status of the response that caused the refusal.
     pub status: Option<u16>,
-    /// The body of that answer.
+    /// The body of this response.
     pub body: Value,
 }
 
@@ -187,10 +187,11 @@ struct Shops {
 }
 
 impl ShopifySdk {
-    /// Starts the library; `None` if it is not installed here, after saying so: the test ends there.
+    /// Starts the library. If it is not installed, prints a message and returns `None`; the test
+    /// then ends.
     ///
     /// # Errors
-    /// If it cannot be started, or is not installed where `CI` is `true`.
+    /// If the program cannot be started, or if it is not installed and `CI` is `true`.
     pub fn start() -> io::Result<Option<Self>> {
         let Some(directory) = COUNTERPART.directory()? else {
             return Ok(None);
@@ -199,7 +200,7 @@ impl ShopifySdk {
         Ok(Some(Self { program }))
     }
 
-    /// Signs the parameters of a callback. A parameter's value is a text, or an array of texts.
+    /// Signs the parameters of a callback. The value of a parameter is a text or an array of texts.
     ///
     /// # Errors
     /// As for every method.
@@ -215,7 +216,7 @@ impl ShopifySdk {
         }))
     }
 
-    /// Whether the signature and the timestamp of a callback with this query are good.
+    /// Returns true if the signature and the timestamp of a callback with this query are valid.
     ///
     /// # Errors
     /// As for every method.
@@ -234,7 +235,7 @@ impl ShopifySdk {
         Ok(answer.accepted)
     }
 
-    /// The signature of a webhook's body, in base64.
+    /// Returns the signature of a webhook's body in base64.
     ///
     /// # Errors
     /// As for every method.
@@ -247,10 +248,10 @@ impl ShopifySdk {
         Ok(answer.hmac)
     }
 
-    /// What is decided about a delivery of a webhook. The library takes the body as text.
+    /// Returns the library's decision on a webhook delivery. The library takes the body as text.
     ///
     /// # Errors
-    /// As for every method; if a header is not text.
+    /// As for every method. Also if a header is not text.
     pub fn check_webhook(
         &mut self,
         secret: &SecretString,
@@ -270,7 +271,7 @@ impl ShopifySdk {
         }))
     }
 
-    /// Each text as the host of a shop, or `None` if it is none.
+    /// Returns the shop host for each text, or `None` if the text is not a shop.
     ///
     /// # Errors
     /// As for every method.
@@ -282,7 +283,7 @@ impl ShopifySdk {
         Ok(answer.shops)
     }
 
-    /// Reads a list of scopes.
+    /// Parses a list of scopes.
     ///
     /// # Errors
     /// As for every method.
@@ -291,7 +292,7 @@ impl ShopifySdk {
         self.program.ask(&question)
     }
 
-    /// Begins to authorize the app in a shop.
+    /// Starts the authorization of the app in a shop.
     ///
     /// # Errors
     /// As for every method.
@@ -299,7 +300,7 @@ impl ShopifySdk {
         self.ask("begin", app, json!({ "shop": shop }))
     }
 
-    /// Takes the callback in and exchanges its code for a token that expires.
+    /// Handles the callback and exchanges its code for a token that expires.
     ///
     /// # Errors
     /// As for every method.
@@ -329,7 +330,7 @@ impl ShopifySdk {
         Ok(outcome.into_result())
     }
 
-    /// Exchanges a token that does not expire for one that does.
+    /// Exchanges a token that does not expire for a token that expires.
     ///
     /// # Errors
     /// As for every method.

@@ -39,12 +39,12 @@ struct World {
     clock: ManualClock,
     tenant: TenantId,
     shop: ShopDomain,
-    /// The store's, for as long as the hub.
+    /// The directory of the store, kept as long as the hub.
     _directory: Option<artefacts::Directory>,
 }
 
 impl World {
-    /// With a store on SQLite, whose file the search for secrets reads afterwards.
+    /// Creates a world with a SQLite store. The search for secrets reads its file afterwards.
     async fn new() -> Self {
         let clock = clock();
         let directory = artefacts::directory("shopify").unwrap();
@@ -60,8 +60,8 @@ impl World {
         }
     }
 
-    /// With a store that answers at once, so that a clock that runs by itself does not run away
-    /// from it.
+    /// Creates a world with a store in memory, which answers at once, so that a clock that advances
+    /// by itself does not get ahead of it.
     async fn in_memory() -> Self {
         let clock = clock();
         Self::with(MemoryStore::new(Arc::new(clock.clone())), clock).await
@@ -177,7 +177,7 @@ async fn an_answer_that_is_lost_after_the_rotation_costs_nothing() {
         loop {
             let outcome = tokio::select! {
                 outcome = world.token(&key) => outcome,
-                () = advance(&world.clock) => unreachable!("it advances for ever"),
+                () = advance(&world.clock) => unreachable!("the clock advances forever"),
             };
             match outcome {
                 Ok(_) => break,
@@ -238,7 +238,7 @@ async fn an_adopted_token_that_does_not_expire_is_never_refreshed() {
     let over = ReauthorizationReason::NonExpiringToken;
     assert_eq!(error.reauthorization(), Some(over));
 
-    // The hourly look at the account finds it out without anybody's call.
+    // The hourly metadata read detects this without a call of the application.
     world.clock.advance(2 * HOUR);
     world.hub.worker().tick().await.unwrap();
     let connection = world

@@ -1,4 +1,4 @@
-//! Settings of the connector, in code or from the environment.
+//! Configuration of the connector, in code or from the environment.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use crate::models::WebhookSpecification;
 use crate::{Airtable, oauth};
 
-/// Every setting that [`AirtableConfig::from_env`] reads.
+/// All variables that [`AirtableConfig::from_env`] reads.
 pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "AIRTABLE_CLIENT_ID",
@@ -28,13 +28,13 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "AIRTABLE_REDIRECT_URI",
         Setting::RedirectUri,
-        "redirect URI as it is registered: https, or `http://localhost`",
+        "redirect URI as registered: https, or `http://localhost`",
     )
     .required(),
     Variable::new(
         "AIRTABLE_SCOPES",
         Setting::Scopes,
-        "scopes to request; without it `data.records:read schema.bases:read`",
+        "scopes to request; default `data.records:read schema.bases:read`",
     ),
     Variable::new(
         "AIRTABLE_BASE_URL",
@@ -43,7 +43,7 @@ pub const VARIABLES: &[Variable] = &[
     ),
 ];
 
-/// The settings of [`Airtable`].
+/// The configuration of [`Airtable`].
 #[derive(Debug, Clone)]
 pub struct AirtableConfig {
     pub(crate) uploads_attachments: bool,
@@ -54,7 +54,7 @@ pub struct AirtableConfig {
 }
 
 impl AirtableConfig {
-    /// Settings with their defaults and no registration.
+    /// Returns a builder with default settings and no registration.
     pub fn builder() -> AirtableConfigBuilder {
         AirtableConfigBuilder::default()
     }
@@ -62,17 +62,17 @@ impl AirtableConfig {
     /// Reads [`VARIABLES`] from the environment.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the variable that
-    /// is missing or malformed, never its value.
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) contains the name of
+    /// the missing or invalid variable, never its value.
     pub fn from_env() -> Result<Self> {
         Self::of(AppSettings::from_env(VARIABLES))
     }
 
-    /// Reads [`VARIABLES`] from where the application keeps them. `lookup` returns the value of a
-    /// name, or nothing.
+    /// Reads [`VARIABLES`] from your application's own configuration. `lookup` returns the value of
+    /// a variable, or `None`.
     ///
     /// # Errors
-    /// As for [`AirtableConfig::from_env`], and those of `lookup`.
+    /// As for [`AirtableConfig::from_env`], and the errors of `lookup`.
     pub fn from_variables(
         lookup: impl Fn(&'static str) -> Result<Option<SecretString>>,
     ) -> Result<Self> {
@@ -89,7 +89,7 @@ impl AirtableConfig {
         builder.build()
     }
 
-    /// Settings for a simulator, with its registration and all scopes.
+    /// Returns a configuration for a simulator, with its registration and all scopes.
     ///
     /// # Errors
     /// As for [`AirtableConfigBuilder::build`].
@@ -106,14 +106,14 @@ impl AirtableConfig {
         builder.build()
     }
 
-    /// The loopback overrides of a simulator. The hub's default transport uses them; give them to a
-    /// transport of your own.
+    /// Returns the loopback overrides of a simulator. The hub's default transport uses them.
+    /// Configure them if you use your own transport.
     #[must_use]
     pub fn loopbacks(&self) -> &[LoopbackOverride] {
         &self.loopbacks
     }
 
-    /// The registration as the hub asks for it.
+    /// Returns the registration for the hub.
     pub(crate) fn app_source(&self) -> Option<Arc<dyn AppSource>> {
         let app = self.app.clone()?;
         let apps = FixedApps::new().with(Airtable::ID, self.app_key.clone(), app);
@@ -121,7 +121,7 @@ impl AirtableConfig {
     }
 }
 
-/// Collects an [`AirtableConfig`].
+/// A builder of an [`AirtableConfig`].
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct AirtableConfigBuilder {
@@ -133,8 +133,8 @@ pub struct AirtableConfigBuilder {
 }
 
 impl AirtableConfigBuilder {
-    /// Sets the registration: client id, secret (none for a public client), redirect URI and scopes.
-    /// Without one, the hub needs an [`AppSource`] of the application's.
+    /// Sets the registration: client id, secret (`None` for a public client), redirect URI and
+    /// scopes. Without a registration, the hub needs its own [`AppSource`].
     pub fn with_app(
         mut self,
         client_id: impl Into<String>,
@@ -147,8 +147,8 @@ impl AirtableConfigBuilder {
         self
     }
 
-    /// Sets the scopes to request. Default: `data.records:read schema.bases:read`; subscriptions need
-    /// `webhook:manage`, writes `data.records:write`.
+    /// Sets the scopes to request. Default: `data.records:read schema.bases:read`. Subscriptions
+    /// need `webhook:manage`, and writes need `data.records:write`.
     pub fn with_scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
         self.settings.scopes = scopes.into_iter().map(Into::into).collect();
         self
@@ -160,31 +160,32 @@ impl AirtableConfigBuilder {
         self
     }
 
-    /// Sets which changes the webhooks of subscriptions report. The scope is the subscription's own.
-    /// Default: all changes, with all cell values before and after.
+    /// Sets the changes that the webhooks of subscriptions report. The table scope comes from each
+    /// subscription. Default: all changes, with all cell values before and after.
     pub fn with_webhook_specification(mut self, specification: WebhookSpecification) -> Self {
         self.specification = specification;
         self
     }
 
-    /// Allows [`UploadAttachment`](crate::endpoints::UploadAttachment), which sends the access token
-    /// to `content.airtable.com`. Default: refused, because that host is not confirmed.
+    /// Allows [`UploadAttachment`](crate::endpoints::UploadAttachment), which sends the access
+    /// token to `content.airtable.com`. Default: not allowed, because Airtable's documentation does
+    /// not confirm this host.
     pub fn with_attachment_uploads(mut self) -> Self {
         self.uploads_attachments = true;
         self
     }
 
-    /// Reaches Airtable at a simulator on this machine. `address` is a loopback address.
+    /// Uses a simulator on this machine instead of Airtable. `address` must be a loopback address.
     pub fn with_simulator(mut self, address: SocketAddr) -> Self {
         self.simulator = Some(address);
         self
     }
 
-    /// Checks the settings.
+    /// Validates the settings and builds the configuration.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the setting that
-    /// is missing or malformed, never its value.
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) contains the name of
+    /// the missing or invalid setting, never its value.
     pub fn build(self) -> Result<AirtableConfig> {
         let origins = ["https://airtable.com", oauth::API, oauth::CONTENT];
         let loopbacks = self.simulator.iter().flat_map(|address| {

@@ -1,4 +1,4 @@
-//! The connector: Airtable as the hub knows it.
+//! The Airtable connector.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use crate::config::AirtableConfig;
 use crate::{error, metadata, oauth};
 
-/// Airtable: users as accounts.
+/// The connector for Airtable. Each user is an account.
 #[derive(Debug, Clone)]
 pub struct Airtable {
     pub(crate) config: AirtableConfig,
@@ -24,10 +24,10 @@ pub struct Airtable {
 }
 
 impl Airtable {
-    /// The provider's name.
+    /// The id of the provider.
     pub const ID: ProviderId = ProviderId::from_static("airtable");
 
-    /// The connector with these settings.
+    /// Creates a connector with this configuration.
     #[must_use]
     pub fn new(config: AirtableConfig) -> Self {
         Self {
@@ -37,10 +37,10 @@ impl Airtable {
         }
     }
 
-    /// A credential to adopt: a personal access token. It is never refreshed.
+    /// Returns a credential to adopt: a personal access token. The hub never refreshes it.
     ///
     /// # Errors
-    /// None; the result is that of reading a constant.
+    /// Never fails. The `Result` comes from parsing a constant.
     pub fn personal_access_token(
         token: impl Into<SecretString>,
         obtained_at: Timestamp,

@@ -1,18 +1,19 @@
 //! Airtable's rate limits: 5 requests per second to one base, and 50 per second of one user.
 //!
-//! See [Airtable docs: Rate limits](https://airtable.com/developers/web/api/rate-limits). Both are
-//! windows here: a refusal costs 30 seconds, so that no burst may exceed either reading of them.
+//! See [Airtable docs: Rate limits](https://airtable.com/developers/web/api/rate-limits). Both
+//! limits are enforced as sliding windows: an exceeded limit costs 30 seconds, so bursts must be
+//! avoided.
 
 use connector_core::http::limit::{Draw, Draws, Limit, Per, RateModel};
 
 use crate::models::BaseId;
 
-/// The pause after a refusal, in seconds. Airtable states it in no header.
+/// Penalty after an exceeded limit, in seconds. No response header contains it.
 pub(crate) const PENALTY: u32 = 30;
 const BASE: &str = "base";
 
-/// The limits. Airtable counts the 50 requests of personal access tokens only; an OAuth grant that
-/// reaches ten bases at once stays within them too.
+/// Returns the limits. Airtable documents the limit of 50 requests only for personal access tokens.
+/// It is also applied to OAuth grants.
 pub(crate) fn limits() -> Vec<Limit> {
     let window = |requests| RateModel::Window {
         requests,
@@ -24,7 +25,7 @@ pub(crate) fn limits() -> Vec<Limit> {
     ]
 }
 
-/// The draws of a call to `base`.
+/// Returns the limits that a call to `base` counts toward.
 pub(crate) fn draws(base: &BaseId) -> Draws {
     Draws::default().with(Draw::new(BASE).with_key(base.as_str().to_owned()))
 }

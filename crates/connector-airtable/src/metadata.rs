@@ -1,4 +1,4 @@
-//! Facts about a user: the scopes that are still granted, and the bases that can be reached.
+//! Metadata of a user: the currently granted scopes, and the accessible bases.
 
 use connector_core::provider::Context;
 use connector_core::provider::oauth::{ExchangeError, Identity};
@@ -8,10 +8,10 @@ use serde_json::json;
 use crate::Airtable;
 use crate::endpoints::{ListBases, WhoAmI};
 
-/// The pages of bases that are read, of up to 1,000 bases each.
+/// Maximum number of pages of bases to read. A page has up to 1,000 bases.
 const PAGES: usize = 10;
 
-/// Reads the account, and `email`, `scopes` and `bases` about it.
+/// Identifies the account, and reads its metadata `email`, `scopes` and `bases`.
 pub(crate) async fn identify(
     airtable: &Airtable,
     cx: &Context<'_>,
@@ -29,10 +29,15 @@ pub(crate) async fn identify(
     match bases(airtable, cx, credential).await {
         Ok(bases) => facts.insert("bases", &bases)?,
         Err(error) if error.kind() == ErrorKind::Unauthorized => return Err(error),
-        // The account is known; the bases are read again with the next metadata.
+        // The account is identified. The bases are read again at the next metadata refresh.
         Err(error) => {
             let operation = "airtable.identify";
-            tracing::info!(connector = "airtable", operation, error = %error, "bases not read");
+            tracing::info!(
+                connector = "airtable",
+                operation,
+                error = %error,
+                "the bases could not be read"
+            );
         }
     }
     Ok(Identity::new(account).with_metadata(facts))

@@ -1,15 +1,16 @@
-//! Airtable's OAuth as data.
+//! The description of Airtable's OAuth.
 //!
-//! See [Airtable docs: OAuth reference](https://airtable.com/developers/web/api/oauth-reference). It
-//! follows RFC 6749 and RFC 7636, with these rules of its own:
+//! See [Airtable docs: OAuth reference](https://airtable.com/developers/web/api/oauth-reference).
+//! Airtable follows RFC 6749 and RFC 7636, with these additional rules:
 //!
-//! * A client with a secret authenticates by HTTP Basic; a client without one sends `client_id` in
-//!   the body.
-//! * A refresh ends the previous access token and refresh token at once. A conflict (409) means that
-//!   another request has just refreshed the same token.
-//! * A refresh token lives for 60 days from its issue, so that idle connections are refreshed too.
+//! * A client with a secret authenticates with HTTP Basic. A client without a secret sends
+//!   `client_id` in the body.
+//! * A refresh ends the previous access token and refresh token at once. A conflict (409) means
+//!   that another request has just refreshed the same token.
+//! * A refresh token expires 60 days after its issue, so idle connections are refreshed, too.
 //! * There is no revocation endpoint.
-//! * `state` and the code verifier have characters of `[A-Za-z0-9._-]` only, as ours have.
+//! * `state` and the code verifier may contain only the characters `[A-Za-z0-9._-]`. The hub's
+//!   values do.
 
 use connector_core::provider::Description;
 use connector_core::provider::description::EndpointTemplate;
@@ -17,7 +18,7 @@ use connector_core::provider::description::EndpointTemplate;
 use crate::config::AirtableConfig;
 use crate::{limits, webhook};
 
-/// Metadata is read daily: workspaces on the free plan have 1,000 calls a month.
+/// Metadata is read daily, because workspaces on the free plan have 1,000 calls a month.
 const DESCRIPTION: &str = r#"{
     "provider": "airtable",
     "name": "Airtable",
@@ -38,10 +39,10 @@ const DESCRIPTION: &str = r#"{
 
 /// The origin of the Web API.
 pub(crate) const API: &str = "https://api.airtable.com";
-/// The origin of attachment uploads, which no documentation that we could read confirms.
+/// The origin of attachment uploads. No documentation that we found confirms it.
 pub(crate) const CONTENT: &str = "https://content.airtable.com";
 
-/// The description under these settings. The constant is valid, as a test shows.
+/// Returns the description with these settings. A test shows that the constant is valid.
 pub(crate) fn description(config: &AirtableConfig) -> Description {
     let read = serde_json::from_str(DESCRIPTION);
     let mut description =

@@ -3,9 +3,9 @@
 //! See [Airtable docs: Webhooks overview](https://airtable.com/developers/web/api/webhooks-overview)
 //! and [List webhook payloads](https://airtable.com/developers/web/api/list-webhook-payloads).
 //!
-//! Airtable counts payloads per webhook, so the cursor names the webhook too. When a webhook has
-//! expired and another one replaces it, the cursor lists both: the payloads of the expired one can be
-//! read for seven more days.
+//! Airtable numbers payloads per webhook, so the cursor also contains the webhook. If a webhook
+//! expires and is replaced, the cursor contains both webhooks, because the payloads of the expired
+//! one can be read for seven more days.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,16 +26,16 @@ use crate::error::is_absent;
 use crate::models::cursor::{Position, START};
 use crate::models::{BaseId, TableId, WebhookId};
 
-/// The lifetime of a webhook, and of a payload.
+/// Lifetime of a webhook, and of a payload.
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
-/// The intervals leave most of the free plan's 1,000 monthly calls to the application: 120 reads, 30
-/// comparisons and about 12 renewals for each webhook.
+/// The intervals leave most of the free plan's 1,000 monthly calls to the application: 120 reads,
+/// 30 comparisons and about 12 renewals for each webhook.
 const CATCH_UP_EVERY: Duration = Duration::from_secs(6 * 3600);
 const COMPARE_EVERY: Duration = Duration::from_secs(86_400);
-/// The most webhooks in a cursor. Older ones have expired for more than a week.
+/// Maximum number of webhooks in a cursor. Older webhooks expired more than a week ago.
 const LONGEST_CHAIN: usize = 4;
 
-/// The resource of a watch: `app…` for a base, `app…/tbl…` for a table.
+/// Parses the resource of a watch: `app…` for a base, `app…/tbl…` for a table.
 fn resource(watch: &Watch) -> Result<(BaseId, Option<TableId>)> {
     let (base, table) = match watch.as_str().split_once('/') {
         Some((base, table)) => (base, Some(table)),
@@ -90,7 +90,7 @@ impl Subscriptions for Airtable {
             Err(error) if is_absent(&error) => return Ok(RenewOutcome::Gone),
             Err(error) => return Err(error),
         };
-        // Airtable switches notifications off after 13 failures, and says so in the list only.
+        // After 13 failures, Airtable disables notifications. Only the list of webhooks shows this.
         let enable = EnableWebhookNotifications::new(base, webhook);
         cx.session.send(&enable).await?;
         let expires_in = renewed.expires_in.or(Some(WEEK));
@@ -117,7 +117,8 @@ impl Subscriptions for Airtable {
         for base in bases? {
             let webhooks = match cx.session.send(&ListWebhooks::new(base.clone())).await {
                 Ok(webhooks) => webhooks,
-                // The user took the base out of the grant: none of our webhooks is left there.
+                // The user removed the base from the grant, so this connector has no webhook left
+                // there.
                 Err(error) if is_absent(&error) => continue,
                 Err(error) => return Err(error),
             };
@@ -157,7 +158,7 @@ impl Subscriptions for Airtable {
             }
             Err(error) => return Err(error),
         };
-        // Payloads are kept for a week.
+        // Airtable keeps payloads for a week.
         let mut missed = page.received.since(at.read) > WEEK;
         let mut events = Vec::with_capacity(page.payloads.len());
         for payload in &page.payloads {
@@ -169,7 +170,8 @@ impl Subscriptions for Airtable {
         at.read = page.received;
         let mut more = page.might_have_more && !page.payloads.is_empty();
         if !more && chain.len() > 1 {
-            // Nothing was recorded between the expiry of this webhook and its successor's creation.
+            // No payload was recorded between the expiry of this webhook and the creation of the
+            // next one.
             chain.remove(0);
             (more, missed) = (true, true);
         }

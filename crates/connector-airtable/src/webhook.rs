@@ -1,4 +1,5 @@
-//! Pings: how Airtable signs them. A ping carries no change; it says that there are payloads to read.
+//! The signature of pings. A ping contains no changes; it only announces that there are payloads to
+//! read.
 //!
 //! See [Airtable docs: Webhooks overview](https://airtable.com/developers/web/api/webhooks-overview).
 

@@ -1,4 +1,4 @@
-//! A hub with connections, for what is measured through it.
+//! A hub with connections, used by the benchmarks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,7 +23,7 @@ use connector_hub::Hub;
 
 const PROVIDER: ProviderId = ProviderId::from_static("acme");
 
-/// A token endpoint that answers after a while, and counts.
+/// A token endpoint that responds after a delay, and counts its requests.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Endpoint {
     pub(crate) calls: Arc<AtomicU32>,
@@ -45,8 +45,8 @@ impl HttpTransport for Endpoint {
     }
 }
 
-/// A hub over `connections` connections in memory whose access tokens are good for `left`, and
-/// their keys.
+/// Returns a hub with `connections` connections in memory, whose access tokens expire in `left`,
+/// and the keys of the connections.
 pub(crate) async fn hub(
     connections: u32,
     left: Duration,
@@ -56,7 +56,7 @@ pub(crate) async fn hub(
     hub_over(store, connections, left, SideEffects::none(), endpoint).await
 }
 
-/// The same over any empty store; `effects` ride in the commit of every connection.
+/// Returns the same for any empty store. The commit of every connection includes `effects`.
 pub(crate) async fn hub_over(
     store: impl Store,
     connections: u32,

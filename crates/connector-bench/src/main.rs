@@ -4,12 +4,15 @@
 //! cargo run --release -p connector-bench -- p3
 //! ```
 //!
-//! Every row runs what it compares in turns, in one process, and prints markdown tables; the last
-//! has a line for each target, `| P4 2 KiB | min | median | max | target | met |`, which
-//! `cargo xtask bench` reads. What a reader has to know beside the figures is in `notes/`. A target
-//! that is missed is reported, not asserted: a benchmark never fails a test run.
+//! Every row runs the compared programs alternately in one process, and prints Markdown tables. The
+//! last table has one line per target, `| P4 2 KiB | min | median | max | target | met |`, which
+//! `cargo xtask bench` parses. Explanations of the results are in `notes/`. A missed target is
+//! reported but does not fail the run.
 
-#![expect(clippy::print_stdout, reason = "the tables are the output")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the tables are the output of the program"
+)]
 
 mod fixture;
 mod p1;

@@ -1,4 +1,4 @@
-//! P1: the cached access token, against a concurrent map with an `ArcSwap` and two clock reads.
+//! P1: a cached access token, compared with a concurrent map with an `ArcSwap` and two clock reads.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const CONNECTIONS: u32 = 10_000;
 const READS: u32 = 20_000;
 const TURNS: u32 = 15;
 
-/// What cannot be left out: look the connection up, borrow its token, read both clocks.
+/// The minimum work of a read: look up the connection, borrow its token, read both clocks.
 struct Limit {
     map: papaya::HashMap<ConnectionKey, ArcSwap<(u64, String)>>,
     clock: Arc<dyn Clock>,
@@ -54,13 +54,13 @@ fn ours(hub: &Hub, key: &ConnectionKey) {
     }
 }
 
-/// Every thread reads `READS` tokens, each starting elsewhere; the time of all together, for one
-/// read of one core.
+/// Reads `READS` tokens on each of `threads` threads, each from a different start. Returns the
+/// total time as time per read of one core.
 fn on_threads(runtime: &Runtime, threads: u32, read: &(dyn Fn(usize) + Sync)) {
     std::thread::scope(|scope| {
         for thread in 0..threads {
             scope.spawn(move || {
-                // A read may wake a comparison with the store.
+                // A read may start a comparison with the store, which needs a runtime.
                 let _entered = runtime.enter();
                 let start = thread as usize * 997;
                 for step in 0..READS as usize {
@@ -87,7 +87,8 @@ pub(crate) fn measure() -> Outcome {
     let mut rows = Vec::new();
     let cores = u32::try_from(std::thread::available_parallelism()?.get())?;
     for threads in [1, 2, 8, 64] {
-        // A cache entry is compared with the store every 30 seconds; that is not what is measured.
+        // A cache entry is compared with the store every 30 seconds. This comparison is not part of
+        // the benchmark.
         for key in &keys {
             runtime.block_on(hub.access_token(key))?;
         }

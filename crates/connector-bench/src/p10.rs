@@ -1,7 +1,8 @@
-//! P10: reading and refreshing a connection in SQLite, against the same statements on sqlx alone.
+//! P10: reading and refreshing a connection in SQLite, compared with the same statements on sqlx
+//! alone.
 //!
-//! The raw side has the same schema, pragmas and kind of connections, binds the same values and
-//! reads the same columns, but checks nothing, builds nothing of them and decides nothing.
+//! The raw side has the same schema, pragmas and connection settings, binds the same values and
+//! reads the same columns. It omits all checks, data conversions and decisions.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -59,7 +60,7 @@ fn sealed() -> Sealed {
     Sealed::new(KeyId::from_bytes([1; 8]), vec![0x5A; CREDENTIAL])
 }
 
-/// A file with connections in it, opened by nobody.
+/// Creates a file with connections, and closes it.
 async fn fill(path: &Path) -> Outcome {
     let store = SqliteStore::open(path).await?;
     for number in 0..CONNECTIONS {
@@ -90,7 +91,7 @@ async fn fill(path: &Path) -> Outcome {
     Ok(())
 }
 
-/// A refresh as the store keeps it: the claim before the exchange, the commit after it.
+/// Stores a refresh as the store does: the claim before the exchange, the commit after it.
 async fn refresh(store: &SqliteStore, number: u8, seen: u64) -> Outcome {
     let key = key(number)?;
     let mut name = [number; 16];
@@ -297,7 +298,8 @@ pub(crate) fn measure() -> Outcome {
     Ok(())
 }
 
-/// Keeps the first failure of what is measured, which cannot return one.
+/// Records the first failure of a benchmark, because the benchmarked closure cannot return an
+/// error.
 fn note<E: Into<Box<dyn Error>>>(failure: &mut Option<Box<dyn Error>>, outcome: Result<(), E>) {
     if let Err(error) = outcome {
         failure.get_or_insert(error.into());
@@ -317,7 +319,9 @@ fn reads(
                 next = (next + 1) % CONNECTIONS;
                 let outcome = runtime.block_on(async {
                     let stored = store.load(&key(next)?).await?;
-                    stored.map(drop).ok_or("the connection is gone".into())
+                    stored
+                        .map(drop)
+                        .ok_or("the connection does not exist".into())
                 });
                 note::<Box<dyn Error>>(&mut failed, outcome);
             }),

@@ -1,6 +1,7 @@
-//! P11: the sweep over a million connections in SQLite, against a narrow table (number, due time,
-//! fence) that sqlx claims from with the same pragmas, and the refreshes of the hub's worker,
-//! against what the latency of the token endpoint allows.
+//! P11: the sweep for due work over a million connections in SQLite. It is compared with a narrow
+//! table (number, due time, fence) that sqlx claims from with the same pragmas. A second
+//! measurement compares the refreshes of the hub's worker with the maximum that the latency of the
+//! token endpoint permits.
 //!
 //! The peer is the design that the narrow table replaces: the lease in the row of the credential.
 
@@ -21,14 +22,15 @@ use crate::fixture::{Endpoint, hub_over};
 use crate::turns::{Contestant, Figures, take_turns};
 
 const CONNECTIONS: u32 = 1_000_000;
-/// One connection in so many is due.
+/// One in this many connections is due.
 const DUE: u32 = 20;
-/// The bytes of a sealed credential, in every row of the peer's table.
+/// Size of a sealed credential in every row of the peer's table, in bytes.
 const CREDENTIAL: u32 = 1_024;
-/// As many as a worker takes at once.
+/// Number of jobs per lease call, as in the worker.
 const BATCH: u16 = 256;
 const LEASE: Duration = Duration::from_mins(5);
-/// What is due is enough for one more, which does not count; the rest is taken before the idle sweeps.
+/// Number of measured turns. The due rows suffice for one more turn, which is a warm-up. The
+/// remaining rows are claimed before the idle sweeps.
 const TURNS: u32 = 18;
 const CLAIMS: u32 = 8;
 const IDLE_TURNS: u32 = 101;
@@ -41,11 +43,12 @@ const IN_FLIGHT: u16 = 8;
 const REFRESH_TURNS: u32 = 5;
 const REFRESH_TARGET: f64 = 0.90;
 
-/// When row `n` is due, in an order that is not that of the rows, as times of expiry are.
+/// SQL for the due time of row `n`. The order of due times differs from the order of rows, as for
+/// real expiry times.
 const DUE_AT: &str =
     "CASE WHEN n % ?3 = 0 THEN ?2 - (n * 7919) % 100003 ELSE ?2 + 86400000 + n END";
 
-/// The pragmas of the store's writing connection.
+/// Opens a connection with the pragmas of the store's writing connection.
 async fn writer(path: &Path) -> sqlx::Result<SqliteConnection> {
     SqliteConnectOptions::new()
         .filename(path)
@@ -60,7 +63,8 @@ async fn writer(path: &Path) -> sqlx::Result<SqliteConnection> {
         .await
 }
 
-/// The store's own schema with a row in both of its tables for every connection, filled by SQL.
+/// Creates the store's own schema, with a row in both of its tables for every connection, filled by
+/// SQL.
 async fn fill_store(path: &Path, now: Timestamp) -> Outcome {
     SqliteStore::open(path).await?.close().await;
     let mut connection = writer(path).await?;
@@ -93,7 +97,8 @@ async fn fill_store(path: &Path, now: Timestamp) -> Outcome {
     Ok(())
 }
 
-/// A table whose rows carry their own lease: `columns` beside it, `values` for them.
+/// Creates a table whose rows contain their own lease, with additional `columns` and their
+/// `values`.
 async fn fill_table(
     path: &Path,
     columns: &str,
@@ -101,7 +106,7 @@ async fn fill_table(
     now: Timestamp,
 ) -> sqlx::Result<SqliteConnection> {
     let mut connection = writer(path).await?;
-    // A gigabyte is written once, not to a log and from there to the file.
+    // Without a journal, the gigabyte is written only once.
     connection.execute("PRAGMA journal_mode = OFF").await?;
     let mut fill = connection.begin().await?;
     let sql = format!(
@@ -125,7 +130,7 @@ async fn fill_table(
     Ok(connection)
 }
 
-/// A claim of due rows in one transaction: the end of the lease is the next due time.
+/// Claims due rows in one transaction. The end of the lease becomes the next due time.
 async fn claim(connection: &mut SqliteConnection) -> Result<usize, sqlx::Error> {
     let now = SystemClock::new().now();
     let mut claim = connection.begin_with("BEGIN IMMEDIATE").await?;
@@ -150,7 +155,7 @@ async fn claim(connection: &mut SqliteConnection) -> Result<usize, sqlx::Error> 
     Ok(rows.len())
 }
 
-/// A look at the narrow table that finds nothing.
+/// Queries the narrow table for due rows and finds none.
 async fn look(connection: &mut SqliteConnection) -> Result<usize, sqlx::Error> {
     let now = SystemClock::new().now();
     let rows = sqlx::query("SELECT id FROM due WHERE due_at <= ?1 ORDER BY due_at LIMIT 1")
@@ -160,8 +165,8 @@ async fn look(connection: &mut SqliteConnection) -> Result<usize, sqlx::Error> {
     Ok(rows.len())
 }
 
-/// Keeps the first failure of what is measured, which cannot return one: an error, and any other
-/// number of rows than `expected`.
+/// Records the first failure of a benchmark, because the benchmarked closure cannot return an
+/// error. Any number of rows other than `expected` is a failure.
 fn note<E: Into<Box<dyn Error>>>(
     failure: &mut Option<Box<dyn Error>>,
     outcome: Result<usize, E>,
@@ -170,7 +175,7 @@ fn note<E: Into<Box<dyn Error>>>(
     match outcome {
         Ok(rows) if rows == expected => {}
         Ok(rows) => {
-            failure.get_or_insert_with(|| format!("{rows} rows in place of {expected}").into());
+            failure.get_or_insert_with(|| format!("{rows} rows instead of {expected}").into());
         }
         Err(error) => {
             failure.get_or_insert(error.into());
@@ -178,7 +183,7 @@ fn note<E: Into<Box<dyn Error>>>(
     }
 }
 
-/// The three tables that are swept.
+/// The three compared tables.
 struct Tables {
     store: SqliteStore,
     narrow: SqliteConnection,
@@ -240,7 +245,7 @@ impl Tables {
             .map_or(Ok(figures), Err)
     }
 
-    /// Takes what is still due, in one go without a pause, and then looks at once.
+    /// Claims all remaining due rows, and then measures the next queries without a pause.
     fn idle(&mut self, runtime: &Runtime) -> Result<(Vec<Figures>, f64), Box<dyn Error>> {
         let Self { store, narrow, .. } = self;
         while runtime
@@ -253,7 +258,7 @@ impl Tables {
         let first = runtime.block_on(store.take_due(&WorkKind::ALL, BATCH, LEASE));
         let first_took = clock.monotonic().since(start).as_secs_f64() * 1e3;
         if !first?.is_empty() {
-            return Err("something was still due".into());
+            return Err("some rows were still due".into());
         }
         while runtime.block_on(claim(narrow))? == usize::from(BATCH) {}
         let (mut failed, mut narrow_failed) = (None, None);
@@ -276,7 +281,7 @@ impl Tables {
     }
 }
 
-/// How long a worker takes for the refreshes of a file where all of them are due.
+/// Measures how long a worker takes to refresh all connections of a file, all of which are due.
 async fn refresh_all(directory: &Path) -> Result<Duration, Box<dyn Error>> {
     let path = directory.join("refreshes.db");
     let store = SqliteStore::open(&path).await?;
@@ -295,7 +300,7 @@ async fn refresh_all(directory: &Path) -> Result<Duration, Box<dyn Error>> {
     hub.shutdown(LATENCY * 10).await?;
     let calls = calls.load(Ordering::SeqCst);
     if calls != u32::from(REFRESHES) {
-        return Err(format!("{calls} refreshes, {} pieces of work", tick.work).into());
+        return Err(format!("{calls} refreshes, {} jobs", tick.work).into());
     }
     Ok(taken)
 }
@@ -389,9 +394,9 @@ pub(crate) fn measure() -> Outcome {
         yes(share >= REFRESH_TARGET)
     );
     println!(
-        "\nThe worker's refreshes: {REFRESHES} connections in SQLite, an endpoint of {} ms, {IN_FLIGHT} \
-         in flight, {REFRESH_TURNS} turns; {possible:.0}/s are possible. The idle sweep must also be \
-         met by the very first.",
+        "\nThe worker's refreshes: {REFRESHES} connections in SQLite, an endpoint of {} ms, \
+         {IN_FLIGHT} in flight, {REFRESH_TURNS} turns; at most {possible:.0}/s are possible. The \
+         first idle sweep must meet the target too.",
         LATENCY.as_millis()
     );
     Ok(())

@@ -1,4 +1,5 @@
-//! P2: 10,000 tasks on one expired token, against the same tasks that wait for one sleep.
+//! P2: 10,000 tasks that wait for one expired token, compared with the same number of tasks that
+//! wait for one sleep.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -89,7 +90,7 @@ async fn bare() -> Result<Duration, Box<dyn std::error::Error>> {
         .map(|_| {
             let (mut receiver, clock) = (receiver.clone(), clock.clone());
             tokio::spawn(async move {
-                // The sender lives until all tasks have ended.
+                // The sender lives until all tasks have ended, so waiting cannot fail.
                 let _ = receiver.wait_for(|done| *done).await;
                 clock.monotonic()
             })

@@ -1,7 +1,7 @@
-//! P3: sealing and opening 1 KiB, against the parts that the envelope cannot do without.
+//! P3: sealing and opening 1 KiB, compared with the sum of the necessary parts of the envelope.
 //!
-//! The parts: a draw of 44 random bytes, HKDF with the key schedule of AES-256, and the AEAD of
-//! ring with a key that is ready, in place, over associated data of the same length.
+//! The parts are 44 random bytes, HKDF with the key schedule of AES-256, and ring's AEAD with an
+//! existing key, in place, with associated data of the same length.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -30,7 +30,7 @@ impl hkdf::KeyType for Length {
     }
 }
 
-/// What the envelope derives per record: 64 bytes by HKDF, and a key that is ready.
+/// Derives what the envelope needs per record: 64 bytes by HKDF, and an AEAD key.
 fn derive(salt: &[u8], info: &[u8]) -> Result<(LessSafeKey, [u8; 64]), ring::error::Unspecified> {
     let mut okm = [0; 64];
     hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
@@ -41,10 +41,7 @@ fn derive(salt: &[u8], info: &[u8]) -> Result<(LessSafeKey, [u8; 64]), ring::err
     Ok((LessSafeKey::new(key), okm))
 }
 
-#[expect(
-    clippy::too_many_lines,
-    reason = "what is compared stands side by side"
-)]
+#[expect(clippy::too_many_lines, reason = "the compared code is kept together")]
 pub(crate) fn measure() -> Outcome {
     let keyring = Keyring::parse(&Keyring::generate()?)?;
     let tenant = TenantId::new("tenant-1")?;
@@ -65,7 +62,7 @@ pub(crate) fn measure() -> Outcome {
 
     let random = rand::SystemRandom::new();
     let salt = [0xA0; 32];
-    // The label, the head of the envelope, and tenant and row with their lengths.
+    // The label, the head of the envelope, and the tenant and the row with their lengths.
     let info = vec![0; 19 + 13 + 4 + tenant.as_str().len() + 4 + row.len()];
     let associated = vec![
         0;

@@ -1,5 +1,5 @@
-//! P5: a typed call on loopback, 32 in flight, against raw reqwest with the same requests: the same
-//! headers on the wire, and a deadline for each, which no client may leave out.
+//! P5: a typed call on loopback, with 32 calls in flight, compared with raw reqwest. Both send the
+//! same requests with the same headers and a timeout.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const CALLS: u32 = 2_000;
 const TARGET: f64 = 0.93;
 
 pub(crate) fn measure() -> Outcome {
-    // The server has a runtime of its own, as another program would.
+    // The server has its own runtime, as if it were another program.
     let server_runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -30,10 +30,10 @@ pub(crate) fn measure() -> Outcome {
         .build()?;
 
     let (session, transport) = session(server.address)?;
-    // What the library configures for itself; a program installs it once.
+    // The library configures this for itself. A program must install it once.
     rustls::crypto::ring::default_provider()
         .install_default()
-        .map_err(|_| "a TLS provider is installed already")?;
+        .map_err(|_| "a TLS provider is already installed")?;
     let raw = reqwest_client()?;
     let url = url(server.address);
 
@@ -105,8 +105,8 @@ pub(crate) fn measure() -> Outcome {
         }
     );
     println!(
-        "\nThe client's one thread is busy all the time, so a call takes {more:.1} µs more of it \
-         than raw reqwest (target: at most 5)."
+        "\nThe client's single thread is always busy, so a call takes {more:.1} µs more CPU time \
+         than a call of raw reqwest (target: at most 5)."
     );
     Ok(())
 }

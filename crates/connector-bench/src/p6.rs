@@ -1,4 +1,5 @@
-//! P6: a page of 250 products of Shopify into typed values, against `serde_json` on the same bytes.
+//! P6: decoding a page of 250 Shopify products into typed values, compared with `serde_json` on the
+//! same bytes.
 
 use std::hint::black_box;
 
@@ -20,7 +21,7 @@ const OPERATIONS: u32 = 50;
 const TARGET: f64 = 1.10;
 const PEER_TARGET: f64 = 2.0;
 
-/// The answer as a program that knows only this operation would read it.
+/// The response type of a program that uses only this operation.
 #[derive(Debug, Deserialize)]
 struct Answer {
     data: Data,
@@ -45,7 +46,7 @@ struct PageInfo {
     end_cursor: Option<PageCursor>,
 }
 
-/// What has been read, so that nothing of it can be left out.
+/// Uses all decoded data, so that the compiler cannot remove any of the work.
 impl Answer {
     fn len(&self) -> usize {
         let Products { nodes, page_info } = &self.data.products;
@@ -119,7 +120,7 @@ pub(crate) fn measure() -> Outcome {
         OPERATIONS,
     );
     if failed + direct_failed + value_failed > 0 {
-        return Err("a good page was not read".into());
+        return Err("a valid page could not be decoded".into());
     }
     println!(
         "{TURNS} turns of {OPERATIONS} pages of {} bytes, ns per page\n",

@@ -1,4 +1,4 @@
-//! A server on loopback that answers every request alike, and counts.
+//! A loopback server that sends the same response to every request, and counts requests.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Answers `body` after `takes`, for as long as the runtime lives.
+    /// Starts a server that responds with `body` after `takes`, until the runtime ends.
     pub(crate) async fn start(body: &str, takes: Duration) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -36,7 +36,7 @@ impl Server {
     }
 }
 
-/// Where the request ends that `bytes` begin with: after its head and what that says follows it.
+/// Returns the length of the first request in `bytes`: its head and the announced body.
 fn end_of_request(bytes: &[u8]) -> Option<usize> {
     let head = bytes.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&bytes[..head]).ok()?;

@@ -1,11 +1,11 @@
-//! Taking turns: what is compared runs alternately in one process, so that the noise of a shared
-//! machine meets everything alike.
+//! Alternating runs: compared programs take turns in one process, so that noise of a shared machine
+//! affects all of them equally.
 
 use std::time::Duration;
 
 use connector_core::clock::{Clock as _, SystemClock};
 
-/// What is measured.
+/// A measured program.
 pub(crate) struct Contestant<'a> {
     pub(crate) name: &'static str,
     run: Run<'a>,
@@ -14,12 +14,12 @@ pub(crate) struct Contestant<'a> {
 enum Run<'a> {
     /// One call is one operation.
     Here(Box<dyn FnMut() + 'a>),
-    /// One call is as many operations as it is told, and returns what they took.
+    /// One call runs the given number of operations, and returns their duration.
     Elsewhere(Box<dyn FnMut(u32) -> Duration + 'a>),
 }
 
 impl<'a> Contestant<'a> {
-    /// One call of `run` is one operation.
+    /// Creates a contestant for which one call of `run` is one operation.
     pub(crate) fn new(name: &'static str, run: impl FnMut() + 'a) -> Self {
         Self {
             name,
@@ -27,8 +27,8 @@ impl<'a> Contestant<'a> {
         }
     }
 
-    /// What another process does: one call of `run` lets it do as many operations as it is told, and
-    /// returns what they took by that process's clock.
+    /// Creates a contestant in another process. One call of `run` executes the given number of
+    /// operations, and returns their duration by the clock of that process.
     pub(crate) fn elsewhere(name: &'static str, run: impl FnMut(u32) -> Duration + 'a) -> Self {
         Self {
             name,
@@ -37,11 +37,11 @@ impl<'a> Contestant<'a> {
     }
 }
 
-/// Nanoseconds per operation, one figure per turn.
+/// Nanoseconds per operation, one value per turn.
 pub(crate) struct Figures(Vec<f64>);
 
 impl Figures {
-    /// Turn by turn, the sum of `parts`.
+    /// Returns the sum of `parts` for each turn.
     pub(crate) fn sum(parts: &[&Self]) -> Self {
         let turns = parts.iter().map(|part| part.0.len()).min().unwrap_or(0);
         Self(
@@ -51,13 +51,13 @@ impl Figures {
         )
     }
 
-    /// Turn by turn, how many times `other` this is.
+    /// Returns `self / other` for each turn.
     pub(crate) fn ratio_to(&self, other: &Self) -> Self {
         let pairs = self.0.iter().zip(&other.0);
         Self(pairs.map(|(own, other)| own / other).collect())
     }
 
-    /// Every figure times `factor`.
+    /// Returns all values multiplied by `factor`.
     pub(crate) fn scaled(&self, factor: f64) -> Self {
         Self(self.0.iter().map(|figure| figure * factor).collect())
     }
@@ -76,7 +76,7 @@ impl Figures {
         sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
-    /// Minimum, median and maximum as cells of a markdown table.
+    /// Returns the minimum, median and maximum as cells of a Markdown table.
     pub(crate) fn cells(&self) -> String {
         format!(
             "{:.0} | {:.0} | {:.0}",
@@ -87,8 +87,7 @@ impl Figures {
     }
 }
 
-/// Lets every contestant run `operations` times in each of `turns` turns, after one turn that does
-/// not count.
+/// Runs every contestant `operations` times in each of `turns` turns, after one warm-up turn.
 pub(crate) fn take_turns(
     contestants: &mut [Contestant<'_>],
     turns: u32,

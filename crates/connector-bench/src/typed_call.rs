@@ -1,4 +1,4 @@
-//! The call of P5, as a typed operation and as raw reqwest makes it.
+//! The call of P5, as a typed operation and with raw reqwest.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -20,10 +20,10 @@ use tokio::runtime::Runtime;
 pub(crate) const IN_FLIGHT: usize = 32;
 pub(crate) const BODY: &str = r#"{"id":7,"title":"a short name"}"#;
 pub(crate) const USER_AGENT: &str = "acme-orders/1.0";
-/// That of our calls; whoever can have one gets the same.
+/// The request timeout of our calls, and of all other clients that support one.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What every call asks for, on the server at `address`.
+/// Returns the URL of every call, on the server at `address`.
 pub(crate) fn url(address: SocketAddr) -> String {
     format!("http://{address}/things/7?fields=id%2Ctitle")
 }
@@ -41,7 +41,7 @@ impl Thing {
 }
 
 connector_core::provider::provider_client! {
-    /// The client of the provider that the calls go to.
+    /// The client of the simulated provider.
     pub(crate) struct AcmeClient for ProviderId::from_static("acme");
 }
 
@@ -62,8 +62,8 @@ impl Endpoint for ReadThing {
     }
 }
 
-/// A session of a provider with a limit that never makes a call wait, and the transport below it;
-/// both lead to the server at `address`.
+/// Returns a session, with a rate limit that never delays a call, and its transport. Both use the
+/// server at `address`.
 pub(crate) fn session(address: SocketAddr) -> Result<(Session, Arc<HttpClient>), Box<dyn Error>> {
     let origin = Origin::parse("https://api.acme.example")?;
     let transport = HttpClient::builder()
@@ -83,7 +83,7 @@ pub(crate) fn session(address: SocketAddr) -> Result<(Session, Arc<HttpClient>),
     Ok((session, transport))
 }
 
-/// A client with the same headers and the same deadline.
+/// Returns a reqwest client with the same headers and the same timeout.
 pub(crate) fn reqwest_client() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
         .no_proxy()
@@ -92,7 +92,7 @@ pub(crate) fn reqwest_client() -> reqwest::Result<reqwest::Client> {
         .build()
 }
 
-/// The call as raw reqwest makes it; whether it went well.
+/// Makes the call with raw reqwest. Returns true if it succeeded.
 pub(crate) async fn with_reqwest(client: &reqwest::Client, url: &str) -> bool {
     let answer = client
         .get(url)
@@ -105,12 +105,13 @@ pub(crate) async fn with_reqwest(client: &reqwest::Client, url: &str) -> bool {
     answer.bytes().await.is_ok_and(|body| is_thing(&body))
 }
 
-/// Whether `body` is what every call asks for.
+/// Returns true if `body` is the expected body.
 pub(crate) fn is_thing(body: &[u8]) -> bool {
     serde_json::from_slice::<Thing>(body).is_ok_and(|thing| thing.is_right())
 }
 
-/// So many calls on the thread of `runtime`, [`IN_FLIGHT`] at once; how many went wrong.
+/// Makes `count` calls on the thread of `runtime`, [`IN_FLIGHT`] at once, and returns the number of
+/// failed calls.
 pub(crate) fn calls<F: Future<Output = bool>>(
     runtime: &Runtime,
     count: u32,

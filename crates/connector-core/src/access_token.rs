@@ -1,4 +1,4 @@
-//! Access tokens as they are handed out: readable by reference, never copied by accident.
+//! Access tokens in memory. They can be borrowed but not cloned or printed by accident.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,27 +12,28 @@ use crate::connection::{Generation, GrantNumber};
 use crate::credential::Credential;
 use crate::http::Origin;
 
-/// How good an access token is at a moment.
+/// Freshness of an access token at one point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Good for long.
+    /// Fresh: no refresh is due.
     Good,
-    /// Good, and it is time to refresh it behind the callers' backs.
+    /// Still valid, and a background refresh is due.
     Advisory,
-    /// Good for so short that callers wait for a newer one.
+    /// About to expire: callers wait for a new token.
     Mandatory,
-    /// Over.
+    /// No longer valid.
     Expired,
 }
 
-/// When an access token enters its phases, on both clocks of this machine: the steady one stands
-/// still while a machine is suspended, the wall clock jumps. Whichever says so first holds.
+/// The times at which an access token enters each phase, on the monotonic clock and on the wall
+/// clock. The monotonic clock stops while a machine is suspended, and the wall clock can jump, so
+/// the earlier of the two deadlines applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines([(Monotonic, Timestamp); 3]);
 
 impl Deadlines {
-    /// The deadlines of a token that is good for `left` from now, and enters its advisory and
-    /// mandatory windows that long before its end.
+    /// Computes the deadlines of a token that is valid for `left` from now. The advisory and the
+    /// mandatory window start the given time before expiry.
     #[must_use]
     pub fn new(
         steady: Monotonic,
@@ -49,7 +50,7 @@ impl Deadlines {
         Self(offsets.map(|offset| (steady.after(offset), wall.after(offset))))
     }
 
-    /// The phase at this moment.
+    /// Returns the phase at the given time.
     #[must_use]
     pub fn phase(&self, steady: Monotonic, wall: Timestamp) -> Phase {
         let [advisory, mandatory, end] = &self.0;
@@ -66,7 +67,7 @@ impl Deadlines {
     }
 }
 
-/// A connection's access token in memory, with what decides whether it may be sent.
+/// A connection's access token in memory, with the deadlines that decide whether to send it.
 pub struct IssuedToken {
     secret: SecretString,
     origin: Origin,
@@ -77,7 +78,8 @@ pub struct IssuedToken {
 }
 
 impl IssuedToken {
-    /// The token of `credential` at this generation; `deadlines` is `None` if it does not expire.
+    /// Creates a token from `credential` at this generation. Pass `None` as `deadlines` if the
+    /// token does not expire.
     #[must_use]
     pub fn new(
         credential: &Credential,
@@ -95,26 +97,26 @@ impl IssuedToken {
         }
     }
 
-    /// The grant it belongs to.
+    /// Returns the number of the grant that issued the token.
     #[must_use]
     pub const fn grant(&self) -> GrantNumber {
         self.grant
     }
 
-    /// Its generation.
+    /// Returns the generation of the token.
     #[must_use]
     pub const fn generation(&self) -> Generation {
         self.generation
     }
 
-    /// The moment, on either clock, at which it stops being [`Phase::Good`]; `None` if it does not
-    /// expire.
+    /// Returns the time, on both clocks, at which the token leaves [`Phase::Good`]; `None` if the
+    /// token does not expire.
     #[must_use]
     pub fn good_until(&self) -> Option<(Monotonic, Timestamp)> {
         self.deadlines.map(|Deadlines([advisory, ..])| advisory)
     }
 
-    /// The phase at this moment.
+    /// Returns the phase at the given time.
     #[must_use]
     pub fn phase(&self, steady: Monotonic, wall: Timestamp) -> Phase {
         self.deadlines
@@ -133,23 +135,23 @@ impl fmt::Debug for IssuedToken {
     }
 }
 
-/// Where the token of one connection lies. Reading takes no lock and copies nothing.
+/// A slot for the current token of one connection. Reading takes no lock and makes no copy.
 pub struct TokenSlot(ArcSwap<IssuedToken>);
 
 impl TokenSlot {
-    /// A slot that holds `token`.
+    /// Creates a slot that contains `token`.
     #[must_use]
     pub fn new(token: IssuedToken) -> Self {
         Self(ArcSwap::from_pointee(token))
     }
 
-    /// The token that lies there now.
+    /// Returns the current token.
     #[must_use]
     pub fn load(&self) -> AccessToken {
         AccessToken(self.0.load())
     }
 
-    /// Puts another token there. Those who hold the old one keep it.
+    /// Replaces the token. Callers that already loaded the previous token keep it.
     pub fn store(&self, token: IssuedToken) {
         self.0.store(Arc::new(token));
     }
@@ -161,59 +163,60 @@ impl fmt::Debug for TokenSlot {
     }
 }
 
-/// An access token on loan. It can be attached to a request; it cannot be shown, cloned or written.
-#[expect(missing_debug_implementations, reason = "it is never to be shown")]
+/// A borrowed access token. It can be attached to a request, but not printed, cloned or serialized.
+#[expect(missing_debug_implementations, reason = "it must not be printed")]
 pub struct AccessToken(Guard<Arc<IssuedToken>>);
 
 impl AccessToken {
-    /// A token that no store stands behind.
+    /// Creates a token that is not backed by a store.
     #[must_use]
     pub fn fixed(token: IssuedToken) -> Self {
         Self::of(Arc::new(token))
     }
 
-    /// A token that a source keeps itself.
+    /// Wraps a token that a token source caches itself.
     pub(crate) fn of(token: Arc<IssuedToken>) -> Self {
         Self(Guard::from_inner(token))
     }
 
-    /// The secret, for the one place that attaches it to a request.
+    /// Returns the secret. Call this only where the secret is attached to a request.
     #[must_use]
     pub fn secret(&self) -> &SecretString {
         &self.0.secret
     }
 
-    /// The only origin that it may be sent to, unless the provider's description names others.
+    /// Returns the only origin that may receive the token, unless the provider's description allows
+    /// others.
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.0.origin
     }
 
-    /// The grant it belongs to.
+    /// Returns the number of the grant that issued the token.
     #[must_use]
     pub fn grant(&self) -> GrantNumber {
         self.0.grant
     }
 
-    /// Its generation.
+    /// Returns the generation of the token.
     #[must_use]
     pub fn generation(&self) -> Generation {
         self.0.generation
     }
 
-    /// The scopes that were granted; empty if the provider did not state them.
+    /// Returns the granted scopes; empty if the provider did not state them.
     #[must_use]
     pub fn scopes(&self) -> &[String] {
         &self.0.scopes
     }
 
-    /// The phase at this moment.
+    /// Returns the phase at the given time.
     #[must_use]
     pub fn phase(&self, steady: Monotonic, wall: Timestamp) -> Phase {
         self.0.phase(steady, wall)
     }
 
-    /// Copies the secret, for a library that needs to own it.
+    /// Copies the secret, for libraries that need to own it.
     #[must_use]
     pub fn into_secret(self) -> SecretString {
         SecretString::from(self.0.secret.expose_secret())
@@ -225,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_expired_token_is_seen_as_expired_by_either_clock() {
+    fn either_clock_can_expire_a_token() {
         let (steady, wall) = (
             Monotonic::new(Duration::ZERO),
             Timestamp::from_unix_seconds(1000),
@@ -252,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_longer_than_the_life_begins_at_once() {
+    fn a_window_longer_than_the_lifetime_starts_immediately() {
         let (steady, wall) = (Monotonic::new(Duration::ZERO), Timestamp::UNIX_EPOCH);
         let second = Duration::from_secs(1);
         let deadlines = Deadlines::new(steady, wall, second, second * 60, second * 30);
@@ -260,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_on_loan_outlives_its_successor() {
+    fn a_borrowed_token_stays_valid_after_a_replacement() {
         let credential = |secret: &str| {
             Credential::new(
                 crate::CredentialKind::OAuth,

@@ -1,12 +1,12 @@
-//! Who connects what: tenants and the accounts they connect.
+//! Tenants and the provider accounts that they connect.
 
 use crate::app::AppKey;
 use crate::name::name;
 use crate::provider_id::ProviderId;
 
 name! {
-    /// The customer of the service that embeds this library: an organisation, a project, a user.
-    /// Everything that is stored belongs to exactly one tenant.
+    /// A customer of your service, for example an organisation, a project or a user. Every stored
+    /// record belongs to exactly one tenant.
     ///
     /// ```
     /// use connector_core::TenantId;
@@ -19,29 +19,31 @@ name! {
 }
 
 name! {
-    /// The stable key of an account at its provider: a shop's gid, a bot's id, an OpenID `sub`.
-    /// It comes from an authenticated answer of the provider, never from a name that people change.
+    /// The stable key of an account at its provider, for example a shop's gid, a bot's id or an
+    /// OpenID `sub`. The key is taken from an authenticated response of the provider, never from a
+    /// name that people can change.
     AccountKey, "account key"
 }
 
-/// The account that a connection leads to.
+/// A provider account that a connection gives access to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Account {
-    /// The provider's stable key.
+    /// The account's stable key at the provider.
     pub key: AccountKey,
-    /// The account's own host, where accounts have one. Deliveries that name only a host are routed
-    /// by it, and a second authorization for the same host is recognised before it begins.
+    /// The account's own host, for providers with per-account hosts. Webhook deliveries that
+    /// contain only a host are routed by this field. The host also identifies a second
+    /// authorization for the same account before the flow starts.
     pub host: Option<String>,
-    /// True when the key stood only in a callback and no authenticated answer confirmed it. Such a
-    /// key is for display and for uniqueness inside its own tenant; deliveries are never routed by
-    /// it.
+    /// True if the key was read from a callback and no authenticated response has confirmed it.
+    /// Such a key is used only for display and for uniqueness within its tenant. Webhook deliveries
+    /// are never routed by it.
     pub asserted: bool,
-    /// The name that people know the account by, if the provider tells one.
+    /// The account's display name, if the provider returns one.
     pub label: Option<String>,
 }
 
 impl Account {
-    /// An account whose key an authenticated answer of the provider gave.
+    /// Creates an account whose key comes from an authenticated response of the provider.
     #[must_use]
     pub fn identified(key: AccountKey) -> Self {
         Self {
@@ -52,7 +54,7 @@ impl Account {
         }
     }
 
-    /// An account whose key stood only in a callback.
+    /// Creates an account whose key comes only from a callback.
     #[must_use]
     pub fn asserted(key: AccountKey) -> Self {
         Self {
@@ -63,14 +65,14 @@ impl Account {
         }
     }
 
-    /// Adds the account's own host.
+    /// Sets the account's own host.
     #[must_use]
     pub fn with_host(mut self, host: impl Into<String>) -> Self {
         self.host = Some(host.into());
         self
     }
 
-    /// Adds the name that people know the account by.
+    /// Sets the account's display name.
     #[must_use]
     pub fn with_label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
@@ -78,7 +80,7 @@ impl Account {
     }
 }
 
-/// An account as one tenant sees it. At most one connection stands for each.
+/// An account within one tenant. Each account has at most one connection.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountRef {
     /// The tenant.

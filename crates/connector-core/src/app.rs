@@ -1,4 +1,4 @@
-//! The application's registrations at the providers.
+//! The application's registrations at providers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,22 +16,22 @@ use crate::name::{InvalidName, name};
 use crate::provider_id::ProviderId;
 
 name! {
-    /// Which of several registrations at one provider is meant: per-merchant apps, bring-your-own
-    /// apps, staging and production.
+    /// The name of one of several registrations at a provider, for example per-merchant apps,
+    /// customer-owned apps, or staging and production.
     AppKey, "app key"
 }
 
 impl Default for AppKey {
-    /// The registration of a service that has only one: `default`.
+    /// Returns `default`, the key for a service that has only one registration.
     fn default() -> Self {
         Self("default".into())
     }
 }
 
-/// A redirect URI (RFC 6749 section 3.1.2), kept and sent byte for byte as it is registered.
+/// A redirect URI (RFC 6749 section 3.1.2). It is stored and sent byte for byte as registered.
 ///
-/// Providers compare redirect URIs as texts, so that `https://app.example` and
-/// `https://app.example/` are different ones.
+/// Providers compare redirect URIs as plain text: `https://app.example` and `https://app.example/`
+/// are different URIs.
 ///
 /// ```
 /// use connector_core::RedirectUri;
@@ -49,16 +49,17 @@ pub struct RedirectUri {
 }
 
 impl RedirectUri {
-    /// The longest redirect URI, in bytes.
+    /// Maximum length of a redirect URI in bytes.
     const LONGEST: usize = 2048;
 
-    /// The exact text.
+    /// Returns the exact text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The parsed URL, for its host and path. Its text may differ from the registered one.
+    /// Returns the parsed URL, for its host and path. The text of the parsed URL may differ from
+    /// the registered text.
     #[must_use]
     pub const fn url(&self) -> &Url {
         &self.url
@@ -68,8 +69,9 @@ impl RedirectUri {
 impl FromStr for RedirectUri {
     type Err = InvalidName;
 
-    /// Accepts an https URL, or an http URL of the loopback interface (`localhost`, `127.0.0.1`,
-    /// `[::1]`; RFC 8252 section 7.3), without userinfo and fragment (RFC 6749 section 3.1.2).
+    /// Parses an https URL, or an http URL with a loopback host (`localhost`, `127.0.0.1`, `[::1]`;
+    /// RFC 8252 section 7.3). The URL must not contain userinfo or a fragment (RFC 6749 section
+    /// 3.1.2).
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let invalid = || InvalidName::Form {
             what: "redirect URI",
@@ -130,9 +132,9 @@ impl fmt::Debug for RedirectUri {
     }
 }
 
-/// One registration at a provider: the client id, its secrets and what was agreed with it.
+/// A registration at a provider: the client id, its secrets and the registered settings.
 ///
-/// Secrets can be replaced while the service runs: an [`AppSource`] hands out the new `App`.
+/// Secrets can be replaced while the service runs: an [`AppSource`] returns the new `App`.
 #[derive(Clone)]
 pub struct App {
     client_id: String,
@@ -144,7 +146,7 @@ pub struct App {
 }
 
 impl App {
-    /// A registration with its client id (RFC 6749 section 2.2).
+    /// Creates a registration with a client id (RFC 6749 section 2.2).
     #[must_use]
     pub fn new(client_id: impl Into<String>) -> Self {
         Self {
@@ -157,80 +159,81 @@ impl App {
         }
     }
 
-    /// Adds a client secret. The first one is sent; the others still verify what was signed with
-    /// them, which is what a rotation needs.
+    /// Adds a client secret. Only the first secret is sent. The other secrets still verify existing
+    /// signatures, so that you can rotate secrets.
     #[must_use]
     pub fn with_client_secret(mut self, secret: impl Into<SecretString>) -> Self {
         self.client_secrets.push(secret.into());
         self
     }
 
-    /// Sets where the provider sends the browser back to (RFC 6749 section 3.1.2), exactly as it is
-    /// registered there.
+    /// Sets the URI to which the provider redirects the browser (RFC 6749 section 3.1.2), exactly
+    /// as registered.
     #[must_use]
     pub fn with_redirect_uri(mut self, redirect_uri: RedirectUri) -> Self {
         self.redirect_uri = Some(redirect_uri);
         self
     }
 
-    /// Sets the scopes to ask for. Without them the connector's own defaults are asked for.
+    /// Sets the scopes to request. The default is the connector's own list of scopes.
     #[must_use]
     pub fn with_scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
         self.scopes = scopes.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Adds a secret that signs webhooks, for providers where it is not the client secret.
+    /// Adds a webhook signing secret, for providers that do not sign webhooks with the client
+    /// secret.
     #[must_use]
     pub fn with_webhook_secret(mut self, secret: impl Into<SecretString>) -> Self {
         self.webhook_secrets.push(secret.into());
         self
     }
 
-    /// Sets a further value that one provider's connector asks for by name.
+    /// Sets an additional named value that a specific connector requires.
     #[must_use]
     pub fn with_extra(mut self, name: impl Into<String>, value: impl Into<SecretString>) -> Self {
         self.extra.insert(name.into(), value.into());
         self
     }
 
-    /// The client id. A credential remembers the one that obtained it.
+    /// Returns the client id. Each credential stores the client id that obtained it.
     #[must_use]
     pub fn client_id(&self) -> &str {
         &self.client_id
     }
 
-    /// The client secret to send, if the registration has one.
+    /// Returns the client secret to send, if the registration has one.
     #[must_use]
     pub fn client_secret(&self) -> Option<&SecretString> {
         self.client_secrets.first()
     }
 
-    /// Every client secret that may have signed something, the current one first.
+    /// Returns all client secrets that may have signed a message, the current one first.
     #[must_use]
     pub fn client_secrets(&self) -> &[SecretString] {
         &self.client_secrets
     }
 
-    /// Where the provider sends the browser back to.
+    /// Returns the URI to which the provider redirects the browser.
     #[must_use]
     pub fn redirect_uri(&self) -> Option<&RedirectUri> {
         self.redirect_uri.as_ref()
     }
 
-    /// The scopes to ask for; empty for the connector's defaults.
+    /// Returns the scopes to request; empty for the connector's default scopes.
     #[must_use]
     pub fn scopes(&self) -> &[String] {
         &self.scopes
     }
 
-    /// Every secret that may have signed a webhook, the current one first.
+    /// Returns all secrets that may have signed a webhook, the current one first.
     #[must_use]
     pub fn webhook_secrets(&self) -> &[SecretString] {
         &self.webhook_secrets
     }
 
-    /// A further value by its name.
+    /// Returns an additional value by name.
     #[must_use]
     pub fn extra(&self, name: &str) -> Option<&SecretString> {
         self.extra.get(name)
@@ -250,28 +253,30 @@ impl fmt::Debug for App {
     }
 }
 
-/// Where a connector takes its registration from.
+/// A source of app registrations for connectors.
 ///
-/// What must hold: the answer is the current registration, because secrets are replaced while the
-/// service runs. It may be called often and at once from many tasks, so an implementation that reads
-/// a database keeps what it read for some seconds.
+/// Implementations must return the current registration, because secrets are replaced while the
+/// service runs. The methods are called often and concurrently. An implementation that reads from a
+/// database should cache the result for a few seconds.
 #[async_trait]
 pub trait AppSource: fmt::Debug + Send + Sync + 'static {
-    /// The registration that `tenant` uses at `provider` under the name `app`.
+    /// Returns the registration that `tenant` uses at `provider` under the name `app`.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] if there is none; [`ErrorKind::StoreUnavailable`] if it cannot
-    /// be read now. Nothing is sent to the provider in either case.
+    /// [`ErrorKind::Configuration`] if there is no such registration.
+    /// [`ErrorKind::StoreUnavailable`] if the registration cannot be read now. In both cases,
+    /// nothing is sent to the provider.
     async fn app(&self, provider: &ProviderId, tenant: &TenantId, app: &AppKey)
     -> Result<Arc<App>>;
 
-    /// The one registration that every tenant uses at `provider` under the name `app`. What is
-    /// signed with its secrets is delivered to the connections of all tenants.
+    /// Returns the registration that all tenants share at `provider` under the name `app`. Webhooks
+    /// signed with its secrets are routed to the connections of all tenants.
     ///
-    /// Without an override there is none: registrations are the tenants' own.
+    /// The default implementation returns an error: it treats every registration as
+    /// tenant-specific.
     ///
     /// # Errors
-    /// As for [`AppSource::app`].
+    /// Same as [`AppSource::app`].
     async fn shared(&self, provider: &ProviderId, app: &AppKey) -> Result<Arc<App>> {
         Err(Error::new(
             ErrorKind::Configuration,
@@ -285,14 +290,14 @@ pub trait AppSource: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// Registrations that do not change while the service runs: one for everybody, by app key.
+/// A fixed set of registrations, shared by all tenants and keyed by provider and app key.
 #[derive(Debug, Clone, Default)]
 pub struct FixedApps {
     apps: BTreeMap<(ProviderId, AppKey), Arc<App>>,
 }
 
 impl FixedApps {
-    /// No registration yet.
+    /// Creates an empty set.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

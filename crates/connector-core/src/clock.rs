@@ -1,4 +1,4 @@
-//! Time as a dependency: [`Clock`], the [`SystemClock`], and the [`ManualClock`] of tests.
+//! Injectable time: the [`Clock`] trait, [`SystemClock`], and [`ManualClock`] for tests.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,61 +8,62 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-/// An instant of the wall clock in milliseconds since 1970-01-01T00:00:00Z.
+/// A point in time on the wall clock, in milliseconds since 1970-01-01T00:00:00Z.
 ///
-/// Shown, and parsed by [`Timestamp::parse`], as RFC 3339 in UTC.
+/// `Display` formats it as RFC 3339 in UTC, and [`Timestamp::parse`] reads RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The start of the Unix era.
+    /// The Unix epoch, 1970-01-01T00:00:00Z.
     pub const UNIX_EPOCH: Self = Self(0);
 
-    /// The instant `millis` milliseconds after the start of the Unix era.
+    /// Creates a timestamp from milliseconds since the Unix epoch.
     #[must_use]
     pub const fn from_unix_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// The instant `seconds` seconds after the start of the Unix era; saturates.
+    /// Creates a timestamp from seconds since the Unix epoch. Saturates on overflow.
     #[must_use]
     pub const fn from_unix_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))
     }
 
-    /// Reads an RFC 3339 time with its offset; `None` if it is not one.
+    /// Parses an RFC 3339 time with its UTC offset. Returns `None` if the text is not valid RFC
+    /// 3339.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let parsed: jiff::Timestamp = text.trim().parse().ok()?;
         Some(Self(parsed.as_millisecond()))
     }
 
-    /// Milliseconds since the start of the Unix era.
+    /// Returns the milliseconds since the Unix epoch.
     #[must_use]
     pub const fn as_unix_millis(self) -> i64 {
         self.0
     }
 
-    /// Whole seconds since the start of the Unix era, rounded down.
+    /// Returns the whole seconds since the Unix epoch, rounded down.
     #[must_use]
     pub const fn as_unix_seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// This instant moved into the future; saturates.
+    /// Returns the timestamp `by` later than this one. Saturates on overflow.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
         Self(self.0.saturating_add(whole_millis(by)))
     }
 
-    /// This instant moved into the past; saturates.
+    /// Returns the timestamp `by` earlier than this one. Saturates on overflow.
     #[must_use]
     pub fn before(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(whole_millis(by)))
     }
 
-    /// How much later this is than `earlier`; zero if it is not later.
+    /// Returns the time from `earlier` to this timestamp, or zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         let millis = self.0.saturating_sub(earlier.0);
@@ -70,7 +71,8 @@ impl Timestamp {
     }
 }
 
-/// Whole milliseconds, rounded up so that a wait is never cut short; saturates.
+/// Converts a duration to whole milliseconds. Rounds up, so that a wait is never too short.
+/// Saturates.
 pub(crate) fn whole_millis(by: Duration) -> i64 {
     let rounded = by.as_nanos().div_ceil(1_000_000);
     i64::try_from(rounded).unwrap_or(i64::MAX)
@@ -85,66 +87,64 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// An instant of a clock that never goes back, measured from an origin of the clock's choice.
+/// A point in time on a monotonic clock, measured from an origin that the clock chooses.
 ///
-/// Compare only instants of the same clock. It may stand still while the machine is suspended.
+/// Compare only instants of the same clock. A monotonic clock may stop while the machine is
+/// suspended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Monotonic(Duration);
 
 impl Monotonic {
-    /// The instant `since_origin` after the clock's origin.
+    /// Creates the instant `since_origin` after the clock's origin.
     #[must_use]
     pub const fn new(since_origin: Duration) -> Self {
         Self(since_origin)
     }
 
-    /// How much later this is than `earlier`; zero if it is not later.
+    /// Returns the time from `earlier` to this instant, or zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// This instant moved into the future; saturates.
+    /// Returns the instant `by` later than this one. Saturates on overflow.
     #[must_use]
     pub const fn after(self, by: Duration) -> Self {
         Self(self.0.saturating_add(by))
     }
 
-    /// The time since the clock's origin.
+    /// Returns the time since the clock's origin.
     #[must_use]
     pub const fn since_origin(self) -> Duration {
         self.0
     }
 }
 
-/// Where the library takes the time from, and how it waits.
+/// A source of time that can also sleep.
 ///
-/// Everything that looks at the time takes a clock, so that a test can hold it in its hand.
+/// All code that depends on time takes a `Clock`, so that a test can control the time.
 #[async_trait]
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The wall clock. It may jump, in both directions.
+    /// Returns the wall-clock time. The wall clock may jump forwards and backwards.
     fn now(&self) -> Timestamp;
 
-    /// The steady clock. It never goes back.
+    /// Returns the monotonic time, which never goes backwards.
     fn monotonic(&self) -> Monotonic;
 
-    /// Returns once the steady clock has moved by `duration`.
+    /// Waits until the monotonic clock has advanced by `duration`.
     async fn sleep(&self, duration: Duration);
 }
 
-/// The clock of the machine. Sleeping needs a tokio runtime with its time driver.
+/// The clock of the machine. [`Clock::sleep`] needs a tokio runtime with its time driver enabled.
 #[derive(Debug, Clone)]
 pub struct SystemClock {
     origin: std::time::Instant,
 }
 
 impl SystemClock {
-    /// A clock whose steady part starts now.
+    /// Creates a clock whose monotonic origin is now.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock that everything else injects"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "other code injects this clock")]
     pub fn new() -> Self {
         Self {
             origin: std::time::Instant::now(),
@@ -160,10 +160,7 @@ impl Default for SystemClock {
 
 #[async_trait]
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock that everything else injects"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "other code injects this clock")]
     fn now(&self) -> Timestamp {
         match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
             Ok(since) => Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
@@ -180,10 +177,10 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when it is told to, for tests, simulations and examples.
+/// A clock that only moves when you advance it, for tests, simulations and examples.
 ///
-/// Clones share the time; [`ManualClock::with_offset`] gives a view whose wall clock is wrong by a
-/// constant, as on another machine.
+/// Clones share the same time. [`ManualClock::with_offset`] returns a clock whose wall-clock time
+/// differs by a constant offset, as on another machine.
 ///
 /// ```
 /// use std::time::Duration;
@@ -211,7 +208,7 @@ struct ManualTime {
 }
 
 impl ManualClock {
-    /// A clock that stands at `start`.
+    /// Creates a clock whose wall-clock time is `start`.
     #[must_use]
     pub fn new(start: Timestamp) -> Self {
         Self {
@@ -227,7 +224,7 @@ impl ManualClock {
         }
     }
 
-    /// The same time seen by a machine whose wall clock is off by `millis` milliseconds.
+    /// Returns a clock that shares this clock's time but shows a wall-clock time `millis` later.
     #[must_use]
     pub fn with_offset(&self, millis: i64) -> Self {
         Self {
@@ -236,7 +233,7 @@ impl ManualClock {
         }
     }
 
-    /// Moves wall and steady clock forward and wakes whoever slept long enough.
+    /// Advances the wall clock and the monotonic clock, and wakes the sleepers whose time has come.
     pub fn advance(&self, by: Duration) {
         let steady = {
             let mut time = self.time();
@@ -247,17 +244,17 @@ impl ManualClock {
         self.shared.ticks.send_replace(steady);
     }
 
-    /// Sets the wall clock alone, as an operator or a time server would: the steady clock and
-    /// sleepers do not notice.
+    /// Sets only the wall clock, as an operator or a time server would. The monotonic clock and the
+    /// sleepers are not affected.
     pub fn set_wall(&self, now: Timestamp) {
         self.time().wall = Timestamp(now.0.saturating_sub(self.offset_millis));
     }
 
-    /// Returns once at least `count` calls of [`Clock::sleep`] are waiting, so that a test advances
-    /// the clock only after the code under test went to sleep.
+    /// Waits until at least `count` calls of [`Clock::sleep`] are pending. A test can then advance
+    /// the clock and know that the code under test is already sleeping.
     pub async fn wait_for_sleepers(&self, count: usize) {
         let mut sleepers = self.shared.sleepers.subscribe();
-        // The sender lives as long as this clock, so waiting cannot fail.
+        // The sender lives as long as this clock, so `wait_for` cannot fail.
         let _ = sleepers.wait_for(|now| *now >= count).await;
     }
 
@@ -309,7 +306,7 @@ impl Clock for ManualClock {
             return;
         }
         let _counted = Sleeper::new(&self.shared.sleepers);
-        // The sender lives as long as this clock, so waiting cannot fail.
+        // The sender lives as long as this clock, so `wait_for` cannot fail.
         let _ = ticks.wait_for(|now| *now >= until).await;
     }
 }
@@ -319,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timestamps_are_shown_and_read_as_rfc_3339() {
+    fn timestamps_are_formatted_and_parsed_as_rfc_3339() {
         let at = Timestamp::from_unix_millis(1_700_000_000_123);
         assert_eq!(at.to_string(), "2023-11-14T22:13:20.123Z");
         assert_eq!(Timestamp::parse("2023-11-14T23:13:20.123+01:00"), Some(at));
@@ -340,7 +337,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sleeper_wakes_when_the_steady_clock_has_moved_enough() {
+    async fn a_sleeper_wakes_when_the_monotonic_clock_has_advanced_enough() {
         let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
         let other = clock.clone();
         let sleeper = tokio::spawn(async move { other.sleep(Duration::from_secs(10)).await });

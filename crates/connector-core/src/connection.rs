@@ -1,4 +1,4 @@
-//! Connections: their keys, numbers, states and records.
+//! Connections: ids, counters, statuses and records.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -15,13 +15,14 @@ use crate::name::InvalidName;
 use crate::provider_id::ProviderId;
 use crate::random::Random;
 
-/// The id of a connection: 128 random bits, shown in the form of a UUID. It survives reconnects.
+/// The id of a connection: 128 random bits, formatted as a UUID. It stays the same after a
+/// reconnect.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ConnectionId([u8; 16]);
 
 impl Hash for ConnectionId {
-    /// Half of the bits are as good as all: every one of them is random.
+    /// Half of the bits are enough, because all of them are random.
     fn hash<H: Hasher>(&self, state: &mut H) {
         let mut half = [0; 8];
         half.copy_from_slice(&self.0[..8]);
@@ -30,7 +31,7 @@ impl Hash for ConnectionId {
 }
 
 impl ConnectionId {
-    /// A new id from `random`.
+    /// Generates a new id from `random`.
     ///
     /// # Errors
     /// [`ErrorKind::Bug`] if the random source fails.
@@ -47,13 +48,13 @@ impl ConnectionId {
         Ok(Self(bytes))
     }
 
-    /// The id with these bits.
+    /// Creates an id from its 16 bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The id's bits.
+    /// Returns the 16 bytes of the id.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -123,7 +124,8 @@ impl TryFrom<String> for ConnectionId {
     }
 }
 
-/// A connection's id together with its tenant, so that a bare id can never cross tenants.
+/// A connection id with its tenant. Calls take this key instead of a bare id, so that no call can
+/// reach another tenant's connection.
 #[derive(Debug, Clone, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ConnectionKey {
     /// The tenant that the connection belongs to.
@@ -133,7 +135,7 @@ pub struct ConnectionKey {
 }
 
 impl PartialEq for ConnectionKey {
-    /// The text of a tenant that both share, as clones do, is not read.
+    /// Skips the text comparison if both keys share one tenant allocation, as clones do.
     fn eq(&self, other: &Self) -> bool {
         let (own, others) = (self.tenant.as_str(), other.tenant.as_str());
         self.id == other.id && (std::ptr::eq(own, others) || own == others)
@@ -141,14 +143,14 @@ impl PartialEq for ConnectionKey {
 }
 
 impl Hash for ConnectionKey {
-    /// The id alone: it is random, and telling tenants apart is the comparison's work.
+    /// Hashes only the id, which is random. `eq` also compares the tenants.
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.id.hash(state);
     }
 }
 
 impl ConnectionKey {
-    /// The key of connection `id` of `tenant`.
+    /// Creates the key of connection `id` of `tenant`.
     #[must_use]
     pub const fn new(tenant: TenantId, id: ConnectionId) -> Self {
         Self { tenant, id }
@@ -166,19 +168,19 @@ macro_rules! number {
         pub struct $name(u64);
 
         impl $name {
-            /// The value `number`.
+            /// Creates the counter value `number`.
             #[must_use]
             pub const fn new(number: u64) -> Self {
                 Self(number)
             }
 
-            /// The value as a number.
+            /// Returns the value as a number.
             #[must_use]
             pub const fn get(self) -> u64 {
                 self.0
             }
 
-            /// The value that follows this one; saturates.
+            /// Returns the next value. Saturates on overflow.
             #[must_use]
             pub const fn next(self) -> Self {
                 Self(self.0.saturating_add(1))
@@ -194,43 +196,46 @@ macro_rules! number {
 }
 
 number! {
-    /// Grows by one each time a connection's credential changes, from 1.
+    /// Number of a connection's credential. Starts at 1 and increases by one with each change of
+    /// the credential.
     Generation
 }
 number! {
-    /// Grows by one each time the owner authorizes anew or the connection ends, from 1. What an
-    /// older grant left behind (claims, pending pairs) can no longer touch the connection.
+    /// Number of a connection's grant. Starts at 1 and increases by one when the owner authorizes
+    /// again or the connection ends. Claims and pending token pairs of an older grant can no longer
+    /// change the connection.
     GrantNumber
 }
 number! {
-    /// Grows by one with every claim on a connection. It names the exchange that a credential came
-    /// from.
+    /// Number of a claim on a connection. Increases by one with every claim, and identifies the
+    /// exchange that produced a credential.
     Fence
 }
 number! {
-    /// Grows by one with every write to a connection's record.
+    /// Version of a connection's record. Increases by one with every write.
     Version
 }
 
-/// How a connection is doing.
+/// The status of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "status", content = "reason", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Status {
-    /// It works as far as is known.
+    /// The connection works, as far as is known.
     Connected,
-    /// Its credential is not as fresh as it should be; calls may still work. Nothing to do yet.
+    /// The connection has a temporary problem, which the reason describes. API calls may still
+    /// work. No action is needed yet.
     Degraded(DegradedReason),
-    /// Its owner has to authorize again.
+    /// The account's owner must authorize again.
     NeedsReauthorization(ReauthorizationReason),
-    /// The application's registration is refused; the account itself is not to blame.
+    /// The provider rejects the application's registration. The account itself is not the cause.
     AppMisconfigured,
-    /// It was disconnected. It holds no credential; its history stays.
+    /// The connection was disconnected. Its credential is deleted, and its history is kept.
     Disconnected,
 }
 
 impl Status {
-    /// The stable name of the state, without its reason.
+    /// Returns the stable name of the status, without its reason.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -242,7 +247,7 @@ impl Status {
         }
     }
 
-    /// The stable name of the reason, for states that have one.
+    /// Returns the stable name of the reason, for statuses that have one.
     #[must_use]
     pub const fn reason(&self) -> Option<&'static str> {
         match self {
@@ -252,11 +257,11 @@ impl Status {
         }
     }
 
-    /// Reads what [`Status::as_str`] and [`Status::reason`] gave.
+    /// Parses the output of [`Status::as_str`] and [`Status::reason`].
     ///
     /// # Errors
-    /// [`ErrorKind::StoreIncompatible`] if a newer version wrote a state that this one does not
-    /// know: update this node.
+    /// [`ErrorKind::StoreIncompatible`] if a newer version wrote a status that this version does
+    /// not know. Update this node.
     pub fn from_parts(status: &str, reason: Option<&str>) -> Result<Self> {
         let parsed = match (status, reason) {
             ("connected", None) => Some(Self::Connected),
@@ -297,13 +302,13 @@ macro_rules! reasons {
         }
 
         impl $name {
-            /// The stable name of the reason.
+            /// Returns the stable name of the reason.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
             }
 
-            /// Reads a stable name; `None` if this version does not know it.
+            /// Parses a stable name. Returns `None` if this version does not know the reason.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 match text { $($text => Some(Self::$variant),)* _ => None }
@@ -313,61 +318,64 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// Why a connection is degraded.
+    /// The reason why a connection is degraded.
     DegradedReason {
-        /// Refreshing fails for now (network, provider trouble); it is retried.
+        /// Refreshes currently fail (network or provider trouble) and are retried.
         RefreshFailing = "refresh_failing",
-        /// A refresh was sent and its outcome is not known yet.
+        /// A refresh request was sent, and its outcome is not known yet.
         RefreshUnresolved = "refresh_unresolved",
-        /// The provider refuses the access token although it should be valid.
+        /// The provider rejects an access token that should still be valid.
         Unauthorized = "unauthorized",
-        /// The owner granted less than the connector needs for everything it offers.
+        /// The owner granted fewer scopes than the connector needs for all its features.
         ScopesReduced = "scopes_reduced",
-        /// The provider refuses every refresh with a response that has no known meaning. The hub
-        /// tries once a day; a forced refresh or a reconnect tries at once.
+        /// The provider rejects every refresh with a response of unknown meaning. The hub retries
+        /// once a day. A forced refresh or a reconnect is tried immediately.
         RefreshRefused = "refresh_refused",
-        /// The account behind a new credential has not been identified yet. Its tokens are withheld.
+        /// The account of a new credential has not been identified yet. The tokens are not used
+        /// until then.
         AccountUnverified = "account_unverified",
     }
 }
 
 reasons! {
-    /// Why an owner has to authorize again.
+    /// The reason why the account's owner must authorize again.
     ReauthorizationReason {
-        /// The provider says that the grant is revoked or expired.
+        /// The provider reports that the grant was revoked or has expired.
         GrantRevoked = "grant_revoked",
-        /// The refresh token ran out before it was used.
+        /// The refresh token expired before it was used.
         RefreshTokenExpired = "refresh_token_expired",
-        /// The answer to a refresh was lost at a provider that accepts no repetition.
+        /// The response to a refresh was lost, and the provider does not accept the same refresh
+        /// token again.
         LostInFlight = "lost_in_flight",
         /// The application is no longer installed in the account.
         AppNotInstalled = "app_not_installed",
-        /// The provider refuses fresh tokens of this grant.
+        /// The provider rejects even newly issued tokens of this grant.
         Rejected = "rejected",
         /// The provider no longer accepts tokens that do not expire.
         NonExpiringToken = "non_expiring_token",
-        /// The credential expired and came without a way to refresh it.
+        /// The credential expired and contains nothing to refresh it with.
         NotRefreshable = "not_refreshable",
-        /// Scopes that the connector cannot work without are no longer granted.
+        /// Scopes that the connector requires are no longer granted.
         ScopesMissing = "scopes_missing",
-        /// The credential leads to another account than the connection's. Its tokens are withheld.
+        /// The credential belongs to a different account than the connection. Its tokens are not
+        /// used.
         AccountMismatch = "account_mismatch",
     }
 }
 
-/// How an account was last found when it was tested on demand.
+/// Result of the last connection test that was run on demand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// When it was tested, on the store's clock.
+    /// Time of the test, on the store's clock.
     pub at: Timestamp,
-    /// Nothing when it worked, else what went wrong.
+    /// The error, or `None` if the test succeeded.
     pub error: Option<String>,
 }
 
-/// A connection as its application sees it. It contains no secret.
+/// A connection, as returned to applications. It contains no secret.
 ///
-/// The record that a store keeps, with its generations and fences, is
-/// [`store::ConnectionRecord`](crate::store::ConnectionRecord).
+/// [`store::ConnectionRecord`](crate::store::ConnectionRecord) is the record that stores save, with
+/// generations and fences.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Connection {
@@ -375,17 +383,17 @@ pub struct Connection {
     pub key: ConnectionKey,
     /// The provider.
     pub provider: ProviderId,
-    /// The registration that the connection was made with.
+    /// The app registration that created the connection.
     pub app: AppKey,
     /// The connected account.
     pub account: Account,
-    /// The state of the connection.
+    /// The status of the connection.
     pub status: Status,
     /// The time of the last change of `status`, on the store's clock.
     pub status_since: Timestamp,
     /// Number of consecutive refresh failures.
     pub failures: u32,
-    /// The last test on demand.
+    /// Result of the last test on demand.
     pub check: Option<Check>,
     /// Metadata of the account.
     pub metadata: Metadata,
@@ -404,7 +412,7 @@ impl Connection {
         &self.key
     }
 
-    /// Returns false if the connection was disconnected.
+    /// Returns false if the connection is disconnected.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.status != Status::Disconnected
@@ -450,30 +458,31 @@ impl From<ConnectionRecord> for Connection {
     }
 }
 
-/// The record of a connection in a store: everything but its secrets.
+/// A connection's record in a store, without its secrets.
 ///
-/// Exhaustive on purpose: a store that forgets a field must not compile. Applications see
-/// [`Connection`].
+/// The struct is exhaustive on purpose: a store that omits a field does not compile. Applications
+/// use [`Connection`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConnectionRecord {
     /// The key of the connection.
     pub key: ConnectionKey,
     /// The provider.
     pub provider: ProviderId,
-    /// The registration that the connection was made with.
+    /// The app registration that created the connection.
     pub app: AppKey,
     /// The connected account.
     pub account: Account,
-    /// The state of the connection.
+    /// The status of the connection.
     pub status: Status,
     /// The time of the last change of `status`, on the store's clock.
     pub status_since: Timestamp,
     /// Number of consecutive refresh failures.
     pub failures: u32,
-    /// The last test on demand.
+    /// Result of the last test on demand.
     pub check: Option<Check>,
-    /// True once the provider returned another refresh token than the one that was sent. A
-    /// provider described as not rotating is then treated as strict for this connection.
+    /// True if a refresh has returned a new refresh token. The connection is then treated as
+    /// strictly rotating, even if the provider's description says that refresh tokens do not
+    /// rotate.
     pub rotates: bool,
     /// Metadata of the account.
     pub metadata: Metadata,
@@ -483,7 +492,7 @@ pub struct ConnectionRecord {
     pub generation: Generation,
     /// The newest generation that the provider has accepted in a call.
     pub confirmed: Option<Generation>,
-    /// The last fence that a claim was given.
+    /// The fence of the most recent claim.
     pub fence: Fence,
     /// The version of this record.
     pub version: Version,
@@ -513,20 +522,20 @@ impl ConnectionRecord {
         }
     }
 
-    /// Returns false if the connection was disconnected.
+    /// Returns false if the connection is disconnected.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.status != Status::Disconnected
     }
 }
 
-/// How far an instant on the store's clock is away. Nodes whose own clocks disagree still agree on
-/// this, because the store computed it.
+/// Time until an instant, on the store's clock. The store computes this time, so that nodes with
+/// different clocks agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimeLeft(i64);
 
 impl TimeLeft {
-    /// The distance from `now` to `instant`, both on the store's clock.
+    /// Computes the time from `now` to `instant`, both on the store's clock.
     #[must_use]
     pub const fn between(now: Timestamp, instant: Timestamp) -> Self {
         Self(
@@ -536,19 +545,19 @@ impl TimeLeft {
         )
     }
 
-    /// The time that is left; zero once the instant has passed.
+    /// Returns the time left; zero if the instant has passed.
     #[must_use]
     pub fn remaining(self) -> Duration {
         Duration::from_millis(u64::try_from(self.0).unwrap_or(0))
     }
 
-    /// The time since the instant; zero until it has come.
+    /// Returns the time since the instant; zero if the instant is still in the future.
     #[must_use]
     pub fn overdue(self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_neg()).unwrap_or(0))
     }
 
-    /// True once the instant has come.
+    /// Returns true if the instant has passed.
     #[must_use]
     pub const fn has_passed(self) -> bool {
         self.0 <= 0
@@ -560,7 +569,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_id_reads_what_it_shows_and_nothing_else() {
+    fn a_connection_id_parses_only_its_own_format() {
         let text = "0192f0c1-0000-7000-8000-000000000001";
         let id: ConnectionId = text.parse().unwrap();
         assert_eq!(id.to_string(), text);
@@ -578,7 +587,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_reads_what_it_writes() {
+    fn every_status_round_trips() {
         let all = [
             Status::Connected,
             Status::AppMisconfigured,

@@ -1,4 +1,4 @@
-//! Who asks, and in the course of what.
+//! The actor and the correlation id of a request.
 
 use std::fmt;
 
@@ -6,18 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::name;
 
-/// Who caused a change. It reaches the state, the audit entry and the event of the change.
+/// The actor that caused a change. It is recorded in the OAuth state, the audit entry and the event
+/// of the change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "id", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Actor {
-    /// A person, by the id that the application knows them by.
+    /// A person, identified by your application's user id.
     User(String),
-    /// A program of the application, by its name.
+    /// A program of your application, identified by its name.
     Service(String),
-    /// The library's own background work.
+    /// A background job of this library.
     Worker,
-    /// The provider, through a webhook or an answer.
+    /// The provider, through a webhook or a response.
     Provider,
 }
 
@@ -33,30 +34,30 @@ impl fmt::Display for Actor {
 }
 
 name! {
-    /// Ties together what one request caused: log lines, audit entries, events, later work.
-    /// Take the request id of the application's own log.
+    /// Id that links everything one request caused: log lines, audit entries, events and later
+    /// background work. Use the request id of your application's own log.
     CorrelationId, "correlation id"
 }
 
 impl Default for CorrelationId {
-    /// What belongs to no request: `none`.
+    /// Returns `none`, the id for work that belongs to no request.
     fn default() -> Self {
         Self("none".into())
     }
 }
 
-/// What every call that changes something carries.
+/// Context that every state-changing call takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestContext {
-    /// Who causes the change.
+    /// The actor that causes the change.
     pub actor: Actor,
-    /// Ties the change to the application's own log.
+    /// Id that links the change to your application's log.
     pub correlation: CorrelationId,
 }
 
 impl RequestContext {
-    /// A context of `actor` under `correlation`.
+    /// Creates a context for `actor` with the correlation id `correlation`.
     #[must_use]
     pub fn new(actor: Actor, correlation: CorrelationId) -> Self {
         Self { actor, correlation }

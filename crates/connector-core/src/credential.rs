@@ -1,4 +1,4 @@
-//! Credentials: what proves the right to call, open in memory.
+//! Decrypted credentials in memory.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,25 +14,26 @@ use crate::http::Origin;
 use crate::metadata::Metadata;
 use crate::provider::oauth::Identity;
 
-/// What a credential is.
+/// The kind of a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CredentialKind {
-    /// An OAuth 2.0 access token with what is needed to renew it (RFC 6749 section 5.1).
+    /// An OAuth 2.0 access token with the data needed to renew it (RFC 6749 section 5.1).
     #[serde(rename = "oauth")]
     OAuth,
-    /// A key that the account's owner made at the provider.
+    /// An API key that the account's owner created at the provider.
     ApiKey,
     /// A URL that is itself the secret.
     SecretUrl,
 }
 
-/// An opened credential. It names the origin that it may be sent to and the client id that obtained
-/// it, so that nothing readable beside it in a database can steer it elsewhere.
+/// A decrypted credential. It contains the only origin that may receive it and the client id that
+/// obtained it. Both are sealed with the secret, so that a modified database row cannot redirect
+/// the credential.
 ///
-/// It has no readable `Debug`, no `Display`, and is written only by [`Credential::to_plaintext`],
-/// for sealing.
+/// `Debug` shows no secret, and there is no `Display`. Only [`Credential::to_plaintext`] serializes
+/// a credential, for sealing.
 #[derive(Clone)]
 pub struct Credential {
     kind: CredentialKind,
@@ -50,8 +51,8 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// A credential of `kind` whose `secret` may be sent to `origin` only: the access token, the
-    /// key, or the secret URL.
+    /// Creates a credential of `kind`. `secret` is the access token, the API key or the secret URL,
+    /// and may be sent only to `origin`.
     #[must_use]
     pub fn new(
         kind: CredentialKind,
@@ -75,29 +76,30 @@ impl Credential {
         }
     }
 
-    /// A credential of `kind` that has no access token yet, for `origin` only: a pasted refresh
-    /// token, a key file. Add what it is renewed with ([`Credential::with_refresh_token`],
-    /// [`Credential::with_extra`]); adopting it renews it first, then identifies it, then stores it.
+    /// Creates a credential of `kind` that has no access token yet, for example from a pasted
+    /// refresh token or a key file. Requests go only to `origin`. Add the data needed to obtain the
+    /// token with [`Credential::with_refresh_token`] or [`Credential::with_extra`]. Adopting the
+    /// credential obtains a token, identifies the account and then stores the credential.
     #[must_use]
     pub fn unissued(kind: CredentialKind, origin: Origin, now: Timestamp) -> Self {
         Self::new(kind, origin, String::new(), now).with_expiry(now)
     }
 
-    /// True if the credential has an access token, a key or a URL to call with.
+    /// Returns true if the credential contains an access token, an API key or a secret URL.
     #[must_use]
     pub fn is_issued(&self) -> bool {
         !self.secret.expose_secret().is_empty()
     }
 
-    /// Sets the account's own host, for providers whose accounts have one. Its token and revocation
-    /// endpoints are reached there.
+    /// Sets the account's own host, for providers with per-account hosts. The token endpoint and
+    /// the revocation endpoint are on this host.
     #[must_use]
     pub fn with_account_host(mut self, account_host: impl Into<String>) -> Self {
         self.account_host = Some(account_host.into());
         self
     }
 
-    /// Sets the client id that obtained it.
+    /// Sets the client id that obtained the credential.
     #[must_use]
     pub fn with_client_id(mut self, client_id: impl Into<String>) -> Self {
         self.client_id = Some(client_id.into());
@@ -118,126 +120,128 @@ impl Credential {
         self
     }
 
-    /// Sets when the access token expires.
+    /// Sets the expiry of the access token.
     #[must_use]
     pub fn with_expiry(mut self, expires_at: Timestamp) -> Self {
         self.expires_at = Some(expires_at);
         self
     }
 
-    /// Sets when the refresh token expires.
+    /// Sets the expiry of the refresh token.
     #[must_use]
     pub fn with_refresh_expiry(mut self, refresh_expires_at: Timestamp) -> Self {
         self.refresh_expires_at = Some(refresh_expires_at);
         self
     }
 
-    /// Sets a further secret that came with it, by the provider's name for it.
+    /// Sets an additional secret under the provider's name for it.
     #[must_use]
     pub fn with_extra(mut self, name: impl Into<String>, value: impl Into<SecretString>) -> Self {
         self.extra.insert(name.into(), value.into());
         self
     }
 
-    /// Sets the account that the credential leads to, with the facts that came with it. Sealed with
-    /// the credential, so that a row's account can be compared with it.
+    /// Sets the account that the credential gives access to, with its metadata. The identity is
+    /// sealed with the credential, so that it can be compared with the account in the stored row.
     #[must_use]
     pub fn with_identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
         self
     }
 
-    /// The account that the credential leads to, once it was identified.
+    /// Returns the identified account, or `None` if the account has not been identified yet.
     #[must_use]
     pub const fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
     }
 
-    /// The kind of credential.
+    /// Returns the kind of credential.
     #[must_use]
     pub const fn kind(&self) -> CredentialKind {
         self.kind
     }
 
-    /// The only origin that it may be sent to.
+    /// Returns the only origin that may receive the credential.
     #[must_use]
     pub const fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// The account's own host.
+    /// Returns the account's own host.
     #[must_use]
     pub fn account_host(&self) -> Option<&str> {
         self.account_host.as_deref()
     }
 
-    /// The key of the account that it leads to; `None` before the account is known.
+    /// Returns the key of the identified account, or `None` if the account has not been identified
+    /// yet.
     #[must_use]
     pub fn account(&self) -> Option<&AccountKey> {
         self.identity.as_ref().map(|identity| &identity.account.key)
     }
 
-    /// The client id that obtained it.
+    /// Returns the client id that obtained the credential.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
         self.client_id.as_deref()
     }
 
-    /// The access token, the key, or the secret URL.
+    /// Returns the access token, the API key or the secret URL.
     #[must_use]
     pub const fn secret(&self) -> &SecretString {
         &self.secret
     }
 
-    /// The refresh token.
+    /// Returns the refresh token.
     #[must_use]
     pub const fn refresh_token(&self) -> Option<&SecretString> {
         self.refresh_token.as_ref()
     }
 
-    /// The scopes that were granted; empty if the provider did not say.
+    /// Returns the granted scopes; empty if the provider did not state them.
     #[must_use]
     pub fn scopes(&self) -> &[String] {
         &self.scopes
     }
 
-    /// When it was obtained, on the clock of the node that obtained it.
+    /// Returns when the credential was obtained, on the clock of the node that obtained it.
     #[must_use]
     pub const fn obtained_at(&self) -> Timestamp {
         self.obtained_at
     }
 
-    /// When the access token expires, on the clock of the node that obtained it. Nodes decide by
-    /// the store's clock, not by this.
+    /// Returns the expiry of the access token, on the clock of the node that obtained the token. To
+    /// decide whether a token is valid, nodes use the store's clock instead.
     #[must_use]
     pub const fn expires_at(&self) -> Option<Timestamp> {
         self.expires_at
     }
 
-    /// When the refresh token expires, on the clock of the node that obtained it.
+    /// Returns the expiry of the refresh token, on the clock of the node that obtained the token.
     #[must_use]
     pub const fn refresh_expires_at(&self) -> Option<Timestamp> {
         self.refresh_expires_at
     }
 
-    /// A further secret by the provider's name for it.
+    /// Returns an additional secret by the provider's name for it.
     #[must_use]
     pub fn extra(&self, name: &str) -> Option<&SecretString> {
         self.extra.get(name)
     }
 
-    /// The further secrets, in the order of their names.
+    /// Returns the additional secrets, sorted by name.
     pub fn extras(&self) -> impl Iterator<Item = (&str, &SecretString)> {
         self.extra
             .iter()
             .map(|(name, value)| (name.as_str(), value))
     }
 
-    /// The bytes to seal: version 1 of the payload, a JSON object whose form is fixed (see
-    /// `docs/adr/0002-contract-review.md`).
+    /// Serializes the credential for sealing, as a JSON object in payload version 1. The format is
+    /// fixed; see `docs/adr/0002-contract-review.md`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if the credential is larger than a seal may hold.
+    /// [`ErrorKind::InvalidInput`] if the credential is larger than the maximum size of a sealed
+    /// record.
     pub fn to_plaintext(&self) -> Result<Plaintext> {
         let payload = PayloadRef {
             v: 1,
@@ -264,14 +268,14 @@ impl Credential {
                 metadata: &identity.metadata,
             }),
         };
-        // Reserved at once: a buffer that grows leaves copies of the secret behind. JSON escapes
-        // lengthen a byte to six at most.
+        // Reserve the full capacity up front, because a growing buffer leaves copies of the secret
+        // in memory. JSON escaping expands a byte to at most six bytes.
         let mut bytes = Vec::with_capacity(512 + 6 * payload.text_length());
         serde_json::to_writer(&mut bytes, &payload).map_err(|_| {
             Error::new(
                 ErrorKind::Bug,
                 "credential.to_plaintext",
-                "the credential has no JSON form",
+                "the credential could not be written as JSON",
             )
         })?;
         let plaintext = Plaintext::new(bytes);
@@ -285,13 +289,13 @@ impl Credential {
         Ok(plaintext)
     }
 
-    /// Reads what [`Credential::to_plaintext`] wrote.
+    /// Parses the output of [`Credential::to_plaintext`].
     ///
     /// # Errors
-    /// [`ErrorKind::StoreIncompatible`] if it is of a newer version or not a credential. The error
-    /// never repeats what it read.
+    /// [`ErrorKind::StoreIncompatible`] if the bytes are not a credential or have a newer payload
+    /// version. The error message never quotes the input.
     pub fn from_plaintext(plaintext: &Plaintext) -> Result<Self> {
-        // The parser's own error may quote the text, so it is dropped.
+        // The parser's error may quote the input, so it is dropped.
         let payload: Payload = serde_json::from_slice(plaintext.expose()).map_err(|_| {
             Error::new(
                 ErrorKind::StoreIncompatible,
@@ -464,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn the_payload_has_its_fixed_form() {
+    fn the_payload_format_is_fixed() {
         let plaintext = credential().to_plaintext().unwrap();
         assert_eq!(
             std::str::from_utf8(plaintext.expose()).unwrap(),
@@ -480,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_reads_what_it_writes() {
+    fn a_credential_round_trips() {
         let read = Credential::from_plaintext(&credential().to_plaintext().unwrap()).unwrap();
         assert_eq!(read.secret().expose_secret(), "access-example");
         assert_eq!(

@@ -1,10 +1,10 @@
-//! The one error type of the workspace.
+//! The error type of all crates in the workspace.
 //!
-//! [`Error`] answers three questions a program asks: what happened ([`Error::kind`]), may the same
-//! call be repeated ([`Error::retry`]), and must a person connect the account again
-//! ([`Error::needs_reauthorization`]). Its text is for people and says what to do next. It never
-//! holds a URL, a response body, a token or a secret; the cause is reached through
-//! [`std::error::Error::source`] and printed by [`Error::report`].
+//! An [`Error`] tells a program what happened ([`Error::kind`]), whether to retry the call
+//! ([`Error::retry`]), and whether the account's owner must authorize again
+//! ([`Error::needs_reauthorization`]). The message is for people and says what to do next. It never
+//! contains a URL, a response body, a token or a secret. The cause is available through
+//! [`std::error::Error::source`], and [`Error::report`] prints it.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -17,73 +17,74 @@ use crate::api::PageCursor;
 use crate::connection::ReauthorizationReason;
 use crate::provider::oauth::ProviderText;
 
-/// What every fallible call of the workspace returns.
+/// Result type of all fallible calls in the workspace.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, for programs to branch on.
+/// Category of an [`Error`], for programs to match on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// An argument is malformed; nothing was sent or stored. Correct the argument.
+    /// An argument is invalid. Nothing was sent or stored. Correct the argument.
     InvalidInput,
-    /// The configuration is incomplete or contradictory. Correct it and start again.
+    /// The configuration is incomplete or contradictory. Correct it and restart.
     Configuration,
     /// The named connection, delivery or record does not exist for this tenant.
     NotFound,
-    /// The connection needs its owner: no credential of it works any more.
+    /// The account's owner must authorize again: the connection has no working credential.
     NeedsReauthorization,
-    /// The application's own registration at the provider is refused (client id or secret).
+    /// The provider rejects the application's own registration (client id or secret).
     AppMisconfigured,
-    /// A refresh was sent and its outcome is not known yet.
+    /// A refresh request was sent, and its outcome is not known yet.
     RefreshUnresolved,
-    /// The account is connected elsewhere, and its provider allows one grant only.
+    /// The account already has a connection elsewhere, and its provider allows only one grant.
     ConnectedElsewhere,
-    /// A callback was refused: its state, binding, issuer or signature does not fit.
+    /// A callback was rejected because its state, binding, issuer or signature is not valid.
     CallbackRefused,
-    /// A webhook's signature, timestamp or form does not fit.
+    /// A webhook was rejected because its signature, timestamp or format is not valid.
     WebhookRefused,
-    /// The provider refused the credential.
+    /// The provider rejected the credential.
     Unauthorized,
-    /// The provider refused the operation for this credential (scope, plan, approval).
+    /// The credential is not allowed to perform the operation (scope, plan or approval).
     Forbidden,
-    /// The provider does not know the resource.
+    /// The resource does not exist at the provider.
     ProviderNotFound,
-    /// The provider refused the request as contradicting its current state.
+    /// The provider rejected the request because it conflicts with the resource's current state.
     Conflict,
-    /// The provider refused the request's content.
+    /// The provider rejected the content of the request.
     Rejected,
-    /// The provider's limit is reached.
+    /// A rate limit of the provider was reached.
     RateLimited,
-    /// The provider ended a listing before its end. [`Error::resume`] says where to go on.
+    /// The provider ended a listing before the last page. [`Error::resume`] returns the cursor to
+    /// continue from.
     Truncated,
-    /// The provider failed (5xx).
+    /// The provider failed with a 5xx status.
     ProviderUnavailable,
-    /// The provider's answer could not be understood.
+    /// The provider's response could not be parsed.
     UnexpectedAnswer,
-    /// The deadline passed.
+    /// The deadline passed before the call completed.
     Timeout,
-    /// The connection to the provider failed.
+    /// The network connection to the provider failed.
     Network,
-    /// The address may not be reached: not public, not allowed, or not https.
+    /// The address is not allowed: it is not public, not in the allow-list, or not https.
     AddressRefused,
-    /// The store cannot be reached or is busy beyond its patience.
+    /// The store cannot be reached, or stayed busy longer than the busy timeout.
     StoreUnavailable,
-    /// The store's data or schema is not usable by this version.
+    /// This version cannot use the store's data or schema.
     StoreIncompatible,
-    /// A sealed record does not open: wrong key, wrong place, or changed bytes.
+    /// A sealed record cannot be decrypted: wrong key, wrong context, or modified bytes.
     Unsealable,
-    /// The key that sealed a record is not in the key ring.
+    /// The key that sealed a record is not in the keyring.
     KeyUnknown,
-    /// The operation is not offered by this provider or store.
+    /// This provider or store does not support the operation.
     Unsupported,
     /// The engine is shutting down.
     ShuttingDown,
-    /// A rule of this library does not hold. Please report it.
+    /// An internal invariant was violated. Please report it.
     Bug,
 }
 
 impl ErrorKind {
-    /// A stable, lower-case name for logs and metrics.
+    /// Returns a stable, lower-case name for logs and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -138,23 +139,24 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// Whether the same call may be repeated.
+/// Retry advice for a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Retry {
-    /// Repeating it gives the same answer.
+    /// Do not retry: the result would be the same.
     Never,
-    /// Repeat it after a pause of the caller's choice that grows with every attempt.
+    /// Retry with a back-off that grows with every attempt. You choose the delays.
     Backoff,
-    /// Repeat it no sooner than this.
+    /// Retry after at least this delay.
     After(Duration),
-    /// Repeat it once the account has been connected again.
+    /// Retry after the owner has authorized the account again.
     AfterReauthorization,
-    /// It was repeated as often as the policy allows.
+    /// The retry policy's maximum number of attempts was reached.
     Exhausted,
 }
 
-/// What went wrong, where, and what to do about it. One pointer wide.
+/// An error with its operation, its cause and advice on what to do next. The type is one pointer
+/// wide.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -172,8 +174,8 @@ struct Inner {
 }
 
 impl Error {
-    /// An error of `kind` in `operation`. `message` says what happened and what to do next, in one
-    /// line, without a secret, a URL or a provider's body.
+    /// Creates an error of `kind` in `operation`. `message` says in one line what happened and what
+    /// to do next. It must not contain a secret, a URL or a provider's response body.
     #[must_use]
     pub fn new(
         kind: ErrorKind,
@@ -195,44 +197,45 @@ impl Error {
         }))
     }
 
-    /// Adds the cause. Its text is shown by [`Error::report`] only.
+    /// Sets the cause. Only [`Error::report`] prints its text.
     ///
-    /// Strip what must not be shown first: an HTTP client's error often carries the whole URL.
+    /// Remove sensitive data from the cause first. For example, the error of an HTTP client often
+    /// contains the full URL.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
-    /// Replaces the advice that follows from the kind.
+    /// Replaces the default retry advice of the error kind.
     #[must_use]
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.0.retry = retry;
         self
     }
 
-    /// Adds the provider's name.
+    /// Sets the provider's name.
     #[must_use]
     pub fn with_provider(mut self, provider: impl Into<Cow<'static, str>>) -> Self {
         self.0.provider = Some(provider.into());
         self
     }
 
-    /// Adds the provider's own id of the failed request; its support asks for it.
+    /// Sets the provider's id of the failed request. The provider's support team asks for this id.
     #[must_use]
     pub fn with_request_id(mut self, request_id: impl Into<String>) -> Self {
         self.0.request_id = Some(request_id.into());
         self
     }
 
-    /// Adds the status of the provider's response.
+    /// Sets the HTTP status of the provider's response.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.0.status = Some(status);
         self
     }
 
-    /// Adds the provider's machine-readable error code. Kept are the first 64 printable ASCII
+    /// Sets the provider's machine-readable error code. Keeps the first 64 printable ASCII
     /// characters other than quotation marks and backslashes (RFC 6749 section 5.2).
     #[must_use]
     pub fn with_code(mut self, code: &str) -> Self {
@@ -240,22 +243,22 @@ impl Error {
         self
     }
 
-    /// Adds the cursor from which a truncated listing goes on.
+    /// Sets the cursor from which a truncated listing continues.
     #[must_use]
     pub fn with_resume(mut self, cursor: PageCursor) -> Self {
         self.0.resume = Some(cursor);
         self
     }
 
-    /// Says why the account's owner has to authorize again, where the provider's answer tells. The
-    /// engine puts it into the connection's state.
+    /// Sets the reason why the account's owner must authorize again, if the provider's response
+    /// contains one. The hub copies the reason into the connection's status.
     #[must_use]
     pub fn with_reauthorization(mut self, reason: ReauthorizationReason) -> Self {
         self.0.reauthorization = Some(reason);
         self
     }
 
-    /// The same error without its cause, to return it once more.
+    /// Returns a copy of the error without its cause, for returning the same error again.
     pub(crate) fn without_source(&self) -> Self {
         let inner = &self.0;
         Self(Box::new(Inner {
@@ -273,81 +276,82 @@ impl Error {
         }))
     }
 
-    /// What happened.
+    /// Returns the category of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Whether the same call may be repeated, and when.
+    /// Returns whether and when to retry the call.
     #[must_use]
     pub fn retry(&self) -> Retry {
         self.0.retry
     }
 
-    /// True when only a new authorization by the account's owner helps.
+    /// Returns true if only a new authorization by the account's owner can resolve the error.
     #[must_use]
     pub fn needs_reauthorization(&self) -> bool {
         self.0.kind == ErrorKind::NeedsReauthorization
     }
 
-    /// Why only a new authorization helps, where the provider's answer told.
+    /// Returns why a new authorization is needed, if the provider's response contained a reason.
     #[must_use]
     pub fn reauthorization(&self) -> Option<ReauthorizationReason> {
         self.0.reauthorization
     }
 
-    /// The operation that failed, for example `store.claim` or `ListProducts`.
+    /// Returns the operation that failed, for example `store.claim` or `ListProducts`.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.0.operation
     }
 
-    /// The sentence that says what happened and what to do next.
+    /// Returns the message, which says what happened and what to do next.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// The provider, where one was involved.
+    /// Returns the provider's name, if a provider was involved.
     #[must_use]
     pub fn provider(&self) -> Option<&str> {
         self.0.provider.as_deref()
     }
 
-    /// The provider's own id of the failed request.
+    /// Returns the provider's id of the failed request.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
     }
 
-    /// The status of the provider's response, if the error comes from one.
+    /// Returns the HTTP status, if the error comes from a response of the provider.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         self.0.status
     }
 
-    /// The provider's machine-readable error code, for example `invalid_grant`, if it sent one.
+    /// Returns the provider's machine-readable error code, for example `invalid_grant`, if the
+    /// provider sent one.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
     }
 
-    /// The cursor from which a listing goes on that the provider truncated
-    /// ([`ErrorKind::Truncated`]); `None` if the provider offers no way to go on.
+    /// Returns the cursor from which a truncated listing continues ([`ErrorKind::Truncated`]), or
+    /// `None` if the provider offers no way to continue.
     #[must_use]
     pub fn resume(&self) -> Option<&PageCursor> {
         self.0.resume.as_ref()
     }
 
-    /// The error and its causes in one line, for a log that only operators read.
+    /// Formats the error and all its causes in one line. Write it only to logs that operators read.
     #[must_use]
     pub fn report(&self) -> String {
         let mut text = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {
             let shown = error.to_string();
-            // Many an error shows its own cause too.
+            // Some errors already include their cause in their own text.
             if !text.ends_with(&shown) {
                 text.push_str(": ");
                 text.push_str(&shown);
@@ -378,7 +382,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// A code that may be shown: the characters that RFC 6749 section 5.2 allows, and not too many.
+/// Returns the first 64 characters of a code that RFC 6749 section 5.2 allows.
 pub(crate) fn shown_code(code: &str) -> String {
     code.chars()
         .filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\'))
@@ -386,12 +390,13 @@ pub(crate) fn shown_code(code: &str) -> String {
         .collect()
 }
 
-/// The text of a cause, without its `Debug` form, which may quote what a provider sent.
+/// Wraps a cause to show its text but not its `Debug` output, which may quote the provider's
+/// response.
 struct Cause<'a>(&'a (dyn StdError + Send + Sync + 'static));
 
 impl fmt::Debug for Cause<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The provider's own words may be about a person; Error::report shows them to operators.
+        // The provider's own text may contain personal data, so only `Error::report` prints it.
         if self.0.is::<ProviderText>() {
             return f.write_str("ProviderText");
         }
@@ -452,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_says_nothing_twice() {
+    fn a_report_contains_no_duplicate_text() {
         #[derive(Debug)]
         struct Talkative(std::io::Error);
         impl fmt::Display for Talkative {
@@ -474,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn advice_follows_from_the_kind_unless_replaced() {
+    fn retry_advice_follows_from_the_kind_unless_replaced() {
         let error = Error::new(ErrorKind::NeedsReauthorization, "token", "connect again");
         assert!(error.needs_reauthorization());
         assert_eq!(error.retry(), Retry::AfterReauthorization);

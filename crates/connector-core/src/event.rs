@@ -1,4 +1,4 @@
-//! What happened to a connection, for audit, for handlers, for people.
+//! Events in the life of a connection, for the audit log and for event handlers.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,20 +11,20 @@ use crate::provider::description::RevocationReach;
 use crate::provider::subscription::Watch;
 use crate::provider_id::ProviderId;
 
-/// Something that happened. Stored as JSON; a reader that does not know a kind gets
-/// [`Event::Other`] and loses nothing.
+/// An event in the life of a connection. Stored as JSON. A version that does not know an event kind
+/// reads it as [`Event::Other`], which keeps all fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
     /// An account was connected for the first time.
     Connected {
-        /// The account.
+        /// The connected account.
         account: AccountKey,
     },
-    /// A known connection was authorized anew.
+    /// The owner authorized an existing connection again.
     Reconnected {
-        /// The account.
+        /// The reconnected account.
         account: AccountKey,
     },
     /// A connect flow ended without a connection.
@@ -35,33 +35,34 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<String>,
     },
-    /// The account's owner said no.
+    /// The account's owner denied consent.
     ConsentDenied,
     /// The credential was refreshed.
     Refreshed {
         /// The new generation.
         generation: Generation,
     },
-    /// A pair arrived after its connection had moved on; it is kept beside the current one.
+    /// A refresh returned a token pair after its connection had changed. The pair is stored beside
+    /// the current credential.
     SuccessorKept {
-        /// The generation that the exchange had spent.
+        /// The generation whose refresh token was used.
         base: Generation,
     },
-    /// The connection's state changed.
+    /// The connection's status changed.
     StatusChanged {
-        /// The state before.
+        /// The previous status.
         from: Status,
-        /// The state after.
+        /// The new status.
         to: Status,
     },
-    /// The refresh token will run out; the owner should be asked before.
+    /// The refresh token expires soon. Ask the owner to authorize again before it does.
     RefreshExpiring {
-        /// When it runs out.
+        /// Expiry of the refresh token.
         at: Timestamp,
     },
-    /// The connection was ended.
+    /// The connection was disconnected.
     Disconnected {
-        /// True when its record was removed as well.
+        /// True if the connection's record was removed as well.
         forgotten: bool,
     },
     /// The provider confirmed a revocation.
@@ -70,19 +71,20 @@ pub enum Event {
         #[serde(default)]
         reach: RevocationReach,
     },
-    /// A grant that was to be revoked at the provider was left alone.
+    /// A requested revocation was not sent to the provider.
     RevocationSkipped {
-        /// The stable name of the reason: `shared` if that would have ended a living connection,
-        /// `unsupported` if the provider offers no revocation.
+        /// The stable name of the reason: `shared` if the revocation would have ended another
+        /// active connection, `unsupported` if the provider offers no revocation.
         reason: String,
     },
-    /// Somebody confirmed that this grant, refused in a wave with others, may count as dead.
+    /// An operator confirmed that the grant no longer works. The hub asks for confirmation when
+    /// many grants are rejected at the same time.
     DeadGrantConfirmed,
-    /// Somebody asked that a delivery be handled again.
+    /// An operator requested that a delivery be handled again.
     DeliveryReplayed {
-        /// The endpoint it came to.
+        /// The webhook endpoint that received the delivery.
         endpoint: String,
-        /// Its id there.
+        /// The delivery's id at that endpoint.
         id: String,
     },
     /// The application subscribed to changes of a resource.
@@ -95,13 +97,14 @@ pub enum Event {
         /// The watched resource.
         watch: Watch,
     },
-    /// The provider no longer had all changes since they were last read: read the resource as a
-    /// whole.
+    /// Some changes are missing, because the provider no longer keeps changes back to the last
+    /// read. Read the whole resource again.
     ChangesMissed {
         /// The watched resource.
         watch: Watch,
     },
-    /// A notification channel could not be ended at the provider. It ends there when it expires.
+    /// A notification channel could not be deleted at the provider. It stays there until it
+    /// expires.
     ChannelLeft {
         /// The watched resource.
         watch: Watch,
@@ -112,41 +115,43 @@ pub enum Event {
     ApiCall {
         /// The operation, for example `ListRecords`.
         operation: String,
-        /// The status of the response, if there was one.
+        /// HTTP status of the response; `None` if no response arrived.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         status: Option<u16>,
-        /// The stable name of the failure's kind; `None` if the request succeeded.
+        /// The stable name of the error kind; `None` if the request succeeded.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failure: Option<String>,
-        /// The provider's own id of the request, if it sent one.
+        /// The provider's request id, if the response contained one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request_id: Option<String>,
-        /// True if the caller went away while the request was under way.
+        /// True if the caller dropped the call before the response arrived.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         abandoned: bool,
     },
-    /// A kind of event that a newer version wrote.
+    /// An event of a kind that a newer version wrote.
     #[serde(untagged)]
     Other(serde_json::Map<String, serde_json::Value>),
 }
 
-/// What an audit entry is about, for filters and for how long entries are kept.
+/// The category of an audit entry. You can filter by class, and each class has its own retention
+/// time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AuditClass {
-    /// Connections come, change their state and go.
+    /// Connections are created, change their status or end.
     Connection,
     /// Credentials change.
     Credential,
-    /// Somebody operated the library: key rotation, replay, confirmation of a brake.
+    /// Operator actions: key rotation, replay of deliveries, confirmation of grants that no longer
+    /// work.
     Administration,
     /// A call to a provider's API. Recorded only on request.
     ApiCall,
 }
 
 impl AuditClass {
-    /// The stable name of the class.
+    /// Returns the stable name of the class.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -157,7 +162,7 @@ impl AuditClass {
         }
     }
 
-    /// Reads a stable name; `None` if this version does not know it.
+    /// Parses a stable name. Returns `None` if this version does not know the class.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [
@@ -171,29 +176,29 @@ impl AuditClass {
     }
 }
 
-/// One line of the audit log, before the store gives it its number and time.
+/// An audit log entry before the store assigns its number and its time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEntry {
-    /// What it is about.
+    /// The category of the entry.
     pub class: AuditClass,
-    /// The tenant it belongs to.
+    /// The tenant that the entry belongs to.
     pub tenant: TenantId,
     /// The provider.
     pub provider: ProviderId,
-    /// The registration.
+    /// The app registration.
     pub app: AppKey,
-    /// The connection, once there is one.
+    /// The connection; `None` if no connection exists yet.
     pub connection: Option<ConnectionId>,
-    /// Who caused it, and in the course of what.
+    /// The actor and the correlation id of the request that caused the event.
     pub context: RequestContext,
-    /// What happened.
+    /// The event to record.
     pub event: Event,
-    /// True when handlers are told about it: the entry stays due until one has handled it.
+    /// True if event handlers receive this entry. The entry stays pending until a handler succeeds.
     pub notify: bool,
 }
 
 impl AuditEntry {
-    /// The connection's key, once there is one.
+    /// Returns the connection's key; `None` if no connection exists yet.
     #[must_use]
     pub fn key(&self) -> Option<ConnectionKey> {
         self.connection
@@ -206,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_of_a_newer_version_survives_reading_and_writing() {
+    fn an_event_of_a_newer_version_round_trips() {
         let json = r#"{"event":"teleported","to":"mars"}"#;
         let event: Event = serde_json::from_str(json).unwrap();
         assert!(matches!(event, Event::Other(_)));
@@ -214,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn every_event_reads_what_it_writes() {
+    fn every_event_round_trips() {
         let events = [
             Event::Connected {
                 account: AccountKey::new("a").unwrap(),

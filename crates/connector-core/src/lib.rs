@@ -1,25 +1,26 @@
 #![doc = include_str!("../README.md")]
 //!
-//! # Two sets of names
+//!
+//! # Modules
 //!
 //! The root and the modules [`api`], [`cipher`], [`clock`], [`http`] and [`webhook`] are for
 //! applications:
 //!
 //! * keys: [`TenantId`], [`ProviderId`], [`AppKey`], [`AccountKey`], [`ConnectionKey`];
-//! * [`Connection`] and its [`Status`], the [`Credential`] of an adopted connection;
-//! * calls of a provider's API ([`api`]), events from webhooks ([`webhook`]);
+//! * connections: [`Connection`] with its [`Status`], and the [`Credential`] type;
+//! * calls to a provider's API ([`api`]) and events from its webhooks ([`webhook`]);
 //! * encryption of stored secrets ([`cipher`]): [`cipher::CredentialCipher`] and
 //!   [`cipher::Keyring`];
-//! * time ([`clock`]), randomness ([`Random`]) and the network ([`http`]) as dependencies;
-//! * the one [`Error`] type.
+//! * injectable dependencies: time ([`clock`]), randomness ([`Random`]) and the network ([`http`]);
+//! * the [`Error`] type of all crates.
 //!
 //! Two modules are for implementors:
 //!
-//! * [`provider`], for those who write a connector: the [`Connector`](provider::Connector) trait,
-//!   the [`Description`](provider::Description) of a provider as data, OAuth messages, webhook
-//!   schemes, subscriptions and settings;
-//! * [`store`], for those who write a store: the store traits, stored rows, claims, fences and
-//!   generations, and [`MemoryStore`](store::MemoryStore).
+//! * [`provider`] is for authors of connectors. It contains the [`Connector`](provider::Connector)
+//!   trait, the [`Description`](provider::Description) of a provider as data, OAuth messages,
+//!   webhook schemes, subscriptions and settings.
+//! * [`store`] is for authors of stores. It contains the store traits, stored rows, claims, fences
+//!   and generations, and [`MemoryStore`](store::MemoryStore).
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

@@ -1,4 +1,4 @@
-//! What is known about an account beside its credential.
+//! Metadata of a connected account.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Facts about a connected account, by name: its plan, its time zone, the scopes it granted.
+/// Named facts about a connected account, for example its plan, its time zone or its granted
+/// scopes.
 ///
-/// Not for secrets: metadata is stored readable, shown to people, and part of lists.
+/// Do not put secrets here: metadata is stored unencrypted, shown to people and included in lists.
 ///
 /// ```
 /// use connector_core::Metadata;
@@ -24,13 +25,13 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Metadata(BTreeMap<String, serde_json::Value>);
 
 impl Metadata {
-    /// Nothing known yet.
+    /// Creates empty metadata.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The fact `name`, if it is known and has this type.
+    /// Returns the fact `name`, or `None` if it is unknown or does not deserialize as `T`.
     #[must_use]
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         self.0
@@ -41,7 +42,8 @@ impl Metadata {
     /// Sets the fact `name`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if the value has no JSON form (a map whose keys are not text).
+    /// [`ErrorKind::InvalidInput`] if the value cannot be represented as JSON (a map whose keys are
+    /// not text).
     pub fn insert<T: Serialize + ?Sized>(
         &mut self,
         name: impl Into<String>,
@@ -51,7 +53,7 @@ impl Metadata {
             Error::new(
                 ErrorKind::InvalidInput,
                 "metadata.insert",
-                "the value has no JSON form; use text keys in maps",
+                "the value cannot be represented as JSON; use text keys in maps",
             )
             .with_source(cause)
         })?;
@@ -59,26 +61,27 @@ impl Metadata {
         Ok(())
     }
 
-    /// Forgets the fact `name`; true if it was known.
+    /// Removes the fact `name`. Returns true if it was present.
     pub fn remove(&mut self, name: &str) -> bool {
         self.0.remove(name).is_some()
     }
 
-    /// The names of the known facts, in order.
+    /// Returns the names of the known facts in sorted order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// True when nothing is known.
+    /// Returns true if no fact is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The JSON object that stores keep.
+    /// Serializes the metadata as the JSON object that stores save.
     ///
     /// # Errors
-    /// [`ErrorKind::Bug`]; no value that [`Metadata::insert`] took can cause it.
+    /// [`ErrorKind::Bug`] if serialization fails. No value accepted by [`Metadata::insert`] causes
+    /// this.
     pub fn to_json(&self) -> Result<String> {
         serde_json::to_string(self).map_err(|cause| {
             Error::new(
@@ -90,7 +93,7 @@ impl Metadata {
         })
     }
 
-    /// Reads what [`Metadata::to_json`] wrote.
+    /// Parses the output of [`Metadata::to_json`].
     ///
     /// # Errors
     /// [`ErrorKind::StoreIncompatible`] if the text is not a JSON object.

@@ -1,42 +1,43 @@
-//! The rule that every name which crosses a store's boundary follows, written once.
+//! The validation rule for all names that are written to a store.
 
 use thiserror::Error;
 
-/// The longest name, in bytes. Short enough for an index of any database.
+/// Maximum length of a name in bytes. Every supported database can index a text of this length.
 pub(crate) const LONGEST: usize = 255;
 
-/// Why a text is not usable as a name. The text itself is not repeated: it may be hostile.
+/// Error returned for an invalid name. The message never repeats the name, because the name may
+/// come from an attacker.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InvalidName {
     /// The text is empty.
     #[error("{what} is empty; give at least one character")]
     Empty {
-        /// Which name was meant.
+        /// The kind of name, for example `tenant id`.
         what: &'static str,
     },
     /// The text is longer than 255 bytes.
     #[error("{what} has {bytes} bytes; at most 255 are allowed")]
     TooLong {
-        /// Which name was meant.
+        /// The kind of name, for example `tenant id`.
         what: &'static str,
-        /// The length that was given, in bytes.
+        /// The length of the text in bytes.
         bytes: usize,
     },
-    /// The text has a character that names must not have.
+    /// The text contains a character that is not allowed in names.
     #[error("{what} has a character that is not allowed at byte {at}")]
     Character {
-        /// Which name was meant.
+        /// The kind of name, for example `tenant id`.
         what: &'static str,
-        /// The offset of the first such character, in bytes.
+        /// Byte offset of the first invalid character.
         at: usize,
     },
-    /// The text is not in the form that this name has.
-    #[error("{what} is not in its form: {form}")]
+    /// The text does not have the format of this kind of name.
+    #[error("{what} has the wrong format; expected {form}")]
     Form {
-        /// Which name was meant.
+        /// The kind of name, for example `provider id`.
         what: &'static str,
-        /// The form it should have.
+        /// Description of the expected format.
         form: &'static str,
     },
 }
@@ -67,7 +68,7 @@ pub(crate) fn check(what: &'static str, text: &str) -> Result<(), InvalidName> {
     }
 }
 
-/// A text newtype that is checked when it is made, cheap to clone, and readable everywhere.
+/// Defines a string newtype that is validated in `new` and cheap to clone.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
@@ -76,17 +77,18 @@ macro_rules! name {
         pub struct $name(std::sync::Arc<str>);
 
         impl $name {
-            /// Takes 1 to 255 bytes of text without control characters.
+            /// Creates the name from 1 to 255 bytes of text without control characters.
             ///
             /// # Errors
-            /// [`InvalidName`](crate::InvalidName) says which rule the text breaks.
+            /// [`InvalidName`](crate::InvalidName) if the text is empty, too long or contains a
+            /// control character.
             pub fn new(text: impl AsRef<str>) -> Result<Self, crate::InvalidName> {
                 let text = text.as_ref();
                 crate::name::check($what, text)?;
                 Ok(Self(text.into()))
             }
 
-            /// The name as text.
+            /// Returns the name as a string slice.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -1,4 +1,4 @@
-//! The name of a provider.
+//! The id of a provider.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::InvalidName;
 
-/// The name of a provider: 1 to 64 lower-case letters, digits and hyphens, starting with a letter.
+/// The id of a provider: 1 to 64 lower-case letters, digits and hyphens, starting with a letter.
 ///
 /// ```
 /// use connector_core::ProviderId;
@@ -20,10 +20,10 @@ use crate::name::InvalidName;
 pub struct ProviderId(Cow<'static, str>);
 
 impl ProviderId {
-    /// The name for a constant. A text that breaks the rule does not compile there.
+    /// Creates an id for a constant. In a constant, an invalid id is a compile error.
     ///
     /// # Panics
-    /// Outside a constant, when the text breaks the rule; use [`ProviderId::new`] there.
+    /// Panics outside a constant if the id is invalid. Use [`ProviderId::new`] at run time.
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {
         assert!(
@@ -33,10 +33,10 @@ impl ProviderId {
         Self(Cow::Borrowed(text))
     }
 
-    /// Takes a name that is known at run time only.
+    /// Creates an id that is known only at run time.
     ///
     /// # Errors
-    /// [`InvalidName`] if the text breaks the rule.
+    /// [`InvalidName`] if the id is invalid.
     pub fn new(text: impl Into<String>) -> Result<Self, InvalidName> {
         let text = text.into();
         if is_valid(&text) {
@@ -49,7 +49,7 @@ impl ProviderId {
         }
     }
 
-    /// The name as text.
+    /// Returns the id as a string slice.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_short_lower_case_names_are_providers() {
+    fn only_short_lower_case_names_are_provider_ids() {
         for good in ["shopify", "amazon-spapi", "a", "x2"] {
             assert_eq!(ProviderId::new(good).unwrap().as_str(), good);
         }

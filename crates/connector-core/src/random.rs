@@ -1,4 +1,4 @@
-//! Randomness as a dependency: [`Random`] and the [`SystemRandom`] behind it.
+//! Injectable randomness: the [`Random`] trait and the [`SystemRandom`] implementation.
 
 use std::fmt;
 
@@ -10,16 +10,17 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Where the library takes random bytes from.
+/// A source of random bytes.
 ///
-/// Everything that draws takes one of these, so that a test or a simulation can replay a run. In a
-/// service it is [`SystemRandom`]: ids, states, salts and keys are only as hard to guess as what
-/// this gives.
+/// Code that needs random bytes takes a `Random`, so that a test or a simulation can repeat a run
+/// exactly. Use [`SystemRandom`] in production: ids, OAuth states, salts and keys are only as
+/// unpredictable as this source.
 pub trait Random: fmt::Debug + Send + Sync + 'static {
-    /// Fills `bytes`; any number of calls may run at once.
+    /// Fills `bytes` with random bytes. May be called concurrently.
     ///
     /// # Errors
-    /// [`ErrorKind::Bug`] if the source fails. `bytes` must not be used then.
+    /// [`ErrorKind::Bug`] if the source fails. The content of `bytes` must not be used in that
+    /// case.
     fn fill(&self, bytes: &mut [u8]) -> Result<()>;
 }
 
@@ -36,12 +37,12 @@ pub fn random_token(random: &dyn Random) -> Result<SecretString> {
     ))
 }
 
-/// The operating system's generator for cryptographic use.
+/// The cryptographically secure random generator of the operating system.
 #[derive(Debug, Clone, Default)]
 pub struct SystemRandom(());
 
 impl SystemRandom {
-    /// The generator of this machine.
+    /// Creates a handle to the operating system's generator.
     #[must_use]
     pub const fn new() -> Self {
         Self(())
@@ -54,7 +55,7 @@ impl Random for SystemRandom {
             Error::new(
                 ErrorKind::Bug,
                 "random.fill",
-                "the operating system gave no random bytes",
+                "the operating system returned no random bytes",
             )
         })
     }

@@ -1,4 +1,4 @@
-//! The pipeline that every call of an API goes through.
+//! The pipeline of API calls.
 
 #![expect(
     clippy::print_stdout,
@@ -78,10 +78,11 @@ fn access_token_with(number: u64, scopes: &[&str]) -> AccessToken {
     AccessToken::fixed(IssuedToken::new(&credential, grant, generation, None))
 }
 
-/// Tokens as a hub hands them out, and what happened to them.
+/// A token source that records its calls.
 #[derive(Default)]
 struct Tokens {
-    /// What the next calls of `token` bring: true for a token at once, false for one after a while.
+    /// Results of the next calls of `token`: true for a token at once, false for a token after a
+    /// wait.
     ready: Mutex<VecDeque<bool>>,
     newest: Mutex<u64>,
     log: Mutex<Vec<String>>,
@@ -232,7 +233,7 @@ operation!(OrderThing, Idempotency::Keyed);
 const GOOD: &str = r#"{"id":7}"#;
 
 #[test]
-fn a_call_takes_the_token_before_the_permit_and_looks_at_it_again_after_a_wait() {
+fn a_call_takes_the_token_before_the_permit_and_checks_it_again_after_a_wait() {
     let world = World::new([answer(200, GOOD)]);
     let clock: Arc<dyn Clock> = Arc::new(world.clock.clone());
     let budget = Budget::new(
@@ -243,7 +244,7 @@ fn a_call_takes_the_token_before_the_permit_and_looks_at_it_again_after_a_wait()
         clock,
     );
     let session = world.session().with_budget(budget.clone());
-    // The second look finds a token that is being refreshed.
+    // The second check finds a token that is being refreshed.
     *world.tokens.ready.lock().unwrap() = [true, false].into();
     world.clock.run(async {
         let permit = budget
@@ -254,7 +255,7 @@ fn a_call_takes_the_token_before_the_permit_and_looks_at_it_again_after_a_wait()
         let others = async {
             world.clock.sleep(Duration::from_secs(1)).await;
             permit.release();
-            // While the call waits for its token, its permit is free for others.
+            // While the call waits for its token, other calls can use its permit.
             world.clock.sleep(BUSY / 2).await;
             assert_eq!(world.tokens.log(), ["token", "token", "waiting"]);
             budget
@@ -272,7 +273,7 @@ fn a_call_takes_the_token_before_the_permit_and_looks_at_it_again_after_a_wait()
 }
 
 #[test]
-fn a_401_leads_to_one_refresh_and_one_repetition_whatever_the_operation_is() {
+fn a_401_causes_one_refresh_and_one_retry_for_every_operation() {
     let world = World::new([answer(401, ""), answer(200, GOOD)]);
     assert_eq!(world.send(&PayThing).unwrap(), Thing { id: 7 });
     assert_eq!(
@@ -284,7 +285,7 @@ fn a_401_leads_to_one_refresh_and_one_repetition_whatever_the_operation_is() {
 }
 
 #[test]
-fn a_token_that_is_refused_again_and_again_is_refreshed_once_for_each_call() {
+fn a_repeatedly_rejected_token_is_refreshed_once_per_call() {
     let world = World::new([answer(401, "")]);
     let error = world.send(&ReadThing).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthorized);
@@ -294,10 +295,10 @@ fn a_token_that_is_refused_again_and_again_is_refreshed_once_for_each_call() {
 }
 
 #[test]
-fn only_what_the_provider_cannot_have_carried_out_is_repeated_without_permission() {
+fn non_idempotent_calls_are_retried_only_if_certainly_not_executed() {
     use TransportErrorKind::{Broken, Busy, Connect, Timeout};
     let (no, maybe) = (Sent::No, Sent::Maybe);
-    // What happens first; how often it is then sent altogether if it is safe, and if it is not.
+    // The first step; the total number of requests if the operation is safe, and if it is not.
     let table = [
         (Step::Fail(Connect, no), 2, 2),
         (Step::Fail(Busy, no), 2, 2),
@@ -354,7 +355,7 @@ fn only_what_the_provider_cannot_have_carried_out_is_repeated_without_permission
 }
 
 #[test]
-fn what_the_provider_asks_for_beats_the_back_off() {
+fn a_wait_requested_by_the_provider_overrides_the_back_off() {
     let retry_after = |status, value: &str| {
         Step::Answer(
             status,
@@ -386,7 +387,7 @@ fn what_the_provider_asks_for_beats_the_back_off() {
 }
 
 #[test]
-fn a_limit_that_is_reached_holds_the_calls_that_wait_behind_it() {
+fn a_reached_limit_delays_the_waiting_calls() {
     let retry_after = Step::Answer(429, vec![("retry-after", "20".to_owned())], String::new());
     let world = World::new([retry_after, answer(200, GOOD)]);
     let session = world.session();
@@ -405,7 +406,7 @@ fn a_limit_that_is_reached_holds_the_calls_that_wait_behind_it() {
 }
 
 #[test]
-fn a_call_is_sent_as_often_as_the_policy_says_and_no_more() {
+fn a_call_is_sent_at_most_as_often_as_the_policy_allows() {
     for attempts in [0, 1, 3, 5] {
         let world = World::new([answer(503, "")]);
         let policy = RetryPolicy::default().with_attempts(attempts);
@@ -423,7 +424,7 @@ fn a_call_is_sent_as_often_as_the_policy_says_and_no_more() {
 }
 
 #[test]
-fn in_steady_failure_at_most_a_tenth_more_requests_are_sent_than_calls() {
+fn during_constant_failure_retries_add_at_most_a_tenth() {
     for step in [
         answer(503, ""),
         Step::Fail(TransportErrorKind::Timeout, Sent::Maybe),
@@ -442,7 +443,7 @@ fn in_steady_failure_at_most_a_tenth_more_requests_are_sent_than_calls() {
 }
 
 #[test]
-fn one_idempotency_key_is_made_for_each_call_and_kept_for_its_repetitions() {
+fn each_call_has_one_idempotency_key_that_its_retries_reuse() {
     let world = World::new([
         Step::Fail(TransportErrorKind::Timeout, Sent::Maybe),
         answer(500, ""),
@@ -462,7 +463,7 @@ fn one_idempotency_key_is_made_for_each_call_and_kept_for_its_repetitions() {
 }
 
 #[test]
-fn a_credential_goes_to_its_own_origin_and_the_described_ones_only() {
+fn a_credential_is_sent_only_to_its_own_and_described_origins() {
     let cases = [
         ("https://upload.acme.example", 1),
         ("https://api.acme.example:8443", 0),
@@ -487,7 +488,7 @@ fn a_credential_goes_to_its_own_origin_and_the_described_ones_only() {
 }
 
 #[test]
-fn the_credential_stands_where_the_description_says_and_is_marked_as_sensitive() {
+fn the_credential_is_in_the_described_header_and_marked_sensitive() {
     let world = World::new([answer(200, GOOD)]);
     let mut description = description();
     description.authentication = CallAuthentication::Header("X-Acme-Token".into());
@@ -510,7 +511,7 @@ fn the_credential_stands_where_the_description_says_and_is_marked_as_sensitive()
 }
 
 #[test]
-fn errors_say_which_request_failed_and_quote_neither_body_nor_token() {
+fn errors_name_the_request_and_quote_neither_body_nor_token() {
     for (status, body) in [
         (403, "private-body"),
         (500, "private-body"),
@@ -529,7 +530,7 @@ fn errors_say_which_request_failed_and_quote_neither_body_nor_token() {
 }
 
 #[test]
-fn a_call_that_is_abandoned_gives_its_place_back_and_counts_as_sent() {
+fn a_dropped_call_returns_its_place_and_counts_as_sent() {
     let world = World::new([Step::Hang]);
     let clock: Arc<dyn Clock> = Arc::new(world.clock.clone());
     let model = RateModel::Window {
@@ -553,15 +554,15 @@ fn a_call_that_is_abandoned_gives_its_place_back_and_counts_as_sent() {
 }
 
 #[test]
-fn a_call_under_way_takes_less_than_a_kibibyte() {
+fn the_future_of_a_call_is_smaller_than_a_kibibyte() {
     let session = World::new([]).session();
     let bytes = size_of_val(&session.send(&ReadThing));
-    println!("bytes of a call under way: {bytes}");
+    println!("size of the future of a call in bytes: {bytes}");
     assert!((1..1024).contains(&bytes));
 }
 
 #[test]
-fn a_raw_request_goes_the_same_way() {
+fn a_raw_request_uses_the_same_pipeline() {
     let world = World::new([answer(401, ""), answer(503, ""), answer(200, "text")]);
     let request = Request::get(["a b"]).unwrap().query("c", "d e");
     let response = world
@@ -611,7 +612,7 @@ fn a_fixed_token_is_sent_and_never_refreshed() {
 }
 
 #[test]
-fn a_token_that_no_header_can_hold_is_not_sent_and_takes_nothing_of_the_limit() {
+fn a_token_invalid_in_a_header_is_not_sent_and_uses_no_limit() {
     let mut refused = 0;
     for authentication in [
         CallAuthentication::Bearer,
@@ -641,7 +642,7 @@ fn a_token_that_no_header_can_hold_is_not_sent_and_takes_nothing_of_the_limit() 
             refused += 1;
         }
     }
-    println!("tokens refused: {refused} of 8");
+    println!("tokens rejected: {refused} of 8");
     assert_eq!(refused, 8);
 }
 
@@ -703,7 +704,7 @@ fn page(items: &[u64], next: Option<&str>) -> Step {
 }
 
 #[test]
-fn an_empty_page_with_a_cursor_goes_on() {
+fn an_empty_page_with_a_cursor_does_not_end_the_stream() {
     let world = World::new([
         page(&[1, 2], Some("a")),
         page(&[], Some("b")),
@@ -722,7 +723,7 @@ fn an_empty_page_with_a_cursor_goes_on() {
 }
 
 #[test]
-fn the_same_cursor_twice_is_an_error_and_not_an_end() {
+fn a_repeated_cursor_is_an_error() {
     for cursors in [&["a", "a"][..], &["a", "b", "a"], &["a", "b", "c", "b"]] {
         let steps = cursors.iter().map(|cursor| page(&[1], Some(cursor)));
         let world = World::new(steps);
@@ -766,7 +767,7 @@ fn arguments_are_checked_before_anything_is_sent() {
 }
 
 #[test]
-fn sessions_streams_and_futures_go_from_task_to_task() {
+fn sessions_streams_and_futures_are_send() {
     fn shared<T: Send + Sync + 'static>() {}
     fn moved<T: Send + 'static>(_: &T) {}
     fn generic<E: PagedEndpoint + Clone>(session: &Session, endpoint: E) {
@@ -784,9 +785,9 @@ fn sessions_streams_and_futures_go_from_task_to_task() {
     let _: Bytes = Bytes::new();
 }
 
-// What belongs to the call itself
+// Settings of a single call
 
-/// An operation with scopes, of this provider or of another.
+/// An operation with scopes, of this provider or of another one.
 struct Scoped<C>(std::marker::PhantomData<fn() -> C>);
 
 impl<C: connector_core::provider::ProviderClient> Endpoint for Scoped<C> {
@@ -870,7 +871,7 @@ fn a_call_may_have_its_own_deadline_priority_and_idempotency_key() {
     );
     let timeouts = world.transport.timeouts.lock().unwrap().clone();
     assert_eq!(timeouts, [Duration::from_secs(3); 2]);
-    // An operation that takes no key would ignore it.
+    // An operation that accepts no key would ignore the key.
     let error = world
         .clock
         .run(call.send_with(&PayThing, options))
@@ -903,7 +904,7 @@ fn a_raw_request_returns_the_final_response_whatever_its_status() {
         let shown = format!("{steps:?}");
         assert_eq!(status(steps), expected, "{shown}");
     }
-    // A token that nobody can refresh: the refusal is the result.
+    // The token cannot be refreshed, so the 401 response is the result.
     let transport = Script::new([answer(401, "who?")]);
     let session = Session::fixed(
         &connector(description()),
@@ -937,7 +938,7 @@ fn a_byte_order_mark_before_json_is_skipped() {
     assert_eq!(world.send(&ReadThing).unwrap(), Thing { id: 7 });
 }
 
-/// A listing that ends after two pages although there is more.
+/// A listing that ends after two pages although more results exist.
 #[derive(Clone)]
 struct ListSome(Option<PageCursor>);
 
@@ -974,7 +975,7 @@ impl PagedEndpoint for ListSome {
     }
 }
 
-/// A listing that its provider ends after two results.
+/// A listing that the provider ends after two results.
 #[derive(Clone)]
 struct ListTwo(Option<PageCursor>);
 
@@ -1009,7 +1010,7 @@ impl PagedEndpoint for ListTwo {
 }
 
 #[test]
-fn a_truncated_listing_ends_with_an_error_that_says_where_to_go_on() {
+fn a_truncated_listing_ends_with_an_error_that_contains_a_cursor() {
     let world = World::new([answer(200, "[1]"), answer(200, "[2]")]);
     let items: Vec<_> = world
         .clock
@@ -1019,7 +1020,8 @@ fn a_truncated_listing_ends_with_an_error_that_says_where_to_go_on() {
     };
     assert_eq!(error.kind(), ErrorKind::Truncated);
     assert_eq!(error.resume(), Some(&PageCursor::new("after 2")));
-    // A listing as long as the provider's limit is truncated too, whether or not it names a next page.
+    // A listing that reaches the provider's limit is truncated, whether or not the response names a
+    // next page.
     for last in ["[2]", "[1]"] {
         let world = World::new([answer(200, "[1]"), answer(200, last)]);
         let items: Vec<_> = world
@@ -1031,7 +1033,7 @@ fn a_truncated_listing_ends_with_an_error_that_says_where_to_go_on() {
         assert_eq!(error.kind(), ErrorKind::Truncated);
         assert_eq!(error.resume(), Some(&PageCursor::new("behind the last")));
     }
-    // A next-page URL is sent as the provider wrote it, with the credential.
+    // A next-page URL is sent unchanged, with the credential.
     let sent = world.transport.sent.lock().unwrap();
     assert_eq!(sent[1].uri(), "https://api.acme.example/some?p=%2f2");
     assert!(sent[1].headers().contains_key(AUTHORIZATION));
@@ -1063,7 +1065,7 @@ fn a_request_shows_lengths_only() {
 }
 
 #[test]
-fn an_error_shows_nothing_of_its_sources_debug_form() {
+fn an_error_never_shows_the_debug_output_of_its_source() {
     #[derive(Debug)]
     #[expect(dead_code, reason = "shown by `Debug` only")]
     struct Quoting(&'static str);

@@ -1,6 +1,6 @@
-//! The key ring: its envelope to the byte, its refusals, its keys.
+//! The keyring: its exact envelope format, its rejections and its keys.
 //!
-//! Counts of what was tried are printed; see them with `cargo test -- --nocapture`.
+//! The tests print the number of checked cases; run `cargo test -- --nocapture` to see them.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -24,7 +24,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::{digest, hmac};
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// The key of the known answer: the bytes 0 to 31.
+/// The key of the known answer test: the bytes 0 to 31.
 fn key() -> [u8; 32] {
     std::array::from_fn(|at| u8::try_from(at).unwrap())
 }
@@ -46,7 +46,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Where a record belongs, with parts of its own.
+/// The owned parts of a seal context.
 #[derive(Debug, Clone, PartialEq)]
 struct Spot {
     tenant: Option<TenantId>,
@@ -59,7 +59,7 @@ struct Spot {
 }
 
 impl Spot {
-    /// The place of the known answer.
+    /// Returns the context of the known answer test.
     fn new() -> Self {
         Self {
             tenant: Some(TenantId::new("t1").unwrap()),
@@ -91,7 +91,7 @@ impl Spot {
     }
 }
 
-/// The salt and nonce of the known answer; remembers how much was drawn at once.
+/// Returns the salt and nonce of the known answer test, and records the length of each request.
 #[derive(Debug, Default)]
 struct Fixed {
     draws: Mutex<Vec<usize>>,
@@ -110,8 +110,8 @@ impl Random for Fixed {
     }
 }
 
-/// The envelope written down a second time, from RFC 5869 and HMAC alone, so that envelopes can be
-/// made that the key ring itself never makes.
+/// A second implementation of the envelope, based only on RFC 5869 and HMAC. It can create
+/// envelopes that the keyring itself never creates.
 struct Forged {
     preamble: [u8; 5],
     spoil_commitment: bool,
@@ -205,7 +205,7 @@ mod suite {
 }
 
 #[test]
-fn the_envelope_is_the_known_answer() {
+fn the_envelope_matches_the_known_answer() {
     let keyring = keyring(&[key()]).with_random(Arc::new(Fixed::default()));
     let sealed = keyring.seal_now(&Spot::new().place(), b"hello").unwrap();
     let bytes = sealed.bytes();
@@ -228,7 +228,7 @@ fn the_envelope_is_the_known_answer() {
 }
 
 #[test]
-fn the_envelope_is_the_one_of_a_second_implementation() {
+fn the_envelope_matches_a_second_implementation() {
     let keyring = keyring(&[key()]).with_random(Arc::new(Fixed::default()));
     let spots = [
         Spot::new(),
@@ -251,7 +251,7 @@ fn the_envelope_is_the_one_of_a_second_implementation() {
 }
 
 #[test]
-fn a_seal_draws_salt_and_nonce_at_once() {
+fn a_seal_reads_salt_and_nonce_in_one_call() {
     let random = Arc::new(Fixed::default());
     let keyring = keyring(&[key()]).with_random(Arc::<Fixed>::clone(&random));
     let spot = Spot::new();
@@ -326,7 +326,7 @@ fn every_bit_flip_is_refused() {
         );
         refused += 1;
     }
-    eprintln!("envelope bit flips refused: {refused} of {bits}");
+    eprintln!("envelope bit flips rejected: {refused} of {bits}");
     assert_eq!(refused, 880);
 }
 
@@ -356,8 +356,8 @@ fn every_truncation_and_every_extension_is_refused() {
             extended += 1;
         }
     }
-    eprintln!("envelope truncations refused: {truncated} of 220");
-    eprintln!("envelope extensions refused: {extended} of 768");
+    eprintln!("envelope truncations rejected: {truncated} of 220");
+    eprintln!("envelope extensions rejected: {extended} of 768");
     assert_eq!((truncated, extended), (220, 768));
 }
 
@@ -419,14 +419,15 @@ fn every_swap_of_two_records_is_refused() {
             }
         }
     }
-    // Four names or five texts or numbers or seven kinds, each record in each other's place.
+    // Four names, five texts, numbers, and seven kinds: each record in the context of each other
+    // record.
     let expected = 2 * 4 * 3 + 4 * 5 * 4 + 7 * 6;
-    eprintln!("record swaps refused: {swaps} of {expected}");
+    eprintln!("record swaps rejected: {swaps} of {expected}");
     assert_eq!(swaps, expected);
 }
 
 #[test]
-fn a_commitment_to_another_key_is_refused_even_with_a_valid_tag() {
+fn a_commitment_to_another_key_is_rejected_despite_a_valid_tag() {
     let keyring = keyring(&[key()]);
     let spot = Spot::new();
     let right = Forged::RIGHT.seal(&spot, b"hello");
@@ -442,7 +443,7 @@ fn a_commitment_to_another_key_is_refused_even_with_a_valid_tag() {
 }
 
 #[test]
-fn another_format_is_refused_even_with_a_valid_tag() {
+fn another_format_is_rejected_despite_a_valid_tag() {
     let keyring = keyring(&[key()]);
     let spot = Spot::new();
     for preamble in [
@@ -467,7 +468,7 @@ fn another_format_is_refused_even_with_a_valid_tag() {
 }
 
 #[test]
-fn too_long_a_record_is_refused_even_with_a_valid_tag() {
+fn a_record_that_is_too_long_is_rejected_despite_a_valid_tag() {
     let keyring = keyring(&[key()]);
     let spot = Spot::new();
     let longest = Forged::RIGHT.seal(&spot, &vec![1; LONGEST_PLAINTEXT]);
@@ -480,7 +481,7 @@ fn too_long_a_record_is_refused_even_with_a_valid_tag() {
 }
 
 #[test]
-fn a_record_that_names_another_key_than_its_bytes_is_refused() {
+fn a_record_with_a_mismatched_key_id_is_rejected() {
     let keyring = keyring(&[key(), [9; 32]]);
     let spot = Spot::new();
     let sealed = keyring.seal_now(&spot.place(), b"hello").unwrap();
@@ -533,7 +534,7 @@ fn the_first_key_seals_and_all_open() {
 }
 
 #[test]
-fn keys_are_read_as_they_are_made() {
+fn generated_keys_can_be_parsed() {
     let generated = Keyring::generate().unwrap();
     let again = Keyring::generate().unwrap();
     assert_ne!(generated.expose_secret(), again.expose_secret());
@@ -551,7 +552,7 @@ fn keys_are_read_as_they_are_made() {
     assert_eq!(ids, one_by_one);
 }
 
-/// Texts that do not hold usable keys, with what each of them is.
+/// Returns texts without usable keys, with the expected error for each.
 fn malformed_keys() -> Vec<(String, KeyringError)> {
     let good = STANDARD.encode([0x3C; 32]);
     let text = |bytes: &[u8]| STANDARD.encode(bytes);
@@ -574,7 +575,7 @@ fn malformed_keys() -> Vec<(String, KeyringError)> {
         (URL_SAFE.encode([0xFB; 32]), not_base64(1)),
         (STANDARD_NO_PAD.encode([0xC7; 32]), not_base64(1)),
         (format!("{good},{good}="), not_base64(2)),
-        // The last character carries two bits that no key has.
+        // The last character contains two bits that are not part of the key.
         (format!("{}9=", &last[..42]), not_base64(1)),
         (hex(&[0xC7; 32]).replace('c', "!"), not_base64(1)),
         (format!("{} {}", &good[..20], &good[20..]), not_base64(1)),
@@ -598,7 +599,7 @@ fn malformed_keys() -> Vec<(String, KeyringError)> {
 }
 
 #[test]
-fn malformed_keys_are_refused_without_their_text() {
+fn malformed_keys_are_rejected_without_quoting_them() {
     let cases = malformed_keys();
     for (text, expected) in &cases {
         let error = parse(text).unwrap_err();
@@ -615,7 +616,7 @@ fn malformed_keys_are_refused_without_their_text() {
             assert!(shown.contains("key 1") || shown.contains("key 2") || shown.contains("key 4"));
         }
     }
-    eprintln!("malformed key lists refused: {} of 21", cases.len());
+    eprintln!("malformed key lists rejected: {} of 21", cases.len());
     assert_eq!(cases.len(), 21);
 }
 
@@ -627,7 +628,7 @@ fn debug_shows_key_ids_only() {
 }
 
 #[test]
-fn debug_of_a_record_shows_its_length_and_its_key_only() {
+fn debug_of_a_record_shows_only_its_length_and_key_id() {
     let (keyring, spot) = (keyring(&[key()]), Spot::new());
     let sealed = keyring.seal_now(&spot.place(), b"secret").unwrap();
     let (length, id) = (sealed.bytes().len(), keyring.sealing_key());
@@ -637,10 +638,10 @@ fn debug_of_a_record_shows_its_length_and_its_key_only() {
     assert_eq!(format!("{opened:?}"), "Plaintext(6 bytes)");
 }
 
-/// Run by `the_environment_holds_the_keys` in a process of its own.
+/// Run by `keys_are_read_from_the_environment` in a separate process.
 #[test]
 #[ignore = "reads the environment that another test prepares"]
-fn what_the_environment_holds() {
+fn the_environment_in_a_child_process_contains_the_keys() {
     match Keyring::from_env() {
         Ok(keyring) => eprintln!("outcome: {keyring:?}"),
         Err(error) => eprintln!("outcome: {error:?}"),
@@ -648,11 +649,14 @@ fn what_the_environment_holds() {
 }
 
 #[test]
-fn the_environment_holds_the_keys() {
+fn keys_are_read_from_the_environment() {
     let outcome = |prepare: &dyn Fn(&mut Command)| {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .args(["--exact", "what_the_environment_holds"])
+            .args([
+                "--exact",
+                "the_environment_in_a_child_process_contains_the_keys",
+            ])
             .args(["--ignored", "--nocapture"])
             .env_remove("CONNECTORS_KEYS");
         prepare(&mut command);
@@ -729,7 +733,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn anything_opens_in_its_place_and_in_no_other(
+    fn any_content_opens_only_in_its_context(
         home in spots(),
         other in spots(),
         plaintext in proptest::collection::vec(any::<u8>(), 0..2_048),
@@ -759,7 +763,7 @@ proptest! {
 
     #[test]
     fn arbitrary_key_lists_never_panic(text in "\\PC{0,200}") {
-        // Whether it is one or not, reading it comes to an end.
+        // Parsing must return, whatever the result.
         let outcome = parse(&text);
         prop_assert!(outcome.is_err() || text.len() >= 44);
     }

@@ -1,6 +1,6 @@
-//! Content that is longer than one seal may be.
+//! Sealing of content that exceeds the maximum length of one sealed record.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -34,7 +34,7 @@ fn keyring() -> Keyring {
 }
 
 #[tokio::test]
-async fn content_of_any_length_opens_in_its_place_only() {
+async fn content_of_any_length_opens_only_in_its_context() {
     let (cipher, app) = (keyring(), AppKey::default());
     let here = place(&app);
     let lengths = [
@@ -63,7 +63,7 @@ async fn content_of_any_length_opens_in_its_place_only() {
 }
 
 #[tokio::test]
-async fn parts_that_are_missing_swapped_doubled_or_cut_are_refused() {
+async fn missing_swapped_duplicate_or_truncated_parts_are_rejected() {
     let (cipher, app) = (keyring(), AppKey::default());
     let here = place(&app);
     let content = vec![7; 2 * LONGEST_PLAINTEXT];
@@ -93,11 +93,11 @@ async fn parts_that_are_missing_swapped_doubled_or_cut_are_refused() {
     }
 }
 
-/// A cipher whose key is replaced while a content is sealed: 0 is the old key, 1 the new one.
+/// A cipher whose sealing key changes while content is sealed: 0 is the old key, 1 the new key.
 #[derive(Debug)]
 struct Replaced {
     rings: [Keyring; 2],
-    /// The key of each seal, over and over.
+    /// The key of each seal, repeated.
     seals: &'static [usize],
     sealed: AtomicUsize,
 }
@@ -120,19 +120,19 @@ impl CredentialCipher for Replaced {
 }
 
 #[tokio::test]
-async fn a_content_is_sealed_under_one_key_though_the_key_is_replaced_meanwhile() {
+async fn content_is_sealed_under_one_key_despite_a_concurrent_key_change() {
     let app = AppKey::default();
     let here = place(&app);
     let (old, new) = (canary_key(), canary_key());
     let both = SecretString::from([new.expose_secret(), old.expose_secret()].join(","));
     let content = vec![7; 3 * LONGEST_PLAINTEXT];
-    // The key of each seal; how many there are, and the key of them all in the end.
+    // The key of each seal; the total number of seals; the final key of all parts.
     let replacements: [(&[usize], usize, Option<usize>); 7] = [
         (&[0, 0, 0], 3, Some(0)),
         (&[1, 1, 1], 3, Some(1)),
         (&[0, 1, 1, 1, 1], 5, Some(1)),
         (&[0, 0, 1, 1, 1, 1], 6, Some(1)),
-        // A service of several servers, which learn of a new key one after the other.
+        // A service with several servers that learn of a new key one after the other.
         (&[0, 1, 0, 0, 1, 1, 1, 1], 8, Some(1)),
         (&[0, 1, 1, 1, 0, 0, 0, 0], 8, Some(0)),
         (&[0, 1], 6, None),

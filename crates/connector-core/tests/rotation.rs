@@ -1,4 +1,4 @@
-//! Re-sealing under a new key: complete, resumable, and harmless to whatever happens meanwhile.
+//! Resealing under a new key: complete, resumable, and safe with concurrent changes.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -31,16 +31,16 @@ fn keyring(keys: &[u8]) -> Keyring {
     Keyring::parse(&SecretString::from(keys.join(","))).unwrap()
 }
 
-/// What the store does besides keeping rows.
+/// Injected failures of the store.
 #[derive(Default)]
 struct Trouble {
-    /// Calls of `reseal` that succeed before the store is gone; `None` for all.
+    /// Number of successful `reseal` calls before the store fails; `None` for no failure.
     reseals_left: Option<u32>,
-    /// Rows that somebody else writes between reading and re-sealing, and what is written.
+    /// Rows that another process writes between the read and the reseal, with the written value.
     written_meanwhile: BTreeMap<RowRef, Option<Sealed>>,
 }
 
-/// Sealed rows in their order, and nothing else.
+/// An ordered list of sealed rows.
 #[derive(Default)]
 struct Rows {
     rows: Mutex<BTreeMap<RowRef, SealedRow>>,
@@ -56,7 +56,7 @@ impl Rows {
         rows
     }
 
-    /// Adds a row of alternating kinds; its content is its number.
+    /// Adds a row whose kind alternates and whose content is its number.
     fn put(&self, cipher: &Keyring, number: u8) {
         let id = ConnectionId::from_bytes([number; 16]);
         let key = ConnectionKey::new(TenantId::new("t1").unwrap(), id);
@@ -173,7 +173,7 @@ fn unreachable_store() -> Error {
     Error::new(ErrorKind::StoreUnavailable, "test", "the store is gone")
 }
 
-/// Follows the cursors to the end.
+/// Runs `reseal_page` until there is no next page.
 async fn whole_pass(rows: &Rows, cipher: &dyn CredentialCipher, n: u16) -> Vec<ResealedPage> {
     let mut pages: Vec<ResealedPage> = Vec::new();
     loop {
@@ -201,7 +201,7 @@ async fn every_record_moves_under_the_sealing_key() {
             .iter()
             .all(|page| page.changed == 0 && page.unopenable.is_empty())
     );
-    // The old key is not needed any more, and the contents are the same.
+    // The old key is no longer needed, and the contents are unchanged.
     let only_new = keyring(&[2]);
     assert_eq!(rows.under(&only_new), 20);
     assert_eq!(rows.contents(&only_new), before);
@@ -213,7 +213,7 @@ async fn every_record_moves_under_the_sealing_key() {
 }
 
 #[tokio::test]
-async fn an_interrupted_rotation_goes_on() {
+async fn an_interrupted_rotation_resumes() {
     let rows = Rows::filled(&keyring(&[1]), 12);
     let new = keyring(&[2, 1]);
     rows.trouble.lock().unwrap().reseals_left = Some(5);
@@ -225,7 +225,7 @@ async fn an_interrupted_rotation_goes_on() {
     assert_eq!(error.kind(), ErrorKind::StoreUnavailable);
     assert_eq!(rows.under(&new), 5);
     rows.trouble.lock().unwrap().reseals_left = None;
-    // Once from where it stood, once from the beginning, as after a restart.
+    // Continues once from the cursor, and once from the beginning, as after a restart.
     let second = reseal_page(&rows, &new, first.next.as_ref(), 3)
         .await
         .unwrap();
@@ -237,7 +237,7 @@ async fn an_interrupted_rotation_goes_on() {
 }
 
 #[tokio::test]
-async fn what_changed_meanwhile_is_left_alone() {
+async fn concurrently_changed_records_are_not_overwritten() {
     let old = keyring(&[1]);
     let new = keyring(&[2, 1]);
     let rows = Rows::filled(&old, 8);
@@ -256,7 +256,7 @@ async fn what_changed_meanwhile_is_left_alone() {
 }
 
 #[tokio::test]
-async fn what_does_not_open_is_named_and_the_rest_goes_on() {
+async fn unopenable_records_are_listed_and_the_rest_is_resealed() {
     let old = keyring(&[1]);
     let rows = Rows::filled(&old, 8);
     let all = rows.all();
@@ -292,7 +292,7 @@ async fn what_does_not_open_is_named_and_the_rest_goes_on() {
 }
 
 #[tokio::test]
-async fn a_delivery_of_many_parts_is_sealed_again_in_parts() {
+async fn a_delivery_of_many_parts_is_resealed_in_parts() {
     let old = keyring(&[1]);
     let rows = Rows::filled(&old, 1);
     let mut delivery = rows.all().remove(0);
@@ -366,7 +366,8 @@ async fn an_outage_of_the_key_service_ends_the_page_and_changes_nothing() {
     }
 }
 
-/// Where something of the row belongs; what no exchange produced has neither grant nor fence.
+/// Returns the seal context of the row. Secrets that no exchange produced have grant and fence
+/// zero.
 fn place_of<'a>(
     tenant: &'a TenantId,
     provider: &'a ProviderId,
@@ -386,9 +387,9 @@ fn place_of<'a>(
     }
 }
 
-/// Credentials, a queued revocation and a connect flow, as a service leaves them in a real store.
+/// Credentials, a queued revocation and a connect flow, as a service stores them.
 #[tokio::test]
-async fn a_store_in_memory_is_rotated_to_its_end() {
+async fn an_in_memory_store_is_rotated_completely() {
     let clock = ManualClock::new(Timestamp::from_unix_seconds(1_700_000_000));
     let store = MemoryStore::new(Arc::new(clock));
     let old = keyring(&[1]);
@@ -460,10 +461,10 @@ async fn a_store_in_memory_is_rotated_to_its_end() {
             break;
         }
     }
-    eprintln!("records of the store in memory resealed: {resealed} of 6");
+    eprintln!("records of the in-memory store resealed: {resealed} of 6");
     assert_eq!(resealed, 6);
 
-    // The old key is gone, nothing is left for it, and all contents are the same.
+    // No record needs the old key any more, and all contents are unchanged.
     let only_new = keyring(&[2]);
     let left = store.sealed_rows(&only_new.sealing_key(), None, 100).await;
     assert_eq!(left.unwrap().items, []);

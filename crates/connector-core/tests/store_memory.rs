@@ -1,4 +1,4 @@
-//! The store in memory keeps every rule of the store traits.
+//! Runs the store test suites against the in-memory store.
 
 use std::sync::Arc;
 use std::time::Duration;

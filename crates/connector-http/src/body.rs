@@ -1,32 +1,39 @@
-//! Reading an answer's body without trusting its size.
+//! Reads response bodies within limits on length and compression ratio.
 
 use std::io::{self, Write};
 
 use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
+use flate2::write::GzDecoder;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderValue};
 
-/// Up to here a body may be as compressible as it likes.
+/// Decompressed length up to which the compression ratio is not checked.
 const FREE_OF_RATIO: usize = 1024 * 1024;
-/// Beyond it, so many bytes may come out of one byte of the wire. Text reaches about 20, a bomb
-/// 1,000.
+/// Maximum compression ratio beyond this length. Text reaches a ratio of about 20, a decompression
+/// bomb about 1,000.
 const LARGEST_RATIO: usize = 100;
+/// Number of gzip members that a body of any length may have.
+const FREE_MEMBERS: usize = 1024;
+/// Minimum mean length, in compressed bytes, of the members of a body with more members. Each member
+/// needs a new decoder. Block compression such as BGZF writes members of several KiB.
+const SHORTEST_MEMBER: usize = 512;
 
-/// Why a body was not read to its end. Quotes nothing of it.
+/// The reason why a body could not be read completely. Contains no body bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BodyProblem {
     #[error("the body is longer than allowed")]
     TooLong,
-    #[error("the body grows too much when it is decompressed")]
+    #[error("the compression ratio of the body is too high")]
     Ratio,
-    #[error("the body is in an encoding that was not asked for")]
+    #[error("the body has too many gzip members")]
+    Members,
+    #[error("the body has an encoding that was not requested")]
     Encoding,
-    #[error("the body is not the gzip stream that its header says, or ends early")]
+    #[error("the body is not a complete gzip stream, as announced by its header")]
     Gzip,
 }
 
-/// How a body is encoded, as its header says.
+/// The encoding of a body, according to its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Identity,
@@ -35,7 +42,7 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// The encoding of an answer to a request of ours that accepts gzip.
+    /// Returns the encoding of the response to a request that accepts gzip.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut values = headers.get_all(CONTENT_ENCODING).iter();
         match (values.next().map(HeaderValue::as_bytes), values.next()) {
@@ -48,13 +55,13 @@ impl Encoding {
             {
                 Self::Gzip
             }
-            // Also gzip in gzip, which nobody asks for.
+            // Includes double gzip, which is never requested.
             _ => Self::Unasked,
         }
     }
 }
 
-/// A body while it arrives.
+/// A body that is collected in memory.
 #[derive(Debug)]
 pub(crate) struct Body {
     longest: usize,
@@ -65,12 +72,12 @@ pub(crate) struct Body {
 #[derive(Debug)]
 enum Decoder {
     Identity(Bounded),
-    Gzip(Box<MultiGzDecoder<Bounded>>),
+    Gzip(Box<Members>),
     Unasked,
 }
 
 impl Body {
-    /// A body of at most `longest` bytes, on the wire and decompressed.
+    /// Creates a body of at most `longest` bytes, both on the wire and decompressed.
     pub(crate) fn new(encoding: Encoding, longest: usize) -> Self {
         let bounded = Bounded {
             bytes: Vec::new(),
@@ -84,13 +91,13 @@ impl Body {
             wire: 0,
             decoder: match encoding {
                 Encoding::Identity => Decoder::Identity(bounded),
-                Encoding::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(bounded))),
+                Encoding::Gzip => Decoder::Gzip(Box::new(Members::new(bounded))),
                 Encoding::Unasked => Decoder::Unasked,
             },
         }
     }
 
-    /// Takes what the wire brought.
+    /// Adds a chunk from the wire.
     pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<(), BodyProblem> {
         self.wire = self.wire.saturating_add(chunk.len());
         if self.wire > self.longest {
@@ -98,36 +105,31 @@ impl Body {
         }
         match &mut self.decoder {
             Decoder::Identity(bounded) => bounded.take(chunk),
-            Decoder::Gzip(decoder) => {
-                decoder.get_mut().wire = self.wire;
-                let written = decoder.write_all(chunk);
-                written.map_err(|_| decoder.get_ref().problem.unwrap_or(BodyProblem::Gzip))
-            }
+            Decoder::Gzip(decoder) => decoder.push(chunk, self.wire),
             Decoder::Unasked if chunk.is_empty() => Ok(()),
             Decoder::Unasked => Err(BodyProblem::Encoding),
         }
     }
 
-    /// The whole body, after the last chunk. Takes the headers back that described its wire form.
+    /// Returns the whole body after the last chunk. Removes the headers that describe the wire
+    /// format.
     pub(crate) fn finish(self, headers: &mut HeaderMap) -> Result<Bytes, BodyProblem> {
         match self.decoder {
             Decoder::Identity(bounded) => Ok(bounded.bytes.into()),
-            // As in the answer to HEAD, or 304.
+            // An empty body, as in a response to HEAD or a 304.
             Decoder::Unasked | Decoder::Gzip(_) if self.wire == 0 => Ok(Bytes::new()),
             Decoder::Unasked => Err(BodyProblem::Encoding),
             Decoder::Gzip(mut decoder) => {
-                decoder
-                    .try_finish()
-                    .map_err(|_| decoder.get_ref().problem.unwrap_or(BodyProblem::Gzip))?;
+                decoder.finish()?;
                 headers.remove(CONTENT_ENCODING);
                 headers.remove(CONTENT_LENGTH);
-                Ok(std::mem::take(&mut decoder.get_mut().bytes).into())
+                Ok(decoder.drain())
             }
         }
     }
 }
 
-/// A body that is handed on while it arrives.
+/// A body that is passed on while it arrives.
 #[derive(Debug)]
 pub(crate) struct Stream {
     longest: u64,
@@ -136,7 +138,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// A body of at most `longest` bytes, on the wire and decompressed.
+    /// Creates a body of at most `longest` bytes, both on the wire and decompressed.
     pub(crate) fn new(encoding: Encoding, longest: u64) -> Self {
         let bytes = usize::try_from(longest).unwrap_or(usize::MAX);
         let Body { decoder, .. } = Body::new(encoding, bytes);
@@ -147,7 +149,7 @@ impl Stream {
         }
     }
 
-    /// Takes what the wire brought; returns what comes out of it, which may be nothing.
+    /// Adds a chunk from the wire. Returns the decoded bytes, which may be empty.
     pub(crate) fn push(&mut self, chunk: Bytes) -> Result<Bytes, BodyProblem> {
         self.wire = self.wire.saturating_add(chunk.len() as u64);
         if self.wire > self.longest {
@@ -156,35 +158,94 @@ impl Stream {
         match &mut self.decoder {
             Decoder::Identity(_) => Ok(chunk),
             Decoder::Gzip(decoder) => {
-                decoder.get_mut().wire = usize::try_from(self.wire).unwrap_or(usize::MAX);
-                let written = decoder.write_all(&chunk).and_then(|()| decoder.flush());
-                written.map_err(|_| decoder.get_ref().problem.unwrap_or(BodyProblem::Gzip))?;
-                Ok(decoder.get_mut().drain())
+                let wire = usize::try_from(self.wire).unwrap_or(usize::MAX);
+                decoder.push(&chunk, wire)?;
+                decoder.flush()?;
+                Ok(decoder.drain())
             }
             Decoder::Unasked if chunk.is_empty() => Ok(chunk),
             Decoder::Unasked => Err(BodyProblem::Encoding),
         }
     }
 
-    /// The rest of the body, after the last chunk.
+    /// Returns the rest of the body after the last chunk.
     pub(crate) fn finish(&mut self) -> Result<Bytes, BodyProblem> {
         match &mut self.decoder {
             Decoder::Gzip(decoder) if self.wire > 0 => {
-                decoder
-                    .try_finish()
-                    .map_err(|_| decoder.get_ref().problem.unwrap_or(BodyProblem::Gzip))?;
-                Ok(decoder.get_mut().drain())
+                decoder.finish()?;
+                Ok(decoder.drain())
             }
             _ => Ok(Bytes::new()),
         }
     }
 }
 
-/// Bytes that refuse to become too many.
+/// A gzip body: one member after another (RFC 1952 section 2.2).
 #[derive(Debug)]
+struct Members {
+    decoder: GzDecoder<Bounded>,
+    /// Number of members that ended.
+    ended: usize,
+}
+
+impl Members {
+    fn new(bounded: Bounded) -> Self {
+        Self {
+            decoder: GzDecoder::new(bounded),
+            ended: 0,
+        }
+    }
+
+    /// Decodes the next bytes of a body of which `wire` bytes have arrived.
+    fn push(&mut self, mut chunk: &[u8], wire: usize) -> Result<(), BodyProblem> {
+        self.decoder.get_mut().wire = wire;
+        while !chunk.is_empty() {
+            match self.decoder.write(chunk) {
+                Ok(0) => self.next_member(wire)?,
+                Ok(read) => chunk = chunk.get(read..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(self.problem()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins another member, because bytes follow the end of one.
+    fn next_member(&mut self, wire: usize) -> Result<(), BodyProblem> {
+        self.finish()?;
+        self.ended += 1;
+        if self.ended > FREE_MEMBERS && wire / self.ended < SHORTEST_MEMBER {
+            return Err(BodyProblem::Members);
+        }
+        let bounded = std::mem::take(self.decoder.get_mut());
+        self.decoder = GzDecoder::new(bounded);
+        Ok(())
+    }
+
+    /// Writes the bytes that the decoder still buffers.
+    fn flush(&mut self) -> Result<(), BodyProblem> {
+        self.decoder.flush().map_err(|_| self.problem())
+    }
+
+    /// Checks that the member has ended.
+    fn finish(&mut self) -> Result<(), BodyProblem> {
+        self.decoder.try_finish().map_err(|_| self.problem())
+    }
+
+    fn drain(&mut self) -> Bytes {
+        self.decoder.get_mut().drain()
+    }
+
+    fn problem(&self) -> BodyProblem {
+        self.decoder.get_ref().problem.unwrap_or(BodyProblem::Gzip)
+    }
+}
+
+/// A buffer with a maximum length.
+#[derive(Debug, Default)]
 struct Bounded {
     bytes: Vec<u8>,
-    /// Bytes that were handed on already.
+    /// Number of bytes that were already passed on.
     drained: usize,
     longest: usize,
     wire: usize,
@@ -192,7 +253,7 @@ struct Bounded {
 }
 
 impl Bounded {
-    /// The length of the whole with `more` bytes.
+    /// Returns the total length after adding `more` bytes.
     fn length_with(&self, more: usize) -> usize {
         self.drained
             .saturating_add(self.bytes.len())
@@ -259,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_exactly_the_longest_length_passes_and_one_byte_more_does_not() {
+    fn a_body_of_the_maximum_length_passes_and_one_byte_more_does_not() {
         let text = vec![b'x'; 5000];
         for (encoding, wire) in [
             (Encoding::Identity, text.clone()),
@@ -271,8 +332,8 @@ mod tests {
     }
 
     #[test]
-    fn the_wire_counts_as_well_as_what_comes_out_of_it() {
-        // Empty members bring nothing but length.
+    fn the_limit_applies_on_the_wire_and_after_decompression() {
+        // Empty gzip members add length on the wire but no output.
         let wire = gzip(b"").repeat(100);
         assert_eq!(read(Encoding::Gzip, wire.len(), &wire).unwrap(), "");
         assert_eq!(
@@ -282,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gzip_body_that_ends_early_or_is_followed_by_rubbish_is_refused() {
+    fn a_truncated_gzip_body_or_trailing_garbage_is_rejected() {
         let whole = gzip(b"all of it");
         for end in 1..whole.len() {
             let read = read(Encoding::Gzip, 100, &whole[..end]);
@@ -297,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoding_that_nobody_asked_for_is_refused_unless_the_body_is_empty() {
+    fn an_unrequested_encoding_is_rejected_unless_the_body_is_empty() {
         let encoding = |values: &[&'static str]| {
             let mut headers = HeaderMap::new();
             for value in values {
@@ -327,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_bounded_in_length_and_ratio_whatever_was_handed_on() {
+    fn a_stream_is_bounded_in_total_length_and_ratio() {
         let wire = gzip(&vec![0; 8 * 1024 * 1024]);
         let mut stream = Stream::new(Encoding::Gzip, u64::MAX);
         let mut out = 0;
@@ -369,19 +430,44 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_refused_by_its_ratio_long_before_its_length() {
+    fn a_bomb_is_rejected_by_its_ratio_before_its_length() {
         let wire = gzip(&vec![0; 4 * 1024 * 1024]);
         let mut body = Body::new(Encoding::Gzip, usize::MAX);
         assert_eq!(body.push(&wire), Err(BodyProblem::Ratio));
         let Decoder::Gzip(decoder) = &body.decoder else {
             panic!("gzip")
         };
-        assert!(decoder.get_ref().bytes.len() <= FREE_OF_RATIO);
+        assert!(decoder.decoder.get_ref().bytes.len() <= FREE_OF_RATIO);
+    }
+
+    #[test]
+    fn a_body_of_very_many_short_members_is_refused_and_one_of_long_members_is_read() {
+        let short = gzip(b"").repeat(FREE_MEMBERS + 2);
+        assert_eq!(
+            read(Encoding::Gzip, usize::MAX, &short),
+            Err(BodyProblem::Members)
+        );
+        let mut stream = Stream::new(Encoding::Gzip, u64::MAX);
+        let pieces = short.chunks(1000).map(Bytes::copy_from_slice);
+        let problem = pieces.map(|it| stream.push(it)).find_map(Result::err);
+        assert_eq!(problem, Some(BodyProblem::Members));
+        let mut state = 1_u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[0]
+        })
+        .take(600)
+        .collect();
+        let long = gzip(&noise).repeat(2 * FREE_MEMBERS);
+        let all = read(Encoding::Gzip, usize::MAX, &long).unwrap();
+        assert_eq!(all.len(), 2 * FREE_MEMBERS * noise.len());
     }
 
     proptest! {
         #[test]
-        fn what_was_compressed_comes_out(text: Vec<u8>, size in 1..64_usize) {
+        fn a_compressed_body_is_decompressed_unchanged(text: Vec<u8>, size in 1..64_usize) {
             let mut body = Body::new(Encoding::Gzip, usize::MAX);
             for chunk in gzip(&text).chunks(size) {
                 body.push(chunk).unwrap();
@@ -390,7 +476,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_compressed_comes_out_of_a_stream(text: Vec<u8>, size in 1..64_usize) {
+        fn a_compressed_stream_is_decompressed_unchanged(text: Vec<u8>, size in 1..64_usize) {
             let mut stream = Stream::new(Encoding::Gzip, u64::MAX);
             let mut read = Vec::new();
             for chunk in gzip(&text).chunks(size) {
@@ -401,7 +487,7 @@ mod tests {
         }
 
         #[test]
-        fn rubbish_is_an_error_and_never_a_panic(wire: Vec<u8>) {
+        fn garbage_is_an_error_and_never_a_panic(wire: Vec<u8>) {
             prop_assume!(!wire.is_empty() && !wire.starts_with(&[0x1f, 0x8b]));
             prop_assert!(read(Encoding::Gzip, 1 << 20, &wire).is_err());
         }

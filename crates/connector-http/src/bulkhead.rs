@@ -1,11 +1,11 @@
-//! So many requests per host at once, and no more.
+//! A limit on the number of concurrent requests per host.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
-/// Counts the requests under way per host. Holds nothing for a host without any.
+/// Counts the requests in flight per host. Stores nothing for hosts without requests.
 #[derive(Debug)]
 pub(crate) struct Bulkhead {
     places: usize,
@@ -15,7 +15,7 @@ pub(crate) struct Bulkhead {
 #[derive(Debug)]
 struct Gate {
     places: Arc<Semaphore>,
-    /// How many are here or wait for a place.
+    /// Number of requests that are in flight or waiting.
     guests: usize,
 }
 
@@ -27,7 +27,7 @@ impl Bulkhead {
         }
     }
 
-    /// Waits for a place. Whoever waits is served in order; dropping the future gives up.
+    /// Waits for a place. Waiters are served in order. Dropping the future leaves the queue.
     pub(crate) async fn enter<'a>(&'a self, host: &'a str) -> Place<'a> {
         let places = {
             let mut hosts = self.hosts();
@@ -44,7 +44,7 @@ impl Bulkhead {
                 places
             }
         };
-        // Made before the wait, so that an abandoned wait is cleaned up as well.
+        // Created before the wait, so that a cancelled wait is cleaned up as well.
         let mut place = Place {
             bulkhead: self,
             host,
@@ -59,10 +59,10 @@ impl Bulkhead {
         place
     }
 
-    /// As [`Bulkhead::enter`], with a place that may outlive the caller.
+    /// Like [`Bulkhead::enter`], but returns a place that owns its data.
     pub(crate) async fn enter_owned(self: Arc<Self>, host: Box<str>) -> OwnedPlace {
         let mut place = self.enter(&host).await;
-        // The place goes on in the one that is returned.
+        // The permit moves to the returned place.
         let is_taken = std::mem::take(&mut place.is_taken);
         let places = Arc::clone(&place.places);
         self.guest(&host);
@@ -99,7 +99,7 @@ impl Bulkhead {
     }
 }
 
-/// A place among the requests to a host, until it is dropped.
+/// A permit for one request to a host. Dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
     bulkhead: &'a Bulkhead,
@@ -114,7 +114,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// A place that owns what it needs, until it is dropped.
+/// A permit that owns its data. Dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct OwnedPlace {
     bulkhead: Arc<Bulkhead>,
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn places_are_counted_per_host_and_nothing_is_left_behind() {
+    async fn places_are_counted_per_host_and_cleaned_up() {
         let bulkhead = Bulkhead::new(2);
         let first = bulkhead.enter("a").await;
         let second = bulkhead.enter("a").await;

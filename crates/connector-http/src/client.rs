@@ -1,4 +1,4 @@
-//! The transport: one client for every provider.
+//! The HTTP client that implements the transport for all providers.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -33,23 +33,24 @@ use crate::stream::{Arriving, streaming};
 const OPERATION: &str = "http.client";
 const USER_AGENT: &str = concat!("connectors/", env!("CARGO_PKG_VERSION"));
 
-/// From the look-up to the end of the TLS handshake. Shorter than any deadline of ours, so that a
-/// host which does not answer is reported as such, with nothing sent.
+/// Maximum time from the DNS lookup to the end of the TLS handshake. It is shorter than all request
+/// deadlines, so that an unresponsive host is reported as a connection failure, with nothing sent.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a request waits for others to the same host.
+/// Maximum time that a request waits for other requests to the same host.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A timer that is late by this much belongs to a process that did not run: it was stopped, or its
-/// machine was. It then looks as long for an answer that has come meanwhile.
+/// Delay of a timer that indicates that the process or the machine was suspended. The client then
+/// waits this long for a response that may already have arrived.
 const OVERSLEPT: Duration = Duration::from_secs(1);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_PER_HOST: usize = 32;
-/// Without pings, a dead HTTP/2 connection would fail all requests to its host until TCP gives up.
+/// Pings detect a dead HTTP/2 connection. Without them, all requests to its host would fail until
+/// TCP times out.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// HTTP/1.1 has bounds of its own: 100 headers, about 400 KiB.
+/// HTTP/1.1 has its own limits: 100 headers, about 400 KiB.
 const LARGEST_HTTP2_HEADERS: u32 = 64 * 1024;
 
-/// Settings of an [`HttpClient`].
+/// Builder for an [`HttpClient`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct HttpClientBuilder {
@@ -64,7 +65,7 @@ pub struct HttpClientBuilder {
     streams_per_host: usize,
 }
 
-/// The operator's proxy; its URL may hold a password.
+/// The operator's proxy. Its URL may contain a password.
 #[derive(Clone)]
 struct Proxy(Url);
 
@@ -75,50 +76,52 @@ impl fmt::Debug for Proxy {
 }
 
 impl HttpClientBuilder {
-    /// Sets the `User-Agent` of requests that have none. Default: `connectors/<version>`.
+    /// Sets the `User-Agent` for requests that do not set one. Default: `connectors/<version>`.
     pub fn with_user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = user_agent.into();
         self
     }
 
-    /// Adds an exception to the egress guard: a simulator on this machine that stands for one origin.
+    /// Adds an exception to the egress guard: requests for one origin go to a simulator on this
+    /// machine.
     pub fn with_loopback(mut self, loopback: LoopbackOverride) -> Self {
         self.loopbacks.push(loopback);
         self
     }
 
-    /// Allows a port besides 443, for a provider that is described with one.
+    /// Allows an additional port besides 443, for providers that use another port.
     pub fn with_port(mut self, port: u16) -> Self {
         self.ports.push(port);
         self
     }
 
-    /// Sends everything but simulator traffic through an HTTP proxy (`http://` or `https://`, with
-    /// or without user and password). Default: none; `HTTPS_PROXY` and its kin are not read.
+    /// Sends all requests, except those to simulators, through an HTTP proxy (`http://` or
+    /// `https://`, with or without user and password). Default: no proxy. Environment variables
+    /// such as `HTTPS_PROXY` are not read.
     ///
-    /// The proxy may stand in a private network. It looks the names of providers up itself, so it
-    /// must refuse private addresses by itself too.
+    /// The proxy may be in a private network. The proxy resolves the providers' host names, so the
+    /// proxy itself must block private addresses.
     pub fn with_proxy(mut self, proxy: Url) -> Self {
         self.proxy = Some(Proxy(proxy));
         self
     }
 
-    /// Sets where names are looked up. Default: [`SystemResolver`].
+    /// Sets the DNS resolver. Default: [`SystemResolver`].
     pub fn with_resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
         self.resolver = resolver;
         self
     }
 
-    /// Sets the clock that deadlines are measured on. Default: [`SystemClock`]. Connecting is in
-    /// addition bounded by 5 seconds of the machine's own clock.
+    /// Sets the clock for deadlines. Default: [`SystemClock`]. Connecting is also limited to 5
+    /// seconds on the machine's own clock.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Sets the maximum number of requests of a class in flight to one host. Default: 128 calls, 32 token
-    /// requests. More wait up to 5 seconds, then fail as [`TransportErrorKind::Busy`]. 0 counts as
-    /// 1.
+    /// Sets the maximum number of requests of a class in flight to one host. Default: 128 API
+    /// calls, 32 token requests. Further requests wait up to 5 seconds and then fail with
+    /// [`TransportErrorKind::Busy`]. 0 has the same effect as 1.
     pub fn with_requests_per_host(mut self, class: RequestClass, requests: usize) -> Self {
         match class {
             RequestClass::Token => self.token_requests_per_host = requests,
@@ -127,21 +130,22 @@ impl HttpClientBuilder {
         self
     }
 
-    /// Sets the maximum number of streams (uploads and downloads) in flight to one host. Default: 32.
-    /// More wait up to 5 seconds, then fail as [`TransportErrorKind::Busy`]. 0 counts as 1.
+    /// Sets the maximum number of streams (uploads and downloads) in flight to one host. Default:
+    /// 32. Further streams wait up to 5 seconds and then fail with [`TransportErrorKind::Busy`]. 0
+    /// has the same effect as 1.
     pub fn with_streams_per_host(mut self, streams: usize) -> Self {
         self.streams_per_host = streams;
         self
     }
 
-    /// The client. Reads the machine's root certificates.
+    /// Builds the client. Loads the machine's root certificates.
     ///
-    /// With a loopback override it can be built on a machine that has none: simulators need no TLS, and
-    /// every other host is refused at the TLS handshake.
+    /// With a loopback override, the client can be built on a machine without root certificates.
+    /// Simulators do not use TLS, and requests to all other hosts fail in the TLS handshake.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] if the machine has no root certificates and there is no loopback
-    /// override, or the user agent or the proxy's URL is not usable.
+    /// [`ErrorKind::Configuration`] if the machine has no root certificates and there is no
+    /// loopback override, or if the user agent or the proxy's URL is invalid.
     pub fn build(self) -> Result<HttpClient> {
         let proxy_host = self
             .proxy
@@ -154,7 +158,7 @@ impl HttpClientBuilder {
                 tracing::warn!(
                     operation = OPERATION,
                     %error,
-                    "only simulators can be reached: no other host can be trusted"
+                    "no root certificates: only requests to simulators will succeed"
                 );
                 trusting_nobody()?
             }
@@ -196,7 +200,7 @@ impl HttpClientBuilder {
             .map_err(|error| unusable("the user agent or TLS", error))
     }
 
-    /// Leads to literal loopback addresses only: [`Guard::admit`] is what makes its URLs.
+    /// Creates the client for loopback addresses. [`Guard::admit`] creates its URLs.
     fn simulated_client(
         &self,
         class: RequestClass,
@@ -259,7 +263,7 @@ fn tls() -> Result<ClientConfig> {
     Ok(config)
 }
 
-/// TLS that ends at the handshake with whoever it is.
+/// Returns a TLS configuration that trusts no certificate.
 fn trusting_nobody() -> Result<ClientConfig> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -282,22 +286,25 @@ fn unusable(what: &'static str, error: reqwest::Error) -> Error {
     .with_source(error.without_url())
 }
 
-/// The transport of this library: https to public hosts, and nothing else.
+/// An HTTP client that sends requests only over https and only to public hosts.
 ///
-/// * A request goes out if its URL is https, names a host (no IP address in any spelling, no
-///   machine-local name, no userinfo) and port 443 or one that was allowed. If one of the host's
-///   addresses is not public, the request is refused; else a connection is made to one of exactly
-///   the addresses that were checked. [`LoopbackOverride`] is the only exception.
-/// * No redirect is followed, no proxy is taken from the environment, nothing is sent twice.
-/// * The answer's body is bounded on the wire, decompressed (gzip), and in the ratio of both: 100
-///   beyond 1 MiB. Its headers are bounded to 100 in HTTP/1.1, 64 KiB in HTTP/2.
-/// * A [`TransportError`] says [`Sent::No`] if the request was refused, found no place among the
-///   others to its host, or found no connection, and [`Sent::Maybe`] for all that comes later. A
-///   deadline of less than about 10 seconds may pass while connecting; that counts as later too.
+/// * A request is sent only if its URL is https, contains a host name (no IP address in any
+///   notation, no machine-local name, no userinfo), and uses port 443 or an allowed port. If any of
+///   the host's addresses is not public, the request is rejected. Otherwise the client connects
+///   only to one of the checked addresses. [`LoopbackOverride`] is the only exception.
+/// * Redirects are not followed, proxies are not read from the environment, and no request is sent
+///   twice.
+/// * The response body is limited in its length on the wire, in its decompressed length (gzip), and
+///   in its compression ratio (100 beyond 1 MiB). The response headers are limited to 100 headers
+///   in HTTP/1.1 and to 64 KiB in HTTP/2.
+/// * A [`TransportError`] contains [`Sent::No`] if the request was rejected, if too many requests
+///   to its host were in flight, or if no connection could be established. All later errors contain
+///   [`Sent::Maybe`]. A deadline of less than about 10 seconds may pass while the client is
+///   connecting; the error then also contains [`Sent::Maybe`].
 ///
-/// The two [`RequestClass`]es share only the settings. Logs method, host, status and milliseconds at
-/// the level `DEBUG`. Needs a tokio runtime with its I/O and time drivers. Build one per process: a
-/// client per call costs far more than the call.
+/// The two [`RequestClass`]es share only the configuration. The client logs method, host, status
+/// and duration in milliseconds at level `DEBUG`. It needs a tokio runtime with I/O and time
+/// drivers. Create one client per process, because creating a client costs far more than a request.
 ///
 /// ```no_run
 /// use connector_core::http::{LoopbackOverride, Origin};
@@ -331,14 +338,14 @@ impl ClassClients {
     fn to(&self, destination: &Destination) -> &reqwest::Client {
         match &self.simulated {
             Some(simulated) if destination.is_overridden() => simulated,
-            // Accepts https only, so it refuses a request that a loopback override should carry.
+            // Accepts only https, so the client fails if a loopback request reaches it by mistake.
             _ => &self.public,
         }
     }
 }
 
 impl HttpClient {
-    /// Settings with their defaults.
+    /// Returns a builder with default settings.
     pub fn builder() -> HttpClientBuilder {
         HttpClientBuilder {
             user_agent: USER_AGENT.to_owned(),
@@ -360,19 +367,19 @@ impl HttpClient {
         }
     }
 
-    /// The decision of the guard on a request.
+    /// Applies the egress guard to a request.
     fn admit(
         &self,
         parts: &mut http::request::Parts,
     ) -> Result<(Url, Arc<Destination>), TransportError> {
         let admitted = self.guard.admit(&parts.uri, &mut parts.headers);
         admitted.ok_or_else(|| {
-            tracing::debug!(method = %parts.method, "request refused: its address is not allowed");
+            tracing::debug!(method = %parts.method, "request rejected: its address is not allowed");
             TransportError::new(TransportErrorKind::AddressRefused, Sent::No)
         })
     }
 
-    /// A place among the requests to `host`, and what is left of `timeout` then.
+    /// Waits for a place among the requests to `host`. Returns the place and the rest of `timeout`.
     async fn place<'a>(
         &self,
         clients: &'a ClassClients,
@@ -382,7 +389,7 @@ impl HttpClient {
     ) -> Result<(Place<'a>, Duration), TransportError> {
         let failed = |kind| Err(TransportError::new(kind, Sent::No));
         let mut entered = pin!(clients.places.enter(host));
-        // Mostly there is room, and no deadline needs to be set up for nothing.
+        // Usually a place is free, and no timer is needed.
         let (place, left) = if let Some(place) = poll_immediate(entered.as_mut()).await {
             (place, timeout)
         } else {
@@ -430,7 +437,7 @@ impl HttpClient {
             }
             Err(error) => {
                 let (kind, sent) = (error.kind(), error.sent());
-                tracing::debug!(%method, host, ?kind, ?sent, "no answer");
+                tracing::debug!(%method, host, ?kind, ?sent, "no response");
             }
         }
         let mut response = head?;
@@ -449,7 +456,7 @@ impl HttpClient {
         Ok(opened.map(|()| body.into_stream()))
     }
 
-    /// The head of the response, as long as the request's body or the response makes progress.
+    /// Waits for the response head as long as the request body or the response makes progress.
     async fn head(
         &self,
         mut sending: Pin<&mut (impl Future<Output = reqwest::Result<reqwest::Response>> + Send)>,
@@ -472,7 +479,7 @@ impl HttpClient {
         }
     }
 
-    /// What `exchange` brings, if it does in what is `left` of `timeout`.
+    /// Returns the result of `exchange` if it completes within `left`, the rest of `timeout`.
     async fn in_time(
         &self,
         mut exchange: Pin<&mut (impl Future<Output = Answer> + Send)>,
@@ -483,7 +490,8 @@ impl HttpClient {
         if let Some(answer) = before(exchange.as_mut(), self.clock.sleep(left)).await {
             return answer;
         }
-        // A process that did not run for a while finds its time over, and the answer unread.
+        // After a suspension of the process, the deadline has passed but the response may be
+        // waiting unread.
         let is_overslept =
             self.clock.monotonic().since(started) >= timeout.saturating_add(OVERSLEPT);
         if is_overslept && let Some(answer) = before(exchange, self.clock.sleep(OVERSLEPT)).await {
@@ -501,7 +509,7 @@ type Opened = Result<http::Response<BodyStream>, TransportError>;
 
 pub(crate) type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// What `future` brings, if it does before `deadline`.
+/// Returns the result of `future` if it completes before `deadline`.
 pub(crate) async fn before<F: Future + Unpin>(future: F, deadline: Sleep<'_>) -> Option<F::Output> {
     match select(future, deadline).await {
         Either::Left((output, _)) => Some(output),
@@ -509,7 +517,7 @@ pub(crate) async fn before<F: Future + Unpin>(future: F, deadline: Sleep<'_>) ->
     }
 }
 
-/// The request as reqwest takes it, and how its answer is to be read.
+/// Builds the reqwest request and the settings for reading its response.
 fn outgoing(
     url: Url,
     parts: http::request::Parts,
@@ -529,13 +537,13 @@ fn outgoing(
     (request, reading)
 }
 
-/// The request as reqwest takes it, still without its body, and whether its response is decompressed
-/// here.
+/// Builds the reqwest request without its body. Also returns whether this client decompresses the
+/// response.
 pub(crate) fn bodiless(url: Url, parts: http::request::Parts) -> (reqwest::Request, bool) {
     let mut request = reqwest::Request::new(parts.method, url);
     let headers = request.headers_mut();
     *headers = parts.headers;
-    // A range counts bytes of the encoded form, and who names encodings reads them.
+    // A range counts bytes of the encoded form. A caller that sets encodings also decodes them.
     let is_decoded = !headers.contains_key(ACCEPT_ENCODING) && !headers.contains_key(RANGE);
     if is_decoded {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
@@ -543,8 +551,8 @@ pub(crate) fn bodiless(url: Url, parts: http::request::Parts) -> (reqwest::Reque
     (request, is_decoded)
 }
 
-/// Announces the length of an empty body where a server expects one: without `Content-Length`, some
-/// answer 411 (RFC 9110 section 8.6).
+/// Adds `Content-Length: 0` to methods for which servers expect it. Without the header, some
+/// servers respond with 411 (RFC 9110 section 8.6).
 pub(crate) fn announce_no_body(request: &mut reqwest::Request) {
     if matches!(
         *request.method(),
@@ -555,14 +563,14 @@ pub(crate) fn announce_no_body(request: &mut reqwest::Request) {
     }
 }
 
-/// How an answer is read.
+/// Settings for reading a response.
 struct Reading {
     longest_answer: usize,
     is_decoded: bool,
 }
 
 impl Reading {
-    /// Waits for what `sending` brings, and reads the whole of it.
+    /// Waits for the response of `sending` and reads its whole body.
     async fn exchange(
         self,
         sending: impl Future<Output = reqwest::Result<reqwest::Response>>,
@@ -582,7 +590,7 @@ impl Reading {
     }
 }
 
-/// The encoding that a body is decompressed from.
+/// Returns the encoding from which the body is decompressed.
 fn encoding(response: &reqwest::Response, is_decoded: bool) -> Encoding {
     if is_decoded {
         Encoding::of(response.headers())
@@ -591,7 +599,7 @@ fn encoding(response: &reqwest::Response, is_decoded: bool) -> Encoding {
     }
 }
 
-/// The head of a response, taken out of it.
+/// Takes the head of a response.
 fn take_head(response: &mut reqwest::Response) -> http::Response<()> {
     let mut head = http::Response::new(());
     *head.status_mut() = response.status();
@@ -604,14 +612,14 @@ pub(crate) fn refused(problem: BodyProblem) -> TransportError {
     TransportError::new(TransportErrorKind::Answer, Sent::Maybe).with_source(problem)
 }
 
-/// Reads what reqwest tells, the one place that does.
+/// Converts a reqwest error. All reqwest errors are converted here.
 pub(crate) fn failure(error: reqwest::Error) -> TransportError {
     let error = error.without_url();
     let chain = || std::iter::successors(error.source(), |&cause| cause.source());
     let (kind, sent) = if chain().any(<dyn StdError>::is::<NotPublic>) {
         (TransportErrorKind::AddressRefused, Sent::No)
     } else if error.is_connect() {
-        // Look-up, TCP, proxy tunnel or TLS: the request itself comes after all of them.
+        // DNS lookup, TCP, proxy tunnel and TLS all happen before the request is sent.
         (TransportErrorKind::Connect, Sent::No)
     } else if error.is_builder() {
         (TransportErrorKind::AddressRefused, Sent::No)
@@ -629,8 +637,8 @@ pub(crate) fn failure(error: reqwest::Error) -> TransportError {
 }
 
 impl HttpTransport for HttpClient {
-    // As an `async fn` it would keep the request three times for as long as it runs, and there is
-    // one future for each call under way. The lifetimes are named as `async_trait` names them.
+    // An `async fn` would store the request three times in its future, and there is one future per
+    // request in flight. The lifetimes have the names that `async_trait` generates.
     fn send<'life0, 'async_trait>(
         &'life0 self,
         request: OutboundRequest,
@@ -668,7 +676,7 @@ impl HttpTransport for HttpClient {
                 }
                 Err(error) => Err(error),
             };
-            // Looks at the clock only if somebody listens.
+            // Reads the clock only if the log level is enabled.
             let elapsed_ms = || {
                 let elapsed_ms = self.clock.monotonic().since(started).as_millis();
                 u64::try_from(elapsed_ms).unwrap_or(u64::MAX)
@@ -680,7 +688,7 @@ impl HttpTransport for HttpClient {
                 }
                 Err(error) => {
                     let (kind, sent) = (error.kind(), error.sent());
-                    tracing::debug!(%method, host, ?kind, ?sent, elapsed_ms = elapsed_ms(), "no answer");
+                    tracing::debug!(%method, host, ?kind, ?sent, elapsed_ms = elapsed_ms(), "no response");
                 }
             }
             answer

@@ -1,4 +1,4 @@
-//! The egress guard: decides on a request's URL before any name is looked up.
+//! The egress guard, which checks a request's URL before its host name is resolved.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,8 +9,8 @@ use http::uri::Scheme;
 use http::{HeaderMap, Uri};
 use url::Url;
 
-/// Top-level names that only ever mean something inside one machine or one network (RFC 6761,
-/// 6762, 7686, 8375; ICANN's reservation of `internal`; `localdomain` by custom).
+/// Top-level names that are only valid within one machine or one network (RFC 6761, 6762, 7686,
+/// 8375; ICANN's reservation of `internal`; `localdomain` by convention).
 const LOCAL_NAMES: [&str; 7] = [
     "localhost",
     "localdomain",
@@ -21,13 +21,13 @@ const LOCAL_NAMES: [&str; 7] = [
     "onion",
 ];
 
-/// A loopback override as the guard uses it.
+/// A loopback override in the form that the guard uses.
 #[derive(Debug)]
 struct Detour {
     origin: Origin,
-    /// The root of the server on this machine.
+    /// The root URL of the server on this machine.
     root: Url,
-    /// The `Host` header of a request to `origin`.
+    /// The `Host` header of requests to `origin`.
     host: HeaderValue,
 }
 
@@ -46,35 +46,36 @@ impl Detour {
     }
 }
 
-/// So many destinations are remembered, less than 1 KiB each; then all are forgotten.
+/// Maximum number of cached destinations, each smaller than 1 KiB. When it is reached, the cache is
+/// cleared.
 const MANY: usize = 1024;
-/// A host name and a port. A longer authority is one that was written to be long.
+/// Maximum length of a host name and a port. Longer authorities are not cached.
 const LONGEST: usize = 253 + ":65535".len();
 
-/// A destination that passed.
+/// A destination that the guard allowed.
 #[derive(Debug)]
 pub(crate) struct Destination {
     /// The host of the request.
     pub(crate) host: String,
-    /// What to connect to: a URL without path and query.
+    /// The URL to connect to, without path and query.
     root: Url,
     /// The `Host` header, if a loopback override applies.
     overridden: Option<HeaderValue>,
 }
 
 impl Destination {
-    /// True if a loopback override applies.
+    /// Returns true if a loopback override applies.
     pub(crate) const fn is_overridden(&self) -> bool {
         self.overridden.is_some()
     }
 }
 
-/// What may be reached besides port 443 of public hosts.
+/// The configured exceptions to port 443 of public hosts, and a cache of allowed destinations.
 #[derive(Debug)]
 pub(crate) struct Guard {
     detours: Vec<Detour>,
     ports: Vec<u16>,
-    /// What passed, by the authority as it was written. What is refused is decided anew each time.
+    /// Allowed destinations by their authority, exactly as written. Rejections are not cached.
     passed: Mutex<HashMap<Box<str>, Arc<Destination>>>,
 }
 
@@ -87,8 +88,8 @@ impl Guard {
         }
     }
 
-    /// Decides on the request's URL and sets the `Host` header; returns what to connect to, or `None`
-    /// if it may not go there.
+    /// Checks the request's URL and sets the `Host` header. Returns the URL to connect to, or
+    /// `None` if the URL is not allowed.
     pub(crate) fn admit(
         &self,
         uri: &Uri,
@@ -100,10 +101,10 @@ impl Guard {
         let destination = self.destination(uri.authority()?.as_str())?;
         match &destination.overridden {
             Some(host) => headers.insert(HOST, host.clone()),
-            // A caller's own Host header could name another tenant of the same server.
+            // A `Host` header from the caller could select another tenant of the same server.
             None => headers.remove(HOST),
         };
-        // Neither can change what stands before the path.
+        // Path and query cannot change the scheme or the authority.
         let target = uri.path_and_query()?;
         let mut url = destination.root.clone();
         url.set_path(target.path());
@@ -111,7 +112,7 @@ impl Guard {
         Some((url, destination))
     }
 
-    /// The decision on `authority` depends on nothing else, so it is made once.
+    /// The result depends only on `authority`, so it is cached.
     fn destination(&self, authority: &str) -> Option<Arc<Destination>> {
         if let Some(known) = self.passed().get(authority) {
             return Some(Arc::clone(known));
@@ -128,12 +129,12 @@ impl Guard {
     }
 
     fn decide(&self, authority: &str) -> Option<Destination> {
-        // All decisions are made on the very value that is connected to, after normalisation.
+        // All checks use the normalized URL, which is also the URL to connect to.
         let url = Url::parse(&["https://", authority].concat()).ok()?;
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
             return None;
         }
-        // Only https, a name and no userinfo make an origin.
+        // `Origin::of` accepts only https, a host name and no userinfo.
         let origin = Origin::of(&url).ok()?;
         if !is_host_name(origin.host()) {
             return None;
@@ -160,8 +161,8 @@ impl Guard {
     }
 }
 
-/// Whether `host` is a name of at least two labels as RFC 1123 section 2.1 has them. The last one
-/// starts with a letter, so that no resolver takes the name for an address.
+/// Returns true if `host` is a name of at least two labels according to RFC 1123 section 2.1. The
+/// last label must start with a letter, so that no resolver interprets the name as an IP address.
 fn is_host_name(host: &str) -> bool {
     host.len() <= 253
         && host
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_port_of_the_scheme_or_an_allowed_one_passes() {
+    fn only_port_443_and_allowed_ports_pass() {
         let guard = Guard::new(&[], vec![8443]);
         let admit = |uri: &'static str| {
             guard
@@ -223,27 +224,27 @@ mod tests {
         assert_eq!(url.as_str(), "http://127.0.0.1:4010/a%2Fb?c=%20d");
         assert_eq!(headers[HOST], "api.acme.example");
         assert_eq!(headers.len(), 1);
-        // Elsewhere the HTTP library writes the header, from the URL.
+        // Without an override, the HTTP library sets the header from the URL.
         let uri = Uri::from_static("https://www.acme.example/");
         assert!(!guard.admit(&uri, &mut headers).unwrap().1.is_overridden());
         assert!(headers.is_empty());
-        // Another port is another origin.
+        // A different port is a different origin.
         let uri = Uri::from_static("https://api.acme.example:4010/");
         assert!(guard.admit(&uri, &mut headers).is_none());
     }
 
     #[test]
-    fn what_stands_behind_a_host_is_no_part_of_an_authority() {
+    fn characters_that_end_an_authority_are_rejected() {
         let guard = Guard::new(&[], vec![]);
         assert!(guard.decide("a.example").is_some());
-        // `Uri` ends an authority at each of them; the decision does not rely on that.
+        // `Uri` ends the authority at each of these characters. The check does not rely on that.
         for text in ["a.example/x", "a.example?x", "a.example#x", "a.example\\x"] {
             assert!(guard.decide(text).is_none(), "{text}");
         }
     }
 
     #[test]
-    fn what_passed_is_remembered_as_it_was_written_and_never_more_than_so_many() {
+    fn allowed_authorities_are_cached_as_written_up_to_a_limit() {
         let guard = Guard::new(&[], vec![]);
         let admit = |uri: &str| guard.admit(&uri.parse().unwrap(), &mut HeaderMap::new());
         let (url, first) = admit("https://a.example/x?y").unwrap();
@@ -262,7 +263,7 @@ mod tests {
                 assert!(admit(refused).is_none(), "{refused}");
             }
         }
-        // The port counts, but it can be written without end.
+        // The port is part of the authority and can be written with any number of zeros.
         let long = format!("https://a.example:{:0>1000}/", 443);
         assert_eq!(admit(&long).unwrap().1.host, "a.example");
         assert_eq!(guard.passed().len(), 1);
@@ -272,7 +273,8 @@ mod tests {
             most = most.max(guard.passed().len());
         }
         assert_eq!(most, MANY);
-        // Who was forgotten is decided alike, and whoever is under way keeps what it has.
+        // A destination that was removed from the cache is checked again with the same result, and
+        // requests in flight keep theirs.
         assert!(!Arc::ptr_eq(
             &first,
             &admit("https://a.example/").unwrap().1
@@ -281,10 +283,10 @@ mod tests {
     }
 
     proptest! {
-        /// The URL is put together from what was remembered and the request's path; it must be the
-        /// one that the whole text stands for.
+        /// The URL that is composed of the cached destination and the request's path must equal the
+        /// URL that is parsed from the whole text.
         #[test]
-        fn what_is_connected_to_is_what_the_whole_url_says(
+        fn the_connected_url_equals_the_parsed_request_url(
             authority in "[aA]\\.example|a\\.example:0?443|%61\\.example|[a-z0-9.:%@-]{1,12}\\.example",
             path in "(/[!$&-;=@-Z_a-z~%]{0,6}|/\\.\\.?|/%2[eE]|//[a-z.]{0,9}){0,5}",
             query in "(\\?[!$&-;=?@-Z_a-z~%']{0,9}){0,2}",

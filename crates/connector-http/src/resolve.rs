@@ -1,4 +1,5 @@
-//! Names to addresses: what was checked is what is connected to.
+//! DNS resolution that returns only public addresses. The client connects only to checked
+//! addresses.
 
 use std::fmt;
 use std::io;
@@ -10,21 +11,21 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::address::is_public;
 
-/// Looks up host names for an [`HttpClient`](crate::HttpClient).
+/// Resolves host names for an [`HttpClient`](crate::HttpClient).
 ///
-/// Its answers are not trusted: if one address of an answer is not public, the whole look-up is
-/// refused; else a connection is made to one of exactly these addresses. Called from many tasks at
-/// once, once per connection, with a lower-case host name.
+/// The result is not trusted: if any address is not public, the lookup is rejected. Otherwise the
+/// client connects only to one of these addresses. Called concurrently, once per connection, with a
+/// lower-case host name.
 #[async_trait]
 pub trait Resolver: fmt::Debug + Send + Sync + 'static {
-    /// The addresses of `host`.
+    /// Returns the addresses of `host`.
     ///
     /// # Errors
-    /// Whatever kept the name from being looked up. An empty list counts as an error too.
+    /// Any error of the lookup. An empty list is also treated as an error.
     async fn look_up(&self, host: &str) -> io::Result<Vec<IpAddr>>;
 }
 
-/// The resolver of the machine (`getaddrinfo`). Needs a tokio runtime.
+/// The operating system's resolver (`getaddrinfo`). Needs a tokio runtime.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct SystemResolver;
@@ -37,16 +38,17 @@ impl Resolver for SystemResolver {
     }
 }
 
-/// What refuses a look-up; found again in the chain of reqwest's error.
+/// The error for an address that is not public. The client finds it in the source chain of
+/// reqwest's error.
 #[derive(Debug, thiserror::Error)]
-#[error("the name leads to an address that is not public")]
+#[error("the host name resolves to an address that is not public")]
 pub(crate) struct NotPublic;
 
-/// Passes on the answers that name public addresses only.
+/// A resolver that rejects results with non-public addresses.
 #[derive(Debug)]
 pub(crate) struct PublicOnly {
     resolver: Arc<dyn Resolver>,
-    /// The operator's proxy, which may stand in the private network.
+    /// The host of the operator's proxy, which may have a private address.
     proxy_host: Option<String>,
 }
 
@@ -62,7 +64,7 @@ impl PublicOnly {
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
         let resolver = Arc::clone(&self.resolver);
-        // With a proxy every connection goes to it, so its name is never a provider's.
+        // With a proxy, all connections go to the proxy, so its name is never a provider's.
         let is_proxy = self.proxy_host.as_deref() == Some(name.as_str());
         Box::pin(async move {
             let found = resolver.look_up(name.as_str()).await?;
@@ -72,7 +74,7 @@ impl Resolve for PublicOnly {
             if !is_proxy && !found.iter().copied().all(is_public) {
                 return Err(NotPublic.into());
             }
-            // Port 0 stands for the port of the URL.
+            // Port 0 means the port of the URL.
             let addresses: Addrs = Box::new(found.into_iter().map(|ip| SocketAddr::new(ip, 0)));
             Ok(addresses)
         })
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_passed_on_is_what_was_checked_and_a_rebound_name_is_refused() {
+    async fn only_checked_addresses_are_returned_and_a_rebound_name_is_rejected() {
         let scripted = Scripted(Mutex::new(vec![
             vec!["93.184.215.14", "2606:2800::1"],
             vec!["127.0.0.1"],
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_proxys_own_name_may_be_private() {
+    async fn only_the_proxys_own_name_may_resolve_to_a_private_address() {
         let scripted = Scripted(Mutex::new(vec![vec!["10.0.0.1"], vec!["10.0.0.1"]]));
         let resolver = PublicOnly::new(Arc::new(scripted), Some("proxy.example".into()));
         let proxy = resolver.resolve("proxy.example".parse().unwrap()).await;

@@ -1,4 +1,4 @@
-//! Bodies on their way, in both directions.
+//! Streamed request and response bodies.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::body::{Encoding, Stream};
 use crate::bulkhead::OwnedPlace;
 use crate::client::{announce_no_body, before, bodiless, failure, refused};
 
-/// A request's body as hyper takes it, counting what it took.
+/// A request body for hyper that counts the bytes that hyper takes.
 struct Leaving {
     body: RequestBody,
     sent: Arc<AtomicU64>,
@@ -49,8 +49,8 @@ impl Body for Leaving {
     }
 }
 
-/// The request as reqwest takes it, whether its response is decompressed here, and the bytes of its
-/// body that were taken so far.
+/// Builds the reqwest request. Also returns whether this client decompresses the response, and a
+/// counter of the body bytes that were taken.
 pub(crate) fn streaming(
     url: Url,
     parts: http::request::Parts,
@@ -70,13 +70,13 @@ pub(crate) fn streaming(
     (request, is_decoded, sent)
 }
 
-/// A response's body while it arrives.
+/// A response body that is still arriving.
 pub(crate) struct Arriving {
     response: reqwest::Response,
     decoder: Stream,
     idle: Duration,
     clock: Arc<dyn Clock>,
-    /// Counts among the streams to the host until the body ends.
+    /// Counts as a stream to the host until the body ends.
     _place: OwnedPlace,
 }
 
@@ -98,7 +98,7 @@ impl Arriving {
         }
     }
 
-    /// The pieces, until the last or the first error.
+    /// Returns the pieces as a stream, which ends after the last piece or the first error.
     pub(crate) fn into_stream(self) -> BodyStream {
         let pieces = stream::unfold(Some(self), |arriving| async {
             let mut arriving = arriving?;
@@ -112,7 +112,7 @@ impl Arriving {
         BodyStream::new(pieces.boxed())
     }
 
-    /// The next piece, and whether more may follow.
+    /// Returns the next piece, and whether more pieces may follow.
     async fn next(&mut self) -> Result<(Bytes, bool), TransportError> {
         loop {
             let chunk = std::pin::pin!(self.response.chunk());

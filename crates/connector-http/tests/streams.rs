@@ -1,6 +1,6 @@
-//! Downloads, uploads and links against servers that misbehave, all of them on loopback.
+//! Downloads, uploads and links against misbehaving servers on loopback.
 
-#![allow(clippy::print_stdout, reason = "the counts are the point")]
+#![allow(clippy::print_stdout, reason = "the tests report counts")]
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -31,8 +31,8 @@ use self::transfers::{
     session_over, taking, wrong_bytes,
 };
 
-/// Answers the requests of all connections one after the other with these bytes, then closes; the
-/// last answer again and again. Keeps the heads of the requests, with their bodies.
+/// Answers the requests of all connections in turn with these bytes, and closes each connection.
+/// The last answer is repeated. Records the heads of the requests with their bodies.
 async fn scripted<A: AsRef<[u8]>>(answers: impl IntoIterator<Item = A>) -> (Server, Heads) {
     let answers: Vec<Vec<u8>> = answers.into_iter().map(|it| it.as_ref().to_vec()).collect();
     let heads = Heads::default();
@@ -86,7 +86,7 @@ fn no_credential(heads: &Heads) {
 }
 
 #[tokio::test]
-async fn a_link_leads_to_listed_hosts_only_and_never_with_the_credential() {
+async fn a_link_is_sent_only_to_listed_hosts_and_without_the_credential() {
     let (server, heads) = scripted([answer("200 OK", "content-length: 2\r\n", b"ok")]).await;
     let session = session(&server);
     let refused = [
@@ -114,7 +114,7 @@ async fn a_link_leads_to_listed_hosts_only_and_never_with_the_credential() {
                 assert!(text.is_empty() || !format!("{error} {error:?}").contains(text));
                 count += 1;
             }
-            // The backslash stands for a slash, so the host is the listed one.
+            // URL parsers treat the backslash as a slash, so the host is the listed one.
             Ok(link) => assert_eq!(link.host(), "files.acme.example", "{text}"),
         }
     }
@@ -133,15 +133,12 @@ async fn a_link_leads_to_listed_hosts_only_and_never_with_the_credential() {
         .next()
         .unwrap()
         .to_owned();
-    assert_eq!(
-        line, "GET /f?signature=%2fs%2F HTTP/1.1",
-        "sent as it was written"
-    );
-    println!("links refused: {count}");
+    assert_eq!(line, "GET /f?signature=%2fs%2F HTTP/1.1", "sent unchanged");
+    println!("links rejected: {count}");
 }
 
 #[tokio::test]
-async fn a_redirect_is_refused_and_not_followed() {
+async fn a_redirect_of_a_link_is_rejected() {
     let mut count = 0;
     for status in [
         "301 Moved",
@@ -168,10 +165,10 @@ async fn a_redirect_is_refused_and_not_followed() {
         heads.lock().unwrap().pop();
         no_credential(&heads);
     }
-    println!("redirects refused: {count}");
+    println!("redirects rejected: {count}");
 }
 
-/// What a download of `answers`, one after the other, ends with.
+/// Returns the result of a download that receives `answers` in turn.
 async fn outcome<A: AsRef<[u8]>>(
     answers: impl IntoIterator<Item = A>,
     options: DownloadOptions,
@@ -185,7 +182,7 @@ async fn outcome<A: AsRef<[u8]>>(
 }
 
 #[tokio::test]
-async fn lengths_and_checksums_that_are_false_are_refused() {
+async fn wrong_lengths_and_checksums_are_rejected() {
     let options = DownloadOptions::new;
     let whole = |headers: &str| answer("200 OK", headers, b"0123456789");
     let tag = "etag: \"a\"\r\n";
@@ -214,7 +211,7 @@ async fn lengths_and_checksums_that_are_false_are_refused() {
             options(),
         ),
         (vec![cut.clone(), rest("bytes 4-9/*", b"456789")], options()),
-        // A part of the rest, then the rest of it.
+        // First a part of the rest, then the remaining bytes.
         (
             vec![
                 cut.clone(),
@@ -223,7 +220,7 @@ async fn lengths_and_checksums_that_are_false_are_refused() {
             ],
             options(),
         ),
-        // Without a validator, a known checksum proves that the parts belong together.
+        // Without a validator, a known checksum proves that the parts belong to the same file.
         (
             vec![
                 answer("200 OK", "content-length: 10\r\n", b"0123"),
@@ -391,11 +388,11 @@ async fn lengths_and_checksums_that_are_false_are_refused() {
         assert_eq!(result.unwrap_err().kind(), kind, "{name}");
         assert!(connections <= 6, "{name}: {connections}");
     }
-    println!("false lengths, ranges and checksums refused: {count}");
+    println!("wrong lengths, ranges and checksums rejected: {count}");
 }
 
 #[tokio::test]
-async fn a_download_gives_up_after_as_many_faults_without_a_byte_as_attempts() {
+async fn a_download_fails_after_consecutive_failures_without_progress() {
     let cut = answer("200 OK", "etag: \"a\"\r\ncontent-length: 10\r\n", b"0123");
     let empty = answer(
         "206 Partial Content",
@@ -404,7 +401,7 @@ async fn a_download_gives_up_after_as_many_faults_without_a_byte_as_attempts() {
     );
     let (result, connections) = outcome([cut, empty], DownloadOptions::new()).await;
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Network);
-    assert_eq!(connections, 5, "the first and four more");
+    assert_eq!(connections, 5, "the first attempt and four retries");
 }
 
 #[tokio::test]
@@ -415,14 +412,14 @@ async fn a_decompression_bomb_is_refused_by_its_ratio() {
     let error = result.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer);
     assert!(
-        error.report().contains("grows too much"),
+        error.report().contains("compression ratio"),
         "{}",
         error.report()
     );
-    // An encoding that was not asked for is not decompressed at all.
+    // An encoding that was not requested is never decompressed.
     let (result, _) = outcome([&encoded], DownloadOptions::new()).await;
     assert_eq!(result.unwrap_err().kind(), ErrorKind::UnexpectedAnswer);
-    // An honest file comes out, also as a reader.
+    // A normal file is decompressed, also through the reader.
     let text = b"line\n".repeat(100_000);
     let honest = answer("200 OK", "content-encoding: gzip\r\n", &gzip(&text));
     let (server, heads) = scripted([honest]).await;
@@ -438,7 +435,7 @@ async fn a_decompression_bomb_is_refused_by_its_ratio() {
 }
 
 #[tokio::test]
-async fn an_error_of_the_reader_is_the_error_of_the_download() {
+async fn the_reader_returns_the_error_of_the_download() {
     let (server, _) = scripted([answer("200 OK", "content-length: 10\r\n", b"0123")]).await;
     let session = session(&server);
     let mut download = session.download(&File).await.unwrap();
@@ -451,7 +448,7 @@ async fn an_error_of_the_reader_is_the_error_of_the_download() {
 }
 
 #[tokio::test]
-async fn a_refusal_before_the_first_byte_is_retried_as_for_other_calls() {
+async fn an_error_before_the_first_byte_is_retried_like_other_calls() {
     let ok = answer("200 OK", "content-length: 2\r\n", b"ok");
     let busy = answer("503 Busy", "content-length: 0\r\n", b"");
     for first in [
@@ -467,7 +464,7 @@ async fn a_refusal_before_the_first_byte_is_retried_as_for_other_calls() {
             .await
             .unwrap();
         assert_eq!(stored, "stored");
-        // What was read once cannot be sent twice.
+        // A reader can be read only once, so the upload cannot be retried.
         let (server, _) = scripted([&first, &answer("200 OK", "", b"\"stored\"")]).await;
         let once = UploadBody::reader(&b"x"[..], None);
         let error = transfers::session(&server)
@@ -483,7 +480,7 @@ async fn a_refusal_before_the_first_byte_is_retried_as_for_other_calls() {
 }
 
 #[tokio::test]
-async fn silence_ends_a_stream_in_both_directions() {
+async fn an_idle_stream_times_out_in_both_directions() {
     let silent = Server::start(|mut stream| async move {
         let (head, _) = read_head(&mut stream, Vec::new()).await.unwrap();
         if head.starts_with("GET") {
@@ -528,7 +525,7 @@ async fn silence_ends_a_stream_in_both_directions() {
 }
 
 #[tokio::test]
-async fn an_upload_has_its_length_its_progress_and_its_response() {
+async fn an_upload_reports_length_progress_and_response() {
     let (server, heads) = scripted([answer("201 Created", "", b"\"stored\"")]).await;
     let session = session(&server);
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -581,11 +578,11 @@ async fn an_upload_has_its_length_its_progress_and_its_response() {
     session.upload(&link(&session), empty).await.unwrap();
     let (head, _) = heads.lock().unwrap().pop().unwrap();
     assert_eq!(header(&head, "content-length"), Some("0"));
-    println!("forms of a body: {}", count + 1);
+    println!("kinds of bodies: {}", count + 1);
 }
 
 #[tokio::test]
-async fn a_body_of_another_length_than_announced_is_the_callers_mistake() {
+async fn a_body_with_a_wrong_announced_length_is_invalid_input() {
     let (server, _) = scripted([answer("200 OK", "", b"\"stored\"")]).await;
     let session = session(&server);
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -610,7 +607,7 @@ async fn a_body_of_another_length_than_announced_is_the_callers_mistake() {
 }
 
 #[tokio::test]
-async fn a_resumable_upload_goes_on_where_it_stopped() {
+async fn a_resumable_upload_continues_where_it_stopped() {
     let total = 3 * MIB + 17;
     let mut runs = 0;
     for (is_known, fault_every) in [
@@ -639,7 +636,7 @@ async fn a_resumable_upload_goes_on_where_it_stopped() {
         } else {
             "*".to_owned()
         };
-        // Rounded down to 256 KiB.
+        // The chunk length is rounded down to 256 KiB.
         assert_eq!(range, format!("bytes 0-524287/{shown}"));
         runs += 1;
     }
@@ -647,7 +644,7 @@ async fn a_resumable_upload_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
-async fn both_protocols_are_read_and_nonsense_ends_the_upload() {
+async fn both_protocols_are_parsed_and_invalid_responses_end_the_upload() {
     let next = |ranges: &str| {
         answer(
             "202 Accepted",
@@ -722,15 +719,15 @@ async fn both_protocols_are_read_and_nonsense_ends_the_upload() {
         );
         refused += 1;
     }
-    // A provider that never takes a byte is asked a bounded number of times.
+    // A provider that never accepts a byte receives a limited number of requests.
     let (result, ranges) = session_at(vec![next(r#"["0-"]"#)]).await;
     assert_eq!(result.unwrap_err().kind(), ErrorKind::ProviderUnavailable);
     assert!(ranges.len() <= 4, "{ranges:?}");
-    println!("nonsense refused: {refused}");
+    println!("invalid responses rejected: {refused}");
 }
 
 #[tokio::test]
-async fn a_download_survives_faults_and_holds_its_place_no_longer_than_it_lives() {
+async fn a_download_survives_failures_and_frees_its_place_on_drop() {
     let seen = Arc::new(Seen::default());
     let server = serving(3 * MIB, MIB, &seen).await;
     let origin = Origin::parse(transfers::API).unwrap();
@@ -743,14 +740,14 @@ async fn a_download_survives_faults_and_holds_its_place_no_longer_than_it_lives(
     for _ in 0..2 {
         let bytes = read(session.download(&File).await).await.unwrap();
         assert_eq!((bytes.len() as u64, wrong_bytes(0, &bytes)), (3 * MIB, 0));
-        // One that is dropped makes room as well.
+        // Dropping a download also frees its place.
         drop(session.download(&File).await.unwrap());
     }
     assert!(seen.faults.load(Ordering::SeqCst) >= 4, "resumed");
 }
 
 #[tokio::test]
-async fn an_empty_body_has_a_length() {
+async fn an_empty_body_announces_its_length() {
     let (server, heads) = scripted([answer("200 OK", "content-length: 0\r\n", b"")]).await;
     let session = session(&server);
     for (method, expected) in [

@@ -1,10 +1,12 @@
-//! Transfers that are larger than memory: whole despite faults, and without the memory.
+//! Transfers of files that are larger than memory. They must be complete despite connection
+//! failures, with bounded memory use.
 //!
-//! One test, since it measures the process. `CONNECTORS_SOAK=full` transfers 2 GiB each way with a
-//! fault every 64 MiB; without it, 64 MiB with a fault every 4 MiB.
+//! Contains a single test, because the test measures the memory of its process.
+//! `CONNECTORS_SOAK=full` transfers 2 GiB in each direction with a failure every 64 MiB. The
+//! default is 64 MiB with a failure every 4 MiB.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::print_stdout, reason = "the measured figures are the point")]
+#![allow(clippy::print_stdout, reason = "the test reports measurements")]
 #![allow(clippy::unwrap_used, reason = "the helpers here are part of the test")]
 
 mod memory;
@@ -21,10 +23,10 @@ use self::memory::resident;
 use self::transfers::{FILES, File, MIB, Reader, Seen, serving, session, taking, wrong_bytes};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_larger_than_memory_arrives_whole_despite_faults() {
+async fn a_file_larger_than_memory_arrives_complete_despite_failures() {
     #[expect(
         clippy::disallowed_methods,
-        reason = "how much is transferred is not configuration"
+        reason = "the variable is a test setting, not configuration"
     )]
     let is_full = std::env::var("CONNECTORS_SOAK").is_ok_and(|mode| mode == "full");
     let (total, fault_every) = if is_full {
@@ -32,7 +34,7 @@ async fn a_file_larger_than_memory_arrives_whole_despite_faults() {
     } else {
         (64 * MIB, 4 * MIB)
     };
-    // The pattern of the file is part of the ground.
+    // Allocates the pattern of the file before the measurement starts.
     assert_eq!(wrong_bytes(0, transfers::content(0, 100)), 0);
     let before = resident("VmRSS");
 
@@ -59,7 +61,7 @@ async fn a_file_larger_than_memory_arrives_whole_despite_faults() {
     let expected = usize::try_from(total / fault_every).unwrap() - 1;
     assert_eq!(faults, expected);
     let after_download = resident("VmHWM");
-    println!("downloaded {} MiB over {faults} faults", at / MIB);
+    println!("downloaded {} MiB with {faults} failures", at / MIB);
 
     let seen = Arc::new(Seen::default());
     let server = taking(total, fault_every, &seen).await;
@@ -80,7 +82,7 @@ async fn a_file_larger_than_memory_arrives_whole_despite_faults() {
         );
     }
     let after = resident("VmHWM");
-    println!("uploaded {} MiB over {faults} faults", received / MIB);
+    println!("uploaded {} MiB with {faults} failures", received / MIB);
     let growth = |peak: u64| peak.saturating_sub(before) / 1024;
     println!(
         "memory growth: {} KiB after the download, {} KiB after both",

@@ -1,6 +1,6 @@
-//! The transport against servers that misbehave, all of them on loopback.
+//! The transport against misbehaving servers on loopback.
 
-#![allow(clippy::print_stdout, reason = "the counts are the point")]
+#![allow(clippy::print_stdout, reason = "the tests report counts")]
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -39,7 +39,7 @@ fn to_server() -> OutboundRequest {
 }
 
 fn what(answer: Result<http::Response<Bytes>, TransportError>) -> (TransportErrorKind, Sent) {
-    let error = answer.expect_err("no answer");
+    let error = answer.expect_err("an error");
     (error.kind(), error.sent())
 }
 
@@ -47,10 +47,10 @@ fn clock() -> ManualClock {
     ManualClock::new(Timestamp::UNIX_EPOCH)
 }
 
-// What goes over the wire
+// Data on the wire
 
 #[tokio::test]
-async fn the_simulator_sees_the_real_host_and_the_whole_request() {
+async fn the_simulator_receives_the_real_host_and_the_whole_request() {
     let (heads, mut seen) = mpsc::unbounded_channel();
     let server = Server::start(move |mut stream| {
         let heads = heads.clone();
@@ -96,7 +96,7 @@ async fn the_simulator_sees_the_real_host_and_the_whole_request() {
 }
 
 #[tokio::test]
-async fn calls_keep_their_connection_and_token_requests_never_do() {
+async fn calls_reuse_connections_and_token_requests_never_do() {
     let server = Server::answering(OK).await;
     let client = server.opened().build().unwrap();
     for _ in 0..3 {
@@ -111,7 +111,7 @@ async fn calls_keep_their_connection_and_token_requests_never_do() {
 }
 
 #[tokio::test]
-async fn gzip_is_decoded_once_and_only_if_the_caller_named_no_encoding() {
+async fn gzip_is_decoded_once_and_only_if_the_caller_set_no_encoding() {
     let inner = gzip(b"text");
     for (body, expected) in [(gzip(b"text"), b"text".to_vec()), (gzip(&inner), inner)] {
         let server = Server::answering(encoded("gzip", &body)).await;
@@ -133,7 +133,7 @@ async fn gzip_is_decoded_once_and_only_if_the_caller_named_no_encoding() {
 }
 
 #[tokio::test]
-async fn an_answer_to_head_may_announce_what_it_does_not_bring() {
+async fn a_response_to_head_may_announce_a_length_without_a_body() {
     let server = Server::answering(
         "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 99999999999\r\n\r\n",
     )
@@ -145,7 +145,7 @@ async fn an_answer_to_head_may_announce_what_it_does_not_bring() {
     assert!(answer.body().is_empty());
 }
 
-// Whether the provider may have seen it
+// Whether the provider may have received the request
 
 #[tokio::test]
 async fn a_refused_connection_proves_that_nothing_was_sent() {
@@ -164,7 +164,7 @@ async fn a_refused_connection_proves_that_nothing_was_sent() {
 }
 
 #[tokio::test]
-async fn what_breaks_after_the_request_may_have_been_acted_on() {
+async fn failures_after_the_request_are_reported_as_maybe_sent() {
     for class in [RequestClass::Call, RequestClass::Token] {
         let reset = Server::start(|mut stream| async move {
             read_request(&mut stream).await;
@@ -189,7 +189,7 @@ async fn what_breaks_after_the_request_may_have_been_acted_on() {
                 .await,
                 TransportErrorKind::Broken,
             ),
-            // Too long is what it says it is, before anything of it was read.
+            // The length is rejected based on its header, before any byte of the body is read.
             (
                 Server::closing("HTTP/1.1 200 OK\r\ncontent-length: 8388609\r\n\r\n").await,
                 TransportErrorKind::Answer,
@@ -223,20 +223,20 @@ async fn what_breaks_after_the_request_may_have_been_acted_on() {
             let mut request = to_server();
             request.class = class;
             assert_eq!(what(client.send(request).await), (kind, Sent::Maybe));
-            assert_eq!(server.accepted(), 1, "nothing is sent twice");
+            assert_eq!(server.accepted(), 1, "no request is sent twice");
         }
     }
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_is_left_at_the_deadline() {
+async fn a_server_that_never_responds_times_out_at_the_deadline() {
     let (arrived, mut seen) = mpsc::unbounded_channel();
     let server = Server::start(move |mut stream| {
         let arrived = arrived.clone();
         async move {
             read_request(&mut stream).await;
             arrived.send(()).unwrap();
-            // Ends when the client hangs up.
+            // Returns when the client closes the connection.
             let _ = stream.read_u8().await;
             arrived.send(()).unwrap();
         }
@@ -260,7 +260,7 @@ async fn a_server_that_never_answers_is_left_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_request_that_may_not_go_any_more_is_not_sent() {
+async fn a_request_whose_last_check_fails_is_not_sent() {
     let server = Server::answering(OK).await;
     let client = server.opened().build().unwrap();
     for may_go in [true, false, true] {
@@ -283,7 +283,7 @@ async fn a_request_that_may_not_go_any_more_is_not_sent() {
 }
 
 #[tokio::test]
-async fn an_answer_that_came_while_the_process_stood_still_is_read() {
+async fn a_response_that_arrived_during_a_suspension_is_read() {
     for answers in [true, false] {
         let gate = Arc::new(Notify::new());
         let (arrived, mut seen) = mpsc::unbounded_channel();
@@ -312,7 +312,7 @@ async fn an_answer_that_came_while_the_process_stood_still_is_read() {
         });
         seen.recv().await.unwrap();
         clock.wait_for_sleepers(1).await;
-        // Half a minute later than the timer was set for.
+        // Half a minute after the timer's deadline.
         clock.advance(Duration::from_mins(1));
         let expected = if answers {
             gate.notify_one();
@@ -361,7 +361,7 @@ async fn one_byte_per_second_does_not_move_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_dropped_future_abandons_its_request() {
+async fn a_dropped_future_cancels_its_request() {
     let (arrived, mut seen) = mpsc::unbounded_channel();
     let server = Server::start(move |mut stream| {
         let arrived = arrived.clone();
@@ -383,15 +383,15 @@ async fn a_dropped_future_abandons_its_request() {
 }
 
 #[test]
-fn a_request_under_way_takes_less_than_a_kibibyte() {
+fn the_future_of_a_request_is_smaller_than_a_kibibyte() {
     let client = HttpClient::builder().build().unwrap();
     let bytes = size_of_val(&*client.send(to_server()));
-    println!("bytes of a request under way: {bytes}");
+    println!("size of the future of a request in bytes: {bytes}");
     assert!((1..1024).contains(&bytes));
 }
 
 #[tokio::test]
-async fn token_requests_do_not_queue_with_calls_and_a_full_lane_says_so() {
+async fn token_requests_do_not_queue_with_calls_and_a_full_queue_is_busy() {
     let gate = Arc::new(Notify::new());
     let (arrived, mut seen) = mpsc::unbounded_channel();
     let open = Arc::clone(&gate);
@@ -432,10 +432,10 @@ async fn token_requests_do_not_queue_with_calls_and_a_full_lane_says_so() {
     assert_eq!(client.send(to_server()).await.unwrap().body(), "ok");
 }
 
-// Where it may go
+// Allowed destinations
 
 #[tokio::test]
-async fn a_redirect_is_an_answer_and_is_not_followed() {
+async fn a_redirect_is_returned_and_not_followed() {
     let target = Server::answering(OK).await;
     let mut answered = 0;
     for location in [
@@ -457,7 +457,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
             let answer = client.send(to_server()).await.unwrap();
             assert_eq!(answer.status(), status);
             assert_eq!(answer.headers()["location"], location);
-            // The first of a chain, and no more.
+            // Only the first request of the redirect chain was sent.
             assert_eq!(server.accepted(), 1);
             answered += 1;
         }
@@ -467,7 +467,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 }
 
 #[tokio::test]
-async fn beside_the_override_loopback_stays_closed() {
+async fn loopback_stays_blocked_except_for_the_override() {
     let (opened, closed) = (Server::answering(OK).await, Server::answering(OK).await);
     let resolver = Lying::new(&["127.0.0.1"]);
     let client = opened
@@ -478,14 +478,15 @@ async fn beside_the_override_loopback_stays_closed() {
         .build()
         .unwrap();
     assert_eq!(client.send(to_server()).await.unwrap().body(), "ok");
-    assert_eq!(resolver.asked(), 0, "an override needs no look-up");
+    assert_eq!(resolver.asked(), 0, "an override needs no DNS lookup");
     for port in [opened.address.port(), closed.address.port()] {
         for url in [
             format!("http://127.0.0.1:{port}/"),
             format!("https://127.0.0.1:{port}/"),
             format!("https://localhost:{port}/"),
             format!("https://[::1]:{port}/"),
-            // The opened name on another port, and a shop whose name leads here.
+            // The overridden name with another port, and another host name that resolves to this
+            // server.
             format!("{ORIGIN}:{port}/"),
             format!("https://shop.acme.example:{port}/"),
             format!("http://api.acme.example:{port}/"),
@@ -504,7 +505,7 @@ async fn beside_the_override_loopback_stays_closed() {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_to_one_private_address_is_refused_whole() {
+async fn a_name_with_any_private_address_is_rejected() {
     let server = Server::answering(OK).await;
     let port = server.address.port();
     let answers = [
@@ -539,11 +540,11 @@ async fn a_name_that_leads_to_one_private_address_is_refused_whole() {
         assert_eq!(resolver.asked(), 2);
     }
     assert_eq!(server.accepted(), 0);
-    println!("lying answers refused: {0} of {0}", answers.len());
+    println!("non-public DNS results rejected: {0} of {0}", answers.len());
 }
 
 #[tokio::test]
-async fn a_name_without_an_address_was_not_sent() {
+async fn a_request_to_an_unresolvable_name_is_not_sent() {
     let client = HttpClient::builder()
         .with_resolver(Arc::new(Lying::new(&[])))
         .build()
@@ -552,7 +553,7 @@ async fn a_name_without_an_address_was_not_sent() {
     assert_eq!(failed, (TransportErrorKind::Connect, Sent::No));
 }
 
-/// Every spelling of an IPv4 address that URL parsers of the world accept.
+/// Returns every notation of an IPv4 address that common URL parsers accept.
 fn spellings(address: Ipv4Addr) -> Vec<String> {
     let [a, b, c, d] = address.octets();
     let whole = address.to_bits();
@@ -595,7 +596,7 @@ fn spellings(address: Ipv4Addr) -> Vec<String> {
 }
 
 const HOSTILE: &[&str] = &[
-    // Every IPv6 literal, whatever it leads to.
+    // IPv6 literals of all kinds.
     "[::]",
     "[::1]",
     "[0:0:0:0:0:0:0:1]",
@@ -618,7 +619,7 @@ const HOSTILE: &[&str] = &[
     "[64:ff9b:1::1]",
     "[v1.fe80::a]",
     "::1",
-    // Names that only mean something here.
+    // Names that are only valid on the local machine or network.
     "localhost",
     "LOCALHOST",
     "localhost.",
@@ -648,7 +649,7 @@ const HOSTILE: &[&str] = &[
     "intranet",
     "wpad",
     "com",
-    // Userinfo, with and without a public face.
+    // Userinfo, with and without a public name in it.
     "api.acme.example@localhost",
     "user:password@api.acme.example",
     "user@api.acme.example",
@@ -656,7 +657,7 @@ const HOSTILE: &[&str] = &[
     "api.acme.example%40localhost",
     "api.acme.example:443@localhost",
     "a@b@localhost",
-    // What parsers disagree about.
+    // Texts that URL parsers interpret differently.
     "localhost\\.acme.example",
     "localhost#.acme.example",
     "localhost?.acme.example",
@@ -679,7 +680,7 @@ const HOSTILE: &[&str] = &[
     "\u{2460}\u{2461}\u{2466}.\u{24ea}.\u{24ea}.\u{2460}",
     " localhost",
     "localhost ",
-    // No host names.
+    // Texts that are not host names.
     "",
     ".",
     "..",
@@ -731,7 +732,7 @@ async fn hostile_hosts_reach_neither_the_resolver_nor_a_server() {
         .with_resolver(Arc::new(resolver.clone()))
         .build()
         .unwrap();
-    // What passed is remembered; that must open the way for nobody else.
+    // Fills the cache of allowed destinations, which must not allow any other destination.
     client.send(to_server()).await.unwrap();
     let mut hosts: Vec<String> = HOSTILE.iter().map(|&host| host.to_owned()).collect();
     for address in [
@@ -749,7 +750,7 @@ async fn hostile_hosts_reach_neither_the_resolver_nor_a_server() {
     hosts.extend([long_label, long_name]);
     let (mut refused, mut sent) = (0, 0);
     for host in &hosts {
-        // As the library builds URLs, and as an application may hand one over.
+        // URLs as the library builds them, and as an application may pass them.
         let texts = [
             format!("https://{host}:{port}/"),
             format!("https://{host}/"),
@@ -759,7 +760,7 @@ async fn hostile_hosts_reach_neither_the_resolver_nor_a_server() {
         let written: Vec<String> = parsed.map(String::from).chain(texts.clone()).collect();
         let mut is_refused = true;
         for text in written {
-            // A URL that is none is refused where it is built.
+            // An invalid URL is rejected when the request is built.
             let Ok(request) = http::Request::get(&text).body(Bytes::new()) else {
                 continue;
             };
@@ -769,13 +770,13 @@ async fn hostile_hosts_reach_neither_the_resolver_nor_a_server() {
             let outcome = answer.map_err(|error| (error.kind(), error.sent()));
             let is_answer = !matches!(outcome, Err((TransportErrorKind::AddressRefused, Sent::No)));
             if is_answer || resolver.asked() != asked {
-                println!("not refused, or looked up: {text:?}: {outcome:?}");
+                println!("not rejected, or looked up: {text:?}: {outcome:?}");
                 is_refused = false;
             }
         }
         refused += usize::from(is_refused);
     }
-    println!("hostile hosts refused: {refused} of {}", hosts.len());
+    println!("hostile hosts rejected: {refused} of {}", hosts.len());
     assert!(hosts.len() >= 200 && sent > hosts.len());
     assert_eq!(refused, hosts.len());
     assert_eq!(resolver.asked(), 0, "look-ups");
@@ -783,7 +784,7 @@ async fn hostile_hosts_reach_neither_the_resolver_nor_a_server() {
 }
 
 #[tokio::test]
-async fn names_that_look_public_are_refused_by_what_they_lead_to() {
+async fn public_looking_names_are_rejected_by_their_addresses() {
     const NAMES: &[&str] = &[
         "127.0.0.1.nip.example",
         "7f000001.c0a80001.rbndr.example",
@@ -799,7 +800,7 @@ async fn names_that_look_public_are_refused_by_what_they_lead_to() {
         "\u{1d49c}cme.example",
         "API.ACME.EXAMPLE.evil.example",
         "notlocalhost.notlocal",
-        // The host ends at the backslash, for us and for what we connect with.
+        // The host ends at the backslash, both in the check and in the HTTP client.
         "other.acme.example\\@localhost",
     ];
     let server = Server::answering(OK).await;
@@ -817,7 +818,7 @@ async fn names_that_look_public_are_refused_by_what_they_lead_to() {
         let refused = (TransportErrorKind::AddressRefused, Sent::No);
         assert_eq!(failed, refused, "{name}");
     }
-    println!("hostile names refused: {0} of {0}", NAMES.len());
+    println!("hostile names rejected: {0} of {0}", NAMES.len());
     assert_eq!(resolver.asked(), NAMES.len());
     assert_eq!(server.accepted(), 0);
 }
@@ -825,7 +826,7 @@ async fn names_that_look_public_are_refused_by_what_they_lead_to() {
 // Proxies and TLS
 
 #[tokio::test]
-async fn the_operators_proxy_is_used_and_tls_runs_inside_its_tunnel() {
+async fn the_configured_proxy_is_used_with_tls_inside_its_tunnel() {
     let hello = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&hello);
     let proxy = Server::start(move |mut stream| {
@@ -843,7 +844,7 @@ async fn the_operators_proxy_is_used_and_tls_runs_inside_its_tunnel() {
             let length = stream.read(&mut bytes).await.unwrap();
             bytes.truncate(length);
             *hello.lock().unwrap() = bytes;
-            // An alert: handshake_failure.
+            // TLS alert: handshake_failure.
             let _ = stream.write_all(&[21, 3, 3, 0, 2, 2, 40]).await;
         }
     })
@@ -870,7 +871,7 @@ async fn the_operators_proxy_is_used_and_tls_runs_inside_its_tunnel() {
         assert!(holds(alpn), "{class:?} offers its protocols");
         assert!(!holds(b"secret-path"));
     }
-    // The guard's rules for names hold with a proxy too.
+    // The guard's rules for host names also apply with a proxy.
     for url in ["https://127.0.0.1/", "https://localhost/"] {
         let failed = what(client.send(get(url)).await);
         assert_eq!(failed, (TransportErrorKind::AddressRefused, Sent::No));
@@ -880,7 +881,7 @@ async fn the_operators_proxy_is_used_and_tls_runs_inside_its_tunnel() {
 }
 
 #[tokio::test]
-async fn a_loopback_override_does_not_lead_through_the_proxy() {
+async fn a_loopback_override_bypasses_the_proxy() {
     let (server, proxy) = (Server::answering(OK).await, Server::answering(OK).await);
     let client = server
         .opened()
@@ -892,7 +893,7 @@ async fn a_loopback_override_does_not_lead_through_the_proxy() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_when_the_client_is_built() {
+fn invalid_settings_are_rejected_when_the_client_is_built() {
     for proxy in ["socks5://127.0.0.1:1", "ftp://proxy.example", "file:///etc"] {
         let client = HttpClient::builder().with_proxy(proxy.parse().unwrap());
         let error = client.build().unwrap_err();
@@ -934,7 +935,7 @@ async fn in_a_process_with_proxies_in_its_environment() {
         .build()
         .unwrap();
     assert_eq!(client.send(to_server()).await.unwrap().body(), "ok");
-    // Refused after a look-up here, not tunnelled unseen.
+    // Rejected after a lookup in this process, instead of being sent to a proxy.
     let failed = what(client.send(get("https://private.example/")).await);
     assert_eq!(failed, (TransportErrorKind::AddressRefused, Sent::No));
     assert_eq!(resolver.asked(), 1);

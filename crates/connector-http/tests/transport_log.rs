@@ -1,6 +1,6 @@
-//! What the transport shows of a request: never more than its method, host and status.
+//! The transport logs only the method, host and status of a request.
 //!
-//! One test, since whether a log line is written is decided once per process.
+//! Contains a single test, because tracing caches per process whether a log line is enabled.
 
 mod server;
 

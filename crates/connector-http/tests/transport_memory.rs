@@ -1,9 +1,9 @@
-//! Bombs: refused within the limits, and without the memory that they would like to have.
+//! Decompression bombs and oversized responses are rejected with bounded memory use.
 //!
-//! One test, since it measures the process.
+//! Contains a single test, because the test measures the memory of its process.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::print_stdout, reason = "the measured figures are the point")]
+#![allow(clippy::print_stdout, reason = "the test reports measurements")]
 #![allow(clippy::unwrap_used, reason = "the helpers here are part of the test")]
 
 mod memory;
@@ -39,7 +39,8 @@ fn zeros(length: u64) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Sends `head`, then `piece` until `total` bytes have gone or the client has had enough.
+/// Sends `head` and then repeats `piece` until `total` bytes were sent or the client closed the
+/// connection.
 async fn pouring(
     head: impl Into<Bytes>,
     piece: impl Into<Bytes>,
@@ -57,14 +58,14 @@ async fn pouring(
                 sent += piece.len() as u64;
                 poured.store(sent, Ordering::SeqCst);
             }
-            // Stays open: that the client leaves is its own decision.
+            // The server keeps the connection open; the client must close it.
             let _ = read_request(&mut stream).await;
         }
     })
     .await
 }
 
-/// What it is, what comes first, what comes again and again, how much of that.
+/// Name, first bytes, repeated bytes, total number of repeated bytes.
 type Bomb = (&'static str, Vec<u8>, Vec<u8>, u64);
 
 fn bombs(bomb: &[u8], twice: &[u8]) -> [Bomb; 10] {
@@ -131,7 +132,7 @@ fn bombs(bomb: &[u8], twice: &[u8]) -> [Bomb; 10] {
     ]
 }
 
-/// JSON that is an answer for the transport, and none for whoever reads it.
+/// Deeply nested JSON, which the transport accepts and the JSON parser rejects.
 async fn deep_json() -> usize {
     let at = |path: &str| EndpointTemplate::new(format!("{ORIGIN}{path}"));
     let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
@@ -158,14 +159,14 @@ async fn deep_json() -> usize {
             let cx = Context::new(&app, &client, &clock);
             refused += usize::from(connector.refresh(&cx, &credential).await.is_err());
             refused += usize::from(connector.identify(&cx, &credential).await.is_err());
-            assert_eq!(server.accepted(), 2, "both were asked");
+            assert_eq!(server.accepted(), 2, "both requests were sent");
         }
     }
     refused
 }
 
 #[tokio::test]
-async fn bombs_are_refused_within_32_mib() {
+async fn bombs_are_rejected_within_32_mib() {
     let plain = Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     let client = plain.opened().build().unwrap();
     let request = || http::Request::get(ORIGIN).body(Bytes::new()).unwrap();
@@ -193,7 +194,7 @@ async fn bombs_are_refused_within_32_mib() {
             assert_eq!(error.sent(), Sent::Maybe, "{what}");
             let kinds = [TransportErrorKind::Answer, TransportErrorKind::Broken];
             assert!(kinds.contains(&error.kind()), "{what}: {error:?}");
-            // The longest answer, and what fits into socket buffers.
+            // The maximum response length plus the size of socket buffers.
             let poured = poured.load(Ordering::SeqCst);
             assert!(poured <= 24 * MIB, "{what}: {poured} bytes were taken");
         }
@@ -203,7 +204,7 @@ async fn bombs_are_refused_within_32_mib() {
             (resident("VmHWM") - before) / 1024
         );
     }
-    // A gzip file inside a gzip answer is data: it is taken off once.
+    // A gzip file inside a gzip response is data, so only one layer is decompressed.
     let server = Server::answering(encoded("gzip", &twice)).await;
     let client = server.opened().build().unwrap();
     let answer = client.send(OutboundRequest::new(request())).await.unwrap();
@@ -211,14 +212,14 @@ async fn bombs_are_refused_within_32_mib() {
 
     let deep = deep_json().await;
     println!(
-        "JSON 100,000 deep: {deep} answers refused, peak + {} KiB",
+        "JSON 100,000 deep: {deep} responses rejected, peak + {} KiB",
         (resident("VmHWM") - before) / 1024
     );
     assert_eq!(deep, 12);
 
     let growth = resident("VmHWM") - before;
     println!(
-        "bombs refused: {refused} of {count}, peak + {} KiB",
+        "bombs rejected: {refused} of {count}, peak + {} KiB",
         growth / 1024
     );
     assert!(growth <= 32 * MIB, "{growth} bytes");

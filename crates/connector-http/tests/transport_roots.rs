@@ -1,7 +1,7 @@
-//! The transport on a machine without root certificates, such as a bare container.
+//! The transport on a machine without root certificates, such as a minimal container.
 //!
-//! Which certificates there are is read from the process's environment, so the tests here run
-//! themselves again in a process that finds none.
+//! The certificates are located through environment variables. Therefore each test runs itself
+//! again in a child process whose environment contains no certificates.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "the helpers here are part of the tests")]
@@ -37,8 +37,8 @@ fn without_root_certificates_only_loopback_overrides_work() {
 }
 
 #[test]
-fn without_root_certificates_and_overrides_nothing_is_built() {
-    run_without_roots("in_a_process_without_roots_nothing_else_is_built");
+fn without_root_certificates_and_overrides_no_client_is_built() {
+    run_without_roots("in_a_process_without_roots_no_other_client_is_built");
 }
 
 #[tokio::test]
@@ -54,8 +54,8 @@ async fn in_a_process_without_roots_a_loopback_override_works() {
 }
 
 #[test]
-#[ignore = "run by without_root_certificates_and_overrides_nothing_is_built"]
-fn in_a_process_without_roots_nothing_else_is_built() {
+#[ignore = "run by without_root_certificates_and_overrides_no_client_is_built"]
+fn in_a_process_without_roots_no_other_client_is_built() {
     let error = HttpClient::builder().build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert!(error.to_string().contains("ca-certificates"), "{error}");

@@ -1,4 +1,4 @@
-//! Accounts: the one that a credential leads to, and the connections that lead to one.
+//! Account identification: the account of a credential, and the connections to an account.
 
 use connector_core::provider::oauth::Identity;
 use connector_core::provider::{Connector, Context};
@@ -8,10 +8,10 @@ use connector_core::{AppKey, ConnectionKey, Credential, ProviderId, Result};
 use crate::flow::Purpose;
 use crate::hub::Inner;
 
-/// Connections read at a time.
+/// Page size for reading connections.
 const PAGE: u16 = 100;
 
-/// Asks the provider which account a credential leads to. The account's key is unique across the
+/// Asks the provider for the account of a credential. The returned account key is unique across the
 /// provider's hosts.
 pub(crate) async fn identify(
     connector: &dyn Connector,
@@ -25,7 +25,7 @@ pub(crate) async fn identify(
 }
 
 impl Inner {
-    /// The live connections of all tenants to an account.
+    /// Returns the live connections of all tenants to an account.
     pub(crate) async fn connections_of(
         &self,
         provider: &ProviderId,
@@ -57,7 +57,7 @@ impl Inner {
         }
     }
 
-    /// The live connections of all tenants to the account whose host was asked for.
+    /// Returns the live connections of all tenants to the account at the requested host.
     pub(crate) async fn at_host(&self, purpose: &Purpose) -> Result<Vec<ConnectionKey>> {
         match &purpose.account_host {
             Some(host) => {

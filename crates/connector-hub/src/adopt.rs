@@ -1,4 +1,5 @@
-//! Credentials that were obtained elsewhere: a pasted token, a seller's refresh token, a URL.
+//! Adoption of credentials that were obtained elsewhere: a pasted token, a seller's refresh token,
+//! a URL.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -23,20 +24,23 @@ use crate::hub::{Hub, Inner, not_found};
 use crate::token::renewal;
 
 impl Hub {
-    /// Connects an account by a credential that was obtained elsewhere: name the actor, then await
-    /// it. The credential is tested at the provider before it is kept.
+    /// Connects an account with a credential that was obtained elsewhere. Set the actor, then await
+    /// the builder. The hub tests the credential at the provider before storing it.
     ///
-    /// From then on the hub alone refreshes it: whoever obtained it must stop, because two
-    /// refreshers of one grant end it at providers that rotate.
+    /// After adoption, only the hub may refresh the credential. The program that obtained the
+    /// credential must stop refreshing it: at providers that rotate refresh tokens, two refreshing
+    /// programs end the grant.
     ///
     /// # Errors
-    /// Nothing is kept with any of them: [`ErrorKind::InvalidInput`] if the credential is not one
-    /// for this provider, or leads to another account than the connection's;
-    /// [`ErrorKind::Unauthorized`] if the provider refuses it; [`ErrorKind::Forbidden`] if it may do
-    /// less than the connector needs; [`ErrorKind::AppMisconfigured`] if another client id obtained
-    /// it; [`ErrorKind::NotFound`] if there is no such connection;
-    /// [`ErrorKind::ConnectedElsewhere`] if another tenant holds the account's only grant; network,
-    /// provider and store trouble as their kinds say: call it again.
+    /// The hub stores nothing if adoption fails.
+    /// * [`ErrorKind::InvalidInput`] if the credential has the wrong type for this provider, or
+    ///   does not belong to the connection's account.
+    /// * [`ErrorKind::Unauthorized`] if the provider refuses the credential.
+    /// * [`ErrorKind::Forbidden`] if the credential lacks permissions that the connector needs.
+    /// * [`ErrorKind::AppMisconfigured`] if the credential was issued to another client id.
+    /// * [`ErrorKind::NotFound`] if the tenant has no such connection.
+    /// * [`ErrorKind::ConnectedElsewhere`] if another tenant has the account's only grant.
+    /// * Network, provider and store errors keep their own kinds: retry the call.
     pub fn adopt(&self, tenant: &TenantId, provider: ProviderId, credential: Credential) -> Adopt {
         Adopt {
             hub: self.clone(),
@@ -51,8 +55,8 @@ impl Hub {
     }
 }
 
-/// A credential that is about to be adopted. Await it.
-#[must_use = "nothing happens before it is awaited"]
+/// An adoption that has not started yet. Await it.
+#[must_use = "an adoption does nothing until it is awaited"]
 pub struct Adopt {
     hub: Hub,
     tenant: TenantId,
@@ -75,25 +79,26 @@ impl fmt::Debug for Adopt {
 }
 
 impl Adopt {
-    /// Names who adopts it. Required.
+    /// Sets the actor who adopts the credential. Required.
     pub fn actor(mut self, actor: Actor) -> Self {
         self.actor = Some(actor);
         self
     }
 
-    /// Ties the adoption to the application's own log; without it an id is drawn.
+    /// Sets an id that links the adoption to your application's own log. Default: a random id.
     pub fn correlation(mut self, correlation: CorrelationId) -> Self {
         self.correlation = Some(correlation);
         self
     }
 
-    /// Uses this registration instead of the `default` one.
+    /// Sets the registration. Default: the registration named `default`.
     pub fn app(mut self, app: AppKey) -> Self {
         self.app = Some(app);
         self
     }
 
-    /// Gives the credential to a known connection. It keeps its id; another account is refused.
+    /// Replaces the credential of an existing connection. The connection keeps its id. A credential
+    /// of another account is refused.
     pub fn reconnect(mut self, connection: ConnectionId) -> Self {
         self.connection = Some(connection);
         self
@@ -114,7 +119,8 @@ impl Adopt {
                 return Err(Error::new(
                     ErrorKind::AppMisconfigured,
                     ADOPT,
-                    "another client id obtained the credential; name the registration that did",
+                    "the credential was issued to another client id; select the registration with \
+                     that client id",
                 ));
             }
             None if credential.kind() == CredentialKind::OAuth => {
@@ -148,7 +154,8 @@ impl Adopt {
         let known = stored.ok_or_else(|| not_found(ADOPT))?.connection;
         if known.provider != self.provider || named.is_some_and(|app| *app != known.app) {
             return Err(invalid(
-                "the connection belongs to another provider or registration; name that one",
+                "the connection belongs to another provider or registration; select that provider \
+                 and registration",
             ));
         }
         Ok(known.app)
@@ -187,8 +194,8 @@ impl IntoFuture for Adopt {
 }
 
 impl Inner {
-    /// Renews a credential that has no access token yet, then makes it a connection's. If the renewal
-    /// fails, nothing is stored.
+    /// Refreshes a credential that has no access token yet, then stores it in a connection. If the
+    /// refresh fails, nothing is stored.
     async fn renew_and_settle(
         &self,
         purpose: &Purpose,
@@ -204,11 +211,11 @@ impl Inner {
         let now = self.clock.now();
         let renewed = renewal::next(description, &app, &credential, None, &answer, now);
         if !renewed.rotated {
-            // The application still has what it pasted.
+            // The application still has the pasted credential.
             let (credential, source) = (renewed.credential, Source::Application);
             return self.settle(purpose, credential, None, None, source).await;
         }
-        // The pasted token is spent: its successor exists here only, until it is kept.
+        // The pasted token is used up. Until the new token is stored, it exists only in this task.
         let state = StateKey::of(random_token(&*self.random)?.expose_secret());
         let answer = Answer {
             purpose: purpose.clone(),
@@ -221,12 +228,12 @@ impl Inner {
     }
 }
 
-/// A pasted credential that the provider did not renew.
+/// Returns the failure for a pasted credential that the provider did not refresh.
 fn refused(error: ExchangeError) -> ConnectFailure {
     let (kind, message) = match error.class() {
         ExchangeClass::DeadGrant => (
             ErrorKind::Unauthorized,
-            "the provider refuses the refresh token; paste a current one, and check that this app \
+            "the provider refused the refresh token; paste a current one, and check that this app \
              obtained it",
         ),
         ExchangeClass::AppFault { .. } => (
@@ -243,7 +250,7 @@ fn refused(error: ExchangeError) -> ConnectFailure {
     ConnectFailure::Later(shown.with_source(error))
 }
 
-/// Checks that the credential goes nowhere but to the provider.
+/// Checks that every host in the credential belongs to the provider.
 fn account_host(connector: &dyn Connector, credential: &Credential) -> Result<Option<String>> {
     let description = connector.description();
     let host = match credential.account_host() {
@@ -252,12 +259,13 @@ fn account_host(connector: &dyn Connector, credential: &Credential) -> Result<Op
     };
     if host.as_deref() != credential.account_host() {
         return Err(invalid(
-            "the credential's account host is not in its accepted form",
+            "the credential's account host is not in normalized form",
         ));
     }
     if host.is_none() && description.account_host.is_some() {
         return Err(invalid(
-            "accounts of this provider have their own hosts; name the account's",
+            "accounts of this provider have their own hosts; set the account host in the \
+             credential",
         ));
     }
     let known = |origin: &Origin| {
@@ -269,7 +277,7 @@ fn account_host(connector: &dyn Connector, credential: &Credential) -> Result<Op
     };
     if !known(credential.origin()) {
         return Err(invalid(
-            "the credential names an origin that is none of this provider's",
+            "the credential contains an origin that does not belong to the provider",
         ));
     }
     Ok(host)

@@ -1,4 +1,4 @@
-//! Typed clients for calls that a provider authorizes for the app itself.
+//! Typed clients for API calls that a provider authorizes for the app itself.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,21 +22,25 @@ use crate::hub::{Hub, Inner};
 use crate::token::renewal;
 
 const OPERATION: &str = "hub.app_client";
-/// Above this number of app tokens, those that no client uses are dropped.
+/// Above this number of app tokens, tokens that no client uses are evicted.
 const MANY: usize = 1024;
 
 impl Hub {
-    /// The typed client for operations that need no connected account: await it. Its access token is
-    /// issued to the app itself (RFC 6749 section 4.4), kept in memory, and requested again shortly
-    /// before it expires; all clients with the same registration, scopes and origin share it.
+    /// Returns the typed client for operations that need no connected account. Await the builder.
+    /// The access token is issued to the app itself (RFC 6749 section 4.4), cached in memory, and
+    /// requested again shortly before it expires. All clients with the same registration, scopes
+    /// and origin share one token.
     ///
-    /// `tenant` selects the registration where tenants have their own.
+    /// `tenant` selects the registration if each tenant has its own registration.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] if the hub has no connector or no registration for the client's
-    /// provider; [`ErrorKind::InvalidInput`] if the origin is none of the provider's;
-    /// [`ErrorKind::StoreUnavailable`] if the registration cannot be read now: repeat it. The token is
-    /// requested by the first call; a refused one fails with [`ErrorKind::AppMisconfigured`].
+    /// * [`ErrorKind::Configuration`] if the hub has no connector or no registration for the
+    ///   client's provider.
+    /// * [`ErrorKind::InvalidInput`] if the origin does not belong to the provider.
+    /// * [`ErrorKind::StoreUnavailable`] if the registration cannot be read now: retry the call.
+    ///
+    /// The first API call requests the token. If the provider refuses the token request, that call
+    /// fails with [`ErrorKind::AppMisconfigured`].
     pub fn app_client<C: ProviderClient>(&self, tenant: &TenantId) -> AppClient<C> {
         AppClient {
             hub: self.clone(),
@@ -49,8 +53,8 @@ impl Hub {
     }
 }
 
-/// A client for operations of the app itself. Await it.
-#[must_use = "nothing happens before it is awaited"]
+/// A builder of a client for operations of the app itself. Await it.
+#[must_use = "the builder does nothing until it is awaited"]
 pub struct AppClient<C> {
     hub: Hub,
     tenant: TenantId,
@@ -72,13 +76,13 @@ impl<C> fmt::Debug for AppClient<C> {
 }
 
 impl<C> AppClient<C> {
-    /// Uses this registration instead of the `default` one.
+    /// Sets the registration. Default: the registration named `default`.
     pub fn app(mut self, app: AppKey) -> Self {
         self.app = app;
         self
     }
 
-    /// Sets the scopes to ask for. Default: none.
+    /// Sets the scopes to request. Default: none.
     pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
         self.scopes = scopes.into_iter().map(Into::into).collect();
         self.scopes.sort_unstable();
@@ -86,8 +90,8 @@ impl<C> AppClient<C> {
         self
     }
 
-    /// Sets the origin to call, for providers with several, such as one per region. Default: the
-    /// first one of the description.
+    /// Sets the origin to call. Needed only for providers with several origins, such as one per
+    /// region. Default: the first origin in the description.
     pub fn origin(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
         self
@@ -118,13 +122,14 @@ impl<C: ProviderClient> AppClient<C> {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 OPERATION,
-                "the origin is none of the provider's; choose one that its description names",
+                "the origin does not belong to the provider; choose one from the provider's \
+                 description",
             )
             .with_provider(C::PROVIDER.as_str().to_owned()));
         }
         let own = inner.app(&C::PROVIDER, &self.tenant, &self.app).await?;
         let shared = inner.is_shared_app(&C::PROVIDER, &self.app, &own).await?;
-        // No account has this key: limits of the app's own calls are apart from those of accounts.
+        // No account has this key, so calls of the app have their own rate limits.
         let account = AccountKey::new(format!("app {}", self.app))?;
         let mut limit = LimitKey::new(C::PROVIDER, own.client_id(), account);
         if !shared {
@@ -139,7 +144,7 @@ impl<C: ProviderClient> AppClient<C> {
         };
         let tokens = inner.app_tokens.get(key, || {
             let mint = ClientCredentials {
-                // The hub owns the tokens.
+                // The hub owns the tokens, so this reference is weak.
                 hub: Arc::downgrade(inner),
                 provider: C::PROVIDER,
                 tenant: self.tenant.clone(),
@@ -159,7 +164,7 @@ impl<C: ProviderClient> AppClient<C> {
     }
 }
 
-/// The tokens of the app itself, by what they were asked for.
+/// The tokens of the app itself, keyed by the parameters of the token request.
 #[derive(Debug, Default)]
 pub(crate) struct AppTokens(Mutex<HashMap<TokenKey, Arc<MintedTokens>>>);
 
@@ -182,7 +187,7 @@ impl AppTokens {
     }
 }
 
-/// Requests a token for the app itself, with the registration of the moment.
+/// Requests tokens for the app itself, each time with the current registration.
 struct ClientCredentials {
     hub: Weak<Inner>,
     provider: ProviderId,
@@ -196,7 +201,7 @@ struct ClientCredentials {
 impl TokenMint for ClientCredentials {
     async fn mint(&self) -> Result<Credential> {
         let inner = self.hub.upgrade().ok_or_else(|| {
-            let message = "the hub is gone; make a client of the new one";
+            let message = "the hub was dropped; create a client with the new hub";
             Error::new(ErrorKind::ShuttingDown, OPERATION, message)
         })?;
         let connector = inner.connector(&self.provider)?;
@@ -215,7 +220,8 @@ impl TokenMint for ClientCredentials {
     }
 }
 
-/// The app's own request for a token was refused: nobody but its operator can change that.
+/// Returns the error for a refused token request of the app itself. Only the app's operator can
+/// correct the cause.
 fn refused(error: ExchangeError) -> Error {
     let refuses = matches!(
         error.class(),
@@ -228,8 +234,8 @@ fn refused(error: ExchangeError) -> Error {
     let mut shown = Error::new(
         ErrorKind::AppMisconfigured,
         OPERATION,
-        "the provider issues no token to the app itself; check its client secret and the scopes that \
-         it may ask for",
+        "the provider refused to issue a token to the app itself; check its client secret and its \
+         allowed scopes",
     );
     if let Some(code) = error.code() {
         shown = shown.with_code(code);

@@ -1,4 +1,4 @@
-//! The one way to write an audit entry.
+//! Creation of audit entries. All modules write audit entries through this one.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,12 +19,12 @@ pub(crate) struct Target<'a> {
     pub(crate) tenant: &'a TenantId,
     pub(crate) provider: &'a ProviderId,
     pub(crate) app: &'a AppKey,
-    /// The connection, once there is one.
+    /// The connection, if one exists yet.
     pub(crate) connection: Option<ConnectionId>,
 }
 
 impl<'a> Target<'a> {
-    /// A delivery that was accepted for a tenant.
+    /// Returns the target for a delivery that was accepted for a tenant.
     pub(crate) const fn delivery(tenant: &'a TenantId, key: &'a DeliveryKey) -> Self {
         Self {
             tenant,
@@ -57,7 +57,8 @@ impl<'a> From<&'a Revocation> for Target<'a> {
     }
 }
 
-/// The entry of an event. The event decides its class and whether change handlers see it.
+/// Returns the entry of an event. The event determines its class, and whether change handlers
+/// receive it.
 pub(crate) fn entry<'a>(
     target: impl Into<Target<'a>>,
     context: &RequestContext,
@@ -85,7 +86,8 @@ pub(crate) fn entry<'a>(
     }
 }
 
-/// The entry of a connection whose state changes to `to`; `None` if it is in that state.
+/// Returns the entry for a change of a connection's status to `to`. Returns `None` if the
+/// connection already has this status.
 pub(crate) fn status_changed(
     connection: &ConnectionRecord,
     to: &Status,
@@ -101,22 +103,22 @@ pub(crate) fn status_changed(
     })
 }
 
-/// The requests to providers' APIs that the audit log keeps.
+/// Selects the requests to provider APIs that are recorded in the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CallAudit {
-    /// None.
+    /// Records no calls.
     #[default]
     Off,
-    /// Those that failed or were abandoned.
+    /// Records failed and abandoned calls.
     Failures,
-    /// All. Each costs a write to the store before its caller has the result.
+    /// Records all calls. Each call costs one store write before the caller gets the result.
     All,
 }
 
-/// Writes the calls of one connection, or of the app itself, to the audit log.
+/// Writes the API calls of one connection, or of the app itself, to the audit log.
 struct StoredCalls {
-    /// The hub may be gone before its sessions are.
+    /// Weak, because sessions can outlive the hub.
     inner: Weak<Inner>,
     tenant: TenantId,
     provider: ProviderId,
@@ -147,7 +149,7 @@ impl CallLog for StoredCalls {
             abandoned: record.is_abandoned,
         };
         let entry = entry(target, &record.context, event);
-        // A shutdown waits for the entry of an abandoned call, too.
+        // A shutdown also waits for the entry of an abandoned call.
         let enlisted = inner.flights.enlist();
         Box::pin(async move {
             if let Err(error) = inner.store.append(entry).await {
@@ -155,7 +157,7 @@ impl CallLog for StoredCalls {
                     operation = "audit.api_call",
                     call = record.operation,
                     error = %error,
-                    "a request to a provider's API could not be recorded"
+                    "a request to a provider's API could not be recorded in the audit log"
                 );
             }
             drop(enlisted);
@@ -164,7 +166,7 @@ impl CallLog for StoredCalls {
 }
 
 impl Inner {
-    /// Records the calls of `target`, unless the application wants none recorded.
+    /// Returns the call log for `target`. Returns `None` if the application records no calls.
     pub(crate) fn call_log<'a>(
         self: &Arc<Self>,
         target: impl Into<Target<'a>>,

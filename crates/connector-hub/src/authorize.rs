@@ -1,12 +1,13 @@
-//! The first half of a connect: where the browser is sent, and what is remembered until it is back.
+//! The first half of a connect flow: the authorization URL and the flow's stored state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use connector_core::cipher::SealedKind;
 use connector_core::provider::Connector;
-use connector_core::provider::description::{Description, GrantsPerAccount};
+use connector_core::provider::description::Description;
 use connector_core::provider::oauth::{AuthorizationRequest, CodeVerifier};
 use connector_core::random_token;
 use connector_core::store::{ConnectionRecord, NewState, PutStateOutcome, StateKey};
@@ -17,22 +18,24 @@ use connector_core::{
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::flow::{AUTHORIZE, Binding, Flow, Purpose, Reason, row_of};
+use crate::flow::{AUTHORIZE, Binding, Flow, Purpose, row_of};
 use crate::hub::{Hub, Inner, not_found};
 
-/// How long a flow waits for its callback.
+/// Maximum time from the start of a flow to its callback.
 const OPEN_FOR: Duration = Duration::from_secs(10 * 60);
-/// How long a flow is kept from its callback on: as long as what it may have in quarantine.
+/// Maximum number of redirect URIs that are remembered as checked.
+const CHECKED_URIS: usize = 1024;
+/// Retention of a flow after its callback. Equal to the retention of a quarantined token response.
 pub(crate) const KEEP_FOR: Duration = Duration::from_secs(24 * 60 * 60);
-/// The longest return address, in bytes.
+/// Maximum length of a return address, in bytes.
 const LONGEST_RETURN: usize = 2048;
 
 impl Hub {
-    /// Begins to connect an account at `provider` for `tenant`: name the actor, then call
-    /// [`Authorize::begin`] and send the browser to its URL.
+    /// Starts connecting an account at `provider` for `tenant`. Set the actor, call
+    /// [`Authorize::begin`], and redirect the browser to the returned URL.
     ///
-    /// Beginning changes state: offer it by POST with protection against forged requests, and only
-    /// to users who may connect accounts for this tenant.
+    /// Starting a flow changes state. Offer it only through POST with CSRF protection, and only to
+    /// users who may connect accounts for this tenant.
     pub fn authorize(&self, tenant: &TenantId, provider: ProviderId) -> Authorize {
         Authorize {
             hub: self.clone(),
@@ -52,8 +55,8 @@ impl Hub {
     }
 }
 
-/// A connect that is about to begin.
-#[must_use = "nothing happens before begin is awaited"]
+/// A connect flow that has not started yet.
+#[must_use = "the flow does not start until `begin` is awaited"]
 pub struct Authorize {
     hub: Hub,
     tenant: TenantId,
@@ -81,79 +84,85 @@ impl fmt::Debug for Authorize {
 }
 
 impl Authorize {
-    /// Names who connects. Required.
+    /// Sets the actor who connects the account. Required.
     pub fn actor(mut self, actor: Actor) -> Self {
         self.actor = Some(actor);
         self
     }
 
-    /// Ties the connect to the application's own log; without it an id is drawn.
+    /// Sets an id that links the flow to your application's own log. Default: a random id.
     pub fn correlation(mut self, correlation: CorrelationId) -> Self {
         self.correlation = Some(correlation);
         self
     }
 
-    /// Uses this registration instead of the `default` one.
+    /// Sets the registration. Default: the registration named `default`.
     pub fn app(mut self, app: AppKey) -> Self {
         self.app = Some(app);
         self
     }
 
-    /// Names the account, for providers whose accounts have hosts of their own: what a person typed
-    /// is enough.
+    /// Sets the account to connect, as entered by its owner. Needed only for providers with
+    /// per-account hosts.
     pub fn account(mut self, account: impl Into<String>) -> Self {
         self.account = Some(account.into());
         self
     }
 
-    /// Authorizes a known connection anew. It keeps its id; another account is refused.
+    /// Authorizes an existing connection again. The connection keeps its id. Another account is
+    /// refused.
     pub fn reconnect(mut self, connection: ConnectionId) -> Self {
         self.connection = Some(connection);
         self
     }
 
-    /// Where the application sends the browser in the end: a path of its own, with its query.
+    /// Sets the return address: a path of your application, with its query, to which you redirect
+    /// the browser after the flow.
     pub fn return_to(mut self, path: impl Into<String>) -> Self {
         self.return_to = Some(path.into());
         self
     }
 
-    /// The browser's binding cookie, if it sent one, so that several connects in one browser share
-    /// it. A value that is not one is not used.
+    /// Sets the value of the browser's binding cookie, if the request had one, so that several
+    /// flows in one browser share a cookie. An invalid value is ignored.
     pub fn binding(mut self, cookie: impl Into<SecretString>) -> Self {
         self.binding = Some(cookie.into());
         self
     }
 
-    /// Requests these scopes instead of the app's.
+    /// Sets the scopes to request. Default: the app's scopes.
     pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
         self.scopes = scopes.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets a parameter of this flow by the name that the provider's description lists in
-    /// `authorization.flow_parameters`, for example `login_hint`. It is sealed with the flow.
+    /// Sets a parameter of this flow, for example `login_hint`. Allowed names are listed in
+    /// `authorization.flow_parameters` of the provider's description. The value is sealed with the
+    /// flow.
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.parameters.insert(name.into(), value.into());
         self
     }
 
-    /// Where a provider allows one grant for each account: ends another tenant's connection to the
-    /// account once this one is authorized. Ask somebody who may decide that.
+    /// Allows this flow to end another tenant's connection to the account, after the account is
+    /// authorized. Relevant only for providers that allow one grant per account. Get approval from
+    /// a person who may decide this.
     pub fn takeover(mut self) -> Self {
         self.takeover = true;
         self
     }
 
-    /// Checks everything, remembers the flow for 10 minutes, and says where to send the browser.
+    /// Validates the arguments, stores the flow for 10 minutes, and returns the URL to redirect the
+    /// browser to.
     ///
     /// # Errors
-    /// Nothing is stored with any of them: [`ErrorKind::InvalidInput`] names the argument to
-    /// correct; [`ErrorKind::NotFound`] if the tenant has no such connection;
-    /// [`ErrorKind::ConnectedElsewhere`] if another tenant holds the account's only grant;
-    /// [`ErrorKind::Configuration`] or [`ErrorKind::Unsupported`] if the connector or the app cannot
-    /// do it; [`ErrorKind::RateLimited`] while the tenant has 100 connects open;
-    /// [`ErrorKind::StoreUnavailable`]: begin again.
+    /// The hub stores nothing if `begin` fails.
+    /// * [`ErrorKind::InvalidInput`] names the argument to correct.
+    /// * [`ErrorKind::NotFound`] if the tenant has no such connection.
+    /// * [`ErrorKind::Configuration`] or [`ErrorKind::Unsupported`] if the connector or the app
+    ///   does not support this flow.
+    /// * [`ErrorKind::RateLimited`] while the tenant has 100 open flows.
+    /// * [`ErrorKind::StoreUnavailable`]: start the flow again.
     pub async fn begin(self) -> Result<Authorization> {
         let actor = required(self.actor.clone(), AUTHORIZE)?;
         let inner = &*self.hub.inner;
@@ -173,6 +182,7 @@ impl Authorize {
         }
         check_parameters(description, &self.parameters)?;
         let app = inner.app(&self.provider, &self.tenant, &app_key).await?;
+        inner.check_redirect_uri(&self.provider, &app).await?;
         let random = &*inner.random;
         let purpose = Purpose {
             tenant: self.tenant,
@@ -190,12 +200,6 @@ impl Authorize {
             },
             takeover: self.takeover,
         };
-        if description.grants_per_account == GrantsPerAccount::One
-            && !purpose.takeover
-            && purpose.is_elsewhere(&inner.at_host(&purpose).await?)
-        {
-            return Err(Reason::CONNECTED_ELSEWHERE.error(AUTHORIZE, None));
-        }
 
         let state = random_token(random)?;
         let binding = match self.binding.filter(is_binding) {
@@ -231,18 +235,18 @@ impl Authorize {
         let known = stored.ok_or_else(|| not_found(AUTHORIZE))?.connection;
         if known.provider != self.provider {
             return Err(invalid(
-                "the connection belongs to another provider; name that one",
+                "the connection belongs to another provider; select that provider",
             ));
         }
         if self.app.as_ref().is_some_and(|app| *app != known.app) {
             return Err(invalid(
-                "the connection was made with another registration; leave the app out",
+                "the connection was made with another registration; leave the app unset",
             ));
         }
         Ok(known)
     }
 
-    /// The host that the flow is for, as the connector's rule accepts it.
+    /// Returns the host of the account, in the form that the connector accepts.
     fn account_host(
         &self,
         connector: &dyn Connector,
@@ -252,20 +256,21 @@ impl Authorize {
             Some(text) => connector.account_host(text)?,
             None => None,
         };
-        // What a database says is no more trusted than what a person types.
+        // A host from the database is validated like a host that a person typed.
         let stored = match known.and_then(|known| known.account.host.as_ref()) {
             Some(text) => connector.account_host(text)?,
             None => None,
         };
         if named.is_some() && stored.is_some() && named != stored {
             return Err(invalid(
-                "the connection leads to another account; connect this one on its own",
+                "the connection is to another account; connect this account without a connection \
+                 id",
             ));
         }
         let host = stored.or(named);
         if host.is_none() && connector.description().account_host.is_some() {
             return Err(invalid(
-                "accounts of this provider have their own hosts; name the account",
+                "accounts of this provider have their own hosts; set the account",
             ));
         }
         Ok(host)
@@ -273,6 +278,48 @@ impl Authorize {
 }
 
 impl Inner {
+    /// Checks that no other connector's app has the redirect URI of `app`: a callback could not be told
+    /// apart from a callback of the other provider (RFC 9700 section 4.4.2). Each redirect URI is
+    /// checked once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] names the other provider.
+    async fn check_redirect_uri(&self, provider: &ProviderId, app: &App) -> Result<()> {
+        let Some(uri) = app.redirect_uri() else {
+            return Ok(());
+        };
+        let own = (provider.clone(), uri.as_str().to_owned());
+        if self.checked_redirects().contains(&own) {
+            return Ok(());
+        }
+        for other in self.others_than(provider) {
+            // A connector without a registration receives no callbacks.
+            let Ok(registered) = self.shared_app(other, &AppKey::default()).await else {
+                continue;
+            };
+            if registered.redirect_uri() == Some(uri) {
+                return Err(Error::new(
+                    ErrorKind::Configuration,
+                    AUTHORIZE,
+                    format!(
+                        "{other} has the same redirect URI; register another one for each provider"
+                    ),
+                )
+                .with_provider(provider.as_str().to_owned()));
+            }
+        }
+        let mut checked = self.checked_redirects();
+        if checked.len() < CHECKED_URIS {
+            checked.insert(own);
+        }
+        Ok(())
+    }
+
+    fn checked_redirects(&self) -> MutexGuard<'_, BTreeSet<(ProviderId, String)>> {
+        let checked = self.checked_redirects.lock();
+        checked.unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn remember(&self, state: &SecretString, flow: &Flow) -> Result<()> {
         let key = StateKey::of(state.expose_secret());
         let row = row_of(&key);
@@ -295,14 +342,14 @@ impl Inner {
             PutStateOutcome::TooMany => Err(Error::new(
                 ErrorKind::RateLimited,
                 AUTHORIZE,
-                "the tenant has 100 connects open; finish one of them, or begin again when one has \
-                 run out, which takes 10 minutes at most",
+                "the tenant has 100 open connect flows; finish one of them, or start again after \
+                 one has expired (10 minutes at most)",
             )),
         }
     }
 }
 
-/// A connect that has begun.
+/// A connect flow that has started.
 pub struct Authorization {
     url: Url,
     binding: SecretString,
@@ -310,20 +357,22 @@ pub struct Authorization {
 }
 
 impl Authorization {
-    /// Where to send the browser. It carries the flow's `state`: do not log it.
+    /// Returns the URL to redirect the browser to. The URL contains the flow's `state`: do not log
+    /// it.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// What ties the flow to this browser: set it as a cookie whose name starts with `__Host-`,
-    /// `HttpOnly`, `Secure`, `SameSite=Lax`, and hand it to [`Hub::callback`].
+    /// Returns the secret that binds the flow to this browser. Set it as a cookie whose name starts
+    /// with `__Host-`, with the attributes `HttpOnly`, `Secure` and `SameSite=Lax`, and pass the
+    /// cookie's value to [`Hub::callback`].
     #[must_use]
     pub fn binding(&self) -> &SecretString {
         &self.binding
     }
 
-    /// How long the flow waits for its callback.
+    /// Returns the time that is left for the callback.
     #[must_use]
     pub fn expires_in(&self) -> Duration {
         self.expires_in
@@ -339,13 +388,13 @@ impl fmt::Debug for Authorization {
     }
 }
 
-/// Every call that changes something says who asks for it.
+/// Returns the actor. Every call that changes state requires one.
 pub(crate) fn required(actor: Option<Actor>, operation: &'static str) -> Result<Actor> {
     actor.ok_or_else(|| {
         Error::new(
             ErrorKind::InvalidInput,
             operation,
-            "the call names no actor; say who asks",
+            "the call has no actor; set the user or service that makes it",
         )
     })
 }
@@ -362,7 +411,7 @@ pub(crate) fn correlation(
     }
 }
 
-/// The scopes that an app asks for.
+/// Returns the scopes that an app requests.
 pub(crate) fn requested(app: &App, description: &Description) -> Vec<String> {
     match app.scopes() {
         [] => description.scopes.default.clone(),
@@ -370,7 +419,7 @@ pub(crate) fn requested(app: &App, description: &Description) -> Vec<String> {
     }
 }
 
-/// 43 characters of base64url: nothing else was ever handed out as a binding.
+/// Returns true for 43 characters of base64url, the only form of a binding.
 fn is_binding(text: &SecretString) -> bool {
     let text = text.expose_secret().as_bytes();
     text.len() == 43
@@ -379,20 +428,23 @@ fn is_binding(text: &SecretString) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
-/// A path on the application's own host, and nothing that a browser takes for another host.
+/// Checks that the return address is a path on the application's own host, and that no browser
+/// interprets it as another host.
 fn check_return(path: &str) -> Result<()> {
     let own = path.starts_with('/') && !path[1..].starts_with(['/', '\\']);
     if own && path.len() <= LONGEST_RETURN && !path.chars().any(char::is_control) {
         Ok(())
     } else {
         Err(invalid(
-            "the return address must be a path of the application: one slash, not followed by a \
-             slash or backslash, without control characters, at most 2,048 bytes",
+            "the return address must be a path of the application: it starts with one slash, is \
+             not followed by a slash or backslash, has no control characters, and is at most 2,048 \
+             bytes long",
         ))
     }
 }
 
-/// Only parameters that the description lists, and none that is longer than a browser carries.
+/// Checks that every parameter is listed in the description, and that its value is short enough for
+/// a URL.
 fn check_parameters(
     description: &Description,
     parameters: &BTreeMap<String, String>,
@@ -407,8 +459,8 @@ fn check_parameters(
             ErrorKind::InvalidInput,
             AUTHORIZE,
             format!(
-                "the flow parameter {name:?} is none of this provider's, or its value is longer than \
-                 2,048 bytes or has control characters; use one of {listed:?}"
+                "the flow parameter {name:?} is not in the provider's description, or its value is \
+                 longer than 2,048 bytes or has control characters; use one of {listed:?}"
             ),
         )
         .with_provider(description.provider.as_str().to_owned())),

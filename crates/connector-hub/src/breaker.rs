@@ -1,9 +1,10 @@
-//! Failures that must not spread: the circuit breaker of an app's registration, and the brake on
-//! waves of dead grants.
+//! Circuit breakers for app registrations, and the brake on waves of dead grants. Both keep the
+//! failures of one registration from spreading.
 //!
-//! Both belong to one registration: a client id, and the tenant unless all tenants share the
-//! registration. What one tenant does at a shared registration never stops another one: agreement
-//! counts tenants, and the brake withholds only the marking of grants as dead.
+//! A registration is a client id, and the tenant unless all tenants share the registration. Two
+//! rules keep one tenant from stopping the other tenants of a shared registration. First, the
+//! breaker opens only if several tenants are refused. Second, the brake only delays marking grants
+//! as dead.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,28 +15,29 @@ use connector_core::{App, AppKey, ConnectionId, ConnectionKey, ProviderId, Tenan
 
 use crate::hub::Inner;
 
-/// Accounts, and tenants of a shared registration, that must be refused alike before the app is to
-/// blame.
+/// Number of accounts that must be refused before the breaker opens. For a shared registration,
+/// also the number of tenants.
 const AGREE: usize = 3;
-/// The time within which they must be refused.
+/// Time window in which these refusals must occur.
 const AGREE_WITHIN: Duration = Duration::from_secs(5 * 60);
-/// The first pause of an open breaker; it doubles with every probe that fails.
+/// First pause of an open breaker. The pause doubles with every failed probe.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
-/// The longest pause of an open breaker.
+/// Maximum pause of an open breaker.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8 * 60);
-/// Refusals of one account alone, while others succeed, before the app counts as removed there.
+/// Number of refusals of a single account, while other accounts succeed, after which the app counts
+/// as removed from the account.
 const ALONE: u32 = 3;
-/// Dead grants are counted within this time.
+/// Time window in which dead grants are counted.
 const WAVE_WITHIN: Duration = Duration::from_secs(10 * 60);
-/// The largest number of dead grants that is never a wave.
+/// Maximum number of dead grants that never counts as a wave.
 const WAVE_LEAST: usize = 20;
-/// A wave is more than one in this many of an app's accounts.
+/// Divisor for the wave threshold: a wave is more than one in this many of an app's accounts.
 const WAVE_SHARE: usize = 20;
-/// Dead grants that are remembered at most.
+/// Maximum number of dead grants that are remembered.
 const WAVE_MOST: usize = 100_000;
-/// Validity of an operator's confirmation that dead grants are dead.
+/// Time for which an operator's confirmation of dead grants is valid.
 const CONFIRMED_FOR: Duration = Duration::from_secs(3600);
-/// Validity of a count of an app's accounts.
+/// Time for which a count of an app's accounts is valid.
 const COUNTED_FOR: Duration = Duration::from_secs(3600);
 
 /// One registration of an app at a provider.
@@ -43,7 +45,7 @@ const COUNTED_FOR: Duration = Duration::from_secs(3600);
 pub(crate) struct Registration {
     pub(crate) provider: ProviderId,
     client_id: String,
-    /// Its owner; `None` if all tenants share it.
+    /// The owner of the registration. `None` if all tenants share it.
     pub(crate) tenant: Option<TenantId>,
 }
 
@@ -58,8 +60,8 @@ impl Registration {
 }
 
 impl Inner {
-    /// The registration behind `app`, which was handed out for `tenant`. It is shared if the source
-    /// hands out the same client id for all tenants.
+    /// Returns the registration of `app`, which the app source returned for `tenant`. The
+    /// registration is shared if the app source returns the same client id for all tenants.
     pub(crate) async fn registration(
         &self,
         provider: &ProviderId,
@@ -74,43 +76,43 @@ impl Inner {
     }
 }
 
-/// Whether a request may be sent for a connection.
+/// The breaker's decision on a request for a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// It may.
+    /// The request may be sent.
     Admitted,
     /// The breaker is open.
     Refused {
-        /// When to ask again.
+        /// Time until the next attempt.
         retry_after: Duration,
     },
-    /// The grant was refused as dead in a wave that nobody has confirmed.
+    /// The grant was refused as dead, as part of a wave that no operator has confirmed.
     Withheld {
-        /// When to ask again.
+        /// Time until the next attempt.
         retry_after: Duration,
     },
 }
 
-/// The breakers of every registration, in this process.
+/// The breakers of all registrations in this process.
 #[derive(Debug, Default)]
 pub(crate) struct Breakers(Mutex<BTreeMap<Registration, Breaker>>);
 
 #[derive(Debug, Default)]
 struct Breaker {
-    /// The names under which the registration was used.
+    /// The keys under which the registration was used.
     apps: BTreeSet<AppKey>,
-    /// Accounts refused since the last success, and when.
+    /// Accounts that were refused since the last success, with the time of the refusal.
     refused: BTreeMap<ConnectionKey, Monotonic>,
-    /// Refusals of each account alone while others succeeded.
+    /// Number of refusals of each account while other accounts succeeded.
     alone: BTreeMap<ConnectionKey, u32>,
     successes: u64,
-    /// Successes when an account was refused last.
+    /// Number of successes at the time of each account's last refusal.
     successes_then: BTreeMap<ConnectionKey, u64>,
     open: Option<Gate>,
     wave: Wave,
-    /// Set while dead grants are not marked.
+    /// Set while dead grants are not marked as dead.
     brake: Option<Gate>,
-    /// Until then dead grants are marked however many there are.
+    /// Until this time, dead grants are marked as dead even in a wave.
     confirmed_until: Option<Monotonic>,
     counted: Option<Counted>,
 }
@@ -118,14 +120,14 @@ struct Breaker {
 #[derive(Debug, Clone, Copy)]
 struct Counted {
     accounts: usize,
-    /// Tenants with connections.
+    /// Number of tenants with connections.
     tenants: usize,
     at: Monotonic,
 }
 
 impl Breaker {
-    /// Tenants that have to take part before one of them can affect the others. Until the
-    /// connections have been counted, there may be many.
+    /// Number of tenants that must be refused before the failure affects other tenants. Assumes
+    /// many tenants until the connections have been counted.
     fn tenants_needed(&self, registration: &Registration) -> usize {
         match (&registration.tenant, self.counted) {
             (Some(_), _) => 1,
@@ -135,10 +137,10 @@ impl Breaker {
     }
 }
 
-/// Dead grants within the last minutes.
+/// The grants that were refused as dead within the last minutes.
 #[derive(Debug, Default)]
 struct Wave {
-    /// The oldest first.
+    /// The dead grants, oldest first.
     order: VecDeque<(Monotonic, ConnectionKey)>,
     members: BTreeMap<TenantId, BTreeSet<ConnectionId>>,
 }
@@ -172,23 +174,24 @@ impl Wave {
         }
     }
 
-    /// The grants of the wave, at most `cap` of each tenant.
+    /// Number of grants in the wave. Each tenant counts for at most `cap` grants.
     fn size(&self, cap: usize) -> usize {
         let sizes = self.members.values().map(|members| members.len().min(cap));
         sizes.sum()
     }
 }
 
-/// A pause that one request at a time may interrupt, as a probe.
+/// A pause in which no request is admitted, except for one probe at the end of the pause.
 #[derive(Debug)]
 struct Gate {
     until: Monotonic,
     pause: Duration,
-    /// The connection whose request is the probe.
+    /// The connection whose request is the current probe.
     probe: Option<ConnectionKey>,
     /// The connection that was refused last.
     last: ConnectionKey,
-    /// Others that were turned away since then: connections, and connections of other tenants.
+    /// True if other connections were turned away since the last refusal. `other_tenants` is the
+    /// same for connections of other tenants.
     others: bool,
     other_tenants: bool,
 }
@@ -205,14 +208,15 @@ impl Gate {
         }
     }
 
-    /// Admits one request at the end of each pause. Probes rotate: the connection that was refused
-    /// last, and its tenant, are passed over while others ask. Else returns when to ask again.
+    /// Admits one request at the end of each pause; otherwise returns the time until the next
+    /// attempt. Probes rotate: the connection that was refused last, and its tenant, must wait
+    /// while other connections or tenants want to send.
     fn admit(&mut self, key: &ConnectionKey, now: Monotonic) -> Result<(), Duration> {
         let same_tenant = key.tenant == self.last.tenant;
         let passed_over = (*key == self.last && self.others) || (same_tenant && self.other_tenants);
         let forgotten = now >= self.until.after(LONGEST_PAUSE);
         if now >= self.until && (!passed_over || forgotten) {
-            // A probe that does not report within this time is followed by another one.
+            // If the probe has not reported by then, another request is admitted.
             self.until = now.after(FIRST_PAUSE);
             self.probe = Some(key.clone());
             return Ok(());
@@ -227,7 +231,7 @@ impl Gate {
         })
     }
 
-    /// A request of `key` was refused. Stragglers from before the pause do not prolong it.
+    /// Records a refused request of `key`. Only the refusal of the probe prolongs the pause.
     fn refused(&mut self, key: &ConnectionKey, now: Monotonic) {
         if self.probe.as_ref() != Some(key) {
             return;
@@ -246,8 +250,8 @@ impl Breakers {
         Self::default()
     }
 
-    /// Asks before a request is sent. While the breaker is open, or the grant belongs to a wave that
-    /// is not confirmed, one request is admitted at the end of each pause, as a probe.
+    /// Decides whether a request may be sent. While the breaker is open, or while the grant is part
+    /// of an unconfirmed wave, one request is admitted at the end of each pause, as a probe.
     pub(crate) fn admit(
         &self,
         registration: &Registration,
@@ -274,19 +278,20 @@ impl Breakers {
         }
     }
 
-    /// The provider accepted the registration for an account: the app is not to blame, and neither
-    /// is a wave.
+    /// Records that the provider accepted the registration for an account. This closes the breaker
+    /// and ends a wave.
     pub(crate) fn succeeded(&self, registration: &Registration) {
         let mut breakers = self.breakers();
         let breaker = breakers.entry(registration.clone()).or_default();
         let connector = registration.provider.as_str();
         if breaker.open.take().is_some() {
-            tracing::info!(connector, "the app is accepted again");
+            tracing::info!(connector, "the provider accepts the app again");
         }
         if breaker.brake.take().is_some() {
             tracing::info!(
                 connector,
-                "grants are accepted again; dead ones are marked again"
+                "the provider accepts grants of the app again; dead grants are marked as dead \
+                 again"
             );
         }
         breaker.wave = Wave::default();
@@ -294,8 +299,8 @@ impl Breakers {
         breaker.successes += 1;
     }
 
-    /// The provider refused the registration for one account. True if that account alone is to
-    /// blame: the app is no longer installed there.
+    /// Records that the provider refused the registration for one account. Returns true if only
+    /// this account is affected: then the app is no longer installed in the account.
     pub(crate) fn refused(
         &self,
         registration: &Registration,
@@ -320,8 +325,8 @@ impl Breakers {
         if certain || agree {
             tracing::error!(
                 connector = registration.provider.as_str(),
-                "the provider refuses the app for several accounts: check its client id and \
-                 secret. No account changes its state meanwhile"
+                "the provider refuses the app for several accounts; check its client id and \
+                 secret. Connections keep their status meanwhile"
             );
             breaker.open = Some(Gate::new(key, now));
             breaker.alone.clear();
@@ -343,11 +348,12 @@ impl Breakers {
         to_blame
     }
 
-    /// The provider refused a grant as dead. False if that is part of a wave: then it must not be
-    /// marked as dead before an operator confirms or the wave is over.
+    /// Records that the provider refused a grant as dead. Returns false if the grant is part of a
+    /// wave. The caller must not mark such a grant as dead until an operator confirms the wave or
+    /// the wave ends.
     ///
-    /// Each tenant's share of a wave is bounded, so that it takes several tenants to make one where
-    /// there are several.
+    /// The share of each tenant in a wave is limited. If the registration has several tenants, a
+    /// wave therefore requires dead grants of several tenants.
     pub(crate) fn dead(
         &self,
         registration: &Registration,
@@ -377,14 +383,15 @@ impl Breakers {
         tracing::error!(
             connector = registration.provider.as_str(),
             grants = breaker.wave.order.len(),
-            "a wave of grants is refused as dead: none is marked as dead until a refresh succeeds \
-             or somebody confirms with Hub::confirm_dead_grants"
+            "the provider refuses many grants as dead at once; none is marked as dead until a \
+             refresh succeeds or an operator calls Hub::confirm_dead_grants"
         );
         breaker.brake = Some(Gate::new(key, now));
         false
     }
 
-    /// Notes that a registration is used under this name. True if its accounts should be counted.
+    /// Records that a registration is used under this app key. Returns true if the accounts of the
+    /// registration should be counted.
     pub(crate) fn wants_count(
         &self,
         registration: &Registration,
@@ -399,8 +406,8 @@ impl Breakers {
         counted.is_none_or(|counted| now.since(counted.at) >= COUNTED_FOR)
     }
 
-    /// Sets the number of accounts of a registration, and of tenants with such accounts: what is
-    /// refused is measured against them.
+    /// Sets the number of accounts of a registration, and the number of tenants with such accounts.
+    /// The thresholds for refusals depend on these numbers.
     pub(crate) fn counted(
         &self,
         registration: &Registration,
@@ -417,8 +424,8 @@ impl Breakers {
         });
     }
 
-    /// An operator confirms that the dead grants are dead: for an hour they are marked, however many
-    /// there are. Returns the connections whose refusals made the wave; nothing without a wave.
+    /// Confirms that the dead grants are dead: for one hour, every dead grant is marked, even in a
+    /// wave. Returns the connections of the wave, or nothing if there was no wave.
     pub(crate) fn confirm(
         &self,
         provider: &ProviderId,
@@ -439,7 +446,7 @@ impl Breakers {
         wave
     }
 
-    /// The state of an app's registrations: open breaker, brake.
+    /// Returns whether the breaker of an app's registrations is open, and whether the brake is set.
     pub(crate) fn state(&self, provider: &ProviderId, app: &AppKey) -> (bool, bool) {
         let mut breakers = self.breakers();
         let mut state = (false, false);
@@ -450,7 +457,7 @@ impl Breakers {
         state
     }
 
-    /// Every app that something is known about.
+    /// Returns all apps with a breaker in this process.
     pub(crate) fn known(&self) -> Vec<(ProviderId, AppKey)> {
         let breakers = self.breakers();
         let apps = breakers.iter().flat_map(|(registration, breaker)| {
@@ -476,7 +483,7 @@ impl Breakers {
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
+#[expect(clippy::print_stdout, reason = "the test prints the counts")]
 mod tests {
     use connector_core::clock::{ManualClock, Timestamp};
 
@@ -499,7 +506,8 @@ mod tests {
         ManualClock::new(Timestamp::UNIX_EPOCH)
     }
 
-    /// A registration that all tenants share, with this many accounts of this many tenants.
+    /// Creates a registration that all tenants share, with the given number of accounts and
+    /// tenants.
     fn shared(breakers: &Breakers, accounts: usize, tenants: usize) -> Registration {
         let registration = Registration::new(ACME, &App::new("client"), None);
         assert!(breakers.wants_count(&registration, &AppKey::default(), &clock()));
@@ -549,7 +557,7 @@ mod tests {
                 breakers.refused(&app, &of("loud", account), false, &clock);
             }
             assert_eq!(state(&breakers), (opens, false), "{tenants} tenants");
-            // Agreement of other tenants does.
+            // Refusals of other tenants open the breaker.
             for tenant in ["b", "c"] {
                 breakers.refused(&app, &of(tenant, 1), false, &clock);
             }
@@ -589,7 +597,7 @@ mod tests {
                 if breakers.admit(&app, key, &clock) == Admission::Admitted {
                     assert_ne!(
                         key.tenant, last.tenant,
-                        "a probe of the tenant refused last"
+                        "a probe of the tenant that was refused last"
                     );
                     breakers.refused(&app, key, false, &clock);
                     last = key.clone();
@@ -600,7 +608,7 @@ mod tests {
         }
         println!("{count} probes of {} tenants", probed.len());
         assert!(count > 10 && probed.len() >= 2);
-        // A connection without company is probed all the same.
+        // A connection with no others beside it is still probed.
         let (breakers, alone) = (Breakers::new(), of("a", 1));
         let app = shared(&breakers, 1, 1);
         breakers.refused(&app, &alone, true, &clock);
@@ -652,7 +660,7 @@ mod tests {
         for account in 0..200 {
             marked += usize::from(breakers.dead(&app, &of("loud", account), &clock));
         }
-        println!("{marked} of 200 dead grants of one tenant marked");
+        println!("{marked} of 200 dead grants of one tenant were marked");
         assert_eq!((marked, state(&breakers)), (200, (false, false)));
         let mut marked = 0;
         for account in 0..10 {
@@ -660,9 +668,9 @@ mod tests {
                 marked += usize::from(breakers.dead(&app, &of(tenant, account), &clock));
             }
         }
-        println!("{marked} of 20 dead grants of two more tenants marked");
+        println!("{marked} of 20 dead grants of two more tenants were marked");
         assert!(marked < 20 && state(&breakers).1);
-        // Everybody else goes on.
+        // Grants of other tenants are still admitted.
         for tenant in ["b", "d"] {
             let other = breakers.admit(&app, &of(tenant, 99), &clock);
             assert_eq!(other, Admission::Admitted);

@@ -1,4 +1,4 @@
-//! The second half of a connect: the browser is back with a code, once or several times.
+//! The second half of a connect flow: the callback, which a browser may load several times.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -28,37 +28,42 @@ use crate::hub::{Hub, Inner};
 use crate::sealing::SealOwner;
 use crate::token::renewal;
 
-/// How long a second load of the page waits for the first.
+/// Maximum time that a second load of the callback page waits for the first one.
 const SECOND_LOAD: Duration = Duration::from_secs(15);
-/// How often it looks.
+/// Interval at which the second load polls the flow.
 const SECOND_LOAD_POLL: Duration = Duration::from_millis(500);
-/// How long an answer lies in quarantine before a worker goes on with it.
+/// Time after which a worker resumes a quarantined token response.
 const WORKER_AFTER: Duration = Duration::from_secs(120);
-/// How long an answer is held in memory while the store that should keep it is down.
+/// Maximum time to keep a token response in memory while the store is unavailable.
 const QUARANTINE_PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 impl Hub {
-    /// Finishes a connect: `query` is the raw query that the provider sent the browser back with on
-    /// the path of `provider`, `binding` the browser's cookie from
-    /// [`Authorization::binding`](crate::Authorization::binding).
+    /// Finishes a connect flow. `query` is the raw query of the callback request on the path of
+    /// `provider`. `binding` is the value of the browser's cookie, see
+    /// [`Authorization::binding`](crate::Authorization::binding). Name the logged-in user
+    /// ([`FinishConnect::actor`], [`FinishConnect::tenant`]), or call [`FinishConnect::unbound`] if no
+    /// user is logged in.
     ///
-    /// Await it; it goes on to its end when its caller goes away. Loading the page again is
-    /// harmless: the code is sent to the provider once, and every load gets the same outcome.
+    /// Await the builder. The flow continues to its end even if the caller drops the future.
+    /// Loading the page again is safe: the code is sent to the provider once, and every load
+    /// returns the same outcome.
     ///
     /// # Errors
-    /// [`ErrorKind::CallbackRefused`] if the callback does not belong to a flow that this browser
-    /// began, if the owner did not agree, or if the provider refused: connect again.
-    /// [`ErrorKind::ConnectedElsewhere`], [`ErrorKind::Forbidden`] (scopes that the connector cannot
-    /// work without are missing), [`ErrorKind::AppMisconfigured`],
-    /// [`ErrorKind::ProviderUnavailable`] and others say why the flow is over. While
-    /// [`Error::retry`] is [`Retry::Backoff`] it is not over: load the page again.
+    /// * [`ErrorKind::InvalidInput`] if neither actor nor tenant is named.
+    /// * [`ErrorKind::CallbackRefused`] if the callback does not belong to a flow of this browser,
+    ///   if the owner denied consent, or if the provider refused: connect again.
+    /// * [`ErrorKind::Forbidden`] if scopes are missing that the connector requires.
+    /// * [`ErrorKind::ConnectedElsewhere`], [`ErrorKind::AppMisconfigured`],
+    ///   [`ErrorKind::ProviderUnavailable`] and other kinds: the flow has ended for this reason.
+    ///
+    /// If [`Error::retry`] is [`Retry::Backoff`], the flow has not ended: load the page again.
     pub fn callback(
         &self,
         provider: ProviderId,
         query: &str,
         binding: impl Into<SecretString>,
     ) -> FinishConnect {
-        // A provider without a connector is reported when the callback is handled.
+        // A missing connector is reported later, when the callback is handled.
         let code_parameter = self
             .inner
             .connector(&provider)
@@ -70,12 +75,13 @@ impl Hub {
             binding: Binding::of(&binding.into()),
             actor: None,
             tenant: None,
+            unbound: false,
         }
     }
 }
 
-/// A connect that is about to be finished. Await it.
-#[must_use = "nothing happens before it is awaited"]
+/// A builder that finishes a connect flow. Await it.
+#[must_use = "the builder does nothing until it is awaited"]
 pub struct FinishConnect {
     hub: Hub,
     provider: ProviderId,
@@ -83,6 +89,7 @@ pub struct FinishConnect {
     binding: Binding,
     actor: Option<Actor>,
     tenant: Option<TenantId>,
+    unbound: bool,
 }
 
 impl fmt::Debug for FinishConnect {
@@ -95,17 +102,24 @@ impl fmt::Debug for FinishConnect {
 }
 
 impl FinishConnect {
-    /// Names who is logged in: the flow is refused if somebody else began it. Say it wherever the
-    /// application knows.
+    /// Sets the logged-in user. A flow that another actor started is refused.
     pub fn actor(mut self, actor: Actor) -> Self {
         self.actor = Some(actor);
         self
     }
 
-    /// Names the tenant that the browser works for: the flow is refused if it was begun for another
-    /// one.
+    /// Sets the tenant of the current session. A flow that was started for another tenant is
+    /// refused.
     pub fn tenant(mut self, tenant: &TenantId) -> Self {
         self.tenant = Some(tenant.clone());
+        self
+    }
+
+    /// States that the application knows neither actor nor tenant at its callback: the browser's
+    /// cookie alone ties the callback to the flow. An attacker who can set that cookie, from a
+    /// subdomain for example, can connect an account of their own to the victim's tenant.
+    pub fn unbound(mut self) -> Self {
+        self.unbound = true;
         self
     }
 }
@@ -116,6 +130,14 @@ impl IntoFuture for FinishConnect {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
+            if self.actor.is_none() && self.tenant.is_none() && !self.unbound {
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    CALLBACK,
+                    "the callback names neither actor nor tenant; name who is logged in, or call \
+                     unbound() where nobody is",
+                ));
+            }
             let callback = self.callback?;
             let Some(state) = callback.state().map(StateKey::of) else {
                 return Err(unknown());
@@ -135,7 +157,7 @@ impl IntoFuture for FinishConnect {
     }
 }
 
-/// One load of the callback's page.
+/// One load of the callback page.
 struct Visit {
     provider: ProviderId,
     callback: Callback,
@@ -146,7 +168,7 @@ struct Visit {
 }
 
 impl Visit {
-    /// What speaks against a flow that this browser began.
+    /// Returns the reason why this callback does not match a flow that this browser started.
     fn mismatch(&self, flow: &Flow) -> Option<Reason> {
         let purpose = &flow.purpose;
         if self.provider != purpose.provider {
@@ -172,7 +194,8 @@ impl Visit {
 impl Inner {
     async fn visit(&self, visit: Visit) -> Result<Connected> {
         let flow = self.recall(&visit.state).await?.ok_or_else(unknown)?;
-        // Before the flow is taken: what another browser sends consumes nothing.
+        // Checked before the flow is claimed, so that a request from another browser cannot use the
+        // flow up.
         if !visit.binding.is(flow.binding) {
             return Err(unknown());
         }
@@ -195,7 +218,7 @@ impl Inner {
             .await
     }
 
-    /// What the begin remembered.
+    /// Returns the flow that was stored at the start.
     async fn recall(&self, state: &StateKey) -> Result<Option<Flow>> {
         let Some(kept) = self.store.state(state).await? else {
             return Ok(None);
@@ -212,7 +235,7 @@ impl Inner {
         Flow::from_plaintext(&plaintext).map(Some)
     }
 
-    /// Records how the flow ended, unless it did not yet, and says so.
+    /// Records the outcome of the flow unless one is recorded already, and returns the outcome.
     async fn conclude(
         &self,
         state: &StateKey,
@@ -235,8 +258,8 @@ impl Inner {
         if flow.expires_at <= self.clock.now() {
             return refused(Reason::EXPIRED);
         }
-        // Until the code is sent, every failure ends the flow: the state is consumed, and nothing
-        // is lost with it.
+        // Until the code is sent, every failure ends the flow. The state is used up, and no grant
+        // is lost.
         let before = |error: Error| ConnectFailure::Refused(Reason::INTERRUPTED, Some(error));
         let purpose = &flow.purpose;
         let connector = self.connector(&purpose.provider).map_err(before)?;
@@ -247,7 +270,8 @@ impl Inner {
         if app.client_id() != flow.client_id {
             return refused(Reason::APP_CHANGED);
         }
-        // The redirect URI must be the one of the begin (RFC 6749 section 4.1.3).
+        // The redirect URI must equal the one in the authorization request (RFC 6749 section
+        // 4.1.3).
         let app = match &flow.redirect_uri {
             Some(redirect_uri) => App::clone(&app).with_redirect_uri(redirect_uri.clone()),
             None => App::clone(&app),
@@ -313,7 +337,7 @@ impl Inner {
         self.settle_answer(visit.state, answer, claim, known).await
     }
 
-    /// The connection that the flow leads to, as far as that is known before the exchange.
+    /// Returns the connection that the flow will update, if it is known before the exchange.
     async fn known(
         &self,
         purpose: &Purpose,
@@ -327,14 +351,15 @@ impl Inner {
         }
     }
 
-    /// Claims the connection before its next grant is obtained, so that nobody spends the refresh
-    /// token that the exchange is about to end.
+    /// Claims the connection before the exchange. The claim keeps other tasks from spending the
+    /// refresh token that the new grant is about to end.
     async fn claim_known(&self, flow: &Flow, known: &Stored) -> Result<Claimed, ConnectFailure> {
         let before = |error: Error| ConnectFailure::Refused(Reason::INTERRUPTED, Some(error));
         let claim_id = ClaimId::generate(&*self.random).map_err(before)?;
         match self.claim_exchange(known, claim_id).await.map_err(before)? {
             ClaimEnd::Claimed(claimed) => Ok(claimed),
-            // Forgotten this moment. Reconnected it cannot be; connected anew it can.
+            // The connection was forgotten during the flow. A reconnect is no longer possible; a
+            // new connect is.
             ClaimEnd::Gone if flow.purpose.connection.is_some() => {
                 Err(ConnectFailure::Refused(Reason::CONNECTION_GONE, None))
             }
@@ -342,14 +367,14 @@ impl Inner {
         }
     }
 
-    /// Keeps a token response, sealed, before anything else happens to it.
+    /// Stores a token response, sealed, before it is processed further.
     pub(crate) async fn put_in_quarantine(
         &self,
         state: StateKey,
         answer: &Answer,
     ) -> Result<(), ConnectFailure> {
         let purpose = &answer.purpose;
-        // From here on the response exists in this task only, until the store has it.
+        // Until the store has the response, it exists only in this task.
         let lost = |error: Error| ConnectFailure::Refused(Reason::UNUSABLE_ANSWER, Some(error));
         let plaintext = answer.to_plaintext().map_err(lost)?;
         let row = row_of(&state);
@@ -371,13 +396,13 @@ impl Inner {
             Ok(false) => Err(lost(Error::new(
                 ErrorKind::Bug,
                 CALLBACK,
-                "another answer lies in quarantine for this flow; please report it",
+                "the quarantine already has another token response for this flow; please report it",
             ))),
             Err(error) => Err(lost(error)),
         }
     }
 
-    /// A load of the page that is not the first.
+    /// Handles a load of the page that is not the first one.
     async fn later_visit(
         &self,
         visit: &Visit,
@@ -394,7 +419,8 @@ impl Inner {
                     return Err(Reason::named(&reason).error(CALLBACK, None));
                 }
                 BeginOutcome::Conflict { first } => {
-                    // Once per flow, so that reloading the page does not fill the audit log.
+                    // Recorded once per flow, so that reloading the page does not fill the audit
+                    // log.
                     if first {
                         self.record_refusal(&flow.purpose, Reason::CODE_CONFLICT, None)
                             .await;
@@ -402,7 +428,7 @@ impl Inner {
                     return Err(Reason::CODE_CONFLICT.error(CALLBACK, None));
                 }
                 BeginOutcome::InProgress => {}
-                // Its keeping time has passed this moment; a first load it cannot be.
+                // The flow's retention has just ended. `First` is impossible for a later load.
                 BeginOutcome::First | BeginOutcome::Unknown => return Err(unknown()),
                 BeginOutcome::Done(_) => {
                     return Err(Reason::UNKNOWN.error(CALLBACK, None));
@@ -416,8 +442,8 @@ impl Inner {
         }
     }
 
-    /// Goes on where the first load stopped: from quarantine, or from a connection whose flow was
-    /// not recorded as finished. The code is not sent again.
+    /// Resumes a flow that the first load did not finish, from the quarantine or from a connection
+    /// whose flow has no recorded outcome. The code is not sent again.
     async fn take_up(&self, visit: &Visit, flow: &Flow) -> Result<Connected> {
         if let Some(kept) = self.store.quarantined(&visit.state).await? {
             let answer = self.open_answer(&kept).await?;
@@ -434,12 +460,12 @@ impl Inner {
         Err(Error::new(
             ErrorKind::Timeout,
             CALLBACK,
-            "the connect is still being finished; load the page again, and connect anew if that \
-             does not help",
+            "the connect flow is still being finished; load the page again, and connect again if \
+             that does not help",
         ))
     }
 
-    /// The connection that a flow has led to, as it is now.
+    /// Returns the connection that the flow created or updated, in its current state.
     async fn look_up(&self, flow: &Flow, key: &ConnectionKey) -> Result<Connected> {
         let stored = self.store.load(key).await?;
         let Some(stored) = stored.filter(|_| key.tenant == flow.purpose.tenant) else {
@@ -457,13 +483,13 @@ impl Inner {
     }
 }
 
-/// The error that the provider sent in place of a code.
+/// Returns the error that the provider sent instead of a code.
 fn provider_error(callback: &Callback) -> Option<Error> {
     let code = callback.shown_error()?;
     let error = Error::new(
         ErrorKind::CallbackRefused,
         CALLBACK,
-        "the provider's callback carries an error",
+        "the provider's callback contains an error",
     );
     let refused =
         ExchangeError::new(ExchangeClass::Malformed, Sent::Answered, error).with_code(code);
@@ -473,23 +499,24 @@ fn provider_error(callback: &Callback) -> Option<Error> {
     })
 }
 
-/// A connect whose grant is kept, and whose account could not be connected yet.
+/// Returns the error for a flow whose grant is stored, but whose account could not be connected
+/// yet.
 fn unfinished(error: Error) -> Error {
     if error.retry() == Retry::Never {
-        // Loading the page again would fail in the same way.
+        // A reload of the page would fail in the same way.
         return Error::new(
             error.kind(),
             CALLBACK,
             "the provider granted access, but its response about the account cannot be used; the \
-             grant is kept for a day, and a worker tries again: correct the connector's description",
+             grant is kept for a day, and a worker retries: correct the connector's description",
         )
         .with_source(error);
     }
     Error::new(
         error.kind(),
         CALLBACK,
-        "the provider granted access, but the account could not be connected yet; the grant is kept: \
-         load the page again",
+        "the provider granted access, but the account could not be connected yet; the grant is \
+         kept: load the page again",
     )
     .with_retry(Retry::Backoff)
     .with_source(error)
@@ -499,7 +526,7 @@ fn unknown() -> Error {
     Error::new(
         ErrorKind::CallbackRefused,
         CALLBACK,
-        "no connect of this browser fits the callback: it was begun elsewhere, too long ago, or \
-         never; connect again",
+        "the callback matches no connect flow of this browser: the flow was started elsewhere, has \
+         expired, or never existed; connect again",
     )
 }

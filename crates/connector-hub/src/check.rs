@@ -1,4 +1,4 @@
-//! Testing a connection on demand, and reading what is known about its account.
+//! Connection tests on demand, and access to the stored account data.
 
 use std::sync::Arc;
 
@@ -15,30 +15,30 @@ use crate::audit;
 use crate::hub::{Hub, Inner, not_found};
 
 const OPERATION: &str = "hub.check";
-/// How often a record that moves meanwhile is looked at again.
+/// Maximum number of attempts to update a record that changes concurrently.
 const ATTEMPTS: usize = 16;
 
-/// What a test of a connection found.
+/// The result of a connection test.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CheckOutcome {
-    /// The provider accepted the credential and named the connection's account.
+    /// The provider accepted the credential and returned the connection's account.
     Works,
-    /// The provider accepted the credential and named another account.
+    /// The provider accepted the credential and returned another account.
     OtherAccount,
-    /// The credential could not be tested, or was refused; the error says why, and whether the
-    /// owner is needed.
+    /// The credential could not be tested, or was refused. The error contains the reason, and
+    /// whether the owner must act.
     Failed(Error),
 }
 
 impl CheckOutcome {
-    /// True if the connection works.
+    /// Returns true if the connection works.
     #[must_use]
     pub const fn works(&self) -> bool {
         matches!(self, Self::Works)
     }
 
-    /// What is recorded: nothing, or the stable name of what went wrong.
+    /// Returns the error name to record; `None` if the test succeeded.
     fn error(&self) -> Option<String> {
         match self {
             Self::Works => None,
@@ -49,19 +49,22 @@ impl CheckOutcome {
 }
 
 impl Hub {
-    /// Tests a connection now: asks the provider whose credential it is. Time and result are kept
-    /// with the connection.
+    /// Tests a connection now: asks the provider for the account of the credential. The time and
+    /// the result are stored with the connection.
     ///
-    /// A credential that the provider refuses is refreshed once, as for any other call. A connection
-    /// that was degraded because its token was refused is well again if the test succeeds; one whose answer says that only its owner can help
-    /// needs a new authorization from now on, and so does one whose credential leads to another account:
-    /// its tokens are withheld.
+    /// If the provider refuses the access token, the hub refreshes the token once, as for any other
+    /// call. The result can change the status of the connection:
+    /// * A success restores a connection that was degraded because its token was refused.
+    /// * A failure that only the owner can correct sets the connection to need a new authorization.
+    /// * A credential of another account does the same, and the hub withholds its tokens.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such connection or it was disconnected;
-    /// [`ErrorKind::Unsupported`] if the provider names no accounts; [`ErrorKind::StoreUnavailable`]
-    /// if the result cannot be recorded: repeat it; [`ErrorKind::ShuttingDown`] after
-    /// [`Hub::shutdown`]. Everything else is a result: [`CheckOutcome::Failed`].
+    /// * [`ErrorKind::NotFound`] if the connection does not exist or was disconnected.
+    /// * [`ErrorKind::Unsupported`] if the provider does not identify accounts.
+    /// * [`ErrorKind::StoreUnavailable`] if the result cannot be recorded: retry the call.
+    /// * [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
+    ///
+    /// Every other failure is a result: [`CheckOutcome::Failed`].
     pub async fn check(
         &self,
         key: &ConnectionKey,
@@ -119,7 +122,7 @@ impl Hub {
         Ok(outcome)
     }
 
-    /// Who the credential belongs to, and which generation the provider accepted.
+    /// Returns the account of the credential, and the generation that the provider accepted.
     pub(crate) async fn identify(
         &self,
         key: &ConnectionKey,
@@ -133,7 +136,7 @@ impl Hub {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 OPERATION,
-                "the description names no endpoint to test a credential at; add `identity.probe`",
+                "the description has no endpoint to test a credential; add `identity.probe`",
             )
             .with_provider(connection.provider.as_str().to_owned()));
         }
@@ -163,8 +166,8 @@ impl Hub {
 }
 
 impl Inner {
-    /// Changes a record as `record` says, looking again as long as it moves. Nothing is changed if
-    /// the connection has ended meanwhile.
+    /// Changes a record with `record`, and retries if the record changes concurrently. Changes
+    /// nothing if the connection has ended meanwhile.
     pub(crate) async fn patch(
         &self,
         key: &ConnectionKey,
@@ -185,7 +188,7 @@ impl Inner {
         Err(Error::new(
             ErrorKind::Conflict,
             "hub.patch",
-            "the connection kept changing meanwhile; repeat it",
+            "the connection kept changing concurrently; retry the call",
         )
         .with_retry(Retry::Backoff))
     }

@@ -14,12 +14,14 @@ use futures_util::future::BoxFuture;
 use crate::hub::{Hub, Inner, not_found};
 
 impl Hub {
-    /// Calls of a connection's API: with its token, refreshed as needed, inside the limits that all
-    /// calls of this hub to the same account share.
+    /// Returns a session for a connection's API. The session sends the connection's access token,
+    /// refreshed as needed. It shares its rate limits with all calls of this hub to the same
+    /// account.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such connection; [`ErrorKind::StoreUnavailable`]:
-    /// repeat it; [`ErrorKind::Configuration`] if the hub has no connector for it.
+    /// * [`ErrorKind::NotFound`] if the connection does not exist.
+    /// * [`ErrorKind::StoreUnavailable`]: retry the call.
+    /// * [`ErrorKind::Configuration`] if the hub has no connector for the provider.
     pub async fn session(&self, key: &ConnectionKey) -> Result<Session> {
         let stored = self.inner.store.load(key).await?;
         let stored = stored.ok_or_else(|| not_found("hub.session"))?;
@@ -36,11 +38,11 @@ impl Hub {
             .session_of(&**connector, Arc::new(tokens), &limit, log))
     }
 
-    /// The typed client of a connection.
+    /// Returns the typed client of a connection.
     ///
     /// # Errors
-    /// As for [`Hub::session`]; [`ErrorKind::InvalidInput`] if the connection is to another provider
-    /// than the client's.
+    /// As for [`Hub::session`]. In addition, [`ErrorKind::InvalidInput`] if the connection and the
+    /// client are for different providers.
     pub async fn client<C: ProviderClient>(&self, key: &ConnectionKey) -> Result<C> {
         let session = self.session(key).await?;
         if *session.provider() == C::PROVIDER {
@@ -49,14 +51,16 @@ impl Hub {
         Err(Error::new(
             ErrorKind::InvalidInput,
             "hub.client",
-            "the connection is to another provider than the client; ask for that one's client",
+            "the client and the connection are for different providers; use the client of the \
+             connection's provider",
         )
         .with_provider(session.provider().as_str().to_owned()))
     }
 }
 
 impl Inner {
-    /// Calls of `connector`'s provider with these tokens, counted for `limit` and recorded in `log`.
+    /// Builds a session for `connector`'s provider with these tokens. Calls count toward `limit`
+    /// and are recorded in `log`.
     pub(crate) fn session_of(
         &self,
         connector: &dyn Connector,
@@ -76,7 +80,7 @@ impl Inner {
         }
     }
 
-    /// The account and the registration for which the provider counts a connection's calls.
+    /// Returns the rate-limit key of a connection: its account and its registration.
     ///
     /// # Errors
     /// [`ErrorKind::StoreUnavailable`] if the registration cannot be read now.
@@ -86,8 +90,8 @@ impl Inner {
         let own = match self.app(provider, tenant, app).await {
             Ok(own) => own,
             Err(error) if error.kind() == ErrorKind::StoreUnavailable => return Err(error),
-            // A credential without a registration: an adopted token. A name of an app holds no
-            // space, so it is never mistaken for a client id.
+            // An adopted token has no registration. The prefix contains a space, so the name cannot
+            // equal a client id.
             Err(_) => {
                 let name = format!("app {app}");
                 let key = LimitKey::new(provider.clone(), name, account);

@@ -1,6 +1,6 @@
-//! From a credential to a connection: whose account it is, whether it may take its place, and the
-//! one commit that puts it there. Callbacks, adoptions and what is taken up from quarantine meet
-//! here.
+//! From a credential to a stored connection: identifies the account, checks that it may be
+//! connected, and commits the connection. Callbacks, adoptions and resumed quarantine entries all
+//! use this module.
 
 mod attach;
 mod claim;
@@ -22,17 +22,17 @@ use crate::account::identify;
 use crate::flow::{Answer, Purpose, Reason, row_of};
 use crate::hub::Inner;
 
-/// The pauses between the tries to identify an account.
+/// Pauses between attempts to identify an account.
 const IDENTIFY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
-/// How long a store that is down is waited for when what it should keep is in quarantine.
+/// Maximum time to retry store calls while the credential is safe in the quarantine.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The pauses between calls of a store that is down.
+/// Minimum pause between retried store calls. The next constant is the maximum.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// An account that is connected: its connection, where to go on, and what was granted.
+/// A connected account: the connection, the return address, and the granted scopes.
 ///
-/// It can be used as the [`Connection`] itself.
+/// Dereferences to [`Connection`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Connected {
@@ -43,32 +43,32 @@ pub struct Connected {
 }
 
 impl Connected {
-    /// The connection.
+    /// Returns the connection.
     #[must_use]
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// The connection, without the rest.
+    /// Returns only the connection.
     #[must_use]
     pub fn into_connection(self) -> Connection {
         self.connection
     }
 
-    /// The connections of the other grants that came with the same token response, for example a
-    /// user's beside a bot's. Empty when the page is loaded again.
+    /// Returns the connections of the other grants in the same token response, for example a user's
+    /// grant beside a bot's. Empty when the page is loaded again.
     #[must_use]
     pub fn siblings(&self) -> &[Connection] {
         &self.siblings
     }
 
-    /// The return address that the connect began with: a path of the application.
+    /// Returns the return address that was set when the flow started: a path of the application.
     #[must_use]
     pub fn return_to(&self) -> Option<&str> {
         self.return_to.as_deref()
     }
 
-    /// What was granted of what was asked for.
+    /// Compares the granted scopes with the requested ones.
     #[must_use]
     pub fn scopes(&self) -> &ScopeReport {
         &self.scopes
@@ -111,23 +111,24 @@ impl Deref for Connected {
     }
 }
 
-/// Granted scopes beside the ones that were asked for. What the connector cannot work without is
-/// never missing: such a grant is refused.
+/// The granted scopes compared with the requested ones. A grant that lacks a scope that the
+/// connector requires is refused, so `missing` contains only optional scopes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScopeReport {
-    /// What was granted; empty if the provider does not say.
+    /// Granted scopes. Empty if the provider does not return them.
     pub granted: Vec<String>,
-    /// What was asked for and not granted: offer less, or ask again.
+    /// Requested scopes that were not granted. Disable the features that need them, or request them
+    /// again.
     pub missing: Vec<String>,
 }
 
-/// Why a credential is not a connection's.
+/// The reason why a credential did not become a connection.
 #[derive(Debug)]
 pub(crate) enum ConnectFailure {
-    /// It never will be. What is left of it is taken care of.
+    /// Permanent. The credential is cleaned up.
     Refused(Reason, Option<Error>),
-    /// It is not yet. What was in quarantine still is.
+    /// Temporary. A quarantined response stays in the quarantine.
     Later(Error),
 }
 
@@ -140,18 +141,18 @@ impl From<Error> for ConnectFailure {
 /// The source of a credential.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Source {
-    /// A token response: it is in quarantine under this key, and ours to revoke.
+    /// A token response, quarantined under this key. The hub is responsible for revoking it.
     Code(StateKey),
-    /// Another grant of a token response that is in quarantine.
+    /// Another grant of a quarantined token response.
     Sibling,
-    /// The application, which keeps it.
+    /// The application, which keeps the credential.
     Application,
 }
 
 impl Inner {
-    /// Makes every credential of a quarantined token response a connection's: the siblings first,
-    /// then the main one, whose commit takes the response out of quarantine. A crash in between is
-    /// made up for from there.
+    /// Stores every credential of a quarantined token response in a connection. The siblings come
+    /// first. The commit of the main credential removes the response from the quarantine. After a
+    /// crash in between, the response is still in the quarantine and is processed again.
     pub(crate) async fn settle_answer(
         &self,
         state: StateKey,
@@ -176,7 +177,7 @@ impl Inner {
                         operation = "hub.connect",
                         connector = purpose.provider.as_str(),
                         reason = reason.name(),
-                        "another grant of a token response was not connected"
+                        "another grant of the token response could not be connected"
                     );
                     let code = cause.as_ref().and_then(Error::code);
                     self.record_refusal(&purpose, reason, code).await;
@@ -194,7 +195,8 @@ impl Inner {
         Ok(connected.await?.with_siblings(siblings))
     }
 
-    /// Identifies the account of a credential and makes the credential that connection's.
+    /// Identifies the account of a credential and stores the credential in the account's
+    /// connection.
     pub(crate) async fn settle(
         &self,
         purpose: &Purpose,
@@ -206,7 +208,7 @@ impl Inner {
         let connector = self.connector(&purpose.provider)?;
         let identity = match self.identify(purpose, &credential).await {
             Ok(identity) => identity,
-            // Trying again does not help: somebody has to allow it first.
+            // A retry does not help: a person must grant the permission first.
             Err(error) if error.kind() == ErrorKind::Forbidden => {
                 if let Some(claim) = &claim {
                     self.give_back(claim).await;
@@ -221,7 +223,8 @@ impl Inner {
             }
             Err(error) => return Err(ConnectFailure::Later(error)),
         };
-        // Sealed with the credential, so that a row's account can be compared with it.
+        // The account is sealed with the credential, so that it can be compared with the account in
+        // the row.
         let credential = match credential.identity() {
             Some(_) => credential,
             None => credential.with_identity(Identity::new(identity.account.clone())),
@@ -229,7 +232,7 @@ impl Inner {
         let pending = PendingConnection {
             purpose,
             connector: &**connector,
-            // Afterwards: the attempts to identify take their time.
+            // Computed after the identification, which takes time.
             expiries: self.expiries(&credential),
             credential: Arc::new(credential),
             source,
@@ -239,8 +242,8 @@ impl Inner {
         self.attach(&pending, claim).await
     }
 
-    /// Goes on with a token answer that was left in quarantine. Once it is a connection's, or
-    /// refused, it is gone from there.
+    /// Resumes a token response from the quarantine. The response is removed when it is stored in a
+    /// connection or refused.
     pub(crate) async fn resume_quarantined(&self, kept: &Quarantined) -> Result<Connected> {
         const OPERATION: &str = "hub.resume_quarantined";
         let answer = self.open_answer(kept).await?;
@@ -292,7 +295,7 @@ impl Inner {
                 Ok(identity) => return Ok(identity),
                 Err(error) => error,
             };
-            // A token that was issued this moment may not be known everywhere yet.
+            // A new token may not be known to all of the provider's servers yet.
             let may_pass = error.retry() != Retry::Never || error.kind() == ErrorKind::Unauthorized;
             match pauses.next() {
                 Some(pause) if may_pass => self.clock.sleep(pause).await,
@@ -309,7 +312,7 @@ impl Inner {
         }
     }
 
-    /// Records how a flow ended, if it did.
+    /// Records the outcome of a flow, if the flow has ended.
     pub(crate) async fn record_end(
         &self,
         state: &StateKey,
@@ -332,15 +335,16 @@ impl Inner {
         self.finish(state, outcome).await;
     }
 
-    /// Records how a flow ended. What it led to is durable already, so a failure is only logged.
+    /// Records the outcome of a flow. The result of the flow is already durable, so a failure here
+    /// is only logged.
     pub(crate) async fn finish(&self, state: &StateKey, outcome: ConnectOutcome) {
         let call = || self.store.finish_state(state, outcome.clone());
         if let Err(error) = self.insist(PATIENCE, call).await {
-            tracing::warn!(%error, "the end of a connect flow was not recorded");
+            tracing::warn!(%error, "the outcome of a connect flow could not be recorded");
         }
     }
 
-    /// Records a connect that ended without a connection; `code` is the provider's error code.
+    /// Records a connect flow that ended without a connection. `code` is the provider's error code.
     pub(crate) async fn record_refusal(
         &self,
         purpose: &Purpose,
@@ -350,11 +354,15 @@ impl Inner {
         let entry = purpose.entry(purpose.connection, reason.event(code));
         let call = || self.store.append(entry.clone());
         if let Err(error) = self.insist(PATIENCE, call).await {
-            tracing::warn!(reason = reason.name(), %error, "a refused connect was not recorded");
+            tracing::warn!(
+                reason = reason.name(),
+                %error,
+                "a refused connect flow could not be recorded"
+            );
         }
     }
 
-    /// Repeats a store call that may be repeated while the store is down, for at most `patience`.
+    /// Retries a repeatable store call while the store is unavailable, for at most `patience`.
     pub(crate) async fn insist<T, F>(
         &self,
         patience: Duration,
@@ -381,7 +389,8 @@ impl Inner {
     }
 }
 
-/// Runs work that must come to its end whether or not its caller waits for it; a shutdown does.
+/// Runs a task that continues to its end even if its caller stops waiting. A shutdown waits for the
+/// task.
 pub(crate) async fn outliving<T: Send + 'static>(
     inner: &Inner,
     operation: &'static str,
@@ -402,7 +411,7 @@ pub(crate) async fn outliving<T: Send + 'static>(
         Err(_) => Err(Error::new(
             ErrorKind::Bug,
             operation,
-            "the task that connects has died; please report it with its log",
+            "the task that finishes the connect flow panicked; please report it with its log",
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! Ending a connection.
+//! Disconnects connections.
 
 use std::future::IntoFuture;
 use std::time::Duration;
@@ -19,17 +19,18 @@ use crate::hub::{Hub, not_found};
 use crate::sealing::SealOwner;
 
 const OPERATION: &str = "hub.disconnect";
-/// How often a connection that moves meanwhile is looked at again.
+/// Maximum number of attempts to update a connection that changes concurrently.
 const ATTEMPTS: usize = 16;
 
 impl Hub {
-    /// Ends a connection: nothing of it can be used from the moment this returns, and the worker
-    /// revokes its grant at the provider, however long that takes. Its subscriptions end with it:
-    /// the worker ends their channels at the provider before it revokes the grant, and leaves a
-    /// channel to expire if five attempts within a quarter of an hour fail.
+    /// Disconnects a connection. When the call returns, the connection's credential can no longer
+    /// be used. The worker then revokes the grant at the provider, and retries until the revocation
+    /// succeeds. The connection's subscriptions end too: before the worker revokes the grant, it
+    /// deletes their channels at the provider. If five attempts within 15 minutes fail, the worker
+    /// leaves a channel to expire.
     ///
-    /// Its record and history stay, and the same account gets the same connection when it is
-    /// connected again. Ending an ended connection changes nothing.
+    /// The connection's record and history remain. If the same account is connected again, it gets
+    /// the same connection. Disconnecting an ended connection changes nothing.
     ///
     /// ```no_run
     /// # async fn example(hub: connector_hub::Hub, key: connector_core::ConnectionKey,
@@ -53,15 +54,16 @@ impl Hub {
     }
 }
 
-/// A disconnect that is about to be made; await it.
+/// A builder that disconnects a connection. Await it.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] if there is no such connection; [`ErrorKind::StoreUnavailable`]: repeat
-/// it; [`ErrorKind::KeyUnknown`] and [`ErrorKind::Unsealable`] if the credential cannot be prepared
-/// for its revocation: [`Disconnect::without_revocation`] ends the connection all the same;
-/// [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
+/// * [`ErrorKind::NotFound`] if the connection does not exist.
+/// * [`ErrorKind::StoreUnavailable`]: retry the call.
+/// * [`ErrorKind::KeyUnknown`] and [`ErrorKind::Unsealable`] if the credential cannot be opened for
+///   its revocation. [`Disconnect::without_revocation`] ends the connection anyway.
+/// * [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
 #[derive(Debug)]
-#[must_use = "nothing ends before this is awaited"]
+#[must_use = "the builder does nothing until it is awaited"]
 pub struct Disconnect<'a> {
     hub: &'a Hub,
     key: &'a ConnectionKey,
@@ -71,14 +73,14 @@ pub struct Disconnect<'a> {
 }
 
 impl Disconnect<'_> {
-    /// Removes the connection's record as well. The audit log stays, and so does what is to be
-    /// revoked, until it is.
+    /// Also deletes the connection's record. The audit log remains, and so does the revocation
+    /// until it succeeds.
     pub fn forget(mut self) -> Self {
         self.how = End::Forget;
         self
     }
 
-    /// Leaves the grant at the provider alone: it lives on there until its owner ends it.
+    /// Skips the revocation. The grant remains valid at the provider until its owner ends it.
     pub fn without_revocation(mut self) -> Self {
         self.revokes = false;
         self
@@ -116,7 +118,7 @@ impl Disconnect<'_> {
         Err(Error::new(
             ErrorKind::Conflict,
             OPERATION,
-            "the connection kept changing meanwhile; repeat it",
+            "the connection kept changing concurrently; retry the call",
         )
         .with_retry(Retry::Backoff))
     }
@@ -128,7 +130,7 @@ impl Disconnect<'_> {
             .end(self.key, grant, &*self.hub.inner.clock);
     }
 
-    /// What is to be revoked: the current credential and every late one.
+    /// Returns the credentials to revoke: the current one and all pending ones.
     async fn revocations(&self, stored: &Stored) -> Result<Vec<NewRevocation>> {
         let mut revocations = Vec::new();
         if !self.revokes {

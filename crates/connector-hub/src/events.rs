@@ -1,15 +1,15 @@
-//! Telling the application what changed.
+//! Notification of the application about changes.
 
 use async_trait::async_trait;
 use connector_core::Result;
 use connector_core::store::AuditRecord;
 
-/// What an application does when a connection comes, changes its state, or goes.
+/// Handles changes of connections: a connection was created, changed its status, or ended.
 ///
-/// Changes are recorded in the commit that makes them and handed out by the worker, at least once
-/// each: a process that ends in the middle, or a handler that fails, means that the change is handed
-/// out again. [`AuditRecord::number`] recognises a repetition. Changes of one connection usually
-/// come in order; after a failure a later one may come first.
+/// A change is recorded in the same commit that makes it. The worker delivers each change at least
+/// once: if the process dies during the call, or if the handler fails, the change is delivered
+/// again. Use [`AuditRecord::number`] to detect repeated deliveries. Changes of one connection
+/// usually arrive in order. After a failure, a later change can arrive first.
 ///
 /// ```
 /// use connector_core::store::AuditRecord;
@@ -33,15 +33,15 @@ use connector_core::store::AuditRecord;
 /// ```
 #[async_trait]
 pub trait ChangeHandler: Send + Sync + 'static {
-    /// Handles one change. Called from many tasks at once.
+    /// Handles one change. The hub calls this method from many tasks concurrently.
     ///
     /// # Errors
-    /// Whatever went wrong: the change is handed out again, to every handler of the hub, after its
-    /// lease of a minute has passed.
+    /// Any error. The hub delivers the change again, to all of its handlers, after the change's
+    /// lease of one minute expires.
     ///
     /// # Deadline
-    /// A call that is not ready within 45 s is dropped and repeated like one that failed. If calls
-    /// for one change hang five times in a process, the hub parks the change: it logs an error, hands
-    /// the change out no more, and keeps it in the audit log.
+    /// The hub drops a call that takes longer than 45 s, and treats the call as failed. If calls
+    /// for one change time out five times in a process, the hub parks the change: it logs an error,
+    /// stops delivering the change, and keeps the change in the audit log.
     async fn handle(&self, change: &AuditRecord) -> Result<()>;
 }

@@ -1,4 +1,4 @@
-//! What a connect flow remembers from its begin to its end, and the reasons it can end for.
+//! The stored state of a connect flow, and the reasons for which a flow can end.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use subtle::ConstantTimeEq;
 
 use crate::audit;
 
-/// What a credential is obtained for, and by whom.
+/// The purpose of a credential: tenant, provider, app, actor and requested scopes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Purpose {
     pub(crate) tenant: TenantId,
@@ -28,15 +28,15 @@ pub(crate) struct Purpose {
     pub(crate) app: AppKey,
     pub(crate) actor: Actor,
     pub(crate) correlation: CorrelationId,
-    /// The connection to authorize anew; no other one will do.
+    /// The connection to authorize again. The flow accepts no other connection.
     pub(crate) connection: Option<ConnectionId>,
-    /// The id of the connection if it becomes a new one, drawn at the begin: whoever finishes the
-    /// flow, and however often, makes the same connection.
+    /// The id to use if the flow creates a new connection. The id is generated at the start of the
+    /// flow, so that every attempt to finish the flow creates the same connection.
     pub(crate) candidate: ConnectionId,
     pub(crate) account_host: Option<String>,
-    /// The scopes that are asked for.
+    /// The requested scopes.
     pub(crate) requested: Vec<String>,
-    /// True if another tenant's connection to the account may be ended for this one.
+    /// True if the flow may end another tenant's connection to the account.
     pub(crate) takeover: bool,
 }
 
@@ -45,12 +45,13 @@ impl Purpose {
         ConnectionKey::new(self.tenant.clone(), id)
     }
 
-    /// The connection as far as it is known before the account is.
+    /// Returns the connection that the flow reconnects, if it is known before the account is
+    /// identified.
     pub(crate) fn reconnects(&self) -> Option<ConnectionKey> {
         self.connection.map(|id| self.key(id))
     }
 
-    /// True if one of `connections` is another tenant's.
+    /// Returns true if one of `connections` belongs to another tenant.
     pub(crate) fn is_elsewhere(&self, connections: &[ConnectionKey]) -> bool {
         connections.iter().any(|key| key.tenant != self.tenant)
     }
@@ -69,19 +70,19 @@ impl Purpose {
         audit::entry(target, &self.context(), event)
     }
 
-    /// The context of a secret of the flow `row`, a state's key in hexadecimal.
+    /// Returns the seal context for a secret of the flow `row` (the state's key in hexadecimal).
     pub(crate) fn seal_context<'a>(&'a self, row: &'a str, kind: SealedKind) -> SealContext<'a> {
         SealContext::new(Some(&self.tenant), &self.provider, &self.app, row, kind)
     }
 }
 
-/// What a flow remembers between its begin and its callback. Kept sealed.
+/// The data of a flow between its start and its callback. Stored sealed.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Flow {
     pub(crate) purpose: Purpose,
     pub(crate) client_id: String,
     pub(crate) redirect_uri: Option<RedirectUri>,
-    /// The parameters that the application set for this flow.
+    /// The flow parameters that the application set.
     pub(crate) parameters: BTreeMap<String, String>,
     pub(crate) return_to: Option<String>,
     pub(crate) binding: Binding,
@@ -90,7 +91,7 @@ pub(crate) struct Flow {
     pub(crate) expires_at: Timestamp,
 }
 
-/// The version of the sealed forms of this module.
+/// Version of the sealed formats in this module.
 const FORM: u8 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -102,7 +103,8 @@ struct Versioned<T> {
 
 impl Flow {
     pub(crate) fn to_plaintext(&self) -> Result<Plaintext> {
-        // Reserved at once: a buffer that grows leaves copies of the secret behind.
+        // The capacity is reserved up front, because a growing buffer would leave copies of the
+        // secret in memory.
         let mut bytes = Vec::with_capacity(16 * 1024);
         write(&mut bytes, self)?;
         Ok(Plaintext::new(bytes))
@@ -113,7 +115,7 @@ impl Flow {
     }
 }
 
-/// SHA-256 of the secret that ties a flow to a browser.
+/// SHA-256 of the secret that binds a flow to a browser.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Binding([u8; 32]);
@@ -125,7 +127,7 @@ impl Binding {
         Self(bytes)
     }
 
-    /// Compares in constant time.
+    /// Compares two bindings in constant time.
     pub(crate) fn is(self, other: Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
@@ -155,32 +157,32 @@ mod verifier {
     }
 }
 
-/// A token response in quarantine: its credentials, and the facts needed to go on with them.
+/// A quarantined token response: its credentials, and the data needed to resume the flow.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) purpose: Purpose,
-    /// The claim under which it was obtained.
+    /// The claim under which the response was obtained.
     pub(crate) claim: Option<ClaimMark>,
     pub(crate) credential: Credential,
-    /// The other grants of the same response. They become connections before the main one does.
+    /// The other grants in the same response. They are stored before the main credential.
     pub(crate) siblings: Vec<Sibling>,
 }
 
-/// A further grant of a token response.
+/// Another grant in a token response.
 #[derive(Debug, Clone)]
 pub(crate) struct Sibling {
-    /// The id of its connection if it becomes a new one: drawn once, so that every attempt makes the
-    /// same connection.
+    /// The id to use if this grant becomes a new connection. The id is generated once, so that
+    /// every attempt creates the same connection.
     pub(crate) candidate: ConnectionId,
     pub(crate) credential: Credential,
 }
 
-/// A claim as it is remembered with the answer that was obtained under it.
+/// The claim under which a token response was obtained, as stored with the response.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct ClaimMark {
     pub(crate) connection: ConnectionId,
     id: [u8; 16],
-    /// The grant that was there when the code was exchanged.
+    /// The connection's grant at the time of the code exchange.
     pub(crate) grant: GrantNumber,
 }
 
@@ -213,8 +215,8 @@ struct Header {
 }
 
 impl Answer {
-    /// The header, the siblings' payloads and the main credential's payload, each after its length in
-    /// four bytes, big-endian.
+    /// Returns the header, the siblings' payloads and the main credential's payload. Each part is
+    /// prefixed with its length as a 4-byte big-endian integer.
     pub(crate) fn to_plaintext(&self) -> Result<Plaintext> {
         let mut header = Vec::new();
         write(
@@ -232,7 +234,8 @@ impl Answer {
             .collect::<Result<Vec<_>>>()?;
         let parts =
             || std::iter::once(header.as_slice()).chain(payloads.iter().map(Plaintext::expose));
-        // Reserved at once: a buffer that grows leaves copies of the secrets behind.
+        // The capacity is reserved up front, because a growing buffer would leave copies of the
+        // secrets in memory.
         let mut bytes = Vec::with_capacity(parts().map(|part| 4 + part.len()).sum());
         for part in parts() {
             let length = u32::try_from(part.len()).map_err(|_| unreadable())?;
@@ -270,7 +273,7 @@ impl Answer {
     }
 }
 
-/// Takes the next part off, whose length stands before it in four bytes.
+/// Splits off the next part, which is prefixed with its length in four bytes.
 fn part<'p>(rest: &mut &'p [u8]) -> Result<&'p [u8]> {
     let (length, after) = rest.split_first_chunk().ok_or_else(unreadable)?;
     let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| unreadable())?;
@@ -280,12 +283,17 @@ fn part<'p>(rest: &mut &'p [u8]) -> Result<&'p [u8]> {
 }
 
 fn write<T: Serialize>(bytes: &mut Vec<u8>, content: T) -> Result<()> {
-    serde_json::to_writer(bytes, &Versioned { v: FORM, content })
-        .map_err(|_| Error::new(ErrorKind::Bug, "flow.write", "the flow has no JSON form"))
+    serde_json::to_writer(bytes, &Versioned { v: FORM, content }).map_err(|_| {
+        Error::new(
+            ErrorKind::Bug,
+            "flow.write",
+            "the flow could not be serialized as JSON",
+        )
+    })
 }
 
 fn read<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T> {
-    // The parser's own error may quote the text, so it is dropped.
+    // The parser's error is dropped, because it may quote the text.
     let versioned: Versioned<T> = serde_json::from_slice(bytes).map_err(|_| unreadable())?;
     if versioned.v == FORM {
         Ok(versioned.content)
@@ -298,17 +306,17 @@ fn unreadable() -> Error {
     Error::new(
         ErrorKind::StoreIncompatible,
         "flow.read",
-        "the store holds a connect flow that this version does not know; update this node, or \
-         connect again",
+        "the store contains a connect flow in a format that this version does not know; update \
+         this node, or connect again",
     )
 }
 
-/// The row that the secrets of a flow are sealed for.
+/// Returns the row id under which the secrets of a flow are sealed.
 pub(crate) fn row_of(state: &StateKey) -> String {
     state.to_string()
 }
 
-/// Why a flow, or an adoption, ended without a connection.
+/// The reason why a flow or an adoption ended without a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reason {
     name: &'static str,
@@ -332,65 +340,65 @@ macro_rules! reasons {
 
 reasons! {
     CONSENT_DENIED = "consent_denied", CallbackRefused,
-        "the account's owner did not agree; nothing was connected";
+        "the account's owner denied consent; nothing was connected";
     PROVIDER_ERROR = "provider_error", CallbackRefused,
         "the provider reported an error instead of a code; connect again";
     ISSUER_MISSING = "issuer_missing", CallbackRefused,
-        "the callback does not name its issuer; connect again";
+        "the callback has no issuer; connect again";
     ISSUER_MISMATCH = "issuer_mismatch", CallbackRefused,
-        "the callback names another issuer; connect again";
+        "the callback is from another issuer; connect again";
     SIGNATURE_MISMATCH = "signature_mismatch", CallbackRefused,
-        "the provider's signature does not fit the callback; check the app's client secret";
+        "the signature of the callback is wrong; check the app's client secret";
     STALE = "callback_stale", CallbackRefused,
-        "the callback is too old; connect again, and check this machine's clock";
+        "the callback is too old; check this machine's clock, then connect again";
     OTHER_ACCOUNT = "other_account", CallbackRefused,
-        "another account was authorized than the one that was meant; choose that one at the \
-         provider, or connect the other one on its own";
+        "the wrong account was authorized; select the requested account at the provider, or \
+         connect the other account separately";
     INCOMPLETE = "callback_incomplete", CallbackRefused,
-        "the callback brings neither a code nor an error; connect again";
+        "the callback has neither a code nor an error; connect again";
     OTHER_PROVIDER = "other_provider", CallbackRefused,
-        "the callback came on another provider's path; connect again";
+        "the callback arrived on another provider's path; connect again";
     OTHER_ACTOR = "other_actor", CallbackRefused,
-        "somebody else began this connect; begin it and finish it as the same user";
+        "another user started this connect flow; start and finish it as the same user";
     OTHER_TENANT = "other_tenant", CallbackRefused,
-        "this connect was begun for another tenant; begin it and finish it in the same one";
+        "this connect flow was started for another tenant; start and finish it for the same tenant";
     EXPIRED = "expired", CallbackRefused,
-        "the connect took too long; connect again";
+        "the connect flow has expired; connect again";
     APP_CHANGED = "app_changed", AppMisconfigured,
-        "the app's client id has changed since the connect began; connect again";
+        "the app's client id has changed since the connect flow started; connect again";
     INTERRUPTED = "interrupted", CallbackRefused,
-        "the connect could not go on here; nothing was sent to the provider; connect again";
+        "the connect flow was interrupted before a request to the provider; connect again";
     BUSY = "connection_busy", Conflict,
-        "the connection is being refreshed elsewhere and did not come free; connect again";
+        "another process kept refreshing the connection; connect again";
     CONNECTION_GONE = "connection_gone", NotFound,
-        "the connection was ended meanwhile; connect the account anew";
+        "the connection was disconnected during the flow; connect the account again as a new \
+         connection";
     CODE_REFUSED = "code_refused", CallbackRefused,
         "the provider refused the code; connect again";
     APP_REFUSED = "app_refused", AppMisconfigured,
         "the provider refused the app; check its client id, secret and redirect URI";
     PROVIDER_UNAVAILABLE = "provider_unavailable", ProviderUnavailable,
-        "the provider did not take the code; connect again later";
+        "the provider was unavailable and did not accept the code; connect again later";
     UNRESOLVED = "exchange_unresolved", ProviderUnavailable,
-        "the provider's answer to the code was lost, and a code is never sent twice; connect again";
+        "the provider's response to the code was lost, and a code is never sent twice; connect \
+         again";
     UNREADABLE_ANSWER = "unreadable_answer", UnexpectedAnswer,
-        "the provider's response to the code could not be read, and a code is never sent twice; check \
-         the token endpoint in the description, then connect again";
+        "the provider's response to the code could not be read, and a code is never sent twice; \
+         check the token endpoint in the description, then connect again";
     UNUSABLE_ANSWER = "unusable_answer", UnexpectedAnswer,
         "the provider's response to the code could not be used; check the description";
     IDENTITY_REFUSED = "identity_refused", Forbidden,
-        "the provider granted access, but does not let the app read which account it is: the app \
-         lacks a scope or a permission, or the account does not allow it; the app's operator or the \
-         account's administrator can change that";
+        "the provider granted access, but does not let the app identify the account: a scope or a \
+         permission is missing; the app's operator or the account's administrator can correct this";
     SCOPES_MISSING = "scopes_missing", Forbidden,
-        "scopes that the connector cannot work without were not granted; connect again and leave \
-         them checked";
+        "required scopes were not granted; connect again and leave all scopes selected";
     CONNECTED_ELSEWHERE = "connected_elsewhere", ConnectedElsewhere,
-        "the account is connected by another tenant, and its provider allows one grant only; end \
-         that one first, or take it over";
+        "another tenant has connected this account, and the provider allows only one grant per \
+         account; disconnect the other connection first, or take the account over";
     CODE_CONFLICT = "code_conflict", CallbackRefused,
-        "this connect was finished with another code; connect again";
+        "this connect flow was finished with another code; connect again";
     UNKNOWN = "unknown", CallbackRefused,
-        "the connect ended without a connection; connect again";
+        "the connect flow ended without a connection; connect again";
 }
 
 impl Reason {
@@ -398,7 +406,7 @@ impl Reason {
         self.name
     }
 
-    /// The reason of this stable name, which a newer version may have written.
+    /// Returns the reason with this stable name. A newer version may have written an unknown name.
     pub(crate) fn named(name: &str) -> Self {
         Self::ALL
             .iter()
@@ -427,7 +435,8 @@ impl Reason {
         }
     }
 
-    /// The event of a connect that ended so; `code` is the provider's error code.
+    /// Returns the audit event for a flow that ended with this reason. `code` is the provider's
+    /// error code.
     pub(crate) fn event(self, code: Option<&str>) -> Event {
         if self == Self::CONSENT_DENIED {
             Event::ConsentDenied
@@ -439,10 +448,11 @@ impl Reason {
         }
     }
 
-    /// The error for the caller. The flow is over, so that the same call gives the same answer.
+    /// Returns the error for the caller. The flow has ended, so the same call returns the same
+    /// error.
     pub(crate) fn error(self, operation: &'static str, cause: Option<Error>) -> Error {
         let kind = match (operation, self) {
-            // Nobody was sent anywhere: the caller's argument is what leads elsewhere.
+            // An adoption has no redirect: the caller's argument belongs to another account.
             (ADOPT, Self::OTHER_ACCOUNT) => ErrorKind::InvalidInput,
             _ => self.kind,
         };
@@ -458,7 +468,7 @@ impl Reason {
     }
 }
 
-/// The names of the operations, as errors show them.
+/// Names of the operations, as shown in errors.
 pub(crate) const AUTHORIZE: &str = "hub.authorize";
 pub(crate) const CALLBACK: &str = "hub.callback";
 pub(crate) const ADOPT: &str = "hub.adopt";

@@ -1,4 +1,4 @@
-//! How the hub and its connections are doing, for operators.
+//! Health of the hub and its connections, for operators.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -11,55 +11,55 @@ use crate::audit::{self, Target};
 use crate::breaker::Registration;
 use crate::hub::{Hub, Inner};
 
-/// Connections read at a time.
+/// Page size for reading connections.
 const PAGE: u16 = 500;
-/// Connections that are counted at most: an operator's question must not read a store of millions.
+/// Maximum number of connections to count, so that a health check never reads millions of rows.
 const COUNTED: usize = 20_000;
-/// Tenants of a registration that are told apart at most.
+/// Maximum number of tenants of a registration to distinguish.
 const TENANTS: usize = 16;
 
-/// How the hub is doing, as this process sees it.
+/// The health of the hub, as seen by this process.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Health {
-    /// Every registration that has connections or was used by this process.
+    /// All registrations that have connections or were used by this process.
     pub apps: Vec<AppHealth>,
-    /// False if there are more connections than were counted (20,000).
+    /// False if the store has more connections than the maximum count (20,000).
     pub counted_all: bool,
-    /// Connections with a token in this process's memory.
+    /// Number of connections with a token in this process's cache.
     pub cached: usize,
-    /// Refreshes and connects under way in this process.
+    /// Number of in-flight refreshes and connect flows in this process.
     pub under_way: usize,
-    /// How long the work that a worker of this process took last had been due; it grows when the
-    /// workers cannot keep up.
+    /// Worker lag: the time between the due time of the last job that a worker of this process
+    /// leased and its lease. The lag grows if the workers cannot keep up.
     pub late_by: Duration,
 }
 
-/// How one registration is doing.
+/// The health of one registration.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct AppHealth {
-    /// Counted connections by [`Status::as_str`](connector_core::Status::as_str).
+    /// Number of counted connections by [`Status::as_str`](connector_core::Status::as_str).
     pub connections: BTreeMap<&'static str, u64>,
-    /// True while the provider refuses the registration: check its client id and secret. It is
-    /// probed again by itself.
+    /// True while the provider refuses the registration: check its client id and secret. The hub
+    /// probes the registration again automatically.
     pub is_refused: bool,
-    /// True while no grant is marked as dead, after a wave of grants that the provider refused as
-    /// dead. Other connections are refreshed meanwhile, and any success ends it. Look at the
-    /// provider, then call [`Hub::confirm_dead_grants`].
+    /// True while the hub marks no grant as dead, because the provider refused many grants as dead
+    /// at once. Other connections are still refreshed, and the first success ends this state. Check
+    /// the provider, then call [`Hub::confirm_dead_grants`].
     pub is_braked: bool,
     provider: Option<ProviderId>,
     app: AppKey,
 }
 
 impl AppHealth {
-    /// The provider.
+    /// Returns the provider.
     #[must_use]
     pub fn provider(&self) -> &str {
         self.provider.as_ref().map_or("", ProviderId::as_str)
     }
 
-    /// The registration.
+    /// Returns the registration.
     #[must_use]
     pub const fn app(&self) -> &AppKey {
         &self.app
@@ -67,11 +67,11 @@ impl AppHealth {
 }
 
 impl Hub {
-    /// How the hub and its connections are doing. Reads at most 20,000 connections' records.
+    /// Returns the health of the hub and its connections. Reads at most 20,000 connection records.
     ///
     /// # Errors
-    /// [`StoreUnavailable`](connector_core::ErrorKind::StoreUnavailable): the store is not doing
-    /// well.
+    /// [`StoreUnavailable`](connector_core::ErrorKind::StoreUnavailable) if the store cannot be
+    /// read.
     pub async fn health(&self) -> Result<Health> {
         let inner = &self.inner;
         let (counts, counted_all) = inner.count(&Filter::everyone()).await?;
@@ -101,15 +101,15 @@ impl Hub {
         })
     }
 
-    /// Confirms that the grants of an app that were refused as dead in a wave are dead: for an hour
-    /// dead grants are marked, however many there are. Returns the number of grants that were held
-    /// back; zero if there was no wave in this process.
+    /// Confirms that the grants of an app that were refused in a wave are dead. For one hour, the
+    /// hub marks all dead grants as dead, even in a wave. Returns the number of grants that were
+    /// held back; zero if this process saw no wave.
     ///
-    /// Each process brakes by what it has seen; [`Health`] of each says whether it did.
+    /// Each process has its own brake. Check the [`Health`] of each process.
     ///
     /// # Errors
-    /// [`StoreUnavailable`](connector_core::ErrorKind::StoreUnavailable) if not every confirmation
-    /// could be recorded; it holds all the same.
+    /// [`StoreUnavailable`](connector_core::ErrorKind::StoreUnavailable) if some confirmations
+    /// could not be recorded. The confirmation is still in effect.
     pub async fn confirm_dead_grants(
         &self,
         provider: &ProviderId,
@@ -135,7 +135,7 @@ impl Hub {
 type Counts = BTreeMap<(ProviderId, AppKey), BTreeMap<&'static str, u64>>;
 
 impl Inner {
-    /// Counts connections by their state, and says whether all of them were counted.
+    /// Counts connections by status, and returns whether all of them were counted.
     async fn count(&self, filter: &Filter) -> Result<(Counts, bool)> {
         let mut counts = Counts::new();
         let (mut counted, mut after) = (0, None);
@@ -157,8 +157,8 @@ impl Inner {
         }
     }
 
-    /// Counts the accounts and the tenants of a registration, unless that was done a while ago: what
-    /// the provider refuses is measured against them. Reads at most 20,000 records.
+    /// Counts the accounts and the tenants of a registration, unless a recent count exists. The
+    /// breaker compares the provider's refusals with these numbers. Reads at most 20,000 records.
     pub(crate) async fn count_once(&self, registration: &Registration, app: &AppKey) {
         let clock = &*self.clock;
         if !self.breakers.wants_count(registration, app, clock) {
@@ -174,14 +174,18 @@ impl Inner {
             let slice = match self.store.list(&filter, after.as_ref(), PAGE).await {
                 Ok(slice) => slice,
                 Err(error) => {
-                    tracing::warn!(operation = "hub.count", error = %error, "accounts not counted");
+                    tracing::warn!(
+                        operation = "hub.count",
+                        error = %error,
+                        "the accounts of a registration could not be counted"
+                    );
                     return;
                 }
             };
             for connection in slice.items {
                 if connection.is_live() {
                     accounts += 1;
-                    // More are not told apart.
+                    // Further tenants are not distinguished.
                     if tenants.len() < TENANTS {
                         tenants.insert(connection.key.tenant);
                     }

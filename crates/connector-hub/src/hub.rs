@@ -1,9 +1,9 @@
-//! What applications hold.
+//! The hub and its builder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use connector_core::api::RetryPolicy;
@@ -27,13 +27,13 @@ use crate::events::ChangeHandler;
 use crate::inbound::{DeliveryHandler, SubscriptionSecrets};
 use crate::token::{Cache, Enlisted, Flights};
 
-/// The time for which audit entries are kept by default.
+/// Default retention of audit entries.
 const AUDIT_RETENTION: Duration = Duration::from_secs(400 * 86_400);
 
-/// Connects accounts, keeps their credentials fresh, hands out access tokens, disconnects.
+/// Connects accounts, refreshes their credentials, returns access tokens, and disconnects accounts.
 ///
-/// A hub is cheap to clone; clones share everything. Any number of hubs in any number of processes
-/// may work on one store.
+/// A hub is cheap to clone, and clones share all state. Any number of hubs in any number of
+/// processes may use the same store.
 #[derive(Clone)]
 pub struct Hub {
     pub(crate) inner: Arc<Inner>,
@@ -51,41 +51,44 @@ pub(crate) struct Inner {
     pub(crate) handlers: Vec<Arc<dyn ChangeHandler>>,
     pub(crate) delivery_handlers: Vec<Arc<dyn DeliveryHandler>>,
     pub(crate) subscription_secrets: Option<Arc<dyn SubscriptionSecrets>>,
-    /// Wakes the worker of this process when a delivery was accepted.
+    /// Wakes the worker of this process when a delivery is accepted.
     pub(crate) arrivals: Notify,
-    /// How late the work was that a worker of this process took last, in milliseconds.
+    /// Worker lag in milliseconds: the time between the due time of the last leased job and its
+    /// lease.
     pub(crate) late_by: AtomicU64,
     pub(crate) limits: Limits,
     pub(crate) call_audit: CallAudit,
+    /// Providers whose apps' redirect URIs were found to differ from those of other providers' apps.
+    pub(crate) checked_redirects: Mutex<BTreeSet<(ProviderId, String)>>,
     /// The tokens of the app itself.
     pub(crate) app_tokens: AppTokens,
     pub(crate) retry_policy: RetryPolicy,
-    /// The URL under which notification URLs lie.
+    /// The base of all notification URLs.
     pub(crate) webhook_base: Option<Url>,
-    /// The time for which audit entries are kept.
+    /// Retention of audit entries.
     pub(crate) audit_retention: Duration,
     apps: Option<Arc<dyn AppSource>>,
     connectors: BTreeMap<ProviderId, Arc<dyn Connector>>,
 }
 
 impl Hub {
-    /// Builds a hub of a store, a cipher, and a connector for each provider. Without the feature
-    /// `http`, it also needs a transport.
+    /// Returns a builder for a hub. A store, a cipher, and a connector for each provider are
+    /// required. Without the feature `http`, a transport is also required.
     pub fn builder() -> HubBuilder {
         HubBuilder::default()
     }
 
-    /// Ends this hub and its clones: new work is refused with [`ErrorKind::ShuttingDown`], and what
-    /// must not be lost is waited for, at most `limit`. That is above all a new credential that the
-    /// store does not hold yet.
+    /// Shuts down this hub and its clones. The hub refuses new work with
+    /// [`ErrorKind::ShuttingDown`], and waits at most `limit` for work that must not be lost. The
+    /// most important such work is storing a new credential.
     ///
-    /// Call it last, after the workers and the HTTP server of the process have ended. Tokens in
-    /// memory are handed out until they expire.
+    /// Call this method last, after the workers and the HTTP server of the process have ended.
+    /// Tokens in memory are still returned until they expire.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`] if something is still under way: call it again if the process can
-    /// wait. What is cut off is settled by another process, or is lost where a provider accepts no
-    /// repetition.
+    /// [`ErrorKind::Timeout`] if work is still in flight: call `shutdown` again if the process can
+    /// wait. Another process finishes interrupted work. If the provider accepts no retry,
+    /// interrupted work is lost.
     pub async fn shutdown(&self, limit: Duration) -> Result<()> {
         let inner = &self.inner;
         inner.flights.close();
@@ -94,17 +97,21 @@ impl Hub {
             () = inner.flights.landed() => Ok(()),
             () = inner.clock.sleep(limit) => {
                 let left = inner.flights.under_way();
-                tracing::error!(operation = "hub.shutdown", left, "work is cut off");
+                tracing::error!(
+                    operation = "hub.shutdown",
+                    left,
+                    "shutdown timed out; the remaining work is interrupted"
+                );
                 Err(Error::new(
                     ErrorKind::Timeout,
                     "hub.shutdown",
-                    format!("{left} tasks are still under way; wait longer if you can"),
+                    format!("{left} tasks are still in flight; use a longer limit if you can"),
                 ))
             }
         }
     }
 
-    /// The connections of one tenant.
+    /// Returns a handle for the connections of one tenant.
     #[must_use]
     pub fn tenant(&self, tenant: &TenantId) -> Tenant<'_> {
         Tenant {
@@ -129,7 +136,7 @@ impl fmt::Debug for Hub {
 }
 
 impl Inner {
-    /// The connector of a provider.
+    /// Returns the connector of a provider.
     pub(crate) fn connector(&self, provider: &ProviderId) -> Result<&Arc<dyn Connector>> {
         self.connectors.get(provider).ok_or_else(|| {
             Error::new(
@@ -141,7 +148,8 @@ impl Inner {
         })
     }
 
-    /// `provider`, and the other providers of this hub whose grants one revocation ends with it.
+    /// Returns `provider` and the other providers of this hub whose grants end with the same
+    /// revocation.
     pub(crate) fn family<'a>(
         &'a self,
         provider: &'a ProviderId,
@@ -156,12 +164,20 @@ impl Inner {
         std::iter::once(provider).chain(others.map(|(id, _)| id))
     }
 
-    /// The number of providers that the hub has connectors for.
+    /// The providers with connectors, except `provider`.
+    pub(crate) fn others_than<'a>(
+        &'a self,
+        provider: &'a ProviderId,
+    ) -> impl Iterator<Item = &'a ProviderId> {
+        self.connectors.keys().filter(move |it| *it != provider)
+    }
+
+    /// Returns the number of providers with a connector in this hub.
     pub(crate) fn providers(&self) -> usize {
         self.connectors.len()
     }
 
-    /// Refuses new work once a shutdown has begun.
+    /// Returns an error if a shutdown has started.
     pub(crate) fn accepting(&self, operation: &'static str) -> Result<()> {
         if self.flights.is_closed() {
             return Err(crate::token::shutting_down(operation));
@@ -169,13 +185,14 @@ impl Inner {
         Ok(())
     }
 
-    /// Announces work that a shutdown waits for, until the value is dropped.
+    /// Registers work that a shutdown waits for, until the returned value is dropped.
     pub(crate) fn enlist(&self, operation: &'static str) -> Result<Enlisted> {
         let enlisted = self.flights.enlist();
         enlisted.ok_or_else(|| crate::token::shutting_down(operation))
     }
 
-    /// The registration of the moment: the connector's own, else that of the hub's source.
+    /// Returns the current registration, from the connector's own source or else from the hub's
+    /// source.
     pub(crate) async fn app(
         &self,
         provider: &ProviderId,
@@ -185,13 +202,13 @@ impl Inner {
         self.app_source(provider)?.app(provider, tenant, app).await
     }
 
-    /// The registration of the moment that all tenants share.
+    /// Returns the current registration that all tenants share.
     pub(crate) async fn shared_app(&self, provider: &ProviderId, app: &AppKey) -> Result<Arc<App>> {
         self.app_source(provider)?.shared(provider, app).await
     }
 
-    /// True if all tenants share the registration `own`: the source hands out its client id for all
-    /// tenants. An error only while the store cannot be reached.
+    /// Returns true if all tenants share the registration `own`: the app source returns the same
+    /// client id for all tenants. Fails only if the store is unavailable.
     pub(crate) async fn is_shared_app(
         &self,
         provider: &ProviderId,
@@ -211,15 +228,16 @@ impl Inner {
             Error::new(
                 ErrorKind::Configuration,
                 "hub.app",
-                "neither the connector nor the hub has a source of registrations; give one of them \
-                 the client id",
+                "neither the connector nor the hub has an app source; set one that provides the \
+                 client id",
             )
             .with_provider(provider.as_str().to_owned())
         })
     }
 }
 
-/// The connections of one tenant, so that a bare id never reaches another tenant's.
+/// The connections of one tenant. Lookups through this type cannot reach a connection of another
+/// tenant.
 #[derive(Debug)]
 pub struct Tenant<'a> {
     hub: &'a Hub,
@@ -227,17 +245,19 @@ pub struct Tenant<'a> {
 }
 
 impl Tenant<'_> {
-    /// The key of the connection `id` of this tenant, whether there is one or not.
+    /// Returns the key of the connection `id` of this tenant. Does not check that the connection
+    /// exists.
     #[must_use]
     pub fn key(&self, id: ConnectionId) -> ConnectionKey {
         ConnectionKey::new(self.tenant.clone(), id)
     }
 
-    /// The connection `id` of this tenant.
+    /// Returns the connection `id` of this tenant.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if this tenant has no such connection, whoever else may have one;
-    /// [`ErrorKind::StoreUnavailable`]: repeat it.
+    /// * [`ErrorKind::NotFound`] if this tenant has no such connection, even if another tenant has
+    ///   one.
+    /// * [`ErrorKind::StoreUnavailable`]: retry the call.
     pub async fn get(&self, id: ConnectionId) -> Result<Connection> {
         let stored = self.hub.inner.store.load(&self.key(id)).await?;
         stored
@@ -245,10 +265,10 @@ impl Tenant<'_> {
             .ok_or_else(|| not_found("hub.get"))
     }
 
-    /// The connections of this tenant, at most `n`, from `after` on.
+    /// Lists at most `n` connections of this tenant, starting after the cursor `after`.
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: repeat it.
+    /// [`ErrorKind::StoreUnavailable`]: retry the call.
     pub async fn list(&self, after: Option<&Cursor>, n: u16) -> Result<Page<Connection>> {
         let filter = Filter::tenant(self.tenant.clone());
         let Page { items, next } = self.hub.inner.store.list(&filter, after, n).await?;
@@ -259,14 +279,14 @@ impl Tenant<'_> {
     }
 }
 
-/// A grace that is too short for a safe resend helps nobody; the operator should know.
+/// Warns about a grace period that is too short for a safe retry.
 fn report_short_grace(description: &Description) {
     if crate::token::effective_class(description.rotation) != description.rotation {
         tracing::warn!(
             operation = "hub.build",
             connector = description.provider.as_str(),
-            "the described grace of used refresh tokens is too short to send a lost request again \
-             safely; the provider is treated as strict"
+            "the provider's grace period for used refresh tokens is too short for a safe retry; \
+             the provider is treated as strict"
         );
     }
 }
@@ -279,7 +299,7 @@ pub(crate) fn not_found(operation: &'static str) -> Error {
     )
 }
 
-/// Refuses a base of notification URLs that is not a plain https URL.
+/// Refuses a webhook base that is not a plain https URL.
 fn checked_base(url: Url) -> Result<Url> {
     let plain = url.scheme() == "https"
         && url.host_str().is_some_and(|host| !host.is_empty())
@@ -293,11 +313,11 @@ fn checked_base(url: Url) -> Result<Url> {
     Err(Error::new(
         ErrorKind::Configuration,
         "hub.build",
-        "the webhook base is not an https URL without user, query and fragment; correct it",
+        "the webhook base must be an https URL without user, query and fragment",
     ))
 }
 
-/// Collects what a [`Hub`] is made of.
+/// A builder of a [`Hub`].
 #[derive(Debug, Default)]
 #[must_use]
 pub struct HubBuilder {
@@ -340,95 +360,95 @@ impl fmt::Debug for StoreHandle {
 }
 
 impl HubBuilder {
-    /// Sets the store that keeps connections, flows, deliveries and the audit log.
+    /// Sets the store for connections, flows, deliveries and the audit log.
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Some(StoreHandle(Arc::new(store)));
         self
     }
 
-    /// Sets what seals secrets.
+    /// Sets the cipher that seals secrets.
     pub fn cipher(mut self, cipher: impl CredentialCipher) -> Self {
         self.cipher = Some(Arc::new(cipher));
         self
     }
 
     /// Sets the transport. Default with the feature `http`: an [`HttpTransport`] of the crate
-    /// `connector-http`, with the loopback overrides that the connectors were configured with.
+    /// `connector-http`, with the loopback overrides of the connectors.
     pub fn transport(mut self, transport: impl HttpTransport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
     }
 
-    /// Sets the clock; without it, the machine's.
+    /// Sets the clock. Default: the system clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
     }
 
-    /// Sets the source of randomness; without it, the operating system's.
+    /// Sets the source of randomness. Default: the operating system.
     pub fn random(mut self, random: impl Random) -> Self {
         self.random = Some(Arc::new(random));
         self
     }
 
-    /// Sets where registrations come from, for connectors that have none of their own.
+    /// Sets the app source for connectors that have no app source of their own.
     pub fn apps(mut self, apps: impl AppSource) -> Self {
         self.apps = Some(Arc::new(apps));
         self
     }
 
-    /// Sets how often, and with which pauses, calls of an API are retried. Default:
+    /// Sets the number of retries of API calls and the pauses between them. Default:
     /// [`RetryPolicy::default`].
     pub fn with_retry_policy(mut self, policy: RetryPolicy) -> Self {
         self.retry_policy = policy;
         self
     }
 
-    /// Adds a connector. A later one for the same provider takes the place of an earlier one.
+    /// Adds a connector. A connector for a provider replaces an earlier one for the same provider.
     pub fn connector(mut self, connector: impl Connector) -> Self {
         self.connectors.push(Arc::new(connector));
         self
     }
 
-    /// Adds a handler of changes, run by the worker; see [`ChangeHandler`]. Give every process that
-    /// runs a worker the same handlers: a change is handed to one of them.
+    /// Adds a handler of changes, called by the worker; see [`ChangeHandler`]. Configure the same
+    /// handlers in every process that runs a worker: each change is delivered in only one process.
     pub fn on_change(mut self, handler: impl ChangeHandler) -> Self {
         self.handlers.0.push(Arc::new(handler));
         self
     }
 
-    /// Adds a handler of deliveries, run by the worker; see [`DeliveryHandler`]. Give every process
-    /// that runs a worker the same handlers: a delivery is handed to those of one of them. Without
-    /// any, a worker leaves deliveries to the others, and they wait; the connections that they are
-    /// about are probed all the same.
+    /// Adds a handler of deliveries, called by the worker; see [`DeliveryHandler`]. Configure the
+    /// same handlers in every process that runs a worker: each delivery is handled in only one
+    /// process. A worker without handlers leaves deliveries in the queue for other workers, but
+    /// still probes the connections that the deliveries belong to.
     pub fn on_delivery(mut self, handler: impl DeliveryHandler) -> Self {
         self.delivery_handlers.0.push(Arc::new(handler));
         self
     }
 
-    /// Sets the https URL under which providers reach this service for notifications of
-    /// subscriptions. The notification URL of a channel is this URL, the provider's id, and the
-    /// channel's id, as in `https://hooks.example/notifications/airtable/0123…`. Use the same URL for
-    /// every process, and another one for every database: channels under it that the database does
-    /// not know are ended.
+    /// Sets the https URL at which providers reach this service with notifications of
+    /// subscriptions. The notification URL of a channel consists of this URL, the provider's id and
+    /// the channel's id, as in `https://hooks.example/notifications/airtable/0123…`. Use the same
+    /// URL in every process, and a different URL for each database: the hub deletes channels under
+    /// this URL that its database does not contain.
     pub fn with_webhook_base(mut self, url: Url) -> Self {
         self.webhook_base = Some(url);
         self
     }
 
-    /// Sets how long audit entries are kept. Default: 400 days. The worker removes older entries, but
-    /// never a change that no handler has handled.
+    /// Sets the retention of audit entries. Default: 400 days. The worker removes older entries,
+    /// except for changes that no handler has handled yet.
     pub fn with_audit_retention(mut self, retention: Duration) -> Self {
         self.audit_retention = Some(retention);
         self
     }
 
-    /// Sets which requests to providers' APIs are recorded in the audit log. Default:
+    /// Sets which requests to provider APIs are recorded in the audit log. Default:
     /// [`CallAudit::Off`].
     ///
-    /// Recorded are the operation, who caused it ([`Session::with_context`]), the status, the
-    /// failure's kind and the provider's request id, never a body or a URL. A record that the store
-    /// refuses is logged as an error; the call keeps its result.
+    /// An entry contains the operation, the actor ([`Session::with_context`]), the status, the
+    /// error kind and the provider's request id, but never a body or a URL. If the store refuses
+    /// the entry, the hub logs an error; the result of the call is unaffected.
     ///
     /// [`Session::with_context`]: connector_core::api::Session::with_context
     pub fn with_call_audit(mut self, audit: CallAudit) -> Self {
@@ -436,17 +456,17 @@ impl HubBuilder {
         self
     }
 
-    /// Sets where the secrets of subscriptions come from, for providers where each subscription has its
-    /// own and all deliveries come to one URL.
+    /// Sets the source of subscription secrets. Needed only for providers where each subscription
+    /// has its own secret and all deliveries arrive at one URL.
     pub fn subscription_secrets(mut self, secrets: impl SubscriptionSecrets) -> Self {
         self.subscription_secrets = Some(Arc::new(secrets));
         self
     }
 
-    /// Checks the parts and puts them together.
+    /// Validates the configuration and builds the hub.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] names the part that is missing or the description that is wrong.
+    /// [`ErrorKind::Configuration`] names the missing part or the invalid description.
     pub fn build(self) -> Result<Hub> {
         let mut connectors = BTreeMap::new();
         for connector in self.connectors {
@@ -478,6 +498,7 @@ impl HubBuilder {
                 late_by: AtomicU64::new(0),
                 limits,
                 call_audit: self.call_audit,
+                checked_redirects: Mutex::default(),
                 app_tokens: AppTokens::default(),
                 retry_policy: self.retry_policy,
                 webhook_base,
@@ -493,11 +514,11 @@ fn missing(part: &'static str) -> Error {
     Error::new(
         ErrorKind::Configuration,
         "hub.build",
-        format!("the hub has no {part}; give it one with HubBuilder::{part}"),
+        format!("the hub has no {part}; set one with HubBuilder::{part}"),
     )
 }
 
-/// The transport of `connector-http`, which reaches the simulators of the connectors.
+/// Returns a transport of `connector-http` that can reach the connectors' simulators.
 #[cfg(feature = "http")]
 fn default_transport(
     clock: &Arc<dyn Clock>,

@@ -1,4 +1,4 @@
-//! Sealing what is stored again under a new key, while everything runs.
+//! Key rotation: seals stored secrets again under a new key, without downtime.
 
 use std::time::Duration;
 
@@ -8,45 +8,45 @@ use connector_core::{Error, ErrorKind, Result};
 
 use crate::hub::Hub;
 
-/// Records read at a time.
+/// Page size for reading records.
 const PAGE: u16 = 200;
-/// How often the store is looked through. A node that still seals under an old key makes new
-/// records under it.
+/// Maximum number of passes over the store. Several passes are needed if a node still seals new
+/// records under an old key.
 const PASSES: u32 = 5;
-/// How often one page is tried while the store does not answer.
+/// Maximum number of attempts per page while the store is unavailable.
 const ATTEMPTS: u32 = 6;
-/// Records that are named because they do not open.
+/// Maximum number of unopenable records to list.
 const NAMED: usize = 100;
 
-/// How far a rotation of keys has come.
+/// The progress of a key rotation.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct KeyRotation {
-    /// Records that are now under the sealing key.
+    /// Number of records that were sealed again under the sealing key.
     pub resealed: u64,
-    /// Records that somebody else wrote or removed meanwhile.
+    /// Number of records that were written or removed concurrently.
     pub changed: u64,
-    /// Records of the last look through the store that do not open; the key that sealed them is
-    /// still needed.
+    /// Number of records in the last pass that cannot be opened. The key that sealed them is still
+    /// needed.
     pub unopenable: u64,
-    /// The first hundred of them.
+    /// The first 100 records that cannot be opened.
     pub unopenable_rows: Vec<RowRef>,
-    /// True once the whole store was looked through and nothing was left to do: every other key may
-    /// be retired, unless a node still seals under one.
+    /// True after a pass over the whole store in which no record was sealed under another key. All
+    /// other keys may then be retired, unless a node still seals under one.
     pub complete: bool,
 }
 
 impl Hub {
-    /// Seals every stored secret again under the key that seals now, and tells `progress` after
-    /// each page.
+    /// Seals every stored secret again under the sealing key, and calls `progress` after each page.
     ///
-    /// It runs beside everything else, on one node or several; it may be stopped at any point and
-    /// started again. Give the new key to every node first, as the last one, then as the first one,
-    /// then call this.
+    /// The rotation may run while the service is in use, on one node or on several. It may be
+    /// stopped and restarted at any time. First add the new key to every node as the last key. Then
+    /// make it the first key on every node. Then call this method.
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`] if the store or a key service stays away: call it again;
-    /// [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
+    /// * [`ErrorKind::StoreUnavailable`] if the store or a key service stays unavailable: retry the
+    ///   call.
+    /// * [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
     pub async fn rotate_keys(
         &self,
         mut progress: impl FnMut(&KeyRotation) + Send,

@@ -6,7 +6,7 @@ use connector_core::{AppKey, ConnectionKey, Credential, ProviderId, Result};
 
 use crate::hub::Inner;
 
-/// The parts of a [`SealContext`] that all secrets of one connection share.
+/// The parts of a [`SealContext`] that all secrets of one connection have in common.
 #[derive(Debug, Clone)]
 pub(crate) struct SealOwner {
     pub(crate) key: ConnectionKey,
@@ -110,7 +110,8 @@ impl Inner {
         .await
     }
 
-    /// Seals what a connect flow keeps under the flow's own key: its memory, or a token answer.
+    /// Seals data of a connect flow under the flow's own key: its stored state, or a token
+    /// response.
     pub(crate) async fn seal_flow(
         &self,
         context: &SealContext<'_>,
@@ -119,7 +120,7 @@ impl Inner {
         self.cipher.seal(context, bytes).await
     }
 
-    /// Opens what [`Inner::seal_flow`] sealed.
+    /// Opens data that [`Inner::seal_flow`] sealed.
     pub(crate) async fn open_flow(
         &self,
         context: &SealContext<'_>,

@@ -1,4 +1,4 @@
-//! Subscribing a connection to changes at its provider.
+//! Subscriptions of connections to changes at the provider.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,32 +26,32 @@ use crate::inbound::of_connection;
 use crate::sealing::SealOwner;
 
 const SUBSCRIBE: &str = "hub.subscribe";
-/// The time for which a change is remembered after it was handled: longer than a cursor can lag
-/// behind the inbox while the store is down.
+/// Retention of handled changes. Longer than a cursor can lag behind the inbox while the store is
+/// unavailable.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 86_400);
-/// The maximum length of an event id that is kept as it is, in bytes.
+/// Maximum length in bytes of an event id that is stored unhashed.
 const LONGEST_ID: usize = 128;
-/// The time for which a call of the store is repeated.
+/// Maximum time to retry a store call.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A subscription of a connection, as applications see it.
+/// The state of a subscription, for applications.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubscriptionInfo {
-    /// Its id.
+    /// The id of the subscription.
     pub id: SubscriptionId,
-    /// The resource that it watches.
+    /// The watched resource.
     pub watch: Watch,
-    /// True if the provider has a channel for it. A polled subscription has none.
+    /// True if the subscription has a channel at the provider. A polled subscription has none.
     pub has_channel: bool,
-    /// Time until the provider ends the channel; the worker renews it before. `None` if it does not
-    /// expire or there is no channel.
+    /// Time until the provider ends the channel. The worker renews the channel before it expires.
+    /// `None` if the channel does not expire or there is no channel.
     pub expires_in: Option<Duration>,
-    /// Time since all changes were last read; `None` if they were not read yet.
+    /// Time since all changes were last read. `None` if they have not been read yet.
     pub read_age: Option<Duration>,
-    /// The number of failures since the last success.
+    /// Number of failures since the last success.
     pub failures: u32,
-    /// The stable name of the last error, if there were failures.
+    /// Stable name of the last error. `None` if there were no failures.
     pub error: Option<String>,
 }
 
@@ -82,26 +82,26 @@ pub struct ChannelOwner {
 }
 
 impl ChannelOwner {
-    /// The connection that the channel belongs to.
+    /// Returns the connection that the channel belongs to.
     #[must_use]
     pub const fn connection(&self) -> &ConnectionKey {
         &self.subscription.connection
     }
 
-    /// The registration that the channel belongs to.
+    /// Returns the registration that the channel belongs to.
     #[must_use]
     pub const fn app(&self) -> &AppKey {
         &self.app
     }
 
-    /// The channel's secrets, the newest first.
+    /// Returns the channel's secrets, newest first.
     #[must_use]
     pub fn secrets(&self) -> &[SecretString] {
         &self.secrets
     }
 
-    /// True if a notification only announces changes, which the worker then reads. The notification
-    /// itself need not be handed to handlers.
+    /// Returns true if a notification only announces changes. The worker then reads the changes,
+    /// and you need not process the notification's content.
     #[must_use]
     pub const fn reads_changes(&self) -> bool {
         self.reads_changes
@@ -109,11 +109,12 @@ impl ChannelOwner {
 }
 
 impl Hub {
-    /// Subscribes a connection to the changes of a resource. The worker opens the channel at the
-    /// provider, keeps it, and puts every change into the inbox: handlers receive changes as they
-    /// receive deliveries. A subscription ends with its connection.
+    /// Subscribes a connection to the changes of a resource. The worker creates the channel at the
+    /// provider, renews it, and puts every change into the inbox. Handlers receive changes in the
+    /// same way as deliveries. A subscription ends with its connection.
     ///
-    /// Subscribing to the same resource again returns the subscription that there is.
+    /// If the connection is already subscribed to the resource, the existing subscription is
+    /// returned.
     ///
     /// ```no_run
     /// # use connector_core::provider::subscription::Watch;
@@ -125,12 +126,13 @@ impl Hub {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such connection or it has ended;
-    /// [`ErrorKind::Unsupported`] if its provider has no subscriptions; [`ErrorKind::InvalidInput`]
-    /// if the connector does not know the resource, or the connection has 100 subscriptions;
-    /// [`ErrorKind::Configuration`] if the provider needs a notification URL and
-    /// [`HubBuilder::with_webhook_base`](crate::HubBuilder::with_webhook_base) was not called;
-    /// [`ErrorKind::StoreUnavailable`]: repeat it.
+    /// * [`ErrorKind::NotFound`] if the connection does not exist or has ended.
+    /// * [`ErrorKind::Unsupported`] if the provider has no subscriptions.
+    /// * [`ErrorKind::InvalidInput`] if the connector does not know the resource, or if the
+    ///   connection has 100 subscriptions.
+    /// * [`ErrorKind::Configuration`] if the provider needs a notification URL and
+    ///   [`HubBuilder::with_webhook_base`](crate::HubBuilder::with_webhook_base) was not called.
+    /// * [`ErrorKind::StoreUnavailable`]: retry the call.
     pub async fn subscribe(
         &self,
         key: &ConnectionKey,
@@ -147,7 +149,7 @@ impl Hub {
             Error::new(
                 ErrorKind::Unsupported,
                 SUBSCRIBE,
-                "the provider has no subscriptions; read its data from time to time instead",
+                "the provider has no subscriptions; read its data periodically instead",
             )
         })?;
         if calls.describe(&watch)?.has_channel() {
@@ -176,7 +178,7 @@ impl Hub {
                 ErrorKind::InvalidInput,
                 SUBSCRIBE,
                 format!(
-                    "the connection has {} subscriptions, the maximum; end those that are not used",
+                    "the connection has {} subscriptions, the maximum; end unused ones first",
                     SubscriptionId::PER_CONNECTION
                 ),
             )),
@@ -184,21 +186,22 @@ impl Hub {
         }
     }
 
-    /// The subscriptions of a connection, in the order in which they were made.
+    /// Lists the subscriptions of a connection in the order of their creation.
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: repeat it.
+    /// [`ErrorKind::StoreUnavailable`]: retry the call.
     pub async fn subscriptions(&self, key: &ConnectionKey) -> Result<Vec<SubscriptionInfo>> {
         let all = self.inner.store.subscriptions(key).await?;
         Ok(all.into_iter().map(SubscriptionInfo::of).collect())
     }
 
-    /// Ends a subscription. No change is read for it from the moment this returns; the worker ends
-    /// its channel at the provider. Ending it twice is harmless.
+    /// Ends a subscription. After the call returns, no change is read for the subscription. The
+    /// worker deletes the channel at the provider. Ending a subscription twice is safe.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such connection; [`ErrorKind::StoreUnavailable`]:
-    /// repeat it; [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
+    /// * [`ErrorKind::NotFound`] if the connection does not exist.
+    /// * [`ErrorKind::StoreUnavailable`]: retry the call.
+    /// * [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
     pub async fn unsubscribe(
         &self,
         key: &ConnectionKey,
@@ -224,13 +227,16 @@ impl Hub {
         }
     }
 
-    /// Looks up the owner of the channel that a notification names: the last segment of the request's
-    /// path. Verify the notification with the owner's secrets before you call [`Hub::notified`].
+    /// Returns the owner of the channel that a notification belongs to. The channel id is the last
+    /// segment of the request's path. Verify the notification with the owner's secrets before you
+    /// call [`Hub::notified`].
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such channel: answer 404 or 410, so that the provider
-    /// stops; [`ErrorKind::StoreUnavailable`]: answer 503; [`ErrorKind::KeyUnknown`] and
-    /// [`ErrorKind::Unsealable`] if the channel's secrets cannot be opened.
+    /// * [`ErrorKind::NotFound`] if there is no such channel: respond with 404 or 410, so that the
+    ///   provider stops sending.
+    /// * [`ErrorKind::StoreUnavailable`]: respond with 503.
+    /// * [`ErrorKind::KeyUnknown`] and [`ErrorKind::Unsealable`] if the channel's secrets cannot be
+    ///   opened.
     pub async fn channel_owner(
         &self,
         provider: &ProviderId,
@@ -255,7 +261,7 @@ impl Hub {
             Some(calls) => calls.describe(&subscription.watch)?,
             None => return Err(unknown()),
         };
-        // The channel that was named first: its secret is the likely one.
+        // The secret of the requested channel comes first, because it is the most likely one.
         let own = secrets.get(channel.as_str()).cloned();
         Ok(ChannelOwner {
             secrets: own.into_iter().collect(),
@@ -266,8 +272,8 @@ impl Hub {
         })
     }
 
-    /// Records a verified notification: the worker reads the changes of the subscription at once.
-    /// Returns false if the channel has ended meanwhile.
+    /// Records a verified notification, so that the worker reads the changes of the subscription at
+    /// once. Returns false if the channel has ended meanwhile.
     ///
     /// # Errors
     /// [`ErrorKind::StoreUnavailable`]: do not acknowledge the notification.
@@ -276,23 +282,23 @@ impl Hub {
     }
 }
 
-/// The secrets of a subscription's channels, by channel id.
+/// The secrets of a subscription's channels, keyed by channel id.
 pub(crate) type ChannelSecrets = BTreeMap<String, SecretString>;
 
 impl Inner {
-    /// The URL under which notification URLs lie.
+    /// Returns the base of all notification URLs.
     pub(crate) fn webhook_base(&self) -> Result<&Url> {
         self.webhook_base.as_ref().ok_or_else(|| {
             Error::new(
                 ErrorKind::Configuration,
                 SUBSCRIBE,
-                "the provider sends notifications to a URL; set the one that reaches this service \
-                 with HubBuilder::with_webhook_base",
+                "the provider sends notifications to a URL; set the base URL of this service with \
+                 HubBuilder::with_webhook_base",
             )
         })
     }
 
-    /// The notification URL of a channel.
+    /// Returns the notification URL of a channel.
     pub(crate) fn channel_url(&self, provider: &ProviderId, channel: &ChannelId) -> Result<Url> {
         let mut url = self.webhook_base()?.clone();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -303,7 +309,7 @@ impl Inner {
         Ok(url)
     }
 
-    /// The channel of a notification URL that this hub made.
+    /// Returns the channel id in a notification URL that this hub created.
     pub(crate) fn channel_of(&self, provider: &ProviderId, url: &str) -> Option<ChannelId> {
         let (_, last) = url.rsplit_once('/')?;
         let channel = ChannelId::new(last).ok()?;
@@ -339,7 +345,7 @@ impl Inner {
                 Error::new(
                     ErrorKind::StoreIncompatible,
                     "hub.channel_secrets",
-                    "the secrets of a channel are in a form that this version does not know; \
+                    "the secrets of a channel are in a format that this version does not know; \
                      update this node",
                 )
             })?;
@@ -358,7 +364,7 @@ impl Inner {
             .map(|(channel, secret)| (channel.as_str(), secret.expose_secret()))
             .collect();
         let bytes = serde_json::to_vec(&texts).map_err(|_| {
-            let message = "the secrets of a channel cannot be written; please report it";
+            let message = "the secrets of a channel could not be serialized; please report it";
             Error::new(ErrorKind::Bug, "hub.seal_channel_secrets", message)
         })?;
         let plaintext = Plaintext::new(bytes);
@@ -367,8 +373,9 @@ impl Inner {
         self.cipher.seal(&place, plaintext.expose()).await
     }
 
-    /// A sealed copy of a connection's credential with which the worker ends its channels after the
-    /// connection has ended; `None` if its provider has no subscriptions.
+    /// Returns a sealed copy of a connection's credential. The worker uses the copy to delete the
+    /// channels after the connection has ended. Returns `None` if the provider has no
+    /// subscriptions.
     pub(crate) async fn ending_credential(
         &self,
         stored: &Stored,
@@ -392,8 +399,8 @@ impl Inner {
         }))
     }
 
-    /// Puts changes into the inbox, in their order, each once however often it is read. Returns how
-    /// many were new.
+    /// Puts changes into the inbox in order. A change that is read several times is stored once.
+    /// Returns the number of new changes.
     pub(crate) async fn accept_changes(
         &self,
         connector: &dyn Connector,
@@ -411,10 +418,12 @@ impl Inner {
         let mut new = 0;
         for change in changes {
             let Some(event_id) = &change.event_id else {
-                return broken("the connector read a change without an event id");
+                return broken("the connector returned a change without an event id");
             };
             if change.provider != connector.description().provider || change.app != connection.app {
-                return broken("the connector read a change of another provider or registration");
+                return broken(
+                    "the connector returned a change of another provider or registration",
+                );
             }
             let delivery_key = DeliveryKey {
                 direction: Direction::Inbound,
@@ -434,7 +443,7 @@ impl Inner {
                 delay: Duration::ZERO,
                 keep_for: KEPT_FOR,
                 turn: of_connection(key),
-                // A change that is not kept would be lost: the cursor moves on.
+                // The content must be kept, because the cursor moves past the change.
                 content: None,
                 limits: DeliveryLimits::default(),
             };
@@ -442,7 +451,9 @@ impl Inner {
                 AcceptOutcome::Accepted => new += 1,
                 AcceptOutcome::Duplicate => {}
                 AcceptOutcome::Alike | AcceptOutcome::Full => {
-                    return broken("the store bounds deliveries that have no bounds");
+                    return broken(
+                        "the store limits the size of unlimited deliveries; please report it",
+                    );
                 }
             }
         }
@@ -453,7 +464,7 @@ impl Inner {
     }
 }
 
-/// The id, or its SHA-256 where it is too long or not plain text.
+/// Returns the id, or its SHA-256 if the id is too long or is not plain text.
 fn bounded(id: &str) -> String {
     if !id.is_empty() && id.len() <= LONGEST_ID && !id.chars().any(char::is_control) {
         return id.to_owned();

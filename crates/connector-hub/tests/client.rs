@@ -1,4 +1,4 @@
-//! Typed clients of connections: their tokens are the hub's, and so are their limits.
+//! Typed clients of connections use the tokens and the rate limits of the hub.
 
 #![expect(
     clippy::unwrap_used,
@@ -38,7 +38,7 @@ fn token(number: u64) -> String {
     format!("{}-{number}", *MARK)
 }
 
-/// Accepts one access token at a time; a refresh brings the next.
+/// Accepts one access token at a time. A refresh returns the next one.
 #[derive(Debug, Default)]
 struct Provider {
     good: AtomicU64,
@@ -61,7 +61,7 @@ impl HttpTransport for Network {
         &self,
         outbound: OutboundRequest,
     ) -> Result<http::Response<Bytes>, TransportError> {
-        // Others come in between, as they do on a network.
+        // Yields, so that requests interleave as on a network.
         tokio::task::yield_now().await;
         let request = outbound.request;
         let provider = &self.0;
@@ -252,8 +252,8 @@ async fn all_clients_of_an_account_share_its_limit() {
     assert_eq!(world.provider.calls.load(Ordering::SeqCst), 3);
 }
 
-/// Registrations by tenant: a client id for each tenant that has one of its own, `client` for all
-/// others. `None` as the client id of all others: no registration is shared.
+/// Registrations by tenant: a separate client id for each listed tenant, and `client` for all
+/// others. If `client` is `None`, no registration is shared.
 #[derive(Debug)]
 struct Registrations {
     shared: Option<&'static str>,
@@ -284,12 +284,13 @@ impl AppSource for Registrations {
 
 #[tokio::test]
 async fn tenants_share_limits_only_under_a_registration_that_they_share() {
-    // One tenant spends the app's limit; whether the other one must wait then.
+    // Columns: the registrations, and whether the other tenant must wait after one tenant has used
+    // up the app's limit.
     let table = [
         (Some("client"), &[][..], true),
         (Some("client"), &[("t2", "other")][..], false),
         (None, &[("t1", "one"), ("t2", "two")][..], false),
-        // A tenant that names another tenant's client id cannot spend its limit.
+        // A tenant that uses another tenant's client id cannot spend its limit.
         (None, &[("t1", "one"), ("t2", "one")][..], false),
     ];
     let count = table.len();
@@ -334,7 +335,7 @@ async fn a_client_is_had_for_a_connection_of_its_provider_and_its_tenant_only() 
     }
 }
 
-/// Needs a scope, and finds the provider busy.
+/// An operation that needs a scope, and for which the provider is busy.
 struct WriteBusy;
 
 impl Endpoint for WriteBusy {
@@ -400,7 +401,7 @@ async fn an_app_token_is_requested_once_for_all_clients_and_again_before_it_expi
         requests.push((later, world.token_requests()));
         assert_eq!(world.token_requests(), total, "{later} seconds later");
     }
-    // Other scopes are another token; the provider accepts one at a time here.
+    // Other scopes need another token. This provider accepts one token at a time.
     world
         .app_client(&[])
         .await
@@ -421,7 +422,7 @@ async fn a_refused_app_token_is_replaced_once_and_not_again_unless_the_new_one_w
     let calls = (0..100).map(|_| client.session().send(&ReadThing));
     assert!(join_all(calls).await.iter().all(Result::is_ok));
     assert_eq!(world.token_requests(), 2);
-    // From now on the provider issues tokens that its API refuses.
+    // From here on, the provider issues tokens that its API refuses.
     world.provider.refuses_calls.store(true, Ordering::SeqCst);
     for _ in 0..20 {
         let error = client.session().send(&ReadThing).await.unwrap_err();
@@ -477,7 +478,7 @@ async fn an_app_client_is_had_for_a_known_provider_origin_and_registration_only(
     let client = world.hub.app_client::<AcmeClient>(&world.tenant);
     let error = client.origin(elsewhere).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    // Tenants with registrations of their own share no token, even under one client id.
+    // Tenants with their own registrations share no token, even with the same client id.
     for tenant in ["t1", "t2", "t1"] {
         let tenant = TenantId::new(tenant).unwrap();
         let client = world.hub.app_client::<AcmeClient>(&tenant).await.unwrap();
@@ -486,7 +487,7 @@ async fn an_app_client_is_had_for_a_known_provider_origin_and_registration_only(
     assert_eq!(world.token_requests(), 2);
 }
 
-/// Derives tokens for restricted operations from the connection's own.
+/// Derives tokens for restricted operations from the connection's own token.
 struct Derived {
     base: AcmeClient,
     number: AtomicU64,
@@ -556,10 +557,10 @@ async fn requests_are_recorded_as_the_application_chose() {
         let by = RequestContext::new(Actor::User("ann".to_owned()), CorrelationId::default());
         let client = client.with_context(by.clone());
         client.send(&ReadThing).await.unwrap();
-        // A 401, then the repetition that succeeds.
+        // A 401, then the successful retry.
         world.provider.good.store(1, Ordering::SeqCst);
         client.send(&ReadThing).await.unwrap();
-        // Four attempts that fail.
+        // Four failed attempts.
         let mut busy = Box::pin(client.raw(Request::get(["busy"]).unwrap(), Idempotency::Safe));
         let outcome = loop {
             match busy.as_mut().now_or_never() {
@@ -568,7 +569,7 @@ async fn requests_are_recorded_as_the_application_chose() {
             }
         };
         assert_eq!(outcome.status(), 503);
-        // A caller that goes away.
+        // An abandoned call.
         drop(client.send(&ReadThing).now_or_never());
         for _ in 0..8 {
             tokio::task::yield_now().await;

@@ -1,11 +1,11 @@
-//! What is ended here is unusable at once, and ended at the provider in the end.
+//! A disconnected connection is unusable at once, and is eventually revoked at the provider.
 
 #![allow(
     clippy::print_stdout,
     clippy::semicolon_if_nothing_returned,
     clippy::too_many_lines,
     clippy::unwrap_used,
-    reason = "the counts are what a test shows"
+    reason = "the test prints the counts"
 )]
 
 mod provider;
@@ -130,7 +130,7 @@ async fn an_answer_that_comes_after_the_end_is_revoked_and_not_used() {
     let error = world.drive(caller).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     world.minutes(2).await;
-    // The pair that was current, and the one that came late.
+    // The current pair and the late pair.
     assert_eq!(world.provider.revocations(), 2);
     assert!(world.store.revocations(&key).await.unwrap().is_empty());
     let error = world
@@ -142,7 +142,7 @@ async fn an_answer_that_comes_after_the_end_is_revoked_and_not_used() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_where_nobody_asked_for_it() {
+async fn nothing_is_sent_without_a_request() {
     let world = World::new(RotationClass::Strict);
     let key = world.connect("alpha").await;
     world

@@ -1,11 +1,11 @@
-//! Nobody's trouble but the account's own ends a connection.
+//! A connection ends only because of failures of its own account.
 
 #![allow(
     clippy::print_stdout,
     clippy::semicolon_if_nothing_returned,
     clippy::too_many_lines,
     clippy::unwrap_used,
-    reason = "the counts are what a test shows"
+    reason = "the test prints the counts"
 )]
 
 mod provider;
@@ -31,7 +31,7 @@ const CLASSES: [RotationClass; 4] = [
     RotationClass::Strict,
 ];
 
-/// A failure that is nobody's death.
+/// A failure that must not end a connection.
 fn trouble(kind: u64) -> Reply {
     match kind {
         0 => Reply::status(500),
@@ -48,7 +48,7 @@ fn trouble(kind: u64) -> Reply {
 }
 
 #[tokio::test]
-async fn ten_thousand_mixes_end_nothing_but_what_is_dead() {
+async fn ten_thousand_mixes_end_only_dead_grants() {
     const MIXES: u64 = 10_000;
     let (mut wrong, mut ended, mut recovered) = (0, 0, 0);
     for seed in 0..MIXES {
@@ -123,7 +123,7 @@ async fn a_wrong_client_secret_changes_no_state_and_heals_alone() {
 }
 
 #[tokio::test]
-async fn an_account_refused_alone_stops_nobody_else_and_is_uninstalled_after_three() {
+async fn an_account_refused_alone_stops_no_other_and_is_uninstalled_after_three() {
     const OTHERS: usize = 50;
     let world = World::new(RotationClass::Strict);
     let mut others = Vec::new();
@@ -198,7 +198,7 @@ async fn a_wave_of_dead_grants_stops_itself_until_a_person_confirms() {
          {held} held back and confirmed, {after} marked after"
     );
     assert!((1..=50).contains(&marked), "{marked}");
-    // Each connection finds out for itself; nobody asks twice but the probes.
+    // Each connection detects the refusal itself. Only probes send further requests.
     assert!(calls < 1050, "{calls}");
     assert_eq!(held, confirmed);
     assert_eq!(after, CONNECTIONS);
@@ -224,7 +224,7 @@ fn failing(_: RotationClass) -> Status {
 }
 
 fn unresolved(class: RotationClass) -> Status {
-    // Its hold is as short as a caller's patience: the same call brings the token.
+    // The claim is shorter than a caller's maximum wait: the same call returns the token.
     if class == RotationClass::OldTokensLiveOn {
         return Status::Connected;
     }
@@ -247,7 +247,7 @@ async fn every_token_answer_ends_in_the_right_state() {
     let answer = |status, body: &str| Reply::Answer(status, Vec::new(), body.to_owned());
     let limited =
         |wait: &str| Reply::Answer(429, vec![("retry-after", wait.to_owned())], String::new());
-    // What is answered once, the state right after, the state in the end.
+    // Columns: the replies, the status right after them, the final status.
     let table: Vec<(&str, Vec<Reply>, Expected, Expected)> = vec![
         (
             "no expires_in",
@@ -267,7 +267,7 @@ async fn every_token_answer_ends_in_the_right_state() {
             "no refresh_token",
             vec![Reply::With(|it| drop(it.remove("refresh_token")))],
             unchanged,
-            // A provider that rotates without saying so has ended the grant by itself.
+            // A provider that rotates contrary to its description has ended the grant itself.
             |class| match class {
                 RotationClass::Strict => dead(class),
                 _ => Status::Connected,
@@ -380,7 +380,7 @@ async fn run_answer(
     let key = world.connect("alpha").await;
     world.clock.advance(HOUR);
     world.provider.once(copy(reply));
-    // An expired token: whoever asks waits for the exchange.
+    // The token has expired, so the caller waits for the exchange.
     let first = world.drive(world.hub.access_token(&key)).await.map(drop);
     settle(64).await;
     let status = world.status(&key).await;
@@ -388,7 +388,7 @@ async fn run_answer(
     if !good {
         println!("{name}, {class:?}: {status} instead of {after} ({first:?})");
     }
-    // Two more tokens are needed before it counts as recovered.
+    // Two more working tokens are needed before the connection counts as recovered.
     world.minutes(20).await;
     world.clock.advance(HOUR);
     world.minutes(20).await;
@@ -417,9 +417,9 @@ fn copy(reply: &Reply) -> Reply {
     }
 }
 
-/// One tenant revokes everything it has, and enters a wrong secret where it can.
+/// One tenant revokes all its grants, and uses a wrong secret where possible.
 #[tokio::test]
-async fn another_tenants_refresh_is_served_in_time_whatever_one_tenant_does() {
+async fn no_tenant_can_delay_another_tenants_refresh() {
     let mut runs = 0;
     for own_apps in [false, true] {
         let world = World::new(RotationClass::Strict);
@@ -487,9 +487,9 @@ async fn fairness(world: &World, store: impl Store + Clone, own_apps: bool, name
     );
 }
 
-/// Refusals that nobody understands, at a provider whose grant lives.
+/// Refusals without a known meaning, at a provider whose grant is valid.
 #[tokio::test]
-async fn a_refusal_that_nobody_understands_ends_in_a_state_that_a_person_sees() {
+async fn a_refusal_without_a_known_meaning_ends_in_a_visible_status() {
     const MOST: u64 = 14;
     let refusals = [
         (400, ""),
@@ -511,7 +511,7 @@ async fn a_refusal_that_nobody_understands_ends_in_a_state_that_a_person_sees() 
                 status_then,
                 Status::Degraded(DegradedReason::RefreshRefused)
             );
-            // A day later it is tried once more, and so are callers in vain before.
+            // A day later, the refresh is tried once more. Before that, callers get an error.
             let error = world
                 .drive(world.hub.access_token(&key))
                 .await
@@ -551,7 +551,7 @@ async fn a_provider_that_returns_another_account_is_noticed_and_withheld() {
             }
             let world = World::with(description, |builder| builder);
             let key = world.connect("alpha").await;
-            // As long as the account is the right one, its tokens are handed out.
+            // While the account is the right one, its tokens are returned.
             world.clock.advance(HOUR);
             drop(world.drive(world.hub.access_token(&key)).await.unwrap());
             assert_eq!(world.status(&key).await, Status::Connected);
@@ -573,7 +573,7 @@ async fn a_provider_that_returns_another_account_is_noticed_and_withheld() {
                 world.status(&key).await,
                 Status::NeedsReauthorization(reason)
             );
-            // The pair is kept: the old one is spent.
+            // The pair is stored, because the old one is spent.
             assert_eq!(world.generation(&key).await, 3);
             let other = world.other_hub(0);
             assert!(drive(&world.clock, other.access_token(&key)).await.is_err());

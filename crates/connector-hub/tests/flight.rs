@@ -1,11 +1,11 @@
-//! One refresh for everybody, whatever happens to those who wait.
+//! One refresh for all callers, even if callers stop waiting.
 
 #![allow(
     clippy::print_stdout,
     clippy::semicolon_if_nothing_returned,
     clippy::too_many_lines,
     clippy::unwrap_used,
-    reason = "the counts are what a test shows"
+    reason = "the test prints the counts"
 )]
 
 mod provider;
@@ -56,7 +56,7 @@ async fn crowd(callers: usize, cancelled: usize) -> (u64, usize) {
     for task in tasks {
         served += usize::from(task.await.unwrap().unwrap() == access_token("alpha", 2));
     }
-    // The flight lands whether or not anybody is left to see it.
+    // The flight ends even if no caller is left.
     settle(64).await;
     assert_eq!(world.generation(&key).await, 2);
     (world.provider.token_calls(), served)
@@ -72,9 +72,9 @@ async fn a_crowd_on_an_expired_token_sends_one_request() {
 }
 
 #[tokio::test]
-async fn every_expiry_costs_one_request_whoever_goes_away() {
+async fn every_expiry_costs_one_request_even_if_callers_leave() {
     const CALLERS: usize = 10_000;
-    #[expect(clippy::disallowed_methods, reason = "the switch of the long mode")]
+    #[expect(clippy::disallowed_methods, reason = "selects the long mode")]
     let is_full = std::env::var("CONNECTORS_SOAK").is_ok_and(|mode| mode == "full");
     let rounds = if is_full { 1000 } else { 10 };
     let world = World::new(RotationClass::Strict);
@@ -91,8 +91,8 @@ async fn every_expiry_costs_one_request_whoever_goes_away() {
                 tokio::spawn(async move { hub.access_token(&key).await.map(|it| it.generation()) })
             })
             .collect();
-        // Some go before anything was done for them, some while they wait, some once the answer
-        // is on its way; in every third round, one more than all others.
+        // Some callers leave before the flight starts, some while they wait, and some when the
+        // response is on its way. In every third round, all callers except the first leave.
         for _ in 0..3 {
             settle(number(CALLERS / 16)).await;
             for _ in 0..number(CALLERS / 4) {
@@ -115,7 +115,7 @@ async fn every_expiry_costs_one_request_whoever_goes_away() {
                 }
             }
         }
-        // The flight lands whether or not anybody is left to see it.
+        // The flight ends even if no caller is left.
         settle(64).await;
         assert_eq!(world.generation(&key).await, round + 1);
         assert_eq!(world.provider.token_calls(), round);
@@ -141,7 +141,7 @@ async fn a_caller_that_goes_away_at_any_step_of_the_flight_changes_nothing() {
         let key = world.connect("alpha").await;
         world.clock.advance(HOUR);
         world.provider.close_gate();
-        // This one starts the flight, which goes on by a step with each poll.
+        // The first caller starts the flight, which advances by one step with each poll.
         let mut first = Box::pin(world.hub.access_token(&key));
         for _ in 0..steps {
             pending += usize::from((&mut first).now_or_never().is_none());
@@ -169,7 +169,7 @@ async fn a_caller_that_reads_seldom_starts_the_refresh_of_a_good_token_too() {
     let key = world.connect("alpha").await;
     drop(world.drive(world.hub.access_token(&key)).await.unwrap());
     world.clock.advance(DUE);
-    // So long after the last read the token is compared with the store before it is handed out.
+    // This long after the last read, the token is compared with the store before it is returned.
     let token = world.drive(world.hub.access_token(&key)).await.unwrap();
     assert_eq!(token.secret().expose_secret(), access_token("alpha", 1));
     settle(64).await;
@@ -187,12 +187,12 @@ async fn an_answer_that_came_while_the_process_stood_still_is_kept() {
         let (hub, asked) = (world.hub.clone(), key.clone());
         let caller = tokio::spawn(async move { hub.access_token(&asked).await.map(drop) });
         settle(64).await;
-        // The timer of the exchange is set to 20 seconds: on time, or late.
+        // The timer of the exchange is set to 20 seconds, and fires on time or late.
         world.clock.advance(Duration::from_secs(standstill));
         settle(64).await;
         world.provider.open_gate();
         settle(64).await;
-        // The caller's patience is over either way.
+        // In both cases, the caller's maximum wait has passed.
         let told = caller.await.unwrap().unwrap_err();
         assert_eq!(told.kind(), ErrorKind::RefreshUnresolved);
         assert_eq!(world.provider.token_calls(), u64::from(kept));
@@ -223,7 +223,7 @@ async fn a_hundred_refusals_lead_to_one_refresh() {
     for task in tasks {
         newer += usize::from(task.await.unwrap().unwrap() == refused.next());
     }
-    // Those who come late with the same refused token get what the others got.
+    // Later callers with the same refused token get the same result.
     let late = world.hub.after_rejection(&key, refused).await.unwrap();
     assert_eq!(late.generation(), refused.next());
     let calls = world.provider.token_calls();
@@ -266,7 +266,8 @@ async fn a_store_that_is_away_after_the_answer_loses_nothing() {
             drop(world.drive(hub.access_token(&key)).await.unwrap());
             world.clock.advance(DUE);
             world.provider.close_gate();
-            // Served from memory after a look at the store; the refresh goes on behind it.
+            // Returned from memory after a read of the store. The refresh continues in the
+            // background.
             drop(world.drive(hub.access_token(&key)).await.unwrap());
             drop(hub.access_token(&key).now_or_never());
             settle(64).await;
@@ -320,7 +321,7 @@ async fn a_shutdown_waits_for_a_pair_that_is_not_durable() {
     calm.unwrap();
     waiting.await.unwrap().unwrap();
     assert_eq!(world.generation(&key).await, 2);
-    // Tokens in memory are handed out, and nothing new is begun.
+    // Cached tokens are returned, and no new work starts.
     hub.access_token(&key).await.unwrap();
     let refused = hub.refresh(&key, provider::context()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ShuttingDown);
@@ -445,7 +446,7 @@ async fn a_refresh_that_brings_nothing_usable_is_one_request_and_a_pause() {
                 assert!(error.to_string().contains(" s, "), "{error}");
                 told += 1;
             }
-            // Everybody who comes within the pause is told the same.
+            // Every caller during the pause gets the same error.
             for _ in 0..50 {
                 let error = world
                     .drive(world.hub.access_token(&key))
@@ -459,7 +460,7 @@ async fn a_refresh_that_brings_nothing_usable_is_one_request_and_a_pause() {
             assert_eq!((calls, told), (1, 50));
             let failing = Status::Degraded(DegradedReason::RefreshFailing);
             assert_eq!(world.status(&key).await, failing);
-            // Nothing is lost: the pair that came is the one that is used next.
+            // The new pair is not lost: it is used next.
             world.provider.behave();
             world.clock.advance(MINUTE * 2);
             drop(world.drive(world.hub.access_token(&key)).await.unwrap());
@@ -469,7 +470,7 @@ async fn a_refresh_that_brings_nothing_usable_is_one_request_and_a_pause() {
     }
 }
 
-/// The response is under way for longer than the token lives.
+/// The response takes longer than the lifetime of the token.
 #[tokio::test]
 async fn a_token_that_is_older_than_its_lifetime_is_no_token() {
     let world = World::new(RotationClass::Strict);
@@ -492,7 +493,7 @@ async fn a_token_that_is_older_than_its_lifetime_is_no_token() {
 }
 
 #[tokio::test]
-async fn a_caller_that_stops_waiting_is_told_what_is_true() {
+async fn a_caller_that_stops_waiting_gets_the_true_reason() {
     let mut cases = 0;
     for hangs_at in ["the store", "the provider", "another process"] {
         let world = World::new(RotationClass::Strict);
@@ -551,7 +552,7 @@ async fn an_unresolved_claim_within_a_grace_is_sent_again_when_its_hold_ends() {
                 settle(64).await;
                 world.clock.advance(Duration::from_secs(5));
             }
-            // The token is good for an hour all the while.
+            // The token is valid for an hour the whole time.
             assert_eq!(world.provider.token_calls(), 2, "{class:?}, callers {asks}");
             assert_eq!(world.generation(&key).await, 2);
             assert_eq!(world.status(&key).await, Status::Connected);
@@ -562,7 +563,7 @@ async fn an_unresolved_claim_within_a_grace_is_sent_again_when_its_hold_ends() {
     assert_eq!(resent, 4);
 }
 
-/// A connector that mints tokens: without a refresh token, as often as one likes.
+/// A connector that derives tokens without a refresh token, any number of times.
 #[derive(Debug)]
 struct Minting(Description);
 
@@ -603,7 +604,7 @@ async fn a_minted_token_is_renewed_without_a_refresh_token() {
             ..New::of("alpha")
         };
         let key = world.connect_in(&world.store, "t1", new).await;
-        // The response has no refresh token either.
+        // The response has no refresh token.
         world
             .provider
             .script(|_| Reply::With(|it| drop(it.remove("refresh_token"))));
@@ -639,7 +640,7 @@ async fn a_minted_token_is_renewed_without_a_refresh_token() {
         assert_eq!(world.generation(&key).await, 2, "{by}");
         let stored = world.stored(&key).await;
         assert!(!stored.connection.rotates, "{by}");
-        // A lost response is repeated like any other request, and nothing is kept alive.
+        // A lost response is retried like any other request, and no token needs to be kept alive.
         world
             .provider
             .once(Reply::Failed(TransportErrorKind::Timeout, Sent::Maybe));
@@ -654,7 +655,7 @@ async fn a_minted_token_is_renewed_without_a_refresh_token() {
     assert_eq!(renewed, 4);
 }
 
-/// Notion's tokens: no expiry is stated, and a refresh is right only after a refusal.
+/// Notion's tokens have no stated expiry, so they are refreshed only after a refusal.
 #[tokio::test]
 async fn a_token_without_an_expiry_is_refreshed_only_after_a_refusal() {
     let world = World::new(RotationClass::Strict);

@@ -1,11 +1,11 @@
-//! What holds after every step of any history.
+//! Invariants that hold after every step of any history.
 
 #![allow(
     clippy::print_stdout,
     clippy::semicolon_if_nothing_returned,
     clippy::too_many_lines,
     clippy::unwrap_used,
-    reason = "the counts are what a test shows"
+    reason = "the test prints the counts"
 )]
 
 mod provider;
@@ -23,14 +23,14 @@ use self::provider::{ACME, HOUR, MINUTE, Reply, World, context, keyring};
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Connects the account, anew if it was connected before.
+    /// Connects the account, or reconnects it.
     Connect(usize),
-    /// Somebody asks for a refresh.
+    /// Requests a refresh.
     Refresh(usize),
-    /// The provider fails in this way while somebody needs a token.
+    /// Makes the provider fail while a token is needed.
     Fail(usize, u8),
     Disconnect(usize),
-    /// The process starts anew with other keys, and a clock that is off by so many minutes.
+    /// Restarts the process with other keys, and with an offset of its clock in minutes.
     Restart {
         second_key: bool,
         offset: i64,
@@ -114,7 +114,7 @@ impl History {
                     let refreshed = self.world.hub.refresh(&key, context());
                     let refreshed = self.world.drive(refreshed).await;
                     let after = self.world.stored(&key).await;
-                    // A process that knew an older token takes the newer one for a refresh.
+                    // For a process that knew an older token, the newer one counts as the refresh.
                     let moved = after.connection.generation > before.connection.generation;
                     counts.refreshes += usize::from(refreshed.is_ok() && moved);
                     only_the_credential_changed(&before, &after);
@@ -174,7 +174,7 @@ impl History {
         }
     }
 
-    /// What holds whatever happened.
+    /// Checks the invariants.
     async fn check(&self, counts: &mut Counts) {
         let listed = self.world.store.list(&Filter::everyone(), None, 100).await;
         let known = self.keys.iter().flatten().count();
@@ -221,7 +221,7 @@ impl History {
         }
     }
 
-    /// Nothing is due for what has ended, once its revocations are delivered.
+    /// Checks that an ended connection has no due work after its revocations.
     async fn close(&mut self) {
         self.world.minutes(10).await;
         for key in self.keys.iter().flatten() {

@@ -1,10 +1,10 @@
-//! What the refresh machine answers to single events. The interleavings are the explorer's.
+//! The reactions of the refresh machine to single events. The explorer tests the interleavings.
 
 #![expect(
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a test fails by panicking, also in what its cases share, and prints its counts"
+    reason = "tests and their helpers fail by panicking, and print their counts"
 )]
 
 use std::time::Duration;
@@ -111,7 +111,7 @@ fn until(left: Duration) -> TimeLeft {
     TimeLeft::between(now, now.after(left))
 }
 
-/// A claim whose hold ended so long ago.
+/// Returns a claim that expired this long ago.
 fn overdue(ago: Duration) -> Claim {
     let end = Timestamp::UNIX_EPOCH;
     Claim {
@@ -205,7 +205,7 @@ const REFUSED: Fault = Fault::DeadGrant {
 
 const BUSY: Fault = Fault::Transient { after: None };
 
-/// A flight over generation 5, as far as the inputs take it, and what it asked for last.
+/// A flight for generation 5, advanced by inputs, with its last requested action.
 struct Flight {
     machine: Machine,
     last: Vec<Action>,
@@ -241,7 +241,7 @@ impl Flight {
         self
     }
 
-    /// Up to the exchange.
+    /// Advances the flight up to the exchange.
     fn sent(class: RotationClass, reason: Reason) -> Self {
         Self::new(class, reason)
             .then(loaded(row(5)))
@@ -361,7 +361,7 @@ fn back_off_doubles_to_eight_minutes_and_is_spread() {
 }
 
 #[test]
-fn a_row_that_moved_is_the_answer_whoever_asks() {
+fn a_changed_row_is_used_for_every_reason() {
     let newer = Outcome::Newer {
         grant: GrantNumber::new(1),
         generation: Generation::new(6),
@@ -388,7 +388,8 @@ fn a_row_that_moved_is_the_answer_whoever_asks() {
 #[test]
 fn either_clock_stops_a_late_send_and_the_claim_is_made_anew() {
     let clocks = |steady, wall| Input::Clocks { steady, wall };
-    // The machine's own look, by either clock, and the transport's just before the first byte.
+    // The check of the machine, by either clock, and the check of the transport before the first
+    // byte.
     for late in [
         vec![clocks(secs(6), secs(0))],
         vec![clocks(secs(0), secs(3600))],
@@ -499,7 +500,7 @@ fn a_sibling_that_won_is_waited_for_and_adopted() {
 }
 
 #[test]
-fn a_refusal_after_a_lost_answer_is_told_as_that_at_a_strict_provider() {
+fn a_refusal_after_a_lost_response_is_reported_as_lost_at_a_strict_provider() {
     for (class, superseded, unresolved, reason) in [
         (
             RotationClass::Strict,
@@ -541,7 +542,7 @@ fn a_refusal_after_a_lost_answer_is_told_as_that_at_a_strict_provider() {
 }
 
 #[test]
-fn a_grant_that_was_lost_in_flight_stays_so_when_somebody_asks_once_more() {
+fn a_grant_that_was_lost_in_flight_stays_lost_after_a_forced_refresh() {
     let reason = ReauthorizationReason::LostInFlight;
     let lost = dead(reason);
     let flight = Flight::new(RotationClass::Strict, Reason::Forced { good: false })
@@ -622,7 +623,7 @@ fn the_same_access_token_again_was_no_refresh() {
     let flight = flight.then(Input::Recorded(FailOutcome::Applied));
     let no_refresh = later(NoTokenReason::SameAccessToken, 60);
     assert_eq!(flight.outcome(), no_refresh);
-    // A new refresh token is kept all the same.
+    // A new refresh token is stored in spite of that.
     let flight = Flight::sent(RotationClass::Strict, Reason::Mandatory)
         .then(pair(true, true))
         .then(Input::Committed(CommitOutcome::Stored));
@@ -663,7 +664,7 @@ fn an_unresolved_claim_at_a_strict_provider_is_left_alone_while_the_token_is_goo
         );
         assert_eq!(left, leaves, "{class:?} {reason:?}");
     }
-    // One that appeared after the read keeps standing too.
+    // A claim that appeared after the read also stays active.
     let flight = Flight::new(RotationClass::Strict, Reason::Advisory)
         .then(loaded(row(5)))
         .then(granted(row(5), true));
@@ -819,7 +820,7 @@ fn a_backup_restored_during_an_exchange_gets_the_answer() {
         .then(granted(row(2), false));
     assert!(flight.machine.holds_a_pair());
     assert!(matches!(flight.asked(), Action::WriteBack { .. }));
-    // Another process wrote back first, what it had: it is older than the answer.
+    // Another process wrote back first, with data older than the response.
     let other = with(3, |it| it.grant = GrantNumber::new(2));
     let flight = flight
         .then(Input::WrittenBack(PutOutcome::Moved(Box::new(row(3)))))
@@ -864,7 +865,7 @@ fn tokens_that_never_work_are_refreshed_once_per_step_and_then_probed() {
 }
 
 #[test]
-fn a_dead_grant_is_sent_again_only_when_somebody_asks() {
+fn a_dead_grant_is_sent_again_only_on_request() {
     let reason = ReauthorizationReason::GrantRevoked;
     let dead = dead(reason);
     let flight = Flight::new(SHOP, Reason::Mandatory).then(loaded(dead.clone()));
@@ -898,7 +899,8 @@ fn a_connection_that_ends_stops_what_was_not_sent() {
     assert!(matches!(kept.asked(), Action::Commit { .. }));
 }
 
-/// A pair came, and a backup was restored over its commit: it is to be written back.
+/// A flight with a new pair whose commit was overwritten by a restored backup, so that it must be
+/// written back.
 fn writing_back(found: Stored) -> Flight {
     Flight::sent(RotationClass::Strict, Reason::Mandatory)
         .then(pair(true, false))
@@ -907,8 +909,9 @@ fn writing_back(found: Stored) -> Flight {
 }
 
 #[test]
-fn a_pair_in_hand_is_what_this_process_knows_to_be_the_newest() {
-    // The store is where it was before the exchange: older than the pair, not than the start.
+fn a_new_pair_is_the_newest_state_that_this_process_knows() {
+    // The store has the state before the exchange: older than the pair, but not older than the
+    // start.
     let flight = writing_back(row(5));
     let seen = Action::Report(Report::RestoredBackup {
         seen: Generation::new(6),
@@ -925,7 +928,7 @@ fn a_connection_that_ends_while_a_pair_is_written_back_is_not_the_end_of_the_pai
     assert_eq!(*flight.asked(), Action::Load);
     let flight = flight.then(Input::Loaded(None));
     assert!(matches!(flight.asked(), Action::Revoke { .. }));
-    // Nor is it while somebody else's claim is waited for.
+    // The pair is also kept while another claim is active.
     let held = held(50);
     let waiting = writing_back(row(2)).then(held).then(Input::GrantEnded);
     assert!(waiting.last.is_empty());
@@ -936,7 +939,7 @@ fn a_connection_that_ends_while_a_pair_is_written_back_is_not_the_end_of_the_pai
     assert_eq!(nothing_in_hand.outcome(), over(NoTokenReason::Ended));
 }
 
-/// What is waited for each time that the store does not answer, until it is given up or 20 times.
+/// Returns the waits during an outage of the store, until the flight ends or 20 times.
 fn outage(mut flight: Flight) -> (Vec<Duration>, Vec<Outcome>, Flight) {
     let (mut pauses, mut answers) = (Vec::new(), Vec::new());
     for _ in 0..20 {
@@ -961,7 +964,7 @@ fn a_store_that_is_away_is_asked_with_growing_pauses() {
     let (pauses, answers, flight) = outage(loading);
     assert_eq!((pauses.as_slice(), answers), (&doubling[..], vec![]));
     assert_eq!(flight.outcome(), later(NoTokenReason::StoreUnavailable, 5));
-    // What failed is told as that, also if it could not be recorded.
+    // The original failure is reported even if it could not be recorded.
     let failing = Flight::sent(SHOP, Reason::Mandatory).then(failed(BUSY, Sent::No));
     let (pauses, answers, flight) = outage(failing);
     assert_eq!((pauses.as_slice(), answers), (&doubling[..], vec![]));
@@ -979,11 +982,11 @@ fn what_would_be_lost_is_not_given_up_while_the_store_is_away() {
             .then(pair(true, false))
             .then(found)
     };
-    // A pair in hand, before it is known where it belongs.
+    // A new pair before its place is known.
     let (pauses, answers, _) = outage(late(Input::Committed(CommitOutcome::Ended)));
     assert_eq!((pauses.len(), answers), (20, vec![]));
     assert_eq!(pauses[19], secs(4));
-    // A backup that gets back what this process has in its cache.
+    // A restored backup that gets the cached pair back.
     let restoring = Flight::new(RotationClass::Strict, Reason::Mandatory).then(loaded(row(4)));
     assert!(!restoring.machine.holds_a_pair());
     let (pauses, answers, _) = outage(restoring);
@@ -996,7 +999,7 @@ fn what_would_be_lost_is_not_given_up_while_the_store_is_away() {
 }
 
 #[test]
-fn a_lost_answer_is_waited_for_once_and_only_by_who_has_no_token() {
+fn a_lost_response_is_awaited_once_and_only_without_a_valid_token() {
     let lost = |reason, left| {
         let granted = Input::Claimed(ClaimOutcome::Granted {
             fence: Fence::new(4),
@@ -1121,7 +1124,8 @@ fn holds_and_resends_follow_the_described_grace() {
             };
             assert_eq!(effective(class), class);
             assert_eq!(Timings::of(class).hold, secs(hold), "{class:?}");
-            // Sent again while the grace lasts, left alone after it while the token is good.
+            // Sent again during the grace period. After it, left alone while the access token is
+            // valid.
             for (ago, resends) in [
                 (0, true),
                 (u64::from(grace) - hold, true),

@@ -1,11 +1,11 @@
-//! What is done behind everybody's back.
+//! The background jobs of the worker.
 
 #![allow(
     clippy::print_stdout,
     clippy::semicolon_if_nothing_returned,
     clippy::too_many_lines,
     clippy::unwrap_used,
-    reason = "the counts are what a test shows"
+    reason = "the test prints the counts"
 )]
 
 mod provider;
@@ -80,7 +80,7 @@ async fn an_owner_is_asked_once_before_a_refresh_token_runs_out() {
     ending.lifetimes.refresh_seconds = Some(60 * 86_400);
     let world = World::with(ending, |builder| builder);
     let key = world.connect("alpha").await;
-    // An end that no refresh moves: 60 days at first, then as the answers keep it.
+    // No refresh extends this expiry: 60 days at first, then as the responses state.
     world.clock.advance(HOUR);
     drop(world.drive(world.hub.access_token(&key)).await.unwrap());
     world
@@ -122,7 +122,7 @@ impl ChangeHandler for Recorder {
 }
 
 #[tokio::test]
-async fn changes_are_told_at_least_once_whatever_a_handler_does() {
+async fn changes_are_delivered_at_least_once_even_if_a_handler_fails() {
     for panics in [false, true] {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let fails = Arc::new(AtomicUsize::new(3));
@@ -141,7 +141,7 @@ async fn changes_are_told_at_least_once_whatever_a_handler_does() {
         world.minutes(10).await;
         let told = seen.lock().unwrap().clone();
         println!("changes told, a handler that fails three times (panics: {panics}): {told:?}");
-        // The dead grant, the end, the revocation.
+        // The dead grant, the expiry, and the revocation.
         let mut once = told.clone();
         once.sort_unstable();
         once.dedup();
@@ -151,7 +151,7 @@ async fn changes_are_told_at_least_once_whatever_a_handler_does() {
 }
 
 #[tokio::test]
-async fn a_running_worker_ends_when_it_is_told_to() {
+async fn a_running_worker_ends_at_shutdown() {
     let world = World::new(RotationClass::Strict);
     let key = world.connect("alpha").await;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -170,7 +170,7 @@ async fn a_running_worker_ends_when_it_is_told_to() {
 }
 
 #[tokio::test]
-async fn a_check_tells_and_records_how_a_connection_is() {
+async fn a_check_returns_and_records_the_state_of_a_connection() {
     let world = World::new(RotationClass::Strict);
     let key = world.connect("alpha").await;
     let works = world.drive(world.hub.check(&key, context())).await.unwrap();
@@ -228,7 +228,8 @@ async fn keys_are_rotated_while_everything_runs() {
     })
     .await;
     let (rotation, tick) = (rotation.unwrap(), tick.unwrap());
-    // The other node sealed under the old key meanwhile: it gets the new one, then nothing is left.
+    // The other node has sealed records under the old key meanwhile. It gets the new key, and then
+    // no record is left.
     let last = rotated.rotate_keys(|_| ()).await.unwrap();
     let (resealed, late) = (rotation.resealed, last.resealed);
     println!(
@@ -253,7 +254,8 @@ async fn keys_are_rotated_while_everything_runs() {
     }
 }
 
-/// Hangs over every change, and counts the calls, those at once, and those that were dropped.
+/// A handler that hangs on every change. Counts the calls, the concurrent calls, and the dropped
+/// calls.
 #[derive(Clone, Default)]
 struct Hanging(Arc<[AtomicUsize; 3]>);
 
@@ -289,7 +291,7 @@ async fn a_change_handler_that_hangs_is_aborted_and_its_change_parked() {
     let [calls, running, at_once] = [0, 1, 2].map(|it| hanging.0[it].load(Ordering::SeqCst));
     println!("a handler that hangs: {calls} calls, {at_once} at once, {running} left running");
     assert_eq!((calls, running, at_once), (5, 0, 1));
-    // The change stays in the log, and nothing is handed out any more.
+    // The change stays in the log, and is no longer delivered.
     let reason = ReauthorizationReason::GrantRevoked;
     assert_eq!(
         world.status(&key).await,
@@ -366,7 +368,7 @@ async fn providers_that_hang_do_not_delay_another() {
 
 type Change = fn(&mut Description, u32);
 
-/// The number of token calls in ten days, and the hold of the claim in seconds.
+/// Returns the number of token requests in ten days, and the lifetime of the claim in seconds.
 async fn observe(change: Change, number: u32) -> (u64, u64) {
     let mut described = description(RotationClass::Stable, RevocationReach::Grant);
     described.refresh = RefreshPolicy::OnDemand;

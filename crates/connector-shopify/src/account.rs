@@ -1,17 +1,17 @@
-//! Shops and their hosts. The client secret is posted to the shop's host, so a host that did not
-//! pass here would be handed the secret.
+//! Shops and their hosts. The client secret is sent to the shop's host, so only validated hosts are
+//! used.
 
 use std::fmt;
 
 use connector_core::provider::description::AccountHost;
 use connector_core::{Error, ErrorKind, Result};
 
-/// The suffix of every merchant's shop.
+/// The host suffix of every merchant's shop.
 const SUFFIX: &str = ".myshopify.com";
-/// Suffixes that exist inside Shopify only.
+/// Host suffixes that only Shopify itself uses.
 const INTERNAL_SUFFIXES: [&str; 3] = [".myshopify.io", ".shop.dev", ".shopify.com"];
 
-/// The host of a shop in its one accepted form: `name.myshopify.com`, lower case.
+/// The host of a shop in normalized form: `name.myshopify.com`, lower case.
 ///
 /// ```
 /// use connector_shopify::ShopDomain;
@@ -24,17 +24,17 @@ const INTERNAL_SUFFIXES: [&str; 3] = [".myshopify.io", ".shop.dev", ".shopify.co
 pub struct ShopDomain(String);
 
 impl ShopDomain {
-    /// Reads what a merchant may type or paste: the name of the shop, its host in any case, or an
-    /// address of its admin as the address bar shows it (`https://cool-shop.myshopify.com/admin/…`,
+    /// Parses the input of a merchant: the name of the shop, its host in any case, or a URL of its
+    /// admin (`https://cool-shop.myshopify.com/admin/…`,
     /// `https://admin.shopify.com/store/cool-shop/…`).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for everything else; the text is not repeated.
+    /// [`ErrorKind::InvalidInput`] for all other input. The error does not contain the input.
     pub fn parse(text: &str) -> Result<Self> {
         HostRule::default().accept(text)
     }
 
-    /// The host.
+    /// Returns the host.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -53,15 +53,15 @@ impl fmt::Debug for ShopDomain {
     }
 }
 
-/// Which hosts are shops.
+/// The rule for valid shop hosts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct HostRule {
-    /// Shopify's own domains count too.
+    /// True if Shopify's internal domains are valid, too.
     pub(crate) internal: bool,
 }
 
 impl HostRule {
-    /// The shop that `text` names, as a person may write it.
+    /// Returns the shop in `text`, as entered by a person.
     pub(crate) fn accept(self, text: &str) -> Result<ShopDomain> {
         let text = text
             .trim_matches(|c: char| c.is_ascii_whitespace())
@@ -87,12 +87,12 @@ impl HostRule {
         }
     }
 
-    /// The shop whose host is exactly `host`, as a provider's message has it.
+    /// Returns the shop with the host `host`, from a message of the provider.
     pub(crate) fn accept_host(self, host: &str) -> Result<ShopDomain> {
         let internal = INTERNAL_SUFFIXES.iter().filter(|_| self.internal);
         let is_shop = internal.chain([&SUFFIX]).any(|suffix| {
-            // Shopify's own library takes a name that ends in a hyphen. rustls takes no such server
-            // name, so that a shop of that kind could be named and never reached.
+            // Shopify's own library accepts a name that ends in a hyphen. rustls rejects such
+            // server names, so that such a shop could never be reached.
             let accepted = AccountHost::new(*suffix).accept(host);
             host.ends_with(suffix) && accepted.is_ok_and(|accepted| accepted == host)
         });
@@ -102,15 +102,15 @@ impl HostRule {
             Err(Error::new(
                 ErrorKind::InvalidInput,
                 "shop_domain.parse",
-                "a shop is named by its host, for example cool-shop.myshopify.com, or by the \
-                 address of its admin",
+                "enter the shop's host, for example cool-shop.myshopify.com, or the URL of its \
+                 admin",
             )
             .with_provider("shopify"))
         }
     }
 }
 
-/// True for the paths that an address bar shows for a shop: none, or one of its admin.
+/// Returns true for an empty path and for paths of the shop's admin.
 fn is_page_of_admin(path: &str) -> bool {
     let is_text = |rest: &str| rest.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
     match path.strip_prefix("/admin") {
@@ -123,9 +123,9 @@ fn is_page_of_admin(path: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Merchants paste what their address bar shows.
+    /// Merchants paste URLs from the address bar.
     #[test]
-    fn what_address_bars_show_names_the_shop_and_nothing_else_does() {
+    fn only_hosts_and_admin_urls_name_a_shop() {
         for good in [
             "cool-shop",
             "Cool-Shop.myshopify.com",

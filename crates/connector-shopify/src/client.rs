@@ -17,7 +17,7 @@ use crate::graphql;
 use crate::limits::Cost;
 
 connector_core::provider::provider_client! {
-    /// The Admin API of one shop: GraphQL, version 2026-10.
+    /// A typed client for the Admin API of one shop: GraphQL, version 2026-10.
     ///
     /// ```no_run
     /// # use connector_core::Result;
@@ -35,12 +35,12 @@ connector_core::provider::provider_client! {
 }
 
 impl ShopifyClient {
-    /// Asks for a document of the application's own, written for version 2026-10, and reads the data
-    /// into `T`. It is sent again only if Shopify certainly did not carry it out.
+    /// Sends a GraphQL document of your own, written for version 2026-10, and deserializes the data
+    /// into `T`. The request is retried only if Shopify certainly did not process it.
     ///
     /// # Errors
-    /// As for [`Session::send`](connector_core::api::Session::send). An answer with data and errors
-    /// is no error: see [`GraphqlAnswer::errors`].
+    /// As for [`Session::send`](connector_core::api::Session::send). A response with both data and
+    /// errors is not an error: see [`GraphqlAnswer::errors`].
     pub async fn graphql<T: DeserializeOwned + Send + 'static>(
         &self,
         document: impl Into<String> + Send,
@@ -50,7 +50,7 @@ impl ShopifyClient {
     }
 }
 
-/// A document of the application's own, whose data is read into `T`.
+/// A GraphQL document of your own. Its data is deserialized into `T`.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Graphql<T> {
@@ -61,10 +61,11 @@ pub struct Graphql<T> {
 }
 
 impl<T> Graphql<T> {
-    /// The document, with what its variables are: something whose JSON form is an object, or `()`.
+    /// Creates the operation from a document and its variables. The variables must serialize to a
+    /// JSON object, or be `()`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for anything else.
+    /// [`ErrorKind::InvalidInput`] for other variables.
     pub fn new(document: impl Into<String>, variables: &(impl Serialize + ?Sized)) -> Result<Self> {
         let variables = serde_json::to_value(variables)
             .ok()
@@ -73,7 +74,8 @@ impl<T> Graphql<T> {
                 Error::new(
                     ErrorKind::InvalidInput,
                     "Graphql",
-                    "the variables of a document are an object; use text keys and finite numbers",
+                    "the variables of a document must be an object; use text keys and finite \
+                     numbers",
                 )
             })?;
         Ok(Self {
@@ -84,22 +86,22 @@ impl<T> Graphql<T> {
         })
     }
 
-    /// Sets how many points it is expected to need. Default: 10. Answers correct it.
+    /// Sets the expected cost in points. Default: 10. The cost in the response replaces it.
     pub fn with_cost(mut self, points: u32) -> Self {
         self.cost = points;
         self
     }
 }
 
-/// What a document of the application's own led to.
+/// The response to a GraphQL document of your own.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct GraphqlAnswer<T> {
-    /// The data. Fields that failed are null in it.
+    /// The data. Failed fields are null.
     pub data: T,
-    /// Why fields failed; empty if none did.
+    /// The errors of failed fields. Empty if no field failed.
     pub errors: Vec<GraphqlError>,
-    /// What it cost, if Shopify said so.
+    /// The cost, if the response contains it.
     pub cost: Option<Cost>,
 }
 
@@ -126,7 +128,7 @@ impl<T: DeserializeOwned + Send + 'static> Endpoint for Graphql<T> {
     }
 }
 
-/// What answers mean that no operation decodes.
+/// Classifies error responses that no operation decodes.
 #[derive(Debug)]
 pub(crate) struct ShopifyClassifier;
 

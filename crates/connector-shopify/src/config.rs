@@ -1,4 +1,4 @@
-//! Settings of the connector, in code or from the environment.
+//! Configuration of the connector, in code or from the environment.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use crate::Shopify;
 use crate::account::{HostRule, ShopDomain};
 
-/// The greatest difference between a callback's timestamp and now, in both directions.
+/// Maximum difference between a callback's timestamp and the current time, in both directions.
 const CALLBACK_WINDOW: Duration = Duration::from_secs(90);
 
 const CLIENT_ID: Variable = Variable::new(
@@ -34,29 +34,28 @@ const CLIENT_SECRET: Variable = Variable::new(
 const CLIENT_SECRET_OLD: Variable = Variable::new(
     "SHOPIFY_CLIENT_SECRET_OLD",
     Setting::OldClientSecret,
-    "client secret from before a rotation: it still verifies, and is never sent",
+    "client secret before the last rotation: still verifies signatures, and is never sent",
 )
 .with_alias("SHOPIFY_API_SECRET_OLD");
 const REDIRECT_URI: Variable = Variable::new(
     "SHOPIFY_REDIRECT_URI",
     Setting::RedirectUri,
-    "where Shopify sends the browser back to; on the app's list of allowed redirection URLs",
+    "redirect URI, as in the app's list of allowed redirection URLs",
 )
 .required();
 const SCOPES: Variable = Variable::new(
     "SHOPIFY_SCOPES",
     Setting::Scopes,
-    "scopes to ask for, separated by commas; without it `read_products`",
+    "scopes to request, separated by commas; default `read_products`",
 )
 .with_alias("SCOPES");
 const BASE_URL: Variable = Variable::new(
     "SHOPIFY_BASE_URL",
     Setting::BaseUrl,
-    "a simulator on this machine and the one shop that it stands for, as \
-     `http://127.0.0.1:4010/demo-shop.myshopify.com`",
+    "a simulator on this machine with one shop, as `http://127.0.0.1:4010/demo-shop.myshopify.com`",
 );
 
-/// Every setting that [`ShopifyConfig::from_env`] reads.
+/// All variables that [`ShopifyConfig::from_env`] reads.
 pub const VARIABLES: &[Variable] = &[
     CLIENT_ID,
     CLIENT_SECRET,
@@ -66,7 +65,7 @@ pub const VARIABLES: &[Variable] = &[
     BASE_URL,
 ];
 
-/// The settings of [`Shopify`].
+/// The configuration of [`Shopify`].
 #[derive(Clone)]
 pub struct ShopifyConfig {
     pub(crate) app: Option<App>,
@@ -78,7 +77,7 @@ pub struct ShopifyConfig {
 }
 
 impl ShopifyConfig {
-    /// Settings with their defaults and no registration.
+    /// Returns a builder with default settings and no registration.
     pub fn builder() -> ShopifyConfigBuilder {
         ShopifyConfigBuilder {
             settings: AppSettings::default(),
@@ -93,17 +92,17 @@ impl ShopifyConfig {
     /// Reads [`VARIABLES`] from the environment.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the variable that
-    /// is missing or wrong, never its value.
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) contains the name of
+    /// the missing or invalid variable, never its value.
     pub fn from_env() -> Result<Self> {
         Self::of(AppSettings::from_env(VARIABLES).map_err(ours)?)
     }
 
-    /// Reads [`VARIABLES`] from where the application keeps them. `lookup` returns the value of a
-    /// name, or nothing.
+    /// Reads [`VARIABLES`] from your application's own configuration. `lookup` returns the value of
+    /// a variable, or `None`.
     ///
     /// # Errors
-    /// As for [`ShopifyConfig::from_env`], and those of `lookup`.
+    /// As for [`ShopifyConfig::from_env`], and the errors of `lookup`.
     pub fn from_variables(
         lookup: impl Fn(&'static str) -> Result<Option<SecretString>>,
     ) -> Result<Self> {
@@ -116,7 +115,7 @@ impl ShopifyConfig {
             let shop = ShopDomain::parse(&base_url.path);
             let shop = shop.map_err(|_| {
                 ours(BASE_URL.malformed(
-                    "names no simulated shop; write it as \
+                    "contains no simulated shop; write it as \
                      http://127.0.0.1:4010/demo-shop.myshopify.com",
                 ))
             })?;
@@ -126,7 +125,8 @@ impl ShopifyConfig {
         builder.build()
     }
 
-    /// Settings for a simulator: its registration, and the overrides for every shop that it has now.
+    /// Returns a configuration for a simulator: its registration, and the overrides for all its
+    /// current shops.
     ///
     /// # Errors
     /// As for [`ShopifyConfigBuilder::build`].
@@ -142,14 +142,14 @@ impl ShopifyConfig {
         builder.build()
     }
 
-    /// The loopback overrides of simulated shops. The hub's default transport uses them; give them to
-    /// a transport of your own.
+    /// Returns the loopback overrides of simulated shops. The hub's default transport uses them.
+    /// Configure them if you use your own transport.
     #[must_use]
     pub fn loopbacks(&self) -> &[LoopbackOverride] {
         &self.loopbacks
     }
 
-    /// The registration as the hub reads it; `None` if no application is configured.
+    /// Returns the registration for the hub; `None` if no client ID is set.
     #[must_use]
     pub fn app_source(&self) -> Option<Arc<dyn AppSource>> {
         let app = self.app.clone()?;
@@ -174,7 +174,7 @@ impl fmt::Debug for ShopifyConfig {
     }
 }
 
-/// Collects a [`ShopifyConfig`].
+/// A builder of a [`ShopifyConfig`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ShopifyConfigBuilder {
@@ -187,20 +187,20 @@ pub struct ShopifyConfigBuilder {
 }
 
 impl ShopifyConfigBuilder {
-    /// Sets the client ID. Without one, the hub needs an [`AppSource`] of the application's.
+    /// Sets the client ID. Without a client ID, the hub needs its own [`AppSource`].
     pub fn with_client_id(mut self, client_id: impl Into<String>) -> Self {
         self.settings.client_id = Some(client_id.into());
         self
     }
 
-    /// Adds a client secret. The first is sent; all of them verify what Shopify signed, which is
-    /// what a rotation of the secret needs.
+    /// Adds a client secret. Only the first secret is sent, but all of them verify Shopify's
+    /// signatures. Add the old and the new secret during a rotation.
     pub fn with_client_secret(mut self, secret: impl Into<SecretString>) -> Self {
         self.settings.client_secrets.push(secret.into());
         self
     }
 
-    /// Sets the redirect URI: https, or http to this machine.
+    /// Sets the redirect URI. It must use https, or http on this machine.
     pub fn with_redirect_uri(mut self, redirect_uri: RedirectUri) -> Self {
         self.settings.redirect_uri = Some(redirect_uri);
         self
@@ -218,41 +218,41 @@ impl ShopifyConfigBuilder {
         self
     }
 
-    /// Sets the greatest difference between a callback's timestamp and now, in both directions.
-    /// Default: 90 seconds, as in Shopify's own library.
+    /// Sets the maximum difference between a callback's timestamp and the current time, in both
+    /// directions. Default: 90 seconds, as in Shopify's own library.
     pub fn with_callback_window(mut self, window: Duration) -> Self {
         self.callback_window = window;
         self
     }
 
-    /// Accepts hosts under Shopify's own `myshopify.io`, `shop.dev` and `shopify.com` as shops, too.
-    /// For people who work there: the client secret is sent to such hosts.
+    /// Also accepts shops under Shopify's internal domains `myshopify.io`, `shop.dev` and
+    /// `shopify.com`. Only for Shopify employees: the client secret is sent to these hosts.
     pub fn with_internal_domains(mut self) -> Self {
         self.host_rule.internal = true;
         self
     }
 
-    /// Uninstalls the app from a shop whose connection ends. Shopify has no revocation of tokens
-    /// (RFC 7009): without this a disconnect forgets the credential, and the app stays installed.
+    /// Uninstalls the app from a shop when its connection ends. Shopify has no token revocation
+    /// (RFC 7009). Without this setting, a disconnect deletes the credential, and the app stays
+    /// installed.
     ///
-    /// Uninstalling is final for the shop's owner: webhooks, script tags and billing of the app end
-    /// with it.
+    /// The app cannot undo this: its webhooks, script tags and billing in the shop end.
     pub fn with_uninstall_on_disconnect(mut self) -> Self {
         self.uninstalls_on_disconnect = true;
         self
     }
 
-    /// Reaches `shop` at a simulator on this machine. `address` is a loopback address.
+    /// Uses a simulator on this machine for `shop`. `address` must be a loopback address.
     pub fn with_simulated_shop(mut self, shop: ShopDomain, address: SocketAddr) -> Self {
         self.simulated.push((shop, address));
         self
     }
 
-    /// Checks the settings.
+    /// Validates the settings and builds the configuration.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the setting that
-    /// is missing or wrong, never its value.
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) contains the name of
+    /// the missing or invalid setting, never its value.
     pub fn build(self) -> Result<ShopifyConfig> {
         let settings = &self.settings;
         let is_scope = |scope: &String| {
@@ -260,7 +260,7 @@ impl ShopifyConfigBuilder {
             !scope.is_empty() && scope.bytes().all(allowed)
         };
         if !settings.scopes.iter().all(is_scope) {
-            let form = "is a list of scopes such as read_products, separated by commas";
+            let form = "must be a list of scopes such as read_products, separated by commas";
             return Err(ours(SCOPES.malformed(form)));
         }
         let app = settings.checked_app(VARIABLES).map_err(ours)?;

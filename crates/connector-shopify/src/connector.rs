@@ -1,4 +1,4 @@
-//! The connector: Shopify as the hub knows it.
+//! The Shopify connector.
 
 use std::sync::Arc;
 
@@ -27,10 +27,11 @@ use crate::endpoints::AppUninstall;
 use crate::oauth::signature::{self, QueryProblem};
 use crate::{metadata, oauth, webhook};
 
-/// Shopify: shops as accounts.
+/// The connector for Shopify. Each shop is an account.
 ///
-/// Give it to the hub, whose default transport reaches a configured simulator. A transport of your
-/// own needs the configuration's [`loopbacks`](ShopifyConfig::loopbacks) for that.
+/// Add the connector to the hub, whose default transport also reaches a configured simulator. If
+/// you use your own transport with a simulator, configure the overrides from
+/// [`loopbacks`](ShopifyConfig::loopbacks).
 #[derive(Debug, Clone)]
 pub struct Shopify {
     config: ShopifyConfig,
@@ -39,10 +40,10 @@ pub struct Shopify {
 }
 
 impl Shopify {
-    /// The provider's name.
+    /// The id of the provider.
     pub const ID: ProviderId = ProviderId::from_static("shopify");
 
-    /// The connector with these settings.
+    /// Creates a connector with this configuration.
     #[must_use]
     pub fn new(config: ShopifyConfig) -> Self {
         Self {
@@ -52,19 +53,19 @@ impl Shopify {
         }
     }
 
-    /// The settings.
+    /// Returns the configuration.
     #[must_use]
     pub fn config(&self) -> &ShopifyConfig {
         &self.config
     }
 
-    /// Checks the signed query with which a shop's owner opens the app's URL from within Shopify,
-    /// and tells which shop it is. Then let them log in at the application, and begin to authorize:
-    /// the query alone connects nothing.
+    /// Verifies the signed query of a request to the App URL, which a shop's owner opens from
+    /// Shopify. Returns the shop. Then let the owner log in to your application, and start the
+    /// connect flow: the query alone does not connect the shop.
     ///
     /// # Errors
     /// [`ErrorKind::CallbackRefused`] if the query is not signed with a secret of `app`, is older
-    /// than the callback window, or names no shop.
+    /// than the callback window, or contains no shop.
     pub fn verify_app_url(&self, app: &App, now: Timestamp, query: &str) -> Result<ShopDomain> {
         let refused = |message: &'static str| {
             Error::new(
@@ -83,14 +84,14 @@ impl Shopify {
         callback
             .get("shop")
             .and_then(|shop| self.config.host_rule.accept_host(shop).ok())
-            .ok_or_else(|| refused("the query names no shop; open the app from the shop"))
+            .ok_or_else(|| refused("the query contains no shop; open the app from the shop"))
     }
 
-    /// A credential to adopt: an offline access token of `shop` that does not expire, as an app
-    /// obtained it before, or as a shop's owner pasted it. It is never refreshed.
+    /// Returns a credential to adopt: an existing non-expiring offline access token of `shop`. The
+    /// hub never refreshes it.
     ///
     /// # Errors
-    /// None for a domain that [`ShopDomain::parse`] made.
+    /// None, if the domain comes from [`ShopDomain::parse`].
     pub fn non_expiring_credential(
         shop: &ShopDomain,
         access_token: impl Into<SecretString>,
@@ -103,14 +104,14 @@ impl Shopify {
         )
     }
 
-    /// A credential to adopt: an offline access token of `shop` with its refresh token. Whoever
-    /// obtained it must no longer refresh it.
+    /// Returns a credential to adopt: an existing offline access token of `shop` with its refresh
+    /// token. The program that obtained the credential must stop refreshing it.
     ///
-    /// `expires_at` is when the access token expires; if that is not known, the present: it is
-    /// refreshed at once then.
+    /// `expires_at` is the expiry of the access token. If you do not know the expiry, pass the
+    /// current time: the hub then refreshes the token at once.
     ///
     /// # Errors
-    /// None for a domain that [`ShopDomain::parse`] made.
+    /// None, if the domain comes from [`ShopDomain::parse`].
     pub fn expiring_credential(
         shop: &ShopDomain,
         access_token: impl Into<SecretString>,
@@ -126,17 +127,17 @@ impl Shopify {
             .with_refresh_expiry(obtained_at.after(refresh)))
     }
 
-    /// Exchanges an offline token that does not expire for one that does. Adopt the credential that
-    /// comes back, under the same connection.
+    /// Exchanges a non-expiring offline token for an expiring one. Adopt the returned credential
+    /// for the same connection.
     ///
-    /// There is no way back, and the old token stops working at once. If the answer is lost, call
-    /// it again with the same credential: for 7 days Shopify answers the same pair.
+    /// The migration cannot be undone, and the old token stops working at once. If the response is
+    /// lost, retry with the same credential: for 7 days, Shopify returns the same token pair.
     ///
     /// See [Shopify docs: Migrate to expiring offline access tokens](https://shopify.dev/docs/apps/build/authentication-authorization/migrate-to-expiring-offline-access-tokens).
     ///
     /// # Errors
-    /// [`ExchangeError`]; [`DeadGrant`](ExchangeClass::DeadGrant) means that the old token is dead
-    /// and the shop has to be connected again.
+    /// [`ExchangeError`]. The class [`DeadGrant`](ExchangeClass::DeadGrant) means that the old
+    /// token is invalid and the shop must be connected again.
     pub async fn migrate_token(
         &self,
         cx: &Context<'_>,
@@ -177,21 +178,22 @@ impl Shopify {
         signature::check(&pairs, secrets, now, self.config.callback_window)
     }
 
-    /// The shop of a credential, whose host the host rule accepts. Nothing is sent to another host.
+    /// Returns the shop of a credential, after checking its host. Nothing is sent to an invalid
+    /// host.
     fn shop_of(&self, credential: &Credential) -> Result<ShopDomain> {
         let host = credential.account_host().unwrap_or_default();
         let shop = self.config.host_rule.accept_host(host)?;
         if credential.origin().host() == shop.as_str() {
             return Ok(shop);
         }
-        let message = "the credential is of another host than its shop; connect the shop again";
+        let message = "the credential's host differs from its shop; connect the shop again";
         Err(
             Error::new(ErrorKind::AddressRefused, "shopify.call", message)
                 .with_provider(Self::ID.as_str().to_owned()),
         )
     }
 
-    /// Carries out an operation with a credential, outside of any session.
+    /// Sends an operation with a credential, without a session.
     async fn call<E: Endpoint>(
         &self,
         cx: &Context<'_>,
@@ -233,8 +235,8 @@ impl Connector for Shopify {
         account_host: Option<&str>,
         callback: &Callback,
     ) -> Result<(), CallbackProblem> {
-        // Shopify does not say whether it signs a callback that carries an error. Such a one leads
-        // to no exchange, whoever sent it.
+        // Shopify does not document whether it signs callbacks with an error. Accepting an unsigned
+        // one is safe, because it leads to no exchange.
         if callback.get("hmac").is_none() && callback.error().is_some() {
             return rfc::check_callback(&self.description, callback);
         }
@@ -273,14 +275,14 @@ impl Connector for Shopify {
             .map(oauth::expanded)
     }
 
-    /// Uninstalls the app, if it is configured to; Shopify revokes no tokens.
+    /// Uninstalls the app if configured. Shopify cannot revoke tokens.
     async fn revoke(&self, cx: &Context<'_>, credential: &Credential) -> Result<(), ExchangeError> {
         if self.description.revocation.is_none() {
             return rfc::revoke(&self.description, cx, credential).await;
         }
         match self.call(cx, credential, &AppUninstall::new()).await {
-            // The access token may merely have run out: its connection is gone, so nobody else
-            // refreshes it.
+            // The access token may only have expired. The connection has ended, so no other task
+            // refreshes the token.
             Err(error)
                 if error.class() == ExchangeClass::DeadGrant
                     && credential.refresh_token().is_some() =>
@@ -304,7 +306,7 @@ impl Connector for Shopify {
         let metadata::Identified { shop, facts } = found.map_err(ExchangeError::into_error)?;
         let domain = self.config.host_rule.accept_host(&shop.myshopify_domain);
         let domain = domain.map_err(|_| {
-            let message = "Shopify names a domain for the shop that no shop has";
+            let message = "Shopify returned an invalid domain for the shop";
             Error::new(ErrorKind::UnexpectedAnswer, "shopify.identify", message)
                 .with_provider(Self::ID.as_str().to_owned())
         })?;

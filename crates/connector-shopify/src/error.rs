@@ -13,46 +13,46 @@ use serde_json::Value;
 
 use crate::limits::Cost;
 
-/// Shopify gives this refusal no code, only a sentence: this is its start.
-/// See <https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/offline-access-tokens>.
+/// The start of the message of this refusal, for which Shopify has no code. See
+/// <https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/offline-access-tokens>.
 const NON_EXPIRING: &str = "Non-expiring access tokens are no longer accepted";
 
-const NON_EXPIRING_ADVICE: &str = "the shop's token does not expire, and Shopify accepts such tokens \
-     no longer (non_expiring_token): migrate it with Shopify::migrate_token, or connect the shop \
-     again";
+const NON_EXPIRING_ADVICE: &str = "Shopify no longer accepts this shop's token, because it does \
+                                   not expire (non_expiring_token): migrate it with \
+                                   Shopify::migrate_token, or connect the shop again";
 
-/// The meaning of statuses, and of the codes of GraphQL errors. The codes come in the order in which
-/// they count if a response has several.
+/// Meanings of status codes and of GraphQL error codes. If a response has several codes, the first
+/// match in this table is used.
 const ERRORS: ErrorTable = ErrorTable::new(&[
     ErrorRule::code(
         "THROTTLED",
         ErrorKind::RateLimited,
-        "the shop's budget of points is used up; try again later",
+        "the shop's points are used up; try again later",
     ),
     ErrorRule::code(
         "INTERNAL_SERVER_ERROR",
         ErrorKind::ProviderUnavailable,
-        "Shopify failed; try again later",
+        "Shopify had an internal error; try again later",
     ),
     ErrorRule::code(
         "ACCESS_DENIED",
         ErrorKind::Forbidden,
-        "the app may not do this: a scope or an approval is missing",
+        "the app lacks a scope or an approval for this operation",
     ),
     ErrorRule::code(
         "SHOP_INACTIVE",
         ErrorKind::Forbidden,
-        "the shop is not active; its owner has to reopen it",
+        "the shop is not active; its owner must reopen it",
     ),
     ErrorRule::code(
         "MAX_COST_EXCEEDED",
         ErrorKind::Rejected,
-        "the query costs more points than any may; ask for less at once",
+        "the query costs more points than the maximum; request less data at once",
     ),
     ErrorRule::status(
         400,
         ErrorKind::Rejected,
-        "Shopify could not read the request",
+        "Shopify could not parse the request",
     ),
     ErrorRule::status(
         401,
@@ -67,37 +67,37 @@ const ERRORS: ErrorTable = ErrorTable::new(&[
     ErrorRule::status(
         403,
         ErrorKind::Forbidden,
-        "the app may not do this: a scope or an approval is missing",
+        "the app lacks a scope or an approval for this operation",
     ),
     ErrorRule::status(
         404,
         ErrorKind::ProviderNotFound,
-        "Shopify knows no such shop or address; the shop may be closed",
+        "Shopify did not find the shop or the URL; the shop may be closed",
     ),
     ErrorRule::status(
         406,
         ErrorKind::Rejected,
-        "Shopify does not answer in this form",
+        "Shopify does not support the requested response format",
     ),
     ErrorRule::status(
         409,
         ErrorKind::Conflict,
-        "the resource is being changed elsewhere",
+        "another request is changing the resource",
     ),
     ErrorRule::status(
         413,
         ErrorKind::Rejected,
-        "the request is too long for Shopify",
+        "the request is too large for Shopify",
     ),
     ErrorRule::status(
         422,
         ErrorKind::Rejected,
-        "Shopify refused the request's content",
+        "Shopify refused the content of the request",
     ),
     ErrorRule::status(
         423,
         ErrorKind::Forbidden,
-        "the shop is locked; its owner has to contact Shopify",
+        "the shop is locked; its owner must contact Shopify",
     ),
     ErrorRule::status(
         429,
@@ -107,33 +107,37 @@ const ERRORS: ErrorTable = ErrorTable::new(&[
     ErrorRule::status(
         430,
         ErrorKind::Forbidden,
-        "Shopify refused the request as a danger to its security",
+        "Shopify refused the request as a security risk",
     ),
-    ErrorRule::status(501, ErrorKind::Unsupported, "Shopify does not offer this"),
+    ErrorRule::status(
+        501,
+        ErrorKind::Unsupported,
+        "Shopify does not support this operation",
+    ),
     ErrorRule::statuses(
         500,
         599,
         ErrorKind::ProviderUnavailable,
-        "Shopify failed; try again later",
+        "Shopify had an internal error; try again later",
     ),
     ErrorRule::statuses(
         100,
         499,
         ErrorKind::UnexpectedAnswer,
-        "Shopify gave an answer with a status that is not known",
+        "Shopify responded with an unknown status",
     ),
 ]);
 
-/// One entry of a GraphQL answer's `errors`.
+/// One entry of `errors` in a GraphQL response.
 ///
-/// Its text is Shopify's; show it to developers, not to customers.
+/// The message is written by Shopify. Show it to developers, not to customers.
 #[derive(Clone, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct GraphqlError {
-    /// What Shopify says.
+    /// Shopify's message.
     #[serde(default)]
     pub message: String,
-    /// The path to the field that failed.
+    /// The path to the failed field.
     #[serde(default)]
     pub path: Vec<PathSegment>,
     #[serde(default)]
@@ -141,13 +145,13 @@ pub struct GraphqlError {
 }
 
 impl GraphqlError {
-    /// The machine-readable code, for example `ACCESS_DENIED`.
+    /// Returns the machine-readable code, for example `ACCESS_DENIED`.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.extensions.get("code").and_then(Value::as_str)
     }
 
-    /// What else Shopify says under `name`, if it is there and has this type.
+    /// Returns the extension `name`, if it exists and has this type.
     #[must_use]
     pub fn extension<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         self.extensions
@@ -156,7 +160,8 @@ impl GraphqlError {
     }
 }
 
-/// Shows the code, and of Shopify's text its length only: it may quote what was sent.
+/// Shows the code, but only the length of Shopify's message, because the message may quote the
+/// request.
 impl fmt::Debug for GraphqlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GraphqlError")
@@ -166,23 +171,23 @@ impl fmt::Debug for GraphqlError {
     }
 }
 
-/// A step on the way to a field of an answer.
+/// A segment of the path to a field in a response.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum PathSegment {
-    /// Into the field with this name.
+    /// A field with this name.
     Field(String),
-    /// Into the item at this position of a list, from 0.
+    /// A list item with this index, starting at 0.
     Index(u64),
 }
 
-/// The errors of a GraphQL answer: the source of the [`Error`] of an operation.
+/// The errors of a GraphQL response. Used as the source of an operation's [`Error`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct GraphqlErrors(Vec<GraphqlError>);
 
 impl GraphqlErrors {
-    /// The errors, in Shopify's order.
+    /// Returns the errors in Shopify's order.
     #[must_use]
     pub fn errors(&self) -> &[GraphqlError] {
         &self.0
@@ -200,23 +205,24 @@ impl fmt::Display for GraphqlErrors {
 
 impl std::error::Error for GraphqlErrors {}
 
-/// One entry of a mutation's `userErrors`: what about the input is wrong.
+/// One entry of a mutation's `userErrors`: an error in the input.
 ///
-/// Its text is Shopify's and made for people.
+/// The message is written by Shopify for end users.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct UserError {
-    /// The path to the wrong part of the input; none if it is the whole.
+    /// The path to the invalid part of the input. `None` if the input as a whole is invalid.
     #[serde(default)]
     pub field: Option<Vec<String>>,
-    /// What is wrong.
+    /// Shopify's message.
     pub message: String,
-    /// The machine-readable code, where the mutation has codes.
+    /// The machine-readable code, if the mutation has codes.
     #[serde(default)]
     pub code: Option<String>,
 }
 
-/// Shows field and code, and of Shopify's text its length only: it may quote the input.
+/// Shows the field and the code, but only the length of Shopify's message, because the message may
+/// quote the input.
 impl fmt::Debug for UserError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UserError")
@@ -227,13 +233,13 @@ impl fmt::Debug for UserError {
     }
 }
 
-/// The user errors of a mutation: the source of its [`Error`] of kind
+/// The user errors of a mutation. Used as the source of its [`Error`] of kind
 /// [`Rejected`](ErrorKind::Rejected).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserErrors(Vec<UserError>);
 
 impl UserErrors {
-    /// The errors, in Shopify's order.
+    /// Returns the errors in Shopify's order.
     #[must_use]
     pub fn errors(&self) -> &[UserError] {
         &self.0
@@ -257,7 +263,7 @@ impl fmt::Display for UserErrors {
 
 impl std::error::Error for UserErrors {}
 
-/// Writes words that a provider chose, without what could be more than words.
+/// Writes words from a provider without characters that are unsafe in a log.
 fn list<'a>(f: &mut fmt::Formatter<'_>, words: impl Iterator<Item = &'a str>) -> fmt::Result {
     for (at, word) in words.take(8).enumerate() {
         if at > 0 {
@@ -273,7 +279,7 @@ fn list<'a>(f: &mut fmt::Formatter<'_>, words: impl Iterator<Item = &'a str>) ->
     Ok(())
 }
 
-/// Passes a success, and turns every other status into what it means.
+/// Returns `Ok` for a success status, and the mapped error for every other status.
 pub(crate) fn by_status(response: &Response) -> Result<()> {
     let status = response.status();
     if status.is_success() {
@@ -286,16 +292,16 @@ pub(crate) fn by_status(response: &Response) -> Result<()> {
     ERRORS.check(response)
 }
 
-/// True if the body is the refusal of a token because it does not expire.
+/// Returns true if the body refuses a token because the token does not expire.
 fn says_non_expiring(body: &[u8]) -> bool {
-    // The parser's own error may quote the body, so it is dropped.
+    // The parser's error is dropped, because it may quote the body.
     let body: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
     body.get("errors")
         .and_then(Value::as_str)
         .is_some_and(|text| text.contains(NON_EXPIRING))
 }
 
-/// What the errors of a GraphQL answer mean: the first code of the table that is among them.
+/// Returns the error for a GraphQL response with errors, by the first matching code in the table.
 pub(crate) fn by_code(
     response: &Response,
     errors: Vec<GraphqlError>,
@@ -320,7 +326,7 @@ pub(crate) fn by_code(
     }
 }
 
-/// Passes a mutation without user errors.
+/// Returns an error if the mutation has user errors.
 pub(crate) fn by_user(response: &Response, errors: Vec<UserError>) -> Result<()> {
     if errors.is_empty() {
         return Ok(());
@@ -328,7 +334,7 @@ pub(crate) fn by_user(response: &Response, errors: Vec<UserError>) -> Result<()>
     Err(response
         .error(
             ErrorKind::Rejected,
-            "Shopify refused the input; the error's source says which part and why",
+            "Shopify refused the input; the error's source contains the field and the reason",
         )
         .with_source(UserErrors(errors)))
 }

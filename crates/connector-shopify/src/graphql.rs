@@ -1,4 +1,4 @@
-//! GraphQL over HTTP: what a request is, and how an answer is read.
+//! GraphQL over HTTP: encoding of requests, and decoding of responses.
 
 use connector_core::api::{Page, PageCursor, Request, Response};
 use connector_core::http::limit::Report;
@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 use crate::error::{self, GraphqlError};
 use crate::limits::Cost;
 
-/// The version of the Admin API that every document here is written for.
+/// The version of the Admin API for all documents in this crate.
 pub(crate) const API_VERSION: &str = "2026-10";
 /// The path of the GraphQL endpoint, on the shop's host.
 pub(crate) const PATH: [&str; 4] = ["admin", "api", API_VERSION, "graphql.json"];
-/// The number of objects that a connection pages through at most.
-/// See [Shopify docs: API limits](https://shopify.dev/docs/api/usage/limits).
+/// Maximum number of objects that a connection can return over all pages. See [Shopify docs: API
+/// limits](https://shopify.dev/docs/api/usage/limits).
 pub(crate) const LONGEST_LISTING: usize = 25_000;
-/// The header that carries the access token.
+/// The header with the access token.
 pub(crate) const TOKEN_HEADER: &str = "x-shopify-access-token";
-/// The header that names the version that answered.
+/// The header with the API version of the response.
 const VERSION_HEADER: &str = "x-shopify-api-version";
-/// The header that says why what was asked for will be gone.
+/// The header with the reason for a deprecation.
 const DEPRECATED_HEADER: &str = "x-shopify-api-deprecated-reason";
 
 #[derive(Serialize)]
@@ -29,7 +29,7 @@ struct Body<'a, V> {
     variables: V,
 }
 
-/// The request that asks for `document`.
+/// Returns the request for `document`.
 pub(crate) fn request(document: &str, variables: impl Serialize) -> Result<Request> {
     Request::post(PATH)?.json(&Body {
         query: document,
@@ -37,7 +37,7 @@ pub(crate) fn request(document: &str, variables: impl Serialize) -> Result<Reque
     })
 }
 
-/// An answer, read but not judged.
+/// A decoded response whose errors have not been evaluated.
 #[derive(Debug)]
 pub(crate) struct Answer<T> {
     pub(crate) data: Option<T>,
@@ -62,7 +62,7 @@ struct Extensions {
     cost: Option<Cost>,
 }
 
-/// Looks at what every answer has, whatever is in its body.
+/// Checks the headers of a response, independent of its body.
 pub(crate) fn look(response: &Response) -> Result<()> {
     if let Some(version) = api_version(response)
         && version != API_VERSION
@@ -72,23 +72,23 @@ pub(crate) fn look(response: &Response) -> Result<()> {
             operation = response.operation(),
             asked = API_VERSION,
             answered = version,
-            "another version of the Admin API answered; update this library"
+            "the response is from another version of the Admin API; update this library"
         );
     }
     if response.header(DEPRECATED_HEADER).is_some() {
         tracing::warn!(
             connector = "shopify",
             operation = response.operation(),
-            "Shopify says that the operation is deprecated; update this library"
+            "Shopify reports that the operation is deprecated; update this library"
         );
     }
     error::by_status(response)
 }
 
-/// Reads an answer, whatever errors it has inside, and reports what it cost.
+/// Decodes a response with or without errors, and reports its cost.
 ///
 /// # Errors
-/// What the status means, or [`ErrorKind::UnexpectedAnswer`] if it is not GraphQL.
+/// The error for the status, or [`ErrorKind::UnexpectedAnswer`] if the response is not GraphQL.
 pub(crate) fn read<T: DeserializeOwned>(response: &mut Response) -> Result<Answer<T>> {
     error::by_status(response)?;
     let Wire {
@@ -105,8 +105,8 @@ pub(crate) fn read<T: DeserializeOwned>(response: &mut Response) -> Result<Answe
     Ok(Answer { data, errors, cost })
 }
 
-/// Reads an answer whose data does not fit: a field that is null because of an error must not hide
-/// that error.
+/// Decodes a response whose data has unexpected nulls. If an error caused the null, that error is
+/// returned.
 fn without_data<T>(response: &mut Response) -> Result<Wire<T>> {
     let Wire {
         errors, extensions, ..
@@ -117,8 +117,7 @@ fn without_data<T>(response: &mut Response) -> Result<Wire<T>> {
         }
         return Err(response.error(
             ErrorKind::UnexpectedAnswer,
-            "Shopify's answer misses a field that it promised, or has another type; update this \
-             library",
+            "a field in Shopify's response is missing or has another type; update this library",
         ));
     }
     Ok(Wire {
@@ -128,10 +127,10 @@ fn without_data<T>(response: &mut Response) -> Result<Wire<T>> {
     })
 }
 
-/// Reads the data of an answer, with what it cost.
+/// Returns the data of a response, with its cost.
 ///
 /// # Errors
-/// As for [`read`], and what the errors inside the answer mean.
+/// As for [`read`], and the error for errors in the response.
 pub(crate) fn data<T: DeserializeOwned>(response: &mut Response) -> Result<(T, Option<Cost>)> {
     let Answer { data, errors, cost } = read(response)?;
     match data {
@@ -139,7 +138,7 @@ pub(crate) fn data<T: DeserializeOwned>(response: &mut Response) -> Result<(T, O
         Some(data) => Ok((data, cost)),
         None => Err(response.error(
             ErrorKind::UnexpectedAnswer,
-            "Shopify's answer has neither data nor errors",
+            "Shopify's response has neither data nor errors",
         )),
     }
 }
@@ -161,7 +160,7 @@ fn report(cost: &Cost) -> Report {
     report
 }
 
-/// One page of a connection, as it is answered.
+/// One page of a connection, as in the response.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Connection<T> {
@@ -177,7 +176,7 @@ struct PageInfo {
 }
 
 impl<T> Connection<T> {
-    /// The page, with where the next begins.
+    /// Returns the page with the cursor of the next page.
     pub(crate) fn into_page(self, response: &Response) -> Result<Page<T>> {
         let PageInfo {
             has_next_page,
@@ -188,13 +187,13 @@ impl<T> Connection<T> {
             (true, Some(cursor)) => Ok(Page::new(self.nodes, Some(PageCursor::new(cursor)))),
             (true, None) => Err(response.error(
                 ErrorKind::UnexpectedAnswer,
-                "Shopify says that there are more results, and not where; report it",
+                "Shopify reports more results but returned no cursor; report it",
             )),
         }
     }
 }
 
-/// The version of the API that answered.
+/// Returns the API version of the response.
 pub(crate) fn api_version(response: &Response) -> Option<&str> {
     let is_version = |text: &&str| {
         text.len() <= 16 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')

@@ -1,47 +1,48 @@
-//! What a call costs and how much of the shop's budget is left, as `extensions.cost` tells it.
+//! The cost of a call and the rest of the shop's budget, from `extensions.cost`.
 //!
-//! Every pair of app and shop has a bucket of points that refills with time. Its size and rate
-//! follow from the shop's plan and may change, so they are learnt from answers, never assumed.
-//! See [Shopify docs: API limits](https://shopify.dev/docs/api/usage/limits).
+//! Each pair of app and shop has a bucket of points that refills over time. The size and the rate
+//! depend on the shop's plan and may change, so they are read from responses. See [Shopify docs:
+//! API limits](https://shopify.dev/docs/api/usage/limits).
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-/// The longest wait that is worth asking for. A bucket refills in far less.
+/// Maximum wait. A bucket refills in much less time.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
-/// What one call cost.
+/// The cost of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Cost {
-    /// The points that had to be available before the call, if Shopify said so.
+    /// The points that had to be available before the call, if the response contains them.
     #[serde(default)]
     pub requested_query_cost: Option<f64>,
-    /// The points that the call took in the end; none if it was not executed.
+    /// The points that the call consumed; `None` if it was not executed.
     #[serde(default)]
     pub actual_query_cost: Option<f64>,
-    /// The bucket after the call, if Shopify said so.
+    /// The bucket after the call, if the response contains it.
     #[serde(default)]
     pub throttle_status: Option<ThrottleStatus>,
 }
 
-/// The bucket of one app at one shop.
+/// The points bucket of one app in one shop.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ThrottleStatus {
-    /// The points that it holds when it is full.
+    /// Size of the bucket, in points.
     pub maximum_available: f64,
-    /// The points that it holds now.
+    /// Currently available points.
     pub currently_available: f64,
-    /// The points that flow in each second.
+    /// Restore rate, in points per second.
     pub restore_rate: f64,
 }
 
 impl Cost {
-    /// How long to wait before the same call can be executed; `None` if the answer does not tell.
+    /// Returns the time until the same call can be executed; `None` if the response does not
+    /// contain the bucket.
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {
         let status = self.throttle_status?;

@@ -1,4 +1,4 @@
-//! What is known about a shop beside its credential, read once an hour.
+//! Metadata of a shop, read hourly.
 
 use connector_core::api::{Idempotency, Request, Response};
 use connector_core::http::limit::Draws;
@@ -12,7 +12,7 @@ use crate::models::{AppInstallation, Shop};
 use crate::oauth::expand_scopes;
 use crate::{ShopifyClient, graphql};
 
-/// The one query that identifies a shop and reads its metadata.
+/// The query that identifies a shop and reads its metadata.
 pub(crate) const DOCUMENT: &str = "query Identify {
   shop {
     id name email contactEmail myshopifyDomain primaryDomain { host }
@@ -27,7 +27,7 @@ pub(crate) const DOCUMENT: &str = "query Identify {
 #[derive(Debug)]
 pub(crate) struct Identify;
 
-/// The shop of an access token, and the facts to keep about it.
+/// The shop of an access token, and its metadata.
 pub(crate) struct Identified {
     pub(crate) shop: Shop,
     pub(crate) facts: Metadata,
@@ -55,7 +55,7 @@ impl Endpoint for Identify {
     }
 }
 
-/// The data that [`DOCUMENT`] leads to.
+/// The data in the response to [`DOCUMENT`].
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Answer {
@@ -63,7 +63,7 @@ pub(crate) struct Answer {
     pub(crate) current_app_installation: AppInstallation,
 }
 
-/// The facts to keep, by name.
+/// Returns the metadata to store, by name.
 pub(crate) fn facts(
     answer: &Answer,
     cost: Option<&Cost>,

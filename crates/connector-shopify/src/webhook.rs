@@ -1,4 +1,4 @@
-//! Deliveries: how they are signed, and what those say that every app has to heed.
+//! Webhook deliveries: their signature, and the topics that every app must handle.
 //!
 //! See [Shopify docs: Verify webhook deliveries](https://shopify.dev/docs/apps/build/webhooks/verify-deliveries)
 //! and [Privacy law compliance](https://shopify.dev/docs/apps/build/compliance/privacy-law-compliance).
@@ -14,11 +14,12 @@ use serde::Deserialize;
 use crate::account::HostRule;
 use crate::models::ShopId;
 
-/// The scheme: HMAC-SHA256 of the body with the client secret, in base64. Nothing else is signed, and
-/// the same secret signs the queries of callbacks, app proxies and session tokens.
+/// The signature scheme: HMAC-SHA256 of the body with the client secret, in base64. The signature
+/// covers only the body. The same secret also signs the queries of callbacks, app proxies and
+/// session tokens.
 ///
-/// Every header has a newer spelling and an older one. Compliance deliveries name the shop in the
-/// body too.
+/// Every header has an old and a new spelling. The body of a compliance delivery also contains the
+/// shop.
 const SCHEME: &str = r#"{
     "signatures": [{ "headers": ["shopify-hmac-sha256", "x-shopify-hmac-sha256"] }],
     "secret": "client",
@@ -38,13 +39,12 @@ const SCHEME: &str = r#"{
     "probe_topics": ["app/uninstalled", "app/scopes_update"]
 }"#;
 
-/// The scheme of the deliveries. A test reads it.
+/// Returns the signature scheme. Used by a test.
 pub(crate) fn scheme() -> Option<WebhookScheme> {
     serde_json::from_str(SCHEME).ok()
 }
 
-/// Verifies a delivery by the description's scheme, with the rule for shops of the connector's
-/// settings.
+/// Verifies a delivery with the description's scheme and the configured rule for shop hosts.
 pub(crate) fn verify(
     description: &Description,
     rule: HostRule,
@@ -59,25 +59,26 @@ pub(crate) fn verify(
     webhook::verify_with(description, &accept, cx, endpoint, request)
 }
 
-/// What a delivery is about, as far as every app has to heed it.
+/// The meaning of a delivery whose topic every app must handle.
 ///
-/// The topic and the shop stand in headers that are not signed, so each of these is a hint. Ask the
-/// shop before anything is ended or deleted, as the hub does.
+/// The topic and the shop are in unsigned headers, so treat each event as a hint. Query the shop
+/// before you end or delete anything, as the hub does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ShopifyEvent {
-    /// `app/uninstalled`: the app seems to have been removed. Its tokens are dead if so. The event
-    /// may arrive after the shop has installed the app again.
+    /// `app/uninstalled`: the app was probably removed, and its tokens have ended. The event may
+    /// arrive after the shop has installed the app again.
     AppUninstalled,
     /// `app/scopes_update`: the granted scopes have changed.
     ScopesUpdated,
     /// `shop/update`: the shop's settings have changed.
     ShopUpdated,
-    /// `customers/data_request`: the shop's owner is owed the data about a customer, within 30 days.
+    /// `customers/data_request`: the shop's owner must receive the data about a customer within 30
+    /// days.
     CustomerDataRequested(CustomerDataRequest),
-    /// `customers/redact`: the data about a customer has to be deleted, within 30 days.
+    /// `customers/redact`: the data about a customer must be deleted within 30 days.
     CustomerRedacted(CustomerRedaction),
-    /// `shop/redact`: the data about the shop has to be deleted. Comes 48 hours after the app was
+    /// `shop/redact`: the data about the shop must be deleted. Sent 48 hours after the app was
     /// removed.
     ShopRedacted(ShopRedaction),
     /// Any other topic.
@@ -85,10 +86,10 @@ pub enum ShopifyEvent {
 }
 
 impl ShopifyEvent {
-    /// Reads an event that the hub verified.
+    /// Parses a verified event.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if the body of a compliance topic misses what it must have.
+    /// [`ErrorKind::UnexpectedAnswer`] if the body of a compliance topic lacks a required field.
     pub fn of(event: &Event) -> Result<Self> {
         Ok(match event.topic.as_str() {
             "app/uninstalled" => Self::AppUninstalled,
@@ -103,33 +104,33 @@ impl ShopifyEvent {
 }
 
 fn body<T: for<'de> Deserialize<'de>>(event: &Event) -> Result<T> {
-    // The parser's own error may quote the body, so it is dropped.
+    // The parser's error is dropped, because it may quote the body.
     serde_json::from_slice(&event.body).map_err(|_| {
         Error::new(
             ErrorKind::UnexpectedAnswer,
             "shopify.webhook",
-            "the body of a compliance delivery is not as Shopify documents it",
+            "the body of a compliance delivery differs from Shopify's documentation",
         )
         .with_provider("shopify")
     })
 }
 
-/// A customer, as compliance deliveries name one.
+/// A customer in a compliance delivery.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct ComplianceCustomer {
-    /// The number of its id.
+    /// The number of the customer's id.
     pub id: u64,
-    /// Its e-mail address.
+    /// The customer's e-mail address.
     #[serde(default)]
     pub email: Option<String>,
-    /// Its telephone number.
+    /// The customer's telephone number.
     #[serde(default)]
     pub phone: Option<String>,
 }
 
 impl std::fmt::Debug for ComplianceCustomer {
-    /// Shows who it is by number only.
+    /// Shows only the customer's number.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ComplianceCustomer")
             .field("id", &self.id)
@@ -141,24 +142,24 @@ impl std::fmt::Debug for ComplianceCustomer {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct CustomerDataRequest {
-    /// The shop. The body is signed.
+    /// The shop. This value is signed.
     pub shop_id: ShopId,
     /// The shop's host.
     pub shop_domain: String,
     /// The customer.
     pub customer: ComplianceCustomer,
-    /// The numbers of the orders that it is about.
+    /// The numbers of the requested orders.
     #[serde(default)]
     pub orders_requested: Vec<u64>,
     /// The request.
     pub data_request: DataRequest,
 }
 
-/// A request for data.
+/// A request for a customer's data.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct DataRequest {
-    /// The number of its id.
+    /// The number of the request's id.
     pub id: u64,
 }
 
@@ -166,13 +167,13 @@ pub struct DataRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct CustomerRedaction {
-    /// The shop. The body is signed.
+    /// The shop. This value is signed.
     pub shop_id: ShopId,
     /// The shop's host.
     pub shop_domain: String,
     /// The customer.
     pub customer: ComplianceCustomer,
-    /// The numbers of the orders that it is about.
+    /// The numbers of the orders to delete.
     #[serde(default)]
     pub orders_to_redact: Vec<u64>,
 }
@@ -181,7 +182,7 @@ pub struct CustomerRedaction {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct ShopRedaction {
-    /// The shop. The body is signed.
+    /// The shop. This value is signed.
     pub shop_id: ShopId,
     /// The shop's host.
     pub shop_domain: String,

@@ -1,5 +1,5 @@
-//! The rules that every connector keeps, and what Shopify publishes: domains that are shops, and the
-//! schema that documents must fit. And what this crate promises about its settings.
+//! The rules for all connectors, and facts that Shopify publishes: valid shop domains, and the
+//! schema for documents. Also the documented settings of this crate.
 
 #![allow(
     clippy::panic,
@@ -25,18 +25,18 @@ use fixture::Fixture;
 use schema::Schema;
 use world::World;
 
-/// As it is by default: tokens are never revoked.
+/// The default: tokens are never revoked.
 mod usual {
     connector_testkit::connector_suite!(super::Fixture<false>);
 }
 
-/// As it is when disconnecting removes the app from the shop.
+/// With uninstallation of the app at a disconnect.
 mod uninstalling {
     connector_testkit::connector_suite!(super::Fixture<true>);
 }
 
 #[test]
-fn the_suite_applies_but_for_what_shopify_does_not_have() {
+fn the_suite_applies_except_for_missing_features_of_shopify() {
     let all = connector_testkit::connector::names();
     let left_out = |applicable: Vec<&'static str>| -> Vec<&'static str> {
         println!("cases that apply: {} of {}", applicable.len(), all.len());
@@ -61,7 +61,7 @@ fn the_suite_applies_but_for_what_shopify_does_not_have() {
     );
 }
 
-/// Published with Shopify's libraries.
+/// Test vectors from Shopify's libraries.
 #[test]
 fn published_shop_names_are_decided_as_published() {
     const ACCEPTED: [(&str, &str); 6] = [
@@ -113,7 +113,7 @@ fn published_shop_names_are_decided_as_published() {
 
 proptest! {
     #[test]
-    fn whatever_passes_as_a_shop_is_one_label_of_shopifys(text in "\\PC{0,40}|[a-z0-9.:/@#?-]{0,20}(\\.myshopify\\.com)?[a-z0-9.:/@#?-]{0,3}") {
+    fn every_accepted_shop_is_one_label_under_shopifys_domain(text in "\\PC{0,40}|[a-z0-9.:/@#?-]{0,20}(\\.myshopify\\.com)?[a-z0-9.:/@#?-]{0,3}") {
         if let Ok(shop) = ShopDomain::parse(&text) {
             let label = shop.as_str().strip_suffix(".myshopify.com").unwrap();
             prop_assert!(label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
@@ -138,7 +138,8 @@ fn shopifys_own_domains_are_shops_only_by_explicit_choice() {
     }
 }
 
-/// The documents against Shopify's own schema, one version behind the one that they are sent to.
+/// Validates the documents with Shopify's own schema, which is one version older than the API
+/// version in use.
 #[test]
 fn every_document_fits_the_official_schema() {
     let Some(schema) = Schema::load() else {

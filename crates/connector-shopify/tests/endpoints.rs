@@ -1,4 +1,4 @@
-//! The operations, through session, transport and simulator.
+//! The operations, with session, transport and simulator.
 
 #![allow(
     clippy::panic,
@@ -90,7 +90,7 @@ async fn products_are_paged_to_the_last() {
 }
 
 #[tokio::test]
-async fn a_walk_goes_on_from_a_kept_cursor() {
+async fn a_listing_continues_from_a_stored_cursor() {
     let (_world, client) = connected().await;
     let list = ListProducts::new()
         .with_page_size(25)
@@ -255,7 +255,7 @@ async fn arguments_that_cannot_be_right_are_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn the_granted_scopes_are_read_and_a_missing_one_is_told() {
+async fn the_granted_scopes_are_read_and_a_missing_one_is_reported() {
     let world = World::new().await;
     let token = world
         .sim
@@ -353,7 +353,7 @@ async fn a_raw_request_returns_refusals_as_they_are() {
     assert_eq!(raw("{ shop { name } }").await.unwrap().status(), 401);
 }
 
-/// Every status and every shape of failure, for a call.
+/// Every status and every kind of failure of a call.
 #[tokio::test]
 async fn every_bad_answer_has_its_kind() {
     use ErrorKind::{
@@ -412,10 +412,10 @@ async fn every_bad_answer_has_its_kind() {
         world.sim.fault(Route::Graphql, fault);
         let error = session.send(&GetShop::new()).await.unwrap_err();
         assert_eq!(error.kind(), kind, "case {at}");
-        // The source of fixed tokens knows no provider.
+        // The source of fixed tokens has no provider.
         let provider = (kind != Unauthorized).then_some("shopify");
         assert_eq!(error.provider(), provider, "case {at}");
-        // A refusal by the limit pauses calls of the shop.
+        // An exceeded limit pauses the calls of the shop.
         world.clock.advance(Duration::from_secs(60));
         session.send(&GetShop::new()).await.unwrap();
     }

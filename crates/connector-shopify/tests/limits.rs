@@ -1,4 +1,4 @@
-//! The cost of calls, as answers tell it, and what comes of it.
+//! The cost of calls in responses, and its effect on rate limits.
 
 #![allow(
     clippy::panic,
@@ -33,7 +33,7 @@ fn wait(cost: Value) -> Option<Duration> {
     serde_json::from_value::<Cost>(cost).unwrap().wait()
 }
 
-/// The body that Shopify publishes for a throttled query, and the wait that a library's test gives.
+/// Shopify's documented response for a throttled query, and the wait from a test of its library.
 #[test]
 fn the_published_throttle_answer_means_a_wait_of_280_ms() {
     let cost = json!({
@@ -67,7 +67,7 @@ fn costs_with_parts_missing_or_odd_lead_to_no_endless_wait() {
     }
 }
 
-/// A shop whose budget is one page of 98 products and a little.
+/// A shop whose budget suffices for little more than one page of 98 products.
 async fn narrow() -> World {
     let shop = ShopDomain::parse("narrow.myshopify.com").unwrap();
     let shop = SimulatedShop::new(shop).with_plan("Basic", 120.0, 10.0);
@@ -78,7 +78,7 @@ async fn narrow() -> World {
 async fn a_throttled_call_waits_as_long_as_the_answer_says_and_succeeds() {
     let world = narrow().await;
     let credential = world.connect().await;
-    // Each of these knows nothing of the other's calls, like two processes.
+    // The clients do not share their limits, like two processes.
     let [one, other] = [world.client(&credential), world.client(&credential)];
     let page = ListProducts::new().with_page_size(98);
     one.send(&page).await.unwrap();
@@ -88,7 +88,7 @@ async fn a_throttled_call_waits_as_long_as_the_answer_says_and_succeeds() {
         world.clock.wait_for_sleepers(1).await;
         world.clock.advance(Duration::from_secs(10));
     });
-    // 60 products and 2 points for their list were taken of 120: 100 are there after 4 s.
+    // The list took 62 of 120 points: 60 products and 2 points. 100 points are available after 4 s.
     assert_eq!(answer.unwrap().items.len(), 60);
     assert!(world.now().since(before) <= Duration::from_secs(10));
     assert_eq!(
@@ -99,7 +99,7 @@ async fn a_throttled_call_waits_as_long_as_the_answer_says_and_succeeds() {
 }
 
 #[tokio::test]
-async fn a_throttled_call_that_is_not_repeated_says_when_to_come_back() {
+async fn a_throttled_call_that_is_not_retried_returns_the_retry_delay() {
     let world = narrow().await;
     let credential = world.connect().await;
     let page = ListProducts::new().with_page_size(98);
@@ -161,8 +161,8 @@ async fn a_query_that_costs_more_than_any_may_is_refused_for_good() {
     );
 }
 
-/// Shops as far as their budgets go, without a network: each call needs 400 points and takes 280
-/// to 400 of them, after a tenth of a second.
+/// Simulated budgets of shops, without a network. Each call needs 400 points and consumes 280 to
+/// 400 of them after a tenth of a second.
 #[derive(Debug)]
 struct Budgets {
     clock: ManualClock,
@@ -230,7 +230,7 @@ impl HttpTransport for Budgets {
     }
 }
 
-/// One virtual hour of ten shops on four plans, with more to do than the budgets allow.
+/// One virtual hour of ten shops on four plans, with more calls than the budgets allow.
 #[tokio::test]
 async fn an_hour_of_ten_shops_uses_the_budgets_and_is_hardly_ever_throttled() {
     const PLANS: [(f64, f64); 4] = [
@@ -281,7 +281,7 @@ async fn an_hour_of_ten_shops_uses_the_budgets_and_is_hardly_ever_throttled() {
     }
     let end = start.after(Duration::from_secs(3600));
     while clock.now() < end {
-        // One thread: whoever can run does so before this does again.
+        // On one thread, all ready tasks run before this one continues.
         for _ in 0..12 {
             tokio::task::yield_now().await;
         }

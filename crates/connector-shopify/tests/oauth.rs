@@ -1,6 +1,6 @@
-//! Connecting, refreshing, migrating and uninstalling, through the real connector and transport.
+//! Connecting, refreshing, migrating and uninstalling with the real connector and transport.
 //!
-//! Counts of what was tried are printed; see them with `cargo test -- --nocapture`.
+//! The tests print the number of tested cases. To see it, run `cargo test -- --nocapture`.
 
 #![allow(
     clippy::panic,
@@ -123,7 +123,7 @@ async fn after_a_rotation_the_simulator_signs_with_the_new_secret() {
 }
 
 #[tokio::test]
-async fn an_unsigned_denial_is_told_as_such() {
+async fn an_unsigned_denial_is_reported() {
     let world = World::new().await;
     let unsigned = Callback::parse("error=access_denied&state=state-1").unwrap();
     assert_eq!(world.check(&unsigned), Err(CallbackProblem::ConsentDenied));
@@ -217,7 +217,7 @@ async fn a_spent_refresh_token_works_until_its_successor_is_used() {
     let lost = world.refresh(&first).await.unwrap();
     let second = world.refresh(&first).await.unwrap();
     assert_ne!(text(lost.secret()), text(second.secret()));
-    // Nothing of the second pair has been used yet.
+    // No token of the second pair has been used yet.
     let third = world.refresh(&first).await.unwrap();
     world.shopify.identify(&world.cx(), &third).await.unwrap();
     for dead in [&first, &lost, &second] {
@@ -270,14 +270,14 @@ async fn a_refresh_that_went_wrong_loses_nothing() {
     for fault in faults {
         world.sim.fault(Route::Token, fault);
         world.refresh(&credential).await.unwrap_err();
-        // Whatever Shopify did, the same refresh token leads on.
+        // Whether or not Shopify processed the request, the same refresh token works.
         world.refresh(&credential).await.unwrap();
     }
     println!("refreshes repeated: {count}");
 }
 
 #[tokio::test]
-async fn an_answer_with_the_same_access_token_is_taken_as_it_is() {
+async fn a_response_with_the_same_access_token_is_accepted() {
     let world = World::new().await;
     let credential = world.connect().await;
     let same = json!({ "access_token": text(credential.secret()), "scope": "read_products" });
@@ -305,7 +305,7 @@ async fn a_simulator_that_is_gone_was_certainly_not_reached() {
     let old = Shopify::expiring_credential(&shop, "a", "r", clock.now(), clock.now()).unwrap();
     drop(sim);
     let cx = connector_core::provider::Context::new(&app, &*transport, &clock);
-    // The listener ends with its task, in its own time.
+    // The listener ends asynchronously with its task.
     let error = loop {
         let error = shopify.refresh(&cx, &old).await.unwrap_err();
         if error.sent() == Sent::No {

@@ -1,4 +1,4 @@
-//! Deliveries: their signature, both spellings of their headers, and what they say.
+//! Webhook deliveries: their signature, both spellings of the headers, and their events.
 
 #![allow(
     clippy::panic,
@@ -50,7 +50,7 @@ fn delivery(world: &World, headers: WebhookHeaders) -> http::Request<Bytes> {
         .unwrap()
 }
 
-/// Published by Shopify's libraries, or recomputed from their keys.
+/// Test vectors from Shopify's libraries, or computed with their keys.
 #[tokio::test]
 async fn published_signatures_fit() {
     const VECTORS: [(&str, &str, &str); 4] = [
@@ -175,7 +175,7 @@ async fn a_delivery_without_its_one_topic_or_shop_is_refused() {
     println!("broken deliveries refused: {}", bad.len());
 }
 
-/// The body is signed and the headers are not: a shop that both name must be the same.
+/// The body is signed and the headers are not. If both contain a shop, it must be the same.
 #[tokio::test]
 async fn the_shop_of_a_delivery_is_read_from_its_body_too() {
     let world = World::new().await;
@@ -222,9 +222,9 @@ async fn the_shop_of_a_delivery_is_read_from_its_body_too() {
 }
 
 #[tokio::test]
-async fn compliance_deliveries_are_read_with_whatever_they_leave_out() {
+async fn compliance_deliveries_are_read_without_optional_fields() {
     let world = World::new().await;
-    // None of them needs a token: the app is not even installed.
+    // None of these deliveries needs a token: the app is not even installed.
     let customer = json!({ "id": 9_007_199_254_740_993_u64, "email": null });
     let bodies = [
         (
@@ -280,7 +280,7 @@ async fn compliance_deliveries_are_read_with_whatever_they_leave_out() {
     }
 }
 
-/// A delivery that asks for a customer to be forgotten, signed and verified.
+/// Returns a verified event of a signed delivery that requests the deletion of a customer's data.
 async fn redaction(world: &World, body: &serde_json::Value) -> Event {
     let request = world
         .sim
@@ -326,7 +326,7 @@ async fn a_compliance_delivery_without_its_customer_is_an_error_that_quotes_noth
     assert!(!error.report().contains("tell-nobody"));
 }
 
-/// A delivery that Shopify signed, changed somewhere that its signature covers.
+/// Returns a signed delivery with a change in its signed part.
 fn mutated(world: &World, number: u64) -> http::Request<Bytes> {
     let random = |salt: u64| {
         let seed = number.wrapping_mul(16).wrapping_add(salt).to_be_bytes();
@@ -364,7 +364,7 @@ fn mutated(world: &World, number: u64) -> http::Request<Bytes> {
         2 => body.insert(at, drawn[5]),
         3 => body.push(drawn[5]),
         4 => set(&mut request, &|value| value.truncate(at % 44)),
-        // Another character of the alphabet.
+        // Another character of the base64 alphabet.
         5 => set(&mut request, &|value| {
             let at = at % 43;
             value[at] = if value[at] == b'A' { b'B' } else { b'A' };
@@ -388,7 +388,7 @@ fn mutated(world: &World, number: u64) -> http::Request<Bytes> {
 
 #[tokio::test]
 async fn mutated_deliveries_are_refused() {
-    #[expect(clippy::disallowed_methods, reason = "the switch of the long mode")]
+    #[expect(clippy::disallowed_methods, reason = "selects the long mode")]
     let is_full = std::env::var("CONNECTORS_SOAK").is_ok_and(|mode| mode == "full");
     let deliveries = if is_full { 1_000_000 } else { 5_000 };
     let world = World::new().await;

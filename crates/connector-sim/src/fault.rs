@@ -10,15 +10,16 @@ use crate::message::Response;
 /// A fault of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// The server waits this long on its clock before it acts; then it answers as usual.
+    /// The server waits for this time on its clock, then processes the request normally.
     Slow(Duration),
-    /// The connection breaks before the server acts.
+    /// The connection is closed before the server processes the request.
     DropBefore,
-    /// The server acts, and the connection breaks before the response.
+    /// The server processes the request, and the connection is closed before the response.
     DropAfter,
-    /// The server acts, and the connection breaks in the middle of the response.
+    /// The server processes the request, and the connection is closed in the middle of the
+    /// response.
     Truncate,
-    /// The server does not act. It sends this response.
+    /// The server sends this response without processing the request.
     Answer {
         /// The status.
         status: u16,
@@ -27,13 +28,13 @@ pub enum Fault {
         /// The body, JSON or not.
         body: String,
     },
-    /// The server acts. These members of its response, which is a JSON object, are set to this JSON
-    /// text, or removed.
+    /// The server processes the request and edits the JSON object in its response: each of these
+    /// members is set to the JSON text, or removed for `None`.
     Edit(Vec<(&'static str, Option<&'static str>)>),
 }
 
 impl Fault {
-    /// A response with this status and body; the server does not act.
+    /// Returns a fault that sends this status and body without processing the request.
     #[must_use]
     pub fn answer(status: u16, body: impl Into<String>) -> Self {
         Self::Answer {
@@ -43,7 +44,8 @@ impl Fault {
         }
     }
 
-    /// A response 429 with `Retry-After` in seconds; the server does not act.
+    /// Returns a fault that sends status 429 with `Retry-After` in seconds, without processing the
+    /// request.
     #[must_use]
     pub fn rate_limited(seconds: u64) -> Self {
         Self::Answer {
@@ -53,7 +55,7 @@ impl Fault {
         }
     }
 
-    /// The response with the members of its body edited as this fault says.
+    /// Returns the response with its body edited by this fault.
     pub(crate) fn edit(&self, mut response: Response) -> Response {
         let Self::Edit(changes) = self else {
             return response;
@@ -79,7 +81,7 @@ impl Fault {
 pub enum Consent {
     /// Grants all scopes of the request.
     Grant,
-    /// Grants these scopes only.
+    /// Grants only these scopes.
     GrantOnly(Vec<String>),
     /// Grants nothing.
     Deny,

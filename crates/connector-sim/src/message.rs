@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
-/// A request to a simulated provider. Its URL names the provider's real host.
+/// A request to a simulated provider. The URL contains the provider's real host.
 pub struct Request {
     method: Method,
     url: Url,
@@ -18,7 +18,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request to `url`.
+    /// Creates a request to `url`.
     #[must_use]
     pub fn new(method: Method, url: Url, headers: HeaderMap, body: Bytes) -> Self {
         Self {
@@ -29,31 +29,31 @@ impl Request {
         }
     }
 
-    /// The method.
+    /// Returns the method.
     #[must_use]
     pub const fn method(&self) -> &Method {
         &self.method
     }
 
-    /// The URL, with scheme `https` and the provider's host.
+    /// Returns the URL, with the scheme `https` and the provider's host.
     #[must_use]
     pub const fn url(&self) -> &Url {
         &self.url
     }
 
-    /// The provider's host.
+    /// Returns the provider's host.
     #[must_use]
     pub fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()
     }
 
-    /// The path.
+    /// Returns the path.
     #[must_use]
     pub fn path(&self) -> &str {
         self.url.path()
     }
 
-    /// The first query parameter `name`, decoded.
+    /// Returns the decoded value of the first query parameter `name`.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<String> {
         self.url
@@ -62,33 +62,33 @@ impl Request {
             .map(|(_, value)| value.into_owned())
     }
 
-    /// The value of a header; empty if it is absent or not text.
+    /// Returns the value of a header. Empty if the header is absent or not text.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
         value.and_then(|it| it.to_str().ok()).unwrap_or_default()
     }
 
-    /// All headers.
+    /// Returns all headers.
     #[must_use]
     pub const fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// The body.
+    /// Returns the body.
     #[must_use]
     pub const fn body(&self) -> &Bytes {
         &self.body
     }
 
-    /// The body as JSON; `null` if it is not JSON.
+    /// Returns the body as JSON; `null` if it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// The fields of the body, JSON or a form as its content type says. Values that are not text are
-    /// returned as JSON text.
+    /// Returns the fields of the body, parsed as JSON or as a form according to the content type.
+    /// Values that are not text are returned as JSON text.
     #[must_use]
     pub fn fields(&self) -> BTreeMap<String, String> {
         if self.is_json() {
@@ -102,7 +102,7 @@ impl Request {
         form_urlencoded::parse(&self.body).into_owned().collect()
     }
 
-    /// True if the content type is JSON.
+    /// Returns true if the content type is JSON.
     #[must_use]
     pub fn is_json(&self) -> bool {
         let content_type = self.header("content-type");
@@ -113,7 +113,8 @@ impl Request {
     }
 }
 
-/// Shows method and path. Query, headers and body may hold secrets.
+/// Shows the method and the path only, because the query, the headers and the body may contain
+/// secrets.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
@@ -135,7 +136,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// A response with a body of this content type.
+    /// Creates a response with a body of this content type.
     pub fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self {
             status,
@@ -144,17 +145,17 @@ impl Response {
         }
     }
 
-    /// A JSON response.
+    /// Creates a JSON response.
     pub fn json(status: u16, body: &Value) -> Self {
         Self::new(status, "application/json", body.to_string())
     }
 
-    /// An HTML page.
+    /// Creates an HTML page.
     pub fn page(status: u16, html: impl Into<Bytes>) -> Self {
         Self::new(status, "text/html; charset=utf-8", html)
     }
 
-    /// A redirect (302) to `url`.
+    /// Creates a redirect (302) to `url`.
     pub fn redirect(url: &Url) -> Self {
         Self {
             status: 302,
@@ -164,7 +165,7 @@ impl Response {
         .with_header("location", url.as_str())
     }
 
-    /// Sets a header. A name or value that no header may have is left out.
+    /// Sets a header. An invalid name or value is ignored.
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         if let (Ok(name), Ok(value)) = (
             HeaderName::from_bytes(name.as_bytes()),
@@ -176,19 +177,19 @@ impl Response {
         self
     }
 
-    /// The status.
+    /// Returns the status.
     #[must_use]
     pub const fn status(&self) -> u16 {
         self.status
     }
 
-    /// The body.
+    /// Returns the body.
     #[must_use]
     pub const fn body(&self) -> &Bytes {
         &self.body
     }
 
-    /// The value of a header; empty if it is absent or not text.
+    /// Returns the value of a header. Empty if the header is absent or not text.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(known, _)| known == name);
@@ -201,7 +202,7 @@ impl Response {
         self.body = body;
     }
 
-    /// The response with `body` in place of its bytes.
+    /// Converts the response to an HTTP response, with a body made by `body`.
     pub(crate) fn into_http<B>(self, body: impl FnOnce(Bytes) -> B) -> http::Response<B> {
         let mut response = http::Response::new(body(self.body));
         *response.status_mut() =
@@ -211,7 +212,7 @@ impl Response {
     }
 }
 
-/// Shows status and length. The body may hold secrets.
+/// Shows the status and the length only, because the body may contain secrets.
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")

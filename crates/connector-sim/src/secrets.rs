@@ -1,21 +1,21 @@
-//! Secrets that a search for leaks recognises.
+//! Secrets with a recognisable mark, for leak searches.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ring::digest::{SHA256, digest};
 
-/// A source of secrets that all contain the same mark.
+/// A generator of secrets that all contain the same mark.
 ///
-/// A test searches logs, errors and databases for the mark. The secrets differ from each other, but
-/// they are not random: the same calls yield the same secrets.
+/// A test searches logs, errors and databases for the mark. The secrets are unique, but not random:
+/// the same sequence of calls returns the same secrets.
 pub struct Secrets {
     mark: String,
     made: AtomicU64,
 }
 
 impl Secrets {
-    /// A source whose secrets contain `mark`.
+    /// Creates a generator whose secrets contain `mark`.
     #[must_use]
     pub fn new(mark: impl Into<String>) -> Self {
         Self {
@@ -24,7 +24,7 @@ impl Secrets {
         }
     }
 
-    /// A new secret that starts with `prefix` and the mark.
+    /// Returns a new secret that starts with `prefix` and the mark.
     #[must_use]
     pub fn issue(&self, prefix: &str) -> String {
         let number = self.made.fetch_add(1, Ordering::Relaxed);

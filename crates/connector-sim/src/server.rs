@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server on the loopback address that stands for several hosts.
+//! An HTTP/1.1 server on the loopback address that serves several host names.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -27,45 +27,45 @@ use crate::fault::Fault;
 use crate::message::{Request, Response};
 use crate::transport::InProcess;
 
-/// The longest request body that is read, in bytes.
+/// Maximum size of a request body, in bytes.
 const LONGEST_REQUEST: usize = 16 * 1024 * 1024;
 
 /// A simulated provider behind a [`Server`].
 pub trait Service: Send + Sync + 'static {
-    /// The origins that the provider serves now.
+    /// Returns the origins that the provider serves now.
     fn origins(&self) -> Vec<Origin>;
 
-    /// Answers a request. It is called from many tasks at once and must not block.
+    /// Returns the response to a request. Called from many tasks concurrently; must not block.
     fn respond(&self, request: &Request) -> Response;
 }
 
-/// A simulated provider's HTTP server: it counts requests, numbers them (`x-request-id`), and
+/// The HTTP server of a simulated provider. It counts requests, numbers them (`x-request-id`), and
 /// injects the faults that a test scripts.
 ///
-/// It listens on a free port of 127.0.0.1 and ends when it is dropped. Requests name the provider's
-/// real host, as [`Server::overrides`] makes a transport do.
+/// The server listens on a free port of 127.0.0.1, and ends on drop. Requests must contain the
+/// provider's real host; a transport with [`Server::overrides`] does this.
 pub struct Server {
     shared: Arc<Shared>,
     address: SocketAddr,
     task: JoinHandle<()>,
 }
 
-/// The number of requests by method and path.
+/// Number of requests by method and path.
 type Counts = BTreeMap<(String, String), usize>;
 
 pub(crate) struct Shared {
     pub(crate) service: Arc<dyn Service>,
     pub(crate) clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    /// Arrived requests.
+    /// Counts of the arrived requests.
     counts: watch::Sender<Counts>,
-    /// The patterns of paths whose requests wait.
+    /// Path patterns of held requests.
     held: watch::Sender<BTreeSet<String>>,
 }
 
 #[derive(Default)]
 struct State {
-    /// With the pattern of the path that each is for.
+    /// The scripted faults, each with the path pattern of its request.
     faults: VecDeque<(String, Fault)>,
     requests: u64,
 }
@@ -73,14 +73,14 @@ struct State {
 /// The result of one request.
 pub(crate) enum Outcome {
     Complete(Response),
-    /// The connection breaks in the middle of the body.
+    /// The connection is closed in the middle of the body.
     Truncated(Response),
-    /// The connection breaks without a response.
+    /// The connection is closed without a response.
     Dropped,
 }
 
 impl Server {
-    /// Starts a server for `service` whose time is that of `clock`. Needs a tokio runtime.
+    /// Starts a server for `service` with the time of `clock`. Requires a tokio runtime.
     ///
     /// # Errors
     /// [`ErrorKind::Network`] if no port of the loopback address is free.
@@ -111,34 +111,35 @@ impl Server {
         })
     }
 
-    /// The address of the server.
+    /// Returns the address of the server.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The overrides that lead a transport from the provider's origins to this server.
+    /// Returns the overrides with which a transport reaches this server under the provider's
+    /// origins.
     #[must_use]
     pub fn overrides(&self) -> Vec<LoopbackOverride> {
         let origins = self.shared.service.origins();
-        // The address is one of the loopback interface.
+        // The server's address is a loopback address, so this cannot fail.
         let overrides = origins.into_iter();
         overrides
             .filter_map(|origin| LoopbackOverride::new(origin, self.address).ok())
             .collect()
     }
 
-    /// A transport that calls the provider without a socket, under the same rules and with the same
+    /// Returns a transport that calls the provider without a socket, with the same rules and
     /// faults.
     ///
-    /// For tests on a manual clock: a request over a socket takes real time, so that such a test
-    /// cannot tell when the clock may move.
+    /// Use this transport in tests with a manual clock. A request over a socket takes real time, so
+    /// such a test could not know when to advance the clock.
     #[must_use]
     pub fn transport(&self) -> Arc<dyn HttpTransport> {
         Arc::new(InProcess::new(Arc::clone(&self.shared)))
     }
 
-    /// The address under which a browser on this machine reaches `url`, a URL of the provider.
+    /// Returns the address at which a browser on this machine reaches the provider's URL `url`.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if the provider does not serve the URL's origin.
@@ -147,7 +148,7 @@ impl Server {
             Error::new(
                 ErrorKind::InvalidInput,
                 "sim.server.browser_url",
-                "the URL is not one of the simulated provider",
+                "the simulated provider does not serve this URL",
             )
         };
         let origin = Origin::of(url).map_err(|_| wrong())?;
@@ -160,33 +161,33 @@ impl Server {
         Ok(local)
     }
 
-    /// Injects `fault` into the next request to `path` that has none yet. A path that ends with `*`
-    /// stands for all that start with the part before it.
+    /// Injects `fault` into the next request to `path` that has no fault yet. A path that ends with
+    /// `*` matches all paths with the prefix before it.
     pub fn fault(&self, path: impl Into<String>, fault: Fault) {
         self.shared.state().faults.push_back((path.into(), fault));
     }
 
-    /// The number of scripted faults that no request has met yet.
+    /// Returns the number of scripted faults whose request has not arrived yet.
     #[must_use]
     pub fn pending_faults(&self) -> usize {
         self.shared.state().faults.len()
     }
 
-    /// The number of requests with this method to this path, those with a fault included. `path` may
-    /// end with `*`, as for [`Server::fault`].
+    /// Returns the number of requests with this method to this path, including requests with a
+    /// fault. `path` may end with `*`, as for [`Server::fault`].
     #[must_use]
     pub fn count(&self, method: &Method, path: &str) -> usize {
         counted(&self.shared.counts.borrow(), Some(method), path)
     }
 
-    /// The number of requests by method and path.
+    /// Returns the number of requests by method and path.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<(String, String), usize> {
         self.shared.counts.borrow().clone()
     }
 
-    /// Makes requests to `path` wait, after they were counted, until [`Server::release`]. `path` may
-    /// end with `*`, as for [`Server::fault`].
+    /// Holds requests to `path` until [`Server::release`]. Held requests are already counted.
+    /// `path` may end with `*`, as for [`Server::fault`].
     pub fn hold(&self, path: impl Into<String>) {
         let path = path.into();
         self.shared.held.send_modify(|held| {
@@ -194,16 +195,16 @@ impl Server {
         });
     }
 
-    /// Lets all held requests go on.
+    /// Releases all held requests.
     pub fn release(&self) {
         self.shared.held.send_modify(BTreeSet::clear);
     }
 
-    /// Returns once `count` requests to `path` have arrived, whatever their method.
+    /// Waits until `count` requests to `path` have arrived, with any method.
     pub async fn arrived(&self, path: &str, count: usize) {
         let mut counts = self.shared.counts.subscribe();
         let arrived = counts.wait_for(|counts| counted(counts, None, path) >= count);
-        // The sender lives as long as the server.
+        // The sender lives as long as the server, so waiting cannot fail.
         let _ = arrived.await;
     }
 }
@@ -222,7 +223,8 @@ impl fmt::Debug for Server {
     }
 }
 
-/// The number of requests to the paths of a pattern, with this method if one is named.
+/// Returns the number of requests to paths that match a pattern, with this method or, for `None`,
+/// any method.
 fn counted(counts: &Counts, method: Option<&Method>, pattern: &str) -> usize {
     let counts = counts.iter();
     counts
@@ -233,7 +235,8 @@ fn counted(counts: &Counts, method: Option<&Method>, pattern: &str) -> usize {
         .sum()
 }
 
-/// True if `path` is `pattern`, or starts with the part of it before a final `*`.
+/// Returns true if `path` equals `pattern`, or starts with the part of `pattern` before a final
+/// `*`.
 fn matches_path(pattern: &str, path: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(start) => path.starts_with(start),
@@ -246,7 +249,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a request under the scripted faults.
+    /// Returns the outcome of a request, after applying scripted faults.
     pub(crate) async fn handle(&self, request: &Request) -> Outcome {
         let path = request.path();
         let (fault, number) = {
@@ -263,7 +266,7 @@ impl Shared {
         });
         let mut held = self.held.subscribe();
         let is_free = |held: &BTreeSet<String>| !held.iter().any(|it| matches_path(it, path));
-        // The sender lives as long as this.
+        // The sender lives as long as `self`, so waiting cannot fail.
         let _ = held.wait_for(is_free).await;
         let numbered = |response: Response| {
             response.with_header("x-request-id", &format!("simulated-{number}"))
@@ -296,7 +299,7 @@ impl Shared {
 }
 
 async fn serve(listener: TcpListener, shared: Arc<Shared>, address: SocketAddr) {
-    // Connections end with this task, which ends with the server.
+    // The connections end with this task, and this task ends with the server.
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let shared = Arc::clone(&shared);
@@ -305,7 +308,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, address: SocketAddr) 
             async move { over_http(&shared, address, request).await }
         });
         connections.spawn(async move {
-            // A connection breaks if the client or a fault ends it.
+            // The client or a fault may close a connection at any time.
             let _ = http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -334,8 +337,8 @@ async fn over_http(
     }
 }
 
-/// The provider's URL that a request names: by its `Host` header, or in the first segment of the path
-/// where a browser comes to the loopback address itself.
+/// Returns the provider's URL of a request. The host is in the `Host` header, or in the first path
+/// segment if a browser uses the loopback address itself.
 fn real_url(parts: &http::request::Parts, address: SocketAddr) -> Option<Url> {
     let host = parts.headers.get(HOST)?.to_str().ok()?;
     let target = parts.uri.path_and_query().map_or("/", |it| it.as_str());
@@ -348,19 +351,19 @@ fn real_url(parts: &http::request::Parts, address: SocketAddr) -> Option<Url> {
     Url::parse(&text).ok()
 }
 
-/// Makes hyper close the connection.
+/// An error that makes hyper close the connection.
 #[derive(Debug)]
 pub(crate) struct Broken;
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a scripted fault broke the connection")
+        f.write_str("a scripted fault closed the connection")
     }
 }
 
 impl std::error::Error for Broken {}
 
-/// A body that may end before its length is reached.
+/// A response body that may end before its stated length.
 struct Page {
     bytes: Option<Bytes>,
     missing: u64,

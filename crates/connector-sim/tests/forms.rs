@@ -1,5 +1,4 @@
-//! Every form that a description can have, simulated and driven over a socket by the connector that
-//! the description alone makes.
+//! Every feature of a description, simulated and used over a socket by the generic connector.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,7 +24,7 @@ use connector_sim::{Account, Authority, AuthorityBuilder, Consent};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-/// A description, the account at its provider, and the settings that no description has.
+/// A description, the account at its provider, and the settings that a description cannot contain.
 struct Form {
     name: &'static str,
     description: Value,
@@ -53,7 +52,7 @@ fn form(name: &'static str, account: &'static str, more: Value) -> Form {
     }
 }
 
-/// Adds members; `null` removes one, and lists and texts are replaced.
+/// Merges members. `null` removes a member; lists and texts are replaced.
 fn merge(value: &mut Value, more: Value) {
     match (value, more) {
         (Value::Object(members), Value::Object(more)) => {
@@ -287,7 +286,7 @@ impl World {
         Context::new(&self.app, &self.client, &self.clock)
     }
 
-    /// Visits the consent page and returns the callback.
+    /// Opens the consent page and returns the callback.
     fn callback(&self, verifier: &CodeVerifier, consent: &Consent) -> Callback {
         let state = SecretString::from("state");
         let request = AuthorizationRequest::new(&self.app, &state, verifier)
@@ -351,7 +350,7 @@ impl World {
         Ok(self.credential(&answer, Some(credential)))
     }
 
-    /// True if the provider's API accepts the credential, and it names the account.
+    /// Returns true if the provider's API accepts the credential and returns the account.
     async fn is_live(&self, credential: &Credential) -> bool {
         match self.connector.identify(&self.cx(), credential).await {
             Ok(identity) => {
@@ -374,15 +373,15 @@ impl World {
         let verifier = CodeVerifier::generate(&SystemRandom::new()).unwrap();
         let other = CodeVerifier::generate(&SystemRandom::new()).unwrap();
         let mut checks = 0;
-        // The owner refuses.
+        // The owner denies consent.
         let denied = self.callback(&verifier, &Consent::Deny);
         assert_eq!(denied.error(), Some("access_denied"));
-        // The owner grants less.
+        // The owner grants fewer scopes.
         let scopes = vec!["read".to_owned()];
         let callback = self.callback(&verifier, &Consent::GrantOnly(scopes.clone()));
         let answer = self.exchange(&verifier, &callback).await.unwrap();
         assert_eq!(answer.scopes(), Some(scopes.as_slice()));
-        // A code is single-use, and its second use ends the grant.
+        // A code can be used once. A second use ends the grant.
         let credential = self.credential(&answer, None);
         let again = self.exchange(&verifier, &callback).await.unwrap_err();
         assert_eq!(again.class(), ExchangeClass::DeadGrant);
@@ -421,7 +420,7 @@ impl World {
         let refused = self.exchange(&verifier, &callback).await.unwrap_err();
         assert!(matches!(refused.class(), ExchangeClass::AppFault { .. }));
         self.app = right;
-        // The code is not spent. An old secret works until it ends.
+        // The code is not used up. An old secret works until it is invalidated.
         let new = self.authority.rotate_client_secret();
         assert_ne!(new.expose_secret(), old.expose_secret());
         self.exchange(&verifier, &callback).await.unwrap();
@@ -458,7 +457,7 @@ impl World {
             }
             _ => {
                 assert_eq!(self.refresh(&first).await.map(drop), dead);
-                // The reuse ended the family.
+                // The reuse ended the grant.
                 assert_eq!(self.refresh(&second).await.map(drop), dead);
                 assert!(!self.has_test_endpoint() || !self.is_live(&second).await);
                 return self.connect().await.1;
@@ -498,7 +497,7 @@ impl World {
         let (_, first) = self.connect().await;
         let (_, second) = self.connect().await;
         self.connector.revoke(&self.cx(), &second).await.unwrap();
-        // Repeating it is harmless.
+        // A repeated revocation succeeds.
         self.connector.revoke(&self.cx(), &second).await.unwrap();
         assert!(!self.has_test_endpoint() || !self.is_live(&second).await);
         let reach = self.description.revocation.as_ref().unwrap().reach;
@@ -560,7 +559,7 @@ async fn a_token_of_one_host_is_unknown_at_another() {
     let other = Account::new("8").with_host("other.acme.example");
     world.authority.add_account(other);
     let foreign = credential.clone().with_account_host("other.acme.example");
-    // The transport was built before the account was there.
+    // The transport was built before the account existed.
     let transport = world.authority.server().transport();
     let cx = Context::new(&world.app, &*transport, &world.clock);
     assert!(world.connector.identify(&cx, &credential).await.is_ok());

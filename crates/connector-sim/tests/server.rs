@@ -1,4 +1,4 @@
-//! The server: faults on the wire, counts, the consent page, secrets that carry their mark.
+//! The server: network faults, request counts, the consent page, secrets with a mark.
 
 #![allow(
     clippy::unwrap_used,
@@ -84,7 +84,7 @@ impl World {
         self.connector.authorization_url(&request).unwrap()
     }
 
-    /// The callback URL after the owner granted everything.
+    /// Returns the callback URL after a consent to all scopes.
     fn granted(&self, verifier: &CodeVerifier) -> Url {
         let url = self.url(verifier);
         self.authority.visit(&url, &Consent::Grant).unwrap()
@@ -108,7 +108,7 @@ impl World {
     }
 }
 
-/// The code in a callback URL.
+/// Returns the code in a callback URL.
 fn code(target: &Url) -> SecretString {
     let callback = Callback::parse(target.query().unwrap()).unwrap();
     callback.code().unwrap()
@@ -118,7 +118,7 @@ fn verifier() -> CodeVerifier {
     CodeVerifier::generate(&SystemRandom::new()).unwrap()
 }
 
-/// Sends a request as a browser does, over plain HTTP, and returns the whole response.
+/// Sends a request like a browser, over plain HTTP, and returns the whole response.
 async fn browse(method: &str, url: &Url, body: &str) -> String {
     let address = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
     let mut stream = TcpStream::connect(&address).await.unwrap();
@@ -177,11 +177,11 @@ async fn every_fault_reaches_the_client_as_scripted() {
     let edited: Value =
         serde_json::from_slice(world.get(url, token).await.unwrap().body()).unwrap();
     assert_eq!(edited, json!({ "account": "1", "n": 2 }));
-    // Slow is a time on the simulator's clock.
+    // `Slow` is a time on the simulator's clock.
     server.fault("/v1/things", Fault::Slow(Duration::from_secs(3600)));
     let slow = world.get(url, token);
     let passing = async {
-        // The transport's deadline, and the server's delay.
+        // The transport's timeout and the server's delay.
         world.clock.wait_for_sleepers(2).await;
         world.clock.advance(Duration::from_secs(15));
         std::future::pending::<()>().await;

@@ -1,9 +1,12 @@
-//! What a stored credential looks like, who can read it, and what a refresh leaves behind.
+//! Shows what a stored credential looks like, who can read it, and how a refresh changes the store.
 //!
-//! Runs offline to its end: `cargo run -p connector-store-sqlite --example sealed_store`
+//! Runs offline and terminates: `cargo run -p connector-store-sqlite --example sealed_store`
 
 #![expect(clippy::print_stdout, reason = "the example explains what it does")]
-#![expect(clippy::too_many_lines, reason = "it is read from top to bottom")]
+#![expect(
+    clippy::too_many_lines,
+    reason = "the example is read from top to bottom"
+)]
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -27,13 +30,14 @@ static PROVIDER: ProviderId = ProviderId::from_static("example");
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing into a text cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
 }
 
-/// Where a credential of the connection belongs: it opens there and nowhere else.
+/// Returns the seal context of the connection's credential. The credential opens in no other
+/// context.
 fn place<'a>(
     key: &'a ConnectionKey,
     app: &'a AppKey,
@@ -51,7 +55,7 @@ fn place<'a>(
     }
 }
 
-/// A credential as a provider's token endpoint might give it.
+/// Creates a credential as a provider's token endpoint could return it.
 fn credential(
     access: &str,
     refresh: &str,
@@ -81,14 +85,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let random = SystemRandom::new();
     let app = AppKey::default();
 
-    println!("1. A key is made. In a service it comes from the environment and is kept safe.");
+    println!("1. Generate a key. A service reads its key from the environment.");
     let keyring = Keyring::parse(&Keyring::generate()?)?;
-    println!("   It is known by its id, {}.", keyring.sealing_key());
+    println!("   The key id is {}.", keyring.sealing_key());
 
-    println!("2. A store is opened: one SQLite file in a temporary directory.");
+    println!("2. Open a store: one SQLite file in a temporary directory.");
     let store = SqliteStore::open(&path).await?;
 
-    println!("3. A credential is sealed for one tenant and one connection, and stored.");
+    println!("3. Seal a credential for one tenant and one connection, and store it.");
     let key = ConnectionKey::new(TenantId::new("acme")?, ConnectionId::generate(&random)?);
     let row = key.id.to_string();
     let first = Fence::new(1);
@@ -116,7 +120,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let outcome = store.put_grant(grant, SideEffects::none()).await?;
     ensure(outcome == PutOutcome::Stored, "the grant was not stored")?;
 
-    println!("4. This is what lies in the database file:");
+    println!("4. The database file contains:");
     let no_key = KeyId::from_bytes([0; 8]);
     for stored in store.sealed_rows(&no_key, None, 10).await?.items {
         let bytes = stored.sealed.bytes();
@@ -128,21 +132,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("   {}...", hex(&bytes[..48.min(bytes.len())]));
         ensure(
             !contains(bytes, b"access-token"),
-            "the token can be read in the stored bytes",
+            "the stored bytes contain the token",
         )?;
     }
 
-    println!("5. It is read back and opened with the key.");
+    println!("5. Load the credential and open it with the key.");
     let stored = store.load(&key).await?.ok_or("the connection is gone")?;
     let current = stored.current.ok_or("there is no credential")?;
     let opened = keyring
         .open(&place(&key, &app, &row, current.fence), &current.sealed)
         .await?;
     let opened = Credential::from_plaintext(&opened)?;
-    println!("   It may be sent to {} only.", opened.origin());
-    println!("   Printing it shows no token: {opened:?}");
+    println!("   The token may be sent only to {}.", opened.origin());
+    println!("   Debug output shows no token: {opened:?}");
 
-    println!("6. It is refreshed: claim the right, ask the provider, commit the answer.");
+    println!("6. Refresh the token: claim, send the token request, commit the response.");
     let claim_id = ClaimId::generate(&random)?;
     let request = ClaimRequest {
         claim_id,
@@ -170,28 +174,31 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let outcome = store.commit(&key, commit, SideEffects::none()).await?;
     ensure(
         outcome == CommitOutcome::Stored,
-        "the answer was not stored",
+        "the response was not stored",
     )?;
     let stored = store.load(&key).await?.ok_or("the connection is gone")?;
-    println!("   The generation is {} now.", stored.connection.generation);
+    println!("   The generation is now {}.", stored.connection.generation);
     let previous = stored.previous.ok_or("the previous credential is gone")?;
     println!(
-        "   Generation {} is kept until the new one has worked once.",
+        "   Generation {} is kept until the new token has worked once.",
         previous.generation
     );
 
-    println!("7. Another tenant asks for the same connection.");
+    println!("7. Load the same connection as another tenant.");
     let other = ConnectionKey::new(TenantId::new("umbrella")?, key.id);
-    ensure(store.load(&other).await?.is_none(), "it was found")?;
-    println!("   It finds nothing.");
+    ensure(
+        store.load(&other).await?.is_none(),
+        "the connection was found",
+    )?;
+    println!("   The store finds nothing.");
 
-    println!("8. The bytes are copied to that tenant's place, as a thief of the database might.");
+    println!("8. Copy the sealed bytes to that tenant, as an attacker with database access could.");
     match keyring
         .open(&place(&other, &app, &row, first), &sealed)
         .await
     {
-        Ok(_) => return Err("the bytes opened in another place".into()),
-        Err(error) => println!("   They do not open: {error}"),
+        Ok(_) => return Err("the bytes opened in another context".into()),
+        Err(error) => println!("   The bytes do not open: {error}"),
     }
 
     store.close().await;

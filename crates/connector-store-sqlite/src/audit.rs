@@ -22,13 +22,13 @@ fn json(written: serde_json::Result<String>) -> Result<String> {
         Error::new(
             ErrorKind::InvalidInput,
             "store.audit",
-            "an audit entry has no JSON form; use text keys in its maps",
+            "an audit entry cannot be represented as JSON; use text keys in its maps",
         )
         .with_source(cause)
     })
 }
 
-/// The statement that records an entry.
+/// Returns the statement that inserts an entry.
 pub(crate) fn insert(entry: &AuditEntry, now: Timestamp) -> Result<Statement> {
     Ok(sqlx::query(
         "INSERT INTO audit (at, class, tenant, provider, app, connection, actor, correlation, \
@@ -149,7 +149,7 @@ impl AuditLog for SqliteStore {
                 .bind(now.as_unix_millis())
                 .bind(i64::from(n))
         };
-        // An idle log is only looked at: no write lock is taken.
+        // If nothing is due, only a read runs and no write lock is taken.
         let now = self.database.clock.now();
         let rows = self.database.read(OPERATION, || waiting(now, 1)).await?;
         if rows.is_empty() {
@@ -173,12 +173,12 @@ impl AuditLog for SqliteStore {
             let record = match record {
                 Ok(record) => record,
                 Err(error) => {
-                    // One row that cannot be read must not stop the others.
+                    // An unreadable row must not block the other rows.
                     tracing::error!(
                         operation = OPERATION,
                         error = %error,
                         row = row_number,
-                        "a change that cannot be read is skipped for a day; correct the row"
+                        "skipping an unreadable change for a day; correct the row"
                     );
                     continue;
                 }
@@ -197,7 +197,7 @@ impl AuditLog for SqliteStore {
         let number = integer(OPERATION, change.record.number)?;
         let lease = integer(OPERATION, change.lease)?;
         let mut write = self.database.write(OPERATION).await?;
-        // Zero is no lease: an entry that nobody has is never matched.
+        // Lease number zero means "not leased", so it never matches.
         let statement = sqlx::query(
             "UPDATE audit SET handled = 1 WHERE number = ?1 AND lease = ?2 AND lease > 0 \
              AND notify = 1 AND handled = 0",
@@ -215,9 +215,9 @@ impl AuditLog for SqliteStore {
             return Ok(0);
         }
         let mut write = self.database.write(OPERATION).await?;
-        // Entries are in the order of their times, so the scan ends at the first one that is young:
-        // an index by time would cost every audited change. After the clock was set back, some wait
-        // until those before them are old.
+        // Entries are ordered by time, so the scan ends at the first entry that is too young. An
+        // index on the time would make every audited change more expensive. If the clock is set
+        // back, some entries are removed later, together with the entries before them.
         let statement = sqlx::query(
             "DELETE FROM audit WHERE number IN (SELECT number FROM audit WHERE at < ?1 \
              AND number < coalesce((SELECT number FROM audit WHERE at >= ?1 ORDER BY number \

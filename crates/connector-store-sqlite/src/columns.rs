@@ -1,4 +1,4 @@
-//! Values on their way into and out of columns.
+//! Conversion of values from and to columns.
 
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::clock::Timestamp;
@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Decode, Row, Sqlite, Type};
 
 use crate::error::{failed, foreign_cursor, number_too_large, unreadable};
 
-/// Reads the columns of a row one after the other, in the order of the statement.
+/// Reads the columns of a row in the order of the statement.
 pub(crate) struct Columns<'r> {
     row: &'r SqliteRow,
     next: usize,
@@ -32,7 +32,7 @@ impl<'r> Columns<'r> {
         self.operation
     }
 
-    /// The same place in another row of the same statement.
+    /// Returns a reader at the same position in another row of the same statement.
     pub(crate) const fn on<'o>(&self, row: &'o SqliteRow) -> Columns<'o> {
         Columns {
             row,
@@ -45,14 +45,14 @@ impl<'r> Columns<'r> {
         self.next += columns;
     }
 
-    /// The next column as it is.
+    /// Returns the next column, decoded as `T`.
     pub(crate) fn take<T: Decode<'r, Sqlite> + Type<Sqlite>>(&mut self) -> Result<T> {
         let value = self.row.try_get(self.next);
         self.next += 1;
         value.map_err(|failure| failed(self.operation, failure))
     }
 
-    /// True if the next column is null; does not move on.
+    /// Returns true if the next column is null, without advancing.
     pub(crate) fn is_null(&self) -> Result<bool> {
         let value: Option<i64> = self
             .row
@@ -90,7 +90,7 @@ impl<'r> Columns<'r> {
         value.try_into().map_err(|_| unreadable(self.operation))
     }
 
-    /// A name that was checked when it was written.
+    /// Reads a name, which was validated when it was written.
     fn name<T>(&mut self, read: impl FnOnce(&'r str) -> Result<T, InvalidName>) -> Result<T> {
         let value: &str = self.take()?;
         read(value).map_err(|_| unreadable(self.operation))
@@ -112,7 +112,7 @@ impl<'r> Columns<'r> {
         self.name(AccountKey::new)
     }
 
-    /// A tenant and a connection's id.
+    /// Reads a tenant and a connection id.
     pub(crate) fn key(&mut self) -> Result<ConnectionKey> {
         let tenant = self.tenant()?;
         Ok(ConnectionKey::new(
@@ -135,7 +135,7 @@ impl<'r> Columns<'r> {
         channel.map_err(|_| unreadable(self.operation))
     }
 
-    /// A key id and the bytes that it sealed, where there may be none.
+    /// Reads an optional key id and the bytes sealed under that key.
     pub(crate) fn maybe_sealed(&mut self) -> Result<Option<Sealed>> {
         let Some(key_id) = self.take::<Option<&[u8]>>()? else {
             self.skip(1);
@@ -146,30 +146,30 @@ impl<'r> Columns<'r> {
         Ok(Some(Sealed::new(KeyId::from_bytes(key_id), sealed)))
     }
 
-    /// A value of a closed list, by its stable name.
+    /// Reads an enum value by its stable name.
     pub(crate) fn parsed<T>(&mut self, read: impl FnOnce(&str) -> Option<T>) -> Result<T> {
         let value: &str = self.take()?;
         read(value).ok_or_else(|| unreadable(self.operation))
     }
 
-    /// A key id and the bytes that it sealed.
+    /// Reads a key id and the bytes sealed under that key.
     pub(crate) fn sealed(&mut self) -> Result<Sealed> {
         let key_id = KeyId::from_bytes(self.bytes()?);
         Ok(Sealed::new(key_id, self.take::<Vec<u8>>()?))
     }
 }
 
-/// A number as SQLite keeps it.
+/// Converts a number to SQLite's integer type.
 pub(crate) fn integer(operation: &'static str, number: u64) -> Result<i64> {
     i64::try_from(number).map_err(|_| number_too_large(operation))
 }
 
-/// A number as SQLite keeps it, where there may be none.
+/// Converts an optional number to SQLite's integer type.
 pub(crate) fn maybe_integer(operation: &'static str, number: Option<u64>) -> Result<Option<i64>> {
     number.map(|number| integer(operation, number)).transpose()
 }
 
-/// The row number that a cursor stands for; zero, before all rows, without one.
+/// Parses the row number in a cursor. Returns zero, which is before all rows, without a cursor.
 pub(crate) fn number_after(operation: &'static str, after: Option<&Cursor>) -> Result<i64> {
     after.map_or(Ok(0), |cursor| {
         cursor
@@ -181,13 +181,13 @@ pub(crate) fn number_after(operation: &'static str, after: Option<&Cursor>) -> R
     })
 }
 
-/// The number of rows to read for a page of `n`: one more shows whether the list goes on.
+/// Number of rows to read for a page of `n`. One additional row shows whether the list continues.
 pub(crate) fn one_more(n: u16) -> i64 {
     i64::from(n.max(1)) + 1
 }
 
-/// The first `n` of the rows, at least one, and where the list goes on. Each row begins with its
-/// number.
+/// Returns the first `n` rows, at least one, and the cursor of the next page. The first column of
+/// each row is its number.
 pub(crate) fn slice<T>(
     operation: &'static str,
     rows: &[SqliteRow],
@@ -207,8 +207,8 @@ pub(crate) fn slice<T>(
     Ok(Page { items, next })
 }
 
-/// A statement with those conditions that apply. Parameters are numbered, so that all of them are
-/// bound whichever apply.
+/// Builds a statement from the conditions that apply. Parameters are numbered, so all of them are
+/// bound even if some conditions are left out.
 pub(crate) fn select(
     start: &'static str,
     conditions: &[(&'static str, bool)],
@@ -224,7 +224,7 @@ pub(crate) fn select(
     AssertSqlSafe(sql)
 }
 
-/// SHA-256 of sealed bytes as they were first given: they may be sealed anew meanwhile.
+/// SHA-256 digest of sealed bytes as they were first stored. They may have been resealed since.
 pub(crate) fn digest(sealed: &Sealed) -> [u8; 32] {
     let digest = ring::digest::digest(&ring::digest::SHA256, sealed.bytes());
     let mut bytes = [0; 32];

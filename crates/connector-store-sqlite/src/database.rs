@@ -1,4 +1,4 @@
-//! The connections of one process to the file: one that writes, some that read.
+//! The database connections of one process: one writer and several readers.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,28 +17,28 @@ use tokio::time::Instant;
 
 use crate::error::{closed, failed, is_busy, moved};
 
-/// How long SQLite itself waits for a lock before the loop around it asks again. SQLite's pauses
-/// grow to 100 ms, in which a busier process takes the lock over and over; starting anew keeps them
-/// short, so that nobody starves.
+/// Maximum time that SQLite itself waits for a lock before this code retries. SQLite's pauses
+/// between attempts grow to 100 ms, and a busier process would take the lock repeatedly in that
+/// time. A restart keeps the pauses short, so that no process starves.
 const SLICE: Duration = Duration::from_millis(40);
 
-/// The pause where SQLite reports a lock without having waited for it.
+/// Pause after SQLite reports a lock without waiting for it.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// How long a read waits for a read connection at least: other reads give theirs back soon, and
-/// that has nothing to do with locks.
+/// Minimum time that a read waits for a free read connection. Other reads return their connections
+/// soon, independent of locks.
 const SHORTEST_QUEUE: Duration = Duration::from_secs(5);
 
 pub(crate) type Statement = Query<'static, Sqlite, SqliteArguments>;
 
-/// A statement whose parameters `?1` and `?2` are a connection's tenant and id.
+/// Creates a statement whose parameters `?1` and `?2` are a connection's tenant and id.
 pub(crate) fn of_connection(sql: &'static str, key: &ConnectionKey) -> Statement {
     sqlx::query(sql)
         .bind(key.tenant.as_str())
         .bind(key.id.as_bytes().as_slice())
 }
 
-/// Waits for other processes, which live in real time whatever clock the store was given.
+/// A retry deadline for locks of other processes. It uses real time, whatever clock the store uses.
 pub(crate) struct Patience {
     until: Instant,
 }
@@ -50,7 +50,7 @@ impl Patience {
         }
     }
 
-    /// True if the failure is a lock and there is time left to try again.
+    /// Returns true if the failure is a lock and there is time left to retry.
     pub(crate) async fn allows(&self, failure: &sqlx::Error) -> bool {
         if !is_busy(failure) || Instant::now() >= self.until {
             return false;
@@ -60,7 +60,7 @@ impl Patience {
     }
 }
 
-/// What every connection to the file needs.
+/// Returns the options that all connections to the file share.
 pub(crate) fn connect_options(path: &Path, busy_timeout: Duration) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
@@ -79,7 +79,7 @@ pub(crate) struct Database {
     file: File,
 }
 
-/// The database file as it was when the store was opened.
+/// The identity of the database file when the store was opened.
 struct File {
     path: PathBuf,
     identity: Option<Identity>,
@@ -96,11 +96,11 @@ impl File {
         }
     }
 
-    /// Fails if another file, or none, lies at the path now. What is written into a file that was
-    /// deleted or replaced is lost when the last process closes it, and other processes never see
-    /// it. In write-ahead mode SQLite does not notice this itself.
+    /// Fails if the path now refers to a different file or to none. Data written to a deleted or
+    /// replaced file is lost when the last process closes the file, and other processes never see
+    /// the data. In write-ahead mode, SQLite does not detect this.
     ///
-    /// The look at the path takes about a microsecond, less than handing it to another thread.
+    /// The check takes about one microsecond, less than a switch to another thread.
     fn check(&self, operation: &'static str) -> Result<()> {
         if self.identity.is_some() && identity(&self.path) != self.identity {
             return Err(moved(operation));
@@ -117,7 +117,7 @@ fn identity(path: &Path) -> Option<Identity> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// Elsewhere, a file that is open cannot be deleted or replaced.
+/// On other systems, an open file cannot be deleted or replaced.
 #[cfg(not(unix))]
 fn identity(_path: &Path) -> Option<Identity> {
     None
@@ -125,13 +125,13 @@ fn identity(_path: &Path) -> Option<Identity> {
 
 #[derive(Default)]
 struct Writer {
-    /// Missing while a call has it, and after a call that did not come to its end.
+    /// `None` while a call uses it, and after a call that was interrupted.
     connection: Option<SqliteConnection>,
     closed: bool,
 }
 
 impl Database {
-    /// Connections to a file that has the schema. `connection` becomes the writing one.
+    /// Wraps connections to a file that has the schema. `connection` becomes the writer.
     pub(crate) fn new(
         path: &Path,
         clock: Arc<dyn Clock>,
@@ -160,7 +160,7 @@ impl Database {
         }
     }
 
-    /// The rows of one statement. A single statement reads one snapshot.
+    /// Returns the rows of one statement. A single statement reads one snapshot.
     pub(crate) async fn read(
         &self,
         operation: &'static str,
@@ -180,7 +180,8 @@ impl Database {
         }
     }
 
-    /// Begins a write, after those that this process began before and those of other processes.
+    /// Begins a write, after the earlier writes of this process and the current writes of other
+    /// processes.
     pub(crate) async fn write(&self, operation: &'static str) -> Result<Write<'_>> {
         let mut writer = self.writer.lock().await;
         if writer.closed {
@@ -204,8 +205,8 @@ impl Database {
                         connection,
                         operation,
                         file: &self.file,
-                        // Read inside the transaction, so that the order of commits is the order
-                        // of their times.
+                        // Read inside the transaction, so that the order of commits matches the
+                        // order of their times.
                         now: self.clock.now(),
                     });
                 }
@@ -220,13 +221,13 @@ impl Database {
         }
     }
 
-    /// Closes all connections after the calls that use them.
+    /// Closes all connections after their current calls have finished.
     pub(crate) async fn close(&self) {
         self.readers.close().await;
         let mut writer = self.writer.lock().await;
         writer.closed = true;
         if let Some(connection) = writer.connection.take() {
-            // There is nothing left to lose: what was acknowledged is in the file.
+            // Nothing can be lost, because all acknowledged writes are in the file.
             let _ = connection.close().await;
         }
     }
@@ -234,7 +235,7 @@ impl Database {
 
 type Begun = std::result::Result<SqliteConnection, (Option<SqliteConnection>, sqlx::Error)>;
 
-/// Takes the write lock. The connection comes back with a failure if it can be used again.
+/// Takes the write lock. On failure, returns the connection if it can be reused.
 async fn begin(mut connection: SqliteConnection) -> Begun {
     match sqlx::query("BEGIN IMMEDIATE")
         .execute(&mut connection)
@@ -248,9 +249,9 @@ async fn begin(mut connection: SqliteConnection) -> Begun {
 
 /// A write in progress: a transaction that holds the write lock.
 ///
-/// The connection goes back only after a commit or a cancellation that SQLite confirmed. A future
-/// that is dropped before, and an error on the way, close it instead: SQLite then rolls back, and
-/// the next write opens another one. So no transaction can outlive its call.
+/// The connection is reused only after SQLite confirmed a commit or a rollback. If the future is
+/// dropped earlier or an error occurs, the connection is closed instead: SQLite then rolls back,
+/// and the next write opens a new connection. Therefore no transaction outlives its call.
 pub(crate) struct Write<'a> {
     writer: MutexGuard<'a, Writer>,
     connection: SqliteConnection,
@@ -272,7 +273,7 @@ impl Write<'_> {
             .map_err(|failure| failed(self.operation, failure))
     }
 
-    /// Runs a statement and returns how many rows it changed.
+    /// Runs a statement and returns the number of changed rows.
     pub(crate) async fn run(&mut self, statement: Statement) -> Result<u64> {
         let done = statement
             .execute(&mut self.connection)
@@ -281,7 +282,7 @@ impl Write<'_> {
         Ok(done.rows_affected())
     }
 
-    /// Makes the write durable.
+    /// Commits the transaction durably.
     pub(crate) async fn commit(self) -> Result<()> {
         let Self {
             mut writer,
@@ -290,7 +291,7 @@ impl Write<'_> {
             file,
             ..
         } = self;
-        // Dropping the connection rolls the write back.
+        // On failure, dropping the connection rolls the write back.
         file.check(operation)?;
         sqlx::query("COMMIT")
             .execute(&mut connection)
@@ -300,7 +301,7 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Undoes everything.
+    /// Rolls the transaction back.
     pub(crate) async fn cancel(self) {
         let Self {
             mut writer,

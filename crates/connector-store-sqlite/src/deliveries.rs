@@ -16,7 +16,7 @@ use crate::database::{Statement, Write};
 use crate::error::unreadable;
 use crate::work::next_lease;
 
-/// Begins a statement whose first five parameters are a delivery's key.
+/// Creates a statement whose first five parameters are a delivery's key.
 fn of_delivery(sql: &'static str, key: &DeliveryKey) -> Statement {
     sqlx::query(sql)
         .bind(key.direction.as_str())
@@ -44,8 +44,8 @@ fn maybe_tenant(columns: &mut Columns<'_>) -> Result<Option<TenantId>> {
         .map_err(|_| unreadable(columns.operation()))
 }
 
-/// The deliveries whose turn it is: within a lane by the time since when they are due, the lanes of
-/// an owner and then the owners by turns, those with the fewest leased first.
+/// Selects the deliveries to lease next. Within a lane, deliveries are sorted by due time. Lanes
+/// and then owners take turns, those with the fewest leased deliveries first.
 const TURNS: &str = "WITH busy AS ( \
          SELECT owner, lane, count(*) AS leased FROM deliveries \
          WHERE direction = ?1 AND state = 'waiting' AND lease > 0 AND due_at > ?2 \
@@ -78,7 +78,7 @@ fn leased_row(columns: &mut Columns<'_>, lease: i64) -> Result<LeasedDelivery> {
     })
 }
 
-/// The bound that keeps a new delivery out, if one does.
+/// Returns the rejection if a limit does not allow the new delivery.
 async fn bound(write: &mut Write<'_>, new: &NewDelivery) -> Result<Option<AcceptOutcome>> {
     let limits = new.limits;
     if let (1.., Some(content)) = (limits.alike, &new.content) {
@@ -111,7 +111,7 @@ async fn bound(write: &mut Write<'_>, new: &NewDelivery) -> Result<Option<Accept
     Ok(None)
 }
 
-/// The state that a lease ends in.
+/// The new state of a delivery whose lease ends.
 struct Ended<'a> {
     state: DeliveryState,
     due_in: Option<Duration>,
@@ -119,7 +119,7 @@ struct Ended<'a> {
 }
 
 impl SqliteStore {
-    /// Ends a lease; false if it was lost.
+    /// Ends a lease. Returns false if the lease was lost.
     async fn end_lease(
         &self,
         operation: &'static str,
@@ -129,7 +129,7 @@ impl SqliteStore {
         let lease = integer(operation, delivery.lease)?;
         let mut write = self.database.write(operation).await?;
         let due_at = ended.due_in.map(|after| write.now.after(after));
-        // Zero is no lease: a delivery that nobody has is never matched.
+        // Lease number zero means "not leased", so it never matches.
         let statement = of_delivery(
             "UPDATE deliveries SET state = ?7, due_at = coalesce(?8, due_at), error = ?9, \
              lease = 0 WHERE direction = ?1 AND provider = ?2 AND app = ?3 AND endpoint = ?4 \
@@ -197,7 +197,7 @@ impl DeliveryQueue for SqliteStore {
         if request.n == 0 {
             return Ok(Vec::new());
         }
-        // An idle queue is only looked at: no write lock is taken.
+        // If nothing is due, only a read runs and no write lock is taken.
         let now = self.database.clock.now();
         let statement = || {
             sqlx::query(
@@ -227,12 +227,12 @@ impl DeliveryQueue for SqliteStore {
             let delivery = match leased_row(&mut columns, number) {
                 Ok(delivery) => delivery,
                 Err(error) => {
-                    // One row that cannot be read must not stop the others.
+                    // An unreadable row must not block the other rows.
                     tracing::error!(
                         operation = OPERATION,
                         error = %error,
                         row = row_number,
-                        "a delivery that cannot be read is parked; correct or delete the row"
+                        "parking an unreadable delivery; correct or delete the row"
                     );
                     let park = sqlx::query(
                         "UPDATE deliveries SET state = 'parked', error = 'unreadable', lease = 0 \

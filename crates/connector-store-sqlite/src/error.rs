@@ -1,10 +1,10 @@
-//! What SQLite reports, as the workspace's error.
+//! Conversion of SQLite and driver failures to the workspace's error type.
 
 use std::path::Path;
 
 use connector_core::{Error, ErrorKind};
 
-/// SQLite's primary result codes that need an answer of their own.
+/// SQLite's primary result codes that map to specific errors.
 mod code {
     pub(super) const ERROR: i32 = 1;
     pub(super) const BUSY: i32 = 5;
@@ -19,29 +19,29 @@ mod code {
     pub(super) const CONSTRAINT: i32 = 19;
     pub(super) const PERM: i32 = 3;
     pub(super) const NOTADB: i32 = 26;
-    /// Extended: the file was moved or replaced while it was open.
+    /// Extended code: the file was moved or replaced while it was open.
     pub(super) const READONLY_DBMOVED: i32 = 1032;
 }
 
-/// The extended result code, if the failure came from SQLite itself.
+/// Returns the extended result code, if the failure came from SQLite itself.
 fn extended_code(failure: &sqlx::Error) -> Option<i32> {
     failure.as_database_error()?.code()?.parse().ok()
 }
 
-/// True when another connection was in the way, so that trying again may succeed.
+/// Returns true if another connection held a lock, so that a retry may succeed.
 pub(crate) fn is_busy(failure: &sqlx::Error) -> bool {
     extended_code(failure).is_some_and(|extended| {
         matches!(extended & 0xff, code::BUSY | code::LOCKED | code::PROTOCOL)
     })
 }
 
-/// The one place where a failure of SQLite or of its driver becomes an error.
+/// Converts a failure of SQLite or its driver to an error. All failures are converted here.
 pub(crate) fn failed(operation: &'static str, failure: sqlx::Error) -> Error {
     let (kind, message) = parts(&failure);
     Error::new(kind, operation, message).with_source(failure)
 }
 
-/// As [`failed`], while it may still be the path that is wrong.
+/// Like [`failed`], for failures that may be caused by a wrong path.
 pub(crate) fn failed_at(path: &Path, operation: &'static str, failure: sqlx::Error) -> Error {
     let (kind, message) = parts(&failure);
     Error::new(kind, operation, format!("{}: {message}", path.display())).with_source(failure)
@@ -66,7 +66,7 @@ fn of_code(extended: i32) -> (ErrorKind, &'static str) {
         ),
         code::FULL => (
             ErrorKind::StoreUnavailable,
-            "there is no room for the database file to grow; free space on its disk or raise its \
+            "the database file cannot grow; free space on its disk or raise its \
              size limit, then repeat the call",
         ),
         code::READONLY | code::PERM => (
@@ -81,7 +81,7 @@ fn of_code(extended: i32) -> (ErrorKind, &'static str) {
         ),
         code::NOTADB => (
             ErrorKind::StoreIncompatible,
-            "the file is not an SQLite database; name another path or restore a backup",
+            "the file is not an SQLite database; use another path or restore a backup",
         ),
         code::CORRUPT => (
             ErrorKind::StoreIncompatible,
@@ -89,20 +89,20 @@ fn of_code(extended: i32) -> (ErrorKind, &'static str) {
         ),
         code::ERROR | code::SCHEMA => (
             ErrorKind::StoreIncompatible,
-            "the database does not have the tables that this version made; something else changed \
+            "the database does not have the tables of this version; something else changed \
              it, restore a backup",
         ),
         code::TOOBIG => (
             ErrorKind::InvalidInput,
-            "a value is larger than SQLite can keep; pass a smaller one",
+            "a value exceeds SQLite's size limit; pass a smaller one",
         ),
         code::CONSTRAINT => (
             ErrorKind::Bug,
-            "a write would break a rule of the schema; please report it",
+            "a write violates a constraint of the schema; please report it",
         ),
         _ => (
             ErrorKind::StoreUnavailable,
-            "the database file cannot be read or written now; check its disk, then repeat the call",
+            "the database file cannot be read or written now; check its disk, then retry",
         ),
     }
 }
@@ -118,11 +118,11 @@ fn of_driver(failure: &sqlx::Error) -> (ErrorKind, &'static str) {
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => unreadable_parts(),
         sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => (
             ErrorKind::StoreUnavailable,
-            "the connection to the database file broke; repeat the call",
+            "the connection to the database file failed; repeat the call",
         ),
         _ => (
             ErrorKind::Bug,
-            "the database driver was used against its rules; please report it",
+            "the database driver was used incorrectly; please report it",
         ),
     }
 }
@@ -150,39 +150,39 @@ const fn unreadable_parts() -> (ErrorKind, &'static str) {
     )
 }
 
-/// Another file, or none, lies at the path of the database.
+/// The error for a database path that now refers to a different file or to none.
 pub(crate) fn moved(operation: &'static str) -> Error {
     let (kind, message) = moved_parts();
     Error::new(kind, operation, message)
 }
 
-/// The store was closed by its owner.
+/// The error for a store that was closed.
 pub(crate) fn closed(operation: &'static str) -> Error {
     let (kind, message) = closed_parts();
     Error::new(kind, operation, message)
 }
 
-/// A stored value is none that this version writes.
+/// The error for a stored value that this version cannot read.
 pub(crate) fn unreadable(operation: &'static str) -> Error {
     let (kind, message) = unreadable_parts();
     Error::new(kind, operation, message)
 }
 
-/// A number is beyond what SQLite's integers hold.
+/// The error for a number that exceeds SQLite's integer range.
 pub(crate) fn number_too_large(operation: &'static str) -> Error {
     Error::new(
         ErrorKind::InvalidInput,
         operation,
-        "a number is larger than 2^63 - 1, the largest that this store keeps",
+        "a number is larger than 2^63 - 1, the maximum of this store",
     )
 }
 
-/// A cursor was made by another list.
+/// The error for a cursor that belongs to another list.
 pub(crate) fn foreign_cursor(operation: &'static str) -> Error {
     Error::new(
         ErrorKind::InvalidInput,
         operation,
-        "the cursor is not one of this list; pass what the slice before returned",
+        "the cursor does not belong to this list; pass the cursor of the previous page",
     )
 }
 
@@ -190,10 +190,10 @@ pub(crate) fn foreign_cursor(operation: &'static str) -> Error {
 mod tests {
     use super::*;
 
-    /// SQLite's own list: <https://www.sqlite.org/rescode.html>. Extended codes have the primary one
-    /// in their lowest byte.
+    /// SQLite's list of codes: <https://www.sqlite.org/rescode.html>. The lowest byte of an
+    /// extended code is the primary code.
     #[test]
-    fn every_result_code_says_what_helps() {
+    fn every_result_code_has_an_error_with_advice() {
         use ErrorKind::{Bug, Configuration, InvalidInput, StoreIncompatible, StoreUnavailable};
         let table = [
             (1, StoreIncompatible, "restore a backup"),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn every_failure_of_the_driver_says_what_helps() {
+    fn every_driver_failure_has_an_error_with_advice() {
         use ErrorKind::{Bug, StoreIncompatible, StoreUnavailable};
         let table = [
             (sqlx::Error::PoolTimedOut, StoreUnavailable, "allow more"),

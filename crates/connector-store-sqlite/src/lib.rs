@@ -27,33 +27,33 @@ use crate::database::Database;
 pub use crate::options::SqliteOptions;
 pub use crate::schema::Migration;
 
-/// A store in one SQLite file, for one machine: as many processes as there are may share it.
+/// A store in one SQLite file, for any number of processes on one machine.
 ///
 /// Clones share the connections of this process. The connections close when the last clone is
-/// dropped; [`SqliteStore::close`] does it and waits.
+/// dropped. [`SqliteStore::close`] closes them and waits.
 #[derive(Clone)]
 pub struct SqliteStore {
     database: Arc<Database>,
 }
 
 impl SqliteStore {
-    /// Opens the store at `path` with the defaults of [`SqliteOptions`], and makes it if it is
-    /// missing.
+    /// Opens the store at `path` with the default [`SqliteOptions`]. Creates the file if it does
+    /// not exist.
     ///
     /// # Errors
-    /// As for [`SqliteOptions::open`].
+    /// Same as [`SqliteOptions::open`].
     pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
         SqliteOptions::new(path.as_ref()).open().await
     }
 
-    /// The steps of the schema, the oldest first, for those who want to read or print it.
+    /// Returns the schema migrations, oldest first, for reading or printing.
     #[must_use]
     pub fn migrations() -> &'static [Migration] {
         &schema::MIGRATIONS
     }
 
-    /// Closes the connections of this process after the calls that use them. Later calls, of all
-    /// clones, fail with [`StoreUnavailable`](connector_core::ErrorKind::StoreUnavailable).
+    /// Closes the connections of this process after their current calls have finished. Later calls
+    /// on any clone fail with [`StoreUnavailable`](connector_core::ErrorKind::StoreUnavailable).
     pub async fn close(&self) {
         self.database.close().await;
     }

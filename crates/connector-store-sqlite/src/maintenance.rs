@@ -1,4 +1,4 @@
-//! Rotation of keys and removal of what has expired.
+//! Key rotation and removal of expired rows.
 
 use async_trait::async_trait;
 use connector_core::cipher::{KeyId, Sealed, SealedKind};
@@ -14,7 +14,7 @@ use crate::database::Statement;
 use crate::error::{foreign_cursor, unreadable};
 use crate::record::Slot;
 
-/// The tables that keep sealed bytes, in the order in which they are listed.
+/// The tables with sealed bytes, in listing order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Table {
     Credentials,
@@ -49,7 +49,7 @@ impl Table {
         }
     }
 
-    /// What is not sealed under key `?1` and comes after row `?2`, at most `?3`.
+    /// Selects at most `?3` rows after row `?2` that are not sealed under key `?1`.
     const fn select(self) -> &'static str {
         match self {
             Self::Credentials => {
@@ -207,7 +207,7 @@ fn ending(columns: &mut Columns<'_>) -> Result<SealedRow> {
     })
 }
 
-/// A row of a connect flow.
+/// Reads a row of a connect flow.
 fn flow(
     columns: &mut Columns<'_>,
     kind: SealedKind,
@@ -227,7 +227,7 @@ fn flow(
     })
 }
 
-/// Where a list of sealed rows goes on: the table, and the number of the last row.
+/// Parses the position in a cursor of the sealed rows: the table and the number of the last row.
 fn position(operation: &'static str, after: Option<&Cursor>) -> Result<(Table, i64)> {
     let Some(cursor) = after else {
         return Ok((Table::Credentials, 0));
@@ -243,7 +243,7 @@ fn position(operation: &'static str, after: Option<&Cursor>) -> Result<(Table, i
         .ok_or_else(|| foreign_cursor(operation))
 }
 
-/// The statement that replaces what a row holds: `?1` and `?2` instead of `?3` and `?4`.
+/// Returns the statement that replaces `?3` and `?4` in a row by `?1` and `?2`.
 fn replace(
     operation: &'static str,
     row: &RowRef,
@@ -320,7 +320,7 @@ fn replace(
     })
 }
 
-/// Removes at most `?2` rows whose time was over at `?1`.
+/// Removes at most `?2` rows that had expired at `?1`.
 const PURGES: [&str; 3] = [
     "DELETE FROM states WHERE number IN \
      (SELECT number FROM states WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",

@@ -1,16 +1,17 @@
-//! Where a file lies: SQLite's locks are not to be trusted on network file systems.
+//! Detection of network file systems, on which SQLite's locks are not reliable.
 
 use std::path::{Path, PathBuf};
 
-/// The name of the network file system that holds `path`, if it is one. `path` is absolute and free
-/// of links. Nothing is known outside Linux.
+/// Returns the name of the network file system that contains `path`, or `None` if the file system
+/// is local. `path` must be absolute and free of symbolic links. Always returns `None` outside
+/// Linux.
 pub(crate) fn network_file_system(path: &Path) -> Option<String> {
     let table = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     let file_system = file_system(&table, path)?;
     is_network(&file_system).then_some(file_system)
 }
 
-/// The type of the file system that holds `path`, by a table in the form of Linux's
+/// Returns the type of the file system that contains `path`. `table` has the format of Linux's
 /// `/proc/self/mountinfo` (see proc(5)).
 fn file_system(table: &str, path: &Path) -> Option<String> {
     table
@@ -18,20 +19,20 @@ fn file_system(table: &str, path: &Path) -> Option<String> {
         .filter_map(parse_line)
         .filter(|(mount_point, _)| path.starts_with(mount_point))
         .enumerate()
-        // A later mount on the same point hides the earlier one.
+        // A later mount on the same mount point hides the earlier one.
         .max_by_key(|(order, (mount_point, _))| (mount_point.components().count(), *order))
         .map(|(_, (_, file_system))| file_system.to_owned())
 }
 
 fn parse_line(line: &str) -> Option<(PathBuf, &str)> {
-    // The number of optional fields varies; a lone hyphen ends them.
+    // The number of optional fields varies. A single hyphen ends them.
     let (fields, rest) = line.split_once(" - ")?;
     let mount_point = fields.split(' ').nth(4)?;
     let file_system = rest.split(' ').next()?;
     Some((PathBuf::from(unescape(mount_point)), file_system))
 }
 
-/// Undoes the octal escapes of blanks and backslashes.
+/// Decodes the octal escapes of spaces and backslashes.
 fn unescape(field: &str) -> String {
     [
         ("\\040", " "),
@@ -66,7 +67,7 @@ fn is_network(file_system: &str) -> bool {
         "prl_fs",
         "fuse",
     ];
-    // `fuse.sshfs`, `fuse.glusterfs` and so on; `fuseblk` is a local disk.
+    // `fuse.sshfs`, `fuse.glusterfs` and similar. `fuseblk` is a local disk.
     NETWORK.contains(&file_system) || file_system.starts_with("fuse.")
 }
 
@@ -86,7 +87,7 @@ this line is not one of the table
 ";
 
     #[test]
-    fn the_deepest_and_latest_mount_tells_the_file_system() {
+    fn the_deepest_and_latest_mount_determines_the_file_system() {
         let cases = [
             ("/var/lib/store.db", "ext4", false),
             ("/mnt/store.db", "ext4", false),
@@ -109,7 +110,7 @@ this line is not one of the table
     }
 
     #[test]
-    fn an_unreadable_table_says_nothing() {
+    fn an_unreadable_mount_table_is_ignored() {
         for table in ["", "\n\n", "1 2 3", "1 2 3 4 - ", "a - b"] {
             assert_eq!(file_system(table, Path::new("/store.db")), None, "{table}");
         }

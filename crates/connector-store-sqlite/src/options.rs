@@ -1,4 +1,4 @@
-//! How a store is opened.
+//! Options for opening a store.
 
 use std::fs;
 use std::io;
@@ -20,10 +20,10 @@ use crate::schema;
 
 const OPERATION: &str = "store.open";
 
-/// SQLite's own page size, which this store does not change.
+/// SQLite's default page size, which this store does not change.
 const PAGE: u64 = 4096;
 
-/// How to open a store, where the defaults of [`SqliteStore::open`] do not fit.
+/// Options for opening a store, if the defaults of [`SqliteStore::open`] do not fit.
 ///
 /// ```
 /// # async fn example(path: &std::path::Path) -> connector_core::Result<()> {
@@ -51,8 +51,8 @@ pub struct SqliteOptions {
 }
 
 impl SqliteOptions {
-    /// The defaults for the file at `path`: the machine's clock, a busy timeout of 30 seconds, 4
-    /// read connections, no limit to its size; it is made if it is missing.
+    /// Creates the default options for the file at `path`: system clock, a busy timeout of 30
+    /// seconds, 4 read connections, no size limit. The file is created if it does not exist.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -64,51 +64,51 @@ impl SqliteOptions {
         }
     }
 
-    /// Sets the store's clock: durations are resolved on it. Processes that share a file need
-    /// clocks that agree, as those of one machine do.
+    /// Sets the store's clock, which resolves all durations. Processes that share a file need
+    /// clocks that agree, like the system clock of one machine.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Sets how long a call waits, in real time, while other processes write. A call that waited
-    /// longer fails with [`ErrorKind::StoreUnavailable`].
+    /// Sets the maximum time, in real time, that a call waits while other processes write. A call
+    /// that waits longer fails with [`ErrorKind::StoreUnavailable`].
     pub fn with_busy_timeout(mut self, busy_timeout: Duration) -> Self {
         self.busy_timeout = busy_timeout;
         self
     }
 
-    /// Sets how many reads run at once. Writes run one after the other.
+    /// Sets the maximum number of concurrent reads. Writes are serialized.
     pub fn with_read_connections(mut self, read_connections: NonZeroU32) -> Self {
         self.read_connections = read_connections;
         self
     }
 
-    /// Sets whether a missing file is made. On Unix, only its owner may read or write it (mode 0600).
-    /// Its directory is never made.
+    /// Sets whether a missing file is created. On Unix, only its owner can read or write the new
+    /// file (mode 0600). The directory is never created.
     pub fn create_if_missing(mut self, create: bool) -> Self {
         self.create_if_missing = create;
         self
     }
 
-    /// Sets how large this process lets the file grow, in bytes. Writes that need more room fail
-    /// with [`ErrorKind::StoreUnavailable`]; reads and what is stored are not affected. The
-    /// write-ahead log comes on top.
+    /// Sets the maximum file size in bytes for writes of this process. Writes that need more space
+    /// fail with [`ErrorKind::StoreUnavailable`]. Reads and stored data are not affected. The size
+    /// of the write-ahead log is not included.
     pub fn with_largest_size(mut self, bytes: u64) -> Self {
         self.largest_size = Some(bytes);
         self
     }
 
-    /// Opens the store, and brings its schema to this version if it is older.
+    /// Opens the store and migrates an older schema to this version.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] if the path cannot be used: the message says why;
-    /// [`ErrorKind::StoreIncompatible`] if the file is no store, is damaged, or was made by a newer
-    /// version; [`ErrorKind::StoreUnavailable`] if other processes keep it locked.
+    /// [`ErrorKind::Configuration`] if the path cannot be used; the message states the reason.
+    /// [`ErrorKind::StoreIncompatible`] if the file is not a store, is damaged, or was created by a
+    /// newer version. [`ErrorKind::StoreUnavailable`] if other processes keep the file locked.
     pub async fn open(self) -> Result<SqliteStore> {
         let path = self.path.clone();
         let create = self.create_if_missing;
-        // A look at a file can take long on a network file system.
+        // Accessing file metadata can take long on a network file system.
         let found = tokio::task::spawn_blocking(move || find(&path, create))
             .await
             .map_err(|cause| {
@@ -123,7 +123,7 @@ impl SqliteOptions {
             tracing::warn!(
                 path = %found.path.display(),
                 file_system,
-                "the database lies on a network file system, whose locks may not hold: several \
+                "the database is on a network file system, whose locks are unreliable: several \
                  processes can damage it; put it on a local disk"
             );
         }
@@ -143,7 +143,7 @@ impl SqliteOptions {
                 self.clock,
                 self.busy_timeout,
                 self.read_connections.get(),
-                // The file is there now: if it vanishes, a new one must not take its place.
+                // The file exists now. If it disappears, it must not be replaced by a new file.
                 options.create_if_missing(false),
                 connection,
             )),
@@ -154,7 +154,7 @@ impl SqliteOptions {
         let options = connect_options(path, self.busy_timeout)
             .create_if_missing(self.create_if_missing)
             .synchronous(SqliteSynchronous::Full)
-            // What was deleted is overwritten where its page is written anyway.
+            // Overwrites deleted content in pages that are written anyway.
             .pragma("secure_delete", "FAST");
         match self.largest_size {
             Some(bytes) => options.pragma("max_page_count", (bytes / PAGE).max(1).to_string()),
@@ -173,22 +173,22 @@ async fn connect(options: &SqliteConnectOptions, patience: &Patience) -> Result<
     }
 }
 
-/// What a look at the path showed.
+/// The result of inspecting the path.
 struct Found {
-    /// Absolute, so that SQLite takes it for a path whatever it looks like.
+    /// Absolute, so that SQLite never interprets the path as a URL.
     path: PathBuf,
     has_content: bool,
-    /// The network file system that it lies on.
+    /// The network file system that contains the file, if any.
     network: Option<String>,
 }
 
-const NO_DIRECTORY: &str = "lies in something that is not a directory; name another path";
+const NO_DIRECTORY: &str = "is in something that is not a directory; use another path";
 
 fn find(path: &Path, create: bool) -> Result<Found> {
     if path.as_os_str().is_empty() || path == Path::new(":memory:") {
         return Err(unusable(
             path,
-            "is not a file; name one, or use MemoryStore for data that may be lost",
+            "is not a file; name one, or use MemoryStore if data may be lost",
             None,
         ));
     }
@@ -199,9 +199,9 @@ fn find(path: &Path, create: bool) -> Result<Found> {
         .ok_or_else(|| unusable(&path, "is not a file; name one", None))?;
     let directory = fs::canonicalize(directory).map_err(|cause| {
         let advice = match cause.kind() {
-            io::ErrorKind::NotFound => "lies in a directory that does not exist; make it first",
+            io::ErrorKind::NotFound => "is in a directory that does not exist; create it first",
             io::ErrorKind::NotADirectory => NO_DIRECTORY,
-            _ => "lies in a directory that cannot be read; give the process access to it",
+            _ => "is in a directory that cannot be read; give the process access to it",
         };
         unusable(&path, advice, Some(cause))
     })?;
@@ -215,7 +215,7 @@ fn find(path: &Path, create: bool) -> Result<Found> {
             if !create {
                 return Err(unusable(
                     &path,
-                    "does not exist; check the path, or let the store make it",
+                    "does not exist; check the path, or let the store create the file",
                     Some(cause),
                 ));
             }
@@ -238,8 +238,8 @@ fn find(path: &Path, create: bool) -> Result<Found> {
     })
 }
 
-/// Makes the file with access for its owner alone; SQLite gives the files beside it the same mode.
-/// A failure is left to SQLite, which reports it when it opens the file.
+/// Creates the file with access only for its owner. SQLite creates the files next to it with the
+/// same mode. Errors are ignored here, because SQLite reports them when it opens the file.
 fn create_private(path: &Path) {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);

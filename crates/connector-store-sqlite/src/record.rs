@@ -1,4 +1,4 @@
-//! One connection as it lies in its tables: read in one statement, changed in memory, written back.
+//! The record of one connection: read in one statement, changed in memory, written back.
 
 use connector_core::cipher::Sealed;
 use connector_core::clock::Timestamp;
@@ -14,10 +14,11 @@ use crate::columns::{Columns, digest, integer, maybe_integer};
 use crate::database::{Statement, Write, of_connection};
 use crate::error::unreadable;
 
-/// How many claims' outcomes are remembered: one, and the 7 that may follow before it is repeated.
+/// Number of commit outcomes that are remembered: one, plus the 7 that may follow before the call
+/// is repeated.
 const REMEMBERED: usize = 8;
 
-/// The columns of [`connection`], in its order.
+/// The columns that [`connection`] reads, in the same order.
 macro_rules! connection_columns {
     () => {
         "c.number, c.tenant, c.id, c.provider, c.app, c.account, c.asserted, c.label, c.host, \
@@ -49,7 +50,8 @@ macro_rules! credential_columns {
     };
 }
 
-/// Everything about one connection, in as many rows as it has pending pairs, at least one.
+/// Selects one connection with its credentials and claim: one row per pending pair, and at least
+/// one row.
 macro_rules! record_of {
     ($columns:expr, $condition:literal) => {
         concat!(
@@ -76,7 +78,7 @@ macro_rules! record_of {
 
 const LOAD: &str = record_of!("", "c.tenant = ?1 AND c.id = ?2");
 
-/// What only writes look at.
+/// Adds the columns that only writes need.
 macro_rules! record_to_change {
     ($condition:literal) => {
         record_of!(
@@ -91,7 +93,7 @@ const CHANGE_BY_KEY: &str = record_to_change!("c.tenant = ?1 AND c.id = ?2");
 const CHANGE_BY_ACCOUNT: &str =
     record_to_change!("c.tenant = ?1 AND c.provider = ?2 AND c.app = ?3 AND c.account = ?4");
 
-/// Writes every column that can change but the host, which has an index.
+/// Updates every column that can change, except the host, which has an index.
 const SAVE: &str = "UPDATE connections SET \
     asserted = ?2, label = ?3, status = ?4, reason = ?5, status_since = ?6, failures = ?7, \
     check_at = ?8, check_error = ?9, rotates = ?10, metadata = ?11, grant_number = ?12, \
@@ -114,7 +116,7 @@ const INSERT_CREDENTIAL: &str = "INSERT INTO credentials (connection, slot, gran
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
     ON CONFLICT (connection, slot, fence) DO NOTHING";
 
-/// Which place a credential takes, as the number in its column.
+/// The role of a credential, stored as a number in its column.
 #[derive(Clone, Copy)]
 pub(crate) enum Slot {
     Current,
@@ -174,11 +176,12 @@ impl Held {
     }
 }
 
-/// A sealed credential with the ends of its tokens.
+/// A sealed credential with the expiry of its tokens.
 pub(crate) struct Credential {
     pub(crate) sealed: Sealed,
     pub(crate) grant: GrantNumber,
-    /// Its generation; for a pending pair the one that was spent for it.
+    /// The generation of the credential. For a pending pair, the generation whose refresh token was
+    /// used.
     pub(crate) generation: Generation,
     pub(crate) fence: Fence,
     pub(crate) access_until: Option<Timestamp>,
@@ -242,7 +245,7 @@ impl Credential {
         }
     }
 
-    /// The statement that keeps it.
+    /// Returns the statement that inserts the credential.
     pub(crate) fn insert(
         &self,
         operation: &'static str,
@@ -310,49 +313,49 @@ pub(crate) fn connection(columns: &mut Columns<'_>) -> Result<(i64, ConnectionRe
     ))
 }
 
-/// A connection as one snapshot showed it.
+/// A connection as read in one snapshot.
 pub(crate) struct Record {
     pub(crate) number: i64,
     pub(crate) connection: ConnectionRecord,
     pub(crate) claim: Option<Held>,
     pub(crate) current: Option<Credential>,
     pub(crate) previous: Option<Credential>,
-    /// The newest fence first.
+    /// The pending pairs, newest fence first.
     pub(crate) pending: Vec<Credential>,
     history: History,
 }
 
-/// What is remembered of claims and grants, for calls that are repeated.
+/// The remembered claims and grants, for repeated calls.
 #[derive(Default)]
 struct History {
     superseded: Option<Held>,
     first: [u8; 32],
-    /// The newest first: 16 bytes of a claim's name and one of the outcome.
+    /// Newest first: 16 bytes of a claim id and one byte for the outcome.
     outcomes: Vec<u8>,
-    /// The newest first: 16 bytes of a claim's name.
+    /// Newest first: 16 bytes of a claim id.
     failed: Vec<u8>,
 }
 
 const STORED: u8 = 1;
 const PENDING: u8 = 2;
 
-/// The statement that reads a connection for [`read`].
+/// Returns the statement that selects a connection for [`read`].
 pub(crate) fn load(key: &ConnectionKey) -> Statement {
     of_connection(LOAD, key)
 }
 
-/// Reads what [`load`] found.
+/// Parses the rows of [`load`].
 pub(crate) fn read(operation: &'static str, rows: &[SqliteRow]) -> Result<Option<Record>> {
     read_rows(operation, rows, |_| Ok(History::default()))
 }
 
-/// Reads a connection to change it.
+/// Reads a connection in order to change it.
 pub(crate) async fn by_key(write: &mut Write<'_>, key: &ConnectionKey) -> Result<Option<Record>> {
     let rows = write.rows(of_connection(CHANGE_BY_KEY, key)).await?;
     read_rows(write.operation(), &rows, History::read)
 }
 
-/// Reads the connection of an account to change it.
+/// Reads the connection of an account in order to change it.
 pub(crate) async fn by_account(
     write: &mut Write<'_>,
     account: &AccountRef,
@@ -408,7 +411,7 @@ impl History {
     }
 }
 
-/// Puts an entry before the others and forgets those that are too many.
+/// Prepends an entry and drops the oldest entries above the limit.
 fn remember(entries: &mut Vec<u8>, entry: &[u8]) {
     entries.splice(0..0, entry.iter().copied());
     entries.truncate(REMEMBERED * entry.len());
@@ -436,14 +439,15 @@ impl Record {
         }
     }
 
-    /// Notes that the record is written.
+    /// Updates the version and the time of the last write.
     pub(crate) fn written(&mut self, now: Timestamp) {
         self.connection.version = self.connection.version.next();
         self.connection.updated_at = now;
     }
 
-    /// Notes what the provider accepted; true if the previous credential is of no use any more. A
-    /// generation that this store never had (it was restored from a backup) confirms nothing here.
+    /// Records the generation that the provider accepted. Returns true if the previous credential
+    /// is no longer needed. Ignores a generation that this store does not have (for example after a
+    /// restore from a backup).
     pub(crate) fn confirm(&mut self, accepted: Option<Generation>) -> bool {
         let connection = &mut self.connection;
         let Some(accepted) = accepted.filter(|seen| *seen <= connection.generation) else {
@@ -453,18 +457,18 @@ impl Record {
         accepted == connection.generation && self.previous.take().is_some()
     }
 
-    /// Puts a claim in place of the one that stood, and returns that one.
+    /// Replaces the current claim and returns the replaced claim.
     pub(crate) fn stand(&mut self, claim: Held) -> Option<Held> {
         self.history.superseded = self.claim.replace(claim);
         self.history.superseded.clone()
     }
 
-    /// What the standing claim took over.
+    /// Returns the claim that the current claim superseded.
     pub(crate) fn superseded(&self) -> Option<&Held> {
         self.history.superseded.as_ref()
     }
 
-    /// Clears the claim of this fence; true if it stood.
+    /// Clears the claim with this fence. Returns true if it was the current claim.
     pub(crate) fn resolve(&mut self, fence: Fence) -> bool {
         let stands = self.claim.as_ref().is_some_and(|held| held.fence == fence);
         if stands {
@@ -478,14 +482,14 @@ impl Record {
         self.history.superseded = None;
     }
 
-    /// The claim of another fence whose hold has not passed.
+    /// Returns the current claim if it has a different fence and its hold has not passed.
     pub(crate) fn standing_beside(&self, fence: Fence, now: Timestamp) -> Option<&Held> {
         self.claim
             .as_ref()
             .filter(|held| held.fence != fence && now < held.until)
     }
 
-    /// What a commit under this claim came to before.
+    /// Returns the outcome of an earlier commit under this claim.
     pub(crate) fn outcome_of(&self, claim_id: ClaimId) -> Option<CommitOutcome> {
         self.history
             .outcomes
@@ -514,7 +518,7 @@ impl Record {
         remember(&mut self.history.outcomes, &entry);
     }
 
-    /// Counts a failure in a row, once for each claim.
+    /// Increments the count of consecutive failures, once per claim.
     pub(crate) fn count_failure(&mut self, claim_id: ClaimId) {
         let counted = self
             .history
@@ -527,7 +531,7 @@ impl Record {
         }
     }
 
-    /// True if the connection holds exactly what this grant brought.
+    /// Returns true if the connection still contains exactly the data of this grant.
     pub(crate) fn first_is_current(&self, grant: &PutGrant) -> bool {
         self.connection.grant == grant.grant
             && self.connection.generation == grant.generation
@@ -535,7 +539,8 @@ impl Record {
             && self.history.first == digest(&grant.credential)
     }
 
-    /// Ends what the grant left. The credentials' rows are deleted by [`delete_credentials`].
+    /// Clears the data of the ended grant. [`delete_credentials`] deletes the rows of its
+    /// credentials.
     fn end_grant(&mut self) {
         self.current = None;
         self.previous = None;
@@ -553,7 +558,7 @@ impl Record {
         self.written(now);
     }
 
-    /// Takes a new grant over. The credential's row is inserted by the caller.
+    /// Replaces the grant. The caller inserts the row of the credential.
     pub(crate) fn replace_grant(&mut self, grant: PutGrant, now: Timestamp) {
         self.end_grant();
         self.history.first = digest(&grant.credential);
@@ -569,7 +574,7 @@ impl Record {
         self.written(now);
     }
 
-    /// The statement that writes the record back.
+    /// Returns the statement that writes the record back.
     pub(crate) fn save(&self, operation: &'static str) -> Result<Statement> {
         let connection = &self.connection;
         let check = connection.check.as_ref();
@@ -663,19 +668,19 @@ pub(crate) async fn insert(write: &mut Write<'_>, grant: PutGrant) -> Result<()>
     Ok(())
 }
 
-/// The statement that writes the account's host.
+/// Returns the statement that updates the account's host.
 pub(crate) fn save_host(connection: i64, host: Option<&str>) -> Statement {
     sqlx::query("UPDATE connections SET host = ?2 WHERE number = ?1")
         .bind(connection)
         .bind(host)
 }
 
-/// The statement that deletes every credential of a connection.
+/// Returns the statement that deletes all credentials of a connection.
 pub(crate) fn delete_credentials(connection: i64) -> Statement {
     sqlx::query("DELETE FROM credentials WHERE connection = ?1").bind(connection)
 }
 
-/// The statement that deletes the previous credential of a connection.
+/// Returns the statement that deletes the previous credential of a connection.
 pub(crate) fn delete_previous(connection: i64) -> Statement {
     sqlx::query("DELETE FROM credentials WHERE connection = ?1 AND slot = 1").bind(connection)
 }

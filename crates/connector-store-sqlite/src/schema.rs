@@ -1,4 +1,4 @@
-//! The schema: its migrations, and what is done with a file that has another one.
+//! The schema: its migrations, and the handling of files with a different schema.
 
 use std::fmt;
 
@@ -12,10 +12,10 @@ use crate::error::{failed, unreadable};
 
 const OPERATION: &str = "store.open";
 
-/// "CXDB", the mark of our files in SQLite's header.
+/// "CXDB", the application id of this store's files in SQLite's header.
 const APPLICATION_ID: i64 = 0x4358_4442;
 
-/// A step of the schema. Steps are applied in order, once each, and are never undone.
+/// A migration of the schema. Migrations are applied in order, once each, and are never undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Migration {
     version: u32,
@@ -24,26 +24,28 @@ pub struct Migration {
 }
 
 impl Migration {
-    /// Its number, from 1 without gaps. The schema's version is that of its last step.
+    /// Returns the number of the migration, starting at 1 without gaps. The schema's version is the
+    /// number of its last migration.
     #[must_use]
     pub const fn version(&self) -> u32 {
         self.version
     }
 
-    /// What it makes.
+    /// Returns the name of the migration.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Its statements. [`SqliteStore::open`](crate::SqliteStore::open) applies them and keeps the
-    /// books; a file that somebody else applied them to is not recognised as a store.
+    /// Returns the SQL statements. [`SqliteStore::open`](crate::SqliteStore::open) applies them and
+    /// records each migration in the file. A file to which another program applied the statements
+    /// is not recognized as a store.
     #[must_use]
     pub const fn sql(&self) -> &'static str {
         self.sql
     }
 
-    /// SHA-256 of the statements, in hexadecimal.
+    /// Returns the SHA-256 digest of the statements in hexadecimal.
     fn checksum(&self) -> String {
         use std::fmt::Write;
 
@@ -52,7 +54,7 @@ impl Migration {
             .as_ref()
             .iter()
             .fold(String::new(), |mut text, byte| {
-                // Writing into a text cannot fail.
+                // Writing to a `String` cannot fail.
                 let _ = write!(text, "{byte:02x}");
                 text
             })
@@ -60,7 +62,7 @@ impl Migration {
 }
 
 impl fmt::Display for Migration {
-    /// The statements under a line of comment that names the step.
+    /// Formats the statements below an SQL comment that names the migration.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "-- {:04} {}", self.version, self.name)?;
         f.write_str(self.sql)
@@ -96,15 +98,15 @@ fn newest() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug, PartialEq, Eq)]
 enum Holds {
     Nothing,
-    /// Our schema of this version.
+    /// Our schema with this version.
     Schema(i64),
 }
 
-/// Refuses a file that is not ours or is of a newer version, without changing it.
+/// Rejects a file of another program or with a newer schema, without changing the file.
 pub(crate) async fn examine(connection: &mut SqliteConnection, patience: &Patience) -> Result<()> {
     loop {
         match read_header(connection).await {
@@ -149,7 +151,7 @@ fn judge(header: &Header) -> Result<Holds> {
             OPERATION,
             format!(
                 "the database has schema version {user_version}, this version of the library \
-                 knows {}; update this node",
+                 supports {}; update this node",
                 newest()
             ),
         )),
@@ -161,17 +163,17 @@ fn judge(header: &Header) -> Result<Holds> {
         _ => Err(Error::new(
             ErrorKind::StoreIncompatible,
             OPERATION,
-            "the file is an SQLite database of another program; name a path of its own for the \
+            "the file is an SQLite database of another program; use a separate file for the \
              store",
         )),
     }
 }
 
-/// Switches the file to write-ahead logging, which lets reads run beside a write.
+/// Switches the file to write-ahead logging, which allows reads during a write.
 pub(crate) async fn use_wal(connection: &mut SqliteConnection, patience: &Patience) -> Result<()> {
     loop {
         let switched = async {
-            // Asking first keeps a second process from taking the lock that switching needs.
+            // Reading the mode first avoids taking the exclusive lock that switching needs.
             let mode = mode(connection, "PRAGMA journal_mode").await?;
             if mode == "wal" {
                 return Ok(mode);
@@ -198,8 +200,8 @@ async fn mode(connection: &mut SqliteConnection, sql: &'static str) -> sqlx::Res
     sqlx::query(sql).fetch_one(connection).await?.try_get(0)
 }
 
-/// Brings the file to the newest schema, in one transaction. Of several processes that start at
-/// once, one does it and the others find it done.
+/// Migrates the file to the newest schema in one transaction. If several processes start at the
+/// same time, one process migrates the file and all others find it migrated.
 pub(crate) async fn migrate(
     connection: &mut SqliteConnection,
     now: Timestamp,
@@ -223,8 +225,8 @@ pub(crate) async fn migrate(
         }
     };
     if known == newest() {
-        // SQLite opens a file that it may only read, and says so at the first write. Here is one,
-        // undone at once.
+        // SQLite opens a read-only file without an error and fails at the first write. This write
+        // detects such a file and is rolled back immediately.
         return connection
             .execute("UPDATE leases SET number = number; ROLLBACK")
             .await
@@ -270,7 +272,7 @@ async fn apply_after(
     Ok(())
 }
 
-/// Checks that the file was made by the steps that this version knows.
+/// Checks that the file was created by the migrations that this version contains.
 async fn check_books(connection: &mut SqliteConnection, version: i64) -> Result<()> {
     let rows: Vec<SqliteRow> =
         sqlx::query("SELECT version, checksum FROM migrations ORDER BY version")
@@ -296,8 +298,8 @@ async fn check_books(connection: &mut SqliteConnection, version: i64) -> Result<
     Err(Error::new(
         ErrorKind::StoreIncompatible,
         OPERATION,
-        "the database was made by other migrations than those of this version; use the version \
-         that made it, or restore a backup",
+        "the database was created by different migrations than this version's; use the version \
+         that created it, or restore a backup",
     ))
 }
 
@@ -314,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_in_the_header_is_the_one_that_is_written() {
+    fn the_application_id_matches_the_written_pragma() {
         assert_eq!(APPLICATION_ID, i64::from(u32::from_be_bytes(*b"CXDB")));
     }
 }

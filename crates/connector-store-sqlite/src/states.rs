@@ -16,7 +16,7 @@ fn to_json(operation: &'static str, outcome: &ConnectOutcome) -> Result<String> 
         Error::new(
             ErrorKind::Bug,
             operation,
-            "the outcome of a flow has no JSON form; please report it",
+            "the outcome of a flow could not be written as JSON; please report it",
         )
         .with_source(cause)
     })
@@ -46,7 +46,7 @@ impl StateStore for SqliteStore {
                 Err(Error::new(
                     ErrorKind::InvalidInput,
                     OPERATION,
-                    "another flow has this key; draw the state parameter anew",
+                    "another flow has this key; generate a new state parameter",
                 ))
             };
         }
@@ -124,8 +124,8 @@ impl StateStore for SqliteStore {
         const OPERATION: &str = "store.begin";
         let mut write = self.database.write(OPERATION).await?;
         let now = write.now;
-        // Binding and code are digests of secrets, so what the time of a comparison tells is of no
-        // use.
+        // Binding and code are digests of secrets, so the timing of the comparison reveals nothing
+        // useful.
         let statement = sqlx::query(
             "SELECT code, code = ?3, outcome, keep_for, conflict FROM states \
              WHERE state = ?1 AND binding = ?2 AND expires_at > ?4",

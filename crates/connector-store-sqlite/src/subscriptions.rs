@@ -1,4 +1,4 @@
-//! Subscriptions, and the channels that must be ended at their providers.
+//! Subscriptions, and channels that must be deleted at their providers.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::columns::{Columns, integer, maybe_integer};
 use crate::database::{Statement, Write, of_connection};
 use crate::{record, work};
 
-/// The columns of [`read`], in its order.
+/// The columns that [`read`] reads, in the same order.
 macro_rules! columns {
     () => {
         "tenant, connection, id, provider, app, account, account_host, grant_number, version, \
@@ -31,7 +31,7 @@ macro_rules! columns {
     };
 }
 
-/// The columns of [`read_ending`], in its order.
+/// The columns that [`read_ending`] reads, in the same order.
 macro_rules! ending_columns {
     () => {
         "tenant, connection, provider, app, account, account_host, watch, channel, resource, \
@@ -174,7 +174,7 @@ fn bind_sealed(statement: Statement, sealed: Option<&Sealed>) -> Statement {
         .bind(sealed.map(|it| it.bytes().as_ref()))
 }
 
-/// The statement that writes a record back.
+/// Returns the statement that writes a record back.
 fn save(record: &SubscriptionRecord, operation: &'static str) -> Result<Statement> {
     let channel = record.channel.as_ref();
     let candidate = record.candidate.as_ref();
@@ -239,7 +239,7 @@ async fn queue(write: &mut Write<'_>, endings: &[Ending]) -> Result<()> {
     Ok(())
 }
 
-/// Ends every subscription of a connection that ends.
+/// Ends all subscriptions of a connection that is being disconnected.
 pub(crate) async fn end_all(
     write: &mut Write<'_>,
     connection: &ConnectionKey,
@@ -247,7 +247,7 @@ pub(crate) async fn end_all(
 ) -> Result<()> {
     let operation = write.operation();
     let Some(credential) = credential else {
-        // Copies that an earlier end of the connection brought stay.
+        // Keeps endings that already have a credential copy, from an earlier end of the connection.
         for sql in [
             "DELETE FROM subscriptions WHERE tenant = ?1 AND connection = ?2",
             "DELETE FROM endings WHERE tenant = ?1 AND connection = ?2 AND sealed IS NULL",
@@ -313,7 +313,7 @@ impl SubscriptionStore for SqliteStore {
                 (true, false) => Err(Error::new(
                     ErrorKind::InvalidInput,
                     OPERATION,
-                    "another subscription has this id; draw another one",
+                    "another subscription has this id; generate a new id",
                 )),
                 (false, false) => continue,
             };

@@ -28,7 +28,7 @@ fn refused(message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidInput, "store.put_grant", message)
 }
 
-/// What was decided about a grant without writing, or that it is written.
+/// The decision about a grant: an outcome without a write, or an outcome that was written.
 enum Decided {
     Written,
     Already(PutOutcome),
@@ -41,7 +41,7 @@ async fn first_grant(write: &mut Write<'_>, grant: PutGrant) -> Result<Decided> 
         || grant.fence != Fence::new(1)
     {
         return Ok(Decided::Refused(refused(
-            "grant, generation and fence of a new connection are 1",
+            "grant, generation and fence of a new connection must be 1",
         )));
     }
     let account = AccountRef {
@@ -59,7 +59,7 @@ async fn first_grant(write: &mut Write<'_>, grant: PutGrant) -> Result<Decided> 
     }
     if record::by_key(write, &grant.key).await?.is_some() {
         return Ok(Decided::Refused(refused(
-            "the connection leads to another account; use another connection id",
+            "the connection belongs to another account; use another connection id",
         )));
     }
     record::insert(write, grant).await?;
@@ -78,7 +78,7 @@ async fn next_grant(write: &mut Write<'_>, grant: PutGrant, seen: Generation) ->
     ) != (&grant.provider, &grant.app, &grant.account.key)
     {
         return Ok(Decided::Refused(refused(
-            "the connection leads to another account; keep the grant under its own connection",
+            "the connection belongs to another account; store the grant under its own connection",
         )));
     }
     if connection.generation != seen {
@@ -98,8 +98,8 @@ async fn next_grant(write: &mut Write<'_>, grant: PutGrant, seen: Generation) ->
             .is_some_and(|current| current.fence == grant.fence)
     {
         return Ok(Decided::Refused(refused(
-            "grant and generation follow the known ones, and the fence is that of a claim on this \
-             connection whose exchange brought nothing else",
+            "grant and generation must be the next numbers, and the fence must be of an unused \
+             claim on this connection",
         )));
     }
     let (operation, now) = (write.operation(), write.now);
@@ -122,7 +122,8 @@ async fn next_grant(write: &mut Write<'_>, grant: PutGrant, seen: Generation) ->
     Ok(Decided::Written)
 }
 
-/// Queues a revocation; false if that of this connection and fence is queued already.
+/// Queues a revocation. Returns false if a revocation of this connection and fence is already
+/// queued.
 async fn queue(write: &mut Write<'_>, revocation: &Revocation) -> Result<bool> {
     let operation = write.operation();
     let statement = sqlx::query(
@@ -142,11 +143,11 @@ async fn queue(write: &mut Write<'_>, revocation: &Revocation) -> Result<bool> {
     Ok(write.run(statement).await? == 1)
 }
 
-/// Makes a commit's credential the current one and the current one the previous.
+/// Makes a commit's credential the current one, and the current credential the previous one.
 async fn make_current(write: &mut Write<'_>, known: &mut Record, commit: &Commit) -> Result<()> {
     let (operation, now) = (write.operation(), write.now);
     let generation = known.connection.generation.next();
-    // Two statements in one call: the driver hands it to its thread once.
+    // Two statements in one call, so that the driver switches to its thread only once.
     let demote = sqlx::query(
         "DELETE FROM credentials WHERE connection = ?1 AND slot = 1; \
          UPDATE credentials SET slot = 1 WHERE connection = ?1 AND slot = 0",
@@ -164,7 +165,7 @@ async fn make_current(write: &mut Write<'_>, known: &mut Record, commit: &Commit
                         .bind(integer(operation, fence.get())?),
                 )
                 .await?;
-            // The stored bytes may be sealed under a newer key than the caller's.
+            // The stored bytes may be sealed under a newer key than the caller's bytes.
             match rows.first() {
                 Some(row) => (Columns::new(row, operation).sealed()?, fence),
                 None => (commit.credential.clone(), fence),
@@ -205,9 +206,9 @@ fn quarantined(columns: &mut Columns<'_>, now: Timestamp) -> Result<Quarantined>
     })
 }
 
-/// What is to become of a failure.
+/// The decision about a failure.
 enum Judgement {
-    /// It is recorded, with the state to set.
+    /// The failure is recorded. Contains the status to set.
     Applied(Option<Status>),
     Moved,
     PendingLeft,
@@ -245,7 +246,8 @@ fn judge(known: &Record, failure: &Failure, now: Timestamp) -> Judgement {
 }
 
 impl SqliteStore {
-    /// The live connections that `statement` finds by provider, app and what names the account.
+    /// Returns the active connections that `statement` finds by provider, app and account key or
+    /// host.
     async fn find_live(
         &self,
         operation: &'static str,
@@ -474,7 +476,7 @@ impl TokenStore for SqliteStore {
             write.cancel().await;
             return Ok(EndOutcome::Missing);
         };
-        // Forgetting removes a deactivated connection's record, so it is a change of its own.
+        // Forgetting also removes the record of a deactivated connection, so it counts as a change.
         let changes = known.connection.is_live() || request.how == End::Forget;
         if changes
             && request
@@ -515,7 +517,7 @@ impl TokenStore for SqliteStore {
             };
             queued |= queue(&mut write, &revocation).await?;
         }
-        // A late call that queues something needs the work that its effects schedule.
+        // A repeated call that queues a revocation also schedules the work in its side effects.
         if changes || queued {
             work::apply(&mut write, key, &effects).await?;
         }
@@ -607,7 +609,8 @@ impl TokenStore for SqliteStore {
         }
         let moved = commit.base != known.connection.generation;
         if let Some(fence) = commit.takes_pending {
-            // Not remembered: the claim may still bring a credential of its own.
+            // This outcome is not remembered, because the claim may still produce its own
+            // credential.
             let is_there = known.pending.iter().any(|pair| pair.fence == fence);
             if !is_there || moved {
                 if is_there && known.resolve(commit.fence) {
@@ -694,7 +697,7 @@ impl TokenStore for SqliteStore {
         const OPERATION: &str = "store.quarantine";
         let mut write = self.database.write(OPERATION).await?;
         let now = write.now;
-        // One that has expired makes room.
+        // Replaces an expired quarantined response.
         let statement = sqlx::query(
             "INSERT INTO quarantine (state, tenant, provider, app, available_at, keep_until, \
              first_sealed, key_id, sealed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \

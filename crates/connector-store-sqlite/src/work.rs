@@ -1,4 +1,4 @@
-//! Due work, leases, and what rides in the commit of a change.
+//! Due work, leases, and the side effects of a change.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::columns::{Columns, integer};
 use crate::database::{Database, Statement, Write, of_connection};
 use crate::error::unreadable;
 
-/// The time for which a row that cannot be read is skipped before it is reported again.
+/// Time for which an unreadable row is skipped before it is reported again.
 pub(crate) const UNREADABLE: Duration = Duration::from_hours(24);
 
-/// Applies what rides in the commit of a change.
+/// Writes the side effects of a change in the same transaction.
 pub(crate) async fn apply(
     write: &mut Write<'_>,
     key: &ConnectionKey,
@@ -58,7 +58,7 @@ fn of_work(sql: &'static str, key: &ConnectionKey, kind: WorkKind) -> Statement 
     of_connection(sql, key).bind(kind.as_str())
 }
 
-/// The number of a new lease, higher than all before.
+/// Returns the number of a new lease, higher than all earlier numbers.
 pub(crate) async fn next_lease(write: &mut Write<'_>) -> Result<i64> {
     let operation = write.operation();
     let rows = write
@@ -73,9 +73,10 @@ pub(crate) async fn next_lease(write: &mut Write<'_>) -> Result<i64> {
 /// The primary key of the table.
 const KEY: &str = "due_at, kind, tenant, connection";
 
-/// The keys of due work, the longest due first: the work that waits, of each kind from its index, and
-/// the work whose lease has passed, merged, so that only what is handed out is looked at. The indexes
-/// are named because the table is in the same order, but has what is leased in it too.
+/// Selects the keys of due work, the longest due first. Waiting work is read from one index per
+/// kind and merged with work whose lease has expired, so that only rows to lease are read. The
+/// indexes are named explicitly, because the table itself has the same order but also contains
+/// leased work.
 fn due_keys(kinds: &[WorkKind]) -> String {
     let mut parts: Vec<_> = (0..kinds.len())
         .map(|place| {
@@ -91,15 +92,16 @@ fn due_keys(kinds: &[WorkKind]) -> String {
          WHERE leased = 1 AND leased_until <= ?1 AND kind IN ({})",
         places(kinds)
     ));
-    // The sign is for SQLite, which plans a statement anew whenever a parameter is bound that stands
-    // alone after LIMIT: that takes longer than an idle sweep.
+    // The plus sign prevents SQLite from planning the statement again. Otherwise SQLite does so
+    // whenever a parameter directly after LIMIT is bound, which takes longer than a sweep without
+    // due work.
     format!(
         "SELECT * FROM ({} ORDER BY due_at LIMIT +?2)",
         parts.join(" UNION ALL ")
     )
 }
 
-/// Leases the work of these keys: lease `?3`, until `?4`.
+/// Leases the work with these keys: lease number `?3`, until `?4`.
 fn lease_of(keys: &str) -> String {
     format!(
         "UPDATE work SET leased = 1, lease = ?3, leased_until = ?4 \
@@ -110,7 +112,7 @@ fn lease_of(keys: &str) -> String {
 
 const FIRST_KIND: usize = 5;
 
-/// The parameters that the kinds are bound to.
+/// Returns the SQL parameters for the kinds.
 fn places(kinds: &[WorkKind]) -> String {
     let places: Vec<_> = (0..kinds.len())
         .map(|place| format!("?{}", place + FIRST_KIND))
@@ -159,7 +161,7 @@ pub(crate) async fn take_due(
         return Ok(Vec::new());
     }
     let keys = due_keys(&kinds);
-    // An idle sweep only looks: it takes no write lock and writes nothing.
+    // If nothing is due, only a read runs: no write lock is taken and nothing is written.
     let now = database.clock.now();
     let waiting = database
         .read(OPERATION, || with_kinds(keys.clone(), &kinds, now, 1, None))
@@ -184,11 +186,11 @@ pub(crate) async fn take_due(
         match read_due(row, OPERATION, lease, now) {
             Ok(due) => taken.push(due),
             Err(error) => {
-                // One row that cannot be read must not stop the others.
+                // An unreadable row must not block the other rows.
                 tracing::error!(
                     operation = OPERATION,
                     error = %error,
-                    "work that cannot be read is skipped for a day; correct or delete the row"
+                    "skipping unreadable work for a day; correct or delete the row"
                 );
                 let mut columns = Columns::new(row, OPERATION);
                 columns.skip(1);
@@ -261,9 +263,9 @@ mod tests {
         rows.iter().map(|row| row.get("detail")).collect()
     }
 
-    /// How a statement is carried out is SQLite's choice, and may change with its version.
+    /// SQLite chooses the query plan, which may change with its version.
     #[tokio::test]
-    async fn a_sweep_searches_its_indexes_and_sorts_nothing_that_waits() {
+    async fn a_sweep_uses_its_indexes_and_does_not_sort_waiting_work() {
         let mut connection = SqliteConnectOptions::new().connect().await.unwrap();
         for step in MIGRATIONS {
             sqlx::raw_sql(step.sql())
@@ -287,12 +289,12 @@ mod tests {
                 assert_eq!(waiting, kinds.len(), "{lines:#?}");
                 let leased = count("SEARCH work USING COVERING INDEX work_leased (leased_until<?)");
                 assert_eq!(leased, 1, "{lines:#?}");
-                // That of the leased ones, which come in the order of their leases.
+                // The sort of the leased work, which its index returns in lease order.
                 assert_eq!(count("TEMP B-TREE"), 1, "{lines:#?}");
                 assert_eq!(count("SCAN work"), 0, "{lines:#?}");
                 plans += 1;
             }
         }
-        println!("plans that search: {plans}");
+        println!("query plans without a scan: {plans}");
     }
 }

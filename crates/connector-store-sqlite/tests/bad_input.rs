@@ -1,4 +1,4 @@
-//! What cannot be used is refused with an error that says what to do, and nothing is lost.
+//! Unusable files and paths are rejected with an error that says what to do, and no data is lost.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -31,7 +31,7 @@ async fn raw(path: &Path) -> SqliteConnection {
     SqliteConnection::connect_with(&options).await.unwrap()
 }
 
-/// A store with one connection in it, closed again.
+/// Creates a store with one connection and closes it.
 async fn filled(fixture: &Fixture) {
     let store = fixture.open().await;
     let put = store.put_grant(first_grant(1, b"sealed"), SideEffects::none());
@@ -45,7 +45,7 @@ async fn a_wrong_path_is_refused() {
     let file = directory.path().join("file");
     std::fs::write(&file, "text").unwrap();
     let cases = [
-        (directory.path().join("missing/store.db"), "make it first"),
+        (directory.path().join("missing/store.db"), "create it first"),
         (directory.path().to_owned(), "is not a file"),
         (file.join("store.db"), "not a directory"),
         (file.join("below/store.db"), "not a directory"),
@@ -79,7 +79,7 @@ async fn a_path_that_looks_like_a_url_is_a_path() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_refused_and_left_alone() {
+async fn a_file_that_is_not_a_database_is_rejected_and_unchanged() {
     let directory = artefacts::directory("sqlite").unwrap();
     for content in ["text".to_owned(), "no database".repeat(1000)] {
         let path = directory.path().join("text");
@@ -111,11 +111,11 @@ async fn a_damaged_database_is_refused() {
 }
 
 #[tokio::test]
-async fn a_database_of_another_program_is_refused_and_left_alone() {
+async fn a_database_of_another_program_is_rejected_and_unchanged() {
     let statements = [
         "CREATE TABLE notes (text TEXT)",
         "PRAGMA application_id = 7",
-        // This store's own, without a version.
+        // This store's application id, without a schema version.
         "PRAGMA application_id = 0x43584442",
         "PRAGMA application_id = 0x43584442; PRAGMA user_version = -1",
         "PRAGMA user_version = 2",
@@ -135,7 +135,7 @@ async fn a_database_of_another_program_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_table_that_vanished_is_an_error() {
+async fn a_missing_table_is_an_error() {
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
     let mut other = raw(&fixture.path()).await;
@@ -150,7 +150,7 @@ async fn a_table_that_vanished_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_number_beyond_those_of_sqlite_is_refused() {
+async fn a_number_beyond_sqlites_range_is_rejected() {
     let fixture = Fixture::create().await;
     filled(&fixture).await;
     let store = fixture.open().await;
@@ -165,7 +165,8 @@ async fn a_full_disk_is_an_error_and_loses_nothing() {
     let fixture = Fixture::create().await;
     let limited = fixture.options().with_largest_size(1_000_000);
     let store = limited.open().await.unwrap();
-    // Sealed bytes belong into the file, so this is no planted secret; errors must not show them.
+    // The file may contain sealed bytes, so this is not a canary secret. Errors must not contain
+    // them.
     let secret = "marked-bytes-of-a-sealed-record".to_owned();
     let content = secret.repeat(60_000 / secret.len());
     let mut stored = Vec::new();
@@ -187,7 +188,7 @@ async fn a_full_disk_is_an_error_and_loses_nothing() {
     let shown = format!("{error} {error:?} {}", error.report());
     assert!(!shown.contains(&secret), "{shown}");
 
-    // Reading goes on, and so do writes that need no room.
+    // Reads still work, and so do writes that need no additional space.
     for number in &stored {
         let found = store.load(&key(*number)).await.unwrap().unwrap();
         assert_eq!(found.current.unwrap().sealed.bytes(), content.as_bytes());
@@ -205,11 +206,11 @@ async fn a_full_disk_is_an_error_and_loses_nothing() {
     let next = u8::try_from(stored.len() + 1).unwrap();
     let put = store.put_grant(first_grant(next, content.as_bytes()), SideEffects::none());
     assert_eq!(put.await.unwrap(), PutOutcome::Stored);
-    println!("grants kept before the disk was full: {}", stored.len());
+    println!("grants stored before the disk was full: {}", stored.len());
 }
 
 #[tokio::test]
-async fn a_file_locked_for_too_long_is_an_error_that_may_be_repeated() {
+async fn a_file_locked_for_too_long_is_a_retryable_error() {
     let fixture = Fixture::create().await;
     let impatient = fixture.options().with_busy_timeout(Duration::ZERO);
     let store = impatient.open().await.unwrap();
@@ -231,7 +232,7 @@ async fn a_file_locked_for_too_long_is_an_error_that_may_be_repeated() {
 }
 
 #[tokio::test]
-async fn a_closed_store_says_so() {
+async fn a_closed_store_returns_an_error() {
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
     let clone = store.clone();
@@ -244,10 +245,10 @@ async fn a_closed_store_says_so() {
     clone.close().await;
 }
 
-/// The ways in which a file vanishes under an open store.
+/// The ways in which the file of an open store can disappear.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_file_that_is_deleted_or_replaced_is_noticed_at_the_next_write() {
+async fn a_deleted_or_replaced_file_is_detected_at_the_next_write() {
     use std::fs;
 
     type Change = fn(&Path);
@@ -273,7 +274,7 @@ async fn a_file_that_is_deleted_or_replaced_is_noticed_at_the_next_write() {
         let put = store.put_grant(first_grant(1, b"sealed"), SideEffects::none());
         put.await.unwrap();
         change(&fixture.path());
-        // The claim comes before the refresh token is spent: it is refused, so that nothing is.
+        // The claim before the use of the refresh token fails, so that no refresh token is used.
         let refused = [
             store.claim(&key(1), claim(1, 1)).await.map(drop),
             store
@@ -293,7 +294,7 @@ async fn a_file_that_is_deleted_or_replaced_is_noticed_at_the_next_write() {
         }
         store.close().await;
     }
-    // Put back, the file is used again.
+    // After the file is moved back, the store uses it again.
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
     let away = fixture.path().with_extension("away");
@@ -301,13 +302,13 @@ async fn a_file_that_is_deleted_or_replaced_is_noticed_at_the_next_write() {
     store.purge(1).await.unwrap_err();
     fs::rename(&away, fixture.path()).unwrap();
     store.purge(1).await.unwrap();
-    println!("writes refused after the file was changed: {noticed}");
+    println!("writes rejected after the file was changed: {noticed}");
     assert_eq!(noticed, 12);
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_new_file_is_its_owners_alone() {
+async fn only_the_owner_can_access_a_new_file() {
     use std::os::unix::fs::PermissionsExt;
 
     let fixture = Fixture::create().await;

@@ -1,5 +1,5 @@
-//! Values that this crate never writes: every column of every table is given some, one at a time.
-//! What cannot be read is an error of the call that met it, and nothing panics.
+//! Writes values that this crate never writes to every column of every table, one at a time. A call
+//! that reads an unreadable value must return an error, and no call may panic.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -31,7 +31,7 @@ use sqlx::{AssertSqlSafe, Connection, Row};
 use self::fixture::Fixture;
 use self::fixture::grants::{PROVIDER, claim, commit, effects, first_grant, key, sealed};
 
-/// What a column is given, as SQL. The tables are strict, so that most columns refuse most of it.
+/// The values to write, as SQL. The tables are strict, so most columns reject most of the values.
 const VALUES: [&str; 8] = [
     "NULL",
     "-1",
@@ -63,7 +63,7 @@ async fn raw(path: &Path) -> SqliteConnection {
     SqliteConnection::connect_with(&options).await.unwrap()
 }
 
-/// A file with something in every table and in every column that can be empty.
+/// Creates a file with a row in every table and a value in every nullable column.
 async fn filled() -> Fixture {
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
@@ -147,8 +147,8 @@ fn channel(digit: char) -> ChannelId {
     ChannelId::new(digit.to_string().repeat(32)).unwrap()
 }
 
-/// Keeps a subscription with an open channel, a candidate and a failure, and an ending with a copy
-/// of a credential.
+/// Creates a subscription with an open channel, a candidate and a failure, and an ending with a
+/// copy of a credential.
 async fn subscribe(fixture: &Fixture, store: &SqliteStore) {
     let subscription = |number: u8| {
         let id = SubscriptionId::from_bytes([number; 16]);
@@ -213,8 +213,8 @@ async fn subscribe(fixture: &Fixture, store: &SqliteStore) {
     fixture.advance(Duration::from_secs(1));
 }
 
-/// Makes the calls that read what is in a table. Each result stands under the operation that its
-/// error has to name.
+/// Makes the calls that read a table. Each result is listed with the operation that its error must
+/// name.
 async fn read(table: &str, store: &SqliteStore) -> Vec<(&'static str, Result<()>)> {
     let one = key(1);
     let other = KeyId::from_bytes([9; 8]);
@@ -282,7 +282,7 @@ async fn read(table: &str, store: &SqliteStore) -> Vec<(&'static str, Result<()>
             let endings = store.endings(&key(3), 9).await;
             vec![("store.endings", endings.map(drop))]
         }
-        other => unreachable!("{other} is no table that is read"),
+        other => unreachable!("the table {other} is not read"),
     };
     results.push(("store.sealed_rows", rows));
     results
@@ -349,15 +349,15 @@ async fn connections(store: &SqliteStore) -> Vec<(&'static str, Result<()>)> {
     ]
 }
 
-/// Gives every column of `table` every value that it takes, and makes the calls that read it.
-/// Returns how many values were written, and how often each call refused one.
+/// Writes every accepted value to every column of `table` and makes the calls that read it. Returns
+/// the number of written values and the number of errors per call.
 async fn damage(table: &'static str) -> (usize, BTreeMap<&'static str, usize>) {
     let fixture = filled().await;
     let mut connection = raw(&fixture.path()).await;
     let columns = AssertSqlSafe(format!("SELECT name FROM pragma_table_info('{table}')"));
     let columns = sqlx::query(columns).fetch_all(&mut connection).await;
     let columns: Vec<String> = columns.unwrap().iter().map(|row| row.get(0)).collect();
-    // Everything is in the one file: no log beside it has to be copied.
+    // Moves everything into the database file, so that the log does not have to be copied.
     let checkpoint = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)");
     checkpoint.execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
@@ -385,7 +385,7 @@ async fn damage(table: &'static str) -> (usize, BTreeMap<&'static str, usize>) {
             let store = options.open().await.unwrap();
             for (operation, result) in read(table, &store).await {
                 if let Err(error) = result {
-                    // A connection that has become another app's or account's is not the grant's.
+                    // The row now belongs to another app or account, so the grant is rejected.
                     if error.kind() == ErrorKind::InvalidInput && operation == "store.put_grant" {
                         continue;
                     }
@@ -403,14 +403,14 @@ async fn damage(table: &'static str) -> (usize, BTreeMap<&'static str, usize>) {
 
 async fn is_noticed(table: &'static str, by: &[&'static str]) {
     let (written, refused) = damage(table).await;
-    println!("{table}: {written} damaged values, refused: {refused:?}");
+    println!("{table}: {written} damaged values, rejected: {refused:?}");
     assert!(written > 0);
     let noticed: Vec<&str> = refused.keys().copied().collect();
     assert_eq!(noticed, by);
 }
 
 #[tokio::test]
-async fn damaged_connections_are_noticed() {
+async fn damaged_connections_are_detected() {
     is_noticed(
         "connections",
         &[
@@ -430,7 +430,7 @@ async fn damaged_connections_are_noticed() {
 }
 
 #[tokio::test]
-async fn damaged_credentials_are_noticed() {
+async fn damaged_credentials_are_detected() {
     is_noticed(
         "credentials",
         &["store.commit", "store.load", "store.sealed_rows"],
@@ -439,14 +439,14 @@ async fn damaged_credentials_are_noticed() {
 }
 
 #[tokio::test]
-async fn damaged_work_is_noticed() {
-    // A row that cannot be read is skipped; see `one_unreadable_row_does_not_stop_a_queue`.
+async fn damaged_work_is_detected() {
+    // An unreadable row is skipped; see `one_unreadable_row_does_not_block_a_queue`.
     is_noticed("work", &[]).await;
     is_noticed("leases", &[]).await;
 }
 
 #[tokio::test]
-async fn damaged_answers_in_quarantine_are_noticed() {
+async fn damaged_quarantined_responses_are_detected() {
     is_noticed(
         "quarantine",
         &[
@@ -459,12 +459,12 @@ async fn damaged_answers_in_quarantine_are_noticed() {
 }
 
 #[tokio::test]
-async fn damaged_revocations_are_noticed() {
+async fn damaged_revocations_are_detected() {
     is_noticed("revocations", &["store.revocations", "store.sealed_rows"]).await;
 }
 
 #[tokio::test]
-async fn damaged_flows_are_noticed() {
+async fn damaged_flows_are_detected() {
     is_noticed(
         "states",
         &[
@@ -478,12 +478,12 @@ async fn damaged_flows_are_noticed() {
 }
 
 #[tokio::test]
-async fn damaged_deliveries_are_noticed() {
+async fn damaged_deliveries_are_detected() {
     is_noticed("deliveries", &["store.deliveries", "store.sealed_rows"]).await;
 }
 
 #[tokio::test]
-async fn a_damaged_delivery_is_parked_and_the_others_are_handed_out() {
+async fn a_damaged_delivery_is_parked_and_other_deliveries_are_leased() {
     let mut parked = 0;
     for damage in [
         "attempts = -1",
@@ -519,7 +519,7 @@ async fn a_damaged_delivery_is_parked_and_the_others_are_handed_out() {
             .await
             .is_err()
         {
-            // The schema itself refuses it.
+            // The schema itself rejects the value.
             continue;
         }
         let request = LeaseRequest::new(Direction::Inbound, 5, LEASE);
@@ -535,17 +535,17 @@ async fn a_damaged_delivery_is_parked_and_the_others_are_handed_out() {
         assert_eq!(state, "parked", "{damage}");
         parked += 1;
     }
-    println!("damaged deliveries parked, the others handed out: {parked}");
+    println!("damaged deliveries parked, other deliveries leased: {parked}");
     assert!(parked >= 4);
 }
 
 #[tokio::test]
-async fn damaged_audit_entries_are_noticed() {
+async fn damaged_audit_entries_are_detected() {
     is_noticed("audit", &["store.audit"]).await;
 }
 
 #[tokio::test]
-async fn damaged_subscriptions_are_noticed() {
+async fn damaged_subscriptions_are_detected() {
     is_noticed(
         "subscriptions",
         &[
@@ -562,9 +562,9 @@ async fn damaged_subscriptions_are_noticed() {
     is_noticed("endings", &["store.endings", "store.sealed_rows"]).await;
 }
 
-/// A row of each queue cannot be read: it is put aside, and the rows after it are handed out.
+/// One row of each queue is unreadable. That row is skipped, and the rows after it are leased.
 #[tokio::test]
-async fn one_unreadable_row_does_not_stop_a_queue() {
+async fn one_unreadable_row_does_not_block_a_queue() {
     const DAY: Duration = Duration::from_hours(24);
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
@@ -592,7 +592,7 @@ async fn one_unreadable_row_does_not_stop_a_queue() {
         };
         store.accept(new).await.unwrap();
     }
-    // The first row of each queue, in the order in which they are handed out.
+    // Damages the first row of each queue, in lease order.
     let mut connection = raw(&fixture.path()).await;
     for damage in [
         "UPDATE work SET tenant = char(1) WHERE connection = x'01010101010101010101010101010101'",
@@ -619,7 +619,8 @@ async fn one_unreadable_row_does_not_stop_a_queue() {
         assert_eq!(counts, [left; 3], "turn {turn}");
         handed_out += counts.iter().sum::<usize>();
     }
-    // Work and changes are looked at again after a day, and the rest is handed out again before.
+    // After a day, unreadable work and changes are read again. The other rows are leased again
+    // earlier.
     fixture.advance(DAY);
     let due = store
         .take_due(&[WorkKind::Refresh], 9, LEASE)
@@ -630,6 +631,6 @@ async fn one_unreadable_row_does_not_stop_a_queue() {
     parked.state = Some(DeliveryState::Parked);
     let parked = store.deliveries(&parked, None, 9).await;
     assert_eq!(parked.unwrap_err().kind(), ErrorKind::StoreIncompatible);
-    println!("handed out beside unreadable rows: {handed_out}");
+    println!("rows leased next to unreadable rows: {handed_out}");
     assert_eq!(handed_out, 6);
 }

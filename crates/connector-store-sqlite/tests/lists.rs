@@ -1,4 +1,4 @@
-//! Lists: a page has a successor only if there is more, so that nobody asks for an empty one.
+//! A page has a cursor only if more items follow, so that no caller requests an empty page.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -18,7 +18,7 @@ use self::fixture::grants::{effects, first_grant};
 
 const ROWS: u8 = 6;
 
-/// The items of each page of `n`, from the beginning to the end of a list.
+/// Returns the number of items in each page of `n`, from the first page to the last.
 async fn slices<F: Future<Output = (usize, Option<Cursor>)>>(
     n: u16,
     mut slice: impl FnMut(Option<Cursor>, u16) -> F,
@@ -36,7 +36,7 @@ async fn slices<F: Future<Output = (usize, Option<Cursor>)>>(
 }
 
 #[tokio::test]
-async fn no_list_ends_with_an_empty_slice() {
+async fn no_list_ends_with_an_empty_page() {
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
     for number in 0..ROWS {
@@ -71,12 +71,12 @@ async fn no_list_ends_with_an_empty_slice() {
         assert_eq!(sealed.await, expected, "sealed rows by {n}");
         lists += 3;
     }
-    println!("lists read to their end: {lists}");
+    println!("lists read completely: {lists}");
     assert_eq!(lists, 15);
 }
 
 #[tokio::test]
-async fn debug_of_a_store_shows_its_clock_and_nothing_of_its_content() {
+async fn debug_of_a_store_shows_its_clock_but_no_content() {
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
     let put = store.put_grant(first_grant(1, b"sealed"), SideEffects::none());

@@ -1,12 +1,12 @@
-//! Several processes on one file, and processes that are killed in the middle of a write.
+//! Several processes on one file, and processes that are killed during a write.
 //!
-//! The children are this very test program, started again for the test `child`.
+//! The child processes run this same test program with the test `child`.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a test that cannot go on fails, and says what it counted"
+    reason = "a test fails by panicking, and prints what it counted"
 )]
 
 use std::fs::{self, File, OpenOptions};
@@ -24,16 +24,17 @@ use connector_store_sqlite::{SqliteOptions, SqliteStore};
 use connector_testkit::history::{Actor, Entry, Operation, Recorder, Stamps, check};
 use connector_testkit::{StoreFixture, artefacts, store, trace};
 
-/// What a child is to do, as `directory|number|role`.
+/// The task of a child process, in the form `directory|number|role`.
 const ORDER: &str = "CONNECTORS_TEST_CHILD";
-/// Connections of the run of two processes, each with two actors in either process.
+/// Number of connections in the test with two processes. Each process has two actors per
+/// connection.
 const CONNECTIONS: u32 = 100;
-/// Calls of each of them.
+/// Number of calls per actor.
 const CALLS: u32 = 250;
-/// How many processes are killed.
+/// Number of processes to kill.
 const KILLS: u32 = 510;
-/// Killed processes that work on one connection, one after the other. Each leaves a call behind
-/// whose effect is not known, and the judge tries every combination of those.
+/// Number of killed processes per connection, one after the other. Each leaves one call with an
+/// unknown outcome, and the checker tries every combination of these outcomes.
 const KILLS_PER_CONNECTION: u32 = 3;
 
 fn key(number: u32) -> ConnectionKey {
@@ -69,7 +70,7 @@ fn runtime() -> tokio::runtime::Runtime {
 #[ignore = "a process of its own, started by the tests below"]
 #[expect(
     clippy::disallowed_methods,
-    reason = "a child is told what to do by its environment"
+    reason = "the environment contains the task of a child process"
 )]
 fn child() {
     let Ok(order) = std::env::var(ORDER) else {
@@ -87,7 +88,7 @@ fn child() {
     });
 }
 
-/// Two actors on every connection, four connections at a time.
+/// Runs two actors on every connection, four connections at a time.
 async fn share(directory: &Path, process: u32) {
     let store = Arc::new(SqliteStore::open(database(directory)).await.unwrap());
     let stamps = Arc::new(Stamps::shared(&directory.join("stamps")).unwrap());
@@ -122,7 +123,7 @@ async fn share(directory: &Path, process: u32) {
     }
 }
 
-/// Calls without end, each announced before and recorded after.
+/// Makes calls until the process is killed. Each call is announced before and recorded after.
 async fn write_until_killed(directory: &Path, round: u32) {
     let store = SqliteStore::open(database(directory)).await.unwrap();
     let stamps = Stamps::shared(&directory.join("stamps")).unwrap();
@@ -160,7 +161,7 @@ fn two_processes_on_one_file_are_linear() {
         let output = child.wait_with_output().unwrap();
         assert!(
             output.status.success(),
-            "a process saw an error:\n{}",
+            "a process returned an error:\n{}",
             String::from_utf8_lossy(&output.stdout)
         );
     }
@@ -178,13 +179,13 @@ fn two_processes_on_one_file_are_linear() {
     );
     assert_eq!(checked.calls, 100_000);
     assert_eq!(checked.unknown, 0);
-    assert!(checked.overlapping > 1_000, "the processes hardly met");
+    assert!(checked.overlapping > 1_000, "too few operations overlapped");
 }
 
-/// A file that writers were killed on, emptied by the store itself.
+/// A file on which writers were killed, emptied through the store itself.
 static KILLED: OnceLock<PathBuf> = OnceLock::new();
 
-/// Every case gets a copy of that file instead of a fresh one.
+/// A fixture that gives every test case a copy of that file instead of a new file.
 struct Killed {
     clock: ManualClock,
     directory: artefacts::Directory,
@@ -218,13 +219,13 @@ impl StoreFixture for Killed {
 }
 
 #[test]
-fn killed_writers_lose_nothing_that_was_acknowledged() {
+fn killed_writers_lose_no_acknowledged_write() {
     trace::init();
     let directory = artefacts::directory("killed-writers").unwrap();
     let mut kills = 0_u32;
     for round in 0..KILLS {
         let mut child = start(directory.path(), round, "write");
-        // A different number of calls each time, from the very first on.
+        // The number of calls differs in each round, starting with one call.
         let calls = 1 + (round * 7 + round / 11) % 23;
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let seen = lines
@@ -234,7 +235,7 @@ fn killed_writers_lose_nothing_that_was_acknowledged() {
         assert_eq!(
             seen.count(),
             calls as usize,
-            "a writer ended by itself in round {round}"
+            "a writer ended without being killed in round {round}"
         );
         child.kill().unwrap();
         kills += u32::from(!child.wait().unwrap().success());
@@ -250,13 +251,13 @@ fn killed_writers_lose_nothing_that_was_acknowledged() {
         let recorder = Recorder::new(&store, &stamps);
         for number in 0..connections {
             let (entry, error) = recorder.call(&key(number), Operation::Load).await.unwrap();
-            assert!(error.is_none(), "the file does not read: {error:?}");
+            assert!(error.is_none(), "the file cannot be read: {error:?}");
             history.push(entry);
         }
     });
     let checked = check(&history).unwrap_or_else(|violation| panic!("{violation}"));
     println!(
-        "writers killed: {kills}; {} calls on {} connections in order, {} of them cut off",
+        "writers killed: {kills}; {} calls on {} connections in order, {} of them interrupted",
         checked.calls, checked.connections, checked.unknown
     );
     assert!(kills >= 500 && checked.unknown > 0 && checked.calls > 5_000);

@@ -1,4 +1,4 @@
-//! A store cannot be opened where nothing can be written, and says so.
+//! A store cannot be opened on a read-only file or directory, and the error says so.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -22,7 +22,7 @@ use self::fixture::Fixture;
 
 const NAME: &str = "a_read_only_file_or_directory_is_refused";
 const PLACE: &str = "CONNECTORS_TEST_READ_ONLY";
-/// The user `nobody`.
+/// The uid of the user `nobody`.
 const UNPRIVILEGED: u32 = 65_534;
 
 fn set_mode(path: &Path, mode: u32) {
@@ -44,7 +44,7 @@ async fn check(place: &Path) {
     refused(place.join("directory/store.db")).await;
     refused(place.join("directory/new.db")).await;
     assert!(!place.join("directory/new.db").exists());
-    println!("refused read-only places: 3");
+    println!("read-only paths rejected: 3");
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn a_read_only_file_or_directory_is_refused() {
     set_mode(&place.join("directory"), 0o755);
 }
 
-/// Permissions do not bind root: the check runs in a process without its rights.
+/// File permissions do not apply to root, so the check runs in an unprivileged process.
 fn as_nobody(place: &Path) {
     set_mode(place, 0o755);
     let program = place.join("test");
@@ -94,8 +94,8 @@ fn as_nobody(place: &Path) {
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
             let complained = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{said}{complained}");
-            assert!(said.contains("refused read-only places: 3"), "{said}");
-            println!("refused read-only places: 3");
+            assert!(said.contains("read-only paths rejected: 3"), "{said}");
+            println!("read-only paths rejected: 3");
         }
         Err(cause) => println!("skipped: running as root, and no other user may run: {cause}"),
     }

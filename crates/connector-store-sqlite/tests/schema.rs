@@ -1,4 +1,4 @@
-//! Files with an older, a newer and a strange schema.
+//! Files with an older, a newer or an unknown schema.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -20,7 +20,7 @@ use sqlx::{ConnectOptions, Connection};
 use self::fixture::Fixture;
 use self::fixture::grants::{first_grant, key};
 
-/// Changes the closed database by hand.
+/// Changes the closed database directly.
 async fn change(fixture: &Fixture, sql: &'static str) {
     let mut connection = raw(fixture).await;
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
@@ -76,7 +76,7 @@ fn migrations_can_be_printed() {
 }
 
 #[tokio::test]
-async fn the_books_hold_the_digest_of_every_step() {
+async fn the_migrations_table_contains_the_digest_of_every_migration() {
     let fixture = filled().await;
     let mut connection = raw(&fixture).await;
     let books = sqlx::query("SELECT checksum FROM migrations ORDER BY version");
@@ -94,7 +94,7 @@ async fn the_books_hold_the_digest_of_every_step() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_and_left_alone() {
+async fn a_newer_schema_is_rejected_and_unchanged() {
     let fixture = filled().await;
     change(&fixture, "PRAGMA user_version = 99").await;
     let before = std::fs::read(fixture.path()).unwrap();
@@ -105,7 +105,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn an_older_schema_is_brought_up_and_keeps_its_data() {
+async fn an_older_schema_is_migrated_and_keeps_its_data() {
     let fixture = filled().await;
     change(
         &fixture,
@@ -126,7 +126,7 @@ async fn an_older_schema_is_brought_up_and_keeps_its_data() {
 }
 
 #[tokio::test]
-async fn a_schema_made_by_other_migrations_is_refused() {
+async fn a_schema_of_different_migrations_is_rejected() {
     for sql in [
         "UPDATE migrations SET checksum = 'of something else' WHERE version = 1",
         "DELETE FROM migrations WHERE version = 1",
@@ -151,7 +151,7 @@ async fn opening_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn the_file_is_durable_and_marked() {
+async fn the_file_is_durable_and_has_the_application_id() {
     let fixture = filled().await;
     let mut connection = raw(&fixture).await;
     let row = sqlx::query("PRAGMA journal_mode")
@@ -163,7 +163,7 @@ async fn the_file_is_durable_and_marked() {
     assert_eq!(number(&fixture, "PRAGMA application_id").await, mark);
 }
 
-/// The pages of the table of work, each with the number of its rows.
+/// Returns the pages of the work table with the number of rows in each.
 async fn pages_of_work(fixture: &Fixture) -> Vec<(i64, i64)> {
     let mut connection = raw(fixture).await;
     let rows = sqlx::query("SELECT pageno, ncell FROM dbstat WHERE name = 'work' ORDER BY pageno")
@@ -174,7 +174,7 @@ async fn pages_of_work(fixture: &Fixture) -> Vec<(i64, i64)> {
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-/// How many pages the write-ahead log holds.
+/// Returns the number of pages in the write-ahead log.
 fn pages_written(fixture: &Fixture) -> u64 {
     const HEADER: u64 = 32;
     const PAGE: u64 = 24 + 4096;
@@ -182,16 +182,16 @@ fn pages_written(fixture: &Fixture) -> u64 {
     (std::fs::metadata(log).unwrap().len() - HEADER) / PAGE
 }
 
-/// A sweep changes few pages: those where the work lies that is due next, and no others because a
-/// row grew out of its page.
+/// A sweep writes few pages: only the pages with the work that is due next. No row may grow and
+/// move to another page.
 #[tokio::test]
-async fn a_sweep_changes_few_pages_and_moves_no_row() {
+async fn a_sweep_writes_few_pages_and_moves_no_row() {
     const ROWS: u16 = 5_000;
     const SWEEP: u16 = 256;
     let fixture = Fixture::create().await;
     fixture.open().await.close().await;
-    // Due one by one, before the fixture's time, in an order that is not that of the connections. The
-    // pages are full.
+    // The work becomes due at different times, all before the fixture's current time, in a
+    // different order than the connections. The pages are full.
     change(
         &fixture,
         "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5000) \
@@ -210,7 +210,7 @@ async fn a_sweep_changes_few_pages_and_moves_no_row() {
     let written = pages_written(&fixture);
     assert!((1..=40).contains(&written), "{written} pages");
     let mut leases = due.len();
-    // Every row is leased for the first time, and most of them again.
+    // Every row is leased once, and most rows a second time.
     for _ in 0..2 {
         let due = store.take_due(&WorkKind::ALL, ROWS, lease).await.unwrap();
         leases += due.len();

@@ -1,4 +1,4 @@
-//! Many callers, several handles, and callers that go away.
+//! Many callers, several handles, and cancelled calls.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -42,7 +42,7 @@ async fn everything(store: &SqliteStore) -> Vec<ConnectionRecord> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn sixteen_open_a_new_file_at_once() {
+async fn sixteen_handles_open_a_new_file_concurrently() {
     let mut opened = 0;
     for _ in 0..8 {
         let fixture = Fixture::create().await;
@@ -58,11 +58,11 @@ async fn sixteen_open_a_new_file_at_once() {
         opened += tasks.join_all().await.len();
         assert_eq!(everything(&fixture.open().await).await.len(), 16);
     }
-    println!("handles opened at once: {opened}");
+    println!("handles opened concurrently: {opened}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_handles_never_show_that_the_file_was_busy() {
+async fn two_handles_never_return_a_busy_error() {
     const TASKS: u8 = 16;
     const ROUNDS: u8 = 50;
     let fixture = Fixture::create().await;
@@ -76,7 +76,7 @@ async fn two_handles_never_show_that_the_file_was_busy() {
             for round in 1..=ROUNDS {
                 let claimed = store.claim(&key(number), claim(round, round.into())).await;
                 let ClaimOutcome::Granted { fence, .. } = claimed.unwrap() else {
-                    panic!("nobody else claims this connection");
+                    panic!("no other caller claims this connection");
                 };
                 let result = commit(round, round.into(), fence, b"refreshed");
                 let outcome = store.commit(&key(number), result, effects(number)).await;
@@ -96,7 +96,7 @@ async fn two_handles_never_show_that_the_file_was_busy() {
     );
 }
 
-/// Polls a future at most `polls` times and drops it: a caller that goes away.
+/// Polls a future at most `polls` times and drops it, like a cancelled call.
 async fn cancelled_after<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut left = polls;
@@ -111,7 +111,7 @@ async fn cancelled_after<T>(polls: usize, future: impl Future<Output = T>) -> Op
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_caller_that_goes_away_leaves_no_transaction_open() {
+async fn a_cancelled_call_leaves_no_transaction_open() {
     const MOST_POLLS: usize = 24;
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
@@ -122,7 +122,7 @@ async fn a_caller_that_goes_away_leaves_no_transaction_open() {
     for polls in 0..=MOST_POLLS {
         let number = u8::try_from(polls + 1).unwrap();
 
-        // A first grant with its effects is there completely, or not at all.
+        // A first grant is written completely with its side effects, or not at all.
         let put = store.put_grant(first_grant(number, b"sealed"), effects(number));
         match cancelled_after(polls, put).await {
             Some(outcome) => {
@@ -131,18 +131,19 @@ async fn a_caller_that_goes_away_leaves_no_transaction_open() {
             }
             None => cancelled += 1,
         }
-        // The other handle waits for the write lock, so that this returns only once it is free.
+        // The other handle waits for the write lock, so this call returns only after the lock is
+        // free.
         let generation = next_refresh(&other).await;
         let is_there = other.load(&key(number)).await.unwrap().is_some();
         assert_eq!(entries_of(&other, number).await, usize::from(is_there));
         let due = other.take_due(&WorkKind::ALL, 10, Duration::from_mins(1));
         assert_eq!(due.await.unwrap().len(), usize::from(is_there));
 
-        // So is a refresh.
+        // A refresh is written completely or not at all, too.
         let now = Generation::new(generation);
         let claimed = store.claim(&key(0), claim(number, generation)).await;
         let ClaimOutcome::Granted { fence, .. } = claimed.unwrap() else {
-            panic!("nobody else claims this connection");
+            panic!("no other caller claims this connection");
         };
         let result = commit(number, generation, fence, &[number]);
         match cancelled_after(polls, store.commit(&key(0), result.clone(), effects(0))).await {
@@ -152,7 +153,7 @@ async fn a_caller_that_goes_away_leaves_no_transaction_open() {
             }
             None => cancelled += 1,
         }
-        // Repeating it after the unknown outcome gives the first result, once.
+        // A repeated call after the unknown outcome returns the first result and is applied once.
         let outcome = other.commit(&key(0), result, effects(0)).await;
         assert_eq!(outcome.unwrap(), CommitOutcome::Stored);
         let stored = other.load(&key(0)).await.unwrap().unwrap();
@@ -164,10 +165,10 @@ async fn a_caller_that_goes_away_leaves_no_transaction_open() {
     }
     assert_eq!(entries_of(&other, 0).await, MOST_POLLS + 1);
     assert!(cancelled > 0 && finished > 0, "{cancelled} {finished}");
-    println!("calls cancelled on the way: {cancelled}, finished: {finished}");
+    println!("calls cancelled: {cancelled}, finished: {finished}");
 }
 
-/// The generation of connection 0, read under the write lock.
+/// Returns the generation of connection 0, read under the write lock.
 async fn next_refresh(store: &SqliteStore) -> u64 {
     store.revoked(&key(0), Fence::new(1)).await.unwrap();
     let generation = store.generation(&key(0)).await.unwrap();
@@ -186,7 +187,7 @@ async fn entries_of(store: &SqliteStore, number: u8) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn callers_that_queue_and_go_away_are_forgotten() {
+async fn cancelled_callers_leave_the_queue() {
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
     let put = store.put_grant(first_grant(0, b"first"), SideEffects::none());
@@ -217,5 +218,5 @@ async fn callers_that_queue_and_go_away_are_forgotten() {
         "{claimed:?}"
     );
     assert_eq!(aborted, 100);
-    println!("callers that went away: {aborted}");
+    println!("cancelled callers: {aborted}");
 }

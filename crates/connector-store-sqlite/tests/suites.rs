@@ -1,4 +1,4 @@
-//! The store in SQLite keeps every rule of the store traits.
+//! Runs the store test suites against the SQLite store.
 
 mod fixture;
 

@@ -1,4 +1,4 @@
-//! What test processes leave behind for the leak probe: databases, logs, files.
+//! Artefacts of test processes for the leak probe: databases, logs, files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use crate::config;
 
 /// A fresh directory for one test.
 ///
-/// It is kept when the environment variable `CONNECTORS_TEST_ARTEFACTS` names a directory to keep
-/// such things in, and removed when this is dropped otherwise.
+/// If the environment variable `CONNECTORS_TEST_ARTEFACTS` is set, the directory is created there
+/// and kept. Otherwise it is removed on drop.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
@@ -20,7 +20,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Where it is.
+    /// Returns the path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -33,10 +33,10 @@ impl AsRef<Path> for Directory {
     }
 }
 
-/// Makes a fresh, empty directory whose name begins with `what`.
+/// Creates a fresh, empty directory whose name starts with `what`.
 ///
 /// # Errors
-/// What the file system says.
+/// An I/O error if the directory cannot be created.
 pub fn directory(what: &str) -> io::Result<Directory> {
     directory_in(config::artefacts(), what)
 }
@@ -55,7 +55,7 @@ fn directory_in(kept: Option<PathBuf>, what: &str) -> io::Result<Directory> {
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let path = kept.join(format!("{what}-{}-{number}", std::process::id()));
         match std::fs::create_dir(&path) {
-            // An earlier process of the same number made it.
+            // An earlier process with the same process id created the directory.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => {
                 return made.map(|()| Directory {

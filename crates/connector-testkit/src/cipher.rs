@@ -1,4 +1,4 @@
-//! The rules of [`CredentialCipher`], each as a case that any cipher can be put to.
+//! Conformance cases for [`CredentialCipher`] implementations: one case per rule.
 //!
 //! ```ignore
 //! connector_testkit::cipher_suite!(Fixture);
@@ -19,26 +19,26 @@ use connector_core::cipher::{
 use connector_core::store::{Fence, GrantNumber};
 use connector_core::{AppKey, Error, ErrorKind, ProviderId, TenantId};
 
-/// Where a suite takes the cipher from that it tests.
+/// A source of ciphers for the suite.
 #[async_trait]
 pub trait CipherFixture: 'static {
     /// The cipher.
     type Cipher: CredentialCipher;
 
-    /// A cipher that is ready for use. Panics if there is none to be had: the case then fails.
+    /// Returns a cipher that is ready for use. Panics if that fails: the case then fails.
     async fn create() -> Self::Cipher;
 }
 
-/// One case of the suite: a rule's name, and what shows it.
+/// One case of the suite: the name of a rule, and a test of the rule.
 #[derive(Clone, Copy)]
 pub struct Case {
-    /// The rule's name, as the trait's documentation has it.
+    /// The name of the rule, as in the trait's documentation.
     pub name: &'static str,
-    /// Puts a cipher to the rule. Panics if the rule does not hold.
+    /// Tests a cipher. Panics if the cipher breaks the rule.
     pub run: Run,
 }
 
-/// What puts a cipher to a rule.
+/// The test function of a rule.
 pub type Run =
     for<'a> fn(&'a dyn CredentialCipher) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
@@ -48,17 +48,17 @@ impl fmt::Debug for Case {
     }
 }
 
-/// Every case, in the order of the trait's documentation.
+/// All cases, in the order of the trait's documentation.
 pub const CASES: &[Case] = crate::cipher_suite!(@list table);
 
-/// Runs the case called `name` on a cipher of its own.
+/// Runs the case `name` with a new cipher.
 ///
 /// # Panics
-/// If the rule does not hold, or there is no such case.
+/// Panics if the cipher breaks the rule, or if there is no such case.
 #[expect(
     clippy::panic,
     clippy::expect_used,
-    reason = "a case fails by panicking, and it runs in tests only"
+    reason = "a case fails by panicking, and runs only in tests"
 )]
 pub fn run<F: CipherFixture>(name: &str) {
     let Some(case) = CASES.iter().find(|case| case.name == name) else {
@@ -67,12 +67,13 @@ pub fn run<F: CipherFixture>(name: &str) {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .expect("a runtime can be started")
+        .expect("the runtime starts")
         .block_on(async { (case.run)(&F::create().await).await });
 }
 
-/// One `#[test]` per rule of [`CredentialCipher`](connector_core::cipher::CredentialCipher), for
-/// the cipher of a [`CipherFixture`](crate::cipher::CipherFixture).
+/// Generates one `#[test]` per rule of
+/// [`CredentialCipher`](connector_core::cipher::CredentialCipher) for the cipher of a
+/// [`CipherFixture`](crate::cipher::CipherFixture).
 #[macro_export]
 macro_rules! cipher_suite {
     (@list $what:ident $($fixture:ty)?) => {
@@ -104,7 +105,7 @@ macro_rules! cipher_suite {
     };
 }
 
-/// A place that owns its parts, so that cases can change one of them.
+/// An owned seal context, so that cases can change single fields.
 #[derive(Debug, Clone, PartialEq)]
 struct Spot {
     tenant: Option<TenantId>,
@@ -158,10 +159,10 @@ const KINDS: [SealedKind; 7] = [
     SealedKind::AppSecret,
 ];
 
-/// Long enough that it does not stand in random bytes by chance, not even an eighth of it.
+/// Long enough that not even an eighth of it occurs in random bytes by chance.
 const CANARY: &str = "canary-5b1f0c6e9d2a4f7783aa6210c4be95d1-do-not-show-this-to-anybody";
 
-#[expect(clippy::expect_used, reason = "the names are constants of the cases")]
+#[expect(clippy::expect_used, reason = "the names are constants in the cases")]
 fn name<T: std::str::FromStr<Err: fmt::Debug>>(text: &str) -> T {
     text.parse().expect("a valid name")
 }
@@ -189,7 +190,7 @@ async fn opened(cipher: &dyn CredentialCipher, spot: &Spot, sealed: &Sealed) -> 
 #[expect(clippy::panic, reason = "a case fails by panicking")]
 async fn refused(cipher: &dyn CredentialCipher, spot: &Spot, sealed: &Sealed, what: &str) -> Error {
     match cipher.open(&spot.place(), sealed).await {
-        Ok(_) => panic!("{what}: the record was opened"),
+        Ok(_) => panic!("{what}: the record was decrypted"),
         Err(error) => error,
     }
 }
@@ -211,7 +212,7 @@ async fn what_was_sealed_opens_in_its_place(cipher: &dyn CredentialCipher) {
         let opened = opened(cipher, &spot, &sealed).await;
         assert!(
             opened.expose() == plaintext,
-            "{length} bytes came back changed"
+            "{length} bytes were not decrypted to the original content"
         );
     }
     let longest = "n".repeat(255);
@@ -233,7 +234,7 @@ async fn what_was_sealed_opens_in_its_place(cipher: &dyn CredentialCipher) {
         let opened = opened(cipher, &spot, &sealed).await;
         assert!(
             opened.expose() == CANARY.as_bytes(),
-            "the content came back changed in {spot:?}"
+            "the content was not decrypted to the original in {spot:?}"
         );
     }
 }
@@ -255,7 +256,7 @@ async fn another_place_is_refused(cipher: &dyn CredentialCipher) {
         ("fence", Spot::with(|spot| spot.fence = Fence::new(8))),
         ("fence", Spot::with(|spot| spot.fence = Fence::new(0))),
         (
-            "grant and fence, exchanged",
+            "grant and fence, swapped",
             Spot::with(|spot| {
                 spot.grant = GrantNumber::new(7);
                 spot.fence = Fence::new(1);
@@ -418,7 +419,7 @@ async fn errors_do_not_show_the_plaintext(cipher: &dyn CredentialCipher) {
     }
 }
 
-/// An eighth of `secret` or more, as text may show it.
+/// Returns an eighth or more of `secret` in the encodings of text output.
 fn encodings(secret: &[u8]) -> Vec<String> {
     let part = &secret[..12];
     vec![
@@ -433,7 +434,7 @@ fn encodings(secret: &[u8]) -> Vec<String> {
 fn of_the_record(error: &Error) {
     assert!(
         matches!(error.kind(), ErrorKind::Unsealable | ErrorKind::KeyUnknown),
-        "a broken record is reported as {}: {error}",
+        "a damaged record is reported as {}: {error}",
         error.kind()
     );
 }

@@ -1,30 +1,30 @@
-//! What a suite needs to know about the store that it tests.
+//! Fixtures for the store suites.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_core::store::Store;
 
-/// A store under test: a place for its data, and a clock that the cases move.
+/// A store under test: storage for its data, and a clock that the cases advance.
 ///
-/// Every case makes its own, so that cases run in any order and at the same time.
+/// Each case creates its own fixture, so that cases run in any order and concurrently.
 #[async_trait]
 pub trait StoreFixture: Send + Sync + Sized + 'static {
     /// The store.
     type Store: Store;
 
-    /// A fresh, empty place for data. Panics if there is none to be had: the case then fails.
+    /// Creates fresh, empty storage. Panics if that fails: the case then fails.
     async fn create() -> Self;
 
-    /// Opens the data. May be called again while older handles are in use; all see the same data,
-    /// as several processes would.
+    /// Opens the data. May be called again while older handles are in use. All handles share the
+    /// same data, like several processes on one database.
     async fn open(&self) -> Self::Store;
 
-    /// Moves the clock of the store forward, for every handle.
+    /// Advances the clock of the store for every handle.
     fn advance(&self, by: Duration);
 }
 
-/// One case of a suite: a rule's name, and what shows it.
+/// One case of a suite: the name of a rule, and a test of the rule.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
     name: &'static str,
@@ -36,16 +36,16 @@ impl Case {
         Self { name, run }
     }
 
-    /// The rule's name, as the trait's documentation has it.
+    /// Returns the name of the rule, as in the trait's documentation.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Runs the case on a fixture of its own.
+    /// Runs the case with a new fixture.
     ///
     /// # Panics
-    /// If the rule does not hold.
+    /// Panics if the store breaks the rule.
     pub fn run(&self) {
         (self.run)();
     }

@@ -1,10 +1,11 @@
-//! Kill points: what happens if a program ends, or an answer is lost, right here?
+//! Kill points: tests for a process that dies, or a response that is lost, before or after any
+//! call.
 //!
-//! [`KillPoints`] counts the calls that pass through the stores, ciphers and transports that it
-//! wraps. Each call is two points, one before it and one after it, numbered from 1 in the order in
-//! which they are passed. At one of them it can end the process or lose the answer.
+//! [`KillPoints`] counts the calls to the stores, ciphers and transports that it wraps. Each call
+//! has two points, one before and one after it. The points are numbered from 1 in the order of
+//! execution. At one chosen point, the process is aborted or the result of the call is lost.
 //!
-//! A test runs its scenario once to learn how many points there are, then once for each of them:
+//! A test runs its scenario once to count the points, and then once for each point:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -27,8 +28,8 @@
 //! # }
 //! ```
 //!
-//! Where calls run at once, the order of the points differs from run to run; a scenario whose
-//! points are to be named by number makes one call after the other.
+//! If calls run concurrently, the order of the points differs from run to run. A scenario that
+//! selects points by number must therefore make its calls one after the other.
 
 use std::fmt;
 use std::future::Future;
@@ -58,39 +59,39 @@ use connector_core::{
 };
 use futures_core::stream::BoxStream;
 
-/// On which side of a call a point lies.
+/// The position of a point relative to its call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// The call has not been made.
+    /// Before the call is made.
     Before,
-    /// The call has been made, and its caller does not know yet.
+    /// After the call, before its caller gets the result.
     After,
 }
 
-/// What happens at the chosen point.
+/// The action at the chosen point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {
-    /// The process ends at once, without unwinding, as if it was killed.
+    /// Ends the process at once, without unwinding, as if it were killed.
     Abort,
-    /// The caller gets an error that tells it nothing: before a call, the call is not made; after
-    /// it, its result is thrown away. Stores and ciphers report
-    /// [`ErrorKind::StoreUnavailable`], transports [`Sent::No`] and [`Sent::Maybe`].
+    /// Returns an error to the caller. Before a call, the call is not made. After a call, its
+    /// result is dropped. Stores and ciphers return [`ErrorKind::StoreUnavailable`]; transports
+    /// return [`Sent::No`] and [`Sent::Maybe`].
     Fail,
 }
 
-/// A point that was passed.
+/// A point that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Point {
-    /// Its number, from 1; 0 with [`KillPoints::deciding`].
+    /// The number of the point, from 1; 0 with [`KillPoints::deciding`].
     pub number: u64,
-    /// The trait and method of the call, such as `token.claim`.
+    /// The trait and method of the call, for example `token.claim`.
     pub operation: &'static str,
-    /// On which side of the call it lies.
+    /// The position of the point relative to its call.
     pub side: Side,
 }
 
-/// Counts points and acts at one of them. Clones count together.
+/// Counts points, and acts at one of them. Clones share one counter.
 #[derive(Clone)]
 pub struct KillPoints {
     chosen: Option<(u64, Action)>,
@@ -100,7 +101,7 @@ pub struct KillPoints {
 }
 
 impl KillPoints {
-    /// Counts and never acts.
+    /// Creates kill points that only count.
     #[must_use]
     pub fn counting() -> Self {
         Self {
@@ -111,7 +112,7 @@ impl KillPoints {
         }
     }
 
-    /// Acts once, when the point with this number is passed.
+    /// Creates kill points that act once, at the point with this number.
     #[must_use]
     pub fn at(number: u64, action: Action) -> Self {
         Self {
@@ -122,8 +123,9 @@ impl KillPoints {
         }
     }
 
-    /// Asks `decider` at each point what happens there: for outages that last, and for responses that
-    /// are lost now and then. The points are not kept, so that long runs take no memory.
+    /// Creates kill points that call `decider` at each point. Use this for long outages, and for
+    /// responses that are lost at random. The points are not recorded, so that long runs need no
+    /// memory.
     #[must_use]
     pub fn deciding(decider: impl Fn(Point) -> Option<Action> + Send + Sync + 'static) -> Self {
         Self {
@@ -134,15 +136,15 @@ impl KillPoints {
         }
     }
 
-    /// Tells `observer` of each point when it is passed, before anything is done there. A process
-    /// can so tell its parent where it is; an observer that blocks holds the call up.
+    /// Calls `observer` at each point, before the action. A process can use this to report its
+    /// progress to its parent. An observer that blocks delays the call.
     #[must_use]
     pub fn with_observer(mut self, observer: impl Fn(Point) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
         self
     }
 
-    /// The same store, cipher or transport with its calls counted.
+    /// Wraps a store, cipher or transport, so that its calls are counted.
     #[must_use]
     pub fn wrap<T: ?Sized>(&self, inner: Arc<T>) -> Counted<T> {
         Counted {
@@ -151,19 +153,19 @@ impl KillPoints {
         }
     }
 
-    /// How many points were passed.
+    /// Returns the number of reached points.
     #[must_use]
     pub fn passed(&self) -> u64 {
         self.lock().len() as u64
     }
 
-    /// The points that were passed, in their order.
+    /// Returns the reached points in order.
     #[must_use]
     pub fn points(&self) -> Vec<Point> {
         self.lock().clone()
     }
 
-    /// The point at which something was done, once it was passed.
+    /// Returns the point of the action, if the point was reached.
     #[must_use]
     pub fn fired(&self) -> Option<Point> {
         let (number, _) = self.chosen?;
@@ -232,7 +234,7 @@ impl fmt::Debug for KillPoints {
     }
 }
 
-/// An error that a lost answer is reported with.
+/// An error for a lost result.
 trait Injected {
     fn injected(side: Side) -> Self;
 }
@@ -241,7 +243,7 @@ impl Injected for Error {
     fn injected(side: Side) -> Self {
         let message = match side {
             Side::Before => "injected by a kill point; the call was not made",
-            Side::After => "injected by a kill point; the call was made and its result is lost",
+            Side::After => "injected by a kill point; the call was made and its result was lost",
         };
         Self::new(ErrorKind::StoreUnavailable, "kill_point", message)
     }
@@ -256,19 +258,19 @@ impl Injected for TransportError {
     }
 }
 
-/// A store, cipher or transport whose calls are points. Made by [`KillPoints::wrap`].
+/// A store, cipher or transport whose calls have kill points. Created by [`KillPoints::wrap`].
 ///
-/// It implements every trait of the store, cipher and transport contracts that what it wraps
-/// implements. What cannot fail and writes nothing is passed through uncounted:
-/// [`CredentialCipher::sealing_key`] and [`TokenStore::changes`]. A call whose future is dropped
-/// never passes its second point.
+/// Implements every store, cipher and transport trait that the wrapped value implements. Two
+/// methods cannot fail and write nothing, so they are not counted:
+/// [`CredentialCipher::sealing_key`] and [`TokenStore::changes`]. If the future of a call is
+/// dropped, the call's second point is never reached.
 pub struct Counted<T: ?Sized> {
     inner: Arc<T>,
     points: KillPoints,
 }
 
 impl<T: ?Sized> Counted<T> {
-    /// What it wraps, whose calls are not counted.
+    /// Returns the wrapped value. Calls to it are not counted.
     #[must_use]
     pub fn inner(&self) -> &Arc<T> {
         &self.inner
@@ -292,7 +294,7 @@ impl<T: ?Sized> fmt::Debug for Counted<T> {
     }
 }
 
-/// Implements a trait by forwarding its methods, each between its two points.
+/// Implements a trait by forwarding its methods, each between two points.
 macro_rules! counted {
     (
         $trait:ident as $name:literal {

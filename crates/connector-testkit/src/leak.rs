@@ -1,13 +1,13 @@
-//! The leak probe: plants known secrets, and finds them wherever they come out again.
+//! The leak probe: plants known secrets in tests, and searches all artefacts of the tests for them.
 //!
-//! Every secret that a test makes up comes from [`canary`] or [`canary_bytes`]. All of a run begin
-//! with the same random text, taken from the environment variable `CONNECTORS_TEST_CANARY`. After
-//! the run a [`Probe`] searches what its processes left behind (databases, logs, files) for that
-//! text, in every form that programs commonly give to text.
+//! Every secret in a test comes from [`canary`] or [`canary_bytes`]. All secrets of a run start
+//! with the same random text, set by the environment variable `CONNECTORS_TEST_CANARY`. After the
+//! run, a [`Probe`] searches the artefacts of the test processes (databases, logs, files) for this
+//! text in every common encoding.
 //!
-//! Not found: a secret that is cut inside its beginning, as at the border of two database pages,
-//! compressed, or encoded twice in different ways. A secret that is planted many times is found
-//! all the same.
+//! The probe does not find a secret whose prefix is split, for example at the border of two
+//! database pages. It also does not find secrets that are compressed, or encoded twice in different
+//! encodings. A secret that is written many times is still found.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,17 +25,17 @@ use secrecy::SecretString;
 
 use crate::config;
 
-/// How long the beginning of the secrets of a run may be, in bytes: long enough to stand nowhere
-/// by chance, short enough to leave room for randomness in a key.
+/// Permitted length of the prefix, in bytes. The prefix must be too long to occur by chance, and
+/// short enough to leave random bytes in a key.
 const PREFIX_BYTES: std::ops::RangeInclusive<usize> = 12..=24;
 
-/// The most findings that are kept for one file.
+/// Maximum number of findings per file.
 const FINDINGS_PER_FILE: usize = 100;
 
-/// A new random beginning for the secrets of a run: 16 letters and digits.
+/// Generates a random prefix for the secrets of a run: 16 letters and digits.
 ///
 /// # Panics
-/// When the random source of the machine fails.
+/// Panics if the system's random source fails.
 #[must_use]
 pub fn random_prefix() -> String {
     let mut bytes = [0; 8];
@@ -43,15 +43,15 @@ pub fn random_prefix() -> String {
     hexadecimal(&bytes).to_lowercase()
 }
 
-/// A secret text to plant: the beginning of this run's secrets, `what` it stands for, and a number
-/// that no other of this process has.
+/// Returns a secret text to plant: the prefix of this run, the purpose `what`, and a number that is
+/// unique in this process.
 ///
-/// It is counted in the directory that `CONNECTORS_TEST_ARTEFACTS` names, so that a search can tell
-/// whether there was anything to find. The secret itself is not written there.
+/// The number of planted secrets is recorded in the directory `CONNECTORS_TEST_ARTEFACTS`, so that
+/// a search can check that there was something to find. The secret itself is not written there.
 ///
 /// # Panics
-/// When `CONNECTORS_TEST_CANARY` is not 12 to 24 ASCII letters and digits, or the count cannot be
-/// written.
+/// Panics if `CONNECTORS_TEST_CANARY` is not 12 to 24 ASCII letters and digits, or if the count
+/// cannot be written.
 #[must_use]
 pub fn canary(what: &str) -> String {
     static LAST: AtomicU64 = AtomicU64::new(0);
@@ -60,16 +60,16 @@ pub fn canary(what: &str) -> String {
     format!("{}{what}-{number}", prefix())
 }
 
-/// Secret bytes to plant, such as a key: the beginning of this run's secrets, the rest random.
+/// Returns secret bytes to plant, such as a key: the prefix of this run, followed by random bytes.
 ///
 /// # Panics
-/// As for [`canary`], and when `N` leaves fewer than 8 random bytes.
+/// Panics as [`canary`] does, and if `N` leaves fewer than 8 random bytes.
 #[must_use]
 pub fn canary_bytes<const N: usize>() -> [u8; N] {
     let prefix = prefix().as_bytes();
     assert!(
         N >= prefix.len() + 8,
-        "{N} bytes leave no room for randomness beside the canary"
+        "{N} bytes are too few for the canary prefix and 8 random bytes"
     );
     count_planted();
     let mut bytes = [0; N];
@@ -78,11 +78,12 @@ pub fn canary_bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// A key to plant in a [`Keyring`](connector_core::cipher::Keyring): the beginning of this run's
-/// secrets, the rest random, as [`Keyring::parse`](connector_core::cipher::Keyring::parse) reads it.
+/// Returns a key to plant in a [`Keyring`](connector_core::cipher::Keyring), in the format of
+/// [`Keyring::parse`](connector_core::cipher::Keyring::parse): the prefix of this run, followed by
+/// random bytes.
 ///
 /// # Panics
-/// As for [`canary`].
+/// Panics as [`canary`] does.
 #[must_use]
 pub fn canary_key() -> SecretString {
     SecretString::from(STANDARD.encode(canary_bytes::<32>()))
@@ -90,10 +91,10 @@ pub fn canary_key() -> SecretString {
 
 fn fill(bytes: &mut [u8]) {
     let filled = SystemRandom::new().fill(bytes);
-    assert!(filled.is_ok(), "the random source of the machine failed");
+    assert!(filled.is_ok(), "the system's random source failed");
 }
 
-/// What every secret of this run begins with.
+/// Returns the prefix of every secret in this run.
 pub(crate) fn prefix() -> &'static str {
     static PREFIX: OnceLock<String> = OnceLock::new();
     PREFIX.get_or_init(|| {
@@ -104,7 +105,7 @@ pub(crate) fn prefix() -> &'static str {
 }
 
 fn check(prefix: &str) {
-    // The text is not shown: it may be the one in use.
+    // The message does not contain the text, because it may be in use.
     assert!(
         PREFIX_BYTES.contains(&prefix.len()) && prefix.bytes().all(|b| b.is_ascii_alphanumeric()),
         "the canary ({}) must be 12 to 24 ASCII letters and digits",
@@ -118,7 +119,7 @@ fn count_planted() {
         let counted = count_planted_in(&directory);
         assert!(
             counted.is_ok(),
-            "the planted secret cannot be counted in {}: {counted:?}",
+            "the planted secret could not be counted in {}: {counted:?}",
             config::ARTEFACTS
         );
     }
@@ -133,29 +134,29 @@ fn count_planted_in(directory: &Path) -> io::Result<()> {
         .write_all(b"1\n")
 }
 
-/// What the names of the files begin with that count what was planted, one line for each secret.
+/// Prefix of the names of the count files, which contain one line per planted secret.
 const PLANTED: &str = "planted-";
 
-/// In which form a secret was found.
+/// The encoding in which a secret was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Encoding {
-    /// As it is.
+    /// Unchanged.
     Raw,
-    /// Base64 of the standard or the URL-safe alphabet, at any alignment.
+    /// Base64 with the standard or the URL-safe alphabet, at any alignment.
     Base64,
     /// Hexadecimal digits.
     Hex,
-    /// Every byte as `%` and two hexadecimal digits.
+    /// Percent-encoding of every byte: `%` and two hexadecimal digits.
     Percent,
-    /// Every character as `\u` and four hexadecimal digits.
+    /// JSON escapes of every character: `\u` and four hexadecimal digits.
     JsonEscape,
-    /// A list of numbers, as `Debug` and JSON show bytes.
+    /// A list of numbers, as in `Debug` and JSON output of bytes.
     Numbers,
 }
 
 impl Encoding {
-    /// The encoding's name.
+    /// Returns the name of the encoding.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -175,16 +176,16 @@ impl fmt::Display for Encoding {
     }
 }
 
-/// Where a secret was found. It never shows the secret.
+/// The location of a found secret. Never contains the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// The file; the searched directory itself when it is the name of something in it that holds
-    /// the secret; empty where no file was searched.
+    /// The path of the file. If a file name contains the secret, the searched directory. Empty if
+    /// no file was searched.
     pub path: PathBuf,
-    /// Where the secret begins, in bytes from the beginning.
+    /// Offset of the secret, in bytes.
     pub offset: u64,
-    /// In which form.
+    /// The encoding of the secret.
     pub encoding: Encoding,
 }
 
@@ -203,43 +204,43 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What a search of a directory came to.
+/// The result of a search in a directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// How many files were read.
+    /// Number of files that were read.
     pub files: u64,
-    /// How many bytes they have.
+    /// Total size of the files, in bytes.
     pub bytes: u64,
-    /// How many secrets were planted by the processes whose artefacts these are. Where it is zero,
-    /// finding nothing means nothing.
+    /// Number of secrets that the test processes planted. If it is zero, a search without findings
+    /// proves nothing.
     pub planted: u64,
-    /// Where secrets were found: the first 100 of each file.
+    /// The findings: at most 100 per file.
     pub findings: Vec<Finding>,
 }
 
-/// Searches for secrets that begin with one text.
+/// Searches for secrets with a given prefix.
 pub struct Probe {
     needles: AhoCorasick,
     encodings: Vec<Encoding>,
 }
 
 impl Probe {
-    /// Searches for `prefix` in every [`Encoding`].
+    /// Creates a probe that searches for `prefix` in every [`Encoding`].
     ///
     /// # Panics
-    /// When `prefix` is not 12 to 24 ASCII letters and digits: with less it finds what is none, and
-    /// with other characters it misses forms.
+    /// Panics if `prefix` is not 12 to 24 ASCII letters and digits. A shorter prefix would give
+    /// false findings, and other characters would hide some encodings.
     #[must_use]
     #[expect(
         clippy::expect_used,
-        reason = "the number and length of the forms are bounded"
+        reason = "the number and length of the encodings are limited"
     )]
     pub fn new(prefix: impl AsRef<str>) -> Self {
         let prefix = prefix.as_ref();
         check(prefix);
         let (encodings, needles): (Vec<_>, Vec<_>) = forms(prefix.as_bytes()).into_iter().unzip();
-        let needles = AhoCorasick::new(needles).expect("a few short texts are not too many");
+        let needles = AhoCorasick::new(needles).expect("a few short texts are within the limits");
         Self { needles, encodings }
     }
 
@@ -253,10 +254,10 @@ impl Probe {
             .collect()
     }
 
-    /// Searches all that `reader` gives, in bounded memory. The findings have no path.
+    /// Searches all data from `reader`, in bounded memory. The findings have no path.
     ///
     /// # Errors
-    /// What the reader says.
+    /// The reader's I/O error.
     pub fn scan_reader(&self, reader: impl Read) -> io::Result<Vec<Finding>> {
         let mut findings = Vec::new();
         for found in self.needles.stream_find_iter(reader) {
@@ -268,11 +269,11 @@ impl Probe {
         Ok(findings)
     }
 
-    /// Searches every file in a directory and in those below it, and their names. Symbolic links
-    /// are not followed, and what is not a file is left out.
+    /// Searches every file in a directory and its subdirectories, and the file names. Does not
+    /// follow symbolic links. Skips entries that are not files.
     ///
     /// # Errors
-    /// What the file system says: a search that could not read everything finds nothing out.
+    /// An I/O error if any file cannot be read, because the search would be incomplete.
     pub fn scan_directory(&self, path: impl AsRef<Path>) -> io::Result<Report> {
         let root = path.as_ref();
         let mut report = Report::default();
@@ -358,7 +359,7 @@ impl Read for Counting {
     }
 }
 
-/// Everything that `secret` may look like.
+/// Returns every encoded form of `secret`.
 fn forms(secret: &[u8]) -> BTreeSet<(Encoding, Vec<u8>)> {
     let mut forms = BTreeSet::from([(Encoding::Raw, secret.to_vec())]);
     let mut add = |encoding, text: String| forms.insert((encoding, text.into_bytes()));
@@ -392,9 +393,9 @@ fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// The characters of a base64 text that are the same whatever stands around `secret`, if a number
-/// of bytes that leaves `alignment` when divided by 3 stands before it. Letters and digits are the
-/// same in the standard and the URL-safe alphabet: none of them gives a `+` or `/`.
+/// Returns the characters of a base64 text that are the same for any data around `secret`, if the
+/// number of bytes before it leaves the remainder `alignment` when divided by 3. Letters and digits
+/// are the same in the standard and the URL-safe alphabet: none of them gives a `+` or `/`.
 fn base64_inside(secret: &[u8], alignment: usize) -> String {
     let mut bytes = vec![0; alignment];
     bytes.extend_from_slice(secret);
@@ -416,8 +417,7 @@ mod tests {
         text.bytes().map(form).collect::<Vec<_>>().concat()
     }
 
-    /// Every encoding of a secret as the programs that encode would write it, with what stands
-    /// around it.
+    /// Returns a secret in every encoding, as real encoders write it, with other data around it.
     fn planted() -> Vec<(Encoding, String)> {
         let secret = format!("{PREFIX}refresh-7");
         let mut all = vec![
@@ -441,7 +441,7 @@ mod tests {
                 format!("{:?}", secret.as_bytes()).replace(' ', ""),
             ),
         ];
-        // Bytes that make the alphabets differ, in front of the secret and behind it.
+        // Bytes that are encoded differently in the two alphabets, before and after the secret.
         for before in 0..6 {
             for after in 0..3 {
                 let mut bytes = vec![0xff; before];
@@ -464,7 +464,7 @@ mod tests {
         findings.iter().map(|found| found.encoding).collect()
     }
 
-    /// Gives what it has in pieces of one length.
+    /// A reader that returns its data in pieces of one length.
     struct Pieces<'a>(&'a [u8], usize);
 
     impl Read for Pieces<'_> {

@@ -2,8 +2,8 @@
 //!
 //! # Suites
 //!
-//! Suites are macros that expand to one `#[test]` per rule of a trait's documentation, named after
-//! the rule. A store's own tests apply them to a [`StoreFixture`], from its `tests/` folder:
+//! A suite is a macro that generates one `#[test]` per rule of a trait's documentation, named after
+//! the rule. Apply a store suite to a [`StoreFixture`] in the `tests/` folder of your store:
 //!
 //! ```ignore
 //! connector_testkit::token_store_suite!(Fixture);
@@ -14,18 +14,19 @@
 //! connector_testkit::maintenance_suite!(Fixture);
 //! ```
 //!
-//! A cipher's tests apply [`cipher_suite!`] to a [`CipherFixture`](cipher::CipherFixture).
+//! For a cipher, apply [`cipher_suite!`] to a [`CipherFixture`](cipher::CipherFixture).
 //!
-//! A provider's tests apply [`connector_suite!`] to a [`ConnectorFixture`](connector::ConnectorFixture):
-//! its connector in front of a simulator of the provider. Which cases apply follows from the
-//! connector's description.
+//! For a provider, apply [`connector_suite!`] to a
+//! [`ConnectorFixture`](connector::ConnectorFixture), which combines the connector with a simulator
+//! of the provider. The connector's description determines which cases apply.
 //!
-//! [`history`] records what concurrent callers of a store saw, and judges it afterwards.
-//! [`kill`] ends the process, or loses an answer, before and after each call of a store, a cipher or
-//! a transport. [`proxy`] loses, cuts and delays what goes over the wire to a provider.
+//! The other modules test failures. [`history`] records the calls of concurrent callers of a store,
+//! and checks their outcomes afterwards. [`kill`] aborts the process, or loses a response, before
+//! and after each call of a store, a cipher or a transport. [`proxy`] drops, truncates and delays
+//! the traffic to a provider.
 //!
-//! [`leak`] plants secrets and finds them where they should not be: in the files of [`artefacts`] and
-//! in the logs that [`trace`] records.
+//! [`leak`] plants secrets and searches for them where they must not appear: in the files of
+//! [`artefacts`] and in the logs that [`trace`] records.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

@@ -1,4 +1,4 @@
-//! Everything that a test process logs, for the leak probe.
+//! Recording of all log output of a test process, for the leak probe.
 
 use std::fs::OpenOptions;
 use std::io::{self, LineWriter};
@@ -9,22 +9,22 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::config;
 
-/// Records every event and span of this process, whatever its level, in
-/// `trace-<program>-<process id>.log` in the directory that the environment variable
-/// `CONNECTORS_TEST_ARTEFACTS` names.
+/// Records every event and span of this process, of any level, in the file
+/// `trace-<program>-<process id>.log`. The environment variable `CONNECTORS_TEST_ARTEFACTS` sets
+/// the directory.
 ///
-/// Without the variable it does nothing, and so do later calls.
+/// Does nothing if the variable is not set, and on every later call.
 ///
 /// # Panics
-/// When the file cannot be opened, or another subscriber was installed for the process: the run
-/// would look clean because nothing was recorded.
+/// Panics if the file cannot be opened, or if another subscriber is installed for the process.
+/// Otherwise a run without any recorded output would look like a run without leaks.
 pub fn init() {
     static DONE: OnceLock<()> = OnceLock::new();
     DONE.get_or_init(|| {
         let recording = install();
         assert!(
             recording.is_ok(),
-            "the trace of this process cannot be recorded: {recording:?}"
+            "the log output of this process cannot be recorded: {recording:?}"
         );
     });
 }

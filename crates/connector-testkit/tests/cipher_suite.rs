@@ -1,4 +1,4 @@
-//! The cipher suite bites: ciphers that break one rule fail its case, and no other.
+//! Tests of the cipher suite: a cipher that breaks one rule fails only the case of this rule.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -14,7 +14,7 @@ use connector_core::cipher::{
 use connector_core::{Error, ErrorKind, Random, Result};
 use connector_testkit::cipher::CASES;
 
-/// Which rule a cipher breaks.
+/// The rule that a cipher breaks.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     IgnoresFence,
@@ -66,7 +66,7 @@ impl Faulty {
         }
     }
 
-    /// The place without the part that the cipher forgets.
+    /// Returns the context without the part that the cipher ignores.
     fn seen<R>(&self, place: &SealContext<'_>, then: impl FnOnce(&SealContext<'_>) -> R) -> R {
         let provider = connector_core::ProviderId::from_static("any");
         let app = connector_core::AppKey::default();
@@ -84,7 +84,7 @@ impl Faulty {
         then(&seen)
     }
 
-    /// A stream cipher without authentication, under a counter.
+    /// An unauthenticated stream cipher with a counter.
     fn masked(counter: [u8; 8], bytes: &[u8]) -> Vec<u8> {
         let mask = counter.iter().cycle().zip(0_u8..=u8::MAX);
         bytes
@@ -140,7 +140,7 @@ impl CredentialCipher for Faulty {
                 return Ok(Plaintext::new(Self::masked(*counter, masked)));
             }
             Fault::ShowsPlaintext => {
-                // The seal is longer than what it seals by a constant.
+                // The sealed form is longer than the plaintext by a constant.
                 let length = bytes.len().checked_sub(105).ok_or_else(refused)? / 2;
                 let (inner, shown) = bytes.split_at(105 + length);
                 let inner = Sealed::new(key_id, inner.to_vec());
@@ -168,7 +168,7 @@ impl CredentialCipher for Faulty {
     }
 }
 
-/// The cases that a cipher fails, with what they say.
+/// Returns the cases that a cipher fails, with their messages.
 fn failures(cipher: &dyn CredentialCipher) -> Vec<(&'static str, String)> {
     connector_testkit::trace::init();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -206,7 +206,7 @@ fn every_broken_rule_fails_its_case_and_no_other() {
                 "changed_bytes_are_refused",
                 "truncated_bytes_are_refused",
             ],
-            "the record was opened",
+            "the record was decrypted",
         ),
         (
             Fault::ShowsPlaintext,
@@ -267,7 +267,7 @@ fn the_documentation_names_the_cases() {
     );
     let source = std::fs::read_to_string(path).unwrap();
     let (before, _) = source.split_once("pub trait CredentialCipher").unwrap();
-    // The names are the only code in the trait's documentation that stands alone in brackets.
+    // In the trait's documentation, only the names of rules are code in brackets.
     let documentation: String = before
         .lines()
         .rev()

@@ -1,9 +1,9 @@
-//! The judge of histories lets pass what is in order, and nothing else.
+//! Tests of the history checker: it accepts valid histories, and rejects invalid ones.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test fails by panicking, and prints its counts"
+    reason = "tests fail by panicking, and print their counts"
 )]
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ fn key(number: u8) -> ConnectionKey {
     )
 }
 
-/// A history of tasks on a store in memory, whose calls overlap.
+/// Records a history of concurrent tasks on an in-memory store.
 async fn history(seed: u64, connections: u8, actors: u32, calls: u32) -> Vec<Entry> {
     let clock = ManualClock::new(Timestamp::from_unix_seconds(1_700_000_000));
     let store = MemoryStore::new(Arc::new(clock));
@@ -55,7 +55,7 @@ async fn history(seed: u64, connections: u8, actors: u32, calls: u32) -> Vec<Ent
     entries
 }
 
-/// The name of a call or an outcome without its content.
+/// Returns the name of a call or an outcome, without its fields.
 fn name(shown: &impl std::fmt::Debug) -> String {
     let shown = format!("{shown:?}");
     let end = shown.find(|c: char| !c.is_alphanumeric());
@@ -81,7 +81,7 @@ async fn a_long_history_in_order_passes() {
     );
     assert_eq!((checked.connections, checked.calls), (8, 96_000));
     assert!(checked.overlapping > 0);
-    // The calls reach what the rules are about.
+    // The calls reach every kind of outcome that has rules.
     for kind in [
         "Claim Granted",
         "Claim Held",
@@ -121,7 +121,7 @@ async fn lost_outcomes_are_no_violation() {
     assert!(checked.unknown > 0);
 }
 
-/// Another outcome than the one that was seen; none where nothing else is surely wrong.
+/// Returns a wrong outcome for the entry; `None` if no other outcome is certainly wrong.
 fn wrong(entry: &Entry) -> Option<Outcome> {
     connector_testkit::trace::init();
     let shifted = |view: &View| View {
@@ -152,7 +152,7 @@ fn wrong(entry: &Entry) -> Option<Outcome> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_outcome_is_noticed() {
-    // Nothing overlaps, so that one order alone is possible.
+    // The calls do not overlap, so only one order is possible.
     let entries = history(3, 1, 1, 400).await;
     check(&entries).unwrap();
     let (mut tried, mut missed) = (0, Vec::new());
@@ -189,7 +189,7 @@ async fn a_call_that_was_forgotten_is_noticed() {
         let Some(claim) = claim_of(&entries[at]) else {
             continue;
         };
-        // All that was said about this claim's result, repetitions included.
+        // All entries about the result of this claim, including repetitions.
         let mut without = entries.clone();
         without.retain(|entry| claim_of(entry) != Some(claim));
         tried += 1;
@@ -197,7 +197,7 @@ async fn a_call_that_was_forgotten_is_noticed() {
     }
     println!("lost commits noticed: {} of {tried}", tried - missed);
     assert!(tried > 0);
-    // Nobody may have looked after the last one.
+    // The last commit may not have been read afterwards.
     assert!(missed <= 1, "{missed} of {tried} were missed");
 }
 
@@ -262,7 +262,7 @@ async fn a_history_is_written_and_read_back() {
     entries.sort_by_key(|entry| entry.start);
     let mut text = String::new();
     for entry in &entries {
-        // Before the call and after it.
+        // Written before the call and again after it.
         let begun = Entry {
             end: None,
             ..entry.clone()
@@ -280,7 +280,7 @@ async fn a_history_is_written_and_read_back() {
 }
 
 #[test]
-fn shared_stamps_grow_whoever_takes_them() {
+fn shared_stamps_grow_across_processes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stamps");
     let (one, two) = (

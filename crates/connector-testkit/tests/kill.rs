@@ -1,4 +1,4 @@
-//! Kill points are reached, fire once, and leave done what was done.
+//! Kill points are reached and fire once, and completed work remains.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -24,7 +24,7 @@ use connector_core::{
 };
 use connector_testkit::kill::{Action, KillPoints, Side};
 
-/// The calls of the scenario, in their order.
+/// The calls of the scenario, in order.
 const CALLS: [&str; 8] = [
     "cipher.seal",
     "token.put_grant",
@@ -78,8 +78,8 @@ fn key() -> ConnectionKey {
     ConnectionKey::new(tenant, ConnectionId::from_bytes([1; 16]))
 }
 
-/// One refresh and one call of every other trait; `step` is told the name of each call that
-/// returned.
+/// A scenario with one refresh and one call of every other trait. Passes the name of each completed
+/// call to `step`.
 async fn scenario(
     points: &KillPoints,
     store: &MemoryStore,
@@ -208,7 +208,7 @@ async fn a_failure_before_a_call_prevents_it_and_one_after_it_does_not() {
             let error = error.downcast_ref::<connector_core::Error>().unwrap();
             assert_eq!(error.kind(), ErrorKind::StoreUnavailable);
         }
-        // Points 3 and 4 lie around the put, 5 and 6 around the claim, 9 and 10 around the commit.
+        // Points 3 and 4 are around the put, 5 and 6 around the claim, 9 and 10 around the commit.
         let stored = store.load(&key()).await.unwrap();
         let generation = stored
             .as_ref()
@@ -233,7 +233,7 @@ async fn the_chosen_point_fires_once() {
 }
 
 #[tokio::test]
-async fn an_observer_is_told_of_each_point_before_anything_is_done_there() {
+async fn an_observer_is_called_at_each_point_before_the_action() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&told);
     let points = KillPoints::at(5, Action::Fail)
@@ -266,7 +266,7 @@ fn the_process_ends_at_the_chosen_point() {
             .lines()
             .filter_map(|line| line.split_once("returned ").map(|(_, call)| call))
             .collect();
-        // The call that a point lies beside never returns.
+        // The call at the chosen point never returns.
         let calls = usize::try_from((number - 1) / 2).unwrap();
         assert_eq!(returned, CALLS[..calls], "{output}");
         assert_eq!(child.status.success(), number > LAST, "{output}");

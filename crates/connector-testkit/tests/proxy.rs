@@ -1,4 +1,4 @@
-//! Each fault does what it says: to whoever reads plain bytes, and to the library's transport.
+//! Each fault has its documented effect on a plain client and on the library's transport.
 
 #![expect(
     clippy::print_stdout,
@@ -29,7 +29,7 @@ const LINE: &str = "HTTP/1.1 201 Created\r\n";
 const HEADERS: &str = "content-length: 4\r\nx-kept: Yes\r\n\r\n";
 const BODY: &str = "done";
 
-/// A server that answers every request alike and keeps what it was sent.
+/// A server that sends the same response to every request, and records requests.
 struct Server {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -99,7 +99,8 @@ fn faults() -> Vec<Fault> {
     faults
 }
 
-/// What a client that waits 30 seconds gets of the answer; `None` for a reset.
+/// Returns the length of the response that a client with a timeout of 30 seconds receives; `None`
+/// for a reset.
 fn expected(fault: Fault) -> Option<usize> {
     let (line, head) = (LINE.len(), LINE.len() + HEADERS.len());
     let whole = answer().len();
@@ -135,7 +136,7 @@ async fn bytes_are_passed_on_as_they_are_on_connections_that_are_kept() {
         let proxy = FaultProxy::start(server.address, clock()).await.unwrap();
         let mut client = TcpStream::connect(proxy.address()).await.unwrap();
         for sent in 1..=3 {
-            // A request may come in pieces.
+            // A request may arrive in pieces.
             client.write_all(&REQUEST[..30]).await.unwrap();
             tokio::task::yield_now().await;
             client.write_all(&REQUEST[30..]).await.unwrap();
@@ -151,7 +152,7 @@ async fn bytes_are_passed_on_as_they_are_on_connections_that_are_kept() {
 }
 
 #[tokio::test]
-async fn an_answer_that_its_close_ends_is_passed_on_and_closed() {
+async fn a_response_that_ends_with_the_connection_is_forwarded_and_closed() {
     let text = "HTTP/1.0 200 OK\r\n\r\nuntil the end";
     let server = Server::start(text).await;
     let proxy = FaultProxy::start(server.address, clock()).await.unwrap();
@@ -196,7 +197,7 @@ async fn messages_without_an_end_break_the_connection() {
 }
 
 #[tokio::test]
-async fn each_fault_does_to_plain_bytes_what_it_says() {
+async fn each_fault_has_its_documented_effect_on_a_plain_client() {
     let server = Server::start(answer()).await;
     let clock = clock();
     let proxy = FaultProxy::start(server.address, clock.clone())
@@ -237,7 +238,7 @@ async fn each_fault_does_to_plain_bytes_what_it_says() {
                 assert!(injected.exchange().is_stalled);
                 reading.abort();
                 assert!(reading.await.unwrap_err().is_cancelled());
-                // Delays end by time alone.
+                // Only time ends a delay.
                 clock.advance(Duration::from_secs(50));
                 Ok(0)
             } else {
@@ -263,7 +264,7 @@ async fn each_fault_does_to_plain_bytes_what_it_says() {
 }
 
 #[tokio::test]
-async fn each_fault_does_to_the_transport_what_it_says() {
+async fn each_fault_has_its_documented_effect_on_the_transport() {
     let server = Server::start(answer()).await;
     let clock = clock();
     let proxy = FaultProxy::start(server.address, clock.clone())
@@ -292,7 +293,7 @@ async fn each_fault_does_to_the_transport_what_it_says() {
                 .when(|it| it.is_stalled || it.is_over || it.delivered > 0)
                 .await;
             if met.is_stalled {
-                // Its deadline, and what a delay takes.
+                // The transport's timeout and the delay.
                 let sleepers = 1 + usize::from(!matches!(
                     fault,
                     Fault::HoldRequest | Fault::DeliverLate | Fault::HoldAnswer
@@ -316,7 +317,7 @@ async fn each_fault_does_to_the_transport_what_it_says() {
             let is_whole = expected(fault) == Some(answer().len());
             assert_eq!(outcome.is_ok(), is_whole, "{fault:?}");
             if let Err(error) = outcome {
-                // Nothing that a connection was found for is known not to have been sent.
+                // If a connection was established, the request may have been sent.
                 assert_eq!(error.sent(), Sent::Maybe, "{fault:?}");
                 let kind = if met.is_stalled {
                     TransportErrorKind::Timeout

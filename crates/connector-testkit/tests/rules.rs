@@ -1,4 +1,4 @@
-//! The suites and the documentation of the store traits name the same rules.
+//! The suites and the documentation of the store traits contain the same rules.
 
 #![expect(clippy::print_stdout, reason = "the test prints its counts")]
 
@@ -15,7 +15,7 @@ use connector_testkit::store::{
 };
 use connector_testkit::{Case, StoreFixture};
 
-/// Never made: only the names of its cases matter here.
+/// Never created: only the names of its cases are used.
 struct Unused;
 
 #[async_trait]
@@ -33,12 +33,12 @@ impl StoreFixture for Unused {
     fn advance(&self, _by: Duration) {}
 }
 
-/// The names that a suite's macro makes tests of.
+/// The names of the tests that a suite's macro generates.
 macro_rules! names {
     ([] $($name:ident)*) => { vec![$(stringify!($name)),*] };
 }
 
-/// The names that stand in backticks, alone or in a list, within parentheses of a doc comment.
+/// Returns the names in backticks, alone or in a list, within parentheses of a doc comment.
 fn rules_of(source: &str) -> BTreeSet<String> {
     connector_testkit::trace::init();
     let docs: Vec<_> = source

@@ -1,5 +1,5 @@
-//! What a test process logs is found by the leak probe. The process is a child with an environment
-//! of its own.
+//! The leak probe finds secrets in the log output of a test process. The process is a child with
+//! its own environment.
 
 use std::process::Command;
 

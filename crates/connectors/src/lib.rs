@@ -24,7 +24,7 @@ pub use connector_hub::{
     HubBuilder, Ingest, KeyRotation, Message, Receipt, Receive, ScopeReport, SubscriptionInfo,
     SubscriptionSecret, SubscriptionSecrets, Tenant, Tick, Verified, Worker,
 };
-/// HTTP: the transport, origins, and the limits of providers.
+/// HTTP: the transport, origins, and providers' rate limits.
 pub mod http {
     pub use connector_core::http::{
         BodyError, BodyFailure, BodyStream, HostRule, HttpTransport, LastCheck, LoopbackOverride,

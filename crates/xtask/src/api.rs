@@ -1,12 +1,13 @@
-//! The public API of each published crate, listed in `docs/api/` and compared by a gate.
+//! The listings of the public API of each published crate, written to `docs/api/` and compared by a
+//! check.
 //!
-//! Core and the facade have two listings: `<crate>.txt` for applications and
-//! `<crate>-implementors.txt` for those who write a connector or a store.
+//! Core and the facade have two listings: `<crate>.txt` for applications, and
+//! `<crate>-implementors.txt` for authors of connectors and stores.
 //!
-//! The listing comes from rustdoc's JSON, which stable toolchains write only for a caller that
-//! asks for unstable features. Asking in the environment of the whole build would also reach
-//! build scripts and rebuild every dependency, so this program stands in for rustdoc and asks
-//! for rustdoc alone.
+//! The listing is generated from rustdoc's JSON, which a stable toolchain writes only if unstable
+//! features are enabled. Enabling them for the whole build would also affect build scripts and
+//! rebuild every dependency. Therefore this program acts as a rustdoc wrapper and enables them for
+//! rustdoc only.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -23,17 +24,18 @@ use crate::check::Outcome;
 use crate::process::{cargo, finish};
 use crate::workspace::{Package, Workspace};
 
-/// Tells this program that cargo called it in place of rustdoc, and where the JSON goes.
+/// The environment variable that marks a call by cargo instead of rustdoc. Contains the output
+/// directory of the JSON.
 const STAND_IN: &str = "CONNECTORS_XTASK_RUSTDOC_OUTPUT";
 
-/// The rustdoc format that the `public-api` version in use reads.
+/// The rustdoc JSON format that the used version of `public-api` reads.
 const FORMAT: u32 = 57;
 
-/// Crates whose names are in two sets.
+/// Crates with two listings.
 const SPLIT: [&str; 2] = ["connector-core", "connectors"];
 
-/// The names at the root of such a crate that are for implementors: modules, and a macro that Rust
-/// exports at the root only.
+/// The root items of these crates for implementors: modules, and a macro that Rust can export only
+/// at the root.
 const IMPLEMENTORS: [&str; 3] = ["provider", "provider_client", "store"];
 
 pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
@@ -68,7 +70,7 @@ pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
         }
     }
     if !complaints.is_empty() {
-        complaints.push("run `cargo xtask api` if the change is meant".into());
+        complaints.push("run `cargo xtask api` if the change is intended".into());
     }
     Ok(Outcome::of_complaints(
         format!("{items} items in {} listings", expected_files.len()),
@@ -103,7 +105,7 @@ pub(crate) fn rewrite(workspace: &Workspace) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The listings of a crate by the names of their files.
+/// Returns the listings of a crate, keyed by file name.
 fn listings(package: &str, listing: &str) -> Vec<(String, String)> {
     if !SPLIT.contains(&package) {
         return vec![(package.to_owned(), listing.to_owned())];
@@ -112,7 +114,7 @@ fn listings(package: &str, listing: &str) -> Vec<(String, String)> {
     let (mut applications, mut implementors) = (String::new(), String::new());
     let mut is_for_implementors = false;
     for line in listing.lines() {
-        // An `impl` line follows the type or trait that it belongs to.
+        // An `impl` line belongs to the type or trait before it.
         let declares = line.contains("pub ") && !line.starts_with("impl");
         if declares {
             let name = line.split_once(&root).map_or("", |(_, path)| path);
@@ -160,7 +162,7 @@ fn recorded_files(workspace: &Workspace) -> Result<Vec<PathBuf>> {
 enum Listing {
     /// One public item per line.
     Items(String),
-    /// This toolchain writes a format that we cannot read.
+    /// The toolchain writes a format that this program cannot read.
     Unreadable(String),
 }
 
@@ -196,8 +198,8 @@ fn list_into(
             "--",
         ],
     );
-    // An argument that is new each time, and dropped by the stand-in: else cargo would believe
-    // that the output of an earlier run still lies in the directory.
+    // A unique argument that the wrapper removes. Without it, cargo would treat the output of an
+    // earlier run as current.
     rustdoc.arg(format!("{RUN}{}", std::process::id()));
     rustdoc
         .env("RUSTDOC", std::env::current_exe()?)
@@ -210,8 +212,8 @@ fn list_into(
     let Format { format_version } = serde_json::from_str(&fs::read_to_string(&json)?)?;
     if format_version != FORMAT {
         return Ok(Listing::Unreadable(format!(
-            "this toolchain's rustdoc writes format {format_version}, the listing reads {FORMAT} \
-             (as of {MINIMUM_NIGHTLY_RUST_VERSION})"
+            "this toolchain's rustdoc writes format {format_version}, but the listing needs \
+             {FORMAT} (as of {MINIMUM_NIGHTLY_RUST_VERSION})"
         )));
     }
     let api = Builder::from_rustdoc_json(json)
@@ -233,7 +235,7 @@ struct Format {
 
 const RUN: &str = "--connectors-run=";
 
-/// Whether cargo started this program as rustdoc.
+/// Returns true if cargo started this program instead of rustdoc.
 #[expect(
     clippy::disallowed_methods,
     reason = "set by this program for its own child"
@@ -242,13 +244,14 @@ pub(crate) fn is_rustdoc_call() -> bool {
     std::env::var_os(STAND_IN).is_some()
 }
 
-/// Calls the real rustdoc so that it writes JSON to the place the parent chose.
+/// Runs the real rustdoc with JSON output to the directory that the parent set.
 #[expect(
     clippy::disallowed_methods,
     reason = "set by this program for its own child"
 )]
 pub(crate) fn run_rustdoc() -> Result<ExitCode> {
-    let output = std::env::var_os(STAND_IN).ok_or("not called in place of rustdoc")?;
+    let output =
+        std::env::var_os(STAND_IN).ok_or("this program was not called instead of rustdoc")?;
     let status = Command::new("rustdoc")
         .args(redirected(std::env::args_os().skip(1), &output))
         .args(["-Z", "unstable-options", "--output-format", "json"])
@@ -262,7 +265,7 @@ pub(crate) fn run_rustdoc() -> Result<ExitCode> {
     })
 }
 
-/// The arguments with another output directory and without our own marker.
+/// Returns the arguments with the new output directory and without this program's marker.
 fn redirected(mut arguments: impl Iterator<Item = OsString>, output: &OsString) -> Vec<OsString> {
     let mut result = Vec::new();
     while let Some(argument) = arguments.next() {
@@ -276,7 +279,7 @@ fn redirected(mut arguments: impl Iterator<Item = OsString>, output: &OsString) 
     result
 }
 
-/// Lines that were removed (`-`) and added (`+`), in the order of the listings.
+/// Returns the removed (`-`) and added (`+`) lines, in the order of the listings.
 fn difference(recorded: &str, current: &str) -> Vec<String> {
     let old: BTreeSet<&str> = recorded.lines().collect();
     let new: BTreeSet<&str> = current.lines().collect();

@@ -1,8 +1,7 @@
-//! `cargo xtask bench`: measures the rows of the performance targets and writes
-//! `docs/benchmarks.md`.
+//! `cargo xtask bench`: measures the performance targets, and updates `docs/benchmarks.md`.
 //!
-//! The rows are in `connector-bench`; what others wrote for the same work is in its folder `peers`,
-//! a workspace of its own that only this command builds. Those for Node are in `peers/npm`.
+//! The benchmarks are in `connector-bench`. Its folder `peers` compares them with other projects;
+//! it is a separate workspace that only this command builds. The peers for Node are in `peers/npm`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,26 +13,26 @@ use crate::process::{cargo, command, stdout_of};
 use crate::workspace::Workspace;
 use crate::{Result, consumer, counterparts};
 
-/// What `docs/benchmarks.md` is called below the root.
+/// Path of the page, relative to the root.
 const PAGE: &str = "docs/benchmarks.md";
 
 const INTRODUCTION: &str = "\
 # Benchmarks
 
-What the workspace measures about itself, written by `cargo xtask bench`. Every row runs what it compares
-in turns, in one process, because figures of different runs on a shared machine cannot be compared; a
-target is a ratio within one run. A benchmark never fails a test run. The maxima are those of a busy
-machine; the medians are what counts.
+On this page you see how fast the library is, compared with a lower bound and with other libraries. `cargo
+xtask bench` writes the page. Each row measures its candidates in turns, in one process, because figures of
+different runs on a shared machine cannot be compared. A target is a ratio within one run. A benchmark
+never fails a test run. Use the medians: the machine was busy, so the maxima are not meaningful.
 ";
 
-/// Where a row is measured.
+/// The program that measures a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Measured {
-    /// In `connector-bench`.
+    /// `connector-bench`.
     Here,
-    /// There, and in turns with its peers in `connector-bench/peers`.
+    /// `connector-bench`, and `connector-bench/peers` for the comparison with other projects.
     WithPeers,
-    /// By this program.
+    /// This program.
     Builds,
 }
 
@@ -64,7 +63,7 @@ const ROWS: &[(&str, &str, Measured)] = &[
 /// The row that has peers for Node.
 const ROW_WITH_NODE: &str = "P4";
 
-/// Runs the rows named by `wanted`, or all of them, and replaces their sections of the page.
+/// Measures the rows in `wanted`, or all rows, and replaces their sections on the page.
 pub(crate) fn run(workspace: &Workspace, wanted: &[&str]) -> Result<ExitCode> {
     if let Some(unknown) = wanted.iter().find(|wanted| {
         !ROWS
@@ -89,7 +88,7 @@ pub(crate) fn run(workspace: &Workspace, wanted: &[&str]) -> Result<ExitCode> {
         if page.contains(&machine) {
             sections_of(&page)
         } else {
-            println!("{PAGE} is from another machine: all its other rows are dropped");
+            println!("{PAGE} is from another machine: all its other rows are removed");
             BTreeMap::new()
         }
     };
@@ -108,7 +107,7 @@ pub(crate) fn run(workspace: &Workspace, wanted: &[&str]) -> Result<ExitCode> {
                 );
                 println!("{text}");
                 sections.insert(place(name), text);
-                // Each row as it ends: a full run takes long.
+                // The page is written after each row, because a full run takes long.
                 fs::write(&path, page(&machine, &sections))?;
             }
             Err(error) => {
@@ -125,10 +124,10 @@ pub(crate) fn run(workspace: &Workspace, wanted: &[&str]) -> Result<ExitCode> {
     }
 }
 
-/// The programs that measure.
+/// The benchmark programs.
 struct Programs {
     directory: PathBuf,
-    /// The variables that tell them about the peers for Node.
+    /// The environment variables with the paths of the Node peers.
     peers: Vec<(&'static str, PathBuf)>,
 }
 
@@ -141,7 +140,7 @@ impl Programs {
             ))?;
         }
         if rows.iter().any(|row| row.2 == Measured::WithPeers) {
-            // The same target directory, so that what both need is built once.
+            // The target directory is shared, so that common dependencies are built once.
             let mut build = cargo(
                 &workspace.root().join("crates/connector-bench/peers"),
                 &["build", "--release", "--target-dir"],
@@ -160,7 +159,7 @@ impl Programs {
         })
     }
 
-    /// The tables of a row in markdown.
+    /// Returns the tables of a row as Markdown.
     fn measure(&self, workspace: &Workspace, name: &str, measured: Measured) -> Result<String> {
         let run = |program: &str| {
             let program = self.directory.join(program);
@@ -185,14 +184,14 @@ impl Programs {
     }
 }
 
-/// Where a row stands among all.
+/// Returns the position of a row among all rows.
 fn place(name: &str) -> usize {
     ROWS.iter()
         .position(|(row, ..)| *row == name)
         .unwrap_or(ROWS.len())
 }
 
-/// The sections of a page by their places.
+/// Returns the sections of a page, keyed by position.
 fn sections_of(page: &str) -> BTreeMap<usize, String> {
     let mut sections = BTreeMap::new();
     for section in page.split("\n## ").skip(1) {
@@ -212,7 +211,7 @@ fn page(machine: &str, sections: &BTreeMap<usize, String>) -> String {
     for section in sections.values() {
         for line in section.lines() {
             if let Some([name, median, target, met]) = target_of(line) {
-                // Writing into a text cannot fail.
+                // Writing to a `String` cannot fail.
                 let _ = writeln!(page, "| {name} | {median} | {target} | {met} |");
             }
         }
@@ -224,7 +223,7 @@ fn page(machine: &str, sections: &BTreeMap<usize, String>) -> String {
     page
 }
 
-/// Name, median, target and whether it is met, of a line such as
+/// Parses the name, the median, the target and the result of a line such as
 /// `| P4 2 KiB | 0.9 | 1.05 | 1.3 | 1.10 | yes |`.
 fn target_of(line: &str) -> Option<[&str; 4]> {
     let cells: Vec<&str> = line
@@ -242,7 +241,7 @@ fn target_of(line: &str) -> Option<[&str; 4]> {
     (is_row && matches!(met, "yes" | "no")).then_some([name, median, target, met])
 }
 
-/// Processor, kernel and compiler in one line.
+/// Returns the processor, the kernel and the compiler in one line.
 fn machine() -> Result<String> {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let of = |name: &str| {
@@ -270,7 +269,7 @@ fn machine() -> Result<String> {
     ))
 }
 
-/// How many processes wanted to run in the last minute.
+/// Returns the load average of the last minute.
 fn load() -> Result<String> {
     let load = fs::read_to_string("/proc/loadavg")?;
     Ok(load

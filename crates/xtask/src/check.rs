@@ -1,4 +1,4 @@
-//! `cargo xtask check`: gates that need no test, one line each.
+//! `cargo xtask check`: runs checks that need no tests, and prints one line for each.
 
 use std::process::{Command, ExitCode};
 use std::{fs, io};
@@ -7,19 +7,19 @@ use crate::process::{cargo, finish};
 use crate::workspace::Workspace;
 use crate::{Result, api, consumer, dependencies, features, text, toolchains};
 
-/// How a gate ended.
+/// The outcome of a check.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Passed; the text says what was looked at.
+    /// Passed. The text describes the scope of the check.
     Passed(String),
-    /// Could not be decided here; the text says why.
+    /// Not possible on this machine. The text contains the reason.
     Skipped(String),
-    /// Did not pass; the text may have many lines.
+    /// Failed. The text may have many lines.
     Failed(String),
 }
 
 impl Outcome {
-    /// Passed if there is no `complaint`, else failed with all of them.
+    /// Returns `Passed` if there are no complaints, and otherwise `Failed` with all of them.
     pub(crate) fn of_complaints(looked_at: String, complaints: &[String]) -> Self {
         if complaints.is_empty() {
             Self::Passed(looked_at)
@@ -34,7 +34,7 @@ struct Gate {
     run: fn(&Workspace) -> Result<Outcome>,
 }
 
-/// Quick gates first, so that a small mistake shows before the compiler has run for minutes.
+/// The checks, quick ones first, so that small mistakes are reported before long compilations.
 const GATES: &[Gate] = &[
     Gate {
         name: "text",
@@ -105,7 +105,7 @@ pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Result<ExitCode> {
         .iter()
         .filter(|gate| names.is_empty() || names.contains(&gate.name))
     {
-        // A gate that cannot even be run has not passed.
+        // A check that cannot be run counts as failed.
         let outcome =
             (gate.run)(workspace).unwrap_or_else(|error| Outcome::Failed(error.to_string()));
         match outcome {
@@ -182,14 +182,14 @@ fn docs(workspace: &Workspace) -> Result<Outcome> {
     command(doc, "all members, all features")
 }
 
-/// Packs every published crate as it would go to a registry and builds it from the package.
+/// Packs every published crate as for a registry, and builds it from the package.
 fn package(workspace: &Workspace) -> Result<Outcome> {
     let names: Vec<&str> = workspace
         .published()
         .map(|package| package.name.as_str())
         .collect();
-    // Cargo unpacks the packages once for each directory, version by version, and afterwards builds from
-    // what lies there: after a change the old ones. So each run has a directory of its own.
+    // Cargo unpacks each version of a package only once per directory, and would later build
+    // outdated files from there. Therefore each run has its own directory.
     let name = format!("package-{}", std::process::id());
     let target = workspace.target_directory().join(name);
     let mut package = cargo(
@@ -209,20 +209,20 @@ fn package(workspace: &Workspace) -> Result<Outcome> {
 
 #[expect(
     clippy::unnecessary_wraps,
-    reason = "every gate has the same signature"
+    reason = "every check has the same signature"
 )]
 fn advisories(_: &Workspace) -> Result<Outcome> {
-    Ok(Outcome::Skipped(
-        "no advisory database can be reached".into(),
-    ))
+    Ok(Outcome::Skipped("no advisory database is available".into()))
 }
 
 #[expect(
     clippy::unnecessary_wraps,
-    reason = "every gate has the same signature"
+    reason = "every check has the same signature"
 )]
 fn semver(_: &Workspace) -> Result<Outcome> {
-    Ok(Outcome::Skipped("no release to compare with yet".into()))
+    Ok(Outcome::Skipped(
+        "there is no release to compare with yet".into(),
+    ))
 }
 
 fn command(command: Command, looked_at: &str) -> Result<Outcome> {

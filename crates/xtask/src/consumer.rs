@@ -1,4 +1,5 @@
-//! How much a program that uses the facade compiles, against what it would compile anyway.
+//! The consumer check: the number of packages and the build time of a program that uses the facade,
+//! compared with a program without it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,8 +12,8 @@ use crate::dependencies::BANNED;
 use crate::process::{cargo, stdout_of};
 use crate::workspace::Workspace;
 
-/// What a program that calls APIs has without this library: HTTP with TLS by ring, JSON, compressed
-/// and streamed answers, the runtime.
+/// The baseline: a program that calls APIs without this library. It has HTTP with TLS by ring,
+/// JSON, compressed and streamed responses, and the runtime.
 const FLOOR: Consumer = Consumer {
     name: "floor",
     dependencies: &[
@@ -27,7 +28,8 @@ const FLOOR: Consumer = Consumer {
     facade: &[],
 };
 
-/// The floor as most programs have it: with reqwest's own choice of cryptography.
+/// The baseline for build times: the same with reqwest's default cryptography, as most programs
+/// have it.
 const FLOOR_TO_BUILD: Consumer = Consumer {
     name: "floor-to-build",
     dependencies: &[
@@ -38,11 +40,11 @@ const FLOOR_TO_BUILD: Consumer = Consumer {
     facade: &[],
 };
 
-/// Clean builds of each consumer; a build takes minutes.
+/// Number of clean builds per consumer. One build takes minutes.
 const BUILDS: usize = 3;
 const BUILD_TARGET: f64 = 1.25;
 
-/// Consumers of the facade, and how many packages each may have beyond the floor.
+/// Consumers of the facade, each with its maximum number of packages beyond the baseline.
 const BUDGETS: &[(Consumer, usize)] = &[
     (
         Consumer {
@@ -62,22 +64,23 @@ const BUDGETS: &[(Consumer, usize)] = &[
     ),
 ];
 
-/// A program of somebody else's.
+/// A program that a user of the library could write.
 struct Consumer {
     name: &'static str,
-    /// Crates with the features that they are asked for, of the workspace's versions.
+    /// Crates with their enabled features. The versions are the workspace's.
     dependencies: &'static [(&'static str, &'static [&'static str])],
-    /// The facade's features; without any, it is not used at all.
+    /// The enabled features of the facade. Without any, the program does not use the facade.
     facade: &'static [&'static str],
 }
 
 pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
-    // Nothing of ours is in it, so if it fails, then because of a registry that cannot be reached.
+    // The baseline contains no crate of ours, so an error here means that the registry is
+    // unavailable.
     let floor = match tree_of(workspace, &FLOOR) {
         Ok(tree) => tree.len(),
         Err(error) => {
             return Ok(Outcome::Skipped(format!(
-                "the floor cannot be resolved: {error}"
+                "the baseline cannot be resolved: {error}"
             )));
         }
     };
@@ -119,7 +122,8 @@ fn complaints_about(name: &str, tree: &BTreeSet<String>, most: usize) -> Vec<Str
     complaints
 }
 
-/// Clean release builds of the floor and of a consumer with one provider, in turns, as markdown.
+/// Measures clean release builds of the baseline and of a consumer with one provider, alternating.
+/// Returns the results as Markdown.
 pub(crate) fn build_times(workspace: &Workspace) -> Result<String> {
     let mut lines = Vec::new();
     let mut ratios = Vec::new();
@@ -139,16 +143,16 @@ pub(crate) fn build_times(workspace: &Workspace) -> Result<String> {
         "| Build | floor, s | consumer, s | ratio |\n|---|---|---|---|\n{}\n\n\
          | Row | Ratio to the floor: min | median | max | Target | Met |\n|---|---|---|---|---|---|\n\
          | P12 clean release build | {:.2} | {median:.2} | {:.2} | {BUILD_TARGET} | {met} |\n\n\
-         The floor is reqwest with its feature `rustls`, `serde_json` and tokio; the consumer is a\n\
-         program that uses the facade with one provider and no store. Downloads are not timed. How many\n\
-         packages each compiles is checked by `cargo xtask check consumer`.",
+         The floor is a program with reqwest (feature `rustls`), `serde_json` and tokio. The consumer is a\n\
+         program that uses the facade with one provider and no store. Downloads are not timed. The check\n\
+         `cargo xtask check consumer` limits the number of packages that each program compiles.",
         lines.join("\n"),
         ratios[0],
         ratios[ratios.len() - 1]
     ))
 }
 
-/// Seconds of a release build of `consumer` from nothing.
+/// Measures a clean release build of `consumer`, in seconds.
 fn build_time(workspace: &Workspace, consumer: &Consumer) -> Result<f64> {
     let directory = prepare(workspace, consumer)?;
     stdout_of(cargo(&directory, &["fetch"]))?;
@@ -161,7 +165,7 @@ fn build_time(workspace: &Workspace, consumer: &Consumer) -> Result<f64> {
     build.arg(&target);
     #[expect(
         clippy::disallowed_methods,
-        reason = "the time of a child process is what is measured"
+        reason = "the measured value is the duration of a child process"
     )]
     let start = Instant::now();
     stdout_of(build)?;
@@ -170,7 +174,8 @@ fn build_time(workspace: &Workspace, consumer: &Consumer) -> Result<f64> {
     Ok(taken.as_secs_f64())
 }
 
-/// Name and version of everything that `consumer` compiles on this machine besides itself.
+/// Returns the name and version of every package that `consumer` compiles on this machine, except
+/// its own.
 fn tree_of(workspace: &Workspace, consumer: &Consumer) -> Result<BTreeSet<String>> {
     let directory = prepare(workspace, consumer)?;
     let text = stdout_of(cargo(
@@ -180,7 +185,7 @@ fn tree_of(workspace: &Workspace, consumer: &Consumer) -> Result<BTreeSet<String
     Ok(packages(&text, consumer.name))
 }
 
-/// Writes the program of `consumer` and returns where it is.
+/// Writes the program of `consumer`, and returns its directory.
 fn prepare(workspace: &Workspace, consumer: &Consumer) -> Result<PathBuf> {
     let directory = workspace
         .target_directory()
@@ -189,7 +194,7 @@ fn prepare(workspace: &Workspace, consumer: &Consumer) -> Result<PathBuf> {
     fs::create_dir_all(directory.join("src"))?;
     fs::write(directory.join("src/main.rs"), "fn main() {}\n")?;
     fs::write(directory.join("Cargo.toml"), manifest(workspace, consumer)?)?;
-    // The versions that the workspace is tested with; what it does not need is dropped.
+    // Uses the workspace's tested versions. Cargo drops the unused ones.
     fs::copy(
         workspace.root().join("Cargo.lock"),
         directory.join("Cargo.lock"),
@@ -218,7 +223,7 @@ fn manifest(workspace: &Workspace, consumer: &Consumer) -> Result<String> {
             "{name} = {{ version = \"={version}\", default-features = false, features = {features:?} }}"
         ));
     }
-    // A workspace of its own: the directory may lie inside another.
+    // The program is its own workspace, because its directory may be inside another one.
     Ok(format!(
         "[package]\nname = \"{}\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n\n\
          [workspace]\n\n[dependencies]\n{}\n",
@@ -227,8 +232,8 @@ fn manifest(workspace: &Workspace, consumer: &Consumer) -> Result<String> {
     ))
 }
 
-/// Lines such as `ring v0.17.14`, `serde v1.0.0 (*)` and `connectors v0.1.0 (/path)`, each package
-/// once, without `own`.
+/// Parses lines such as `ring v0.17.14`, `serde v1.0.0 (*)` and `connectors v0.1.0 (/path)`.
+/// Returns each package once, except `own`.
 fn packages(tree: &str, own: &str) -> BTreeSet<String> {
     tree.lines()
         .filter_map(|line| {

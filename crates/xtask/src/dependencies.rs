@@ -1,4 +1,4 @@
-//! What published crates may depend on, and under which licences.
+//! The dependency check: the permitted dependencies of published crates, and their licences.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::layers;
 use crate::process::{cargo, stdout_of};
 use crate::workspace::Workspace;
 
-/// Other cryptography and TLS than ring and rustls.
+/// Cryptography and TLS crates other than ring and rustls.
 pub(crate) const BANNED: &[&str] = &[
     "aws-lc-fips-sys",
     "aws-lc-rs",
@@ -22,7 +22,8 @@ pub(crate) const BANNED: &[&str] = &[
     "openssl-sys",
 ];
 
-/// Crates of which a second version means a second HTTP stack, TLS stack or embedded library.
+/// Crates that may occur in only one version. A second version would add a second HTTP stack, TLS
+/// stack or embedded library.
 const SINGLE: &[&str] = &[
     "http",
     "libsqlite3-sys",
@@ -35,7 +36,8 @@ const SINGLE: &[&str] = &[
     "url",
 ];
 
-/// Licences that ask for no more than their text and, for MPL-2.0, for changed files.
+/// Permitted licences: those that require only their text and, for MPL-2.0, the source of changed
+/// files.
 const ALLOWED: &[&str] = &[
     "0BSD",
     "Apache-2.0",
@@ -110,10 +112,10 @@ pub(crate) fn licences(workspace: &Workspace) -> Result<Outcome> {
     ))
 }
 
-/// All normal dependencies of a crate with all its features, on every platform.
+/// Returns all normal dependencies of a crate with all its features, on every platform.
 ///
-/// `cargo tree` resolves features as a build of this crate does; the graph of `cargo metadata`
-/// also holds what only tests or weak features would bring.
+/// `cargo tree` resolves features as a build of the crate does. The graph of `cargo metadata` would
+/// also contain dependencies of tests and of weak features.
 fn tree_of(workspace: &Workspace, name: &str) -> Result<BTreeSet<Dependency>> {
     let text = stdout_of(cargo(
         workspace.root(),
@@ -143,7 +145,8 @@ fn tree_of(workspace: &Workspace, name: &str) -> Result<BTreeSet<Dependency>> {
     Ok(tree)
 }
 
-/// Reads a line such as `ring v0.17.14` or `serde_derive v1.0.0 (proc-macro)`, then the licence.
+/// Parses a line such as `ring v0.17.14` or `serde_derive v1.0.0 (proc-macro)`, followed by the
+/// licence.
 fn parse_line(line: &str) -> Result<Dependency> {
     let (package, licence) = line
         .split_once('\t')
@@ -189,15 +192,16 @@ fn is_from_registry(source: Option<&str>) -> bool {
     source.is_some_and(|source| source.starts_with("registry+") || source.starts_with("sparse+"))
 }
 
-/// Why a licence expression is refused; nothing if the allowed licences satisfy it.
+/// Returns the reason why a licence expression is refused; `None` if the permitted licences satisfy
+/// it.
 fn refusal(expression: &str) -> Option<String> {
     if expression.is_empty() {
-        return Some("names no licence".into());
+        return Some("has no licence".into());
     }
-    // Old packages write `MIT/Apache-2.0`.
+    // Old packages use the form `MIT/Apache-2.0`.
     match Expression::parse_mode(expression, ParseMode::LAX) {
         Err(error) => Some(format!(
-            "licence `{expression}` cannot be read: {}",
+            "licence `{expression}` cannot be parsed: {}",
             error.reason
         )),
         Ok(parsed) => {
@@ -251,7 +255,7 @@ mod tests {
         ] {
             assert!(refusal(expression).is_some(), "{expression} was accepted");
         }
-        assert!(refusal("free for all").is_some_and(|why| why.contains("cannot be read")));
+        assert!(refusal("free for all").is_some_and(|why| why.contains("cannot be parsed")));
     }
 
     #[test]

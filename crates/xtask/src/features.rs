@@ -1,4 +1,4 @@
-//! Every feature alone, and no feature at all, must compile.
+//! The feature check: every crate must compile with no feature, and with each feature alone.
 
 use crate::Result;
 use crate::check::Outcome;
@@ -38,7 +38,7 @@ pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
     ))
 }
 
-/// The arguments of `--features`, one per build; the empty one stands for no feature.
+/// Returns the arguments of `--features`, one per build. The empty string stands for no feature.
 fn selections(package: &Package) -> impl Iterator<Item = &str> {
     std::iter::once("").chain(package.features.keys().map(String::as_str))
 }

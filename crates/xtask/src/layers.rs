@@ -1,4 +1,5 @@
-//! The dependencies that each crate of the workspace may have, and the crates that may open sockets.
+//! The layer check: the permitted dependencies of each workspace crate, and the crates that may
+//! open sockets.
 
 use crate::workspace::{Declared, Package, Workspace};
 
@@ -8,10 +9,10 @@ const HUB: &str = "connector-hub";
 const SIM: &str = "connector-sim";
 const TESTKIT: &str = "connector-testkit";
 
-/// Crates that only `connector-http` and programs that are not published may name.
+/// Crates that only `connector-http` and unpublished programs may depend on directly.
 const NETWORK: &[&str] = &["reqwest", "rustls", "rustls-platform-verifier"];
 
-/// The part of a crate in the workspace, by its name.
+/// The layer of a workspace crate, derived from its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layer {
     Core,
@@ -20,12 +21,12 @@ enum Layer {
     Simulation,
     Testkit,
     Store,
-    /// Mounted on the hub: `connector-axum`, `connector-sync`.
+    /// Integrations on top of the hub: `connector-axum`, `connector-sync`.
     Surface,
     Provider,
-    /// The facade.
+    /// The crate that re-exports the others.
     Facade,
-    /// Examples, tests, benchmarks, the workspace's own commands.
+    /// Examples, tests, benchmarks, and workspace commands.
     Program,
 }
 
@@ -45,8 +46,8 @@ impl Layer {
         }
     }
 
-    /// True if a crate of this layer may have `to` as a normal dependency. `is_optional` says that a
-    /// feature brings it.
+    /// Returns true if a crate of this layer may have `to` as a normal dependency. `is_optional` is
+    /// true for a dependency that a feature enables.
     fn may_use(self, to: &str, is_optional: bool) -> bool {
         match self {
             Self::Core => false,
@@ -60,18 +61,19 @@ impl Layer {
         }
     }
 
-    /// True if a crate of this layer may name the crates of [`NETWORK`].
+    /// Returns true if a crate of this layer may depend directly on the crates of [`NETWORK`].
     const fn may_open_sockets(self) -> bool {
         matches!(self, Self::Transport | Self::Program)
     }
 
-    /// True if no crate of [`NETWORK`] may be below a crate of this layer at all.
+    /// Returns true if a crate of this layer may not depend on any crate of [`NETWORK`], not even
+    /// indirectly.
     const fn is_free_of_network(self) -> bool {
         matches!(self, Self::Core | Self::Store)
     }
 }
 
-/// The rules that the workspace's own `Cargo.toml` files break.
+/// Returns the violations in the workspace's `Cargo.toml` files.
 pub(crate) fn complaints(workspace: &Workspace) -> Vec<String> {
     let members: Vec<&Package> = workspace.members().collect();
     let is_member = |name: &str| members.iter().any(|member| member.name == name);
@@ -86,7 +88,7 @@ pub(crate) fn complaints(workspace: &Workspace) -> Vec<String> {
         .collect()
 }
 
-/// The crates of [`NETWORK`] that stand below `name` although none may.
+/// Returns the crates of [`NETWORK`] in the dependency tree of `name`, if it may have none.
 pub(crate) fn network_below<'a>(name: &str, tree: impl Iterator<Item = &'a str>) -> Vec<String> {
     if !Layer::of(name).is_free_of_network() {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! The search for planted secrets in what a test run left behind.
+//! The search for planted secrets in the output and files of a test run.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,24 +8,24 @@ use connector_testkit::leak::Probe;
 
 use crate::Result;
 
-/// What the search saw.
+/// The result of a search.
 #[derive(Debug)]
 pub(crate) struct Search {
     pub(crate) files: u64,
     pub(crate) bytes: u64,
-    /// Secrets that tests reported to have planted.
+    /// Number of secrets that tests reported as planted.
     pub(crate) planted: u64,
-    /// Where a planted secret was found, one line each.
+    /// Locations of found secrets, one line each.
     pub(crate) hits: Vec<String>,
-    /// Test programs whose events were recorded.
+    /// Number of test programs whose log events were recorded.
     pub(crate) traced: usize,
-    /// Test programs that ran and recorded nothing: what they log is searched by nobody.
+    /// Test programs that ran without recording log events, so that their logs are not searched.
     pub(crate) untraced: Vec<String>,
 }
 
 impl Search {
-    /// Searches every file below `directory` for secrets that carry `canary`; `progress` is what
-    /// cargo told about the programs that it ran.
+    /// Searches every file below `directory` for secrets that start with `canary`. `progress` is
+    /// cargo's output, which lists the test programs.
     pub(crate) fn run(canary: &str, directory: &Path, progress: &str) -> Result<Self> {
         let report = Probe::new(canary).scan_directory(directory)?;
         let programs = integration_tests(progress);
@@ -50,11 +50,12 @@ impl Search {
         })
     }
 
-    /// Why the run does not pass. A search that had nothing to find proves nothing.
+    /// Returns the reasons why the run fails. A search without planted secrets proves nothing, so
+    /// it also fails.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let mut complaints = Vec::new();
         if self.files == 0 {
-            complaints.push("the search for secrets saw no file".to_owned());
+            complaints.push("the search for secrets found no file to search".to_owned());
         }
         if self.planted == 0 {
             complaints.push("no test planted a secret".to_owned());
@@ -67,7 +68,8 @@ impl Search {
         }
         if !self.untraced.is_empty() {
             complaints.push(format!(
-                "these test programs record nothing, they must call connector_testkit::trace::init: {}",
+                "these test programs record no log events; they must call \
+                 connector_testkit::trace::init: {}",
                 self.untraced.join(", ")
             ));
         }
@@ -75,9 +77,9 @@ impl Search {
     }
 }
 
-/// The file names of the integration tests in lines such as
-/// `Running tests/api.rs (target/debug/deps/api-0a1b)`. Unit tests (`Running unittests …`) plant
-/// nothing.
+/// Returns the names of the integration tests in lines such as
+/// `Running tests/api.rs (target/debug/deps/api-0a1b)`. Unit tests (`Running unittests …`) plant no
+/// secrets.
 fn integration_tests(progress: &str) -> BTreeSet<String> {
     progress
         .lines()
@@ -164,7 +166,7 @@ mod tests {
         assert!(!leaked.hits.is_empty());
         assert!(
             leaked.hits.iter().all(|hit| !hit.contains(canary)),
-            "a hit repeats the secret"
+            "a finding contains the secret"
         );
     }
 }

@@ -1,12 +1,12 @@
-//! The workspace's own commands: `cargo xtask check`, `cargo xtask test`, `cargo xtask api`,
+//! The workspace commands: `cargo xtask check`, `cargo xtask test`, `cargo xtask api`,
 //! `cargo xtask bench`.
 //!
-//! `check` runs every gate that needs no test, `test` runs all tests and then searches what they
-//! left behind for planted secrets, `api` rewrites the listings of the public API under
-//! `docs/api/`, `bench` measures the performance targets and writes `docs/benchmarks.md`.
+//! `check` runs every check that needs no tests. `test` runs all tests, and then searches their
+//! output and files for planted secrets. `api` updates the listings of the public API in
+//! `docs/api/`. `bench` measures the performance targets and updates `docs/benchmarks.md`.
 #![expect(
     clippy::print_stdout,
-    reason = "a command line program reports on standard output"
+    reason = "a command-line program prints to standard output"
 )]
 
 mod api;
@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use crate::workspace::Workspace;
 
-/// Errors end the program with their text, so they need no type of their own.
+/// The result type of this program. Errors are only printed, so they have no type of their own.
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 const USAGE: &str = "\

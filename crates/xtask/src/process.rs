@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::Result;
 
-/// A process that has ended, with everything it printed.
+/// A finished process, with its output.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) success: bool,
@@ -15,16 +15,16 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
-    /// Both streams, for a report about a failure.
+    /// Returns both output streams, for a failure report.
     pub(crate) fn output(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
     }
 }
 
-/// A command in `directory` that cannot wait for a person.
+/// Creates a command in `directory` that cannot wait for user input.
 ///
-/// `cargo run` tells this program about itself through variables that build scripts watch (that
-/// of ring does); passed on, they would make every child build start from scratch.
+/// `cargo run` sets environment variables that build scripts watch, for example that of ring. This
+/// function removes the variables, because otherwise every child build would start from scratch.
 pub(crate) fn command(program: &str, directory: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(directory).stdin(Stdio::null());
@@ -36,14 +36,14 @@ pub(crate) fn command(program: &str, directory: &Path) -> Command {
     command
 }
 
-/// `cargo` with `arguments`, of the toolchain that runs this program.
+/// Creates a `cargo` command with `arguments`, for the toolchain that runs this program.
 pub(crate) fn cargo(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = command("cargo", directory);
     command.args(arguments);
     command
 }
 
-/// Runs `command` to its end and keeps what it prints.
+/// Runs `command` to its end, and captures its output.
 pub(crate) fn finish(mut command: Command) -> Result<Finished> {
     let output = command
         .output()
@@ -55,7 +55,7 @@ pub(crate) fn finish(mut command: Command) -> Result<Finished> {
     })
 }
 
-/// Runs `command` and returns its standard output; any other end than success is an error.
+/// Runs `command`, and returns its standard output. A failure status is an error.
 pub(crate) fn stdout_of(command: Command) -> Result<String> {
     let shown = format!("{command:?}");
     let finished = finish(command)?;

@@ -1,8 +1,8 @@
-//! `cargo xtask test`: all tests of the workspace, with everything they leave behind kept.
+//! `cargo xtask test`: runs all tests of the workspace, and keeps all their output and files.
 //!
-//! Every test process finds two variables: `CONNECTORS_TEST_ARTEFACTS`, a fresh directory for
-//! logs and databases, and `CONNECTORS_TEST_CANARY`, a random prefix that every secret planted by
-//! a test carries. What [`counterparts`] installs it finds in variables too.
+//! Every test process gets two environment variables: `CONNECTORS_TEST_ARTEFACTS`, a fresh
+//! directory for logs and databases, and `CONNECTORS_TEST_CANARY`, a random prefix for every secret
+//! that a test plants. Further variables contain the paths of the installed [`counterparts`].
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -19,10 +19,10 @@ use crate::process::cargo;
 use crate::workspace::Workspace;
 use crate::{Result, counterparts};
 
-/// How many repetitions the long tests make.
+/// The mode of the long-running tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Soak {
-    /// What `CONNECTORS_SOAK` says.
+    /// The mode in the environment variable `CONNECTORS_SOAK`.
     Inherited,
     Short,
     Full,
@@ -55,7 +55,7 @@ impl Options {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the time a person waited; nothing depends on it"
+        reason = "the elapsed time is only printed"
     )]
     let started = Instant::now();
     let artefacts = Artefacts::create(workspace)?;
@@ -65,7 +65,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
 
     let mut tests = cargo(
         workspace.root(),
-        // --show-output: passing tests print the counts that their claims rest on.
+        // `--show-output`: passing tests print the counts that they check.
         &[
             "test",
             "--workspace",
@@ -124,7 +124,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         complaints.push("cargo test failed".to_owned());
     }
     if tally.passed == 0 {
-        complaints.push("no test has run".to_owned());
+        complaints.push("no test was run".to_owned());
     }
 
     if complaints.is_empty() {
@@ -143,7 +143,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     }
 }
 
-/// Where the tests of one run leave their files, and what their secrets have in common.
+/// The directory for the files of one test run, and the prefix of its secrets.
 struct Artefacts {
     directory: PathBuf,
     canary: String,
@@ -152,7 +152,7 @@ struct Artefacts {
 impl Artefacts {
     fn create(workspace: &Workspace) -> Result<Self> {
         let random = SystemRandom::new();
-        // The directory's name is printed, so it must share nothing with the canary.
+        // The name of the directory is printed, so it must not contain the canary.
         let name = format!(
             "{}-{}",
             std::process::id(),
@@ -177,8 +177,9 @@ fn lowercase_alphanumerics(random: &SystemRandom, length: usize) -> Result<Strin
     while text.len() < length {
         random
             .fill(&mut draw)
-            .map_err(|_| "the system gives no random bytes")?;
-        // 252 is the largest multiple of 36 in a byte: what lies above would favour some letters.
+            .map_err(|_| "the system's random source failed")?;
+        // 252 is the largest multiple of 36 that fits into a byte. Larger values would make some
+        // letters more likely.
         let letters = draw.iter().filter(|byte| **byte < 252);
         let missing = length - text.len();
         text.extend(
@@ -190,7 +191,7 @@ fn lowercase_alphanumerics(random: &SystemRandom, length: usize) -> Result<Strin
     Ok(text)
 }
 
-/// Runs `command`, with both streams shown as they come and written to a file each.
+/// Runs `command`. Both output streams are printed live and written to a file each.
 fn tee(mut command: Command, stdout: &Path, stderr: &Path) -> Result<bool> {
     let mut child = command
         .stdout(Stdio::piped())
@@ -223,14 +224,14 @@ fn copy_to_both(mut from: impl Read, mut file: File, mut shown: impl Write) -> i
     }
 }
 
-/// The closing lines of all test programs, added up.
+/// The sums of the result lines of all test programs.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
     programs: u64,
     passed: u64,
     failed: u64,
     ignored: u64,
-    /// What tests said they left out, and how often.
+    /// The messages of skipped tests, with their counts.
     skipped: BTreeMap<String, u64>,
 }
 
@@ -253,7 +254,7 @@ impl Tally {
     }
 }
 
-/// The number before `name` in `ok. 3 passed; 0 failed; …`.
+/// Returns the number before `name` in `ok. 3 passed; 0 failed; …`.
 fn count(counts: &str, name: &str) -> u64 {
     counts
         .split(['.', ';'])

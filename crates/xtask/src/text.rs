@@ -1,4 +1,5 @@
-//! Text that must not be committed: unfinished work and the names of one machine.
+//! The text check: searches for text that must not be committed, such as unfinished work and paths
+//! of one machine.
 
 use std::fs;
 
@@ -7,17 +8,17 @@ use crate::check::Outcome;
 use crate::process::{command, stdout_of};
 use crate::workspace::Workspace;
 
-/// A forbidden text, split so that this file does not hold it.
+/// A forbidden text. It is split, so that this file does not contain it.
 struct Forbidden {
     text: &'static str,
     why: &'static str,
-    /// Counts only between characters that belong to no word.
+    /// True if the text counts only as a whole word.
     whole_word: bool,
 }
 
 const UNFINISHED: &str = "unfinished work";
 const MACHINE: &str = "a path of one machine";
-const REGISTRY: &str = "a registry is named in cargo's configuration, not here";
+const REGISTRY: &str = "a registry belongs in cargo's configuration, not here";
 
 const FORBIDDEN: &[Forbidden] = &[
     Forbidden {
@@ -94,7 +95,7 @@ const FORBIDDEN: &[Forbidden] = &[
 
 pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
     let mut list = command("git", workspace.root());
-    // New files too, so that the gate speaks before the commit and not after it.
+    // Untracked files are included, so that the check fails before a commit rather than after it.
     list.args([
         "ls-files",
         "-z",
@@ -118,7 +119,7 @@ pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
         );
     }
     if files == 0 {
-        return Err("git lists no file".into());
+        return Err("git lists no files".into());
     }
     Ok(Outcome::of_complaints(
         format!("{files} files"),
@@ -126,7 +127,7 @@ pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
     ))
 }
 
-/// Line number, forbidden text and reason of each finding.
+/// Returns the line number, the forbidden text and the reason of each finding.
 fn findings(text: &str) -> Vec<(usize, &'static str, &'static str)> {
     let mut found = Vec::new();
     for (index, line) in text.lines().enumerate() {

@@ -1,4 +1,5 @@
-//! The oldest supported toolchain of each crate, where rustup has it.
+//! The toolchain check: builds each crate with its minimum supported Rust version, if rustup has
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +13,7 @@ pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
     for package in workspace.published() {
         let Some(version) = &package.rust_version else {
             return Ok(Outcome::Failed(format!(
-                "{} names no rust-version",
+                "{} has no rust-version",
                 package.name
             )));
         };
@@ -44,7 +45,8 @@ pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
                 "--features",
                 &features(workspace, package, version).join(","),
             ]);
-            // Two compilers in one directory would make each other's work stale.
+            // Two compilers must not share a target directory, because each would invalidate the
+            // other's output.
             check
                 .arg("--target-dir")
                 .arg(workspace.target_directory().join("msrv"));
@@ -65,14 +67,14 @@ pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
     }
     let mut looked_at = built.join(", ");
     for version in missing {
-        looked_at.push_str("; not tried, no toolchain: ");
+        looked_at.push_str("; not checked, because the toolchain is missing:");
         looked_at.push_str(version);
     }
     Ok(Outcome::of_complaints(looked_at, &complaints))
 }
 
-/// The features of `package` that `version` is promised for: not those that bring a crate of this
-/// workspace which needs a newer one.
+/// Returns the features of `package` that must compile with `version`. Features that enable a
+/// workspace crate with a newer minimum version are excluded.
 fn features<'a>(workspace: &Workspace, package: &'a Package, version: &str) -> Vec<&'a str> {
     let newer: Vec<&str> = workspace
         .published()
@@ -90,7 +92,7 @@ fn features<'a>(workspace: &Workspace, package: &'a Package, version: &str) -> V
         .collect()
 }
 
-/// Whether an entry of a feature, such as `dep:connector-core`, brings one of `crates`.
+/// Returns true if a feature entry, such as `dep:connector-core`, enables one of `crates`.
 fn brings(entry: &str, crates: &[&str]) -> bool {
     entry
         .strip_prefix("dep:")
@@ -104,7 +106,7 @@ fn numbers(version: &str) -> Vec<u32> {
         .collect()
 }
 
-/// The names rustup knows; none where there is no rustup.
+/// Returns the names of rustup's toolchains. Empty if rustup is not installed.
 fn installed(workspace: &Workspace) -> Vec<String> {
     let mut list = command("rustup", workspace.root());
     list.args(["toolchain", "list"]);
@@ -121,7 +123,7 @@ fn installed(workspace: &Workspace) -> Vec<String> {
     )
 }
 
-/// Whether `name` (`1.88.0-x86_64-unknown-linux-gnu`) is a toolchain of `version` (`1.88`).
+/// Returns true if `name` (`1.88.0-x86_64-unknown-linux-gnu`) is a toolchain of `version` (`1.88`).
 fn is_toolchain(name: &str, version: &str) -> bool {
     let release = name.split('-').next().unwrap_or(name);
     release == version

@@ -1,4 +1,4 @@
-//! What cargo says about this workspace.
+//! Metadata of this workspace from cargo.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,22 +13,23 @@ pub(crate) struct Package {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) version: String,
-    /// Where the package comes from; nothing for a path.
+    /// The source of the package. `None` for a path.
     pub(crate) source: Option<String>,
     pub(crate) rust_version: Option<String>,
     pub(crate) features: BTreeMap<String, Vec<String>>,
-    /// The dependencies as `Cargo.toml` declares them.
+    /// The dependencies declared in `Cargo.toml`.
     pub(crate) dependencies: Vec<Declared>,
-    /// The registries it may go to; nothing means all, an empty list means none.
+    /// The registries to which the package may be published. `None` means all; an empty list means
+    /// none.
     publish: Option<Vec<String>>,
     targets: Vec<Target>,
 }
 
-/// A dependency as `Cargo.toml` declares it.
+/// A dependency declared in `Cargo.toml`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Declared {
     pub(crate) name: String,
-    /// `None` for a normal dependency; else `dev` or `build`.
+    /// `None` for a normal dependency; otherwise `dev` or `build`.
     pub(crate) kind: Option<String>,
     pub(crate) optional: bool,
 }
@@ -46,7 +47,7 @@ impl Package {
             .is_none_or(|registries| !registries.is_empty())
     }
 
-    /// The name that code uses for the library, if there is one.
+    /// Returns the name of the library in code, if the package has a library.
     pub(crate) fn library(&self) -> Option<String> {
         self.targets
             .iter()
@@ -63,7 +64,7 @@ struct Metadata {
     target_directory: PathBuf,
 }
 
-/// The workspace around the current directory, with all packages its lock file names.
+/// The workspace of the current directory, with all packages in its lock file.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     metadata: Metadata,

@@ -1,11 +1,11 @@
 //! Connects an Airtable user step by step: authorize, callback, token exchange, API call, webhook,
 //! disconnect.
 //!
-//! `cargo run --bin airtable_oauth` runs offline against a simulated Airtable, to its end. With
-//! `AIRTABLE_CLIENT_ID` and `AIRTABLE_REDIRECT_URI` in the environment it prints the authorization URL
-//! of the real Airtable instead; see docs/providers/airtable.md.
+//! `cargo run --bin airtable_oauth` runs offline against a simulated Airtable and ends by itself.
+//! If `AIRTABLE_CLIENT_ID` and `AIRTABLE_REDIRECT_URI` are set, it prints the authorization URL of
+//! the real Airtable instead; see docs/providers/airtable.md.
 
-#![expect(clippy::print_stdout, reason = "the example explains what it does")]
+#![expect(clippy::print_stdout, reason = "the example prints its steps")]
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ use connectors::{
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// The application's handler of changes.
+/// The application's handler for changes. This example keeps the payloads.
 #[derive(Debug, Clone, Default)]
 struct Changes(Arc<Mutex<Vec<WebhookPayload>>>);
 
@@ -86,6 +86,8 @@ async fn main() -> Outcome<()> {
     let query = callback.query().unwrap_or_default();
     let connected = hub
         .callback(Airtable::ID, query, authorization.binding().clone())
+        .actor(user.clone())
+        .tenant(&tenant)
         .await?;
     let exchanges = sim.server().count(&http::Method::POST, "/oauth2/v1/token");
     println!("token exchange: {exchanges} request");
@@ -118,18 +120,24 @@ async fn main() -> Outcome<()> {
     let watch = Watch::new(format!("{base}/{table}"))?;
     hub.subscribe(&key, watch, context()).await?;
     work(&hub, &clock).await?;
-    println!("webhook: {} at Airtable", sim.webhooks(&base).len());
+    println!(
+        "webhook: {} registered at Airtable",
+        sim.webhooks(&base).len()
+    );
     let mut fields = Fields::new();
     fields.insert("Name".to_owned(), "By a colleague".into());
     sim.add_record(&base, &table, fields)?;
     for ping in sim.pings()? {
-        // What the service's endpoint does: the last segment of the path names the channel.
+        // A webhook route of the service does the same: the last path segment is the channel's id.
         let channel = ping.url.rsplit('/').next().unwrap_or_default().to_owned();
         let receipt = hub
             .receive(&Airtable::ID, ping.request.clone())
             .channel(channel)
             .await?;
-        println!("webhook: ping answered {}", receipt.response().status());
+        println!(
+            "signature: valid, ping answered {}",
+            receipt.response().status()
+        );
     }
     work(&hub, &clock).await?;
     println!("webhook: {} change handled", changes.all().len());
@@ -141,14 +149,14 @@ async fn main() -> Outcome<()> {
         sim.webhooks(&base).len()
     );
     if let Err(error) = hub.access_token(&key).await {
-        println!("disconnect: the hub refuses tokens: {error}");
+        println!("disconnect: the hub refuses further token requests: {error}");
     }
     hub.shutdown(Duration::from_secs(10)).await?;
     println!("done");
     Ok(())
 }
 
-/// Lets the worker do what is due, as it does by itself in a service.
+/// Runs the jobs that are due. In a service, the worker runs in the background.
 async fn work(hub: &Hub, clock: &ManualClock) -> Outcome<()> {
     for _ in 0..10 {
         clock.advance(Duration::from_secs(1));
@@ -157,8 +165,8 @@ async fn work(hub: &Hub, clock: &ManualClock) -> Outcome<()> {
     Ok(())
 }
 
-/// Prints where a browser goes to connect to the real Airtable. A service keeps
-/// its hub and its store for the callback.
+/// Prints the authorization URL of the real Airtable. A service keeps its hub and its store until
+/// the callback.
 async fn real() -> Outcome<()> {
     let hub = Hub::builder()
         .store(MemoryStore::new(Arc::new(SystemClock::new())))
@@ -177,7 +185,7 @@ async fn real() -> Outcome<()> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "this is where the environment is read"
+    reason = "only this function reads the environment"
 )]
 fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())

@@ -1,9 +1,10 @@
-//! A provider of your own as data: described in JSON, simulated on this machine, connected, called,
-//! refreshed and disconnected, without a line of code for the provider.
+//! Connects a provider that has a description in JSON and no code: authorize, callback, token
+//! exchange, API call, refresh, disconnect.
 //!
-//! Runs offline to its end: `cargo run --bin custom_provider`
+//! The example runs offline against a simulator and ends by itself: `cargo run --bin
+//! custom_provider`
 
-#![expect(clippy::print_stdout, reason = "the example explains what it does")]
+#![expect(clippy::print_stdout, reason = "the example prints its steps")]
 
 use std::error::Error;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use connectors::provider::{Description, GenericConnector};
 use connectors::{Actor, AppKey, CorrelationId, FixedApps, Hub, RequestContext, TenantId};
 use serde_json::{Value, json};
 
-/// The provider. A plain OAuth 2.0 provider needs no more than this.
+/// The description of the provider. A plain OAuth 2.0 provider needs no more fields.
 const ACME: &str = r#"{
     "provider": "acme",
     "name": "Acme",
@@ -31,7 +32,7 @@ const ACME: &str = r#"{
     "rotation": "strict"
 }"#;
 
-/// The API of the simulated provider: one endpoint, for grants that may read orders.
+/// The API of the simulated provider: one endpoint, which requires the scope `orders.read`.
 fn api(request: &Request, grant: &Grant) -> Response {
     match request.path() {
         "/v1/orders" if grant.scopes.iter().any(|scope| scope == "orders.read") => Response::json(
@@ -47,7 +48,7 @@ fn api(request: &Request, grant: &Grant) -> Response {
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let description: Description = serde_json::from_str(ACME)?;
     let clock = ManualClock::new(SystemClock::new().now());
-    // With a real provider, leave the simulator out: register the app there instead.
+    // A real provider needs no simulator. Register your app at the provider instead.
     let acme = Authority::of(&description)
         .with_account(Account::new("account-7").with_label("Example Ltd."))
         .with_provider(api)
@@ -87,6 +88,8 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let query = callback.query().unwrap_or_default();
     let connected = hub
         .callback(provider, query, authorization.binding().clone())
+        .actor(user.clone())
+        .tenant(&tenant)
         .await?;
     let connection = connected.connection();
     let key = connection.key().clone();
@@ -117,14 +120,14 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 
     let context = RequestContext::new(user, CorrelationId::default());
     hub.disconnect(&key, context).await?;
-    // The worker revokes the grant at the provider, and repeats it if the provider is down.
+    // The worker revokes the grant at the provider, and retries if the provider is unavailable.
     while hub.worker().tick().await?.more {}
     println!(
         "disconnect: grants left at the provider: {}",
         acme.grants().len()
     );
     if let Err(error) = hub.access_token(&key).await {
-        println!("disconnect: the hub refuses tokens: {error}");
+        println!("disconnect: the hub refuses further token requests: {error}");
     }
     hub.shutdown(Duration::from_secs(10)).await?;
     println!("done");

@@ -1,8 +1,9 @@
-//! The whole story with a simulated shop: connect, call, refresh, receive, disconnect.
+//! Connects a simulated shop and prints each step: authorize, callback, token exchange, API call,
+//! refresh, webhook, signature, disconnect.
 //!
-//! Runs offline to its end, and says what it does as it goes: `cargo run --bin quickstart`
+//! The example runs offline and ends by itself: `cargo run --bin quickstart`
 
-#![expect(clippy::print_stdout, reason = "the example explains what it does")]
+#![expect(clippy::print_stdout, reason = "the example prints its steps")]
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -37,7 +38,7 @@ type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 const CALLERS: usize = 100;
 const PAGE_SIZE: u32 = 25;
 
-/// What the application does when the shop tells it something: here it counts.
+/// The application's webhook handler. This example counts the deliveries.
 #[derive(Clone, Default)]
 struct ProductUpdates(Arc<AtomicUsize>);
 
@@ -51,7 +52,7 @@ impl DeliveryHandler for ProductUpdates {
     }
 }
 
-/// What the service runs on, and the world around it.
+/// The service and the simulated shop.
 struct Story {
     hub: Hub,
     store: SqliteStore,
@@ -66,25 +67,25 @@ struct Story {
 async fn main() -> Outcome {
     let directory = tempfile::tempdir()?;
 
-    step("A key, a store, a shop");
+    step("Setup: key, store, simulated shop");
     let story = Story::begin(directory.path()).await?;
-    step("A customer connects the shop");
+    step("Authorize");
     let key = story.connect().await?;
-    step("What lies in the database");
+    step("Sealed credential in the database");
     story.show_sealed_row(&key, directory.path()).await?;
-    step("Products, page by page");
+    step("API call: list products, page by page");
     let products = story.show_products(&key).await?;
-    step("An hour passes, and the access token expires");
+    step("Refresh");
     story.expire(&key, &products).await?;
-    step("The shop tells that a product has changed");
+    step("Webhook and signature");
     let product = products.first().ok_or("the shop has no product")?;
     story.receive_webhooks(product).await?;
-    step("The customer disconnects the shop");
+    step("Disconnect");
     story.disconnect(&key, directory.path()).await?;
 
     story.hub.shutdown(Duration::from_secs(10)).await?;
     story.store.close().await;
-    println!("\nDone. The directory is removed.");
+    println!("\nDone. The temporary directory is removed.");
     Ok(())
 }
 
@@ -92,21 +93,24 @@ impl Story {
     async fn begin(directory: &Path) -> Outcome<Self> {
         let keyring = Keyring::parse(&Keyring::generate()?)?;
         say(&format!(
-            "A new key. Its id is {}; a service reads it from CONNECTORS_KEYS.",
+            "Created a key with the id {}. A service reads its keys from CONNECTORS_KEYS.",
             keyring.sealing_key()
         ));
-        // The present, and from then on it moves when it is told to.
+        // A manual clock, which starts at the current time.
         let clock = ManualClock::new(SystemClock::new().now());
         let store = SqliteOptions::new(directory.join("connectors.db"))
             .with_clock(Arc::new(clock.clone()))
             .open()
             .await?;
-        say(&format!("A SQLite store in {}.", directory.display()));
+        say(&format!(
+            "Opened a SQLite store in {}.",
+            directory.display()
+        ));
         let shopify = Simulator::builder(clock.clone()).start().await?;
         let shops = shopify.shops();
         let shop = shops.first().ok_or("the simulator has no shop")?.clone();
         say(&format!(
-            "A simulated Shopify on {} with the shop {shop}.",
+            "Started a simulated Shopify on {} with the shop {shop}.",
             shopify.address()
         ));
 
@@ -119,7 +123,9 @@ impl Story {
             .connector(Shopify::new(config))
             .on_delivery(updates.clone())
             .build()?;
-        say("The hub reaches that shop on this machine, and other hosts over https only.");
+        say(
+            "The hub sends requests for this shop to the simulator. It calls other hosts over https.",
+        );
         Ok(Self {
             hub,
             store,
@@ -142,33 +148,45 @@ impl Story {
             .await?;
         let url = authorization.url();
         say(&format!(
-            "The service sends the browser to https://{}{}.",
+            "The service redirects the browser to https://{}{}.",
             url.host_str().unwrap_or_default(),
             url.path()
         ));
         let back = self.shopify.visit(url)?;
         let parameters: Vec<String> = back.query_pairs().map(|(name, _)| name.into()).collect();
+        step("Callback");
         say(&format!(
-            "The shop's owner agrees. Shopify sends the browser back to https://{}{}",
+            "The shop owner consents. Shopify redirects the browser to https://{}{}.",
             back.host_str().unwrap_or_default(),
             back.path()
         ));
-        say(&format!("with {}.", parameters.join(", ")));
+        say(&format!(
+            "The query has the parameters {}.",
+            parameters.join(", ")
+        ));
         let query = back.query().unwrap_or_default();
         let binding = authorization.binding().clone();
-        let connected = self.hub.callback(Shopify::ID, query, binding).await?;
+        let finish = self.hub.callback(Shopify::ID, query, binding);
+        let connected = finish.actor(self.owner.clone()).tenant(&tenant).await?;
         let connection = connected.connection();
-        say("The signature holds, the code is exchanged, and the shop is asked who it is:");
-        say(&format!("{}.", connection.account.key));
+        step("Token exchange");
+        say("The hub verified the callback's signature and exchanged the code for tokens.");
+        say(&format!(
+            "The account of the tokens is {}.",
+            connection.account.key
+        ));
         let key = connection.key().clone();
-        say(&format!("Connection {} is {}.", key.id, connection.status));
+        say(&format!(
+            "The status of connection {} is {}.",
+            key.id, connection.status
+        ));
         Ok(key)
     }
 
     async fn show_sealed_row(&self, key: &ConnectionKey, directory: &Path) -> Outcome {
         let rows = sealed_credentials(directory).await?;
         let row = rows.first().ok_or("the credential is not in the store")?;
-        say(&format!("The credential is {} sealed bytes:", row.len()));
+        say(&format!("The sealed credential has {} bytes:", row.len()));
         for line in row.chunks(24).take(4) {
             say(&format!("  {}", hex(line)));
         }
@@ -182,16 +200,16 @@ impl Story {
             found += bytes.windows(text.len()).filter(|it| *it == text).count();
         }
         say(&format!(
-            "In all {searched} bytes of the database, the access token is found {found} times."
+            "The database has {searched} bytes. They contain the access token {found} times."
         ));
-        ensure(found == 0, "the token can be read in the database")
+        ensure(found == 0, "the database contains the access token")
     }
 
     async fn show_products(&self, key: &ConnectionKey) -> Outcome<Vec<Product>> {
         let before = self.shopify.count(Route::Graphql);
         let products = self.products(key).await?;
         say(&format!(
-            "{} products came in {} requests.",
+            "Received {} products in {} requests.",
             products.len(),
             self.shopify.count(Route::Graphql) - before
         ));
@@ -217,20 +235,23 @@ impl Story {
         }
         let requests = self.shopify.count(Route::Token) - before;
         say(&format!(
-            "{served} callers ask for a token at once. Requests for a new one: {requests}."
+            "After an hour, {served} callers request a token at once. Token requests: {requests}."
         ));
         ensure(
             requests == 1 && tokens.len() == 1,
-            "the callers did not share one refresh",
+            "the callers did not share one token request",
         )?;
         ensure(
             !tokens.contains(expired.expose_secret()),
-            "a caller was given the expired token",
+            "a caller received the expired token",
         )?;
-        say("All of them have the same new token.");
+        say("All callers received the same new token.");
         let again = self.products(key).await?;
-        ensure(again == products, "the products are not the same")?;
-        say(&format!("It works: {} products.", again.len()));
+        ensure(again == products, "the second call returned other products")?;
+        say(&format!(
+            "API call with the new token: {} products.",
+            again.len()
+        ));
         Ok(())
     }
 
@@ -244,49 +265,49 @@ impl Story {
         *forged.body_mut() = changed(delivery.body());
 
         let accepted = self.receive(delivery.clone()).await;
-        say(&format!("The signed delivery is answered {accepted}."));
+        say(&format!("Delivery with a valid signature: {accepted}."));
         let refused = self.receive(forged).await;
         say(&format!(
-            "Its twin, with one bit of the body changed, is answered {refused}."
+            "Delivery with one changed bit in the body: {refused}."
         ));
         let repeated = self.receive(delivery).await;
         say(&format!(
-            "The first one again, as Shopify repeats deliveries: {repeated}."
+            "The first delivery again, because Shopify may repeat deliveries: {repeated}."
         ));
         ensure(
             accepted.is_success() && refused.is_client_error() && repeated.is_success(),
-            "a delivery was answered wrongly",
+            "a delivery got the wrong status",
         )?;
         self.hub.worker().tick().await?;
         let handled = self.updates.0.load(Ordering::Relaxed);
         say(&format!(
-            "The worker runs. Deliveries that the application's handler was given: {handled}."
+            "The worker runs. Deliveries passed to the application's handler: {handled}."
         ));
-        ensure(handled == 1, "the delivery was not handled once")
+        ensure(handled == 1, "the delivery was not handled exactly once")
     }
 
     async fn disconnect(&self, key: &ConnectionKey, directory: &Path) -> Outcome {
         let context = RequestContext::new(self.owner.clone(), CorrelationId::default());
         self.hub.disconnect(key, context).await?;
         match self.hub.access_token(key).await {
-            Ok(_) => return Err("the connection still gives tokens".into()),
-            Err(error) => say(&format!("Asked for a token, the hub says: {error}")),
+            Ok(_) => return Err("the hub still returns tokens".into()),
+            Err(error) => say(&format!("The hub refuses further token requests: {error}")),
         }
         let left = sealed_credentials(directory).await?.len();
         say(&format!("Sealed credentials left in the store: {left}."));
-        ensure(left == 0, "a credential is left in the store")?;
-        say("Shopify has no revocation of tokens. Uninstalling the app is a setting of its own.");
+        ensure(left == 0, "the store still contains a credential")?;
+        say("Shopify has no token revocation. An option uninstalls the app on disconnect.");
         Ok(())
     }
 
-    /// All products of the connection's shop.
+    /// Returns all products of the connection's shop.
     async fn products(&self, key: &ConnectionKey) -> Outcome<Vec<Product>> {
         let client = self.hub.client::<ShopifyClient>(key).await?;
         let pages = client.pages(ListProducts::new().with_page_size(PAGE_SIZE));
         Ok(pages.items().try_collect().await?)
     }
 
-    /// What an endpoint of the service does with a delivery.
+    /// Handles a delivery as a webhook route of the service does.
     async fn receive(&self, request: http::Request<Bytes>) -> http::StatusCode {
         let response = match self.hub.receive(&Shopify::ID, request).await {
             Ok(receipt) => receipt.response(),
@@ -309,7 +330,7 @@ async fn sealed_credentials(directory: &Path) -> Outcome<Vec<Vec<u8>>> {
     Ok(rows)
 }
 
-/// The body with one bit in the middle changed.
+/// Returns the body with one changed bit in the middle.
 fn changed(body: &Bytes) -> Bytes {
     let mut bytes = body.to_vec();
     let middle = bytes.len() / 2;
@@ -321,7 +342,7 @@ fn changed(body: &Bytes) -> Bytes {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing into a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })

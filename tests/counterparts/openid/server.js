@@ -1,15 +1,16 @@
-// A certified OpenID provider with strict rotation, and the pages a person would click through.
+// A certified OpenID provider with strict rotation, with its login and consent pages.
 //
-// One line of JSON on standard input configures it, one line of JSON on standard output says where
-// it listens. It ends when its standard input ends, so it never outlives the test that started it.
+// One line of JSON on standard input contains the configuration. One line of JSON on standard output
+// contains the address. The program ends when its standard input is closed, so it never runs longer than
+// the test that started it.
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 
 import Provider, { errors } from 'oidc-provider';
 
-// Standard output carries the ready line only, and what the provider says about development
-// settings would hide what matters. Errors still show.
+// Standard output contains only the ready line. The provider's warnings about development settings are
+// suppressed; errors are still printed.
 console.info = () => {};
 console.warn = () => {};
 
@@ -36,8 +37,8 @@ const provider = new Provider(settings.issuer, {
   cookies: { keys: [randomBytes(32).toString('base64url')] },
   scopes: ['openid', 'offline_access'],
   claims: { openid: ['sub'], profile: ['name'] },
-  // The default keeps a confidential client's refresh token until late in its life: nothing would
-  // ever be used twice.
+  // By default, a confidential client keeps its refresh token for most of the lifetime, so the tests
+  // could not reuse a replaced token.
   rotateRefreshToken: true,
   pkce: { required: () => true },
   features: {
@@ -57,18 +58,18 @@ const provider = new Provider(settings.issuer, {
     Session: minutes(60),
   },
 });
-// TLS would end in front of this server.
+// A proxy in front of this server would terminate TLS.
 provider.proxy = true;
 
 for (const Model of [provider.AccessToken, provider.AuthorizationCode, provider.RefreshToken]) {
   const generate = Model.prototype.generateTokenId;
-  // The tokens carry a prefix by which a leak is found wherever it lands.
+  // The tokens have a prefix, so that a search can find leaked tokens.
   Model.prototype.generateTokenId = function generateTokenId(...of) {
     return `${settings.secret_prefix}${generate.apply(this, of)}`;
   };
 }
 
-// What this provider has seen of each account, for the tests to compare with what they believe.
+// The requests of each account, which the tests compare with their own records.
 const ledger = new Map();
 const owners = new Map();
 function entry(account) {

@@ -1,8 +1,8 @@
-// Shopify's own library for Node, asked over standard input: one JSON object a line, one line of
-// JSON for each answer. It ends when its standard input ends, so it never outlives the test that
-// started it.
+// Calls Shopify's own library for Node. Each line on standard input is a JSON object, and each response
+// is one line of JSON. The program ends when its standard input is closed, so it never runs longer than
+// the test that started it.
 //
-// The library asks for Node 22 and is held here to what it does on Node 20 as well.
+// The library requires Node 22. This program uses only functions that also work on Node 20.
 import { request as send } from 'node:http';
 import { createInterface } from 'node:readline';
 
@@ -10,7 +10,7 @@ import '@shopify/shopify-api/adapters/web-api';
 import { AuthScopes, LogSeverity, Session, ShopifyError, shopifyApi } from '@shopify/shopify-api';
 import { setAbstractFetchFunc } from '@shopify/shopify-api/runtime';
 import { getHmac } from '@shopify/shopify-api/test-helpers';
-// Not exported. It is the function with which `utils.validateHmac` signs for comparison.
+// Not exported. `utils.validateHmac` uses this function to compute the expected signature.
 import { generateLocalHmac } from './node_modules/@shopify/shopify-api/dist/esm/lib/utils/hmac-validator.mjs';
 
 const HOST = 'app.example';
@@ -23,7 +23,7 @@ function library({ secret, client_id: apiKey = 'client-id', scopes }) {
     hostName: HOST,
     apiVersion: '2026-10',
     isEmbeddedApp: false,
-    // Standard output carries answers only. What the library refuses, it throws as well.
+    // Standard output contains responses only. The library also throws its refusals.
     logger: { level: LogSeverity.Error, log: () => {} },
     _logDisabledFutureFlags: false,
   });
@@ -88,13 +88,13 @@ const questions = {
     const query = Object.fromEntries(parameters);
     return {
       hmac: await generateLocalHmac(library({ secret }).config)(query),
-      // Its order of keys, which depends on the language's alphabet.
+      // The library's order of keys, which depends on the locale.
       keys: Object.keys(query).sort((one, other) => one.localeCompare(other)),
     };
   },
 
   async check_query({ secret, query }) {
-    // As `auth.callback` reads it.
+    // In the form that `auth.callback` reads.
     const parameters = Object.fromEntries(new URLSearchParams(query).entries());
     const { answer = false } = await outcome(() => library({ secret }).utils.validateHmac(parameters));
     return { accepted: answer };
@@ -158,7 +158,7 @@ const questions = {
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { ask, now, ...rest } = JSON.parse(line);
-  // The library has no clock to give it.
+  // The library has no parameter for the time.
   if (now !== undefined) Date.now = () => now * 1000;
   process.stdout.write(`${JSON.stringify(await questions[ask](rest))}\n`);
 }

@@ -1,8 +1,8 @@
-//! The sixteen providers as data, in front of simulators that follow the same data.
+//! Tests of sixteen providers as data, against simulators that are built from the same data.
 //!
-//! Each `<provider>.json` is the description of one provider. What data does not express is a hook of
-//! [`Connector`](connector_core::provider::Connector), named in [`PROVIDERS`] and in
-//! `docs/providers/fit.md`; the suite runs as far as the description alone goes.
+//! Each `<provider>.json` is the description of one provider. Behaviour that data cannot express is
+//! a hook of [`Connector`](connector_core::provider::Connector), which [`PROVIDERS`] and
+//! `docs/providers/fit.md` name. The suite runs the cases that the description alone can pass.
 
 #![allow(
     clippy::unwrap_used,
@@ -33,9 +33,9 @@ use serde_json::Value;
 struct Row {
     name: &'static str,
     text: &'static str,
-    /// The hooks that a complete connector needs beside the description.
+    /// The hooks that a complete connector needs in addition to the description.
     hooks: &'static [&'static str],
-    /// Runs the suite's cases; returns those that applied and those that failed.
+    /// Runs the cases of the suite. Returns the applicable cases and the failed cases.
     run: fn(&[&'static str]) -> Outcome,
 }
 
@@ -55,7 +55,7 @@ fn run<P: SimulatedProvider>(skipped: &[&'static str]) -> Outcome {
     Outcome { applied, failed }
 }
 
-/// One line for each provider: its type, its file, what its simulator does beyond the description,
+/// One line per provider: its type, its file, the settings of its simulator beyond the description,
 /// and its hooks.
 macro_rules! providers {
     ($($type:ident $name:literal $simulator:expr, [$($hook:literal)*];)*) => {
@@ -113,13 +113,13 @@ fn as_described(builder: AuthorityBuilder) -> AuthorityBuilder {
     builder
 }
 
-/// A provider that issues tokens which expire or tokens which do not, in its mode with expiry.
+/// Configures a provider that can issue tokens with or without expiry to issue tokens with expiry.
 fn expiring(builder: AuthorityBuilder) -> AuthorityBuilder {
     builder.with_access_lifetime(Duration::from_hours(8))
 }
 
-/// The cases of deliveries. The same schemes decide all published signatures in the tests of
-/// `connector-core`; see [`schemes_are_those_whose_published_signatures_are_tested`].
+/// The cases for deliveries. The tests of `connector-core` check the same schemes with all
+/// published signatures; see [`schemes_are_those_whose_published_signatures_are_tested`].
 const DELIVERIES: [&str; 12] = [
     "a_right_delivery_is_read_as_it_was_signed",
     "a_changed_bit_of_a_delivery_is_refused",
@@ -135,7 +135,8 @@ const DELIVERIES: [&str; 12] = [
     "random_deliveries_are_refused_and_break_nothing",
 ];
 
-/// The cases of a refresh with a refresh token, which a connector without any replaces.
+/// The cases for a refresh with a refresh token. They do not apply to a connector that mints tokens
+/// instead.
 const REFRESH: [&str; 6] = [
     "a_bad_answer_to_a_refresh_has_its_class",
     "a_refresh_answered_too_late_leaves_open_what_happened",
@@ -272,7 +273,8 @@ fn schemes_are_those_whose_published_signatures_are_tested() {
         let Some(scheme) = described.get("webhook") else {
             continue;
         };
-        // The account of a delivery is a fact of the provider's file; the rest decides signatures.
+        // The provider's file decides the account of a delivery. The other fields decide
+        // signatures.
         let deciding = |scheme: &Value| {
             let mut members = scheme.as_object().unwrap().clone();
             members.remove("account_key");
@@ -307,7 +309,7 @@ fn a_delivery_names_a_composite_account_by_the_key_that_its_connection_has() {
             r#"{"id":"evt_2","type":"payout.paid","account":"acct_1","livemode":false}"#,
             Some("acct_1:false"),
         ),
-        // An event of the platform itself.
+        // An event of the platform, not of an account.
         (
             r#"{"id":"evt_3","type":"payout.paid","livemode":true}"#,
             None,
@@ -336,7 +338,7 @@ fn a_delivery_names_a_composite_account_by_the_key_that_its_connection_has() {
     }
 }
 
-/// A transport that a verification has no use for.
+/// A transport that fails every request, because verification must not send any.
 #[derive(Debug)]
 struct NoTransport;
 

@@ -1,4 +1,4 @@
-//! The page `docs/providers/fit.md`, compared with the descriptions.
+//! Compares the page `docs/providers/fit.md` with the descriptions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ struct Entry {
     expressed_by: String,
 }
 
-/// The tables by the heading before them.
+/// Returns the tables, keyed by the heading before each table.
 fn tables() -> BTreeMap<String, Vec<Entry>> {
     let mut tables: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
     let mut provider = None;
@@ -58,7 +58,8 @@ fn tables() -> BTreeMap<String, Vec<Entry>> {
     tables
 }
 
-/// The texts in code spans after the word `kind` in a cell, as in "data `a`, `b`; hook `c`".
+/// Returns the texts in code spans after the word `kind` in a cell, as in "data `a`, `b`; hook
+/// `c`".
 fn named<'e>(expressed_by: &'e str, kind: &str) -> Vec<&'e str> {
     let parts = expressed_by.split(';').map(str::trim);
     let parts = parts.filter(|part| part.split(' ').next() == Some(kind));
@@ -67,8 +68,8 @@ fn named<'e>(expressed_by: &'e str, kind: &str) -> Vec<&'e str> {
         .collect()
 }
 
-/// True if the description has a value at this path: members by their names, elements by their
-/// `name` or `code`, and a text at the end by itself.
+/// Returns true if the description has a value at this path. The path selects members by name and
+/// list elements by `name` or `code`. A text at the end of the path matches itself.
 fn has(value: &Value, path: &str) -> bool {
     match path.split_once('.') {
         None => !step(value, path).is_empty(),
@@ -122,24 +123,24 @@ fn the_page_has_a_table_for_each_description_and_no_other() {
 }
 
 #[test]
-fn every_deviation_is_expressed_by_data_a_hook_or_the_ground() {
+fn every_deviation_is_expressed_by_data_a_hook_or_built_in_code() {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for (name, table) in &tables() {
         for entry in table {
             let what = format!("{name}, {}: {}", entry.area, entry.deviation);
             for part in entry.expressed_by.split(';').map(str::trim) {
                 let kind = part.split([' ', ':']).next().unwrap_or_default();
-                let known = ["data", "hook", "ground", "not", "cannot"];
+                let known = ["data", "hook", "built-in", "not", "cannot"];
                 assert!(known.contains(&kind), "{what}: expressed by {part:?}");
-                let is_ground = !matches!(&*entry.area, "subscriptions" | "api");
-                assert!(!(is_ground && kind == "cannot"), "{what}: cannot");
+                let is_core_area = !matches!(&*entry.area, "subscriptions" | "api");
+                assert!(!(is_core_area && kind == "cannot"), "{what}: cannot");
                 let known = known.iter().find(|it| **it == kind).unwrap();
                 *counts.entry(known).or_default() += 1;
             }
         }
     }
     println!("deviations by what expresses them: {counts:?}");
-    for kind in ["data", "hook", "ground"] {
+    for kind in ["data", "hook", "built-in"] {
         assert!(counts.get(kind).is_some_and(|it| *it > 0), "none by {kind}");
     }
 }

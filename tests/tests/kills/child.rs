@@ -1,9 +1,9 @@
-//! What a child does: a hub on the shared file, told by lines what to do, telling by lines what
-//! became of it.
+//! The child process: a hub on the shared file, which reads commands as lines and writes results as
+//! lines.
 //!
-//! The first line on its standard input is an [`Order`]; each after it is `tick` (the clock was
-//! moved), `halt` (do nothing until told to go on), `go` (go on) or a [`Command`]. What it tells are
-//! [`Told`] lines, each behind [`MARK`].
+//! The first line on standard input is an [`Order`]. Each later line is `tick` (the clock has
+//! advanced), `halt` (pause), `go` (continue) or a [`Command`]. The child writes [`Told`] lines,
+//! each with the prefix [`MARK`].
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
@@ -38,13 +38,13 @@ use crate::provider::{
     CLIENT_ID, ORIGIN, PROCESS, PROVIDER, delivery, description, digest, opening,
 };
 
-/// What every line begins with that is meant for the parent.
+/// The prefix of every line for the parent.
 pub(crate) const MARK: &str = "@@";
 
-/// What a child is told first.
+/// The first message to a child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
-    /// Its name, which the provider sees too.
+    /// The name of the child, which the provider receives too.
     pub(crate) name: String,
     pub(crate) database: PathBuf,
     pub(crate) clock: PathBuf,
@@ -54,24 +54,24 @@ pub(crate) struct Order {
     pub(crate) keys: String,
     pub(crate) client_secret: String,
     pub(crate) end: End,
-    /// True if it handles deliveries.
+    /// True if the child handles deliveries.
     pub(crate) handles: bool,
-    /// True if what it logs is recorded for the leak probe.
+    /// True if the log of the child is recorded for the leak probe.
     pub(crate) trace: bool,
 }
 
-/// What happens to a child at one of its points.
+/// The action of a child at a kill point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum End {
-    /// It passes them all.
+    /// The child passes every point.
     Never,
-    /// It aborts itself at this one.
+    /// The child aborts at this point.
     Abort(u64),
-    /// It stops at the first of these until it is told to go on.
+    /// The child pauses at the first of these points until it gets `go`.
     Stop(Stage),
 }
 
-/// How far an exchange has come.
+/// The progress of a token exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Stage {
     Claimed,
@@ -80,7 +80,7 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    /// The point at which it is so.
+    /// Returns the point with this progress.
     pub(crate) const fn point(self) -> (&'static str, bool) {
         match self {
             Self::Claimed => ("token.claim", false),
@@ -90,7 +90,7 @@ impl Stage {
     }
 }
 
-/// What a child is told to do.
+/// A command to a child.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Command {
     pub(crate) id: u64,
@@ -101,52 +101,52 @@ pub(crate) struct Command {
 pub(crate) enum What {
     /// Get the access token of a connection.
     Fetch(u32),
-    /// The same by so many tasks at once.
+    /// Get the token in this number of concurrent tasks.
     FetchBy(u32, u32),
-    /// Get it and call the provider's API with it, as a client does.
+    /// Get the token and call the provider's API with it, as a client does.
     Use(u32),
-    /// Ask for a refresh.
+    /// Force a refresh.
     Refresh(u32),
     /// One round of the worker.
     Work,
-    /// Take a delivery in, so many times by each of so many tasks, with rounds of the worker between.
+    /// Receive a delivery repeatedly in several tasks, with rounds of the worker in between.
     Receive { tasks: u32, times: u32 },
 }
 
-/// What became of a command.
+/// The result of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Outcome {
-    /// An access token, which the API accepted if it was used.
+    /// An access token. If the child used it, the API accepted it.
     Token { generation: u64, digest: String },
-    /// So many tasks got that many different tokens.
+    /// The number of tasks, and the number of different tokens that they got.
     Tokens { tasks: u32, different: usize },
-    /// So many deliveries were new, so many were known, and so many were handled.
+    /// The number of new, repeated and handled deliveries.
     Deliveries { new: u64, known: u64, handled: u64 },
-    /// It was done.
+    /// The command succeeded.
     Done,
-    /// It failed, and may be asked for again after so many milliseconds.
+    /// The command failed. It may be repeated after this number of milliseconds.
     Failed { kind: String, after: Option<u64> },
 }
 
-/// What a child tells.
+/// A message from a child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Told {
-    /// It is about to pass a point.
+    /// The child is about to pass a point.
     Point {
         number: u64,
         operation: String,
         before: bool,
     },
-    /// It does nothing until it is told to go on.
+    /// The child is paused until it gets `go`.
     Halted,
     /// A command has ended.
     Outcome { id: u64, outcome: Outcome },
-    /// Nothing runs in it but what waits for time to pass, or for so many HTTP answers.
+    /// The child is idle: its tasks wait only for the clock or for this number of HTTP responses.
     Idle {
-        /// How many lines it has taken after its order.
+        /// Number of lines that the child has read after its order.
         taken: u64,
         requests: i64,
-        /// When the first of its sleepers wakes, in nanoseconds.
+        /// Wake-up time of the first sleeping task, in nanoseconds.
         wake: Option<u64>,
     },
 }
@@ -154,11 +154,11 @@ pub(crate) enum Told {
 fn tell(told: &Told) {
     let line = format!("{MARK}{}\n", serde_json::to_string(told).unwrap());
     let mut out = std::io::stdout().lock();
-    // A parent that has gone does not listen, and soon closes the other pipe too.
+    // If the parent has ended, nobody reads this line, and the other pipe is closed soon.
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
 }
 
-/// What runs in this process, for [`Told::Idle`].
+/// Activity of this process, for [`Told::Idle`].
 #[derive(Debug)]
 struct Activity {
     clock: FileClock,
@@ -194,7 +194,7 @@ impl Activity {
     }
 }
 
-/// Counts the requests under way and says in each who sends it.
+/// Counts the requests in flight, and adds the name of the sender to each request.
 #[derive(Debug, Clone)]
 struct Door {
     inner: Counted<HttpClient>,
@@ -215,7 +215,7 @@ impl HttpTransport for Door {
     }
 }
 
-/// A request that has no answer yet and was not given up.
+/// A request without a response that was not abandoned.
 struct UnderWay<'a>(&'a AtomicI64);
 
 impl<'a> UnderWay<'a> {
@@ -231,7 +231,7 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// A place at which the process stops until it is told to go on.
+/// A barrier at which the process pauses until it gets `go`.
 #[derive(Default)]
 struct Stop {
     gone: Mutex<bool>,
@@ -258,12 +258,12 @@ fn points(end: End, activity: &Arc<Activity>, stop: &Arc<Stop>) -> KillPoints {
     };
     points.with_observer(move |point: Point| {
         let before = point.side == Side::Before;
-        // A request may be given up, and then never passes its second point.
+        // An abandoned request never passes its second point.
         if point.operation != "http.send" {
             let change = if before { 1 } else { -1 };
             activity.calls.fetch_add(change, Ordering::SeqCst);
         }
-        // What comes to rest after this is told, also if it looks as it did before.
+        // The next idle state is reported even if it equals the previous one.
         *activity.last.lock().unwrap() = None;
         tell(&Told::Point {
             number: point.number,
@@ -276,7 +276,7 @@ fn points(end: End, activity: &Arc<Activity>, stop: &Arc<Stop>) -> KillPoints {
     })
 }
 
-/// Does what the lines on the standard input say until they end.
+/// Executes the commands from standard input until it is closed.
 pub(crate) fn run() {
     let mut lines = std::io::stdin().lock().lines();
     let order: Order = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
@@ -323,7 +323,7 @@ async fn serve(
     stop: &Stop,
 ) {
     activity.ready.store(true, Ordering::SeqCst);
-    // The harness has begun a line of its own.
+    // The test harness has started a line.
     println!();
     while let Some(line) = lines.recv().await {
         if line == "tick" {
@@ -355,7 +355,7 @@ struct Node {
     handled: Arc<AtomicU64>,
 }
 
-/// Counts what it is handed.
+/// Counts the deliveries.
 #[derive(Debug)]
 struct Handled(Arc<AtomicU64>);
 
@@ -488,7 +488,7 @@ impl Node {
         })
     }
 
-    /// One call of the API, with one more after a refusal.
+    /// Calls the API, and retries once after a refusal.
     async fn call(&self, key: &ConnectionKey) -> Result<Outcome, Error> {
         let mut token = self.hub.access_token(key).await?;
         for _ in 0..2 {

@@ -1,4 +1,5 @@
-//! A clock in a file: every process that opens it reads the same time, and one of them moves it.
+//! A clock in a file. All processes that open the file read the same time, and one process advances
+//! it.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -11,10 +12,10 @@ use async_trait::async_trait;
 use connector_core::clock::{Clock, Monotonic, Timestamp};
 use tokio::sync::watch;
 
-/// The wall clock when the steady one stands at zero.
+/// The wall-clock time at which the monotonic clock is zero.
 const START: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
-/// The shared time. Clones in one process share their sleepers too.
+/// The shared time. Clones in one process also share their sleeping tasks.
 #[derive(Debug, Clone)]
 pub(crate) struct FileClock(Arc<Shared>);
 
@@ -32,14 +33,14 @@ struct Sleepers {
 }
 
 impl FileClock {
-    /// A clock that stands at its start.
+    /// Creates a clock at its start time.
     pub(crate) fn create(path: &Path) -> Self {
         let clock = Self::over(OpenOptions::new().create_new(true), path);
         clock.set(Duration::ZERO);
         clock
     }
 
-    /// The clock that another process made.
+    /// Opens the clock that another process created.
     pub(crate) fn open(path: &Path) -> Self {
         Self::over(&mut OpenOptions::new(), path)
     }
@@ -52,7 +53,7 @@ impl FileClock {
         }))
     }
 
-    /// The time since the start.
+    /// Returns the time since the start.
     pub(crate) fn elapsed(&self) -> Duration {
         loop {
             let mut bytes = [0; 16];
@@ -69,7 +70,7 @@ impl FileClock {
         }
     }
 
-    /// Sets the time for all processes, and wakes the sleepers of this one.
+    /// Sets the time for all processes, and wakes the due tasks of this process.
     pub(crate) fn set(&self, elapsed: Duration) {
         let time = u64::try_from(elapsed.as_nanos()).unwrap();
         let mut bytes = [0; 16];
@@ -79,12 +80,12 @@ impl FileClock {
         self.moved();
     }
 
-    /// Wakes the sleepers of this process whose time has come, after another one set the time.
+    /// Wakes the due tasks of this process after another process has set the time.
     pub(crate) fn moved(&self) {
         self.0.moved.send_replace(());
     }
 
-    /// When the first sleeper of this process wakes.
+    /// Returns the wake-up time of the first sleeping task of this process.
     pub(crate) fn next_wake(&self) -> Option<Duration> {
         let sleepers = self.0.sleepers.lock().unwrap();
         sleepers.until.values().min().copied()
@@ -110,7 +111,7 @@ impl Clock for FileClock {
     }
 }
 
-/// A place among the sleepers.
+/// The registration of a sleeping task.
 struct Listed<'a> {
     sleepers: &'a Mutex<Sleepers>,
     number: u64,

@@ -1,4 +1,4 @@
-//! Four processes, one expired token, one request.
+//! Four processes with one expired token send one token request.
 
 use connector_core::provider::oauth::RotationClass;
 

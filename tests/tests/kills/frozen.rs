@@ -1,4 +1,4 @@
-//! A process that is frozen for longer than its claim stands, and runs again.
+//! Tests of a process that is frozen for longer than its claim is valid, and then continues.
 
 use connector_core::provider::oauth::RotationClass;
 use connector_core::store::Stored;
@@ -8,42 +8,45 @@ use crate::process::First;
 use crate::provider::Gate;
 use crate::world::{DUE, GRACE_OF_A_DAY, GRACE_UNTIL_USED, PAST_CLAIM, PAST_EXPIRY, Rest, World};
 
-/// Exchanges in one process when it is frozen: fewer than a host's token requests at once.
+/// Number of exchanges in flight when the process is frozen. Below the maximum number of concurrent
+/// token requests per host.
 const AT_ONCE: usize = 25;
-/// So few that their ends are no wave: of more than 20 at once a hub ends none.
+/// Low enough not to count as a wave: if more than 20 grants are dead at once, a hub marks none of
+/// them.
 const FEW: usize = 5;
 
-/// Where the exchanges are when the process is frozen.
+/// The progress of the exchanges when the process is frozen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Where {
-    /// The answers have come, and nobody has read them.
+    /// The responses have arrived and are unread.
     Unread,
-    /// The first pair is sealed and about to be committed, the other answers are unread.
+    /// The first pair is sealed and about to be committed. The other responses are unread.
     InHand,
-    /// The claim was granted, and nothing was sent.
+    /// The claim was granted, and no request was sent.
     Claimed,
-    /// The clocks were looked at, and nothing was sent.
+    /// The clocks were checked, and no request was sent.
     AboutToSend,
 }
 
-/// What the frozen process's return led to.
+/// Results after the frozen process has continued.
 #[derive(Debug, Default)]
 struct Seen {
-    /// Pairs that it committed after the other process had refreshed, kept beside the newer one.
+    /// Pairs that the process committed after the other process had refreshed. They were kept as
+    /// pending.
     kept_as_pending: usize,
-    /// Those that took the newer one's place.
+    /// Pairs that replaced the newer pair.
     replaced: usize,
-    /// Pairs that it committed with no newer one there.
+    /// Pairs that the process committed without a newer pair in the store.
     in_time: usize,
-    /// Exchanges whose answer was there, and that came to nothing.
+    /// Exchanges with an unread response whose pair was not committed.
     answers_lost: usize,
-    /// Connections that worked afterwards, and once more an hour later.
+    /// Connections that worked afterwards and again an hour later.
     work: usize,
     /// Connections that have ended.
     ended: usize,
-    /// Callers of the other process who were refused although a valid token was stored.
+    /// Callers of the other process that got an error although a valid token was stored.
     withheld: u64,
-    /// Refresh tokens sent of which the store held a successor.
+    /// Sent refresh tokens whose successor was in the store.
     known_successors: u64,
 }
 
@@ -62,8 +65,8 @@ impl Frozen {
         }
     }
 
-    /// Freezes a process with so many exchanges, lets its claims run out, and lets it run again.
-    /// `due` says that the access tokens are good all the while.
+    /// Freezes a process with this number of exchanges, lets its claims expire, and resumes it.
+    /// `due` means that the access tokens remain valid during this time.
     async fn once(&mut self, at: Where, exchanges: usize, due: bool, first: First) {
         let world = &mut self.world;
         let mut connections = Vec::new();
@@ -95,7 +98,8 @@ impl Frozen {
             world.process("a").halt();
             world.quiesce().await;
         }
-        // The answers are on their way; in hand, the first that is dealt with stops the process.
+        // The responses are on their way. For `in hand`, the first processed response stops the
+        // process.
         world.provider.set_gate(Gate::Open);
         world.quiesce().await;
         world.process("a").freeze();
@@ -143,7 +147,7 @@ impl Frozen {
     }
 }
 
-/// Freezes a process so often, each time with so many exchanges.
+/// Freezes a process repeatedly, each time with this number of exchanges.
 async fn frozen(
     class: RotationClass,
     (at, exchanges): (Where, usize),
@@ -168,7 +172,7 @@ async fn frozen(
 
 const ORDERS: [First; 2] = [First::Answers, First::Time];
 
-/// How often a process is frozen in a test.
+/// Number of times that a test freezes a process.
 fn times(short: usize, full: usize) -> usize {
     if crate::full() { full } else { short }
 }
@@ -207,8 +211,8 @@ async fn an_answer_that_a_frozen_process_holds_counts_while_nobody_needs_the_tok
     }
 }
 
-/// The one loss that no client can avoid: the token is needed, and the only pair is with a process
-/// that nobody can ask.
+/// The one loss that no client can avoid: a token is needed, and only a frozen process has the new
+/// pair.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_frozen_process_without_grace_costs_what_it_holds_and_nothing_else() {
     let times = times(1, 20);
@@ -236,7 +240,7 @@ async fn a_process_that_was_frozen_with_its_claim_sends_nothing() {
     }
 }
 
-/// The machine looked at the clocks before; the transport looks once more.
+/// The machine has checked the clocks before; the transport checks them again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_process_that_was_frozen_about_to_send_sends_nothing() {
     let times = times(3, 100);

@@ -1,4 +1,4 @@
-//! Four processes, one delivery, handled once.
+//! Four processes receive one delivery and handle it once.
 
 use connector_core::provider::oauth::RotationClass;
 
@@ -26,7 +26,7 @@ async fn a_delivery_that_comes_to_four_processes_a_thousand_times_is_handled_onc
     );
     assert_eq!(first, (1, 1023, 1));
 
-    // What was taken in is remembered by the store, not by the processes.
+    // The store remembers received deliveries, not the processes.
     for place in PROCESSES {
         world.kill(place).await;
         world.start_handler(place).await;
@@ -39,7 +39,7 @@ async fn a_delivery_that_comes_to_four_processes_a_thousand_times_is_handled_onc
     assert_eq!(again, (0, 1024, 0));
 }
 
-/// New, known and handled deliveries of all processes together.
+/// Returns the number of new, repeated and handled deliveries of all processes.
 async fn everywhere(world: &mut World) -> (u64, u64, u64) {
     let mut asked = Vec::new();
     for place in PROCESSES {

@@ -1,4 +1,4 @@
-//! The parent's own look at the shared file.
+//! Direct access of the parent to the shared file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use secrecy::SecretString;
 use crate::clock::FileClock;
 use crate::provider::{CLIENT_ID, LIFE, ORIGIN, PROVIDER};
 
-/// The key of connection `number`, which is also its family's number.
+/// Returns the key of connection `number`, which is also the number of its token family.
 pub(crate) fn key(number: u32) -> ConnectionKey {
     let mut bytes = [0; 16];
     bytes[8..12].copy_from_slice(&number.to_be_bytes());
-    // Connections are spread by their last bytes.
+    // The last bytes of the id spread the connections.
     bytes[12..].copy_from_slice(&number.wrapping_mul(2_654_435_761).to_be_bytes());
     let tenant = TenantId::new("tenant").unwrap();
     ConnectionKey::new(tenant, ConnectionId::from_bytes(bytes))
@@ -47,7 +47,7 @@ impl Keeper {
         }
     }
 
-    /// Puts the first grant of a connection, as a connect flow does.
+    /// Stores the first grant of a connection, as a connect flow does.
     pub(crate) async fn connect(&self, number: u32, access: SecretString, refresh: SecretString) {
         let (key, now) = (key(number), self.clock.now());
         let origin = Origin::parse(ORIGIN).unwrap();
@@ -88,8 +88,8 @@ impl Keeper {
         stored.expect("the connection is there")
     }
 
-    /// What the store holds of a connection that could be sent: of the current credential and of
-    /// the pending ones.
+    /// Returns the refresh tokens in the store that could be sent: those of the current credential
+    /// and of pending pairs.
     pub(crate) async fn refresh_tokens(&self, number: u32) -> Vec<SecretString> {
         let row = self.row(number).await;
         let current = row
@@ -122,7 +122,7 @@ impl Keeper {
         Credential::from_plaintext(&plaintext).unwrap()
     }
 
-    /// Removes a connection and its work.
+    /// Removes a connection and its jobs.
     pub(crate) async fn forget(&self, number: u32) {
         let request = EndRequest {
             how: End::Forget,

@@ -1,9 +1,10 @@
-//! Processes that are killed and frozen while they refresh against a provider that rotates.
+//! Tests in which processes are killed and frozen while they refresh tokens at a provider that
+//! rotates.
 //!
-//! The children are this very test program, started again for the test `child`. They share one
-//! SQLite file and a clock in a file. The parent moves the clock, and only when nothing runs in any
-//! child: it is told so by them. So no outcome depends on how fast the machine is, and of a run
-//! with one command at a time a seed says everything.
+//! The child processes run this test program with the test `child`. They share one SQLite file and
+//! a clock in a file. The parent advances the clock only when all children have reported that they
+//! are idle. Therefore no outcome depends on the speed of the machine. A run with one command at a
+//! time is fully determined by its seed.
 //!
 //! `CONNECTORS_SOAK=full` kills and freezes more often.
 #![cfg(unix)]
@@ -31,10 +32,10 @@ mod world;
 const CHILD: &str = "CONNECTORS_TEST_KILLS_CHILD";
 
 #[test]
-#[ignore = "a process of its own, started by the tests of this program"]
+#[ignore = "a child process, which the tests of this program start"]
 #[expect(
     clippy::disallowed_methods,
-    reason = "a child is told by its environment that it is one"
+    reason = "a child recognises its role by an environment variable"
 )]
 fn child() {
     if std::env::var_os(CHILD).is_some() {
@@ -42,7 +43,7 @@ fn child() {
     }
 }
 
-/// True if the long form is asked for.
+/// Returns true if the long form is requested.
 #[expect(
     clippy::disallowed_methods,
     reason = "the long form is asked for by the environment"

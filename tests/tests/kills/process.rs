@@ -1,4 +1,4 @@
-//! A child as its parent sees it.
+//! A child process, from the parent's side.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -11,26 +11,26 @@ use tokio::sync::mpsc;
 
 use crate::child::{Command, End, MARK, Order, Told, What};
 
-/// What the parent waits for.
+/// An event that the parent waits for.
 pub(crate) enum Event {
-    /// A child told something.
+    /// A message from a child.
     Told(u64, Told),
-    /// A child's standard output has ended, and so has the child.
+    /// The standard output of a child was closed: the child has ended.
     Ended(u64),
-    /// The provider holds a request up, or has acted on one.
+    /// The provider holds a request, or has acted on a request.
     Provider,
 }
 
-/// What a process that runs again sees first.
+/// The first event that a resumed process processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum First {
-    /// The answers that have come.
+    /// The responses that have arrived.
     Answers,
-    /// That its time has run out.
+    /// The end of its time limit.
     Time,
 }
 
-/// The point that a child passed last.
+/// The last point that a child passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Passed {
     pub(crate) number: u64,
@@ -55,24 +55,24 @@ pub(crate) struct Process {
     child: Child,
     stdin: ChildStdin,
     end: End,
-    /// Lines that were sent after its order.
+    /// Number of lines that were sent after the order.
     sent: u64,
     idle: Option<Idle>,
-    /// Commands that have not ended.
+    /// Number of commands that have not ended.
     pub(crate) open: BTreeSet<u64>,
     pub(crate) point: Option<Passed>,
-    /// True while it is stopped by a signal.
+    /// True while a signal has stopped the child.
     stopped: bool,
-    /// True while it waits at the point at which its order made it stop.
+    /// True while the child is paused at the point of its order.
     at_stop: bool,
     killed: bool,
-    /// True if the clock was moved while it was frozen, and it was not told.
+    /// True if the clock was advanced while the child was frozen, and the child was not notified.
     is_behind: bool,
     status: Option<ExitStatus>,
 }
 
 impl Process {
-    /// Starts this very test program as a child.
+    /// Starts this test program as a child.
     pub(crate) fn start(
         order: &Order,
         instance: u64,
@@ -91,7 +91,7 @@ impl Process {
         std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
                 let told = line.strip_prefix(MARK);
-                // A line that was cut off by the death of its writer says nothing.
+                // A line that was truncated when its writer was killed is ignored.
                 if let Some(told) = told.and_then(|it| serde_json::from_str(it).ok())
                     && inbox.send(Event::Told(instance, told)).is_err()
                 {
@@ -120,11 +120,12 @@ impl Process {
     }
 
     fn write(&mut self, line: &str) {
-        // One that has been killed does not read; its end is told soon.
+        // A killed child does not read. Its end is reported soon.
         let _ = writeln!(self.stdin, "{line}");
     }
 
-    /// Tells it that the clock was moved; one that is frozen, once it runs again and asks.
+    /// Notifies the child that the clock was advanced. A frozen child is notified after it has
+    /// resumed.
     pub(crate) fn tick(&mut self) {
         if self.stopped || self.at_stop {
             self.is_behind = true;
@@ -135,7 +136,7 @@ impl Process {
         self.write("tick");
     }
 
-    /// Tells it that the clock was moved while it was frozen.
+    /// Notifies the child that the clock was advanced while it was frozen.
     pub(crate) fn catch_up(&mut self) {
         if self.is_behind {
             self.tick();
@@ -148,13 +149,13 @@ impl Process {
         self.write(&serde_json::to_string(&Command { id, what }).unwrap());
     }
 
-    /// Lets it do nothing from a moment on that it tells, until it is thawed.
+    /// Pauses the child until it is thawed. The child reports the moment of the pause.
     pub(crate) fn halt(&mut self) {
         self.sent += 1;
         self.write("halt");
     }
 
-    /// Takes note of what it told.
+    /// Processes a message of the child.
     pub(crate) fn told(&mut self, told: &Told) {
         match told {
             Told::Halted => self.at_stop = true,
@@ -192,7 +193,7 @@ impl Process {
         }
     }
 
-    /// Its output has ended: it is dead or about to be. True if a signal killed it.
+    /// Handles the end of the child's output. Returns true if a signal killed the child.
     pub(crate) fn ended(&mut self) -> bool {
         let status = self.child.wait().unwrap();
         self.status = Some(status);
@@ -203,12 +204,13 @@ impl Process {
         self.status.is_some()
     }
 
-    /// True if it can do something.
+    /// Returns true if the child can run.
     pub(crate) fn is_running(&self) -> bool {
         !self.is_dead() && !self.killed && !self.stopped && !self.at_stop
     }
 
-    /// True if nothing happens in it before the time moves or one of `held` requests is answered.
+    /// Returns true if the child is idle until the clock advances or one of `held` requests is
+    /// answered.
     pub(crate) fn is_quiet(&self, held: i64) -> bool {
         if self.killed {
             return self.is_dead();
@@ -218,28 +220,31 @@ impl Process {
             || idle.is_some_and(|idle| idle.taken == self.sent && idle.requests == held)
     }
 
-    /// When it wakes by itself.
+    /// Returns the time at which the child wakes by itself.
     pub(crate) fn wake(&self) -> Option<Duration> {
         self.idle.filter(|_| self.is_running())?.wake
     }
 
-    /// Kills it. That it is dead is told like everything else.
+    /// Kills the child. Its end is reported like every other event.
     pub(crate) fn kill(&mut self) {
         self.killed = true;
         self.child.kill().unwrap();
     }
 
-    /// Stops it by a signal, and returns once it has stopped.
+    /// Stops the child with a signal, and returns when it has stopped.
     pub(crate) fn freeze(&mut self) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::STOP).unwrap();
         let stopped = waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED).unwrap();
-        assert!(stopped.is_some_and(|it| it.stopped()), "it did not stop");
+        assert!(
+            stopped.is_some_and(|it| it.stopped()),
+            "the child did not stop"
+        );
         self.stopped = true;
     }
 
-    /// Lets it run again, also from where it was told to stop. What its clock says it learns before
-    /// or after it looks for answers.
+    /// Resumes the child, also from a pause at a point. The child reads its clock before or after
+    /// it reads responses.
     pub(crate) fn thaw(&mut self, first: First) {
         kill_process(Pid::from_child(&self.child), Signal::CONT).unwrap();
         self.stopped = false;
@@ -248,7 +253,7 @@ impl Process {
             self.catch_up();
         }
         if at_stop {
-            // What it told before it stopped is no longer so.
+            // The child's earlier report is outdated.
             self.idle = None;
             self.write("go");
         }

@@ -1,4 +1,4 @@
-//! A provider that rotates refresh tokens, and writes down every one that it gives out or is given.
+//! A provider that rotates refresh tokens and records every issued and every received token.
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -36,12 +36,12 @@ use crate::process::Event;
 pub(crate) const PROVIDER: ProviderId = ProviderId::from_static("rotating");
 pub(crate) const ORIGIN: &str = "https://rotating.example";
 pub(crate) const CLIENT_ID: &str = "connectors";
-/// The header in which a process says who it is.
+/// The header that contains the name of the sending process.
 pub(crate) const PROCESS: &str = "x-process";
-/// How long an access token lives.
+/// Lifetime of an access token.
 pub(crate) const LIFE: Duration = Duration::from_hours(1);
 
-/// The longest request that is read, in bytes.
+/// Maximum length of a request in bytes.
 const LONGEST_REQUEST: usize = 64 * 1024;
 
 /// The provider as data.
@@ -59,7 +59,7 @@ pub(crate) fn description(class: RotationClass) -> Description {
     description
 }
 
-/// A delivery as the provider signs it, always the same.
+/// Returns a signed delivery of the provider, always the same.
 pub(crate) fn delivery(client_secret: &str) -> http::Request<Bytes> {
     let body = Bytes::from_static(br#"{"order":1}"#);
     let key = hmac::Key::new(hmac::HMAC_SHA256, client_secret.as_bytes());
@@ -72,40 +72,40 @@ pub(crate) fn delivery(client_secret: &str) -> http::Request<Bytes> {
         .unwrap()
 }
 
-/// The library's one opening, for the provider at this port.
+/// Returns the loopback override for the provider at this port.
 pub(crate) fn opening(port: u16) -> LoopbackOverride {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     LoopbackOverride::new(Origin::parse(ORIGIN).unwrap(), address).unwrap()
 }
 
-/// SHA-256 of a secret, in hexadecimal: what may be printed of it.
+/// Returns the SHA-256 of a secret in hexadecimal, which may be printed.
 pub(crate) fn digest(secret: &SecretString) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, secret.expose_secret().as_bytes());
     hex::encode(digest)
 }
 
-/// Where token requests are held up.
+/// The stage at which token requests are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gate {
     Open,
-    /// Nothing is done yet.
+    /// Before the provider acts.
     BeforeActing,
-    /// The answer is ready.
+    /// After the response is ready.
     BeforeAnswering,
 }
 
-/// A pair that was given out.
+/// An issued pair.
 struct Issued {
-    /// The number of the pair whose refresh token brought this one.
+    /// The number of the pair whose refresh token was exchanged for this pair.
     from: Option<usize>,
-    /// True once its access token or its refresh token was used.
+    /// True after its access token or its refresh token was used.
     used: bool,
     at: Duration,
-    /// When its refresh token was accepted first.
+    /// The time at which its refresh token was first accepted.
     spent: Option<Duration>,
 }
 
-/// Every pair of one grant.
+/// All pairs of one grant.
 #[derive(Default)]
 struct Family {
     pairs: Vec<Issued>,
@@ -118,11 +118,11 @@ pub(crate) struct Redemption {
     pub(crate) family: u32,
     /// The number of its pair.
     pub(crate) pair: usize,
-    /// The number of the pair that it brought.
+    /// The number of the pair that the request returned.
     pub(crate) brought: Option<usize>,
     /// The process that sent it.
     pub(crate) by: String,
-    /// True if the store held a successor of it by then.
+    /// True if the store contained a successor of this token at that time.
     pub(crate) known: bool,
 }
 
@@ -132,11 +132,11 @@ struct Ledger {
     refresh_tokens: HashMap<String, (u32, usize)>,
     access_tokens: HashMap<String, (u32, usize)>,
     redemptions: Vec<Redemption>,
-    /// Token requests held up, for each process.
+    /// Held token requests per process.
     held: BTreeMap<String, i64>,
 }
 
-/// The running provider. It ends with the runtime that it was started on.
+/// The running provider. It ends with its tokio runtime.
 #[derive(Clone)]
 pub(crate) struct Provider(Arc<Shared>);
 
@@ -178,7 +178,7 @@ impl Provider {
                     async move { Ok::<_, Infallible>(server.serve(request).await) }
                 });
                 tokio::spawn(async move {
-                    // A connection that breaks belonged to a process that was killed.
+                    // A broken connection belonged to a killed process.
                     let _ = http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
                         .await;
@@ -201,18 +201,18 @@ impl Provider {
     }
 
     pub(crate) fn set_gate(&self, gate: Gate) {
-        // What was held up until now runs again from this moment on.
+        // The held requests continue from this moment on.
         let mut ledger = self.ledger();
         ledger.held.clear();
         self.0.gate.send_replace(gate);
     }
 
-    /// How many token requests of a process are held up.
+    /// Returns the number of held token requests of a process.
     pub(crate) fn held(&self, process: &str) -> i64 {
         self.ledger().held.get(process).copied().unwrap_or(0)
     }
 
-    /// Begins a family and returns its first pair: access token, refresh token.
+    /// Starts a token family and returns its first pair: access token, refresh token.
     pub(crate) fn begin(&self, family: u32) -> (SecretString, SecretString) {
         let mut ledger = self.ledger();
         let old = ledger.families.insert(family, Family::default());
@@ -224,15 +224,15 @@ impl Provider {
         self.ledger().families[&family].revoked
     }
 
-    /// What was sent of a family so far, in order.
+    /// Returns the refresh tokens of a family that were sent so far, in order.
     pub(crate) fn redemptions(&self, family: u32) -> Vec<Redemption> {
         let ledger = self.ledger();
         let all = ledger.redemptions.iter();
         all.filter(|it| it.family == family).cloned().collect()
     }
 
-    /// How many refresh tokens were accepted so far, and how many were sent of which the store held
-    /// a successor.
+    /// Returns the number of accepted refresh tokens, and the number of sent refresh tokens whose
+    /// successor was in the store.
     pub(crate) fn totals(&self) -> (u64, u64) {
         let ledger = self.ledger();
         let count = |of: fn(&Redemption) -> bool| {
@@ -241,7 +241,7 @@ impl Provider {
         (count(|it| it.brought.is_some()), count(|it| it.known))
     }
 
-    /// Whether the provider would take one of these refresh tokens now.
+    /// Returns true if the provider would accept one of these refresh tokens now.
     pub(crate) fn takes(&self, family: u32, refresh_tokens: &[SecretString]) -> bool {
         let ledger = self.ledger();
         refresh_tokens.iter().any(|token| {
@@ -274,8 +274,9 @@ impl Provider {
         (access.into(), refresh.into())
     }
 
-    /// A refresh token that was not sent yet is good, but one that was replaced before anybody used
-    /// it where a use ends the grace. One that was sent is good for a while where there is grace.
+    /// A refresh token that was not sent yet is valid. Exception: if a use of the successor ends
+    /// the grace period, a token that was replaced before its use is not valid. A token that was
+    /// sent is valid during the grace period.
     fn accepts(&self, ledger: &Ledger, family: u32, pair: usize) -> bool {
         let family = &ledger.families[&family];
         let (Some(newest), false) = (family.pairs.last(), family.revoked) else {
@@ -308,7 +309,7 @@ impl Provider {
             return answer(413, &json!({}));
         };
         match parts.uri.path() {
-            // What was begun is done, also if whoever asked for it has gone.
+            // A started request is finished, even if its sender has ended.
             "/token" => {
                 let (provider, body) = (self.clone(), body.to_bytes());
                 let acting =
@@ -340,7 +341,7 @@ impl Provider {
         reply
     }
 
-    /// Waits while token requests are held up here.
+    /// Waits while token requests are held at this stage.
     async fn pass(&self, gate: Gate, by: &str) {
         let mut at = self.0.gate.subscribe();
         {
@@ -361,7 +362,7 @@ impl Provider {
         let Some((family, pair)) = found else {
             return refused();
         };
-        // Read before it is decided: what is stored from now on was not known when this was sent.
+        // Read before the decision, because later writes were unknown when the request was sent.
         let stored = self.0.keeper.refresh_tokens(family).await;
         let mut ledger = self.ledger();
         let known = stored.iter().any(|token| {
@@ -417,7 +418,7 @@ impl Provider {
     }
 }
 
-/// True if pair `late` was brought by `early`, or by what that brought.
+/// Returns true if pair `late` follows from pair `early` by one or more refreshes.
 fn descends(family: &Family, late: usize, early: usize) -> bool {
     let parents = std::iter::successors(family.pairs[late].from, |it| family.pairs[*it].from);
     parents.into_iter().any(|parent| parent == early)

@@ -1,4 +1,4 @@
-//! Processes that die at any moment, over and over, on the same connections.
+//! Tests in which processes are killed at random moments, repeatedly, with the same connections.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::world::{
 
 const PLACES: [&str; 2] = ["a", "b"];
 const CONNECTIONS: usize = 4;
-/// The last point at which a process ends itself.
+/// The last point at which a process aborts.
 const LAST_POINT: u64 = 48;
-/// So many points after a command a process is killed, at most.
+/// Maximum number of points between a command and a kill.
 const LONGEST_WAIT: u64 = 20;
 
-/// Numbers that are the same in every run.
+/// Random numbers that are the same in every run.
 struct Numbers(u64);
 
 impl Numbers {
@@ -41,7 +41,7 @@ struct Run {
     world: World,
     numbers: Numbers,
     connections: Vec<u32>,
-    /// Deaths by SIGKILL.
+    /// Number of kills by SIGKILL.
     killed: u64,
 }
 
@@ -60,7 +60,7 @@ impl Run {
         }
     }
 
-    /// Both processes live, and half of those that start end themselves at some point.
+    /// Both processes run. Half of the started processes abort at some point.
     async fn revive(&mut self) {
         for place in PLACES {
             if self.world.is_dead(place) {
@@ -114,11 +114,11 @@ impl Run {
         assert!(self.world.finish().await, "a command hangs");
     }
 
-    /// Every connection works, or says why it does not.
+    /// Every connection works or reports the reason why it does not.
     async fn rest(&mut self) {
         for at in 0..CONNECTIONS {
             let connection = self.connections[at];
-            // A process that ends itself over it leaves it to the next one.
+            // If a process aborts during the command, the next process continues.
             let rest = loop {
                 self.revive().await;
                 let place = self.numbers.of(&PLACES);
@@ -147,7 +147,7 @@ async fn at_random_points(class: RotationClass, seed: u64, deaths: u64) -> Count
             run.rest().await;
         }
     }
-    // What a good access token hides comes to light.
+    // After the access token has expired, a lost refresh token is detected.
     run.world.advance(PAST_EXPIRY).await;
     run.rest().await;
     let counts = run.world.counts();

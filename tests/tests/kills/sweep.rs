@@ -1,4 +1,4 @@
-//! A process ends itself at every point, one after the other, and the other one goes on.
+//! Tests in which one process aborts at each kill point in turn, and another process continues.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,18 +12,18 @@ use crate::world::{
     World,
 };
 
-/// What goes on when the process ends.
+/// The activity when the process aborts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Scene {
-    /// It needs a token that has expired, and calls the API with it.
+    /// The process needs an expired token and calls the API with it.
     Expired,
-    /// So do both.
+    /// Both processes do this.
     Both,
-    /// Somebody asks it for a refresh while the token is good.
+    /// A caller forces a refresh while the token is valid.
     Asked,
-    /// Its worker refreshes before anybody needs it.
+    /// The worker refreshes the token before a caller needs it.
     Worker,
-    /// Another process died with the answer in hand, and it sends the token once more.
+    /// Another process died with an unstored response, and this process sends the token again.
     Resend,
 }
 
@@ -35,7 +35,7 @@ const SCENES: [Scene; 5] = [
     Scene::Resend,
 ];
 
-/// The calls between which an answer is in a process's hands and not in the store.
+/// The calls between which a process has a response that is not in the store.
 fn is_in_hand(operation: &str, before: bool) -> bool {
     matches!(
         (operation, before),
@@ -45,12 +45,12 @@ fn is_in_hand(operation: &str, before: bool) -> bool {
 
 struct Sweep {
     world: World,
-    /// Losses by the point at which the process ended.
+    /// Losses, keyed by the point at which the process aborted.
     lost_at: BTreeMap<String, u64>,
 }
 
 impl Sweep {
-    /// One scene with `a` started to end as told; says how many points it passed.
+    /// Runs one scene in which `a` aborts as ordered. Returns the number of points that it passed.
     async fn scene(&mut self, scene: Scene, end: End) -> u64 {
         let world = &mut self.world;
         let connection = world.connect().await;
@@ -75,10 +75,13 @@ impl Sweep {
         }
         assert!(world.finish().await, "{scene:?}, {end:?}: a command hangs");
         let died = world.is_dead("a");
-        assert!(!died || end != End::Never, "it died by itself");
+        assert!(
+            !died || end != End::Never,
+            "the process died without an order"
+        );
         let point = world.point("a").cloned();
         if good {
-            // The one that lives has a good token to hand out, whatever became of the other.
+            // The surviving process has a valid token, independently of the other process.
             world.ask("b", What::Fetch(connection)).await;
             world.advance(PAST_CLAIM).await;
             world.ask("b", What::Fetch(connection)).await;
@@ -90,13 +93,13 @@ impl Sweep {
         let mut rest = world.rest("b", connection).await;
         world.examine(connection, rest).await;
         if rest == Rest::Works {
-            // What is stored can be rotated once more.
+            // The stored token can be rotated again.
             world.advance(PAST_EXPIRY).await;
             rest = world.rest("b", connection).await;
             world.examine(connection, rest).await;
         }
         if rest == Rest::Ended {
-            let point = point.as_ref().expect("it died at a point");
+            let point = point.as_ref().expect("the process died at a point");
             assert!(
                 scene == Scene::Resend || died && is_in_hand(&point.operation, point.before),
                 "{scene:?}: a connection ended and the process had no answer in hand: {point:?}"
@@ -115,8 +118,8 @@ impl Sweep {
         point.map_or(0, |point| point.number)
     }
 
-    /// The provider acts on a request whose sender is dead by then, before anybody may send the
-    /// token again.
+    /// The provider acts on a request after its sender has died, and before another process may
+    /// send the token again.
     async fn late(&mut self) {
         let world = &mut self.world;
         let connection = world.connect().await;
@@ -130,7 +133,7 @@ impl Sweep {
         world.ask("b", What::Fetch(connection)).await;
         world.advance(Duration::from_secs(10)).await;
         assert_eq!(world.provider.redemptions(connection).len(), 0);
-        // As late as a provider may be.
+        // At the latest time at which a provider may act.
         world.provider.set_gate(Gate::Open);
         world
             .wait_until(|world| !world.provider.redemptions(connection).is_empty())

@@ -1,4 +1,4 @@
-//! Processes on one file, the time, the provider, and what is judged after every step.
+//! The processes on one file, the clock, the provider, and the checks after every step.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,56 +24,57 @@ pub(crate) const GRACE_UNTIL_USED: RotationClass =
     RotationClass::Grace(Grace::UntilSuccessorUsed {
         max_seconds: 30 * 86_400,
     });
-/// The old refresh token works for ten minutes; after them it ends the grant.
+/// The old refresh token works for ten minutes. Later use ends the grant.
 pub(crate) const GRACE_OF_MINUTES: RotationClass =
     RotationClass::Grace(Grace::Time { seconds: 600 });
-/// The old refresh token works for a day; after it, it ends the grant.
+/// The old refresh token works for a day. Later use ends the grant.
 pub(crate) const GRACE_OF_A_DAY: RotationClass =
     RotationClass::Grace(Grace::Time { seconds: 86_400 });
 
-/// A moment after the access tokens of a moment ago have expired.
+/// Slightly longer than the lifetime of a new access token.
 pub(crate) const PAST_EXPIRY: Duration = LIFE.saturating_add(Duration::from_mins(1));
-/// Every access token of a moment ago is due for its refresh and good for a while.
+/// After this time, a new access token is due for a refresh and still valid.
 pub(crate) const DUE: Duration = Duration::from_secs(3100);
-/// A moment longer than any claim stands.
+/// Slightly longer than any claim is valid.
 pub(crate) const PAST_CLAIM: Duration = Duration::from_secs(61);
 
-/// A moment longer than a worker keeps work for itself that it does not finish.
+/// Slightly longer than the lease of a job that a worker does not finish.
 pub(crate) const PAST_LEASE: Duration = Duration::from_secs(301);
 
-/// A token that is good for longer than this is handed out by everybody who is asked: the mandatory
-/// window of a token of an hour is a minute, and a command may take a while.
+/// Every process returns a token that is valid for longer than this time. The mandatory window of a
+/// token with a lifetime of an hour is a minute, and a command may take some time.
 const SURELY_GOOD: Duration = Duration::from_mins(3);
-/// No command takes longer, in the time of the shared clock.
+/// Maximum duration of a command on the shared clock.
 const LONGEST_COMMAND: Duration = Duration::from_secs(150);
-/// So often a connection is asked for before it counts as stuck.
+/// Maximum number of requests for a connection before it counts as stuck.
 const ATTEMPTS: u32 = 8;
-/// So many processes of a world leave what they log to the leak probe. The others log the same.
+/// Number of processes whose log is recorded for the leak probe. The other processes log the same
+/// messages.
 const TRACED: u64 = 20;
-/// Nothing is judged by it: it ends a run in which a process hangs.
+/// Time limit for a run in which a process hangs. It decides no result.
 const WATCHDOG: Duration = Duration::from_mins(2);
 
-/// What a run has shown.
+/// Results of a run.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Processes that a signal killed: their own abort or a SIGKILL.
+    /// Number of processes that ended by a signal: an abort or a SIGKILL.
     pub(crate) deaths: u64,
     pub(crate) rotations: u64,
-    /// Access tokens that processes acknowledged.
+    /// Number of access tokens that processes returned.
     pub(crate) tokens: u64,
-    /// Of them, those that the store did not hold or had lost later.
+    /// Number of these tokens that were not in the store, or were lost later.
     pub(crate) lost_acknowledged: u64,
-    /// Connections ended because an answer never reached the store, where that is so.
+    /// Number of connections that ended because a response never reached the store.
     pub(crate) lost_in_flight: u64,
-    /// Connections that ended in any other way.
+    /// Number of connections that ended for another reason.
     pub(crate) lost_otherwise: u64,
-    /// Connections that neither worked nor said why.
+    /// Number of connections that neither worked nor reported a reason.
     pub(crate) stuck: u64,
-    /// Refresh tokens sent of which the store held a successor.
+    /// Sent refresh tokens whose successor was in the store.
     pub(crate) known_successors: u64,
-    /// Callers who were refused although a valid access token was stored.
+    /// Number of callers that got an error although a valid access token was stored.
     pub(crate) withheld: u64,
-    /// Callers who were asked while a valid access token was stored.
+    /// Number of callers while a valid access token was stored.
     pub(crate) must_serve: u64,
 }
 
@@ -91,7 +92,7 @@ impl Counts {
         self.must_serve += other.must_serve;
     }
 
-    /// What must be zero, is.
+    /// Checks that all counts of failures are zero.
     pub(crate) fn must_hold(&self, class: RotationClass) {
         let zero = [
             self.lost_acknowledged,
@@ -128,13 +129,13 @@ impl fmt::Display for Counts {
     }
 }
 
-/// How a connection came to rest.
+/// The final state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rest {
     Works,
     Ended,
     Stuck,
-    /// The process that was asked died over it.
+    /// The process died during the command.
     Unknown,
 }
 
@@ -154,12 +155,12 @@ pub(crate) struct World {
     sender: mpsc::UnboundedSender<Event>,
     processes: BTreeMap<&'static str, Process>,
     instances: u64,
-    /// Every instance that was started, by name, with true once it is dead.
+    /// All started processes by name. True if the process has ended.
     dead: BTreeMap<String, bool>,
     commands: u64,
     asked: BTreeMap<u64, Asked>,
     outcomes: BTreeMap<u64, Outcome>,
-    /// The highest generation of a connection that was acknowledged.
+    /// The highest generation of a connection that a process returned.
     acknowledged: BTreeMap<u32, u64>,
     connections: u32,
 }
@@ -193,7 +194,7 @@ impl World {
         }
     }
 
-    /// A new connection with a token of an hour.
+    /// Creates a connection with a token that lives for an hour.
     pub(crate) async fn connect(&mut self) -> u32 {
         self.connections += 1;
         let (access, refresh) = self.provider.begin(self.connections);
@@ -201,7 +202,8 @@ impl World {
         self.connections
     }
 
-    /// Starts a process in the place of a dead one, or of none, and waits until it can work.
+    /// Starts a process in an empty slot or in the slot of a dead process, and waits until it is
+    /// ready.
     pub(crate) async fn start(&mut self, place: &'static str, end: End) {
         self.start_with(place, end, false).await;
     }
@@ -241,13 +243,13 @@ impl World {
         self.processes.get(place).is_none_or(Process::is_dead)
     }
 
-    /// Kills a process, and returns once it is dead.
+    /// Kills a process, and returns when it has ended.
     pub(crate) async fn kill(&mut self, place: &'static str) {
         self.process(place).kill();
         self.quiesce().await;
     }
 
-    /// Lets a process run again until its commands have ended.
+    /// Resumes a process until its commands have ended.
     pub(crate) async fn thaw(&mut self, place: &'static str, first: First) {
         self.process(place).thaw(first);
         self.quiesce().await;
@@ -255,18 +257,18 @@ impl World {
         assert!(self.finish().await, "a command of the thawed process hangs");
     }
 
-    /// Ends a process that is not needed any more. It counts as no death.
+    /// Ends a process that is no longer needed. It does not count as killed.
     pub(crate) async fn retire(&mut self, place: &'static str) {
         self.kill(place).await;
         self.counts.deaths -= 1;
     }
 
-    /// The point that the process in this place passed last.
+    /// Returns the last point that the process in this slot passed.
     pub(crate) fn point(&self, place: &'static str) -> Option<&Passed> {
         self.processes.get(place)?.point.as_ref()
     }
 
-    /// Gives a process a command and does not wait.
+    /// Sends a command to a process and does not wait.
     pub(crate) async fn send(&mut self, place: &'static str, what: What) -> u64 {
         self.commands += 1;
         let id = self.commands;
@@ -296,15 +298,15 @@ impl World {
             && !self.provider.is_revoked(connection)
     }
 
-    /// Gives a process a command and lets the time run until it has ended. Nothing if the process
-    /// died over it.
+    /// Sends a command to a process and advances the clock until the command has ended. Returns
+    /// `None` if the process died.
     pub(crate) async fn ask(&mut self, place: &'static str, what: What) -> Option<Outcome> {
         let id = self.send(place, what).await;
         self.finish().await;
         self.outcomes.remove(&id)
     }
 
-    /// What became of a command.
+    /// The result of a command.
     pub(crate) fn outcome(&mut self, id: u64) -> Option<Outcome> {
         self.outcomes.remove(&id)
     }
@@ -318,21 +320,22 @@ impl World {
         }
     }
 
-    /// Waits for something that is sure to happen.
+    /// Waits for an event that must happen.
     pub(crate) async fn wait_until(&mut self, until: impl Fn(&Self) -> bool) {
         while !until(self) {
             self.event().await;
         }
     }
 
-    /// Lets everything happen that happens without time, and no longer than `until` says.
+    /// Waits until all processes are idle, or until `until` returns true. The clock does not
+    /// advance.
     pub(crate) async fn run_until(&mut self, until: impl Fn(&Self) -> bool) {
         while !until(self) && !self.is_quiet() {
             self.event().await;
         }
     }
 
-    /// Lets everything happen that happens without time.
+    /// Waits until all processes are idle. The clock does not advance.
     pub(crate) async fn quiesce(&mut self) {
         self.run_until(|_| false).await;
     }
@@ -397,15 +400,15 @@ impl World {
         }
     }
 
-    /// Lets `by` pass at once.
+    /// Advances the clock by `by` in one step.
     pub(crate) async fn advance(&mut self, by: Duration) {
         self.quiesce().await;
         self.move_to(self.clock.elapsed() + by);
         self.quiesce().await;
     }
 
-    /// Lets the time run from one wake-up to the next until every command of the processes that run
-    /// has ended. False if one has not although it had its time.
+    /// Advances the clock from one wake-up to the next until all commands of running processes have
+    /// ended. Returns false if a command has exceeded its time limit.
     pub(crate) async fn finish(&mut self) -> bool {
         let end = self.clock.elapsed() + LONGEST_COMMAND;
         loop {
@@ -422,7 +425,8 @@ impl World {
         }
     }
 
-    /// Asks for a connection until it works or says why it does not, as its callers would.
+    /// Requests a token of a connection until the connection works or reports a reason, as callers
+    /// would.
     pub(crate) async fn rest(&mut self, place: &'static str, connection: u32) -> Rest {
         for _ in 0..ATTEMPTS {
             match self.ask(place, What::Use(connection)).await {
@@ -443,14 +447,14 @@ impl World {
         Rest::Stuck
     }
 
-    /// A connection has ended: was there nothing to be done?
+    /// Checks whether the end of a connection was unavoidable.
     async fn examine_end(&mut self, connection: u32) {
         let row = self.keeper.row(connection).await;
         let status = row.connection.status;
         let lost = Status::NeedsReauthorization(ReauthorizationReason::LostInFlight);
         let redemptions = self.provider.redemptions(connection);
-        // The token was accepted once from a process that died before it kept what came back, and
-        // refused when it was sent once more.
+        // The provider accepted the token from a process that died before it stored the response,
+        // and refused the token when it was sent again.
         let refused = redemptions.iter().find(|it| it.brought.is_none());
         let in_flight = refused.is_some_and(|refused| {
             redemptions.iter().any(|it| {
@@ -468,7 +472,7 @@ impl World {
         }
     }
 
-    /// Nothing that was acknowledged is gone, and what is stored is what the provider takes.
+    /// Checks that no returned token is lost, and that the provider accepts the stored tokens.
     pub(crate) async fn examine(&mut self, connection: u32, rest: Rest) {
         if rest == Rest::Ended {
             self.examine_end(connection).await;
@@ -479,7 +483,7 @@ impl World {
             println!("connection {connection} fell back behind generation {highest}");
             self.counts.lost_acknowledged += 1;
         }
-        // A good access token hides for a while that an answer was lost.
+        // While the access token is valid, a lost response is not visible.
         let redemptions = self.provider.redemptions(connection);
         let last = redemptions.iter().rfind(|it| it.brought.is_some());
         let in_flight = last.is_some_and(|last| self.dead[&last.by])
@@ -493,13 +497,13 @@ impl World {
         }
     }
 
-    /// Takes a connection away.
+    /// Removes a connection.
     pub(crate) async fn forget(&mut self, connection: u32) {
         self.keeper.forget(connection).await;
         self.acknowledged.remove(&connection);
     }
 
-    /// The counts of this run so far.
+    /// Returns the counts of this run so far.
     pub(crate) fn counts(&self) -> Counts {
         let (rotations, known_successors) = self.provider.totals();
         Counts {

@@ -1,4 +1,4 @@
-//! Callbacks that are not what the hub waits for: refused before anything is sent.
+//! Invalid callbacks, which the hub refuses before it sends a request.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use url::form_urlencoded;
 
 use crate::world::{Flow, World, owner};
 
-/// A callback that somebody changed.
+/// A forged callback.
 struct Forgery {
     name: &'static str,
-    /// What became of the query.
+    /// The change of the query.
     query: fn(&str) -> String,
-    /// What became of the cookie.
+    /// The change of the cookie.
     binding: fn(&SecretString) -> SecretString,
     actor: fn() -> Actor,
     tenant: &'static str,
-    /// How long the browser took.
+    /// Time until the callback arrives.
     after: Duration,
-    /// Whether the flow is over with it: the right callback no longer counts.
+    /// True if the forged callback ends the flow, so that the genuine callback is refused too.
     ends_the_flow: bool,
 }
 
@@ -43,7 +43,7 @@ impl Forgery {
     }
 }
 
-/// The query with every parameter rewritten; `None` leaves one out.
+/// Returns the query with every parameter rewritten. `None` removes a parameter.
 fn rewritten(query: &str, rewrite: impl Fn(&str, &str) -> Option<String>) -> String {
     let mut serializer = form_urlencoded::Serializer::new(String::new());
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -75,7 +75,7 @@ fn forgeries() -> Vec<Forgery> {
         Forgery::of_query("no state", |query| without(query, "state"), false),
         Forgery::of_query("empty state", |query| replaced(query, "state", ""), false),
         Forgery::of_query(
-            "a state of nobody",
+            "an unknown state",
             |query| replaced(query, "state", another_secret().expose_secret()),
             false,
         ),
@@ -113,7 +113,7 @@ fn forgeries() -> Vec<Forgery> {
             ..Forgery::of_rest("a browser without cookie", false)
         },
         Forgery {
-            actor: || Actor::User("somebody else".to_owned()),
+            actor: || Actor::User("another user".to_owned()),
             ..Forgery::of_rest("another user", true)
         },
         Forgery {
@@ -140,7 +140,7 @@ async fn every_forged_callback_is_refused_and_sends_nothing() {
         let query = (forgery.query)(&right);
         let binding = (forgery.binding)(&flow.binding);
         let tenant = TenantId::new(forgery.tenant).unwrap();
-        let finish = world.hub.callback(PROVIDER, &query, binding);
+        let finish = world.hub.callback(PROVIDER, &query, binding).unbound();
         let refused = finish.actor((forgery.actor)()).tenant(&tenant).await;
         let refused = refused.expect_err(name);
         assert_eq!(refused.kind(), ErrorKind::CallbackRefused, "{name}");
@@ -170,7 +170,7 @@ async fn a_callback_that_is_loaded_again_has_the_same_outcome_and_sends_its_code
         let again = world.call_back(&flow, &query).await.unwrap();
         assert_eq!(again.key, first.key);
     }
-    // A day later the flow is forgotten, and the code is still not sent.
+    // After a day the flow is deleted, and the hub still does not send the code.
     world.clock.advance(Duration::from_hours(48));
     world.call_back(&flow, &query).await.unwrap_err();
     assert_eq!(world.wire.token_requests(), 1);
@@ -184,7 +184,10 @@ async fn a_callback_that_is_loaded_32_times_at_once_sends_its_code_once() {
     let query = world.consent(&flow, "hub-at-once").await;
     let mut loads = JoinSet::new();
     for _ in 0..32 {
-        let load = world.hub.callback(PROVIDER, &query, flow.binding.clone());
+        let load = world
+            .hub
+            .callback(PROVIDER, &query, flow.binding.clone())
+            .unbound();
         loads.spawn(async move { load.await.unwrap().into_connection().key });
     }
     let keys = world.clock.all(loads).await;

@@ -1,4 +1,4 @@
-//! From the begin to the connection, and back again.
+//! Tests of the connect flow.
 
 use connector_core::clock::Clock;
 use connector_core::http::Origin;
@@ -49,7 +49,7 @@ async fn a_wrong_verifier_is_refused_by_the_provider_and_connects_nothing() {
         (ledger.exchanges.accepted, ledger.exchanges.refused),
         (0, 1)
     );
-    // The code is not sent again, with whatever verifier.
+    // The code is not sent again, with any verifier.
     world.call_back(&flow, &query).await.unwrap_err();
     assert_eq!(world.wire.token_requests(), 1);
     let listed = world
@@ -82,7 +82,7 @@ async fn a_challenge_that_is_taken_out_of_the_url_ends_the_connect() {
 }
 
 #[tokio::test]
-async fn a_denied_consent_is_told_and_recorded() {
+async fn a_denied_consent_is_reported_and_recorded() {
     let Some(world) = World::new() else { return };
     let flow = world.begin().await;
     let callback = world.openid.deny(&flow.url, "hub-denied").await.unwrap();
@@ -90,7 +90,7 @@ async fn a_denied_consent_is_told_and_recorded() {
     for _ in 0..2 {
         let denied = world.call_back(&flow, query).await.unwrap_err();
         assert_eq!(denied.kind(), ErrorKind::CallbackRefused);
-        assert!(denied.to_string().contains("did not agree"), "{denied}");
+        assert!(denied.to_string().contains("denied consent"), "{denied}");
     }
     let events = world.events().await;
     let denials = events.iter().filter(|it| **it == Event::ConsentDenied);
@@ -99,7 +99,7 @@ async fn a_denied_consent_is_told_and_recorded() {
 }
 
 #[tokio::test]
-async fn a_reconnect_keeps_the_id_and_brings_a_new_grant() {
+async fn a_reconnect_keeps_the_id_and_starts_a_new_grant() {
     let Some(world) = World::new() else { return };
     let first = world.connect("hub-reconnect").await;
     let before = world.credential(&first.key).await;

@@ -1,4 +1,4 @@
-//! The end of a connection, here and at the provider.
+//! Tests of disconnecting, in the store and at the provider.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use connector_tests::openid::PROVIDER;
 use crate::world::{Flow, Mischief, World, context};
 
 #[tokio::test]
-async fn a_disconnected_connection_is_useless_here_at_once_and_dead_there_after_the_worker() {
+async fn a_disconnected_connection_is_unusable_at_once_and_revoked_by_the_worker() {
     let Some(world) = World::new() else { return };
     let key = world.connect("hub-disconnect").await.key;
     world.hub.refresh(&key, context()).await.unwrap();
@@ -28,14 +28,14 @@ async fn a_disconnected_connection_is_useless_here_at_once_and_dead_there_after_
     assert_eq!(world.ledger("hub-disconnect").await.revocations, 1);
     let events = world.events().await;
     assert!(events.iter().any(|it| matches!(it, Event::Revoked { .. })));
-    // Nothing is left to do.
+    // No job is left.
     world.clock.advance(Duration::from_hours(24));
     world.hub.worker().tick().await.unwrap();
     assert_eq!(world.ledger("hub-disconnect").await.revocations, 1);
 }
 
 #[tokio::test]
-async fn a_revocation_that_the_provider_does_not_take_is_made_later() {
+async fn a_failed_revocation_is_retried_later() {
     let Some(world) = World::new() else { return };
     let key = world.connect("hub-outage").await.key;
     let last = world.credential(&key).await;
@@ -56,7 +56,7 @@ async fn a_revocation_that_the_provider_does_not_take_is_made_later() {
 }
 
 #[tokio::test]
-async fn one_grant_of_an_account_is_revoked_and_another_tenants_lives_on() {
+async fn one_grant_of_an_account_is_revoked_and_another_tenants_grant_remains() {
     let Some(mut world) = World::new() else {
         return;
     };
@@ -100,7 +100,7 @@ async fn a_disconnect_after_a_lost_answer_ends_the_grant_at_the_provider() {
     world.hub.refresh(&key, context()).await.unwrap_err();
     world.hub.disconnect(&key, context()).await.unwrap();
     world.hub.worker().tick().await.unwrap();
-    // The pair that nobody knows belongs to the grant of the one that is revoked.
+    // The pair of the lost response belongs to the same grant as the revoked pair.
     let ledger = world.ledger("hub-lost-end").await;
     assert_eq!((ledger.refreshes.accepted, ledger.revocations), (1, 1));
     let refresh_token = before.refresh_token().unwrap();

@@ -1,4 +1,4 @@
-//! Four hubs on one store and one expired token: one request at the provider.
+//! Four hubs on one store with one expired token send one token request.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ const HUBS: usize = 4;
 const TASKS_PER_HUB: usize = 2_500;
 const TASKS: usize = HUBS * TASKS_PER_HUB;
 
-/// All tasks of all hubs ask at once for the token of `key`, which has expired.
+/// All tasks of all hubs request the expired token of `key` at once.
 async fn stampede(world: &World, hubs: &[Hub], key: &ConnectionKey) -> Vec<String> {
     let mut tasks = JoinSet::new();
     for _ in 0..TASKS_PER_HUB {

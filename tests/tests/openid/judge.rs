@@ -1,5 +1,5 @@
-//! The OpenID provider as a judge: it is what the tests of the hub take it for. Nothing here needs a
-//! hub; a strict provider that is not strict would let every one of those tests pass.
+//! Checks that the OpenID provider behaves as the tests of the hub assume. These tests use no hub.
+//! If the provider were not strict, every test of the hub would pass without testing anything.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use connector_tests::openid::{ACCESS_TOKEN_SECONDS, ISSUER, OpenId};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-/// One flow of one account with the functions of `connector_core::provider::oauth` alone.
+/// One flow of one account, with only the functions of `connector_core::provider::oauth`.
 struct Flow {
     openid: &'static OpenId,
     account: &'static str,
@@ -87,7 +87,10 @@ impl Flow {
 }
 
 fn class(outcome: Result<impl Sized, ExchangeError>) -> ExchangeClass {
-    outcome.map(|_| ()).expect_err("it is refused").class()
+    outcome
+        .map(|_| ())
+        .expect_err("the request is refused")
+        .class()
 }
 
 fn refresh_token(credential: &Credential) -> &SecretString {
@@ -174,7 +177,7 @@ async fn a_wrong_or_missing_verifier_is_refused_and_so_is_an_authorization_witho
 }
 
 #[tokio::test]
-async fn the_second_use_of_a_code_ends_what_the_first_brought() {
+async fn the_second_use_of_a_code_ends_the_grant_of_the_first() {
     let Some(flow) = Flow::new("judge-code") else {
         return;
     };
@@ -206,7 +209,7 @@ async fn a_revoked_grant_is_dead() {
     );
     let identity = flow.connector.identify(&flow.cx(), &credential).await;
     assert_eq!(identity.unwrap_err().kind(), ErrorKind::Unauthorized);
-    // The reach that the description names: this grant and no other.
+    // The reach in the description: this grant and no other grant.
     assert!(flow.openid.is_active(other.secret()).await.unwrap());
     let again = flow.connector.revoke(&flow.cx(), &credential).await;
     again.expect("repeating a revocation is harmless");

@@ -1,4 +1,4 @@
-//! The hub against a certified OpenID provider that nobody here wrote.
+//! Tests of the hub against a certified OpenID provider.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

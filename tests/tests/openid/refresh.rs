@@ -1,4 +1,4 @@
-//! Rotation, reuse and lost answers, as the provider and the hub see them.
+//! Tests of rotation, reuse and lost responses, at the provider and in the hub.
 
 use connector_core::{DegradedReason, ErrorKind, ReauthorizationReason, Status};
 
@@ -60,7 +60,7 @@ async fn a_replay_by_a_thief_ends_the_connection_and_says_so() {
     let key = world.connect("hub-thief").await.key;
     let stolen = world.credential(&key).await;
     world.hub.refresh(&key, context()).await.unwrap();
-    // The thief comes second: the provider sees a token twice and ends the grant.
+    // The attacker uses the token second: the provider receives a token twice and ends the grant.
     let refresh_token = stolen.refresh_token().unwrap();
     assert!(!world.openid.steal(refresh_token).await.unwrap());
     let kept = world.credential(&key).await;
@@ -126,7 +126,7 @@ async fn a_connection_that_ended_works_again_once_it_is_reconnected() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_at_a_strict_provider_is_told_as_that() {
+async fn a_lost_answer_at_a_strict_provider_is_reported_as_lost_in_flight() {
     let Some(world) = World::new() else { return };
     let key = world.connect("hub-lost").await.key;
     let served = world.hub.access_token(&key).await.unwrap();
@@ -135,7 +135,7 @@ async fn an_answer_that_is_lost_at_a_strict_provider_is_told_as_that() {
     assert_eq!(unresolved.kind(), ErrorKind::RefreshUnresolved);
     let degraded = Status::Degraded(DegradedReason::RefreshUnresolved);
     assert_eq!(world.status(&key).await, degraded);
-    // The token of before is good, so it is served, and nothing is sent for a while.
+    // The previous token is valid, so the hub returns it and sends no request for some time.
     let again = world.hub.access_token(&key).await.unwrap();
     assert_eq!(digest(again.secret()), digest(served.secret()));
     assert_eq!(world.ledger("hub-lost").await.refreshes.all(), 1);

@@ -1,4 +1,4 @@
-//! A hub with everything it needs, and the provider behind it.
+//! A hub with its dependencies, and the provider.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -29,16 +29,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::{Url, form_urlencoded};
 
-/// What happens to the next request to the token endpoint.
+/// The fault for the next request to the token endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mischief {
-    /// The provider acts on it, and its answer is lost.
+    /// The provider acts on the request, and its response is lost.
     LoseAnswer,
-    /// It carries another code verifier.
+    /// The request contains another code verifier.
     OtherVerifier,
 }
 
-/// The library's transport, with the requests to the token endpoint counted.
+/// The library's transport, which counts the requests to the token endpoint.
 #[derive(Debug, Clone)]
 pub(crate) struct Wire {
     client: Arc<HttpClient>,
@@ -96,11 +96,11 @@ impl HttpTransport for Wire {
     }
 }
 
-/// A clock that knows who sleeps shortly, to look at the store again.
+/// A manual clock that counts short sleeps, in which a hub waits to read the store again.
 #[derive(Debug, Clone)]
 pub(crate) struct Looks {
     clock: ManualClock,
-    /// How many sleep, and how many have woken.
+    /// Number of sleeping tasks and of tasks that have woken.
     count: watch::Sender<(usize, usize)>,
 }
 
@@ -114,16 +114,17 @@ impl Looks {
         }
     }
 
-    /// Moves wall and steady clock forward.
+    /// Advances the wall clock and the monotonic clock.
     pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);
     }
 
-    /// Waits for all tasks. The first of them ends while the time stands still; the others may have
-    /// to look again.
+    /// Waits for all tasks. The first task ends without an advance of the clock. The other tasks
+    /// may have to read the store again.
     pub(crate) async fn all<T: Send + 'static>(&self, mut tasks: JoinSet<T>) -> Vec<T> {
         let mut ended = vec![tasks.join_next().await.unwrap().unwrap()];
-        // A wake-up that was begun is awaited, so that no time passes before all have looked.
+        // Waits for started wake-ups, so that the clock does not advance before all tasks have read
+        // the store.
         let mut wake = Box::pin(self.wake());
         loop {
             tokio::select! {
@@ -137,7 +138,7 @@ impl Looks {
         }
     }
 
-    /// Once somebody sleeps, wakes all who do.
+    /// Waits until a task sleeps, then wakes all sleeping tasks.
     async fn wake(&self) {
         let mut count = self.count.subscribe();
         let (asleep, woken) = *count.wait_for(|(asleep, _)| *asleep > 0).await.unwrap();
@@ -184,7 +185,7 @@ impl Drop for Look<'_> {
     }
 }
 
-/// A connect that has begun, in one browser.
+/// A started authorization in one browser.
 pub(crate) struct Flow {
     pub(crate) url: Url,
     pub(crate) binding: SecretString,
@@ -200,7 +201,7 @@ impl Flow {
     }
 }
 
-/// One hub on a store in memory and a clock that stands still.
+/// One hub with a store in memory and a manual clock.
 pub(crate) struct World {
     pub(crate) openid: &'static OpenId,
     pub(crate) hub: Hub,
@@ -212,7 +213,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// `None` if the provider is not installed here.
+    /// Returns `None` if the provider is not installed.
     pub(crate) fn new() -> Option<Self> {
         let openid = OpenId::shared().expect("the provider runs")?;
         let start = Timestamp::from_unix_seconds(1_800_000_000);
@@ -241,7 +242,7 @@ impl World {
         Flow::of(self.hub.authorize(&self.tenant, PROVIDER)).await
     }
 
-    /// The query of the callback after `account` has consented.
+    /// Returns the query of the callback after `account` has consented.
     pub(crate) async fn consent(&self, flow: &Flow, account: &str) -> String {
         let callback = self.openid.consent(&flow.url, account).await.unwrap();
         callback.query().unwrap().to_owned()
@@ -252,7 +253,10 @@ impl World {
         flow: &Flow,
         query: &str,
     ) -> connector_core::Result<Connected> {
-        let finish = self.hub.callback(PROVIDER, query, flow.binding.clone());
+        let finish = self
+            .hub
+            .callback(PROVIDER, query, flow.binding.clone())
+            .unbound();
         finish.actor(owner()).tenant(&self.tenant).await
     }
 
@@ -264,7 +268,9 @@ impl World {
     pub(crate) async fn connect_at(&self, hub: &Hub, account: &str) -> ConnectionKey {
         let flow = Flow::of(hub.authorize(&self.tenant, PROVIDER)).await;
         let query = self.consent(&flow, account).await;
-        let finish = hub.callback(PROVIDER, &query, flow.binding.clone());
+        let finish = hub
+            .callback(PROVIDER, &query, flow.binding.clone())
+            .unbound();
         let connected = finish.actor(owner()).await.unwrap();
         connected.key().clone()
     }
@@ -277,7 +283,7 @@ impl World {
         self.stored(key).await.connection.status
     }
 
-    /// What lies sealed in the store.
+    /// Returns the opened credential of the store.
     pub(crate) async fn credential(&self, key: &ConnectionKey) -> Credential {
         credential(&self.keys, &self.stored(key).await).await
     }
@@ -286,7 +292,7 @@ impl World {
         self.openid.ledger(account).await.unwrap()
     }
 
-    /// Every event of the tenant so far.
+    /// Returns all events of the tenant.
     pub(crate) async fn events(&self) -> Vec<Event> {
         let slice = self.store.audit(&AuditFilter::default(), None, 1000).await;
         let records = slice.unwrap().items;
@@ -302,12 +308,12 @@ pub(crate) fn context() -> RequestContext {
     RequestContext::new(owner(), CorrelationId::new("test").unwrap())
 }
 
-/// Longer than an access token lives, with room for every claim to end.
+/// Longer than the lifetime of an access token plus the hold time of a claim.
 pub(crate) fn past_expiry() -> Duration {
     Duration::from_secs(2 * connector_tests::openid::ACCESS_TOKEN_SECONDS)
 }
 
-/// A hub for the provider; any number of them may share a store, keys and a clock.
+/// Creates a hub for the provider. Any number of hubs may share a store, keys and a clock.
 pub(crate) fn hub(
     openid: &OpenId,
     store: impl Store,
@@ -345,7 +351,7 @@ pub(crate) async fn credential(keys: &SecretString, stored: &Stored) -> Credenti
     Credential::from_plaintext(&plaintext).unwrap()
 }
 
-/// SHA-256 of a secret, in hexadecimal, as the provider's ledger shows it.
+/// Returns the SHA-256 of a secret in hexadecimal, as in the provider's ledger.
 pub(crate) fn digest(secret: &SecretString) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, secret.expose_secret().as_bytes());
     hex::encode(digest)

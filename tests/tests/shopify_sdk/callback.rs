@@ -1,4 +1,4 @@
-//! The signed query of a callback.
+//! Tests of the signed query of a callback.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ use crate::{samples, text};
 
 const SHOP: &str = "some-shop.myshopify.com";
 
-/// Names that mean something, which no additional parameter has.
+/// Names with a meaning. Additional parameters never have these names.
 const RESERVED: [&str; 8] = [
     "code",
     "error",
@@ -73,14 +73,14 @@ impl From<&str> for Value {
 
 type Parameters = Vec<(String, Value)>;
 
-/// What a callback is made of besides its signature.
+/// The parts of a callback except its signature.
 #[derive(Debug, Clone)]
 struct Case {
     secret: String,
     code: String,
     host: String,
     state: String,
-    /// How far the timestamp lies from now, in seconds.
+    /// Offset of the timestamp from now, in seconds.
     age: i64,
     more: Parameters,
     order: Vec<Index>,
@@ -113,7 +113,7 @@ impl Case {
         parameters
     }
 
-    /// The query with these parameters and this signature, in an order of its own.
+    /// Returns a query with these parameters and this signature, in a shuffled order.
     fn query(&self, parameters: &Parameters, signature: &str) -> String {
         let mut pairs: Vec<(String, &str)> = Vec::new();
         for (key, value) in parameters {
@@ -124,7 +124,7 @@ impl Case {
                 }
             }
         }
-        // An array stays in its order.
+        // The values of an array keep their order.
         let is_array = |key: &str| key.ends_with("[]");
         for (at, other) in self.order.iter().enumerate().take(pairs.len()) {
             let other = other.index(pairs.len());
@@ -144,7 +144,8 @@ impl Case {
         }
     }
 
-    /// The query with one bit changed; `None` if it says the same as before, or is no text.
+    /// Returns the query with one changed bit. `None` if the meaning is unchanged or the result is
+    /// not text.
     fn changed(&self, query: &str) -> Option<String> {
         let (at, bit) = self.change;
         let mut bytes = query.as_bytes().to_vec();
@@ -160,7 +161,8 @@ impl Case {
     }
 }
 
-/// Callbacks with additional parameters whose names come from `keys` and whose values from `values`.
+/// Generates callbacks with additional parameters. Names are from `keys`, and values are from
+/// `values`.
 fn cases(
     keys: impl Strategy<Value = String>,
     values: impl Strategy<Value = Value>,
@@ -225,24 +227,24 @@ fn what_the_library_signs_is_accepted_and_one_changed_bit_is_refused() {
     assert!(accepted > 1000 && refused > 1000);
 }
 
-/// Where a signed callback is judged differently on purpose.
+/// Intended differences in the decision on a signed callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum OnPurpose {
-    /// The names of the parameters stand in an order of their own.
+    /// The names of the parameters have different orders by alphabet and by bytes.
     KeyOrder,
-    /// The text is signed without being encoded.
+    /// The text was signed without encoding.
     Unescaped,
     /// An array with several values.
     Array,
-    /// An array that is signed as a list.
+    /// An array that was signed as a list.
     ArrayAsList,
     /// An array whose value has a quotation mark or a backslash.
     QuotedInArray,
-    /// An array with the name of a parameter that decides something.
+    /// An array with the name of a significant parameter.
     DecisiveArray,
-    /// A parameter that stands there twice.
+    /// A parameter that occurs twice.
     Twice,
-    /// A timestamp that is no plain number.
+    /// A timestamp that is not a plain number.
     TimestampSpelling,
     /// More than 8 KiB.
     Long,
@@ -272,32 +274,37 @@ impl Difference for OnPurpose {
                  that Shopify sends sort alike"
             }
             Self::Unescaped => "Shopify's servers and its library for Python sign the decoded text",
-            Self::Array => "the library's callback keeps only the last value of its own signature",
+            Self::Array => "the library's callback keeps only the last value of a signed array",
             Self::ArrayAsList => "published by Shopify's library for Python, unknown to this one",
-            Self::QuotedInArray => "in a list it could move the border between two values",
-            Self::DecisiveArray => "no array says which shop, code, state or time it is",
+            Self::QuotedInArray => {
+                "the character could move the boundary between two values of a list"
+            }
+            Self::DecisiveArray => "an array must not decide shop, code, state or time",
             Self::Twice => {
                 "the library checks the last and uses the first; Shopify sends each once"
             }
-            Self::TimestampSpelling => "the library takes all that its language reads as a number",
-            Self::Long => "nothing that Shopify sends comes near to it",
+            Self::TimestampSpelling => {
+                "the library accepts every text that JavaScript parses as a number"
+            }
+            Self::Long => "no query of Shopify is nearly as long",
         }
     }
 }
 
-/// The signature of `text`, in hexadecimal.
+/// Returns the signature of `text` in hexadecimal.
 fn sign(secret: &SecretString, text: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
     hex::encode(hmac::sign(&key, text.as_bytes()))
 }
 
-/// Whether this text is the same as the library encodes it and with only `%` and `&` encoded.
+/// Returns true if the library's encoding of this text equals the text with only `%` and `&`
+/// encoded.
 fn is_plain(text: &str) -> bool {
     text.bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"*-._%&".contains(&byte))
 }
 
-/// Both judges, and how often they agreed.
+/// The library, the connector, and the number of equal decisions.
 struct Trial {
     judges: Judges,
     comparison: Comparison<OnPurpose>,
@@ -311,7 +318,7 @@ impl Trial {
         self.comparison.record(sdk, ours, difference, &query);
     }
 
-    /// The query that the library signs.
+    /// Returns the query that the library signs.
     fn signed(&mut self, case: &Case, secret: &SecretString, parameters: &Parameters) -> String {
         let signed = self.judges.sdk.sign_query(secret, parameters).unwrap();
         case.query(parameters, &signed.hmac)
@@ -329,7 +336,7 @@ impl Trial {
         }
     }
 
-    /// Arrays, beside names that sort alike with and without their brackets.
+    /// Arrays, together with names that have the same order with and without their brackets.
     fn arrays(&mut self) {
         let quoted = Just("2\", \"1".to_owned());
         let value = prop_oneof![4 => text(), 1 => quoted];
@@ -363,7 +370,7 @@ impl Trial {
         }
     }
 
-    /// Callbacks that break one rule each.
+    /// Callbacks of which each breaks one rule.
     fn broken_rules(&mut self) {
         let plain = "[a-z0-9]{1,8}".prop_map(Value::One);
         let cases = samples(&cases("[a-z]{1,8}", plain), repetitions(150));
@@ -415,7 +422,7 @@ impl Trial {
                 _ => format!("{now}s"),
             };
             judge(spelling, Some(OnPurpose::TimestampSpelling));
-            // Every second around the borders of the window.
+            // Every second around the limits of the time window.
             let age = i64::try_from(number % 12).unwrap() + 85;
             judge((now + age).to_string(), None);
             judge((now - age).to_string(), None);
@@ -434,7 +441,7 @@ impl Trial {
         }
     }
 
-    /// Decoded text, as Shopify's library for Python signs it.
+    /// Decoded text, which Shopify's library for Python signs.
     fn decoded_text(&mut self) {
         for case in samples(&cases("[a-z]", Just("".into())), repetitions(200)) {
             let secret = case.secret(&self.planted);
@@ -492,7 +499,7 @@ async fn what_the_simulator_signs_the_library_signs_alike() {
     }
     let simulator = simulator.start().await.unwrap();
     let verifier = CodeVerifier::generate(&SystemRandom::new()).unwrap();
-    // As the hub makes them, and as an application might.
+    // In the form of the hub, and in a form that an application might use.
     let states = prop_oneof!["[A-Za-z0-9_-]{43}", text()];
     let (mut alike, mut unescaped, mut refused) = (0, 0, 0);
     let cases = (
@@ -528,7 +535,8 @@ async fn what_the_simulator_signs_the_library_signs_alike() {
         if is_alike {
             alike += 1;
         } else {
-            // Like the servers, and unlike the library: see `OnPurpose::Unescaped`.
+            // The connector behaves like Shopify's servers and unlike the library: see
+            // `OnPurpose::Unescaped`.
             unescaped += 1;
         }
 

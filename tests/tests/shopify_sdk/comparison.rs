@@ -1,21 +1,21 @@
-//! Counting where two judges agree.
+//! Counts the equal and the different decisions of the library and the connector.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-/// A way in which the library and the connector differ on purpose.
+/// An intended difference between the library and the connector.
 pub(crate) trait Difference: Debug + Copy + Ord + 'static {
-    /// All of them, each of which a test has to meet.
+    /// All intended differences. A test must meet each one.
     const ALL: &'static [Self];
 
-    /// Whether it is the library that accepts.
+    /// True if the library accepts and the connector refuses.
     fn sdk_accepts(self) -> bool;
 
-    /// Why it is right to differ.
+    /// The reason for the difference.
     fn why(self) -> &'static str;
 }
 
-/// What the library and the connector decided about the same input.
+/// Counts of the decisions of the library and the connector on the same input.
 pub(crate) struct Comparison<D> {
     accepted: usize,
     refused: usize,
@@ -31,7 +31,7 @@ impl<D: Difference> Comparison<D> {
         }
     }
 
-    /// Counts two decisions. They may differ in the way that `difference` says, and in no other.
+    /// Counts two decisions. They may differ only as `difference` allows.
     pub(crate) fn record(
         &mut self,
         sdk: bool,
@@ -51,7 +51,7 @@ impl<D: Difference> Comparison<D> {
         }
     }
 
-    /// Prints the counts and fails if one that must be there is 0.
+    /// Prints the counts, and fails if a required count is 0.
     pub(crate) fn finish(self, what: &str) {
         println!(
             "{what} that both accept: {}, that both refuse: {}",

@@ -1,5 +1,5 @@
-//! The simulator in front of the library: a whole app of Shopify's own making, from the consent page
-//! to the products, that takes the simulator for Shopify.
+//! Tests of the simulator with Shopify's own library: an app that uses the library runs against the
+//! simulator, from the consent page to the products.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,8 +26,8 @@ const PRODUCTS: &str = "query Products($first: Int!, $after: String) {
 }";
 const SHOP: &str = "query { shop { id name myshopifyDomain } }";
 
-/// An app on the library, and a simulator. The tests run on several threads: while one waits for the
-/// library, the simulator answers it on another.
+/// An app that uses the library, and a simulator. The tests run on several threads, because the
+/// simulator must respond while a thread waits for the library.
 struct App {
     sdk: ShopifySdk,
     simulator: Simulator,
@@ -60,7 +60,7 @@ impl App {
         })
     }
 
-    /// Asks the library something on behalf of the app.
+    /// Calls the library for the app.
     fn ask<T>(
         &mut self,
         question: impl FnOnce(&mut ShopifySdk, SimulatedApp<'_>) -> std::io::Result<T>,
@@ -75,7 +75,7 @@ impl App {
         block_in_place(|| question(&mut self.sdk, app)).unwrap()
     }
 
-    /// Goes to the consent page; where that leads, and the cookie.
+    /// Loads the consent page. Returns the target of its redirect and the cookie.
     fn consent(&mut self) -> (Url, String) {
         let shop = self.shop.to_string();
         let begun = self.ask(|sdk, app| sdk.begin(app, &shop));
@@ -112,7 +112,7 @@ impl App {
         self.ask(|sdk, app| sdk.graphql(app, &shop, access_token, document, variables))
     }
 
-    /// Checks that the library made a session of it that expires when Shopify says.
+    /// Checks that the library created a session with Shopify's expiry.
     fn assert_expiring(&self, session: &Session) {
         let now = self.clock.now().as_unix_seconds();
         assert_eq!(session.shop, self.shop.as_str());
@@ -137,10 +137,10 @@ async fn an_app_is_installed_refreshed_and_migrated() {
     app.assert_expiring(&first);
     let sent = url.query_pairs().find(|(name, _)| name == "state");
     assert_eq!(Some(first.state.as_str()), sent.as_ref().map(|it| &*it.1));
-    // As Shopify lists them: without what is included.
+    // As in Shopify's list, without included scopes.
     assert_eq!(first.scope, "read_products,write_orders");
 
-    // A code is good once.
+    // A code is valid once.
     let again = app.callback(&url, &cookie).unwrap_err();
     assert_eq!(
         (again.kind.as_str(), again.status),
@@ -148,7 +148,7 @@ async fn an_app_is_installed_refreshed_and_migrated() {
     );
     assert_eq!(again.body["error"], "invalid_request");
 
-    // Neither another browser's callback nor a changed one is taken.
+    // The library refuses a callback of another browser and a changed callback.
     let (url, cookie) = app.consent();
     let (other, _) = app.consent();
     let mixed = app.callback(&other, &cookie).unwrap_err();
@@ -183,7 +183,7 @@ async fn an_app_is_installed_refreshed_and_migrated() {
         refreshes += 2;
     }
 
-    // A token of old, exchanged once; the answer comes again if it was lost.
+    // A token without expiry is exchanged once. If the response was lost, the simulator repeats it.
     let old = app
         .simulator
         .install_without_expiry(&app.shop, &["read_products"])
@@ -238,7 +238,7 @@ async fn an_answer_lists_scopes_as_the_library_shortens_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_products_are_read_page_by_page_and_their_cost_is_told() {
+async fn products_are_read_page_by_page_with_their_cost() {
     let Some(mut app) = App::with(|shop| shop.with_products(60)).await else {
         return;
     };
@@ -276,13 +276,13 @@ async fn the_products_are_read_page_by_page_and_their_cost_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_library_takes_the_simulators_refusals_for_shopifys() {
+async fn the_library_understands_the_simulators_refusals() {
     let Some(mut app) = App::with(|shop| shop.with_plan("Basic", 40.0, 10.0)).await else {
         return;
     };
     let mut told = 0;
 
-    // The library knows no declined consent: it tries to exchange a code that is not there.
+    // The library does not handle a denied consent: it tries to exchange a missing code.
     app.simulator.decide(&app.shop, Consent::Deny).unwrap();
     let (url, cookie) = app.consent();
     let declined = app.callback(&url, &cookie).unwrap_err();
@@ -293,7 +293,7 @@ async fn the_library_takes_the_simulators_refusals_for_shopifys() {
     told += 1;
     let session = app.install();
 
-    // The budget runs out; 200, no data.
+    // The budget is used up: status 200 without data.
     let variables = json!({ "first": 20 });
     let throttled = loop {
         match app.graphql(&session.access_token, PRODUCTS, &variables) {
@@ -376,5 +376,5 @@ async fn the_library_takes_the_simulators_refusals_for_shopifys() {
         .unwrap_err();
     assert_eq!(gone.status, Some(401));
     told += 1;
-    println!("refusals of the simulator that the library tells apart: {told}");
+    println!("refusals of the simulator that the library distinguishes: {told}");
 }

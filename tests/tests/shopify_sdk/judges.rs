@@ -1,4 +1,4 @@
-//! The connector and the library in front of the same message.
+//! Sends the same message to the connector and to the library.
 
 use connector_core::App;
 use connector_core::clock::{ManualClock, Timestamp};
@@ -8,7 +8,7 @@ use connector_shopify::{Shopify, ShopifyConfig};
 use connector_tests::shopify_sdk::ShopifySdk;
 use secrecy::SecretString;
 
-/// What each says of a message is asked for where the messages are made.
+/// The tests that create a message request the decisions.
 pub(crate) struct Judges {
     pub(crate) sdk: ShopifySdk,
     pub(crate) shopify: Shopify,
@@ -17,7 +17,7 @@ pub(crate) struct Judges {
 }
 
 impl Judges {
-    /// Nothing if the library is not installed here.
+    /// Returns `None` if the library is not installed.
     pub(crate) fn new() -> Option<Self> {
         let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
         Some(Self {
@@ -28,13 +28,13 @@ impl Judges {
         })
     }
 
-    /// What the connector is told beside the message.
+    /// The connector's context for the message.
     pub(crate) fn context<'a>(&'a self, app: &'a App) -> Context<'a> {
         Context::new(app, &self.transport, &self.clock)
     }
 }
 
-/// The registration with this secret.
+/// Returns a registration with this secret.
 pub(crate) fn app(secret: &SecretString) -> App {
     App::new("client-id").with_client_secret(secret.clone())
 }

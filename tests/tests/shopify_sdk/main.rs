@@ -1,5 +1,6 @@
-//! The Shopify connector and its simulator against Shopify's own library for Node: both sign, both
-//! verify, on random input from a fixed seed. Where they differ it is on purpose, and counted.
+//! Compares the Shopify connector and its simulator with Shopify's own library for Node. Both sides
+//! sign and verify random input from a fixed seed. All differences are intended, and the tests
+//! count them.
 #![expect(
     clippy::panic,
     clippy::unwrap_used,
@@ -18,7 +19,7 @@ mod webhook;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
-/// `count` values, the same in every run.
+/// Generates `count` values, the same in every run.
 fn samples<S: Strategy>(strategy: &S, count: usize) -> Vec<S::Value> {
     let mut runner = TestRunner::deterministic();
     (0..count)
@@ -26,7 +27,8 @@ fn samples<S: Strategy>(strategy: &S, count: usize) -> Vec<S::Value> {
         .collect()
 }
 
-/// Text of all kinds: plain, empty, with characters that mean something in a query, of any language.
+/// Generates text of all kinds: plain, empty, with characters that have a meaning in a query, in
+/// any language.
 fn text() -> impl Strategy<Value = String> {
     proptest::prop_oneof![
         3 => "[A-Za-z0-9._-]{0,24}",

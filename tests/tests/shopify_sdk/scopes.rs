@@ -1,4 +1,4 @@
-//! Lists of scopes.
+//! Tests of lists of scopes.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use proptest::strategy::Strategy;
 
 use crate::samples;
 
-/// Lists of different scopes, many of which include another.
+/// Generates lists of different scopes, many of which include another scope.
 pub(crate) fn scopes() -> impl Strategy<Value = Vec<String>> {
     let scope = prop_oneof![
         8 => "(unauthenticated_)?(read|write)_(products|orders|write_x)",
@@ -34,7 +34,7 @@ fn a_scope_includes_what_the_library_says() {
         let ours = set(expand_scopes(&list));
         included += ours.len() - list.len();
         assert_eq!(ours, set(read.expanded), "{list:?}");
-        // What an answer lists leads to the same.
+        // The list of a response leads to the same scopes.
         assert_eq!(ours, set(expand_scopes(&read.compressed)), "{list:?}");
     }
     println!("lists of scopes: {count}, scopes found within others: {included}");

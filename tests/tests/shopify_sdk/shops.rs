@@ -1,4 +1,4 @@
-//! The names of shops. The client secret is posted to what passes here.
+//! Tests of shop names. The client secret is sent to every host that these checks accept.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use url::Url;
 use crate::comparison::{Comparison, Difference};
 use crate::samples;
 
-/// Where a name is judged differently on purpose.
+/// Intended differences in the decision on a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum OnPurpose {
     /// White space around it.
@@ -39,7 +39,7 @@ enum OnPurpose {
     HyphenAtEnd,
     /// More than 63 characters.
     Long,
-    /// Punycode that stands for nothing.
+    /// Invalid Punycode.
     Punycode,
 }
 
@@ -67,7 +67,7 @@ impl Difference for OnPurpose {
     fn why(self) -> &'static str {
         match self {
             Self::WhiteSpace | Self::Scheme | Self::AdminPage | Self::BareName => {
-                "people type or paste it; it names one shop"
+                "people type or paste this form; it names exactly one shop"
             }
             Self::Capitals => "hosts have no case; the library allows capitals in the name alone",
             Self::Internal => "no merchant has one; `with_internal_domains` accepts them",
@@ -80,7 +80,7 @@ impl Difference for OnPurpose {
 }
 
 impl OnPurpose {
-    /// The first of them that `text` shows.
+    /// Returns the first difference that applies to `text`.
     fn of(text: &str) -> Option<Self> {
         let lower = text.to_ascii_lowercase();
         let bare = lower.trim_matches(|c: char| c.is_ascii_whitespace());
@@ -126,7 +126,7 @@ impl OnPurpose {
     }
 }
 
-/// Names of shops and what looks like them.
+/// Generates names of shops and similar texts.
 fn names() -> impl Strategy<Value = String> {
     let label = prop_oneof![
         6 => "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?",
@@ -175,7 +175,7 @@ fn names() -> impl Strategy<Value = String> {
         .prop_map(|(before, label, after)| format!("{before}{label}{after}"));
     let shop = (before, label, suffix, after)
         .prop_map(|(before, label, suffix, after)| format!("{before}{label}{suffix}{after}"));
-    // One character of a good name replaced.
+    // A valid name with one replaced character.
     let edited = ("[a-z0-9]{1,6}", any::<Index>(), any::<char>()).prop_map(|(label, at, with)| {
         let mut name: Vec<char> = format!("{label}.myshopify.com").chars().collect();
         let at = at.index(name.len());
@@ -185,7 +185,7 @@ fn names() -> impl Strategy<Value = String> {
     prop_oneof![8 => shop, 2 => admin, 2 => edited, 1 => "\\PC{0,30}"]
 }
 
-/// What the library returns as we write it: it keeps capitals and slashes.
+/// Normalizes the result of the library, which keeps capitals and slashes.
 fn normal(sdk: &str) -> String {
     sdk.trim_end_matches('/').to_ascii_lowercase()
 }
@@ -211,7 +211,7 @@ fn whatever_we_accept_the_library_accepts_and_the_rest_is_meant() {
     }
     comparison.finish("names of shops");
 
-    // What we make of a name is one that the library takes as it is.
+    // The library accepts the normalized name of the connector unchanged.
     let accepted: Vec<String> = ours.into_iter().flatten().collect();
     let again = sdk.sanitize_shops(&accepted).unwrap();
     for (ours, sdk) in accepted.iter().zip(again) {

@@ -1,4 +1,4 @@
-//! Deliveries of webhooks.
+//! Tests of webhook deliveries.
 
 use bytes::Bytes;
 use connector_core::AppKey;
@@ -49,7 +49,7 @@ impl Judges {
         }
     }
 
-    /// Whether each accepts it; what they read in it is the same.
+    /// Returns the decisions of both sides. Checks that both read the same values.
     async fn both(
         &mut self,
         secret: &SecretString,
@@ -69,7 +69,8 @@ impl Judges {
     }
 }
 
-/// Bodies of all kinds but the empty one: JSON, other text, bytes that are no text, large ones.
+/// Generates bodies of all kinds except the empty body: JSON, other text, bytes that are not text,
+/// large bodies.
 fn body() -> impl Strategy<Value = Bytes> {
     let json = text().prop_map(|text| serde_json::json!({ "id": 1, "title": text }).to_string());
     let text = vec(text(), 1..8).prop_map(|texts| texts.concat());
@@ -85,7 +86,7 @@ fn body() -> impl Strategy<Value = Bytes> {
     ]
 }
 
-/// Shopify's deliveries are JSON objects; nothing else is a delivery, whoever signed it.
+/// Shopify's deliveries are JSON objects. Any other body is refused, even with a valid signature.
 fn is_object(body: &Bytes) -> bool {
     serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).is_ok()
 }
@@ -98,7 +99,7 @@ fn spelling() -> impl Strategy<Value = WebhookHeaders> {
     ])
 }
 
-/// The headers of a delivery under these prefixes.
+/// Returns the headers of a delivery with these prefixes.
 fn request(prefixes: &[&str], topic: &str, signature: &str, body: Bytes) -> http::Request<Bytes> {
     let mut request = http::Request::post("/webhooks");
     for prefix in prefixes {
@@ -117,8 +118,8 @@ fn request(prefixes: &[&str], topic: &str, signature: &str, body: Bytes) -> http
     request.body(body).unwrap()
 }
 
-/// The delivery with one bit of its body or of its signature changed. The last digit of a signature
-/// in base64 has two bits that mean nothing; they are left alone.
+/// Returns the delivery with one changed bit in its body or its signature. The last digit of a
+/// base64 signature has two unused bits, which are not changed.
 fn changed(request: &http::Request<Bytes>, at: Index, bit: u8) -> http::Request<Bytes> {
     const SIGNIFICANT: usize = 42;
     let mut changed = request.clone();
@@ -171,7 +172,7 @@ async fn what_the_library_signs_is_accepted_and_one_changed_bit_is_refused() {
         let (sdk, ours) = judges.both(&secret, &request).await;
         let is_text = std::str::from_utf8(request.body()).is_ok();
         assert_eq!(ours, is_object(request.body()), "{request:?}");
-        // The verifier of the library takes text; its signer takes bytes.
+        // The library verifies text and signs bytes.
         assert_eq!(sdk, is_text, "{request:?}");
         accepted += usize::from(ours);
         not_object += usize::from(!ours);
@@ -229,20 +230,20 @@ async fn what_the_simulator_signs_is_accepted_by_the_library() {
     assert!(accepted > 300 && not_object > 100 && refused >= 700);
 }
 
-/// Where a delivery is judged differently on purpose.
+/// Intended differences in the decision on a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum OnPurpose {
-    /// The body is text and no JSON object.
+    /// The body is text but not a JSON object.
     NotAnObject,
-    /// The headers are of both spellings, none complete.
+    /// The headers have both spellings, and neither set is complete.
     MixedSpelling,
-    /// A header that decides nothing is missing.
+    /// A header without effect on the decision is missing.
     FewHeaders,
-    /// The shop is none.
+    /// The host is not a shop.
     NoShop,
-    /// It is no POST request.
+    /// The request is not a POST.
     OtherMethod,
-    /// A header stands there twice.
+    /// A header occurs twice.
     Twice,
 }
 
@@ -268,10 +269,14 @@ impl Difference for OnPurpose {
             Self::NotAnObject => {
                 "other messages are signed with the secret too, deliveries are objects"
             }
-            Self::MixedSpelling => "each header is read in the spelling that it has",
-            Self::FewHeaders => "Shopify signs none of them, and the event is whole without it",
-            Self::NoShop => "what it names is handed to the application as a shop's host",
-            Self::OtherMethod => "a delivery is posted; the library leaves that to its caller",
+            Self::MixedSpelling => "each header is read in its own spelling",
+            Self::FewHeaders => {
+                "Shopify does not sign these headers, and the event is complete without them"
+            }
+            Self::NoShop => "the application gets this value as a shop's host",
+            Self::OtherMethod => {
+                "a delivery is a POST; the library leaves this check to its caller"
+            }
             Self::Twice => "programs disagree about which of the two counts",
         }
     }
@@ -326,7 +331,7 @@ async fn they_differ_only_where_it_is_meant() {
         }
         tried.push((mixed, is_mixed.then_some(OnPurpose::MixedSpelling)));
 
-        // A signature in the other spelling that does not fit: the newer spelling counts.
+        // A wrong signature in the older spelling: the newer spelling counts.
         let mut doubtful = whole.clone();
         let name: http::HeaderName = format!("{other}hmac-sha256").parse().unwrap();
         let wrong = judges.sdk.sign_webhook(&secret, b"another body").unwrap();

@@ -1,4 +1,4 @@
-//! API calls whose requests and answers meet faults.
+//! Tests of API calls with faults in requests and responses.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,7 +38,7 @@ async fn a_mutation_whose_answer_is_lost_is_not_repeated() {
         let create = CreateWebhookSubscription::new("PRODUCTS_UPDATE", uri);
         let call = client.send(&create);
         let outcome = stage.pace.drive(&[&injected], DEADLINE, call).await;
-        // What is late by time comes when it is time.
+        // A delayed response arrives when its time has come.
         stage
             .pace
             .drive(&[&injected], DEADLINE, injected.over())
@@ -50,7 +50,7 @@ async fn a_mutation_whose_answer_is_lost_is_not_repeated() {
             Ok(_) => assert_eq!(truth, Truth::Answered, "{fault:?}"),
             Err(error) => {
                 assert_ne!(truth, Truth::Answered, "{fault:?}: {error}");
-                // Nobody can know: that is what the caller is told.
+                // The outcome is unknown, and the error tells the caller so.
                 assert_eq!(error.retry(), Retry::Never, "{fault:?}: {error}");
             }
         }
@@ -69,11 +69,11 @@ async fn a_mutation_whose_answer_is_lost_is_not_repeated() {
 #[tokio::test]
 async fn a_query_is_repeated_within_its_attempts() {
     const CASES: u64 = 40;
-    /// What a client sends at most, by default.
+    /// Maximum number of attempts per call by default.
     const ATTEMPTS: usize = 4;
     let (mut answered, mut exhausted, mut sent) = (0, 0, 0);
     for seed in 6_000_000..6_000_000 + CASES {
-        // A shop of its own: attempts come out of a budget that all calls share.
+        // A separate shop, because all calls of a shop share the retry budget.
         let shop = Shop::new().await;
         let stage = &shop.stage;
         let key = shop.connect().await;
@@ -108,7 +108,8 @@ async fn a_query_is_repeated_within_its_attempts() {
             }
         }
         sent += attempt.min(ATTEMPTS);
-        // All were met: it was sent as often as it had to be. What is left over would be met now.
+        // The call met all faults, so the number of attempts is right. A remaining fault would
+        // affect this call.
         assert_eq!(stage.proxy.unmet(), 0, "case {seed}");
         for injected in injected {
             stage

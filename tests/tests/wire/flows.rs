@@ -1,4 +1,4 @@
-//! Connecting, reading the account, and revoking, with faults at the strict provider.
+//! Tests of connect, identification and revocation with faults at the strict provider.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use connector_testkit::proxy::Fault;
 use crate::loss::{DEADLINE, Dice, Truth, kind, truth};
 use crate::openid::Strict;
 
-/// As many faults as a seed brings until each kind was there.
+/// Returns faults from a seed until every kind has occurred.
 fn one_of_each(seed: u64) -> Vec<Fault> {
     let dice = Dice::new(seed);
     let mut of_kind = BTreeMap::new();
@@ -65,14 +65,14 @@ async fn a_code_whose_exchange_is_lost_is_not_sent_again_and_leaves_nothing_behi
                     connected += 1;
                 }
                 (Err(first), Err(again)) if !is_connected => {
-                    // Both loads of the page say the same.
+                    // Both loads of the page have the same outcome.
                     assert_eq!(first.kind(), again.kind(), "{fault:?}");
                     assert_ne!(first.kind(), ErrorKind::Bug, "{first}");
                     refused += 1;
                 }
                 other => panic!("{fault:?}: {other:?}"),
             }
-            // Nothing half stored, now or after the workers' look.
+            // Nothing is partly stored, neither now nor after a round of the worker.
             stage.pace.advance(Duration::from_mins(10));
             stage
                 .pace
@@ -81,7 +81,7 @@ async fn a_code_whose_exchange_is_lost_is_not_sent_again_and_leaves_nothing_behi
                 .unwrap();
             let expected = 1 + usize::from(is_connected && !is_known);
             assert_eq!(strict.connections().await, expected, "{fault:?}");
-            // What was connected before works, under whichever grant.
+            // A previously connected account works, under either grant.
             assert_eq!(stage.connection(&known).await.status, Status::Connected);
             let refresh = stage.hub.refresh(&known, Strict::context());
             stage.pace.drive(&[], DEADLINE, refresh).await.unwrap();
@@ -90,7 +90,7 @@ async fn a_code_whose_exchange_is_lost_is_not_sent_again_and_leaves_nothing_behi
             }
         }
     }
-    println!("code exchanges with faults: {connected} connected, {refused} told as refused");
+    println!("code exchanges with faults: {connected} connected, {refused} reported as refused");
     assert_eq!((connected, refused), (4, 24));
 }
 
@@ -102,7 +102,7 @@ async fn an_account_that_cannot_be_read_is_read_later_without_the_code() {
     let stage = &strict.stage;
     let (mut at_once, mut later) = (0, 0);
     for fault in one_of_each(8) {
-        // Three attempts belong to the first load of the page.
+        // The first load of the page includes three attempts.
         for faults in [1, 3] {
             let account = "wire-identify";
 
@@ -146,7 +146,7 @@ async fn a_revocation_that_meets_a_fault_is_delivered_later() {
     let (mut revoked, mut requests) = (0, 0);
     for fault in one_of_each(9) {
         if kind(fault, DEADLINE) == "truncate in the body" {
-            // The answer has none.
+            // The response has no body.
             continue;
         }
         let account = "wire-revoke";
@@ -154,7 +154,7 @@ async fn a_revocation_that_meets_a_fault_is_delivered_later() {
         let token = stage.hub.access_token(&key).await.unwrap().into_secret();
         let before = strict.openid.ledger(account).await.unwrap().revocations;
         stage.hub.disconnect(&key, Strict::context()).await.unwrap();
-        // Here it is useless at once, whatever the provider does.
+        // The connection is unusable at once, independently of the provider.
         let refused = stage.hub.access_token(&key).await.map(drop);
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::NotFound);
         let injected = stage.proxy.inject("/token/revocation", fault);
@@ -170,7 +170,7 @@ async fn a_revocation_that_meets_a_fault_is_delivered_later() {
             .await;
         assert!(!strict.openid.is_active(&token).await.unwrap(), "{fault:?}");
         let asked = strict.openid.ledger(account).await.unwrap().revocations - before;
-        // Repeating one is harmless; leaving one out is not.
+        // A repeated revocation is harmless; a missing revocation is not.
         let expected = match truth(fault, DEADLINE) {
             Truth::Untouched | Truth::Answered => 1,
             Truth::Lost => 2,

@@ -1,4 +1,4 @@
-//! One token answer that meets a fault, and everything that follows from it.
+//! One token response that meets a fault, and the behaviour that follows.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -41,7 +41,7 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// From `low` to `high`, both included.
+    /// Returns a number from `low` to `high`, both included.
     pub(crate) fn within(&self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low + 1)
     }
@@ -50,8 +50,8 @@ impl Dice {
         Duration::from_secs(self.within(low, high))
     }
 
-    /// A fault of a token request. A late one still comes inside the time in which the contract
-    /// reckons with a provider that acts on an abandoned request.
+    /// A fault of a token request. A delayed request still arrives within the time in which the
+    /// contract assumes that a provider may act on an abandoned request.
     pub(crate) fn fault(&self) -> Fault {
         let after = usize::try_from(self.within(0, 1 << 20)).unwrap();
         let truncated = |within| Fault::Truncate { within, after };
@@ -74,8 +74,8 @@ impl Dice {
     }
 }
 
-/// What a hub draws, so that a case can be seen again: windows and back-off hang on a connection's
-/// random id.
+/// The random numbers of a hub. They are reproducible, because windows and back-off depend on the
+/// random id of a connection.
 impl Random for Dice {
     fn fill(&self, bytes: &mut [u8]) -> connector_core::Result<()> {
         for chunk in bytes.chunks_mut(8) {
@@ -85,7 +85,7 @@ impl Random for Dice {
     }
 }
 
-/// What a fault does to a request with this deadline, by its name.
+/// Returns the name of a fault's effect on a request with this deadline.
 pub(crate) fn kind(fault: Fault, deadline: Duration) -> &'static str {
     match fault {
         Fault::DropRequest => "drop before",
@@ -111,18 +111,18 @@ pub(crate) fn kind(fault: Fault, deadline: Duration) -> &'static str {
     }
 }
 
-/// What the provider did, and what the client learnt of it.
+/// The action of the provider, and the knowledge of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Truth {
-    /// The provider did nothing.
+    /// The provider did not act.
     Untouched,
-    /// The provider acted and its answer arrived.
+    /// The provider acted, and its response arrived.
     Answered,
-    /// The provider acted and its answer is lost.
+    /// The provider acted, and its response was lost.
     Lost,
 }
 
-/// What has to be true of a request with this deadline that met `fault`.
+/// Returns the required outcome of a request with this deadline and `fault`.
 pub(crate) fn truth(fault: Fault, deadline: Duration) -> Truth {
     match fault {
         Fault::DropRequest | Fault::ResetRequest | Fault::HoldRequest => Truth::Untouched,
@@ -132,18 +132,18 @@ pub(crate) fn truth(fault: Fault, deadline: Duration) -> Truth {
     }
 }
 
-/// When the token is asked for.
+/// The time at which the token is requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
-    /// While it is good: callers are served, and it is refreshed behind their backs.
+    /// While the token is valid: callers get it, and the hub refreshes it in the background.
     Advisory,
-    /// After its end: callers wait.
+    /// After the expiry: callers wait.
     Expired,
-    /// Whenever somebody says so.
+    /// On a forced refresh.
     Forced,
 }
 
-/// A hub on a stage where the wire fails.
+/// A hub whose network connection fails.
 pub(crate) struct Stage {
     pub(crate) hub: Hub,
     pub(crate) store: Arc<dyn TokenStore>,
@@ -153,16 +153,16 @@ pub(crate) struct Stage {
     pub(crate) tenant: TenantId,
     /// The path of the token endpoint.
     pub(crate) token: &'static str,
-    /// How long an access token lives.
+    /// Lifetime of an access token.
     pub(crate) life: Duration,
 }
 
-/// How a case ended.
+/// Result of a case.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) fault: Fault,
     pub(crate) connection: ConnectionRecord,
-    /// Calls for an access token, and how many of them were served.
+    /// Number of requests for an access token, and number of successful requests.
     asked: usize,
     served: usize,
 }
@@ -176,8 +176,8 @@ impl Stage {
         token.phase(self.pace.monotonic(), self.pace.now()) < Phase::Expired
     }
 
-    /// Makes a refresh of `key` meet a fault, lets time pass while callers keep calling, until the
-    /// connection is fresh or ended. An error says which promise was broken.
+    /// Injects a fault into a refresh of `key`, and advances the clock while callers request
+    /// tokens, until the connection is refreshed or has ended. An error names the broken promise.
     pub(crate) async fn lose(&self, key: &ConnectionKey, seed: u64) -> Result<Ended, String> {
         let dice = Dice::new(seed);
         let fault = dice.fault();
@@ -188,8 +188,8 @@ impl Stage {
         let (moment, wait) = match dice.within(0, 3) {
             0 => (Moment::Forced, dice.seconds(0, self.life.as_secs() / 2)),
             1 => (Moment::Expired, self.life + dice.seconds(0, 600)),
-            // The window is open in the last sixth of every token's life, and callers are served up
-            // to the last sixtieth.
+            // The advisory window includes the last sixth of every token's lifetime. Callers get
+            // the token until the last sixtieth.
             _ => {
                 let (sixth, sixtieth) = (self.life.as_secs() / 6, self.life.as_secs() / 60);
                 let left = dice.seconds(sixtieth + 1, sixth);
@@ -210,11 +210,11 @@ impl Stage {
                 connector_core::Actor::User("owner".to_owned()),
                 CorrelationId::new("wire").unwrap(),
             );
-            // Its outcome is what the rest of the case is about.
+            // The rest of the case depends on the outcome of this request.
             let forced = self.hub.refresh(key, context);
             let _ = self.pace.drive(faults, DEADLINE, forced).await;
         } else {
-            // The first call after a long time may be served after a look at the store alone.
+            // After a long time, the first call may be answered from the store alone.
             for _ in 0..3 {
                 self.ask(key, &mut held, &mut ended, faults, 3).await?;
                 self.calm(faults).await;
@@ -239,7 +239,7 @@ impl Stage {
                 let over = self.pace.drive(faults, 3 * DEADLINE, injected.over()).await;
                 let acted = over.status.is_some();
                 if acted != (truth(fault, DEADLINE) != Truth::Untouched) {
-                    return Err(format!("the fault is not what it should be: {over:?}"));
+                    return Err(format!("unexpected outcome of the fault: {over:?}"));
                 }
                 self.check(&before, &ended)?;
                 return Ok(ended);
@@ -251,7 +251,7 @@ impl Stage {
         Err(format!("stuck: {:?}", ended.connection))
     }
 
-    /// Waits until nothing is on the wire and everything that came from it has been dealt with.
+    /// Waits until no request is in flight and all responses have been processed.
     pub(crate) async fn calm(&self, faults: &[&Injected]) {
         let landed = async {
             loop {
@@ -265,7 +265,7 @@ impl Stage {
         self.pace.drive(faults, DEADLINE, landed).await;
     }
 
-    /// So many callers at once.
+    /// Number of concurrent callers.
     async fn ask(
         &self,
         key: &ConnectionKey,
@@ -285,7 +285,7 @@ impl Stage {
                     *held = token;
                 }
                 Ok(_) => return Err("a token was served that is over".to_owned()),
-                // Time may have passed its end while this waited.
+                // The token may have expired during the wait.
                 Err(error) if was_good && self.is_good(held) => {
                     return Err(format!("a good token was withheld: {error}"));
                 }
@@ -309,7 +309,7 @@ impl Stage {
     }
 }
 
-/// Counts of a run, and what went wrong in it.
+/// Counts and failures of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     rows: BTreeMap<(&'static str, String), usize>,
@@ -320,7 +320,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// The numbers of the cases of a run.
+    /// Returns the numbers of the cases of a run.
     pub(crate) fn seeds(run: u64, cases: u64) -> impl Iterator<Item = u64> {
         let first = variable("CONNECTORS_WIRE_SEED").map(|seed| seed.parse().unwrap());
         let first = first.unwrap_or(run * 1_000_000);
@@ -334,7 +334,7 @@ impl Tally {
         let end = match ended.connection.status {
             Status::Connected => "recovered".to_owned(),
             Status::NeedsReauthorization(ReauthorizationReason::LostInFlight) => {
-                "told as lost in flight".to_owned()
+                "reported as lost in flight".to_owned()
             }
             ref other => format!("{other:?}"),
         };

@@ -1,8 +1,8 @@
-//! Faults on the wire between the whole library and the providers that stand for the real ones: the
-//! Shopify simulator, which keeps a grace, and a certified OpenID provider with strict rotation.
+//! Tests of network faults between the library and two providers: the Shopify simulator, which has
+//! a grace period, and a certified OpenID provider with strict rotation.
 //!
-//! Cases are drawn from a seed. `CONNECTORS_WIRE_SEED` makes a run begin with the case of that
-//! number, to see a failure again.
+//! Cases are generated from a seed. Set `CONNECTORS_WIRE_SEED` to a number to start a run with the
+//! case of this number, for example to reproduce a failure.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,7 +18,7 @@ mod pace;
 mod shopify;
 mod witness;
 
-/// True for the long form of the tests.
+/// Returns true for the long form of the tests.
 pub(crate) fn is_full() -> bool {
     variable("CONNECTORS_SOAK").is_some_and(|mode| mode == "full")
 }

@@ -1,4 +1,4 @@
-//! Lost token answers at a provider whose rotation is strict: npm oidc-provider.
+//! Tests of lost token responses at a provider with strict rotation: npm oidc-provider.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,20 +25,20 @@ use crate::loss::{DEADLINE, Dice, Stage, Tally, Truth, truth};
 use crate::pace::Pace;
 use crate::witness::Witness;
 
-/// The provider, and a hub that reaches it through the proxy. Browsers do not.
+/// The provider, and a hub that connects to it through the proxy. Browsers connect directly.
 pub(crate) struct Strict {
     pub(crate) stage: Stage,
     pub(crate) openid: &'static OpenId,
 }
 
-/// A connect that has begun.
+/// A started authorization.
 pub(crate) struct Begun {
     pub(crate) query: String,
     pub(crate) binding: SecretString,
 }
 
 impl Strict {
-    /// `None` if the provider is not installed here.
+    /// Returns `None` if the provider is not installed.
     pub(crate) async fn new() -> Option<Self> {
         Self::on(async |pace| MemoryStore::new(Arc::new(pace))).await
     }
@@ -89,7 +89,7 @@ impl Strict {
         RequestContext::new(Self::actor(), CorrelationId::new("wire").unwrap())
     }
 
-    /// Up to the callback of `account`, which has consented.
+    /// Runs the authorization of `account` with consent, up to the callback.
     pub(crate) async fn begin(&self, account: &str) -> Begun {
         let authorize = self.stage.hub.authorize(&self.stage.tenant, PROVIDER);
         let begun = authorize.actor(Self::actor()).begin().await.unwrap();
@@ -102,7 +102,11 @@ impl Strict {
 
     pub(crate) async fn call_back(&self, begun: &Begun) -> connector_core::Result<Connected> {
         let binding = begun.binding.clone();
-        let finish = self.stage.hub.callback(PROVIDER, &begun.query, binding);
+        let finish = self
+            .stage
+            .hub
+            .callback(PROVIDER, &begun.query, binding)
+            .unbound();
         finish.actor(Self::actor()).await
     }
 
@@ -111,7 +115,7 @@ impl Strict {
         self.call_back(&begun).await.unwrap().key.clone()
     }
 
-    /// How many connections there are that have not ended.
+    /// Returns the number of connections that have not ended.
     pub(crate) async fn connections(&self) -> usize {
         let tenant = self.stage.hub.tenant(&self.stage.tenant);
         let all = tenant.list(None, 100).await.unwrap().items;
@@ -119,7 +123,7 @@ impl Strict {
         all.iter().filter(is_there).count()
     }
 
-    /// Ends the connection to `account`, and nothing is left of it.
+    /// Ends the connection to `account` and removes its record.
     pub(crate) async fn forget(&self, account: &str) {
         let tenant = self.stage.hub.tenant(&self.stage.tenant);
         let all = tenant.list(None, 100).await.unwrap().items;
@@ -144,7 +148,7 @@ impl Strict {
             };
             tally.add(&ended);
             let lost = Status::NeedsReauthorization(ReauthorizationReason::LostInFlight);
-            // The one look at a token whose successor nobody knows is the only one that is refused.
+            // Only the one request with a token whose successor is unknown is refused.
             let (status, refused) = match truth(ended.fault, DEADLINE) {
                 Truth::Untouched | Truth::Answered => (Status::Connected, 0),
                 Truth::Lost => (lost.clone(), 1),
@@ -167,7 +171,7 @@ impl Strict {
                 assert_eq!(self.connect(account).await, key);
                 continue;
             }
-            // What is kept is the newest: the provider takes it.
+            // The store contains the newest token: the provider accepts it.
             let refresh = stage.hub.refresh(&key, Self::context());
             stage.pace.drive(&[], DEADLINE, refresh).await.unwrap();
             let token = stage.hub.access_token(&key).await.unwrap();
@@ -180,7 +184,7 @@ impl Strict {
 }
 
 #[tokio::test]
-async fn every_lost_answer_of_a_strict_provider_is_told_right() {
+async fn every_lost_answer_of_a_strict_provider_is_reported_correctly() {
     let Some(strict) = Strict::new().await else {
         return;
     };
@@ -189,7 +193,7 @@ async fn every_lost_answer_of_a_strict_provider_is_told_right() {
 }
 
 #[tokio::test]
-async fn every_lost_answer_of_a_strict_provider_is_told_right_on_sqlite() {
+async fn every_lost_answer_of_a_strict_provider_is_reported_correctly_on_sqlite() {
     let directory = artefacts::directory("wire-strict").unwrap();
     let strict = Strict::on(async |pace| {
         let options = SqliteOptions::new(directory.path().join("wire.sqlite"));

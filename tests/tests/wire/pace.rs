@@ -1,4 +1,4 @@
-//! Time under a test's control: it passes only where somebody waits for it.
+//! A clock under the control of a test. It advances only while a task waits for it.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -12,10 +12,10 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
-/// Longer sleeps are deadlines of something that is under way: they do not move the clock.
+/// Longer sleeps are deadlines of work in flight. They do not advance the clock.
 const LONGEST_NAP: Duration = Duration::from_secs(10);
 
-/// The hub's clock. It knows who sleeps shortly: that is a pause, and nothing else is going on.
+/// The hub's clock. It counts short sleeps, which are pauses without other activity.
 #[derive(Debug, Clone)]
 pub(crate) struct Pace {
     pub(crate) clock: ManualClock,
@@ -26,7 +26,7 @@ pub(crate) struct Pace {
 #[derive(Debug, Default)]
 struct Naps {
     begun: u64,
-    /// When each ends, and its number.
+    /// The end of each sleep, and its number.
     asleep: BTreeSet<(Monotonic, u64)>,
 }
 
@@ -43,8 +43,8 @@ impl Pace {
         self.clock.advance(by);
     }
 
-    /// Carries `work` out. Time passes where it pauses, and where the wire is stalled by one of the
-    /// faults, up to `patience` for each.
+    /// Runs `work`. The clock advances while `work` pauses, and while a fault stalls the network,
+    /// up to `patience` per fault.
     pub(crate) async fn drive<T>(
         &self,
         injected: &[&Injected],
@@ -68,7 +68,7 @@ impl Pace {
         }
     }
 
-    /// Waits for somebody to sleep shortly, and lets whoever wakes first wake.
+    /// Waits for a short sleep, and wakes the task that is due first.
     async fn nap(&self) {
         let mut changed = self.changed.subscribe();
         let first = loop {
@@ -91,7 +91,7 @@ impl Pace {
     }
 }
 
-/// Waits until one of the faults stalls for which there is patience left, and says which.
+/// Waits until a fault with remaining patience stalls, and returns its index.
 async fn stalled(injected: &[&Injected], left: &[Duration]) -> usize {
     let stalls = (0..injected.len()).filter(|at| !left[*at].is_zero());
     let mut stalls: FuturesUnordered<_> = stalls

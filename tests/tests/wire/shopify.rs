@@ -1,4 +1,4 @@
-//! Lost token answers at a provider with a grace: the Shopify simulator.
+//! Tests of lost token responses at a provider with a grace period: the Shopify simulator.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::witness::Witness;
 
 pub(crate) const TOKEN: &str = "/admin/oauth/access_token";
 
-/// A shop, and a hub that reaches it through the proxy.
+/// A shop, and a hub that connects to it through the proxy.
 pub(crate) struct Shop {
     pub(crate) stage: Stage,
     pub(crate) sim: Simulator,
@@ -93,7 +93,8 @@ impl Shop {
         let query = target.query().unwrap();
         let finish = stage
             .hub
-            .callback(Shopify::ID, query, begun.binding().clone());
+            .callback(Shopify::ID, query, begun.binding().clone())
+            .unbound();
         let finish = finish.actor(Self::actor()).tenant(&stage.tenant);
         finish.await.unwrap().key.clone()
     }
@@ -117,7 +118,7 @@ impl Shop {
                 tally.broken(seed, &format!("{:?}", ended.connection.status));
                 break;
             }
-            // Each request that reached the provider: the one that met the fault, and one more.
+            // The requests that reached the provider: the request with the fault, and one more.
             let expected = match truth(ended.fault, DEADLINE) {
                 Truth::Untouched | Truth::Answered => 1,
                 Truth::Lost => 2,

@@ -1,5 +1,5 @@
-//! The library's transport under observation: what is under way, and which refresh tokens are spent
-//! although their successor is known.
+//! A wrapper of the library's transport. It tracks requests in flight, and refresh tokens that are
+//! used although their successor is known.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ pub(crate) struct Witness {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// Refresh tokens that brought another one which arrived here.
+    /// Refresh tokens whose successor arrived in a response.
     replaced: BTreeSet<String>,
     redeemed: usize,
     redeemed_in_vain: usize,
@@ -36,20 +36,21 @@ impl Witness {
         }
     }
 
-    /// Waits until no request is under way.
+    /// Waits until no request is in flight.
     pub(crate) async fn idle(&self) {
         let mut under_way = self.under_way.subscribe();
         under_way.wait_for(|count| *count == 0).await.unwrap();
     }
 
-    /// How often refresh tokens were sent, and how often one whose successor was known.
+    /// Returns the number of sent refresh tokens, and the number of those whose successor was
+    /// known.
     pub(crate) fn redemptions(&self) -> (usize, usize) {
         let seen = self.seen.lock().unwrap();
         (seen.redeemed, seen.redeemed_in_vain)
     }
 }
 
-/// Counts a request for as long as it lives.
+/// Counts a request while this value exists.
 struct UnderWay(watch::Sender<usize>);
 
 impl UnderWay {

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -9,15 +11,15 @@ use super::{operation, to, wrong};
 use crate::models::{BaseId, FieldId, Record, RecordId};
 use crate::oauth::CONTENT;
 
-/// The largest file, in bytes.
+/// Maximum file size, in bytes.
 const LARGEST: usize = 5 * 1024 * 1024;
 
-/// Uploads a file of at most 5 MiB into an attachment field. The host, the path and the form are not
-/// confirmed: allow it with
+/// Uploads a file of at most 5 MiB to an attachment field. Airtable's documentation does not
+/// confirm the host, the path and the format. Enable this operation with
 /// [`with_attachment_uploads`](crate::AirtableConfigBuilder::with_attachment_uploads).
 ///
-/// An attachment that has a public URL needs no upload: write `[{"url":"…"}]` into its cell.
-#[derive(Debug, Clone)]
+/// An attachment with a public URL needs no upload: write `[{"url":"…"}]` into the cell.
+#[derive(Clone)]
 #[must_use]
 pub struct UploadAttachment {
     base: BaseId,
@@ -29,7 +31,7 @@ pub struct UploadAttachment {
 }
 
 impl UploadAttachment {
-    /// `file` as a further attachment in `field` of `record`.
+    /// Adds `file` to the attachments in `field` of `record`.
     pub fn new(
         base: BaseId,
         record: RecordId,
@@ -49,11 +51,23 @@ impl UploadAttachment {
     }
 }
 
+impl fmt::Debug for UploadAttachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UploadAttachment")
+            .field("base", &self.base)
+            .field("record", &self.record)
+            .field("field", &self.field)
+            .field("bytes", &self.file.len())
+            .finish_non_exhaustive()
+    }
+}
+
 operation! {
     UploadAttachment -> Record, Never, ["data.records:write"];
     check: |it| {
         if it.file.len() > LARGEST {
-            let message = "the file is larger than 5 MiB; write its public URL into the cell instead";
+            let message = "the file is larger than 5 MiB; write its public URL into the cell \
+                           instead";
             return Err(wrong("UploadAttachment", message));
         }
         Ok(())

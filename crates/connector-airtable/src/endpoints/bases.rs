@@ -9,7 +9,7 @@ use super::{at_offset, operation, to, wrong};
 use crate::AirtableClient;
 use crate::models::{Base, BaseId, BaseSchema, Field, FieldId, NewField, NewTable, Table, TableId};
 
-/// The bases that the connection reaches, page by page.
+/// Lists the bases that the connection can access, page by page.
 ///
 /// See [Airtable docs: List bases](https://airtable.com/developers/web/api/list-bases).
 #[derive(Debug, Clone, Default)]
@@ -19,12 +19,12 @@ pub struct ListBases {
 }
 
 impl ListBases {
-    /// All bases.
+    /// Lists all bases.
     pub const fn new() -> Self {
         Self { offset: None }
     }
 
-    /// Begins at a cursor that an earlier page gave.
+    /// Starts at the cursor of an earlier page.
     pub fn after(mut self, cursor: PageCursor) -> Self {
         self.offset = Some(cursor);
         self
@@ -74,7 +74,7 @@ pub struct CreateBase {
 }
 
 impl CreateBase {
-    /// A base with at least one table, in the workspace with the id `wsp…`.
+    /// Creates a base with at least one table in the workspace with the id `wsp…`.
     pub fn new(
         workspace: impl Into<String>,
         name: impl Into<String>,
@@ -97,7 +97,10 @@ impl Endpoint for CreateBase {
 
     fn validate(&self) -> Result<()> {
         if self.tables.is_empty() {
-            return Err(wrong(Self::NAME, "a base needs a table; add one"));
+            return Err(wrong(
+                Self::NAME,
+                "a base needs at least one table; add one",
+            ));
         }
         Ok(())
     }
@@ -113,7 +116,7 @@ impl Endpoint for CreateBase {
     }
 }
 
-/// The tables of a base, with their fields and views.
+/// Gets the tables of a base, with their fields and views.
 ///
 /// See [Airtable docs: Get base schema](https://airtable.com/developers/web/api/get-base-schema).
 #[derive(Debug, Clone)]
@@ -123,7 +126,7 @@ pub struct GetBaseSchema {
 }
 
 impl GetBaseSchema {
-    /// The schema of `base`.
+    /// Gets the schema of `base`.
     pub const fn new(base: BaseId) -> Self {
         Self { base }
     }
@@ -144,7 +147,7 @@ pub struct CreateTable {
 }
 
 impl CreateTable {
-    /// `table` in `base`.
+    /// Creates `table` in `base`.
     pub const fn new(base: BaseId, table: NewTable) -> Self {
         Self { base, table }
     }
@@ -179,7 +182,7 @@ impl Changes {
         if self.name.is_none() && self.description.is_none() {
             return Err(wrong(
                 operation,
-                "nothing is changed; set a name or a description",
+                "there is nothing to change; set a name or a description",
             ));
         }
         Ok(())
@@ -187,7 +190,7 @@ impl Changes {
 }
 
 impl UpdateTable {
-    /// `table` of `base`, without a change yet.
+    /// Creates an operation for `table` of `base`, without any change yet.
     pub fn new(base: BaseId, table: TableId) -> Self {
         Self {
             base,
@@ -229,7 +232,7 @@ pub struct CreateField {
 }
 
 impl CreateField {
-    /// `field` in `table` of `base`.
+    /// Creates `field` in `table` of `base`.
     pub const fn new(base: BaseId, table: TableId, field: NewField) -> Self {
         Self { base, table, field }
     }
@@ -255,7 +258,7 @@ pub struct UpdateField {
 }
 
 impl UpdateField {
-    /// `field` in `table` of `base`, without a change yet.
+    /// Creates an operation for `field` in `table` of `base`, without any change yet.
     pub fn new(base: BaseId, table: TableId, field: FieldId) -> Self {
         Self {
             base,

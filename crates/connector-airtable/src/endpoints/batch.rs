@@ -1,14 +1,14 @@
-//! Writes of more records than one call takes.
+//! Writes of more records than the maximum per call.
 
 use connector_core::Error;
 use connector_core::provider::Endpoint;
 
-/// A write of records, of which Airtable takes 10 in one call.
+/// A write of records that can be split into calls of at most 10 records, Airtable's maximum.
 pub trait BatchEndpoint: Endpoint + Sized {
-    /// The number of inputs.
+    /// Returns the number of records to write.
     fn count(&self) -> usize;
 
-    /// The same write, divided into calls of 10 inputs.
+    /// Splits the write into calls of at most 10 records.
     fn into_batches(self) -> Vec<Self>;
 }
 
@@ -19,10 +19,9 @@ pub trait BatchEndpoint: Endpoint + Sized {
 pub struct Batches<T> {
     /// The responses of the batches that succeeded, in order.
     pub completed: Vec<T>,
-    /// The number of inputs that were written. Inputs are written in their order, so that these are
-    /// the first ones.
+    /// Number of written records. Records are written in order, so these are the first ones.
     pub written: usize,
-    /// The failure that ended the write; `None` if every input was written.
+    /// The failure that stopped the write; `None` if all records were written.
     pub failure: Option<BatchFailure>,
 }
 
@@ -30,8 +29,8 @@ pub struct Batches<T> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct BatchFailure {
-    /// The error. After a timeout or a broken connection Airtable may have written the batch.
+    /// The error. After a timeout or a broken connection, Airtable may have written the batch.
     pub error: Error,
-    /// The number of inputs in the batch. Those behind it were not sent.
+    /// Number of records in the batch. Later batches were not sent.
     pub count: usize,
 }

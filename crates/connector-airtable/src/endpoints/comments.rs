@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{PAGE, at_offset, check_page, operation, to};
 use crate::models::{BaseId, Comment, CommentId, Deleted, RecordId, TableKey};
 
-/// The comments on a record, page by page.
+/// Lists the comments on a record, page by page.
 ///
 /// See [Airtable docs: List comments](https://airtable.com/developers/web/api/list-comments).
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub struct ListComments {
 }
 
 impl ListComments {
-    /// The comments on `record`, 100 to a page.
+    /// Lists the comments on `record`, 100 per page.
     pub fn new(base: BaseId, table: impl Into<TableKey>, record: RecordId) -> Self {
         Self {
             base,
@@ -32,13 +32,13 @@ impl ListComments {
         }
     }
 
-    /// Sets the number of comments on a page: 1 to 100.
+    /// Sets the page size: 1 to 100.
     pub const fn with_page_size(mut self, size: u32) -> Self {
         self.page_size = size;
         self
     }
 
-    /// Begins at a cursor that an earlier page gave.
+    /// Starts at the cursor of an earlier page.
     pub fn after(mut self, cursor: PageCursor) -> Self {
         self.offset = Some(cursor);
         self
@@ -75,7 +75,7 @@ impl PagedEndpoint for ListComments {
     }
 }
 
-/// Comments on a record.
+/// Adds a comment to a record.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct CreateComment {
@@ -86,7 +86,7 @@ pub struct CreateComment {
 }
 
 impl CreateComment {
-    /// A comment with this text. A mention is written `@[usr…]`.
+    /// Creates a comment with this text. A mention has the form `@[usr…]`.
     pub fn new(
         base: BaseId,
         table: impl Into<TableKey>,
@@ -111,7 +111,7 @@ operation! {
     decode: |response| response.json();
 }
 
-/// Changes the text of a comment that the user made.
+/// Changes the text of one of the user's comments.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct UpdateComment {
@@ -151,7 +151,7 @@ operation! {
     decode: |response| response.json();
 }
 
-/// Deletes a comment that the user made.
+/// Deletes one of the user's comments.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct DeleteComment {
@@ -162,7 +162,7 @@ pub struct DeleteComment {
 }
 
 impl DeleteComment {
-    /// `comment` on `record`.
+    /// Deletes `comment` on `record`.
     pub fn new(
         base: BaseId,
         table: impl Into<TableKey>,

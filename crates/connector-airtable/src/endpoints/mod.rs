@@ -1,4 +1,4 @@
-//! The operations of the Web API that have types, one file for each kind of resource.
+//! The typed operations of the Web API, one file for each kind of resource.
 
 mod attachments;
 mod bases;
@@ -29,9 +29,9 @@ pub use self::webhooks::{
     RefreshWebhook,
 };
 
-/// The most records that one call writes.
+/// Maximum number of records that one call writes.
 pub(crate) const BATCH: usize = 10;
-/// The most results on a page.
+/// Maximum page size.
 const PAGE: u32 = 100;
 
 /// Implements [`Endpoint`] for an operation of one base.
@@ -77,12 +77,12 @@ macro_rules! operation {
 }
 pub(crate) use operation;
 
-/// A request to a path of version 0.
+/// Returns a request to a path of version 0.
 fn to(method: Method, path: &[&str]) -> Result<Request> {
     Request::new(method, ["v0"].iter().chain(path))
 }
 
-/// A request for the page at an offset; without one, for the first page.
+/// Returns a request for the page at an offset, or for the first page.
 fn at_offset(request: Request, offset: Option<&PageCursor>) -> Request {
     match offset {
         Some(offset) => request.query("offset", offset.as_str()),
@@ -90,7 +90,7 @@ fn at_offset(request: Request, offset: Option<&PageCursor>) -> Request {
     }
 }
 
-/// The error for an argument.
+/// Returns the error for an invalid argument.
 fn wrong(operation: &'static str, message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidInput, operation, message)
 }
@@ -99,10 +99,7 @@ fn check_page(operation: &'static str, size: u32) -> Result<()> {
     if (1..=PAGE).contains(&size) {
         return Ok(());
     }
-    Err(wrong(
-        operation,
-        "a page has 1 to 100 results; set another page size",
-    ))
+    Err(wrong(operation, "the page size must be 1 to 100"))
 }
 
 fn check_batch(operation: &'static str, count: usize) -> Result<()> {
@@ -113,17 +110,17 @@ fn check_batch(operation: &'static str, count: usize) -> Result<()> {
     Err(wrong(operation, message))
 }
 
-/// An operation as data.
+/// The static properties of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Operation {
-    /// Its name in errors, logs and metrics.
+    /// The name of the operation in errors, logs and metrics.
     pub name: &'static str,
-    /// Its method.
+    /// The HTTP method.
     pub method: &'static str,
-    /// Its path. Names in braces stand for arguments.
+    /// The path. Names in braces are arguments.
     pub path: &'static str,
-    /// The scopes that it needs.
+    /// The scopes that the operation requires.
     pub scopes: &'static [&'static str],
 }
 
@@ -136,7 +133,7 @@ const fn listed<E: Endpoint>(method: &'static str, path: &'static str) -> Operat
     }
 }
 
-/// Every operation. A method and path may stand for two of them.
+/// Every operation. Two operations may share a method and path.
 pub const OPERATIONS: &[Operation] = &[
     listed::<WhoAmI>("GET", "/v0/meta/whoami"),
     listed::<ListBases>("GET", "/v0/meta/bases"),

@@ -8,7 +8,7 @@ use super::{BATCH, BatchEndpoint, PAGE, at_offset, check_batch, check_page, oper
 use crate::models::{BaseId, Deleted, Fields, Record, RecordId, RecordWrite, TableKey, Written};
 use crate::oauth::API;
 
-/// The longest URL, in characters. Airtable answers longer ones with an error.
+/// Maximum length of a URL, in characters. Airtable refuses longer URLs.
 const LONGEST_URL: usize = 16_000;
 
 /// The order of a sort.
@@ -31,14 +31,14 @@ impl SortDirection {
     }
 }
 
-/// The form of cell values.
+/// The format of cell values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum CellFormat {
-    /// JSON values by the type of the field.
+    /// JSON values according to the field type.
     Json,
-    /// Texts, as people read them.
+    /// Display text.
     String,
 }
 
@@ -48,11 +48,11 @@ struct Sort {
     direction: SortDirection,
 }
 
-/// The records of a table, page by page.
+/// Lists the records of a table, page by page.
 ///
-/// A query whose URL would be longer than 16,000 characters is sent as POST to `listRecords`. An offset
-/// that has expired leads to an error for which [`is_expired_offset`](crate::is_expired_offset) is
-/// true; restart the listing then.
+/// A query whose URL would be longer than 16,000 characters is sent as POST to `listRecords`. If an
+/// offset has expired, the call fails with an error for which
+/// [`is_expired_offset`](crate::is_expired_offset) returns true. Restart the listing then.
 ///
 /// See [Airtable docs: List records](https://airtable.com/developers/web/api/list-records).
 #[derive(Debug, Clone)]
@@ -128,7 +128,7 @@ impl Query {
 }
 
 impl ListRecords {
-    /// All records of `table`, 100 to a page.
+    /// Lists all records of `table`, 100 per page.
     pub fn new(base: BaseId, table: impl Into<TableKey>) -> Self {
         Self {
             base,
@@ -140,50 +140,50 @@ impl ListRecords {
         }
     }
 
-    /// Adds fields to return, by name or id. Without any, all are returned.
+    /// Adds fields to return, by name or id. Default: all fields.
     pub fn with_fields<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
         self.query.fields.extend(fields.into_iter().map(Into::into));
         self
     }
 
-    /// Returns the records for which this formula is true.
+    /// Returns only the records for which this formula is true.
     pub fn with_formula(mut self, formula: impl Into<String>) -> Self {
         self.query.filter_by_formula = Some(formula.into());
         self
     }
 
-    /// Ends the listing after this number of records.
+    /// Limits the total number of records.
     pub const fn with_max_records(mut self, most: u32) -> Self {
         self.query.max_records = Some(most);
         self
     }
 
-    /// Sets the number of records on a page: 1 to 100.
+    /// Sets the page size: 1 to 100.
     pub const fn with_page_size(mut self, size: u32) -> Self {
         self.query.page_size = size;
         self
     }
 
-    /// Adds a field to sort by, after those that were added before.
+    /// Adds a field to sort by. Fields that were added earlier take precedence.
     pub fn sorted_by(mut self, field: impl Into<String>, direction: SortDirection) -> Self {
         let field = field.into();
         self.query.sort.push(Sort { field, direction });
         self
     }
 
-    /// Returns the records of a view, by name or id, in its order.
+    /// Returns the records of a view, by name or id, in the order of the view.
     pub fn in_view(mut self, view: impl Into<String>) -> Self {
         self.query.view = Some(view.into());
         self
     }
 
-    /// Sets the form of cell values. Default: JSON.
+    /// Sets the format of cell values. Default: JSON.
     pub const fn with_cell_format(mut self, format: CellFormat) -> Self {
         self.query.cell_format = Some(format);
         self
     }
 
-    /// Names cells by the ids of their fields, which stay when a field is renamed.
+    /// Returns cells keyed by field id. A field id does not change when the field is renamed.
     pub const fn by_field_id(mut self) -> Self {
         self.query.return_fields_by_field_id = true;
         self
@@ -195,7 +195,7 @@ impl ListRecords {
         self
     }
 
-    /// Begins at a cursor that an earlier page gave. The other arguments must be as they were then.
+    /// Starts at the cursor of an earlier page. The other arguments must be unchanged.
     pub fn after(mut self, cursor: PageCursor) -> Self {
         self.query.offset = Some(cursor);
         self
@@ -234,7 +234,7 @@ impl PagedEndpoint for ListRecords {
     }
 }
 
-/// A record.
+/// Gets a record.
 ///
 /// See [Airtable docs: Get record](https://airtable.com/developers/web/api/get-record).
 #[derive(Debug, Clone)]
@@ -246,7 +246,7 @@ pub struct GetRecord {
 }
 
 impl GetRecord {
-    /// `record` of `table`.
+    /// Creates the operation for `record` of `table`.
     pub fn new(base: BaseId, table: impl Into<TableKey>, record: RecordId) -> Self {
         Self {
             base,
@@ -262,8 +262,8 @@ operation! {
     decode: |response| response.json();
 }
 
-/// Creates up to 10 records. Repeating it creates others: where a call must be repeatable, use
-/// [`UpdateRecords::upsert_on`].
+/// Creates up to 10 records. A repeated call creates further records: if a call must be repeatable,
+/// use [`UpdateRecords::upsert_on`].
 ///
 /// See [Airtable docs: Create records](https://airtable.com/developers/web/api/create-records).
 #[derive(Debug, Clone)]
@@ -276,7 +276,7 @@ pub struct CreateRecords {
 }
 
 impl CreateRecords {
-    /// Records with these cells in `table`.
+    /// Creates records with these cells in `table`.
     pub fn new(
         base: BaseId,
         table: impl Into<TableKey>,
@@ -290,7 +290,7 @@ impl CreateRecords {
         }
     }
 
-    /// Converts texts to the type of their field, and adds missing choices of selects.
+    /// Converts text to the field types, and adds missing options to select fields.
     pub const fn with_typecast(mut self) -> Self {
         self.typecast = true;
         self
@@ -327,8 +327,8 @@ impl BatchEndpoint for CreateRecords {
     }
 }
 
-/// Updates up to 10 records: cells that are not named stay as they are, unless it
-/// [replaces](UpdateRecords::replacing) them.
+/// Updates up to 10 records. Cells that are not included stay unchanged, unless
+/// [`replacing`](UpdateRecords::replacing) is set.
 ///
 /// See [Airtable docs: Update multiple records](https://airtable.com/developers/web/api/update-multiple-records).
 #[derive(Debug, Clone)]
@@ -343,7 +343,7 @@ pub struct UpdateRecords {
 }
 
 impl UpdateRecords {
-    /// These records of `table`.
+    /// Updates these records of `table`.
     pub fn new(
         base: BaseId,
         table: impl Into<TableKey>,
@@ -359,20 +359,20 @@ impl UpdateRecords {
         }
     }
 
-    /// Empties the cells that are not named.
+    /// Clears the cells that are not included.
     pub const fn replacing(mut self) -> Self {
         self.replaces = true;
         self
     }
 
-    /// Finds records without an id by the values of these fields, and creates those that are not
-    /// there. It may be repeated.
+    /// Upserts: finds records without an id by the values of these fields, and creates missing
+    /// records. The call may be repeated.
     pub fn upsert_on<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
         self.merge_on.extend(fields.into_iter().map(Into::into));
         self
     }
 
-    /// Converts texts to the type of their field, and adds missing choices of selects.
+    /// Converts text to the field types, and adds missing options to select fields.
     pub const fn with_typecast(mut self) -> Self {
         self.typecast = true;
         self
@@ -384,7 +384,7 @@ operation! {
     check: |it| {
         check_batch("UpdateRecords", it.records.len())?;
         if it.merge_on.is_empty() && !it.records.iter().all(RecordWrite::has_id) {
-            let message = "a record has no id; give it one, or name the fields to merge on";
+            let message = "a record has no id; set an id, or set the fields to merge on";
             return Err(wrong("UpdateRecords", message));
         }
         Ok(())
@@ -432,7 +432,7 @@ pub struct UpdateRecord {
 }
 
 impl UpdateRecord {
-    /// Sets these cells of `record`.
+    /// Updates these cells of `record`.
     pub fn new(base: BaseId, table: impl Into<TableKey>, record: RecordId, fields: Fields) -> Self {
         Self {
             base,
@@ -443,7 +443,7 @@ impl UpdateRecord {
         }
     }
 
-    /// Empties the cells that are not named.
+    /// Clears the cells that are not included.
     pub const fn replacing(mut self) -> Self {
         self.replaces = true;
         self
@@ -472,7 +472,7 @@ pub struct DeleteRecords {
 }
 
 impl DeleteRecords {
-    /// These records of `table`.
+    /// Deletes these records of `table`.
     pub fn new(
         base: BaseId,
         table: impl Into<TableKey>,
@@ -527,7 +527,7 @@ pub struct DeleteRecord {
 }
 
 impl DeleteRecord {
-    /// `record` of `table`.
+    /// Deletes `record` of `table`.
     pub fn new(base: BaseId, table: impl Into<TableKey>, record: RecordId) -> Self {
         Self {
             base,

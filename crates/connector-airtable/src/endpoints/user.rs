@@ -7,7 +7,7 @@ use super::to;
 use crate::AirtableClient;
 use crate::models::User;
 
-/// The user of the access token, with its scopes.
+/// Gets the user and the scopes of the access token.
 ///
 /// See [Airtable docs: Get user ID & scopes](https://airtable.com/developers/web/api/get-user-id-scopes).
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,7 +15,7 @@ use crate::models::User;
 pub struct WhoAmI(());
 
 impl WhoAmI {
-    /// The operation.
+    /// Creates the operation.
     pub const fn new() -> Self {
         Self(())
     }

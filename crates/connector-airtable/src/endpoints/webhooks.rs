@@ -13,15 +13,15 @@ use crate::models::{
     WebhookSpecification,
 };
 
-/// The most payloads on a page.
+/// Maximum number of payloads per page.
 const PAGE: &str = "50";
 
-/// The time until `at`, from the time of the answer.
+/// Returns the time from the response until `at`.
 fn until(response: &Response, at: Option<&str>) -> Option<Duration> {
     Some(Timestamp::parse(at?)?.since(response.received()))
 }
 
-/// Creates a webhook. Airtable allows two for each OAuth integration and base.
+/// Creates a webhook. Airtable allows two per OAuth integration and base.
 ///
 /// See [Airtable docs: Create a webhook](https://airtable.com/developers/web/api/create-a-webhook).
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ pub struct CreateWebhook {
 }
 
 impl CreateWebhook {
-    /// A webhook that collects payloads and sends no pings.
+    /// Creates a webhook that collects payloads and sends no pings.
     pub const fn new(base: BaseId, specification: WebhookSpecification) -> Self {
         Self {
             base,
@@ -78,7 +78,7 @@ operation! {
     };
 }
 
-/// The webhooks of a base that this integration created.
+/// Lists the webhooks of a base that this integration created.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ListWebhooks {
@@ -86,7 +86,7 @@ pub struct ListWebhooks {
 }
 
 impl ListWebhooks {
-    /// The webhooks of `base`.
+    /// Lists the webhooks of `base`.
     pub const fn new(base: BaseId) -> Self {
         Self { base }
     }
@@ -109,7 +109,7 @@ operation! {
     };
 }
 
-/// Moves the expiry of a webhook to seven days from now.
+/// Extends the expiry of a webhook to seven days from now.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct RefreshWebhook {
@@ -118,7 +118,7 @@ pub struct RefreshWebhook {
 }
 
 impl RefreshWebhook {
-    /// `webhook` of `base`.
+    /// Creates the operation for `webhook` of `base`.
     pub const fn new(base: BaseId, webhook: WebhookId) -> Self {
         Self { base, webhook }
     }
@@ -145,7 +145,7 @@ operation! {
     };
 }
 
-/// Switches the pings of a webhook on again. Airtable switches them off after 13 failures in a row.
+/// Enables the pings of a webhook again. Airtable disables them after 13 consecutive failures.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct EnableWebhookNotifications {
@@ -154,7 +154,7 @@ pub struct EnableWebhookNotifications {
 }
 
 impl EnableWebhookNotifications {
-    /// `webhook` of `base`.
+    /// Creates the operation for `webhook` of `base`.
     pub const fn new(base: BaseId, webhook: WebhookId) -> Self {
         Self { base, webhook }
     }
@@ -170,7 +170,7 @@ operation! {
     decode: |_response| Ok(());
 }
 
-/// A page of up to 50 payloads of a webhook.
+/// Lists up to 50 payloads of a webhook.
 ///
 /// See [Airtable docs: List webhook payloads](https://airtable.com/developers/web/api/list-webhook-payloads).
 #[derive(Debug, Clone)]
@@ -182,7 +182,7 @@ pub struct ListWebhookPayloads {
 }
 
 impl ListWebhookPayloads {
-    /// The payloads of `webhook` from the first on.
+    /// Lists the payloads of `webhook` from the first one on.
     pub const fn new(base: BaseId, webhook: WebhookId) -> Self {
         Self {
             base,
@@ -191,7 +191,7 @@ impl ListWebhookPayloads {
         }
     }
 
-    /// Begins at the payload with this number.
+    /// Starts at the payload with this number.
     pub const fn from_payload(mut self, cursor: u64) -> Self {
         self.cursor = cursor;
         self
@@ -225,7 +225,7 @@ operation! {
     };
 }
 
-/// Ends a webhook.
+/// Deletes a webhook.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct DeleteWebhook {
@@ -234,7 +234,7 @@ pub struct DeleteWebhook {
 }
 
 impl DeleteWebhook {
-    /// `webhook` of `base`.
+    /// Creates the operation for `webhook` of `base`.
     pub const fn new(base: BaseId, webhook: WebhookId) -> Self {
         Self { base, webhook }
     }

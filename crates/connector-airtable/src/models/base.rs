@@ -5,34 +5,35 @@ use serde_json::Value;
 
 use super::{BaseId, FieldId, Other, TableId};
 
-/// A base that the connection reaches.
+/// A base that the connection can access.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Base {
-    /// Its id.
+    /// The id of the base.
     pub id: BaseId,
-    /// Its name.
+    /// The name of the base.
     #[serde(default)]
     pub name: String,
-    /// The user's permission level, for example `create`; absent in the answer to a creation.
+    /// The user's permission level, for example `create`. Absent in the response to the creation of
+    /// a base.
     #[serde(default)]
     pub permission_level: Option<String>,
-    /// Further members.
+    /// Other fields.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// The tables of a base. The answer to the creation of a base has its id too.
+/// The tables of a base.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BaseSchema {
-    /// The base, in the answer to its creation.
+    /// The id of the base. Present only in the response to the creation of the base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<BaseId>,
     /// The tables.
     pub tables: Vec<Table>,
-    /// Further members.
+    /// Other fields.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -42,23 +43,23 @@ pub struct BaseSchema {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Table {
-    /// Its id.
+    /// The id of the table.
     pub id: TableId,
-    /// Its name.
+    /// The name of the table.
     pub name: String,
-    /// Its description.
+    /// The description of the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The field that names its records.
+    /// The primary field, whose value is the name of a record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary_field_id: Option<FieldId>,
-    /// Its fields.
+    /// The fields of the table.
     #[serde(default)]
     pub fields: Vec<Field>,
-    /// Its views.
+    /// The views of the table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub views: Vec<View>,
-    /// Further members.
+    /// Other fields.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -67,20 +68,20 @@ pub struct Table {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Field {
-    /// Its id.
+    /// The id of the field.
     pub id: FieldId,
-    /// Its name.
+    /// The name of the field.
     pub name: String,
-    /// Its type, for example `singleLineText`.
+    /// The type of the field, for example `singleLineText`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Its description.
+    /// The description of the field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The options of its type.
+    /// The options of the field's type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub options: Option<Value>,
-    /// Further members.
+    /// Other fields.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -89,14 +90,14 @@ pub struct Field {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct View {
-    /// Its id, `viw…`.
+    /// The id of the view, `viw…`.
     pub id: String,
-    /// Its name.
+    /// The name of the view.
     pub name: String,
-    /// Its type, for example `grid`.
+    /// The type of the view, for example `grid`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Further members.
+    /// Other fields.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -115,7 +116,7 @@ pub struct NewField {
 }
 
 impl NewField {
-    /// A field with this name and type, for example `singleLineText`.
+    /// Creates a field with this name and type, for example `singleLineText`.
     pub fn new(name: impl Into<String>, kind: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -125,20 +126,20 @@ impl NewField {
         }
     }
 
-    /// Sets the description.
+    /// Sets the description of the field.
     pub fn with_description(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
         self
     }
 
-    /// Sets the options of the type.
+    /// Sets the options of the field's type.
     pub fn with_options(mut self, options: Value) -> Self {
         self.options = Some(options);
         self
     }
 }
 
-/// A table to create. Its first field names its records.
+/// A table to create. The first field is the primary field.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[must_use]
 pub struct NewTable {
@@ -149,7 +150,7 @@ pub struct NewTable {
 }
 
 impl NewTable {
-    /// A table with this name and these fields.
+    /// Creates a table with this name and these fields.
     pub fn new(name: impl Into<String>, fields: impl IntoIterator<Item = NewField>) -> Self {
         Self {
             name: name.into(),
@@ -158,7 +159,7 @@ impl NewTable {
         }
     }
 
-    /// Sets the description.
+    /// Sets the description of the table.
     pub fn with_description(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
         self

@@ -9,15 +9,15 @@ use super::{CommentId, Other};
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Comment {
-    /// Its id.
+    /// The id of the comment.
     pub id: CommentId,
-    /// Its text. A mention is `@[usr…]`.
+    /// The text of the comment. A mention has the form `@[usr…]`.
     pub text: String,
-    /// Its author.
+    /// The author of the comment.
     pub author: CommentAuthor,
-    /// The time of its creation (RFC 3339).
+    /// Time of the comment's creation (RFC 3339).
     pub created_time: String,
-    /// The time of its last change (RFC 3339), if it was changed.
+    /// Time of the comment's last change (RFC 3339). `None` if it was not changed.
     #[serde(default)]
     pub last_updated_time: Option<String>,
     /// Further members: mentions, reactions, attachments.

@@ -1,5 +1,5 @@
-//! The stored cursor of a subscription: for each of its webhooks, the next payload and the time of
-//! the last read.
+//! The stored cursor of a subscription: the next payload and the time of the last read for each of
+//! its webhooks.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use connector_core::{Error, ErrorKind, Result};
 
 use super::WebhookId;
 
-/// The cursor of a subscription that has had no webhook yet.
+/// The cursor of a subscription that has not had a webhook yet.
 pub(crate) const START: &str = "start";
 
 /// The next payload of one webhook, and the time of the last read.
@@ -24,7 +24,7 @@ impl Position {
         let mut text = String::new();
         for at in chain {
             let read = at.read.as_unix_seconds();
-            // Writing to a String does not fail.
+            // Writing to a `String` cannot fail.
             let _ = write!(text, "{}:{}:{read} ", at.webhook, at.payload);
         }
         text.truncate(text.trim_end().len());
@@ -45,7 +45,7 @@ impl Position {
             _ => cursor.split(' ').map(one).collect(),
         };
         chain.ok_or_else(|| {
-            let message = "the stored cursor is not one of this connector; subscribe again";
+            let message = "the stored cursor is not a cursor of this connector; subscribe again";
             Error::new(ErrorKind::StoreIncompatible, "airtable.catch_up", message)
         })
     }

@@ -1,12 +1,13 @@
-//! Ids: three letters for the kind, and 14 letters or digits. An id is checked before it becomes a
-//! part of a path.
+//! Ids: a prefix of three letters for the type, and 14 letters or digits. Ids are validated before
+//! they are used in a path.
 
 use std::fmt;
 
 use connector_core::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
-/// A text that is not an id of the kind that was asked for. The text is not repeated.
+/// The error for a text that is not an id of the expected type. The error does not contain the
+/// text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidId(&'static str);
 
@@ -38,7 +39,7 @@ macro_rules! id {
         pub struct $name(String);
 
         impl $name {
-            /// Checks an id.
+            /// Validates an id.
             ///
             /// # Errors
             /// [`InvalidId`] for any other text.
@@ -54,7 +55,7 @@ macro_rules! id {
                 }
             }
 
-            /// The id as text.
+            /// Returns the id as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -116,16 +117,16 @@ id! {
     WebhookId, "ach"
 }
 
-/// The id or the name of a table, for paths. Names change: prefer the id.
+/// The id or the name of a table, for use in paths. Prefer the id, because names can change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TableKey(String);
 
 impl TableKey {
-    /// A table by its name, which is percent-encoded in the path.
+    /// Selects a table by its name, which is percent-encoded in the path.
     ///
     /// # Errors
-    /// [`InvalidId`] if the name is empty, consists of dots only, or has a control character or more
-    /// than 255 bytes.
+    /// [`InvalidId`] if the name is empty, consists only of dots, contains a control character, or
+    /// has more than 255 bytes.
     pub fn named(name: impl Into<String>) -> Result<Self, InvalidId> {
         let name = name.into();
         let is_path = name.bytes().any(|b| b != b'.');
@@ -133,11 +134,12 @@ impl TableKey {
             return Ok(Self(name));
         }
         Err(InvalidId(
-            "the table's name is empty, dots only, too long, or has a control character; use its id",
+            "the table's name is empty, consists only of dots, is too long, or has a control \
+             character; use its id",
         ))
     }
 
-    /// The id or name.
+    /// Returns the id or name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,5 +1,5 @@
-//! The data of requests and answers. Fields that this version does not know are kept in `other`,
-//! and written back as they were read.
+//! Data types of requests and responses. Unknown fields are kept in `other` and written back
+//! unchanged.
 
 mod base;
 mod comment;
@@ -19,5 +19,5 @@ pub use self::webhook::{
     WebhookPayload, WebhookSpecification,
 };
 
-/// Members of an answer that this version does not know.
+/// The fields of a response that this version of the library does not know.
 pub type Other = serde_json::Map<String, serde_json::Value>;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{Other, RecordId};
 
-/// Cell values by the name or id of the field. An empty cell is absent.
+/// Cell values, keyed by the name or id of the field. Empty cells are absent.
 pub type Fields = Map<String, Value>;
 
 /// A record.
@@ -13,15 +13,16 @@ pub type Fields = Map<String, Value>;
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Record {
-    /// Its id.
+    /// The id of the record.
     pub id: RecordId,
-    /// The time of its creation (RFC 3339).
+    /// Time of the record's creation (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_time: Option<String>,
-    /// Its cells. An attachment's URL expires, and is never fetched with the access token.
+    /// The cells of the record. The URL of an attachment expires. Fetch it without the access
+    /// token.
     #[serde(default)]
     pub fields: Fields,
-    /// Further members, for example the number of comments.
+    /// Other fields, for example the number of comments.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -36,7 +37,7 @@ pub struct RecordWrite {
 }
 
 impl RecordWrite {
-    /// The cells of a record that exists.
+    /// Creates a write of these cells to an existing record.
     pub const fn to(id: RecordId, fields: Fields) -> Self {
         Self {
             id: Some(id),
@@ -44,7 +45,7 @@ impl RecordWrite {
         }
     }
 
-    /// The cells of a record that an upsert finds by the fields to merge on.
+    /// Creates a write of these cells to the record that an upsert finds by its merge fields.
     pub const fn matched(fields: Fields) -> Self {
         Self { id: None, fields }
     }
@@ -61,20 +62,20 @@ impl RecordWrite {
 pub struct Written {
     /// The records after the write, in the order of the request.
     pub records: Vec<Record>,
-    /// The records that an upsert created.
+    /// The ids of the records that an upsert created.
     #[serde(default)]
     pub created_records: Vec<RecordId>,
-    /// The records that an upsert updated.
+    /// The ids of the records that an upsert updated.
     #[serde(default)]
     pub updated_records: Vec<RecordId>,
 }
 
-/// A record that was deleted.
+/// A deleted record.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Deleted {
-    /// Its id.
+    /// The id of the record.
     pub id: String,
-    /// True if it was deleted.
+    /// True if the record was deleted.
     pub deleted: bool,
 }

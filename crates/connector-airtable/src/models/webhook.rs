@@ -13,20 +13,21 @@ use super::cursor::Position;
 use super::{Other, TableId, WebhookId};
 use crate::Airtable;
 
-/// The changes that a webhook reports: filters and included values, as in Airtable's documentation
-/// of [Create a webhook](https://airtable.com/developers/web/api/create-a-webhook).
+/// The changes that a webhook reports: filters and included values, in the format that Airtable
+/// documents in [Create a webhook](https://airtable.com/developers/web/api/create-a-webhook).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WebhookSpecification(Map<String, Value>);
 
 impl WebhookSpecification {
-    /// A specification in Airtable's form: `{"options":{"filters":{…},"includes":{…}}}`.
+    /// Creates a specification from Airtable's format:
+    /// `{"options":{"filters":{…},"includes":{…}}}`.
     #[must_use]
     pub const fn new(specification: Map<String, Value>) -> Self {
         Self(specification)
     }
 
-    /// Limits the changes to one table.
+    /// Restricts the changes to one table.
     #[must_use]
     pub fn with_scope(mut self, table: Option<TableId>) -> Self {
         let Some(table) = table else {
@@ -42,7 +43,7 @@ impl WebhookSpecification {
         self
     }
 
-    /// The table or view that the changes are limited to.
+    /// Returns the table or view that the changes are restricted to.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
         let filters = self.0.get("options")?.get("filters")?;
@@ -51,7 +52,8 @@ impl WebhookSpecification {
 }
 
 impl Default for WebhookSpecification {
-    /// All changes of records, fields and tables, with all cell values before and after.
+    /// Returns a specification of all changes of records, fields and tables, with all cell values
+    /// before and after.
     fn default() -> Self {
         let specification = json!({ "options": {
             "filters": { "dataTypes": ["tableData", "tableFields", "tableMetadata"] },
@@ -67,68 +69,68 @@ impl Default for WebhookSpecification {
     }
 }
 
-/// The topic of an event that is a change: its body is a [`WebhookPayload`].
+/// The topic of an event that reports a change. The body is a [`WebhookPayload`].
 pub const CHANGES_TOPIC: &str = "changes";
-/// The topic of an event that is an error payload: Airtable could not report changes. The hub records
-/// that changes were missed.
+/// The topic of an error payload: Airtable could not report changes. The hub records that changes
+/// were missed.
 pub const PAYLOAD_ERROR_TOPIC: &str = "payload_error";
 
 const fn yes() -> bool {
     true
 }
 
-/// A webhook as Airtable lists it.
+/// A webhook in Airtable's list.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Webhook {
-    /// Its id.
+    /// The id of the webhook.
     pub id: WebhookId,
     /// The URL for pings.
     #[serde(default)]
     pub notification_url: Option<String>,
-    /// The changes that it reports.
+    /// The changes that the webhook reports.
     #[serde(default)]
     pub specification: WebhookSpecification,
-    /// False if Airtable has switched pings off after failures. Payloads are collected all the same.
+    /// False if Airtable has disabled pings after failures. Airtable still collects payloads.
     #[serde(default = "yes")]
     pub are_notifications_enabled: bool,
     /// False if the webhook collects no payloads.
     #[serde(default = "yes")]
     pub is_hook_enabled: bool,
-    /// The number of its next payload.
+    /// The number of the next payload.
     #[serde(default)]
     pub cursor_for_next_payload: Option<u64>,
-    /// The time of its expiry (RFC 3339).
+    /// Time of the webhook's expiry (RFC 3339).
     #[serde(default)]
     pub expiration_time: Option<String>,
-    /// The time until its expiry, at the time of the answer.
+    /// Time until the webhook's expiry, as of the response.
     #[serde(skip)]
     pub expires_in: Option<Duration>,
-    /// Further members, for example the result of the last ping.
+    /// Other fields, for example the result of the last ping.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// A webhook that was created.
+/// A newly created webhook.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CreatedWebhook {
-    /// Its id.
+    /// The id of the webhook.
     pub id: WebhookId,
-    /// The secret that signs its pings, in base64. Airtable shows it once.
+    /// The secret that signs the pings, in base64. Airtable returns it only once.
     pub mac_secret: SecretString,
-    /// The time until its expiry, at the time of the answer.
+    /// Time until the webhook's expiry, as of the response.
     pub expires_in: Option<Duration>,
-    /// The time of the answer.
+    /// Time of the response.
     pub received: Timestamp,
 }
 
-/// A webhook whose expiry was moved.
+/// A webhook with an extended expiry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refreshed {
-    /// The time until its expiry, at the time of the answer.
+    /// Time until the webhook's expiry, as of the response.
     pub expires_in: Option<Duration>,
 }
 
@@ -138,23 +140,24 @@ pub struct Refreshed {
 pub struct Payloads {
     /// The payloads, in order.
     pub payloads: Vec<WebhookPayload>,
-    /// The number of the payload after them.
+    /// The number of the payload after this page.
     pub cursor: u64,
-    /// True if there may be more. An empty page is the last one in any case.
+    /// True if there may be more payloads. An empty page is always the last one.
     pub might_have_more: bool,
-    /// The time of the answer.
+    /// Time of the response.
     pub received: Timestamp,
 }
 
-/// The changes of one transaction in a base, or an error in their place.
+/// The changes of one transaction in a base, or an error instead.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct WebhookPayload {
-    /// The time of the changes (RFC 3339).
+    /// Time of the changes (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
-    /// The number of the transaction in its base; with the webhook's id it identifies the payload.
+    /// The number of the transaction in its base. Together with the webhook's id, it identifies the
+    /// payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_transaction_number: Option<u64>,
     /// The cause of an error payload: `INVALID_FILTERS`, `INVALID_HOOK` or `INTERNAL_ERROR`.
@@ -166,28 +169,28 @@ pub struct WebhookPayload {
     /// The source of the changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action_metadata: Option<Value>,
-    /// The changes of tables that existed before, by table id.
+    /// The changes of existing tables, keyed by table id.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub changed_tables_by_id: Map<String, Value>,
-    /// The tables that were created, by table id.
+    /// The created tables, keyed by table id.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub created_tables_by_id: Map<String, Value>,
-    /// The ids of the tables that were deleted.
+    /// The ids of the deleted tables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub destroyed_table_ids: Vec<String>,
-    /// Further members.
+    /// Other fields.
     #[serde(flatten)]
     pub other: Other,
 }
 
 impl WebhookPayload {
-    /// Returns true if Airtable reports an error in place of changes.
+    /// Returns true if Airtable reports an error instead of changes.
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.error == Some(true)
     }
 
-    /// The event of this payload, the same whenever it is read.
+    /// Returns the event for this payload. Repeated reads of a payload give the same event.
     pub(crate) fn to_event(&self, at: &Position, account: &AccountKey) -> Result<Event> {
         let topic = if self.is_error() {
             PAYLOAD_ERROR_TOPIC
@@ -195,7 +198,7 @@ impl WebhookPayload {
             CHANGES_TOPIC
         };
         let body = serde_json::to_vec(self).map_err(|_| {
-            let message = "a payload could not be written; please report it";
+            let message = "a payload could not be serialized; please report it";
             Error::new(ErrorKind::Bug, "airtable.catch_up", message)
         })?;
         let mut event = Event::new(Airtable::ID, AppKey::default(), topic, body.into());
@@ -208,14 +211,14 @@ impl WebhookPayload {
         Ok(event)
     }
 
-    /// Reads an event that a subscription delivered.
+    /// Parses an event from a subscription.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if the event is not one of this connector's subscriptions.
+    /// [`ErrorKind::UnexpectedAnswer`] if the event is not from a subscription of this connector.
     pub fn of(event: &Event) -> Result<Self> {
-        // The parser's own error may quote the body, so it is dropped.
+        // The parser's error is dropped, because it may quote the body.
         serde_json::from_slice(&event.body).map_err(|_| {
-            let message = "the event is not a payload of a webhook of Airtable";
+            let message = "the event is not a payload of an Airtable webhook";
             Error::new(ErrorKind::UnexpectedAnswer, "airtable.payload", message)
                 .with_provider(Airtable::ID.as_str().to_owned())
         })

@@ -8,7 +8,7 @@ use url::form_urlencoded;
 use super::records;
 use super::world::{Base, Table, WEEK, Webhook, World};
 
-/// The body of a successful answer, or a refusal.
+/// The body of a successful response, or a refusal.
 pub(super) type Answer = Result<Value, Response>;
 
 pub(super) fn refused(status: u16, kind: &str, message: &str) -> Response {
@@ -54,7 +54,7 @@ pub(super) fn answer(
     outcome.map_or_else(|refusal| refusal, |body| Response::json(200, &body))
 }
 
-/// The client percent-encodes every segment as a whole, so that no `+`, `=` or `&` is left.
+/// Decodes a path segment. The client percent-encodes `+`, `=` and `&` in segments.
 fn decoded(segment: &str) -> String {
     let mut pairs = form_urlencoded::parse(segment.as_bytes());
     pairs
@@ -247,7 +247,7 @@ fn webhooks(
     let (id, rest) = rest.split_first().ok_or_else(not_found)?;
     let webhook = base.webhooks.get_mut(*id).ok_or_else(not_found)?;
     if let ("GET", ["payloads"]) = (method, rest) {
-        // An expired webhook's payloads can be read for another week.
+        // The payloads of an expired webhook can be read for another week.
         if now >= webhook.expires.after(WEEK) {
             return Err(not_found());
         }

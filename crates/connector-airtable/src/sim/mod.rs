@@ -1,9 +1,9 @@
-//! An Airtable on this machine: OAuth, bases with tables, records, comments and webhooks, under
-//! Airtable's rules, with faults on request.
+//! An Airtable simulator for tests: OAuth, bases with tables, records, comments and webhooks, under
+//! Airtable's rules, with scripted faults.
 //!
-//! It is a provider of [`connector_sim::Authority`]. Time comes from the clock that it is given. What
-//! Airtable does not document is decided for the worse: a used refresh token ends the grant, offsets
-//! expire on request, and a webhook that has expired is gone from the list at once.
+//! The simulator is a provider of [`connector_sim::Authority`]. The caller supplies the clock. For
+//! undocumented behaviour, the simulator assumes the worst case: a used refresh token ends the
+//! grant, offsets expire on request, and an expired webhook disappears from the list at once.
 
 mod api;
 mod records;
@@ -25,7 +25,7 @@ use self::world::World;
 use crate::models::{BaseId, Fields, RecordId, TableId, WebhookId};
 use crate::{Airtable, AirtableConfig};
 
-/// The lifetimes of codes, access tokens and refresh tokens.
+/// Lifetimes of codes, access tokens and refresh tokens.
 const LIFETIMES: [Duration; 3] = [
     Duration::from_secs(600),
     Duration::from_secs(3600),
@@ -54,8 +54,8 @@ pub struct SimulatorBuilder<C> {
 }
 
 impl<C: Clock + Clone> SimulatorBuilder<C> {
-    /// Adds a user: the id `usr…` and the e-mail address. Without one there is
-    /// `usr00000000000001`. The first one is signed in.
+    /// Adds a user with the id `usr…` and an e-mail address. Default: one user with the id
+    /// `usr00000000000001`. The first user is signed in.
     pub fn with_user(mut self, id: impl Into<String>, email: impl Into<String>) -> Self {
         self.users.push((id.into(), email.into()));
         self
@@ -67,13 +67,13 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
         self
     }
 
-    /// Sets the text that every secret contains, so that a test can search for it.
+    /// Sets a text that every secret contains, so that a test can search for secrets.
     pub fn with_mark(mut self, mark: impl Into<String>) -> Self {
         self.mark = mark.into();
         self
     }
 
-    /// Starts the simulator on a free port of the loopback address. Needs a tokio runtime.
+    /// Starts the simulator on a free port of the loopback address. Requires a tokio runtime.
     ///
     /// # Errors
     /// [`ErrorKind::Network`] if no port is free.
@@ -152,7 +152,7 @@ impl Provider for Api {
     }
 }
 
-/// A ping that Airtable would post.
+/// A ping that Airtable would send.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Ping {
@@ -164,7 +164,7 @@ pub struct Ping {
     pub request: http::Request<Bytes>,
 }
 
-/// Airtable, as far as one OAuth integration sees it.
+/// A simulated Airtable with one OAuth integration.
 #[derive(Clone)]
 pub struct Simulator {
     authority: Authority,
@@ -173,7 +173,7 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// A simulator whose time is that of `clock`.
+    /// Returns a builder for a simulator with the time of `clock`.
     pub fn builder<C: Clock + Clone>(clock: C) -> SimulatorBuilder<C> {
         SimulatorBuilder {
             clock,
@@ -183,13 +183,13 @@ impl Simulator {
         }
     }
 
-    /// The authorization server: registration, browser, grants.
+    /// Returns the authorization server, with its registrations, browser and grants.
     #[must_use]
     pub const fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    /// The HTTP server: loopback overrides, request counts, faults.
+    /// Returns the HTTP server, with its loopback overrides, request counts and faults.
     #[must_use]
     pub fn server(&self) -> &Server {
         self.authority.server()
@@ -202,7 +202,7 @@ impl Simulator {
     /// Adds a base and returns its id.
     ///
     /// # Errors
-    /// None for ids that the simulator makes.
+    /// Never fails for ids that the simulator generates.
     pub fn add_base(&self, name: &str) -> Result<BaseId> {
         Ok(BaseId::new(self.world().add_base(name))?)
     }
@@ -210,7 +210,7 @@ impl Simulator {
     /// Adds a table with text fields of these names, and returns its id.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such base.
+    /// [`ErrorKind::NotFound`] if the base does not exist.
     pub fn add_table(&self, base: &BaseId, name: &str, fields: &[&str]) -> Result<TableId> {
         let fields = fields
             .iter()
@@ -220,10 +220,10 @@ impl Simulator {
         Ok(TableId::new(id.ok_or_else(missing)?)?)
     }
 
-    /// Creates a record, as a person who works in the base would. Webhooks report it.
+    /// Creates a record, as if a person had added it in Airtable. Webhooks report the change.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such table.
+    /// [`ErrorKind::NotFound`] if the table does not exist.
     pub fn add_record(&self, base: &BaseId, table: &TableId, fields: Fields) -> Result<RecordId> {
         let now = self.clock.now();
         let created = self
@@ -233,13 +233,13 @@ impl Simulator {
         Ok(RecordId::new(id.ok_or_else(missing)?)?)
     }
 
-    /// Takes a base out of the reach of every grant, as the user may do at any time.
+    /// Removes a base from every grant, as the user may do at any time.
     pub fn withdraw_base(&self, base: &BaseId) {
         self.world()
             .with_base(base.as_str(), |it| it.withdrawn = true);
     }
 
-    /// Ends every page offset.
+    /// Expires all page offsets.
     pub fn expire_offsets(&self) {
         self.world().offsets.clear();
     }
@@ -249,7 +249,7 @@ impl Simulator {
         self.world().capped = used_up;
     }
 
-    /// The ids of the live webhooks of a base.
+    /// Returns the ids of the live webhooks of a base.
     #[must_use]
     pub fn webhooks(&self, base: &BaseId) -> Vec<String> {
         let now = self.clock.now();
@@ -262,7 +262,7 @@ impl Simulator {
             .unwrap_or_default()
     }
 
-    /// Deletes a webhook, as another program of the integration would.
+    /// Deletes a webhook, as if another program of the integration had deleted it.
     pub fn delete_webhook(&self, base: &BaseId, webhook: &str) {
         self.world()
             .with_base(base.as_str(), |it| it.webhooks.remove(webhook));
@@ -276,10 +276,10 @@ impl Simulator {
             .with_base(base.as_str(), |it| it.report(now, &payload, None, None));
     }
 
-    /// The pings that are due: at most one for each webhook, however many changes there were.
+    /// Returns the due pings: at most one for each webhook, regardless of the number of changes.
     ///
     /// # Errors
-    /// None for ids that the simulator makes.
+    /// Never fails for ids that the simulator generates.
     pub fn pings(&self) -> Result<Vec<Ping>> {
         let now = self.clock.now();
         let mut pings = Vec::new();
@@ -296,7 +296,8 @@ impl Simulator {
         Ok(pings)
     }
 
-    /// Records the application's answer to a ping. After 13 failures in a row, Airtable sends no more.
+    /// Records the application's response to a ping. After 13 consecutive failures, Airtable sends
+    /// no more pings.
     pub fn ping_answered(&self, ping: &Ping, acknowledged: bool) {
         self.world()
             .ping_answered(ping.webhook.as_str(), acknowledged);
@@ -316,7 +317,7 @@ fn missing() -> Error {
     Error::new(ErrorKind::NotFound, "airtable.simulator", message)
 }
 
-/// The body of a ping.
+/// Returns the body of a ping.
 #[must_use]
 pub fn ping_body(base: &str, webhook: &str, timestamp: &str) -> Bytes {
     let body = json!({
@@ -325,7 +326,7 @@ pub fn ping_body(base: &str, webhook: &str, timestamp: &str) -> Bytes {
     Bytes::from(body.to_string())
 }
 
-/// A ping with this body, signed with a webhook's secret.
+/// Returns a ping with this body, signed with a webhook's secret.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`] if the secret is not base64.
@@ -333,7 +334,7 @@ pub fn sign_ping(mac_secret_base64: &str, body: Bytes) -> Result<http::Request<B
     use base64::Engine as _;
 
     let wrong = || {
-        let message = "the secret of a webhook is base64";
+        let message = "the secret of a webhook must be base64";
         Error::new(ErrorKind::InvalidInput, "airtable.simulator", message)
     };
     let secret = base64::prelude::BASE64_STANDARD.decode(mac_secret_base64);

@@ -154,7 +154,7 @@ fn list(world: &mut World, base: &str, name: &str, query: &Query) -> Answer {
     let table = table(world, base, name)?;
     let mut records = table.records.clone();
     if let Some(formula) = &query.formula {
-        // The one form that the simulator understands: `{Name}='value'`.
+        // The simulator supports only the form `{Name}='value'`.
         let parts = formula
             .strip_prefix('{')
             .and_then(|it| it.strip_suffix('\''));
@@ -181,7 +181,10 @@ fn list(world: &mut World, base: &str, name: &str, query: &Query) -> Answer {
         })
         .map(|(name, id)| (name.to_owned(), id.to_owned()))
         .collect();
-    let size = query.page.clamp(1, 100);
+    let size = match query.page {
+        0 => 100,
+        size => size.min(100),
+    };
     let more = records.len() > from + size;
     let page = records.into_iter().skip(from).take(size);
     let page: Vec<Value> = page.map(|it| shown(it, &names, query)).collect();

@@ -12,14 +12,14 @@ use serde_json::{Map, Value, json};
 pub(super) const WEEK: Duration = Duration::from_secs(7 * 86_400);
 const PENALTY: Duration = Duration::from_secs(30);
 const PER_SECOND: usize = 5;
-/// Pings that fail in a row before Airtable sends no more.
+/// Number of consecutive failed pings after which Airtable sends no more.
 const PATIENCE: u32 = 13;
 
 pub(crate) struct World {
     secrets: Secrets,
     made: u64,
     pub(super) bases: BTreeMap<String, Base>,
-    /// The position behind each page offset.
+    /// The list position of each page offset.
     pub(super) offsets: BTreeMap<String, usize>,
     pub(super) capped: bool,
 }
@@ -56,7 +56,7 @@ pub(super) struct Webhook {
     pub(super) next: u64,
 }
 
-/// A kind of change of records, as `changeTypes` names it.
+/// A kind of record change, in the spelling of `changeTypes`.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Change {
     Add,
@@ -179,7 +179,7 @@ impl World {
         Some(created)
     }
 
-    /// Base, webhook, URL and secret of each ping.
+    /// Returns the base, webhook, URL and secret of each due ping.
     pub(super) fn due_pings(&mut self, now: Timestamp) -> Vec<(String, String, String, String)> {
         let mut due = Vec::new();
         for (base, state) in &mut self.bases {
@@ -214,7 +214,7 @@ impl World {
                 webhook.failures + 1
             };
             webhook.enabled &= webhook.failures < PATIENCE;
-            // A ping that failed is sent again.
+            // A failed ping is sent again.
             webhook.is_due |= !acknowledged;
         }
     }
@@ -248,13 +248,13 @@ impl Webhook {
 }
 
 impl Base {
-    /// The table with this id or name.
+    /// Returns the table with this id or name.
     pub(super) fn table(&mut self, key: &str) -> Option<&mut Table> {
         let mut tables = self.tables.iter_mut();
         tables.find(|it| it.id == key || it.name == key)
     }
 
-    /// Counts a call; false if it is over the limit or within the penalty.
+    /// Counts a call. Returns false if the call exceeds the limit or is within the penalty.
     pub(super) fn admits(&mut self, now: Timestamp) -> bool {
         if self.refuses_until.is_some_and(|until| now < until) {
             return false;
@@ -275,7 +275,7 @@ impl Base {
         true
     }
 
-    /// A change of records.
+    /// Records a change of records.
     pub(super) fn changed(&mut self, now: Timestamp, table: &str, kind: Change, change: &Value) {
         let mut tables = Map::new();
         tables.insert(table.to_owned(), change.clone());
@@ -283,7 +283,7 @@ impl Base {
         self.report(now, &payload, Some(table), Some(kind));
     }
 
-    /// Adds a payload to the webhooks that report it.
+    /// Adds a payload to the webhooks that report this change.
     pub(super) fn report(
         &mut self,
         now: Timestamp,
@@ -315,7 +315,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 impl Table {
-    /// The cells by the names of their fields; `None` if a field is unknown.
+    /// Returns the cells keyed by field name; `None` if a field is unknown.
     pub(super) fn known(&self, fields: Map<String, Value>) -> Option<Map<String, Value>> {
         let mut known = Map::new();
         for (key, value) in fields {
@@ -340,7 +340,7 @@ impl Table {
         schema
     }
 
-    /// Writes cells of a record; the record afterwards.
+    /// Writes cells of a record, and returns the changed record.
     pub(super) fn write(
         &mut self,
         id: &str,

@@ -1,4 +1,4 @@
-//! The rules that every connector keeps, and the settings and OAuth facts of Airtable.
+//! The rules for all connectors, and the settings and OAuth facts of Airtable.
 
 use bytes::Bytes;
 use connector_airtable::sim::{Fault, SCOPES, sign_ping};
@@ -22,7 +22,7 @@ fn airtable() -> Airtable {
     Airtable::new(AirtableConfig::builder().build().unwrap())
 }
 
-/// Airtable as the suite sees it.
+/// The fixture for the connector suite.
 struct Suite;
 
 impl SimulatedProvider for Suite {
@@ -56,7 +56,7 @@ impl SimulatedProvider for Suite {
 connector_testkit::connector_suite!(Simulated<Suite>);
 
 #[test]
-fn the_suite_applies_but_for_what_airtable_does_not_have() {
+fn the_suite_applies_except_for_missing_features_of_airtable() {
     let all = connector_testkit::connector::names();
     let applicable = connector_testkit::connector::applicable::<Simulated<Suite>>();
     println!("cases that apply: {} of {}", applicable.len(), all.len());
@@ -68,7 +68,7 @@ fn the_suite_applies_but_for_what_airtable_does_not_have() {
     assert_eq!((applicable.len(), left_out.len()), (49, 13));
 }
 
-/// A context without a network: nothing is sent.
+/// Verifies a delivery in a context without a network.
 fn verified(secret: &str, header: &str, body: &str) -> Result<Incoming> {
     let mut request = http::Request::new(Bytes::copy_from_slice(body.as_bytes()));
     *request.method_mut() = http::Method::POST;
@@ -128,7 +128,7 @@ fn the_description_says_what_airtable_does() {
     assert_eq!(description.metadata_every, 86_400);
     assert!(description.revocation.is_none() && description.webhook.is_some());
     assert!(airtable.app_source().is_none());
-    // A host that is not confirmed gets no token, unless the settings say so.
+    // An unconfirmed host gets no token unless the settings allow it.
     assert_eq!(description.api.len(), 1);
     let config = AirtableConfig::builder().with_attachment_uploads();
     let allowed = Airtable::new(config.build().unwrap());

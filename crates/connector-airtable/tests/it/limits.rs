@@ -1,4 +1,4 @@
-//! Airtable's limits, as the session keeps them.
+//! Airtable's limits, as enforced by the session.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn sixty_calls_at_once_stay_within_five_a_second_of_each_base() {
         "a call was refused: {outcomes:?}"
     );
     let took = rig.clock.now().since(began);
-    // 30 calls to each base, the two bases beside each other.
+    // 30 calls to each base. The two bases have separate limits.
     assert!(
         (Duration::from_secs(5)..Duration::from_secs(20)).contains(&took),
         "{took:?}"
@@ -60,7 +60,7 @@ async fn after_a_refusal_no_call_goes_to_the_base_for_30_seconds() {
         }
     }
     assert_eq!(rig.sim.server().count(&http::Method::GET, &path), 2);
-    // Calls of other bases and of the user go on meanwhile.
+    // Calls to other bases and of the user continue meanwhile.
     rig.sim.server().fault(path, Fault::answer(429, throttled));
     let (client2, rig2) = (client.clone(), &rig);
     let began = rig.clock.now();

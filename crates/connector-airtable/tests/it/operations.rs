@@ -1,4 +1,4 @@
-//! Operations against the simulator, and what it refuses.
+//! Operations with the simulator, and the requests that it refuses.
 
 use connector_airtable::endpoints::{
     CreateBase, CreateComment, CreateField, CreateRecords, CreateTable, DeleteComment,
@@ -143,7 +143,7 @@ async fn every_record_is_listed_once_over_all_pages() {
     );
     let one = all().with_formula("{Name}='Task 007'");
     assert_eq!(rig.drive(client.send(&one)).await.unwrap().items.len(), 1);
-    // A query that no URL holds goes the other way, with the same result.
+    // A query that is too long for a URL is sent as POST, with the same result.
     let long = all()
         .with_formula("{Name}='Task 007'")
         .with_fields((0..2000).map(|it| format!("field {it}")));
@@ -191,7 +191,7 @@ async fn records_are_written_in_every_way() {
         let get = GetRecord::new(rig.base.clone(), rig.table.clone(), id.clone());
         rig.drive(client.send(&get)).await
     };
-    // A cell of a kind that this version does not know is written back as it was read.
+    // A cell of an unknown type is written back unchanged.
     let mut odd = Fields::new();
     odd.insert(
         "Status".to_owned(),
@@ -241,7 +241,7 @@ async fn records_are_written_in_every_way() {
 }
 
 #[tokio::test]
-async fn a_write_in_batches_says_how_far_it_came() {
+async fn a_write_in_batches_returns_the_number_of_written_records() {
     let rig = Rig::new().await;
     let client = rig.client().await;
     let mut rows = tasks(35);
@@ -337,7 +337,7 @@ async fn refusals_have_their_kinds() {
         Some("INVALID_PERMISSIONS_OR_MODEL_NOT_FOUND"),
     )
     .await;
-    // The token never goes to a host that the settings do not allow.
+    // The token is never sent to a host that the settings do not allow.
     let (record, field) = (
         RecordId::new("recAAAAAAAAAAAAAA"),
         FieldId::new("fldAAAAAAAAAAAAAA"),

@@ -1,4 +1,4 @@
-//! A simulated Airtable with one base, and a hub in front of it.
+//! A simulated Airtable with one base, and a hub.
 
 use std::future::Future;
 use std::pin::pin;
@@ -19,7 +19,7 @@ use connector_testkit::leak::canary;
 use connector_testkit::trace;
 use url::Url;
 
-/// The events that the application's handler was given.
+/// The events that the application's handler received.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Handled(pub(crate) Arc<Mutex<Vec<Event>>>);
 
@@ -38,7 +38,7 @@ pub(crate) struct Rig {
     pub(crate) hub: Hub,
     pub(crate) handled: Handled,
     pub(crate) base: BaseId,
-    /// A table `Tasks` with the fields `Name` and `Status`.
+    /// The table `Tasks` with the fields `Name` and `Status`.
     pub(crate) table: TableId,
 }
 
@@ -78,7 +78,7 @@ impl Rig {
         authorize.actor(Actor::Worker).begin().await.unwrap()
     }
 
-    /// Connects the signed-in user by way of the browser.
+    /// Connects the signed-in user through the browser flow.
     pub(crate) async fn connect(&self) -> ConnectionKey {
         let begun = self.begin().await;
         let authority = self.sim.authority();
@@ -86,7 +86,8 @@ impl Rig {
         let query = back.query().unwrap();
         let connected = self
             .hub
-            .callback(Airtable::ID, query, begun.binding().clone());
+            .callback(Airtable::ID, query, begun.binding().clone())
+            .unbound();
         connected.await.unwrap().connection().key().clone()
     }
 
@@ -95,7 +96,7 @@ impl Rig {
         self.hub.client::<AirtableClient>(&key).await.unwrap()
     }
 
-    /// Waits for a future while time passes.
+    /// Runs a future while the clock advances.
     pub(crate) async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
         for _ in 0..20_000 {

@@ -1,4 +1,4 @@
-//! Decoding of sample answers, read from the directory that `CONNECTORS_ORACLES` names.
+//! Decoding of sample responses from the directory `CONNECTORS_ORACLES`.
 
 use std::path::{Path, PathBuf};
 
@@ -22,8 +22,8 @@ fn read(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// Decodes `sample` as a `T` and writes it again: no member is lost or changed. A member that is null
-/// may be left out.
+/// Decodes `sample` as a `T` and serializes it again. No member may be lost or changed, except that
+/// null members may be omitted.
 fn kept<T: DeserializeOwned + Serialize>(name: &str, sample: &Value) {
     let decoded: T =
         serde_json::from_value(sample.clone()).unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -1,4 +1,4 @@
-//! The method, path, query and body of every operation, as a server sees them.
+//! The method, path, query and body of every operation, as received by a server.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -29,12 +29,12 @@ use serde_json::{Value, json};
 
 use crate::rig::cells;
 
-/// A server in the place of Airtable.
+/// A server that replaces Airtable.
 struct Wire {
     server: mockito::ServerGuard,
     airtable: Airtable,
     transport: Arc<HttpClient>,
-    /// The operations that were sent: name, method, path.
+    /// The sent operations: name, method, path.
     sent: Mutex<BTreeSet<(&'static str, String, String)>>,
 }
 
@@ -82,7 +82,7 @@ impl Wire {
         let origin = Origin::parse("https://api.airtable.com").unwrap();
         let token = Arc::new(FixedToken::new(origin, "a-token"));
         let transport = Arc::<HttpClient>::clone(&self.transport);
-        // A session of its own, so that no call waits for the limit of the base.
+        // A separate session, so that no call waits for the limit of the base.
         let session = Session::builder(&self.airtable, token, transport).build();
         let output = AirtableClient::new(session).send(&endpoint).await;
         mock.assert_async().await;

@@ -1,5 +1,5 @@
-//! Subscriptions with a hub: webhooks that are created, renewed, repaired and ended, and changes that
-//! are read once.
+//! Subscriptions with a hub: webhooks are created, renewed, repaired and deleted, and changes are
+//! read once.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl Rig {
         key
     }
 
-    /// Runs the worker until it has nothing to do at once.
+    /// Runs the worker until no work is due.
     async fn work(&self) {
         for _ in 0..40 {
             self.clock.advance(Duration::from_secs(1));
@@ -72,7 +72,7 @@ impl Rig {
         count
     }
 
-    /// The records whose creation was handled, and the number of events.
+    /// Returns the records whose creation was handled, and the number of events.
     fn handled_records(&self) -> (BTreeSet<String>, usize) {
         let events = self.handled.0.lock().unwrap();
         let changes: Vec<_> = events
@@ -118,7 +118,7 @@ async fn a_ping_leads_to_every_change_once() {
     }
     let pings = rig.sim.pings().unwrap();
     assert_eq!(pings.len(), 1, "changes are coalesced into one ping");
-    // A ping carries no change, and the same ping again changes nothing.
+    // A ping contains no change. A repeated ping changes nothing.
     for _ in 0..3 {
         assert_eq!(rig.receive(&pings[0]).await, Ok(1));
     }
@@ -197,7 +197,7 @@ async fn changes_during_an_outage_are_read_afterwards() {
     rig.ping_all().await;
     rig.work().await;
     assert_eq!(rig.handled_records().1, 1);
-    // The application is down for two days: no worker, no endpoint, and pings are switched off.
+    // The application is down for two days: no worker, no endpoint, and Airtable disables pings.
     let mut made = BTreeSet::from([before]);
     for number in 1..=60 {
         made.insert(rig.change(number).to_string());
@@ -212,7 +212,7 @@ async fn changes_during_an_outage_are_read_afterwards() {
     rig.work().await;
     let (records, events) = rig.handled_records();
     assert_eq!((&records, events), (&made, 61));
-    // The comparison found the webhook switched off, and switched it on.
+    // The comparison found the disabled webhook and enabled it.
     rig.pass(DAY, 6 * HOUR).await;
     rig.change(61);
     assert_eq!(rig.ping_all().await, 1);
@@ -230,7 +230,7 @@ async fn a_webhook_that_expired_is_replaced_and_its_payloads_are_read() {
     for number in 0..70 {
         made.insert(rig.change(number).to_string());
     }
-    // Nobody renews it: it expires, and its payloads of four days ago stay for a while.
+    // The webhook is not renewed and expires. Its payloads of four days ago remain for a while.
     rig.clock.advance(4 * DAY);
     assert_eq!(rig.sim.webhooks(&rig.base).len(), 0);
     rig.pass(DAY, 6 * HOUR).await;
@@ -249,7 +249,7 @@ async fn a_webhook_that_expired_is_replaced_and_its_payloads_are_read() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_was_deleted_is_created_again_and_an_error_payload_is_told() {
+async fn a_deleted_webhook_is_created_again_and_an_error_payload_is_reported() {
     let rig = Rig::new().await;
     rig.subscribed(rig.base.as_str()).await;
     let old = rig.sim.webhooks(&rig.base);

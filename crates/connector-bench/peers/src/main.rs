@@ -1,9 +1,9 @@
-//! Measures what others wrote for the same work, in turns with the workspace in one process. Built
-//! and run by `cargo xtask bench`; prints the same tables as `connector-bench`, one line for each
-//! target.
+//! Measures other projects that do the same work, alternating with the workspace in one process.
+//! Built and run by `cargo xtask bench`. Prints the same tables as `connector-bench`, with one line
+//! for each target.
 
 #[path = "../../src/fixture.rs"]
-#[allow(dead_code, reason = "the shared code serves both programs")]
+#[allow(dead_code, reason = "both programs share this code")]
 mod fixture;
 mod npm;
 mod p1;
@@ -13,7 +13,7 @@ mod p5;
 #[path = "../../src/server.rs"]
 mod server;
 #[path = "../../src/turns.rs"]
-#[allow(dead_code, reason = "the shared code serves both programs")]
+#[allow(dead_code, reason = "both programs share this code")]
 mod turns;
 #[path = "../../src/typed_call.rs"]
 mod typed_call;
@@ -34,12 +34,12 @@ const ROWS: &[(&str, fn() -> Outcome)] = &[
 ];
 
 fn main() -> ExitCode {
-    // Several of the peers ask for the process's own.
+    // Several peers use the process-wide TLS provider.
     if rustls::crypto::ring::default_provider()
         .install_default()
         .is_err()
     {
-        println!("a TLS provider is installed already");
+        println!("a TLS provider is already installed");
         return ExitCode::FAILURE;
     }
     let wanted: Vec<String> = std::env::args().skip(1).collect();
@@ -60,7 +60,8 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The figures of each, then how many times as long as ours (the first) the others take.
+/// Prints the values of each contestant, and the ratio of each other contestant to the first one,
+/// which is ours.
 fn print(row: &str, unit: f64, named: &[(&str, &Figures)], targets: &[f64]) {
     print_figures(unit, named);
     let peers: Vec<_> = named[1..]
@@ -84,7 +85,7 @@ fn print_figures(unit: f64, named: &[(&str, &Figures)]) {
     }
 }
 
-/// For each row how many times as long as ours the other takes, and at least how many it should.
+/// Prints, for each row, the ratio of the other contestant to ours, and its minimum target.
 fn print_ratios(rows: &[(String, Figures, f64)]) {
     println!("\n| Row | Times as long as ours: min | median | max | Target | Met |");
     println!("|---|---|---|---|---|---|");

@@ -1,5 +1,5 @@
-//! Libraries for Node that verify webhooks: one process that keeps a delivery for each and verifies
-//! it as often as it is told. What it runs is in the folder `npm` beside this one.
+//! Node libraries that verify webhooks. One process holds a delivery for each library and verifies
+//! it the requested number of times. The program is in the folder `npm`.
 
 use std::error::Error;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -11,21 +11,21 @@ use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Where `cargo xtask bench` says which Node there is, where the packages are installed, and why they
-/// are not.
+/// The environment variables in which `cargo xtask bench` passes the path of Node, the path of the
+/// packages, and the reason if they are missing.
 const NODE: &str = "CONNECTORS_NODE";
 const FOLDER: &str = "CONNECTORS_NPM_PEERS";
 const SKIPPED: &str = "CONNECTORS_NPM_PEERS_SKIPPED";
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a command line program is configured by its environment"
+    reason = "a command-line program is configured by its environment"
 )]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Where the packages are, or why they are not measured.
+/// Returns the paths of Node and the packages, or the reason why they are not measured.
 pub(crate) fn installed() -> std::result::Result<Installed, String> {
     match (variable(NODE), variable(FOLDER)) {
         (Some(node), Some(folder)) => Ok(Installed {
@@ -33,7 +33,7 @@ pub(crate) fn installed() -> std::result::Result<Installed, String> {
             folder: folder.into(),
         }),
         _ => Err(variable(SKIPPED)
-            .unwrap_or_else(|| "they are installed by `cargo xtask bench` only".to_owned())),
+            .unwrap_or_else(|| "only `cargo xtask bench` installs them".to_owned())),
     }
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Installed {
     folder: PathBuf,
 }
 
-/// The process; it ends with this.
+/// The process. It ends when this value is dropped.
 pub(crate) struct Verifiers {
     child: Child,
     input: ChildStdin,
@@ -67,10 +67,10 @@ impl Verifiers {
         })
     }
 
-    /// Hands over the delivery that `library` is to verify, and lets it run until it is compiled.
+    /// Sends the delivery that `library` must verify, and runs the library until it is compiled.
     ///
     /// # Errors
-    /// If the library refuses it, or accepts it with another body.
+    /// Fails if the library refuses the delivery, or accepts it with another body.
     pub(crate) fn load(
         &mut self,
         library: &str,
@@ -88,11 +88,13 @@ impl Verifiers {
         .map(drop)
     }
 
-    /// What `times` verifications of that delivery take.
+    /// Returns the duration of `times` verifications of the delivery.
     pub(crate) fn run(&mut self, library: &str, times: u32) -> Result<Duration> {
         let answer = self.ask(&json!({ "library": library, "times": times }))?;
         let taken = answer["nanoseconds"].as_u64();
-        Ok(Duration::from_nanos(taken.ok_or("an answer says no time")?))
+        Ok(Duration::from_nanos(
+            taken.ok_or("a response contains no time")?,
+        ))
     }
 
     fn ask(&mut self, question: &Value) -> Result<Value> {
@@ -111,7 +113,7 @@ impl Verifiers {
 
 impl Drop for Verifiers {
     fn drop(&mut self) {
-        // It ends by itself when its input does, but not while it is busy.
+        // The process ends with its input, but not while it is busy.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

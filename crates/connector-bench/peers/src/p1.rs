@@ -61,7 +61,7 @@ pub(crate) fn measure() -> Outcome {
     let figures = take_turns(
         &mut [
             Contestant::new("ours, one connection", || {
-                // A read may wake a comparison with the store.
+                // A read may start a comparison with the store, which needs a runtime.
                 let _entered = runtime.enter();
                 for _ in 0..READS {
                     failed += u64::from(!is_ready(&keys[0]));
@@ -106,9 +106,9 @@ pub(crate) fn measure() -> Outcome {
         .into());
     }
     println!(
-        "One thread; {TURNS} turns of {READS} reads, ns per read. Each of the others has one token \
-         and no tenant, so it is compared with one of ours; beside it stand what a read from \
-         {CONNECTIONS} connections in turn takes, and the part of it that is the clocks.\n"
+        "One thread; {TURNS} turns of {READS} reads, ns per read. Each peer has one token and no \
+         tenant, so it is compared with a single connection of ours. For reference, the table also \
+         contains reads of {CONNECTIONS} connections in turn, and the share of the clocks.\n"
     );
     print(
         "P1",

@@ -1,4 +1,5 @@
-//! P2: how many token calls yup-oauth2 and google-cloud-auth make for many tasks on one token.
+//! P2: the number of token requests of yup-oauth2 and google-cloud-auth for many tasks that need
+//! one token.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,13 +39,13 @@ pub(crate) fn measure() -> Outcome {
         );
     }
     println!(
-        "\ngoogle-cloud-auth fetches its first token here: a task of its own refreshes it later, so \
-         no caller meets an expired one. None of the two knows of other processes."
+        "\ngoogle-cloud-auth fetches its first token here. A background task refreshes it later, \
+         so no caller gets an expired token. Neither peer coordinates with other processes."
     );
     Ok(())
 }
 
-/// Starts `tasks` of `one` at once; the number of those that failed must be none.
+/// Starts `tasks` tasks of `one` concurrently. A failed task is an error.
 async fn at_once<F>(tasks: usize, one: impl Fn() -> F) -> Outcome
 where
     F: Future<Output = bool> + Send + 'static,

@@ -1,5 +1,5 @@
-//! P4: verifying a webhook, against crate standardwebhooks and libraries for Node, each on deliveries
-//! of its own form. Ours verifies those of the form that comes nearest.
+//! P4: verifying a webhook, compared with the crate standardwebhooks and with libraries for Node,
+//! each with deliveries in its own format. Our side verifies deliveries in the most similar format.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -10,10 +10,13 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use connector_core::clock::{Clock as _, SystemClock};
 use connector_core::provider::description::EndpointTemplate;
-use connector_core::provider::webhook::{BodyForm, SignatureEncoding, WebhookEndpoint, WebhookFact, WebhookScheme, WebhookSignature, verify};
-use connector_http::HttpClient;
-use connector_core::{App, AppKey, ProviderId};
+use connector_core::provider::webhook::{
+    BodyForm, SignatureEncoding, WebhookEndpoint, WebhookFact, WebhookScheme, WebhookSignature,
+    verify,
+};
 use connector_core::provider::{Context, Description};
+use connector_core::{App, AppKey, ProviderId};
+use connector_http::HttpClient;
 use ring::hmac;
 use standardwebhooks::Webhook;
 
@@ -67,7 +70,7 @@ fn standardwebhooks() -> Outcome {
             operations,
         );
         if failed + peer_failed > 0 {
-            return Err("a good delivery was refused".into());
+            return Err("a valid delivery was refused".into());
         }
         let row = format!("P4 {kilobytes} KiB");
         print(
@@ -81,10 +84,10 @@ fn standardwebhooks() -> Outcome {
     Ok(())
 }
 
-/// A library for Node and ours on deliveries of one size.
+/// A library for Node and our side, with deliveries of one size.
 struct Pair {
     library: &'static str,
-    /// How many times as long it should take, where that is a target.
+    /// The minimum ratio, if there is a target.
     target: Option<f64>,
     receiver: Receiver,
     delivery: http::Request<Bytes>,
@@ -130,7 +133,7 @@ fn libraries_for_node(verifiers: &mut Verifiers) -> Outcome {
     Ok(())
 }
 
-/// Ours, then the library.
+/// Returns the results of our side and of the library.
 fn turns_of(
     pair: &Pair,
     verifiers: &mut Verifiers,
@@ -154,12 +157,12 @@ fn turns_of(
     );
     match failed {
         Some(error) => Err(error),
-        None if refused > 0 => Err("a good delivery was refused".into()),
+        None if refused > 0 => Err("a valid delivery was refused".into()),
         None => Ok(figures),
     }
 }
 
-/// A delivery in the form of each library, and in that of ours which comes nearest.
+/// Returns a delivery in the format of each library, and in our most similar format.
 fn pairs(time: &str, body: &str) -> Result<[Pair; 4], Box<dyn Error>> {
     let bytes = Bytes::copy_from_slice(body.as_bytes());
     let of_body = format!("sha256={}", hex(&sign(&[body])));
@@ -220,7 +223,7 @@ fn pairs(time: &str, body: &str) -> Result<[Pair; 4], Box<dyn Error>> {
     ])
 }
 
-/// An id, a timestamp and a signature in base64 in headers of their own.
+/// Returns a scheme with an id, a timestamp and a signature in base64, each in its own header.
 fn timed() -> WebhookScheme {
     let signature = WebhookSignature::new(["x-acme-signature"]).with_timestamp("x-acme-time");
     let mut scheme = WebhookScheme::new(signature);
@@ -251,7 +254,7 @@ fn request(headers: &[(&str, &str)], body: &Bytes) -> Result<http::Request<Bytes
     Ok(request.body(body.clone())?)
 }
 
-/// A JSON object of this many bytes, nearly all of it one string.
+/// Returns a JSON object of `bytes` bytes, almost all of it one string.
 fn json_of(bytes: usize) -> String {
     let (start, end) = (r#"{"data":""#, r#""}"#);
     let filling = "x".repeat(bytes.saturating_sub(start.len() + end.len()));
@@ -270,7 +273,7 @@ fn hex(tag: &hmac::Tag) -> String {
         .collect()
 }
 
-/// Ours, with a scheme.
+/// Our receiver with a scheme.
 struct Receiver {
     description: Description,
     clock: SystemClock,

@@ -1,5 +1,6 @@
-//! P5: a typed call on loopback, 32 in flight, against reqwest-middleware with reqwest-retry, and
-//! octocrab; beside them what they stand on, raw reqwest and a bare client of hyper-util.
+//! P5: a typed call on loopback, with 32 calls in flight, compared with reqwest-middleware with
+//! reqwest-retry, and with octocrab. For reference, also raw reqwest and a bare client of
+//! hyper-util, on which the others are built.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -60,7 +61,7 @@ async fn with_hyper(client: &Client<HttpConnector, Empty<Bytes>>, url: &str) -> 
 }
 
 pub(crate) fn measure() -> Outcome {
-    // The server has a runtime of its own, as another program would.
+    // The server has its own runtime, as if it were another program.
     let server_runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -80,7 +81,7 @@ pub(crate) fn measure() -> Outcome {
         octocrab::Octocrab::builder()
             .base_uri(format!("http://{}", server.address))?
             .personal_token("token".to_owned())
-            // It has no deadline for a whole request; this is the nearest.
+            // octocrab has no timeout for a whole request. This is the closest setting.
             .set_read_timeout(Some(DEADLINE))
             .build()?
     };

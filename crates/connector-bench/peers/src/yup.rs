@@ -8,8 +8,8 @@ use yup_oauth2::authenticator::{DefaultAuthenticator, InstalledFlowAuthenticator
 use yup_oauth2::storage::{TokenInfo, TokenStorage, TokenStorageError};
 use yup_oauth2::{ApplicationSecret, InstalledFlowReturnMethod};
 
-/// Its own memory cannot be given a refresh token without a browser; a lock around one token is
-/// less work than the map in there.
+/// A token storage with one token. The built-in storage accepts no refresh token without a browser.
+/// A lock around one token costs less than its map.
 struct OneToken(Mutex<TokenInfo>);
 
 #[async_trait]
@@ -26,7 +26,7 @@ impl TokenStorage for OneToken {
     }
 }
 
-/// Over a token that is good for `seconds`, which `token_uri` refreshes.
+/// Returns an authenticator with a token that expires in `seconds` and is refreshed at `token_uri`.
 pub(crate) async fn authenticator(
     token_uri: String,
     seconds: i64,

@@ -1,4 +1,4 @@
-//! The record of each request to a provider's API, for an audit.
+//! Records of requests to a provider's API, for an audit log.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,28 +16,30 @@ use crate::error::{Error, ErrorKind};
 pub struct CallRecord {
     /// The operation, for example `ListRecords`.
     pub operation: &'static str,
-    /// Who caused it: the context of [`Session::with_context`](super::Session::with_context).
+    /// The actor and the correlation id set with
+    /// [`Session::with_context`](super::Session::with_context).
     pub context: RequestContext,
-    /// The status of the response, if there was one.
+    /// HTTP status of the response; `None` if no response arrived.
     pub status: Option<StatusCode>,
-    /// The kind of its failure; `None` if it succeeded.
+    /// The error kind; `None` if the request succeeded.
     pub failure: Option<ErrorKind>,
-    /// The provider's own id of the request, if it sent one.
+    /// The provider's request id, if the response contained one.
     pub request_id: Option<String>,
-    /// True if the caller went away while the request was under way. The provider may have carried
-    /// it out.
+    /// True if the caller dropped the call before its result was known. The provider may have
+    /// executed the request.
     pub is_abandoned: bool,
 }
 
-/// Receives a record of each request that was sent to a provider's API. A repetition is a request of
-/// its own.
+/// A sink for records of the requests that are sent to a provider's API. Each retry produces a
+/// record of its own.
 pub trait CallLog: Send + Sync + 'static {
-    /// Records a request. The call goes on when the future is ready, so that a durable log has the
-    /// record before the caller has the result.
+    /// Records a request. The call continues after the future completes, so that a durable log
+    /// contains the record before the caller receives the result.
     fn record(&self, record: CallRecord) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
-/// A request under way, recorded as abandoned if it is dropped before its result is known.
+/// Guard for a request in flight. Dropping the guard before the result is known records the request
+/// as abandoned.
 pub(super) struct Recording<'a> {
     log: &'a Arc<dyn CallLog>,
     record: Option<CallRecord>,
@@ -63,7 +65,7 @@ impl<'a> Recording<'a> {
         }
     }
 
-    /// Records a request that succeeded.
+    /// Records a successful request.
     pub(super) async fn succeeded(mut self, status: StatusCode, request_id: Option<String>) {
         if let Some(mut record) = self.record.take() {
             record.status = Some(status);
@@ -72,7 +74,7 @@ impl<'a> Recording<'a> {
         }
     }
 
-    /// Records a request that failed.
+    /// Records a failed request.
     pub(super) async fn failed(mut self, error: &Error) {
         if let Some(mut record) = self.record.take() {
             record.status = error.status();

@@ -1,47 +1,50 @@
-//! What an answer means.
+//! Classification of a provider's responses.
 
 use std::fmt;
 
 use crate::api::response::Response;
 use crate::error::Result;
 
-/// What a provider's answers mean. One for each provider, without state.
+/// Classifies a provider's responses as success or error. Each provider has one stateless
+/// classifier.
 ///
 /// The kind of the error decides what the pipeline does:
-/// * [`Unauthorized`](crate::ErrorKind::Unauthorized): the token is refreshed once and the request
-///   sent again;
-/// * [`RateLimited`](crate::ErrorKind::RateLimited): the provider did not carry the request out; it
-///   is sent again, whatever its [`Idempotency`](crate::api::Idempotency);
-/// * [`Retry::Backoff`](crate::Retry::Backoff) and [`Retry::After`](crate::Retry::After) of any
-///   other kind: it is sent again unless it is [`Idempotency::Never`](crate::api::Idempotency::Never).
+/// * [`Unauthorized`](crate::ErrorKind::Unauthorized): refreshes the token once and retries the
+///   request.
+/// * [`RateLimited`](crate::ErrorKind::RateLimited): retries the request, whatever its
+///   [`Idempotency`](crate::api::Idempotency), because the provider did not execute it.
+/// * Any other kind with [`Retry::Backoff`](crate::Retry::Backoff) or
+///   [`Retry::After`](crate::Retry::After): retries the request, unless it is
+///   [`Idempotency::Never`](crate::api::Idempotency::Never).
 pub trait Classifier: fmt::Debug + Send + Sync + 'static {
-    /// Decides by what can be seen without parsing a success's body, and tells the limiter what the
-    /// headers say with [`Response::report`].
+    /// Classifies a response without parsing a successful body. Passes rate-limit values from the
+    /// headers to the limiter with [`Response::report`].
     ///
     /// # Errors
-    /// What the answer means, if it is no success. Make it with [`Response::error`].
+    /// The error that the response represents, created with [`Response::error`].
     fn classify(&self, response: &mut Response) -> Result<()> {
         response.by_status()
     }
 
-    /// Reads a body that no operation decodes, that of [`Session::raw`](crate::api::Session::raw):
-    /// for providers that put errors or limits into the body of a success.
+    /// Inspects a body that no operation decodes, from [`Session::raw`](crate::api::Session::raw).
+    /// Override this method for providers that return errors or rate-limit values in the body of a
+    /// successful response.
     ///
     /// # Errors
-    /// What the answer means, if it is no success.
+    /// The error that the response represents.
     fn inspect(&self, response: &mut Response) -> Result<()> {
         let _ = response;
         Ok(())
     }
 }
 
-/// Decides by the status alone, as [`Response::by_status`] does.
+/// Classifies responses by HTTP status alone, like [`Response::by_status`].
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct ByStatus;
 
 impl ByStatus {
-    /// The classifier.
+    /// Creates the classifier.
     #[must_use]
     pub const fn new() -> Self {
         Self

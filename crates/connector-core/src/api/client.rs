@@ -1,9 +1,10 @@
-//! The typed client of a provider, written once.
+//! The macro that defines a provider's typed client.
 
-/// Defines a provider's typed client: a struct over a [`Session`](crate::api::Session) that
-/// implements [`ProviderClient`](crate::provider::ProviderClient) and has the methods `send`, `send_with`,
-/// `pages`, `raw`, `background`, `with_context`, `download` and `upload`, each limited to the operations whose
-/// [`Endpoint::Client`](crate::provider::Endpoint::Client) it is.
+/// Defines a provider's typed client: a struct that wraps a [`Session`](crate::api::Session),
+/// implements [`ProviderClient`](crate::provider::ProviderClient), and has the methods `send`,
+/// `send_with`, `pages`, `raw`, `background`, `with_context`, `download` and `upload`. Each method
+/// accepts only operations whose [`Endpoint::Client`](crate::provider::Endpoint::Client) is this
+/// client.
 ///
 /// ```
 /// use connector_core::api::{Idempotency, Request, Response};
@@ -37,7 +38,7 @@
 /// }
 /// ```
 ///
-/// An operation of another provider does not compile:
+/// Sending an operation of another provider is a compile error:
 ///
 /// ```compile_fail,E0271
 /// # use connector_core::api::{Idempotency, Request, Response};
@@ -67,12 +68,12 @@ macro_rules! provider_client {
             session: $crate::api::Session,
         }
 
-        #[allow(dead_code, reason = "not every client's every method is used where it is defined")]
+        #[allow(dead_code, reason = "not every client uses all methods")]
         impl $name {
-            /// Carries out an operation.
+            /// Sends an operation and decodes its response.
             ///
             /// # Errors
-            /// As for [`Session::send`](connector_core::api::Session::send).
+            /// Same as [`Session::send`](connector_core::api::Session::send).
             pub async fn send<E>(&self, operation: &E) -> $crate::Result<E::Output>
             where
                 E: $crate::provider::Endpoint<Client = Self>,
@@ -80,10 +81,10 @@ macro_rules! provider_client {
                 self.session.send(operation).await
             }
 
-            /// Carries out an operation with settings of its own.
+            /// Sends an operation with its own call options.
             ///
             /// # Errors
-            /// As for [`Session::send`](connector_core::api::Session::send).
+            /// Same as [`Session::send`](connector_core::api::Session::send).
             pub async fn send_with<E>(
                 &self,
                 operation: &E,
@@ -95,7 +96,7 @@ macro_rules! provider_client {
                 self.session.send_with(operation, options).await
             }
 
-            /// The pages of an operation.
+            /// Returns the pages of an operation as a stream.
             pub fn pages<E>(&self, operation: E) -> $crate::api::Pages<E::Item>
             where
                 E: $crate::provider::PagedEndpoint<Client = Self>,
@@ -103,10 +104,10 @@ macro_rules! provider_client {
                 self.session.pages(operation)
             }
 
-            /// Sends a request that has no type yet, through the same pipeline.
+            /// Sends a request that has no typed operation, through the same pipeline.
             ///
             /// # Errors
-            /// As for [`Session::raw`](connector_core::api::Session::raw).
+            /// Same as [`Session::raw`](connector_core::api::Session::raw).
             pub async fn raw(
                 &self,
                 request: $crate::api::Request,
@@ -115,13 +116,13 @@ macro_rules! provider_client {
                 self.session.raw(request, idempotency).await
             }
 
-            /// The same client for calls that nobody waits for: interactive calls go first.
+            /// Returns a client for background calls, which are sent after interactive calls.
             #[must_use]
             pub fn background(&self) -> Self {
                 Self { session: self.session.background() }
             }
 
-            /// The same client for calls that `context` causes: records of requests name it.
+            /// Returns a client whose request records contain `context`.
             #[must_use]
             pub fn with_context(&self, context: $crate::RequestContext) -> Self {
                 Self { session: self.session.with_context(context) }
@@ -130,7 +131,7 @@ macro_rules! provider_client {
             /// Downloads the body of an operation's response as a stream.
             ///
             /// # Errors
-            /// As for [`Session::download`](connector_core::api::Session::download).
+            /// Same as [`Session::download`](connector_core::api::Session::download).
             pub async fn download<E>(&self, operation: &E) -> $crate::Result<$crate::api::Download>
             where
                 E: $crate::provider::Endpoint<Client = Self>,
@@ -138,10 +139,10 @@ macro_rules! provider_client {
                 self.session.download(operation).await
             }
 
-            /// Carries out an operation whose request body is a stream.
+            /// Sends an operation with a streamed request body.
             ///
             /// # Errors
-            /// As for [`Session::upload`](connector_core::api::Session::upload).
+            /// Same as [`Session::upload`](connector_core::api::Session::upload).
             pub async fn upload<E>(
                 &self,
                 operation: &E,

@@ -1,4 +1,4 @@
-//! Downloads larger than memory.
+//! Downloads of files that may be larger than memory.
 
 use std::fmt;
 use std::io;
@@ -31,7 +31,7 @@ use crate::http::{BodyStream, RequestBody, TransportError, TransportErrorKind};
 
 static CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
-/// The checksum of a file as its provider states it.
+/// The checksum of a file, as reported by its provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Checksum {
@@ -39,14 +39,14 @@ pub enum Checksum {
     Sha256([u8; 32]),
     /// SHA-1.
     Sha1([u8; 20]),
-    /// MD5, against damage only.
+    /// MD5. Detects accidental damage, but not tampering.
     Md5([u8; 16]),
-    /// CRC-32C (Castagnoli), against damage only.
+    /// CRC-32C (Castagnoli). Detects accidental damage, but not tampering.
     Crc32c(u32),
 }
 
 impl Checksum {
-    /// A hasher for a checksum of the same kind.
+    /// Returns a hasher for this kind of checksum.
     fn hasher(self) -> Hasher {
         match self {
             Self::Sha256(_) => Hasher::Sha(digest::Context::new(&SHA256)),
@@ -65,8 +65,8 @@ impl Checksum {
         }
     }
 
-    /// The checksum that a complete response states: `Repr-Digest` (RFC 9530), `Digest` (RFC 3230),
-    /// `x-goog-hash`, `Content-MD5`.
+    /// Reads the checksum from the headers of a complete response: `Repr-Digest` (RFC 9530),
+    /// `Digest` (RFC 3230), `x-goog-hash` or `Content-MD5`.
     fn of(headers: &HeaderMap) -> Option<Self> {
         let words = |name: &str| {
             headers
@@ -122,7 +122,7 @@ impl Hasher {
     }
 }
 
-/// Settings of a download.
+/// Options of a download.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct DownloadOptions {
@@ -148,7 +148,7 @@ impl Default for DownloadOptions {
 }
 
 impl DownloadOptions {
-    /// The defaults: at most 64 GiB, at most 30 seconds without a byte.
+    /// Returns the default options: at most 64 GiB, and at most 30 seconds without data.
     pub fn new() -> Self {
         Self::default()
     }
@@ -159,20 +159,20 @@ impl DownloadOptions {
         self
     }
 
-    /// Sets the length that the file has according to its metadata. Another length is an error.
+    /// Sets the expected length from the file's metadata. A different length is an error.
     pub const fn with_length(mut self, bytes: u64) -> Self {
         self.length = Some(bytes);
         self
     }
 
-    /// Sets the checksum that the file has according to its metadata. It is compared at the end, and
-    /// takes precedence over one that the response's headers state.
+    /// Sets the expected checksum from the file's metadata. It is compared at the end of the
+    /// download, and takes precedence over a checksum in the response headers.
     pub const fn with_checksum(mut self, checksum: Checksum) -> Self {
         self.checksum = Some(checksum);
         self
     }
 
-    /// Sets the longest time without a byte.
+    /// Sets the maximum time without data.
     pub const fn with_idle(mut self, idle: Duration) -> Self {
         self.idle = Some(idle);
         self
@@ -184,8 +184,8 @@ impl DownloadOptions {
         self
     }
 
-    /// Asks for compression (gzip), for text. What is decompressed is bounded in its ratio (100 beyond
-    /// 1 MiB), and the download cannot resume after a fault.
+    /// Requests gzip compression, for text files. The decompression ratio is limited to 100 beyond
+    /// the first 1 MiB. A compressed download cannot resume after a connection failure.
     pub const fn with_compression(mut self) -> Self {
         self.is_compressed = true;
         self
@@ -193,22 +193,22 @@ impl DownloadOptions {
 }
 
 impl Session {
-    /// Downloads the body of an operation's response, or what a link leads to, as a stream.
+    /// Downloads the body of an operation's response, or the target of a link, as a stream.
     ///
-    /// After a fault it goes on where it stopped (`Range` with `If-Range`, RFC 9110 section 14), if
-    /// the response has a validator or a checksum is known. At the end it compares length and
-    /// checksum.
+    /// After a connection failure, the download resumes where it stopped (`Range` with `If-Range`,
+    /// RFC 9110 section 14), if the response has a validator or a checksum is known. At the end,
+    /// the length and the checksum are verified.
     ///
     /// # Errors
-    /// As for [`Session::send`], until the first byte. Later errors come out of the stream.
+    /// Same as [`Session::send`] until the first byte. The stream yields later errors.
     pub async fn download<T: Transfer + ?Sized>(&self, from: &T) -> Result<Download> {
         self.download_with(from, DownloadOptions::new()).await
     }
 
-    /// As [`Session::download`], with settings.
+    /// Downloads like [`Session::download`], with options.
     ///
     /// # Errors
-    /// As for [`Session::download`].
+    /// Same as [`Session::download`].
     pub async fn download_with<T: Transfer + ?Sized>(
         &self,
         from: &T,
@@ -245,12 +245,12 @@ struct Fetch {
     options: DownloadOptions,
     hasher: Option<Hasher>,
     body: BodyStream,
-    /// Bytes handed out.
+    /// Number of bytes yielded so far.
     offset: u64,
     total: Option<u64>,
     /// A strong validator (RFC 9110 section 8.8.1).
     validator: Option<HeaderValue>,
-    /// Faults since the last byte.
+    /// Number of failures since the last byte.
     faults: u32,
     shared: Arc<AtomicU64>,
 }
@@ -290,14 +290,14 @@ impl Fetch {
         if opened.status() != StatusCode::OK {
             return Err(self.error(
                 ErrorKind::UnexpectedAnswer,
-                "the provider answered a part that was not asked for; report it",
+                "the provider returned a part that was not requested; report it",
             ));
         }
         let (parts, body) = opened.into_parts();
         if is_encoded(&parts.headers) {
             return Err(self.error(
                 ErrorKind::UnexpectedAnswer,
-                "the file comes in an encoding that was not asked for; ask for compression",
+                "the file has an encoding that was not requested; enable compression",
             ));
         }
         let announced = length(&parts.headers);
@@ -320,7 +320,7 @@ impl Fetch {
         Ok(parts.headers)
     }
 
-    /// The pieces, until the last or the first error.
+    /// Returns the pieces as a stream, which ends after the last piece or the first error.
     fn into_stream(self) -> BoxStream<'static, Result<Bytes>> {
         stream::try_unfold(self, |mut fetch| async move {
             let piece = fetch.next().await?;
@@ -338,7 +338,8 @@ impl Fetch {
                     self.resume(None).await?;
                 }
                 None => return self.finish().map(|()| None),
-                // Too long, badly encoded, or a bomb: more of it would be no better.
+                // The response is too long, badly encoded, or a decompression bomb. A retry would
+                // not help.
                 Some(Err(error)) if error.kind() == TransportErrorKind::Answer => {
                     return Err(self.broken(Some(error)).with_retry(Retry::Never));
                 }
@@ -375,7 +376,7 @@ impl Fetch {
             return Err(self
                 .error(
                     ErrorKind::UnexpectedAnswer,
-                    "the file does not have its checksum: it was damaged or has changed; discard it \
+                    "the checksum does not match: the file is damaged or has changed; discard it \
                      and download it again",
                 )
                 .with_retry(Retry::Backoff));
@@ -383,7 +384,7 @@ impl Fetch {
         Ok(())
     }
 
-    /// Opens the rest of the file after a fault.
+    /// Requests the rest of the file after a connection failure.
     async fn resume(&mut self, fault: Option<TransportError>) -> Result<()> {
         self.faults += 1;
         let policy = &self.session.shared.policy;
@@ -395,7 +396,7 @@ impl Fetch {
             let pause = policy.pause(self.faults - 1, &*self.session.shared.random)?;
             self.session.rest(self.faults, pause).await;
         }
-        tracing::debug!(offset = self.offset, "a download is resumed");
+        tracing::debug!(offset = self.offset, "resuming a download");
         let mut headers = self.plain();
         if self.offset > 0 {
             let range = HeaderValue::try_from(format!("bytes={}-", self.offset));
@@ -421,7 +422,8 @@ impl Fetch {
         Ok(())
     }
 
-    /// True if a 206 (RFC 9110 section 15.3.7) carries exactly the rest of the same file.
+    /// Returns true if a 206 response (RFC 9110 section 15.3.7) contains the next part of the same
+    /// file.
     fn is_rest(&self, headers: &HeaderMap) -> bool {
         let range = headers.get(CONTENT_RANGE).and_then(|it| it.to_str().ok());
         let Some(range) = range.and_then(content_range) else {
@@ -431,7 +433,7 @@ impl Fetch {
             (Some(told), Some(known)) => told == known,
             _ => true,
         };
-        // Less than the rest is allowed; what is missing then is asked for next.
+        // The part may be shorter than requested. The missing bytes are requested next.
         let ends = self.total.is_none_or(|total| range.last < total);
         let same = match (&self.validator, validator(headers)) {
             (Some(known), Some(told)) => *known == told,
@@ -455,14 +457,14 @@ impl Fetch {
     fn false_length(&self) -> Error {
         self.error(
             ErrorKind::UnexpectedAnswer,
-            "the file has another length than announced; read its metadata again",
+            "the file's length differs from the announced length; read its metadata again",
         )
     }
 
     fn too_long(&self) -> Error {
         self.error(
             ErrorKind::UnexpectedAnswer,
-            "the file is longer than allowed; allow more, or leave it out",
+            "the file is longer than allowed; raise the limit, or skip the file",
         )
     }
 
@@ -477,7 +479,7 @@ impl Fetch {
             Some(error) => self
                 .error(
                     ErrorKind::Network,
-                    "the download broke off and could not go on; start again",
+                    "the download was interrupted and could not resume; start again",
                 )
                 .with_source(error),
             None => self.error(
@@ -499,8 +501,7 @@ fn is_encoded(headers: &HeaderMap) -> bool {
         .any(|value| !value.is_empty() && !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// The strong validator of a response: an entity tag that is not weak, else the time of the last
-/// change.
+/// Returns the strong validator of a response: a strong entity tag, or else the modification time.
 fn validator(headers: &HeaderMap) -> Option<HeaderValue> {
     match headers.get(ETAG) {
         Some(tag) if tag.as_bytes().starts_with(b"\"") => Some(tag.clone()),
@@ -516,7 +517,7 @@ struct ContentRange {
     total: Option<u64>,
 }
 
-/// Reads `Content-Range` (RFC 9110 section 14.4) of one range.
+/// Parses a `Content-Range` header (RFC 9110 section 14.4) with a single range.
 fn content_range(text: &str) -> Option<ContentRange> {
     let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.trim().split_once('-')?;
@@ -533,14 +534,14 @@ fn content_range(text: &str) -> Option<ContentRange> {
     is_sound.then_some(ContentRange { first, last, total })
 }
 
-/// A file while it arrives: a stream of pieces, and a reader ([`AsyncRead`]).
+/// A file being downloaded, as a stream of pieces and as an [`AsyncRead`].
 ///
-/// Use one of the two. The end of the stream without an error means that the file is whole. Dropping
-/// it ends the download.
+/// Use either the stream or the reader, not both. The file is complete if the stream ends without
+/// an error. Dropping the value cancels the download.
 pub struct Download {
-    /// Behind a lock only to be `Sync`; it is never taken.
+    /// The mutex only makes the type `Sync`. It is never locked.
     pieces: Mutex<BoxStream<'static, Result<Bytes>>>,
-    /// The part of the last piece that a reader has not taken yet.
+    /// The part of the last piece that the reader has not returned yet.
     rest: Bytes,
     bytes: Arc<AtomicU64>,
     length: Option<u64>,
@@ -548,13 +549,13 @@ pub struct Download {
 }
 
 impl Download {
-    /// The length in bytes, if the provider announced it.
+    /// Returns the length in bytes, if the provider announced it.
     #[must_use]
     pub const fn length(&self) -> Option<u64> {
         self.length
     }
 
-    /// The headers of the first response.
+    /// Returns the headers of the first response.
     #[must_use]
     pub const fn headers(&self) -> &HeaderMap {
         &self.headers
@@ -566,7 +567,7 @@ impl Download {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The progress of the download.
+    /// Returns the progress of the download.
     #[must_use]
     pub fn progress(&self) -> Progress {
         Progress::new(self.bytes.load(Ordering::Relaxed), self.length)
@@ -585,7 +586,7 @@ impl Stream for Download {
 }
 
 impl AsyncRead for Download {
-    /// Errors are [`Error`]s inside of an [`io::Error`].
+    /// Wraps an [`Error`] in an [`io::Error`].
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -638,7 +639,8 @@ mod tests {
             hasher.update(&text[4..]);
             hasher.finish()
         };
-        // The check value of CRC-32C, and `printf 123456789 | md5sum`, `sha1sum`, `sha256sum`.
+        // The check value of CRC-32C, and the output of `printf 123456789 | md5sum`, `sha1sum` and
+        // `sha256sum`.
         assert_eq!(sum(Checksum::Crc32c(0)), 0xE306_9283_u32.to_be_bytes());
         let hex = |bytes: Vec<u8>| {
             let digits: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();

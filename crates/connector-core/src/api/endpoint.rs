@@ -1,4 +1,4 @@
-//! An operation of a provider's API, as plain data.
+//! The traits of a provider's API operations.
 
 use std::fmt;
 
@@ -13,37 +13,38 @@ use crate::http::limit::Draws;
 use crate::provider_id::ProviderId;
 use crate::random::Random;
 
-/// The rule for retrying an operation when it is unknown whether the provider carried it out.
+/// Retry rule for an operation when it is unknown whether the provider executed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Idempotency {
-    /// Retried: carrying it out twice has the effect of once. Reads, and writes that set a state.
+    /// Retried, because repeating the operation has no additional effect. Use it for reads, and for
+    /// writes that set a state.
     Safe,
-    /// Retried: the request carries an idempotency key. Each call has one key, reused by its retries:
-    /// see [`Endpoint::keyed_request`].
+    /// Retried with an idempotency key. Each call has one key, which its retries reuse. See
+    /// [`Endpoint::keyed_request`].
     Keyed,
-    /// Not retried, unless the provider certainly did not carry it out: no byte left this machine,
-    /// 401, or a refusal by a limit.
+    /// Not retried, unless the provider certainly did not execute the operation: no byte was sent,
+    /// or the response was 401 or a rate-limit error.
     Never,
 }
 
-/// An idempotency key: 32 hexadecimal digits by which a provider recognises a retry.
+/// An idempotency key of 32 hexadecimal digits, by which a provider recognizes retries.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
-    /// A new key of 128 random bits.
+    /// Creates a key of 128 random bits.
     ///
     /// # Errors
-    /// As for [`Random::fill`].
+    /// Same as [`Random::fill`].
     pub fn random(random: &dyn Random) -> Result<Self> {
         let mut bytes = [0; 16];
         random.fill(&mut bytes)?;
         Ok(Self(format!("{:032x}", u128::from_be_bytes(bytes))))
     }
 
-    /// The key that belongs to `text`, for example to the id of a job: the same text gives the same
-    /// key in every process. The key is the first half of the text's SHA-256 digest.
+    /// Derives a key from `text`, for example from a job id. The same text produces the same key in
+    /// every process. The key is the first half of the SHA-256 digest of the text.
     #[must_use]
     pub fn derived_from(text: &str) -> Self {
         let digest = digest(&SHA256, text.as_bytes());
@@ -52,13 +53,13 @@ impl IdempotencyKey {
         Self(format!("{:032x}", u128::from_be_bytes(bytes)))
     }
 
-    /// The key as text.
+    /// Returns the key as a string slice.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The key in the form of a UUID, for providers that want one.
+    /// Formats the key as a UUID, for providers that require one.
     #[must_use]
     pub fn to_uuid(&self) -> String {
         let hyphen = |at| matches!(at, 8 | 12 | 16 | 20);
@@ -79,53 +80,54 @@ impl fmt::Debug for IdempotencyKey {
     }
 }
 
-/// An operation of one provider's API: its request, idempotency, scopes, cost, and how its response
-/// is decoded.
+/// An operation of a provider's API: its request, idempotency, scopes, cost and response decoder.
 ///
-/// The value holds the operation's arguments. Name, idempotency, scopes and cost are declared here
-/// once, for retries, limiter, documentation, simulator and tests.
+/// The value contains the arguments of the operation. The constants are declared once for the retry
+/// logic, the rate limiter, the documentation, the simulator and the tests.
 pub trait Endpoint: Send + Sync + 'static {
-    /// The client of the provider whose operation this is. Another provider's client does not accept
-    /// the operation; an untyped [`Session`] of another provider refuses it before anything is sent.
+    /// The client type of the provider. Clients of other providers do not accept the operation at
+    /// compile time. An untyped [`Session`] of another provider returns an error before anything is
+    /// sent.
     type Client: ProviderClient;
-    /// The type that the response is decoded into.
+    /// The type of the decoded response.
     type Output: Send + 'static;
-    /// Its name in errors, logs and metrics, for example `ListProducts`.
+    /// The name of the operation in errors, logs and metrics, for example `ListProducts`.
     const NAME: &'static str;
-    /// The rule for retrying it when it is unknown whether the provider carried it out.
+    /// Retry rule when it is unknown whether the provider executed the operation.
     const IDEMPOTENCY: Idempotency;
-    /// The scopes that it needs, all of them. An entry may list alternatives, separated by spaces:
-    /// `"read_products write_products"` needs one of the two.
+    /// The scopes that the operation requires. All entries are required. An entry may list
+    /// alternatives, separated by spaces: `"read_products write_products"` requires one of the two.
     ///
-    /// Checked against the granted scopes before anything is sent, if the provider stated them.
+    /// The session checks the scopes before it sends anything, if the provider stated the granted
+    /// scopes.
     const SCOPES: &'static [&'static str] = &[];
 
     /// Checks the arguments before anything is sent.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) names the argument that is wrong.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput), with the name of the invalid argument.
     fn validate(&self) -> Result<()> {
         Ok(())
     }
 
-    /// The limits of the provider that the operation draws from, and its expected cost in the
-    /// limits' unit. Where responses state the true cost, later calls are corrected by it. Default:
-    /// 1 of every limit per app and per account.
+    /// Returns the limits that the operation uses and its expected cost in their units. If
+    /// responses report the actual cost, the expected cost of later calls is corrected. Default: 1
+    /// unit of every limit per app and per account.
     fn draws(&self) -> Draws {
         Draws::default()
     }
 
-    /// The request, without credential. Called once for each call.
+    /// Builds the request, without the credential. Called once for each call.
     ///
     /// # Errors
-    /// As [`Request`] says.
+    /// The errors of the [`Request`] methods.
     fn request(&self) -> Result<Request>;
 
-    /// The request of an operation that is [`Idempotency::Keyed`], with its key. Called once for each
-    /// call; retries send the same request.
+    /// Builds the request of an [`Idempotency::Keyed`] operation, with its key. Called once for
+    /// each call. Retries send the same request.
     ///
     /// # Errors
-    /// As [`Request`] says.
+    /// The errors of the [`Request`] methods.
     fn keyed_request(&self, key: &IdempotencyKey) -> Result<Request> {
         let _ = key;
         self.request()
@@ -133,48 +135,49 @@ pub trait Endpoint: Send + Sync + 'static {
 
     /// Decodes a response that the provider's [`Classifier`](crate::provider::Classifier) accepted.
     ///
-    /// An error here has the same effect as one of the classifier: a refusal inside a body is retried
-    /// or leads to a refresh, as its kind says. Pass figures of the provider's limits that the body
-    /// states to [`Response::report`], so that the body is parsed once.
+    /// Errors returned here have the same effect as errors of the classifier: depending on the
+    /// kind, the request is retried or the token is refreshed. Pass rate-limit values from the body
+    /// to [`Response::report`], so that the body is parsed only once.
     ///
     /// # Errors
-    /// [`UnexpectedAnswer`](crate::ErrorKind::UnexpectedAnswer) if it cannot be decoded. Create errors
-    /// with [`Response::error`].
+    /// [`UnexpectedAnswer`](crate::ErrorKind::UnexpectedAnswer) if the response cannot be decoded.
+    /// Create errors with [`Response::error`].
     fn decode(&self, response: &mut Response) -> Result<Self::Output>;
 }
 
-/// An operation whose results come in pages.
+/// An operation that returns its results in pages.
 pub trait PagedEndpoint: Endpoint<Output = Page<Self::Item>> {
-    /// One result.
+    /// The type of one result.
     type Item: Send + 'static;
-    /// The number of results after which the provider ends a listing, whether there are more or not;
-    /// `None` if it has no such limit. [`Pages`](crate::api::Pages) that reach it end with an error of
-    /// kind [`ErrorKind::Truncated`](crate::ErrorKind::Truncated).
+    /// Maximum number of results that the provider returns in one listing, even if more exist;
+    /// `None` if there is no such limit. [`Pages`](crate::api::Pages) that reach the limit end with
+    /// an error of kind [`ErrorKind::Truncated`](crate::ErrorKind::Truncated).
     const LIMIT: Option<usize> = None;
 
-    /// The same operation from `cursor` on, with all its other arguments as they are.
+    /// Returns the same operation with the same arguments, starting at `cursor`.
     #[must_use]
     fn at(&self, cursor: &PageCursor) -> Self;
 
-    /// The cursor from which another listing goes on behind the last results of one that reached
-    /// [`PagedEndpoint::LIMIT`], for example from the time of the last one. Default: none.
+    /// Returns a cursor from which a new listing continues after one that reached
+    /// [`PagedEndpoint::LIMIT`], for example a cursor based on the time of the last result.
+    /// Default: none.
     fn resume(&self, last: &[Self::Item]) -> Option<PageCursor> {
         let _ = last;
         None
     }
 }
 
-/// A provider's typed client: a session that accepts the operations of one provider.
+/// A provider's typed client: a session that accepts only the operations of one provider.
 ///
-/// [`provider_client!`](crate::provider_client) writes the type, this trait and the methods `send`,
-/// `pages`, `raw`, `background`, `download` and `upload`.
+/// [`provider_client!`](crate::provider_client) generates the type, this trait implementation and
+/// the methods `send`, `pages`, `raw`, `background`, `download` and `upload`.
 pub trait ProviderClient: Clone + Send + Sync + 'static {
-    /// The provider.
+    /// The provider of the client.
     const PROVIDER: ProviderId;
 
-    /// A client over `session`.
+    /// Creates a client that uses `session`.
     fn new(session: Session) -> Self;
 
-    /// Its session.
+    /// Returns the session of the client.
     fn session(&self) -> &Session;
 }

@@ -1,4 +1,4 @@
-//! The meaning of a provider's errors, as one constant table.
+//! A classifier for a provider's errors, defined as a constant table.
 
 use http::StatusCode;
 use serde_json::Value;
@@ -9,24 +9,24 @@ use crate::connection::ReauthorizationReason;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::json;
 
-/// Longer bodies of errors are not searched for a code.
+/// Maximum length of an error body that is searched for an error code.
 const LONGEST_BODY: usize = 64 * 1024;
 
-/// The place of a provider's error code in a response.
+/// The location of a provider's error code in a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CodeAt {
-    /// A JSON pointer (RFC 6901) to a text or a whole number, for example `/error/code`.
+    /// A JSON pointer (RFC 6901) to a string or an integer, for example `/error/code`.
     Pointer(&'static str),
-    /// A header, in lower case.
+    /// A header name, in lower case.
     Header(&'static str),
 }
 
-/// The meaning of one status, one code, or one status with one code.
+/// Maps a status, an error code, or both to an error kind.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[must_use]
 pub struct ErrorRule {
-    /// The first and the last status.
+    /// The first and the last status of the range.
     statuses: Option<(u16, u16)>,
     code: Option<&'static str>,
     kind: ErrorKind,
@@ -36,12 +36,12 @@ pub struct ErrorRule {
 }
 
 impl ErrorRule {
-    /// The meaning of a status, whatever its code. `advice` says what happened and what to do next.
+    /// Creates a rule for a status with any code. `advice` says what happened and what to do next.
     pub const fn status(status: u16, kind: ErrorKind, advice: &'static str) -> Self {
         Self::statuses(status, status, kind, advice)
     }
 
-    /// The meaning of the statuses from `first` to `last`, whatever their codes.
+    /// Creates a rule for the statuses from `first` to `last` with any code.
     pub const fn statuses(first: u16, last: u16, kind: ErrorKind, advice: &'static str) -> Self {
         Self {
             statuses: Some((first, last)),
@@ -53,7 +53,7 @@ impl ErrorRule {
         }
     }
 
-    /// The meaning of a code, whatever the status.
+    /// Creates a rule for a code with any status.
     pub const fn code(code: &'static str, kind: ErrorKind, advice: &'static str) -> Self {
         Self {
             statuses: None,
@@ -65,20 +65,20 @@ impl ErrorRule {
         }
     }
 
-    /// Limits the rule of a code to one status.
+    /// Restricts the rule for a code to one status.
     pub const fn with_status(mut self, status: u16) -> Self {
         self.statuses = Some((status, status));
         self
     }
 
-    /// Replaces the advice on retries that follows from the kind. A wait that the response states
-    /// takes precedence over [`Retry::Backoff`].
+    /// Replaces the default retry advice of the kind. A wait stated in the response takes
+    /// precedence over [`Retry::Backoff`].
     pub const fn with_retry(mut self, retry: Retry) -> Self {
         self.retry = Some(retry);
         self
     }
 
-    /// States why the account's owner has to authorize again.
+    /// Sets the reason why the account's owner must authorize again.
     pub const fn with_reauthorization(mut self, reason: ReauthorizationReason) -> Self {
         self.reauthorization = Some(reason);
         self
@@ -93,7 +93,7 @@ impl ErrorRule {
         self.fits_status(status) && (self.code.is_none() || self.code == code)
     }
 
-    /// Rules that name more come first.
+    /// Rank of the rule: more specific rules come first.
     fn rank(&self) -> u8 {
         match (self.code, self.statuses) {
             (Some(_), Some(_)) => 0,
@@ -105,7 +105,7 @@ impl ErrorRule {
 
     fn error(&self, response: &Response, code: Option<&str>) -> Error {
         let mut error = response.error(self.kind, self.advice);
-        // A wait that the response states was filled in where the kind may be retried.
+        // For kinds that may be retried, the wait from the response has already been filled in.
         if let Some(retry) = self.retry {
             error = match response.retry_after() {
                 Some(after) if retry == Retry::Backoff => error.with_retry(Retry::After(after)),
@@ -122,12 +122,12 @@ impl ErrorRule {
     }
 }
 
-/// The meaning of a provider's errors, by status and machine-readable code: a [`Classifier`] that
-/// is data, so that a provider's `error.rs` is one table.
+/// The meaning of a provider's errors, by HTTP status and machine-readable code. This
+/// [`Classifier`] is plain data, so that a provider's `error.rs` is one table.
 ///
-/// The most specific rule counts: status and code, then code, then status, then a range of statuses;
-/// among equals, the first. A status without a rule has its usual meaning
-/// ([`Response::by_status`]). The code is kept in [`Error::code`].
+/// The most specific rule applies: first status and code, then code, then status, then a range of
+/// statuses. Among equally specific rules, the first applies. A status without a rule has its
+/// default meaning ([`Response::by_status`]). [`Error::code`] returns the code.
 ///
 /// ```
 /// use connector_core::ErrorKind;
@@ -148,7 +148,7 @@ pub struct ErrorTable {
 }
 
 impl ErrorTable {
-    /// A table of these rules.
+    /// Creates a table with these rules.
     pub const fn new(rules: &'static [ErrorRule]) -> Self {
         Self {
             rules,
@@ -157,21 +157,22 @@ impl ErrorTable {
         }
     }
 
-    /// Sets the places of the code; the first that has one counts.
+    /// Sets the locations of the error code. The first location that contains a code is used.
     pub const fn with_codes(mut self, codes: &'static [CodeAt]) -> Self {
         self.codes = codes;
         self
     }
 
-    /// Sets the JSON pointer to the flag that is `true` in a success, for providers that report errors
-    /// with status 200 (Slack's `/ok`). Every success is then parsed once more.
+    /// Sets the JSON pointer to the flag that is `true` in a successful response, for providers
+    /// that report errors with status 200 (Slack's `/ok`). Every successful response is then parsed
+    /// a second time.
     pub const fn with_success_flag(mut self, pointer: &'static str) -> Self {
         self.success = Some(pointer);
         self
     }
 
-    /// The machine-readable code of a response; `None` if there is none, or the body is longer than
-    /// 64 KiB or not JSON.
+    /// Returns the machine-readable code of a response. Returns `None` if there is no code, if the
+    /// body is longer than 64 KiB, or if the body is not JSON.
     #[must_use]
     pub fn code_of(&self, response: &Response) -> Option<String> {
         let mut body = None;
@@ -184,8 +185,8 @@ impl ErrorTable {
         })
     }
 
-    /// The error that one of `codes` stands for, as found in a body that an operation decodes: by the
-    /// first rule that knows one of them. `None` if no rule does.
+    /// Returns the error for the first of `codes` that a rule matches, or `None` if no rule
+    /// matches. Use it for error codes in a body that an operation decodes.
     #[must_use]
     pub fn error_of<'c>(
         &self,
@@ -204,10 +205,11 @@ impl ErrorTable {
         Some(rule.error(response, Some(code)))
     }
 
-    /// Accepts a success, and turns every other response into the error that the table names.
+    /// Accepts a successful response and converts any other response to the error that the table
+    /// defines.
     ///
     /// # Errors
-    /// As the table says; else as [`Response::by_status`] says.
+    /// The error of the matching rule, otherwise the error of [`Response::by_status`].
     pub fn check(&self, response: &Response) -> Result<()> {
         let status = response.status();
         if status.is_success() && self.success.is_none_or(|flag| is_true(response, flag)) {
@@ -219,7 +221,7 @@ impl ErrorTable {
             Some(rule) => return Err(rule.error(response, code)),
             None if status.is_success() => response.error(
                 ErrorKind::Rejected,
-                "the provider refused the request; the error's code says why",
+                "the provider rejected the request; see the error's code",
             ),
             None => match response.by_status() {
                 Err(error) => error,
@@ -251,7 +253,7 @@ fn parse(response: &Response) -> Value {
     if body.len() > LONGEST_BODY {
         return Value::Null;
     }
-    // The parser's own error may quote the body, so it is dropped.
+    // The parser's error may quote the body, so it is dropped.
     serde_json::from_slice(body).unwrap_or(Value::Null)
 }
 
@@ -316,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_specific_rule_counts() {
+    fn the_most_specific_rule_applies() {
         let code = |code: &str| format!(r#"{{"error":{{"code":{code}}}}}"#);
         let table = [
             (200, code("\"quota\""), None),
@@ -381,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_in_the_body_tells_success_from_failure() {
+    fn a_success_flag_in_the_body_is_checked() {
         let table = TABLE.with_success_flag("/ok");
         let check = |body: &str| {
             let error = table.check(&response(200, &[], body.as_bytes())).err()?;

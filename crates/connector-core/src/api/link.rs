@@ -1,4 +1,4 @@
-//! Links: URLs out of a response, fetched without credential.
+//! Links: URLs from a response that are fetched without credentials.
 
 use std::fmt;
 
@@ -12,11 +12,11 @@ use crate::provider_id::ProviderId;
 
 const OPERATION: &str = "api.link";
 
-/// A URL out of a provider's response: a download, an upload session, an export.
+/// A URL from a provider's response, for example a download, an upload session or an export.
 ///
-/// Made by [`Session::link`](crate::api::Session::link), which checks its host. It is sent as it was
-/// written, without credential, and a redirect is refused. The URL itself is often a secret (a signed
-/// URL), so it is not shown.
+/// Create it with [`Session::link`](crate::api::Session::link), which checks the host. The URL is
+/// sent unchanged and without credentials, and redirects are rejected. `Debug` does not show the
+/// URL, because a signed URL is itself a secret.
 #[derive(Clone)]
 #[must_use]
 pub struct Link {
@@ -35,7 +35,7 @@ impl Link {
         let (origin, target) = template::split(text).map_err(|_| refused(form))?;
         if !rules.iter().any(|rule| rule.allows(&origin)) {
             return Err(refused(
-                "the link leads to a host that the provider's description does not list; if the host \
+                "the link points to a host that is not in the provider's description; if the host \
                  is the provider's, add it to `links`",
             ));
         }
@@ -53,14 +53,14 @@ impl Link {
         self
     }
 
-    /// Sets a header that the provider asks for with this link. `Authorization` and `Cookie` are
-    /// removed: no credential goes to a link.
+    /// Sets a header that the provider requires for this link. `Authorization` and `Cookie` are
+    /// removed, because credentials are never sent to a link.
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
 
-    /// The host that it leads to.
+    /// Returns the host of the link.
     #[must_use]
     pub fn host(&self) -> &str {
         self.uri.host().unwrap_or_default()

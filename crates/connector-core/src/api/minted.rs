@@ -1,4 +1,4 @@
-//! Access tokens that are requested when they are needed and kept in memory only.
+//! Access tokens that are requested on demand and kept only in memory.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,39 +17,42 @@ use crate::credential::Credential;
 use crate::error::{Error, ErrorKind, Result, Retry};
 
 const OPERATION: &str = "api.mint";
-/// Longest wait for one request.
+/// Maximum time to wait for one token request.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Longest time before its end at which a token is replaced; a tenth of its life if that is shorter.
+/// Time before expiry at which a token is replaced. If a tenth of the token's lifetime is shorter,
+/// the token is replaced that time before expiry.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Shortest remaining lifetime of a token that a call can use.
+/// Minimum remaining lifetime of a token that a call may use.
 const SHORTEST_LIFE: Duration = Duration::from_secs(5);
-/// Pause after a failure that may be over at the next attempt.
+/// Pause after a failure that a retry may resolve.
 const SHORT_PAUSE: Duration = Duration::from_secs(1);
-/// Pause after any other failure, and between two tokens of which the first never worked.
+/// Pause after any other failure, and after a token that never worked.
 const LONG_PAUSE: Duration = Duration::from_secs(30);
-/// Longest pause that a provider can ask for.
+/// Maximum pause that a provider can request.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
-/// Requests access tokens that no store keeps: for the app itself, for one installation, for a set of
-/// restricted operations.
+/// Requests access tokens that are not stored, for example for the app itself, for one
+/// installation, or for restricted operations.
 ///
-/// The request must be harmless to repeat.
+/// The request must be idempotent.
 #[async_trait]
 pub trait TokenMint: Send + Sync + 'static {
-    /// Requests one token. Its expiry, if it has one, is [`Credential::expires_at`].
+    /// Requests one token. If the token expires, set the expiry in [`Credential::expires_at`].
     ///
-    /// Not called again before it has returned.
+    /// Never called concurrently.
     ///
     /// # Errors
-    /// Those of the request. Callers get them, and [`Error::retry`] decides when the next request is
-    /// sent: at the earliest after one second, or after 30 where a repetition does not help.
+    /// Any error of the request. Callers receive it, and [`Error::retry`] determines when the next
+    /// request is sent: after at least one second, or after at least 30 seconds if a retry does not
+    /// help.
     async fn mint(&self) -> Result<Credential>;
 }
 
-/// The tokens of a [`TokenMint`], kept in memory and replaced shortly before they expire.
+/// Caches the tokens of a [`TokenMint`] in memory and replaces them shortly before they expire.
 ///
-/// However many callers wait, one request is sent. After a failure, callers get the same error
-/// without a request until its pause is over; a token that has not expired is handed out meanwhile.
+/// Concurrent callers share one request. After a failure, callers get the same error without a new
+/// request until the pause has passed. If the cached token has not expired yet, callers get that
+/// token instead of the error.
 pub struct MintedTokens {
     mint: Arc<dyn TokenMint>,
     clock: Arc<dyn Clock>,
@@ -59,7 +62,7 @@ pub struct MintedTokens {
     requests: Mutex<Requests>,
 }
 
-/// What the last requests brought. Its lock is held while one is under way.
+/// The result of the last request. The lock is held while a request is in flight.
 #[derive(Default)]
 struct Requests {
     generation: u64,
@@ -68,7 +71,7 @@ struct Requests {
 }
 
 impl MintedTokens {
-    /// Tokens of `mint`, by the time of `clock`.
+    /// Creates a cache for tokens of `mint` that uses `clock`.
     #[must_use]
     pub fn new(mint: impl TokenMint, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -80,7 +83,8 @@ impl MintedTokens {
         }
     }
 
-    /// The kept token, if it is newer than the refused generation and passes `good`.
+    /// Returns the cached token if it is newer than the rejected generation and `good` accepts its
+    /// phase.
     fn kept(&self, refused: u64, good: impl Fn(Phase) -> bool) -> Option<AccessToken> {
         let token = self.slot.load_full()?;
         let phase = token.phase(self.clock.monotonic(), self.clock.now());
@@ -94,7 +98,7 @@ impl MintedTokens {
 
     async fn fetch(&self, refused: u64) -> Result<AccessToken> {
         let mut requests = self.requests.lock().await;
-        // Whoever held the lock before may have brought it.
+        // The previous lock holder may have obtained a token.
         if let Some(token) = self.good(refused) {
             return Ok(token);
         }
@@ -124,7 +128,7 @@ impl MintedTokens {
             () = self.clock.sleep(PATIENCE) => Err(Error::new(
                 ErrorKind::Timeout,
                 OPERATION,
-                "the provider issued no token in time; repeat the call",
+                "the provider issued no token in time; retry the call",
             )),
         };
         let now = self.clock.monotonic();
@@ -168,7 +172,7 @@ impl MintedTokens {
     }
 }
 
-/// The error of the last request, for a caller who comes before its pause is over.
+/// Copies the last error for a caller that arrives before the pause has passed.
 fn again(error: &Error, left: Duration) -> Error {
     let same = error.without_source();
     match error.retry() {
@@ -181,7 +185,7 @@ fn never_worked() -> Error {
     Error::new(
         ErrorKind::Unauthorized,
         OPERATION,
-        "the provider refuses the token that it has just issued; check what the app may do",
+        "the provider rejects a token that it has just issued; check the app's permissions",
     )
 }
 

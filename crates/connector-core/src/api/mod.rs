@@ -1,10 +1,10 @@
-//! Calls of a provider's API: operations as plain data, and the one pipeline that sends them.
+//! Calls to a provider's API: operations as plain data, and the pipeline that sends them.
 //!
-//! A [`Session`] belongs to one connection. [`Session::send`] takes an [`Endpoint`],
-//! [`Session::pages`] follows a [`PagedEndpoint`] from page to page, and [`Session::raw`] sends what
-//! has no type yet. All three go the same way: span, access token, permit of the limiter, a second
-//! look at the token, the transport with its egress guard, classification, one refresh after 401,
-//! repetition within a budget, decoding.
+//! A [`Session`] belongs to one connection. [`Session::send`] sends an [`Endpoint`],
+//! [`Session::pages`] reads all pages of a [`PagedEndpoint`], and [`Session::raw`] sends a request
+//! that has no typed operation. All three use the same pipeline: tracing span, access token,
+//! rate-limit permits, a second check of the token, the transport with its egress guard,
+//! classification, one refresh after a 401, retries within a budget, and decoding.
 //!
 //! [`Endpoint`]: crate::provider::Endpoint
 //! [`PagedEndpoint`]: crate::provider::PagedEndpoint

@@ -1,4 +1,4 @@
-//! Bodies of several parts (RFC 2046, 2387, 7578).
+//! Multipart bodies (RFC 2046, RFC 2387, RFC 7578).
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -19,7 +19,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// A part of `related` or `mixed` with this media type.
+    /// Creates a part with this media type, for `related` or `mixed` bodies.
     pub fn new(content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
         Self {
             content_type: Some(content_type),
@@ -29,7 +29,7 @@ impl Part {
         }
     }
 
-    /// A text field of a form.
+    /// Creates a text field for a form.
     pub fn field(name: &str, value: impl Into<String>) -> Self {
         Self {
             content_type: None,
@@ -39,7 +39,7 @@ impl Part {
         }
     }
 
-    /// A file of a form.
+    /// Creates a file for a form.
     pub fn file(
         name: &str,
         file_name: &str,
@@ -94,8 +94,9 @@ impl std::fmt::Debug for Part {
     }
 }
 
-/// A name in a header of a form, as browsers write it: quotation marks and line ends are
-/// percent-encoded. See [WHATWG HTML: Multipart form data](https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data).
+/// Escapes a name in a form's part header as browsers do: quotation marks and line breaks are
+/// percent-encoded. See [WHATWG HTML: Multipart form
+/// data](https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data).
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -110,10 +111,11 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// A body of several parts. Set it with [`Request::multipart`](crate::api::Request::multipart).
+/// A multipart body. Add it to a request with
+/// [`Request::multipart`](crate::api::Request::multipart).
 ///
-/// The boundary is derived from the parts, so that a retry sends the same bytes, and never occurs
-/// inside of one.
+/// The boundary is derived from the parts, so that a retry sends the same bytes. The boundary never
+/// occurs inside a part.
 ///
 /// ```
 /// use connector_core::api::{Multipart, Part, Request};
@@ -133,17 +135,17 @@ pub struct Multipart {
 }
 
 impl Multipart {
-    /// `multipart/form-data` (RFC 7578).
+    /// Creates a `multipart/form-data` body (RFC 7578).
     pub const fn form_data() -> Self {
         Self::of("form-data")
     }
 
-    /// `multipart/related` (RFC 2387): metadata, then content.
+    /// Creates a `multipart/related` body (RFC 2387), for metadata followed by content.
     pub const fn related() -> Self {
         Self::of("related")
     }
 
-    /// `multipart/mixed` (RFC 2046 section 5.1.3): batches.
+    /// Creates a `multipart/mixed` body (RFC 2046 section 5.1.3), for batches.
     pub const fn mixed() -> Self {
         Self::of("mixed")
     }
@@ -161,7 +163,7 @@ impl Multipart {
         self
     }
 
-    /// The `Content-Type` with the boundary, and the body.
+    /// Returns the `Content-Type` value with the boundary, and the body.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if there is no part.
@@ -195,14 +197,14 @@ impl Multipart {
             Error::new(
                 ErrorKind::Bug,
                 OPERATION,
-                "a boundary is no header value; please report it",
+                "the boundary is not a valid header value; please report it",
             )
         })?;
         Ok((content_type, body.into()))
     }
 }
 
-/// A boundary that occurs in no part.
+/// Returns a boundary that occurs in no part.
 fn boundary(parts: &[Vec<u8>]) -> String {
     let mut round = 0_u64;
     loop {
@@ -229,7 +231,8 @@ mod tests {
 
     use super::*;
 
-    /// Splits a body as RFC 2046 section 5.1.1 says; returns header lines and bodies.
+    /// Splits a body according to RFC 2046 section 5.1.1. Returns the header lines and the body of
+    /// each part.
     fn read(content_type: &HeaderValue, body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
         let (_, boundary) = content_type
             .to_str()
@@ -309,7 +312,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_put_in_is_what_a_server_reads(
+        fn a_server_reads_the_original_values(
             bodies in prop::collection::vec(prop::collection::vec(prop_oneof![
                 Just(b'-'), Just(b'\r'), Just(b'\n'), any::<u8>()
             ], 0..40), 1..5),

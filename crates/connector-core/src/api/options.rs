@@ -1,11 +1,12 @@
-//! Settings of one call that differ from those of its session.
+//! Options for a single call.
 
 use std::time::Duration;
 
 use crate::api::endpoint::IdempotencyKey;
 use crate::http::limit::Priority;
 
-/// Settings of one call, for [`Session::send_with`](crate::api::Session::send_with).
+/// Options for one call, passed to [`Session::send_with`](crate::api::Session::send_with). They
+/// override the session's settings.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,29 +27,28 @@ pub struct CallOptions {
 }
 
 impl CallOptions {
-    /// The session's own settings.
+    /// Creates options that change nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the deadline of each attempt, from the look-up of the host to the last byte of the
-    /// response. Default: the request's, which is 30 seconds unless it says otherwise.
+    /// Sets the deadline of each attempt, from the DNS lookup to the last byte of the response.
+    /// Default: the request's timeout, which is 30 seconds unless the request sets another.
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Sets the call's priority among those that wait for the provider's limit. Default: the
-    /// session's.
+    /// Sets the call's priority in the queues of rate limits. Default: the session's priority.
     pub fn with_priority(mut self, priority: Priority) -> Self {
         self.priority = Some(priority);
         self
     }
 
-    /// Sets the idempotency key, so that a call that is repeated by another process, or after a
-    /// restart, is recognised by the provider. Default: a random key for each call.
+    /// Sets the idempotency key. With a fixed key, the provider recognizes the call when another
+    /// process repeats it or after a restart. Default: a random key for each call.
     ///
-    /// Only operations that are [`Idempotency::Keyed`](crate::api::Idempotency::Keyed) take one.
+    /// Only [`Idempotency::Keyed`](crate::api::Idempotency::Keyed) operations accept a key.
     pub fn with_idempotency_key(mut self, key: IdempotencyKey) -> Self {
         self.idempotency_key = Some(key);
         self

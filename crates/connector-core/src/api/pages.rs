@@ -1,4 +1,4 @@
-//! Results that come in pages.
+//! Pagination.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -15,19 +15,19 @@ use crate::api::endpoint::PagedEndpoint;
 use crate::api::session::Session;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Where a page begins, in the provider's own words. Keep it to go on later.
+/// The provider's cursor for the start of a page. Store it to continue a listing later.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PageCursor(String);
 
 impl PageCursor {
-    /// Takes the provider's text as it is.
+    /// Creates a cursor from the provider's text, unchanged.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The provider's text.
+    /// Returns the provider's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -38,26 +38,27 @@ impl PageCursor {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Page<T> {
-    /// The results. There may be none although more pages follow.
+    /// The results of this page. May be empty even if more pages follow.
     pub items: Vec<T>,
-    /// The cursor of the next page; `None` if this is the last.
+    /// The cursor of the next page; `None` for the last page.
     pub next: Option<PageCursor>,
-    /// Set if the provider ends the listing here although there are more results.
+    /// Set if the provider ends the listing here even though there are more results.
     pub truncated: Option<Truncated>,
 }
 
-/// The provider ended a listing before its end: it returns no more than a fixed number of results.
+/// Marks a listing that the provider ended early because it returns at most a fixed number of
+/// results.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Truncated {
-    /// The cursor from which another listing goes on, for example from the time of the last result;
-    /// `None` if the provider offers no way to go on. The operation's
-    /// [`PagedEndpoint::at`] understands it.
+    /// The cursor from which a new listing continues, for example a cursor based on the time of the
+    /// last result. Pass it to [`PagedEndpoint::at`]. `None` if the provider offers no way to
+    /// continue.
     pub resume: Option<PageCursor>,
 }
 
 impl<T> Page<T> {
-    /// A page of `items`.
+    /// Creates a page of `items`.
     #[must_use]
     pub const fn new(items: Vec<T>, next: Option<PageCursor>) -> Self {
         Self {
@@ -67,8 +68,8 @@ impl<T> Page<T> {
         }
     }
 
-    /// The last page of a listing that the provider truncates. [`Pages`] and [`Items`] end with an
-    /// error of kind [`ErrorKind::Truncated`] after its results.
+    /// Creates the last page of a truncated listing. [`Pages`] and [`Items`] yield its results and
+    /// then an error of kind [`ErrorKind::Truncated`].
     #[must_use]
     pub const fn truncated(items: Vec<T>, resume: Option<PageCursor>) -> Self {
         Self {
@@ -79,17 +80,19 @@ impl<T> Page<T> {
     }
 }
 
-/// The pages of an operation, one after the other. Ends after the last page or the first error.
+/// The pages of an operation as a stream. The stream ends after the last page or the first error.
 ///
 /// If the provider truncates the listing, the stream ends with an error of kind
-/// [`ErrorKind::Truncated`] after the last page; [`Error::resume`] says where to go on.
+/// [`ErrorKind::Truncated`] after the last page. [`Error::resume`] returns the cursor to continue
+/// from.
 ///
-/// To go on after an error, start again from the cursor of the page before.
+/// To continue after another error, start a new stream from the `next` cursor of the last page.
 #[must_use]
 pub struct Pages<T>(BoxStream<'static, Result<Page<T>>>);
 
 impl<T: Send + 'static> Pages<T> {
-    /// The results one by one. The next page is fetched when those of the last one are taken.
+    /// Returns the results one by one. The next page is fetched when all results of the current
+    /// page have been consumed.
     pub fn items(self) -> Items<T> {
         let items = self
             .0
@@ -110,9 +113,9 @@ impl<T: Send + 'static> Pages<T> {
 struct Walk<E> {
     session: Session,
     next: Next<E>,
-    /// Digests of the cursors that were followed, so that a loop of the provider's ends.
+    /// Digests of the cursors that were followed, to detect a loop.
     followed: HashSet<[u8; 16]>,
-    /// Results so far.
+    /// Number of results so far.
     count: usize,
 }
 
@@ -132,7 +135,7 @@ impl<E: PagedEndpoint> Walk<E> {
         }
     }
 
-    /// The next page, if there is one.
+    /// Fetches the next page, if there is one.
     async fn step(&mut self) -> Result<Option<Page<E::Item>>> {
         let endpoint = match &self.next {
             Next::Page(endpoint) => endpoint,
@@ -140,8 +143,8 @@ impl<E: PagedEndpoint> Walk<E> {
             Next::Truncated(Truncated { resume }) => {
                 let error = self.error(
                     ErrorKind::Truncated,
-                    "the provider returns no more results of this listing; go on from the error's \
-                     resume cursor, or narrow the listing",
+                    "the provider returns no more results of this listing; continue from the \
+                     error's resume cursor, or narrow the listing",
                 );
                 return Err(match resume {
                     Some(cursor) => error.with_resume(cursor.clone()),
@@ -152,7 +155,7 @@ impl<E: PagedEndpoint> Walk<E> {
         let page = self.session.send(endpoint).await?;
         self.count = self.count.saturating_add(page.items.len());
         let next = match (&page.next, &page.truncated) {
-            // What follows is refused, or is not there although there may be more.
+            // The provider would reject the next page, or would omit results without saying so.
             (_, None) if E::LIMIT.is_some_and(|limit| self.count >= limit) => {
                 let resume = endpoint.resume(&page.items);
                 Next::Truncated(Truncated { resume })
@@ -163,7 +166,7 @@ impl<E: PagedEndpoint> Walk<E> {
                 if !self.followed.insert(mark) {
                     return Err(self.error(
                         ErrorKind::UnexpectedAnswer,
-                        "the provider returned the same page cursor twice; start again, or report it",
+                        "the provider returned a page cursor twice; start again, or report it",
                     ));
                 }
                 Next::Page(endpoint.at(cursor))
@@ -194,8 +197,8 @@ impl<T> fmt::Debug for Pages<T> {
     }
 }
 
-/// The results of an operation one by one, over all its pages. Ends after the last or the first
-/// error.
+/// The results of an operation over all its pages, as a stream. The stream ends after the last
+/// result or the first error.
 #[must_use]
 pub struct Items<T>(BoxStream<'static, Result<T>>);
 

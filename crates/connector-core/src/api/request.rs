@@ -1,4 +1,4 @@
-//! Requests without credential, from parts that are encoded one by one.
+//! Requests to a provider's API, without credentials.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,15 +17,15 @@ use crate::http::Origin;
 
 const OPERATION: &str = "api.request";
 
-/// Everything but the unreserved characters of RFC 3986 section 2.3.
+/// All characters except the unreserved characters of RFC 3986 section 2.3.
 pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// A request to a provider's API. It names no credential and, unless told otherwise, no host: the
-/// session adds both.
+/// A request to a provider's API. It contains no credential and, by default, no host. The session
+/// adds both.
 ///
 /// ```
 /// use connector_core::api::Request;
@@ -47,11 +47,12 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request with this method to the path that these segments form. Each is encoded as a whole:
-    /// a slash inside one stays inside it.
+    /// Creates a request with this method and with a path of these segments. Each segment is
+    /// percent-encoded: a slash in a segment does not split it.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if a segment is empty, `.` or `..`: it would lead elsewhere.
+    /// [`ErrorKind::InvalidInput`] if a segment is empty, `.` or `..`, because it would change the
+    /// path.
     pub fn new<S: AsRef<str>>(
         method: Method,
         segments: impl IntoIterator<Item = S>,
@@ -63,7 +64,7 @@ impl Request {
                 return Err(Error::new(
                     ErrorKind::InvalidInput,
                     OPERATION,
-                    "a part of the path is empty or dots only; give the id that is meant",
+                    "a path segment is empty, `.` or `..`; pass the intended id",
                 ));
             }
             target.push('/');
@@ -88,9 +89,9 @@ impl Request {
         }
     }
 
-    /// A request with this method to the path of a URL template (RFC 6570 level 1): each `{name}` is
-    /// replaced by its argument, percent-encoded as a whole. Slashes of the template stay, also at its
-    /// end. A query in the template is filled in the same way.
+    /// Creates a request with this method from a URL template (RFC 6570 level 1). Each `{name}` is
+    /// replaced by its percent-encoded argument. Slashes of the template are kept, including a
+    /// trailing slash. A query in the template is expanded in the same way.
     ///
     /// ```
     /// use connector_core::api::Request;
@@ -101,37 +102,37 @@ impl Request {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if the template does not start with a slash or has other
-    /// characters than a URL, if a name has no argument or an argument no name, if an argument in the
-    /// path is empty, or if a segment becomes `.` or `..`.
+    /// [`ErrorKind::InvalidInput`] if the template does not start with a slash or contains a
+    /// character that is not allowed in URLs, if a name has no argument or an argument is not used,
+    /// if an argument in the path is empty, or if a segment becomes `.` or `..`.
     pub fn template(method: Method, template: &str, arguments: &[(&str, &str)]) -> Result<Self> {
         let target = template::expand(template, arguments)?;
         Ok(Self::to_target(method, None, target))
     }
 
-    /// A GET request to the next-page URL of a response, as the provider wrote it. It goes out with
-    /// the credential, so the session refuses an origin that is neither the credential's own nor one
-    /// of the description's `api`.
+    /// Creates a GET request for the next-page URL of a response, unchanged. The request is sent
+    /// with the credential. Therefore the session rejects an origin that is neither the
+    /// credential's own nor listed in the description's `api`.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if it is not an https URL with a host name.
+    /// [`ErrorKind::UnexpectedAnswer`] if the text is not an https URL with a host name.
     pub fn next(url: impl AsRef<str>) -> Result<Self> {
         let (origin, target) = template::split(url.as_ref())?;
         Ok(Self::to_target(Method::GET, Some(origin), target))
     }
 
-    /// A GET request. As for [`Request::new`].
+    /// Creates a GET request. See [`Request::new`].
     ///
     /// # Errors
-    /// As for [`Request::new`].
+    /// Same as [`Request::new`].
     pub fn get<S: AsRef<str>>(segments: impl IntoIterator<Item = S>) -> Result<Self> {
         Self::new(Method::GET, segments)
     }
 
-    /// A POST request. As for [`Request::new`].
+    /// Creates a POST request. See [`Request::new`].
     ///
     /// # Errors
-    /// As for [`Request::new`].
+    /// Same as [`Request::new`].
     pub fn post<S: AsRef<str>>(segments: impl IntoIterator<Item = S>) -> Result<Self> {
         Self::new(Method::POST, segments)
     }
@@ -148,22 +149,22 @@ impl Request {
         self
     }
 
-    /// Sets a header. The session sets the credential's; what stands there before is replaced.
+    /// Sets a header, replacing an earlier value. The session sets the credential's header.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
 
-    /// Sets the body to the JSON of `value`.
+    /// Sets the body to `value` serialized as JSON.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if `value` has no JSON form.
+    /// [`ErrorKind::InvalidInput`] if `value` cannot be represented as JSON.
     pub fn json<T: Serialize + ?Sized>(self, value: &T) -> Result<Self> {
         let body = serde_json::to_vec(value).map_err(|_| {
             Error::new(
                 ErrorKind::InvalidInput,
                 OPERATION,
-                "an argument has no JSON form; use texts as keys and finite numbers",
+                "an argument cannot be represented as JSON; use text keys and finite numbers",
             )
         })?;
         Ok(self.body(HeaderValue::from_static("application/json"), body))
@@ -180,14 +181,14 @@ impl Request {
         )
     }
 
-    /// Sets the body as it is.
+    /// Sets the body to these bytes.
     pub fn body(mut self, content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
         self.headers.insert(CONTENT_TYPE, content_type);
         self.body = body.into();
         self
     }
 
-    /// Sets the body to several parts.
+    /// Sets a multipart body.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if there is no part.
@@ -196,44 +197,45 @@ impl Request {
         Ok(self.body(content_type, body))
     }
 
-    /// Sends it to another origin than the credential's own. The session refuses one that the
-    /// provider's description does not name.
+    /// Sends the request to a different origin than the credential's own. The session rejects an
+    /// origin that the provider's description does not list.
     pub fn at_origin(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
         self
     }
 
-    /// Sets how long one attempt may take, from the look-up to the last byte. Default: 30 seconds.
+    /// Sets the maximum time for one attempt, from the DNS lookup to the last byte. Default: 30
+    /// seconds.
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Sets the longest answer to read, in bytes after decompression. Default: 8 MiB.
+    /// Sets the maximum length of the response body in bytes, after decompression. Default: 8 MiB.
     pub fn with_longest_answer(mut self, bytes: usize) -> Self {
         self.longest_answer = Some(bytes);
         self
     }
 
-    /// The method.
+    /// Returns the HTTP method.
     #[must_use]
     pub const fn method(&self) -> &Method {
         &self.method
     }
 
-    /// Path and query as they are sent.
+    /// Returns the path and the query as they are sent.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// The body.
+    /// Returns the body.
     #[must_use]
     pub const fn bytes(&self) -> &Bytes {
         &self.body
     }
 
-    /// The headers.
+    /// Returns the headers.
     #[must_use]
     pub const fn headers(&self) -> &HeaderMap {
         &self.headers
@@ -251,16 +253,16 @@ impl Request {
         self.longest_answer
     }
 
-    /// The request as it goes to `origin`, still without credential.
+    /// Builds the HTTP request for `origin`, without the credential.
     pub(crate) fn to_http(&self, origin: &Origin) -> Result<http::Request<Bytes>> {
         let too_long = || {
             Error::new(
                 ErrorKind::InvalidInput,
                 OPERATION,
-                "the request's address is too long; use shorter arguments",
+                "the request's URL is too long; use shorter arguments",
             )
         };
-        // With room for `https://` and a port.
+        // Includes room for `https://` and a port.
         let length = 16 + origin.host().len() + self.target.len();
         let mut url = String::with_capacity(length);
         origin.write_to(&mut url).map_err(|_| too_long())?;
@@ -279,7 +281,7 @@ impl Request {
 }
 
 impl fmt::Debug for Request {
-    /// Shows neither query nor body nor header values: arguments may be personal data.
+    /// Shows no query, body or header values, because arguments may be personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.target.split('?').next().unwrap_or_default();
         f.debug_struct("Request")
@@ -299,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_segment_never_leaves_its_place() {
+    fn a_segment_never_changes_the_path_structure() {
         for bad in ["", ".", ".."] {
             let error = Request::get(["a", bad, "b"]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad:?}");
@@ -311,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_the_arguments_but_the_path_is_shown() {
+    fn debug_shows_only_the_path() {
         let request = Request::post(["a"])
             .unwrap()
             .query("q", "personal")
@@ -323,7 +325,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_put_in_is_what_a_server_reads(
+        fn a_server_reads_the_original_values(
             segments in prop::collection::vec("\\PC{1,8}", 1..4),
             pairs in prop::collection::vec(("\\PC{0,8}", "\\PC{0,8}"), 0..4),
         ) {

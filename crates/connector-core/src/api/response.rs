@@ -1,4 +1,4 @@
-//! What came back.
+//! Responses of a provider's API.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::json;
 use crate::provider::oauth::request_id;
 use crate::provider_id::ProviderId;
 
-/// A complete answer of the provider, whatever its status.
+/// A complete response of the provider, with any HTTP status.
 pub struct Response {
     answer: http::Response<Bytes>,
     provider: ProviderId,
@@ -26,8 +26,8 @@ pub struct Response {
 }
 
 impl Response {
-    /// The answer to `operation` of `provider`, as it was `received`. Sessions make them; so may
-    /// tests of a decoder.
+    /// Creates a response to `operation` of `provider` that was received at `received`. Sessions
+    /// create responses, and so can tests of a decoder.
     #[must_use]
     pub fn new(
         provider: ProviderId,
@@ -44,60 +44,61 @@ impl Response {
         }
     }
 
-    /// The status.
+    /// Returns the HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.answer.status()
     }
 
-    /// The headers.
+    /// Returns the headers.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         self.answer.headers()
     }
 
-    /// A header as text, if it is there and readable.
+    /// Returns a header as text, if it is present and valid text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.answer.headers().get(name)?.to_str().ok()
     }
 
-    /// The body.
+    /// Returns the body.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         self.answer.body()
     }
 
-    /// The name of the operation that it answers.
+    /// Returns the name of the operation.
     #[must_use]
     pub const fn operation(&self) -> &'static str {
         self.operation
     }
 
-    /// When it was received, on the wall clock.
+    /// Returns the time at which the response was received, on the wall clock.
     #[must_use]
     pub const fn received(&self) -> Timestamp {
         self.received
     }
 
-    /// The time to wait before the next request, if the response states one: `Retry-After` and its
-    /// kin, as [`retry_after`] reads them.
+    /// Returns the wait before the next request, if the response states one in `Retry-After` or a
+    /// similar header. See [`retry_after`].
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         retry_after(self.status(), self.headers(), self.body(), self.received)
     }
 
-    /// The body read as JSON. A byte order mark in front of it is skipped.
+    /// Parses the body as JSON. Skips a leading byte order mark.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] says where it stops to fit, and quotes nothing of it.
+    /// [`ErrorKind::UnexpectedAnswer`], with the position of the mismatch but without quoting the
+    /// body.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(json::without_bom(self.body())).map_err(|error| {
-            // The parser's own text may quote the body.
+            // The parser's error may quote the body.
             self.error(
                 ErrorKind::UnexpectedAnswer,
                 format!(
-                    "the answer is not the JSON that was expected, at line {} column {}; report it \
+                    "the response is not the expected JSON, at line {} column {}; report it \
                      if the provider changed its format",
                     error.line(),
                     error.column()
@@ -106,8 +107,8 @@ impl Response {
         })
     }
 
-    /// Passes what the response states about one of the provider's limits to the limiter. A later
-    /// report about the same limit replaces an earlier one. At most 16 limits are reported.
+    /// Passes rate-limit values from the response to the limiter. A later report about the same
+    /// limit replaces an earlier one. At most 16 limits can be reported.
     pub fn report(&mut self, report: Report) {
         const MOST: usize = 16;
         let same = |it: &&mut Report| it.limit == report.limit;
@@ -118,13 +119,13 @@ impl Response {
         }
     }
 
-    /// The provider's own id of the request, if it sent one.
+    /// Returns the provider's request id, if the response contains one.
     pub(super) fn request_id(&self) -> Option<String> {
         request_id(self.headers())
     }
 
-    /// An error about this response, with its status, the provider's name and its id of the request.
-    /// If the response states a wait, an error of a kind that may be retried carries it.
+    /// Creates an error with this response's status, provider and request id. If the response
+    /// states a wait and the kind may be retried, the error contains the wait.
     #[must_use]
     pub fn error(
         &self,
@@ -143,45 +144,46 @@ impl Response {
         }
     }
 
-    /// Passes 2xx, and turns every other status into the error that it usually means.
+    /// Accepts 2xx and converts any other status to its default error.
     ///
     /// # Errors
     /// [`ErrorKind::Unauthorized`] for 401, [`ErrorKind::Forbidden`] for 403,
     /// [`ErrorKind::ProviderNotFound`] for 404 and 410, [`ErrorKind::Timeout`] for 408,
     /// [`ErrorKind::Conflict`] for 409, 412 and 423, [`ErrorKind::RateLimited`] for 429,
-    /// [`ErrorKind::Rejected`] for the rest of 4xx, [`ErrorKind::ProviderUnavailable`] for 5xx (501
-    /// and 505 are [`ErrorKind::Rejected`]), else [`ErrorKind::UnexpectedAnswer`].
+    /// [`ErrorKind::Rejected`] for all other 4xx, [`ErrorKind::ProviderUnavailable`] for 5xx
+    /// (except 501 and 505, which are [`ErrorKind::Rejected`]), and [`ErrorKind::UnexpectedAnswer`]
+    /// for all other statuses.
     pub fn by_status(&self) -> Result<()> {
         let status = self.status();
         let (kind, message) = match status.as_u16() {
             200..=299 => return Ok(()),
             401 => (
                 ErrorKind::Unauthorized,
-                "the provider refused the access token",
+                "the provider rejected the access token",
             ),
             403 => (
                 ErrorKind::Forbidden,
-                "the provider does not allow this to the connection; check its scopes and its plan",
+                "the connection is not allowed to do this; check its scopes and its plan",
             ),
             404 | 410 => (
                 ErrorKind::ProviderNotFound,
-                "the provider has nothing there; check the id",
+                "the resource does not exist at the provider; check the id",
             ),
             408 => (
                 ErrorKind::Timeout,
-                "the provider gave up waiting for the request; try again later",
+                "the provider timed out while it waited for the request; try again later",
             ),
             409 | 412 | 423 => (
                 ErrorKind::Conflict,
-                "the request contradicts the state that the provider has; read it again first",
+                "the request conflicts with the resource's current state; read the resource again",
             ),
             429 => (
                 ErrorKind::RateLimited,
-                "the provider's limit is reached; try again later",
+                "the provider's rate limit is reached; try again later",
             ),
             501 | 505 | 400..=499 => (
                 ErrorKind::Rejected,
-                "the provider refused the request; check its arguments",
+                "the provider rejected the request; check its arguments",
             ),
             500..=599 => (
                 ErrorKind::ProviderUnavailable,
@@ -189,7 +191,7 @@ impl Response {
             ),
             _ => (
                 ErrorKind::UnexpectedAnswer,
-                "the provider answered with a status that the operation does not know; report it",
+                "the provider returned an unexpected status; report it",
             ),
         };
         Err(self.error(kind, message))

@@ -1,4 +1,4 @@
-//! Uploads that go on after a fault.
+//! Resumable uploads.
 
 use std::fmt;
 
@@ -14,44 +14,47 @@ use crate::api::upload::UploadBody;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::{BodyError, RequestBody};
 
-/// The progress of an upload, as the provider states it.
+/// The progress of an upload, as reported by the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Received {
-    /// All bytes before this offset are stored; the next chunk begins there.
+    /// All bytes before this offset are stored. The next chunk starts at this offset.
     UpTo(u64),
     /// All bytes are stored, and the response describes the file.
     Complete,
 }
 
-/// A provider's protocol for resumable uploads: what differs between providers that take chunks with
-/// `Content-Range`.
+/// A provider's protocol for resumable uploads. The trait covers the differences between providers
+/// that accept chunks with `Content-Range`.
 ///
-/// [`RangeHeader`] and [`ExpectedRanges`] are the two that are in use.
+/// Implementations: [`RangeHeader`] and [`ExpectedRanges`].
 pub trait UploadProtocol: fmt::Debug + Send + Sync {
-    /// Every chunk but the last has a multiple of this many bytes.
+    /// Returns the chunk alignment: the length of every chunk except the last is a multiple of this
+    /// number of bytes.
     fn alignment(&self) -> u64;
 
-    /// Method of the request that asks for the progress of an upload, and its `Content-Range`, if it
-    /// has one.
+    /// Returns the method of the request that asks for the progress of an upload, and its
+    /// `Content-Range` if it needs one.
     fn question(&self, total: Option<u64>) -> (Method, Option<String>);
 
-    /// Reads the response to a chunk, or to the question. Its status is 2xx or 308.
+    /// Parses the response to a chunk or to a progress request. Its status is 2xx or 308.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if it cannot be understood.
+    /// [`ErrorKind::UnexpectedAnswer`] if the response cannot be parsed.
     fn received(&self, response: &Response) -> Result<Received>;
 }
 
-/// Google's protocol: 308 with a `Range` header, asked with `Content-Range: bytes */total`.
+/// Google's protocol: status 308 with a `Range` header. Progress is requested with `Content-Range:
+/// bytes */total`.
 ///
-/// See [Google Drive docs: Perform a resumable upload](https://developers.google.com/workspace/drive/api/guides/manage-uploads#resumable).
+/// See [Google Drive docs: Perform a resumable
+/// upload](https://developers.google.com/workspace/drive/api/guides/manage-uploads#resumable).
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct RangeHeader;
 
 impl RangeHeader {
-    /// The protocol.
+    /// Creates the protocol.
     #[must_use]
     pub const fn new() -> Self {
         Self
@@ -72,7 +75,7 @@ impl UploadProtocol for RangeHeader {
         if response.status() != StatusCode::PERMANENT_REDIRECT {
             return Ok(Received::Complete);
         }
-        // Without the header nothing is stored yet.
+        // Without the header, no byte is stored yet.
         let Some(range) = response.headers().get(RANGE) else {
             return Ok(Received::UpTo(0));
         };
@@ -86,15 +89,16 @@ impl UploadProtocol for RangeHeader {
     }
 }
 
-/// Microsoft's protocol: a JSON body with `nextExpectedRanges`, asked with GET.
+/// Microsoft's protocol: a JSON body with `nextExpectedRanges`. Progress is requested with GET.
 ///
-/// See [Microsoft Graph docs: Upload large files with an upload session](https://learn.microsoft.com/graph/api/driveitem-createuploadsession).
+/// See [Microsoft Graph docs: Upload large files with an upload
+/// session](https://learn.microsoft.com/graph/api/driveitem-createuploadsession).
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct ExpectedRanges;
 
 impl ExpectedRanges {
-    /// The protocol.
+    /// Creates the protocol.
     #[must_use]
     pub const fn new() -> Self {
         Self
@@ -122,7 +126,7 @@ impl UploadProtocol for ExpectedRanges {
         }
         let body: Session365 = response.json()?;
         match body.next_expected_ranges.as_deref() {
-            // The finished file is described instead of the session.
+            // The response describes the finished file instead of the session.
             None => Ok(Received::Complete),
             Some([first, ..]) => first
                 .split('-')
@@ -138,13 +142,14 @@ impl UploadProtocol for ExpectedRanges {
 fn not_understood(response: &Response) -> Error {
     response.error(
         ErrorKind::UnexpectedAnswer,
-        "the provider does not say how far the upload has come; start it again",
+        "the provider does not report the upload's progress; start the upload again",
     )
 }
 
-/// An upload in chunks that goes on after a fault: it asks how far it came and sends what is missing.
+/// A chunked upload that resumes after a failure: it asks the provider for its progress and sends
+/// the missing bytes.
 ///
-/// Holds one chunk in memory. Made by [`Session::resumable_upload`].
+/// Keeps one chunk in memory. Create it with [`Session::resumable_upload`].
 #[derive(Debug)]
 #[must_use]
 pub struct ResumableUpload<P> {
@@ -153,16 +158,16 @@ pub struct ResumableUpload<P> {
     protocol: P,
     body: UploadBody,
     chunk: u64,
-    /// True if the first request asks how far an earlier process came.
+    /// True if the first request asks for the progress of an earlier process.
     asks_first: bool,
 }
 
 impl Session {
-    /// A resumable upload to the session that the provider opened for it: a link, or an operation
-    /// where chunks need the credential.
+    /// Creates a resumable upload to an upload session that the provider opened. The target is a
+    /// link, or an operation if chunks require the credential.
     ///
     /// # Errors
-    /// As for [`Session::send`], before anything is sent.
+    /// Same as [`Session::send`], before anything is sent.
     pub fn resumable_upload<T: Transfer + ?Sized, P: UploadProtocol>(
         &self,
         to: &T,
@@ -185,7 +190,7 @@ fn aligned(bytes: u64, alignment: u64) -> u64 {
     (bytes / alignment).max(1) * alignment
 }
 
-/// Bytes of the body in memory, and where they stand.
+/// Bytes of the body in memory, with their offset.
 struct Window {
     start: u64,
     bytes: Bytes,
@@ -199,29 +204,29 @@ impl Window {
 }
 
 impl<P: UploadProtocol> ResumableUpload<P> {
-    /// Sets the length of a chunk in bytes, rounded down to the protocol's alignment. Default: 8 MiB.
-    /// So much is held in memory.
+    /// Sets the length of a chunk in bytes, rounded down to the protocol's alignment. Default: 8
+    /// MiB. One chunk is kept in memory.
     pub fn with_chunk(mut self, bytes: u64) -> Self {
         self.chunk = aligned(bytes, self.protocol.alignment());
         self
     }
 
-    /// Goes on with an upload that another process began. The body must be the same; a reader must
-    /// begin where the upload stopped, so a file is the better choice.
+    /// Resumes an upload that another process started. The body must be the same. A reader must
+    /// start at the offset where the upload stopped, so prefer a file.
     pub fn resuming(mut self) -> Self {
         self.asks_first = true;
         self
     }
 
-    /// Uploads the body, and returns the response that describes the file.
+    /// Uploads the body and returns the response that describes the file.
     ///
-    /// After a fault it asks how far it came, and goes on there. It gives up after as many faults
-    /// without a byte in between as the session's [`RetryPolicy`](crate::api::RetryPolicy) allows
-    /// attempts.
+    /// After a failure, asks the provider for the progress and continues from there. Gives up when
+    /// the number of consecutive failures without progress reaches the attempts of the session's
+    /// [`RetryPolicy`](crate::api::RetryPolicy).
     ///
     /// # Errors
-    /// As for [`Session::upload`]. [`ErrorKind::ProviderNotFound`]: the provider has dropped the
-    /// session; open a new one.
+    /// Same as [`Session::upload`]. [`ErrorKind::ProviderNotFound`] if the provider has dropped the
+    /// upload session; open a new one.
     pub async fn run(mut self) -> Result<Response> {
         let mut window = Window {
             start: 0,
@@ -255,7 +260,7 @@ impl<P: UploadProtocol> ResumableUpload<P> {
                     if at > offset {
                         faults = 0;
                     } else if !asks {
-                        // Nothing was taken although the provider answered.
+                        // The provider responded but stored no byte.
                         faults = self.fault(faults, stuck(&response)).await?;
                     }
                     if at < window.start || at > window.end() {
@@ -280,7 +285,7 @@ impl<P: UploadProtocol> ResumableUpload<P> {
         }
     }
 
-    /// Counts a fault and waits, or gives its error back.
+    /// Counts a failure and waits, or returns the error after the last attempt.
     async fn fault(&mut self, faults: u32, error: Error) -> Result<u32> {
         let policy = &self.session.shared.policy;
         let asked = match error.retry() {
@@ -369,7 +374,7 @@ fn stuck(response: &Response) -> Error {
     response
         .error(
             ErrorKind::ProviderUnavailable,
-            "the provider takes no more of the upload; try again later",
+            "the provider accepts no more bytes of the upload; try again later",
         )
         .with_retry(Retry::Backoff)
 }

@@ -1,4 +1,4 @@
-//! How often and after what pause a call is sent again.
+//! The retry policy and the retry budget.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -6,23 +6,24 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::random::Random;
 
-/// How often a call is sent at most, and how long it pauses in between.
+/// Maximum number of attempts for a call, and the pauses between them.
 ///
-/// A budget bounds the repetitions of all calls to one account together: see
+/// In addition, a retry budget limits the retries of all calls to one account. See
 /// [`Session`](crate::api::Session).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use]
 pub struct RetryPolicy {
-    /// How often a call is sent at most, the first time included. Default: 4.
+    /// Maximum number of attempts, including the first. Default: 4.
     pub attempts: u32,
-    /// The pause after the first attempt; it doubles with each further one. Half of it is jitter.
-    /// Default: 250 ms.
+    /// Pause after the first attempt. The pause doubles with each further attempt. Half of each
+    /// pause is jitter. Default: 250 ms.
     pub first_pause: Duration,
-    /// The longest pause that doubling reaches. Default: 20 s.
+    /// Maximum pause between attempts. Default: 20 s.
     pub longest_pause: Duration,
-    /// The longest pause that a provider may ask for. If it asks for more, the error is returned at
-    /// once, with that pause as advice. Default: 60 s.
+    /// Maximum pause that a provider may request. If the provider requests a longer pause, the
+    /// error is returned immediately and contains the requested pause as retry advice. Default: 60
+    /// s.
     pub longest_wait: Duration,
 }
 
@@ -38,7 +39,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// A policy that sends everything once.
+    /// Returns a policy without retries.
     pub fn never() -> Self {
         Self {
             attempts: 1,
@@ -46,28 +47,28 @@ impl RetryPolicy {
         }
     }
 
-    /// Sets how often a call is sent at most. 0 counts as 1.
+    /// Sets the maximum number of attempts. 0 has the same effect as 1.
     pub fn with_attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
     }
 
-    /// Sets the pause after the first attempt, which doubles with each one, and its bound. Both are
-    /// randomized down to a half.
+    /// Sets the pause after the first attempt, which doubles with each attempt, and its maximum.
+    /// Each pause is a random time between half of this value and this value.
     pub fn with_pauses(mut self, first: Duration, longest: Duration) -> Self {
         self.first_pause = first;
         self.longest_pause = longest;
         self
     }
 
-    /// Sets the longest pause that a provider may ask for.
+    /// Sets the maximum pause that a provider may request.
     pub fn with_longest_wait(mut self, longest_wait: Duration) -> Self {
         self.longest_wait = longest_wait;
         self
     }
 
-    /// The pause after the attempt with this number, counted from 1: between half of the back-off
-    /// and all of it.
+    /// Returns the pause after the given attempt (the first attempt is 1): a random time between
+    /// half of the back-off and all of it.
     pub(crate) fn pause(&self, attempt: u32, random: &dyn Random) -> Result<Duration> {
         let doubled = self
             .first_pause
@@ -80,16 +81,16 @@ impl RetryPolicy {
     }
 }
 
-/// How many repetitions are in hand at first, and at most.
+/// Initial and maximum number of available retries.
 const RESERVE: u32 = 30;
-/// How many successes earn one.
+/// Number of successful calls that add one retry.
 const SUCCESSES: u32 = 10;
 
-/// Bounds the repetitions of many calls together, so that a provider that fails is not asked several
-/// times as much as one that works.
+/// Limits the retries of many calls together, so that retries do not multiply the load on a failing
+/// provider.
 #[derive(Debug)]
 pub(crate) struct RetryBudget {
-    /// In parts of a repetition.
+    /// The balance, in units of 1/[`SUCCESSES`] of a retry.
     balance: AtomicU32,
 }
 
@@ -101,7 +102,7 @@ impl RetryBudget {
     }
 
     pub(crate) fn earn(&self) {
-        // Full most of the time; then nothing is written.
+        // The budget is full most of the time. In that case nothing is written.
         let _ = self
             .balance
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |balance| {
@@ -109,7 +110,7 @@ impl RetryBudget {
             });
     }
 
-    /// Takes one repetition; false if there is none.
+    /// Takes one retry from the budget. Returns false if none is available.
     pub(crate) fn spend(&self) -> bool {
         self.balance
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |balance| {
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn repetitions_end_with_the_reserve_and_come_back_with_success() {
+    fn the_retry_budget_is_used_up_by_retries_and_refilled_by_successes() {
         let budget = RetryBudget::new();
         budget.earn();
         assert_eq!((0..100).filter(|_| budget.spend()).count(), 30);

@@ -1,4 +1,4 @@
-//! The one way that calls take.
+//! The session: the pipeline that all API calls use.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::api::call_log::{CallLog, Recording};
 use crate::api::classify::Classifier;
 use crate::api::endpoint::{Endpoint, Idempotency, IdempotencyKey, PagedEndpoint, ProviderClient};
 use crate::api::link::Link;
+use crate::api::minted::{MintedTokens, TokenMint};
 use crate::api::options::CallOptions;
 use crate::api::pages::Pages;
 use crate::api::request::Request;
 use crate::api::response::Response;
 use crate::api::retry::RetryPolicy;
-use crate::api::minted::{MintedTokens, TokenMint};
 use crate::api::token::{FixedToken, Token, TokenSource};
 use crate::clock::{Clock, Monotonic, SystemClock};
 use crate::context::{Actor, CorrelationId, RequestContext};
@@ -33,29 +33,29 @@ use crate::provider::description::CallAuthentication;
 use crate::provider_id::ProviderId;
 use crate::random::{Random, SystemRandom};
 
-/// How often a call starts over because its token ran out while it waited for a permit.
+/// Maximum number of restarts of a call whose token expires while it waits for a permit.
 const ROUNDS: u32 = 8;
 
-/// Longest wait for permits of an interactive call, unless [`Session::with_patience`] sets another.
+/// Default patience of interactive calls. See [`Session::with_patience`].
 const INTERACTIVE_PATIENCE: Duration = Duration::from_secs(30);
-/// Longest wait for permits of a background call, unless [`Session::with_patience`] sets another.
+/// Default patience of background calls. See [`Session::with_patience`].
 const BACKGROUND_PATIENCE: Duration = Duration::from_secs(15 * 60);
 
-/// Calls of one connection. Cheap to clone; clones share the token, the limits and the budget of
-/// repetitions.
+/// Sends the API calls of one connection. Cheap to clone. Clones share the token, the rate limits
+/// and the retry budget.
 ///
-/// Every call goes the same way: span, access token, permits of the limits, a second look at the
-/// token, the transport with its egress guard, classification and decoding, one refresh after a 401,
-/// repetition. A repetition starts again at the token. No permit is held while a call waits for a
-/// token.
+/// Every call passes the same steps: tracing span, access token, rate-limit permits, a second check
+/// of the token, the transport with its egress guard, classification and decoding, one refresh
+/// after a 401, and retries. A retry starts again with the access token. While a call waits for a
+/// token, it holds no permit.
 #[derive(Clone)]
 pub struct Session {
     pub(super) shared: Arc<Shared>,
     class: Priority,
     patience: Option<Duration>,
-    /// The application's own limits.
+    /// The application's own rate limits.
     extra: Arc<[Budget]>,
-    /// Who causes the calls, for their records.
+    /// The actor and correlation id for request records.
     context: Option<Arc<RequestContext>>,
 }
 
@@ -65,9 +65,9 @@ pub(super) struct Shared {
     pub(super) authentication: CallAuthentication,
     /// The description's headers.
     headers: HeaderMap,
-    /// Besides the credential's own.
+    /// Allowed origins in addition to the credential's own.
     pub(super) origins: Vec<Origin>,
-    /// Hosts that links may lead to.
+    /// Hosts to which links may point.
     pub(super) links: Vec<HostRule>,
     pub(super) classifier: Arc<dyn Classifier>,
     pub(super) tokens: Arc<dyn TokenSource>,
@@ -79,7 +79,7 @@ pub(super) struct Shared {
     pub(super) log: Option<Arc<dyn CallLog>>,
 }
 
-/// Collects what a [`Session`] is made of.
+/// Builder for a [`Session`].
 #[must_use]
 pub struct SessionBuilder {
     shared: Shared,
@@ -88,38 +88,38 @@ pub struct SessionBuilder {
 }
 
 impl SessionBuilder {
-    /// Sets the clock. Default: the machine's.
+    /// Sets the clock. Default: the system clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.shared.clock = clock;
         self
     }
 
-    /// Sets the source of jitter and of idempotency keys. Default: the operating system's.
+    /// Sets the random source for jitter and idempotency keys. Default: the operating system's.
     pub fn random(mut self, random: Arc<dyn Random>) -> Self {
         self.shared.random = random;
         self
     }
 
-    /// Sets how often calls are repeated.
+    /// Sets the retry policy.
     pub fn with_retry_policy(mut self, policy: RetryPolicy) -> Self {
         self.shared.policy = policy;
         self
     }
 
-    /// Sets the account's limits, to share them with other sessions of the same account. Default:
-    /// limits of its own, as the description states them.
+    /// Sets the account's rate limits, to share them with other sessions of the same account.
+    /// Default: separate limits, as described by the provider's description.
     pub fn limits(mut self, limits: AccountLimits) -> Self {
         self.limits = Some(limits);
         self
     }
 
-    /// Sets what records each request. Default: nothing.
+    /// Sets the log that receives a record of each request. Default: none.
     pub fn call_log(mut self, log: Arc<dyn CallLog>) -> Self {
         self.shared.log = Some(log);
         self
     }
 
-    /// The session.
+    /// Builds the session.
     #[must_use]
     pub fn build(mut self) -> Session {
         self.shared.limits = match self.limits {
@@ -145,7 +145,8 @@ impl fmt::Debug for SessionBuilder {
 }
 
 impl Session {
-    /// A session of `connector`'s provider with the tokens of one connection.
+    /// Returns a builder for a session with `connector`'s provider and the tokens of one
+    /// connection.
     pub fn builder(
         connector: &dyn Connector,
         tokens: Arc<dyn TokenSource>,
@@ -153,7 +154,7 @@ impl Session {
     ) -> SessionBuilder {
         let description = connector.description();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        // Origins that stand on an account's host are the credential's own.
+        // Origins on an account's host equal the credential's own origin.
         let origins = description
             .api
             .iter()
@@ -183,7 +184,8 @@ impl Session {
         }
     }
 
-    /// A session without a hub: with a token that nobody refreshes, and limits of its own.
+    /// Creates a session without a hub. The session has a token that is never refreshed, and
+    /// separate rate limits.
     #[must_use]
     pub fn fixed(
         connector: &dyn Connector,
@@ -193,7 +195,7 @@ impl Session {
         Self::builder(connector, Arc::new(token), transport).build()
     }
 
-    /// The same session for calls that nobody waits for: they let the others go first.
+    /// Returns a session for background calls, which are sent after interactive calls.
     #[must_use]
     pub fn background(&self) -> Self {
         Self {
@@ -202,8 +204,9 @@ impl Session {
         }
     }
 
-    /// The same session with another longest wait for the permits of limits. A call that gets none in
-    /// time fails with [`ErrorKind::RateLimited`], and [`Retry::After`] says when to repeat it.
+    /// Returns a session with a different patience: the maximum time that a call waits for
+    /// rate-limit permits. A call that gets no permit in time fails with
+    /// [`ErrorKind::RateLimited`], and [`Retry::After`] contains the time to wait before you retry.
     /// Default: 30 seconds for interactive calls, 15 minutes for background calls.
     #[must_use]
     pub fn with_patience(&self, patience: Duration) -> Self {
@@ -213,8 +216,8 @@ impl Session {
         }
     }
 
-    /// The same session under one more limit of the application's own: for a tenant, an actor, an
-    /// operation. Each call takes its cost ([`Endpoint::draws`]) from it.
+    /// Returns a session with an additional limit of your application, for example for a tenant, an
+    /// actor or an operation. Each call takes its cost ([`Endpoint::draws`]) from the limit.
     #[must_use]
     pub fn with_budget(&self, budget: Budget) -> Self {
         let extra = self.extra.iter().cloned().chain([budget]).collect();
@@ -224,8 +227,8 @@ impl Session {
         }
     }
 
-    /// The same session for calls that `context` causes. Records of requests name it
-    /// ([`CallLog`]); without it they name the service `application`.
+    /// Returns a session whose request records ([`CallLog`]) contain `context`. Without it, the
+    /// records contain the service name `application` as actor.
     #[must_use]
     pub fn with_context(&self, context: RequestContext) -> Self {
         Self {
@@ -234,10 +237,10 @@ impl Session {
         }
     }
 
-    /// The same session with other tokens, inside the same limits: for operations that the provider
-    /// allows only with a token derived from the connection's, such as one for restricted data or for
-    /// an installation. [`MintedTokens`](crate::api::MintedTokens) requests and keeps such tokens; a
-    /// clone of the session shares them.
+    /// Returns a session with different tokens and the same rate limits. Use it for operations that
+    /// require a token derived from the connection's token, such as a token for restricted data or
+    /// for an installation. [`MintedTokens`](crate::api::MintedTokens) requests and caches such
+    /// tokens. Clones of the session share the tokens.
     #[must_use]
     pub fn with_tokens(&self, tokens: Arc<dyn TokenSource>) -> Self {
         let shared = Shared {
@@ -270,7 +273,7 @@ impl Session {
         Ok(token.origin().clone())
     }
 
-    /// The provider.
+    /// Returns the provider.
     #[must_use]
     pub fn provider(&self) -> &ProviderId {
         &self.shared.provider
@@ -280,28 +283,29 @@ impl Session {
         self.class
     }
 
-    /// The clock.
+    /// Returns the clock.
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
         &*self.shared.clock
     }
 
-    /// Carries out an operation. Dropping the future abandons it; what it reserved stays reserved.
+    /// Sends an operation and decodes its response. Dropping the future cancels the call, but
+    /// rate-limit units that the call took are not returned.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if its arguments do not fit: nothing was sent then. Those of the
-    /// token's source. Otherwise what the provider's answer or its absence means;
-    /// [`Error::retry`] is [`Retry::Never`] if it is open whether the provider carried out an
-    /// operation that must not be repeated.
+    /// [`ErrorKind::InvalidInput`] if the arguments are invalid; nothing is sent in this case. The
+    /// errors of the token source. Otherwise the error that the provider's response, or the missing
+    /// response, represents. [`Error::retry`] is [`Retry::Never`] if a non-idempotent operation was
+    /// sent and it is unknown whether the provider executed it.
     pub async fn send<E: Endpoint>(&self, endpoint: &E) -> Result<E::Output> {
         self.send_with(endpoint, CallOptions::new()).await
     }
 
-    /// Carries out an operation with settings of its own.
+    /// Sends an operation with its own call options.
     ///
     /// # Errors
-    /// As for [`Session::send`]; [`ErrorKind::InvalidInput`] if an idempotency key is given for an
-    /// operation that takes none.
+    /// Same as [`Session::send`]. [`ErrorKind::InvalidInput`] if an idempotency key is set for an
+    /// operation that does not accept one.
     pub async fn send_with<E: Endpoint>(
         &self,
         endpoint: &E,
@@ -318,25 +322,25 @@ impl Session {
             Error::new(
                 ErrorKind::Bug,
                 E::NAME,
-                "an answer was not decoded; please report it",
+                "the response was not decoded; please report it",
             )
         })
     }
 
-    /// The pages of an operation. The stream owns what it needs.
+    /// Returns the pages of an operation as a stream. The stream is `'static`.
     pub fn pages<E: PagedEndpoint>(&self, endpoint: E) -> Pages<E::Item> {
         Pages::new(self.clone(), endpoint)
     }
 
-    /// Sends a request that has no type yet, through the same pipeline, and returns the final
-    /// response whatever its status. `idempotency` says how it is retried when we do not know whether
-    /// the provider carried it out.
+    /// Sends a request that has no typed operation through the same pipeline, and returns the final
+    /// response with any status. `idempotency` is the retry rule for the case that it is unknown
+    /// whether the provider executed the request.
     ///
-    /// As for typed operations, a 401 leads to one refresh, and refusals that may be retried (429,
+    /// As for typed operations, a 401 triggers one refresh, and retryable error responses (429,
     /// 5xx) are retried.
     ///
     /// # Errors
-    /// Those of the token's source, and those of a request that brought no response.
+    /// The errors of the token source, and errors of requests that received no response.
     pub async fn raw(&self, request: Request, idempotency: Idempotency) -> Result<RawResponse> {
         let call = Call {
             operation: "api.raw",
@@ -355,22 +359,23 @@ impl Session {
         Ok(response.into_answer())
     }
 
-    /// A link out of a response of this provider: a download, an upload, an export. It is fetched
-    /// without credential, as it stands, and redirects are refused.
+    /// Creates a link from a URL in a response of this provider, for example for a download, an
+    /// upload or an export. The link is fetched unchanged and without credentials, and redirects
+    /// are rejected.
     ///
     /// # Errors
-    /// [`ErrorKind::AddressRefused`] if it is not https, or if the description's
-    /// [`links`](crate::provider::Description::links) do not name its host.
+    /// [`ErrorKind::AddressRefused`] if the URL is not https, or if the description's
+    /// [`links`](crate::provider::Description::links) do not list its host.
     pub fn link(&self, url: impl AsRef<str>) -> Result<Link> {
         Link::new(&self.shared.provider, &self.shared.links, url.as_ref())
     }
 
-    /// The call that `endpoint` stands for.
+    /// Builds the call of `endpoint`.
     pub(super) fn call<E: Endpoint>(&self, endpoint: &E, options: CallOptions) -> Result<Call> {
         let wrong =
             |message| Err(self.named(Error::new(ErrorKind::InvalidInput, E::NAME, message)));
         if E::Client::PROVIDER != self.shared.provider {
-            return wrong("the operation belongs to another provider than the session");
+            return wrong("the operation and the session belong to different providers");
         }
         endpoint.validate()?;
         let request = match (E::IDEMPOTENCY, options.idempotency_key) {
@@ -379,7 +384,9 @@ impl Session {
                 endpoint.keyed_request(&IdempotencyKey::random(&*self.shared.random)?)?
             }
             (_, None) => endpoint.request()?,
-            (_, Some(_)) => return wrong("the operation takes no idempotency key; leave it out"),
+            (_, Some(_)) => {
+                return wrong("the operation accepts no idempotency key; remove the key");
+            }
         };
         Ok(Call {
             operation: E::NAME,
@@ -439,7 +446,7 @@ impl Session {
                     failure.response,
                 ) {
                     (Ok(other), _) => fresh = Some(other),
-                    // There is no other token: the refusal is the result.
+                    // There is no other token, so the 401 response is the result.
                     (Err(error), Some(response))
                         if call.returns_refusals && error.kind() == ErrorKind::Unauthorized =>
                     {
@@ -465,7 +472,8 @@ impl Session {
         }
     }
 
-    /// The record of a request that is about to be sent; `None` if nobody records it.
+    /// Starts the record of a request that is about to be sent. Returns `None` if no call log is
+    /// set.
     pub(super) fn recording(&self, call: &Call) -> Option<Recording<'_>> {
         let log = self.shared.log.as_ref()?;
         let context = match &self.context {
@@ -483,12 +491,12 @@ impl Session {
         tracing::debug!(
             attempt,
             pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-            "the call is retried"
+            "retrying the call"
         );
         self.shared.clock.sleep(pause).await;
     }
 
-    /// The wait before the next attempt, or the error if there is none.
+    /// Returns the wait before the next attempt, or the error if there is no further attempt.
     pub(super) fn pause(
         &self,
         call: &Call,
@@ -520,7 +528,7 @@ impl Session {
         }
     }
 
-    /// A token and the permits to send with it, both good now.
+    /// Returns a token and the permits to send a call with it. Both are valid now.
     pub(super) async fn admit(
         &self,
         call: &Call,
@@ -540,15 +548,15 @@ impl Session {
             if let Some(permits) = permits.map_err(|it| self.named(it))? {
                 return Ok((token, permits));
             }
-            // Nothing is kept from others while this waits, and the newest token is taken after it.
+            // Drops the token while waiting for permits, and takes the newest token afterwards.
             drop(token);
-            // Boxed, so that a call which need not wait is not as large as one that does.
+            // Boxed, so that the future of a call that does not wait stays small.
             let deadline = *deadline.get_or_insert_with(|| self.deadline(call.priority));
             let permits = Box::pin(self.shared.limits.acquire(self.limited(call), deadline)).await;
             let permits = permits.map_err(|it| self.named(it))?;
             match tokens.token() {
                 Token::Ready(token) => return Ok((token, permits)),
-                // Whoever refreshes may need a permit: it is given back before the wait.
+                // The refresh may need a permit, so the permits are returned before the wait.
                 Token::Wait(wait) => {
                     permits.release();
                     fresh = Some(wait.await?);
@@ -558,12 +566,12 @@ impl Session {
         Err(self.named(Error::new(
             ErrorKind::Timeout,
             call.operation,
-            "the access token ran out again and again while the call waited for the provider's \
+            "the access token expired repeatedly while the call waited for the provider's \
              limit; send less at once",
         )))
     }
 
-    /// The time until which a call that begins to wait now waits for permits.
+    /// Returns the deadline for permits of a call that starts to wait now.
     pub(super) fn deadline(&self, priority: Priority) -> Monotonic {
         let usual = match priority {
             Priority::Interactive => INTERACTIVE_PATIENCE,
@@ -573,7 +581,7 @@ impl Session {
         now.after(self.patience.unwrap_or(usual))
     }
 
-    /// The call, as far as limits are concerned.
+    /// Returns the properties of the call that its rate limits depend on.
     pub(super) fn limited<'a>(&'a self, call: &'a Call) -> limit::Call<'a> {
         limit::Call {
             operation: call.operation,
@@ -588,7 +596,7 @@ impl Session {
         error.with_provider(self.shared.provider.as_str().to_owned())
     }
 
-    /// What one attempt came to.
+    /// Converts the result of one attempt to a response or a failure.
     pub(super) fn outcome(
         &self,
         call: &Call,
@@ -642,8 +650,8 @@ impl Session {
         }
     }
 
-    /// The request with its credential, which goes to the credential's origin or to one that the
-    /// description names, and nowhere else.
+    /// Adds the credential to the request. The target is the credential's origin or an origin that
+    /// the description lists. All other origins are rejected.
     pub(super) fn authenticated(
         &self,
         call: &Call,
@@ -655,8 +663,8 @@ impl Session {
                 ErrorKind::Forbidden,
                 call.operation,
                 format!(
-                    "the connection was not granted the scope {}; connect the account again and ask \
-                     for it",
+                    "the connection was not granted the scope {}; connect the account again and \
+                     request the scope",
                     scope.replace(' ', " or ")
                 ),
             );
@@ -667,7 +675,7 @@ impl Session {
         if origin != token.origin() && !shared.origins.contains(origin) {
             return refused(
                 ErrorKind::AddressRefused,
-                "the credential must not be sent to this origin; name it in the description's `api`",
+                "the credential must not be sent to this origin; add it to the description's `api`",
             );
         }
         let mut request = call.request.to_http(origin)?;
@@ -683,13 +691,13 @@ impl Session {
         {
             return refused(
                 ErrorKind::UnexpectedAnswer,
-                "the access token has characters that no header may have; connect again",
+                "the access token contains characters that are invalid in a header; connect again",
             );
         }
         Ok(request)
     }
 
-    /// The request with the call's bounds.
+    /// Creates the outbound request with the call's limits on time and size.
     fn outbound(call: &Call, request: http::Request<Bytes>) -> OutboundRequest {
         let mut outbound = OutboundRequest::new(request);
         if let Some(timeout) = call.timeout.or(call.request.timeout()) {
@@ -706,27 +714,27 @@ impl Session {
         let (kind, message) = match (error.kind(), acted) {
             (TransportErrorKind::AddressRefused, _) => (
                 ErrorKind::AddressRefused,
-                "the provider's address may not be reached from here",
+                "requests to the provider's address are not allowed",
             ),
             (TransportErrorKind::Unsupported, _) => (
                 ErrorKind::Unsupported,
-                "the transport has no streams; use connector-http's",
+                "the transport does not support streams; use the one of connector-http",
             ),
             (TransportErrorKind::Answer, _) => (
                 ErrorKind::UnexpectedAnswer,
-                "the provider's answer is too long or not HTTP; ask for less at once",
+                "the provider's response is too long or not HTTP; request less data at once",
             ),
             (TransportErrorKind::Timeout, true) => (
                 ErrorKind::Timeout,
-                "the provider did not answer in time; it may have carried out the operation",
+                "the provider did not respond in time; it may have executed the operation",
             ),
             (TransportErrorKind::Timeout, false) => (
                 ErrorKind::Timeout,
-                "the provider was not reached in time; try again later",
+                "no connection to the provider in time; try again later",
             ),
             (_, true) => (
                 ErrorKind::Network,
-                "the connection broke; the provider may have carried out the operation",
+                "the connection failed; the provider may have executed the operation",
             ),
             (_, false) => (
                 ErrorKind::Network,
@@ -754,7 +762,7 @@ impl fmt::Debug for Session {
 
 pub(super) type Read<'a> = &'a mut (dyn FnMut(&mut Response) -> Result<()> + Send);
 
-/// A complete response, undecoded: the result of [`Session::raw`].
+/// A complete response that has not been decoded, returned by [`Session::raw`].
 pub type RawResponse = http::Response<Bytes>;
 
 pub(super) struct Call {
@@ -762,24 +770,24 @@ pub(super) struct Call {
     pub(super) idempotency: Idempotency,
     pub(super) scopes: &'static [&'static str],
     pub(super) draws: Draws,
-    /// Of each attempt; without it, the request's.
+    /// Timeout of each attempt. If unset, the request's timeout applies.
     pub(super) timeout: Option<Duration>,
     pub(super) priority: Priority,
-    /// True if a refusal that ends the call is a result, not an error.
+    /// True if a final error response is returned as a response, not as an error.
     pub(super) returns_refusals: bool,
     pub(super) request: Request,
 }
 
 pub(super) struct Failure {
     pub(super) error: Error,
-    /// True if the provider may have carried the call out.
+    /// True if the provider may have executed the call.
     pub(super) acted: bool,
-    /// The refusal, if the call returns it.
+    /// The error response, if the call returns it.
     pub(super) response: Option<Box<Response>>,
 }
 
-/// The first of the `needed` scopes that is not among those `granted`; none if the provider did not
-/// state them. An entry lists alternatives, separated by spaces.
+/// Returns the first of the `needed` scopes that is not in `granted`. Returns `None` if the
+/// provider did not state the granted scopes. An entry lists alternatives, separated by spaces.
 fn missing_scope(needed: &'static [&'static str], granted: &[String]) -> Option<&'static str> {
     let is_granted = |scope: &str| granted.iter().any(|it| it == scope);
     if granted.is_empty() {
@@ -791,7 +799,7 @@ fn missing_scope(needed: &'static [&'static str], granted: &[String]) -> Option<
         .copied()
 }
 
-/// A refusal by the credential or by a limit comes before anything is carried out.
+/// A provider rejects a credential or a rate-limited call before it executes anything.
 fn may_have_acted(error: &Error, status: StatusCode) -> bool {
     status != StatusCode::UNAUTHORIZED
         && status != StatusCode::TOO_MANY_REQUESTS

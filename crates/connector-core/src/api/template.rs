@@ -1,4 +1,4 @@
-//! Request targets from URL templates and from a provider's own next-page URLs.
+//! Request targets from URL templates and from next-page URLs.
 
 use percent_encoding::utf8_percent_encode;
 use url::Url;
@@ -14,7 +14,7 @@ fn invalid(operation: &'static str, message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidInput, operation, message)
 }
 
-/// Path and query that `template` and its arguments stand for.
+/// Expands `template` with its arguments to a path and a query.
 pub(super) fn expand(template: &str, arguments: &[(&str, &str)]) -> Result<String> {
     let malformed = || {
         invalid(
@@ -38,12 +38,12 @@ pub(super) fn expand(template: &str, arguments: &[(&str, &str)]) -> Result<Strin
         let (_, value) = arguments
             .iter()
             .find(|(known, _)| *known == name)
-            .ok_or_else(|| invalid(TEMPLATE, "the template has a name without an argument"))?;
+            .ok_or_else(|| invalid(TEMPLATE, "a name in the template has no argument"))?;
         used += 1;
         if value.is_empty() && !target.contains('?') {
             return Err(invalid(
                 TEMPLATE,
-                "an argument in the path is empty; give the id that is meant",
+                "an argument in the path is empty; pass the intended id",
             ));
         }
         target.extend(utf8_percent_encode(value, RESERVED));
@@ -56,20 +56,21 @@ pub(super) fn expand(template: &str, arguments: &[(&str, &str)]) -> Result<Strin
     if used < arguments.len() || names.count() != arguments.len() {
         return Err(invalid(
             TEMPLATE,
-            "an argument has no place in the template; correct its name",
+            "an argument does not occur in the template; correct its name",
         ));
     }
     let path = target.split('?').next().unwrap_or_default();
     if path.split('/').any(|segment| matches!(segment, "." | "..")) {
         return Err(invalid(
             TEMPLATE,
-            "a segment of the path is dots only; give the id that is meant",
+            "a path segment is `.` or `..`; pass the intended id",
         ));
     }
     Ok(target)
 }
 
-/// Appends characters that a path or a query may have as they are (RFC 3986 sections 3.3 and 3.4).
+/// Appends characters that are allowed unescaped in a path or a query (RFC 3986 sections 3.3 and
+/// 3.4).
 fn push_literal(target: &mut String, literal: &str) -> Option<()> {
     let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&b);
     literal
@@ -78,8 +79,8 @@ fn push_literal(target: &mut String, literal: &str) -> Option<()> {
         .then(|| target.push_str(literal))
 }
 
-/// Origin and target of a URL that the provider sent, the target exactly as it was written where it
-/// has URL characters only.
+/// Splits a URL from the provider into its origin and its target. The target is unchanged if it
+/// contains only URL characters.
 pub(super) fn split(text: &str) -> Result<(Origin, String)> {
     let refused = || {
         Error::new(
@@ -89,7 +90,7 @@ pub(super) fn split(text: &str) -> Result<(Origin, String)> {
         )
     };
     let url = Url::parse(text).map_err(|_| refused())?;
-    // Only https, a host name and no userinfo make an origin.
+    // `Origin::of` accepts only https, a host name and no userinfo.
     let origin = Origin::of(&url).map_err(|_| refused())?;
     let text = text.trim();
     let verbatim = text
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn templates_are_filled_and_nothing_leaves_its_place() {
+    fn templates_are_expanded_and_arguments_stay_in_their_segment() {
         for (template, arguments, expected) in [
             ("/v2/user/info/", &[][..], "/v2/user/info/"),
             ("/files/{id}", &[("id", "a/b?c#d")], "/files/a%2Fb%3Fc%23d"),
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_next_page_is_asked_for_as_it_was_written_and_only_at_its_origin() {
+    fn a_next_page_url_is_sent_unchanged_and_only_to_its_origin() {
         for (text, origin, target) in [
             (
                 "https://a.example/x?c=%2f%2F&d=a+b",
@@ -197,7 +198,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_argument_is_read_back_as_it_was(value in "\\PC{1,12}", other in "\\PC{0,12}") {
+        fn every_argument_is_decoded_unchanged(value in "\\PC{1,12}", other in "\\PC{0,12}") {
             prop_assume!(!matches!(&*value, "." | ".."));
             let target = expand("/v1/{id}/files?name={name}", &[("id", &value), ("name", &other)]);
             let url = Url::parse(&format!("https://a.example{}", target.unwrap())).unwrap();
@@ -206,7 +207,7 @@ mod tests {
             let read = percent_encoding::percent_decode_str(segments[1]).decode_utf8().unwrap();
             prop_assert_eq!(&*read, &*value);
             let (_, name) = url.query_pairs().next().unwrap();
-            // A plus sign is encoded, so form decoding reads the argument as well.
+            // Plus signs are encoded, so form decoding also returns the original argument.
             prop_assert_eq!(&*name, &*other);
         }
 
@@ -217,9 +218,9 @@ mod tests {
             }
         }
 
-        /// Whatever a provider sends, the request goes to the origin that was checked.
+        /// For any URL from a provider, the request goes to the origin that was checked.
         #[test]
-        fn a_next_page_never_leads_elsewhere(
+        fn a_next_page_url_never_reaches_another_origin(
             text in "https:[/\\\\]{1,3}[a-z@:.\\\\]{0,9}a\\.example[/\\\\?#@:.%a-z \\PC]{0,16}"
         ) {
             if let Ok((origin, target)) = split(&text) {

@@ -1,4 +1,4 @@
-//! Where a session takes its access token from.
+//! The source of a session's access tokens.
 
 use std::fmt;
 use std::future::Future;
@@ -15,47 +15,48 @@ use crate::http::Origin;
 
 pub(super) type Wait<'a> = Pin<Box<dyn Future<Output = Result<AccessToken>> + Send + 'a>>;
 
-/// An access token, at once or after a wait.
+/// An access token that is available now or after a wait.
 #[must_use]
 #[expect(
     missing_debug_implementations,
-    reason = "it holds a token that is never to be shown"
+    reason = "it contains a token, which must not be printed"
 )]
 pub enum Token<'a> {
-    /// It is there.
+    /// The token is available now.
     Ready(AccessToken),
-    /// Somebody has to fetch it first; the wait ends within 20 seconds.
+    /// The token must be fetched first. The wait ends within 20 seconds.
     Wait(Wait<'a>),
 }
 
-/// Hands out the access token of one connection.
+/// A source of access tokens for one connection.
 ///
-/// What must hold for every implementation:
-/// * A token that is handed out has not expired.
-/// * However many callers wait for a new one, one request is sent; a caller that goes away takes
-///   nothing with it.
-/// * [`TokenSource::after_rejection`] never returns the token that was refused.
+/// Every implementation must follow these rules:
+/// * A returned token has not expired.
+/// * All callers that wait for a new token share one request. The request continues if a caller is
+///   dropped.
+/// * [`TokenSource::after_rejection`] never returns the rejected token.
 pub trait TokenSource: Send + Sync + 'static {
-    /// The token of the moment.
+    /// Returns the current token.
     fn token(&self) -> Token<'_>;
 
-    /// Another token than `sent`, which the provider's API answered with 401.
+    /// Returns a token other than `sent`, which the provider's API rejected with a 401.
     ///
-    /// Fails with [`ErrorKind::Unauthorized`] if there is none, and as a refresh fails.
+    /// Fails with [`ErrorKind::Unauthorized`] if there is no other token, or with the error of the
+    /// refresh.
     fn after_rejection<'a>(&'a self, sent: &'a AccessToken) -> Wait<'a>;
 
-    /// Takes note that the provider's API accepted `sent`. Called after every success, so it must be
-    /// quick.
+    /// Records that the provider's API accepted `sent`. Called after every success, so it must be
+    /// fast.
     fn accepted(&self, sent: &AccessToken) {
         let _ = sent;
     }
 }
 
-/// A token that nobody refreshes: an API key, or an access token for a script.
+/// A token that is never refreshed: an API key, or an access token for a script.
 pub struct FixedToken(TokenSlot);
 
 impl FixedToken {
-    /// The token `secret`, which may be sent to `origin`.
+    /// Creates a token source for `secret`, which may be sent only to `origin`.
     #[must_use]
     pub fn new(origin: Origin, secret: impl Into<SecretString>) -> Self {
         let credential = Credential::new(
@@ -89,7 +90,7 @@ impl TokenSource for FixedToken {
         Box::pin(std::future::ready(Err(Error::new(
             ErrorKind::Unauthorized,
             "api.token",
-            "the provider refused the token, and nobody can refresh it; supply another one",
+            "the provider rejected the token, and it cannot be refreshed; supply another one",
         ))))
     }
 }

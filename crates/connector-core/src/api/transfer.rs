@@ -1,4 +1,4 @@
-//! Requests whose bodies are streams, through the same pipeline as other calls.
+//! Requests with streamed bodies, sent through the same pipeline as other calls.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::http::{
 };
 use crate::provider::oauth::request_id;
 
-/// Longest silence in a transfer, unless the request has a timeout of its own.
+/// Maximum time without progress in a transfer, unless the request sets a timeout.
 const IDLE: Duration = Duration::from_secs(30);
 /// Maximum length of a response that is not the download itself.
 pub(super) const LONGEST_ANSWER: u64 = 1024 * 1024;
@@ -32,9 +32,9 @@ pub(super) const LONGEST_ANSWER: u64 = 1024 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Bytes transferred.
+    /// Number of bytes transferred.
     pub bytes: u64,
-    /// Length of the whole in bytes, if it is known.
+    /// Total length in bytes, if known.
     pub total: Option<u64>,
 }
 
@@ -44,12 +44,13 @@ impl Progress {
     }
 }
 
-/// Called after each piece of a transfer, on the async runtime, so it must not block.
+/// A callback that is called after each piece of a transfer. It runs on the async runtime, so it
+/// must not block.
 #[derive(Clone)]
 pub struct OnProgress(Arc<dyn Fn(Progress) + Send + Sync>);
 
 impl OnProgress {
-    /// Wraps `report`.
+    /// Creates the callback from `report`.
     pub fn new(report: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         Self(Arc::new(report))
     }
@@ -65,22 +66,22 @@ impl fmt::Debug for OnProgress {
     }
 }
 
-/// The other end of a transfer: an operation ([`Endpoint`]) of the provider, which gets the
-/// credential, or a [`Link`], which does not.
+/// The target of a transfer: an [`Endpoint`] of the provider, which receives the credential, or a
+/// [`Link`], which does not.
 pub trait Transfer: Send + Sync {
-    /// The type that the response to an upload is decoded into.
+    /// The type of the decoded response to an upload.
     type Output: Send;
 
-    /// The request of a transfer with this default method.
+    /// Builds the request of a transfer. `method` is the default method.
     ///
     /// # Errors
-    /// As for [`Session::send`], before anything is sent.
+    /// Same as [`Session::send`], before anything is sent.
     fn prepare(&self, session: &Session, method: &Method) -> Result<Prepared>;
 
     /// Decodes the response to an upload.
     ///
     /// # Errors
-    /// As for [`Endpoint::decode`].
+    /// Same as [`Endpoint::decode`].
     fn finish(&self, response: Response) -> Result<Self::Output>;
 }
 
@@ -129,10 +130,10 @@ impl Transfer for Link {
     }
 }
 
-/// The request of a transfer, checked and ready to be sent.
+/// A checked request of a transfer, ready to be sent.
 pub struct Prepared {
     pub(super) call: Call,
-    /// If set, the request goes to the link and not to the API.
+    /// If set, the request goes to the link instead of the API.
     pub(super) link: Option<Link>,
 }
 
@@ -145,26 +146,26 @@ impl fmt::Debug for Prepared {
     }
 }
 
-/// Settings of one exchange of a transfer, besides those of its request.
+/// Settings of one exchange of a transfer, in addition to those of its request.
 pub(super) struct Exchange<'a> {
-    /// Replaces the request's method.
+    /// Overrides the request's method.
     pub(super) method: Option<Method>,
     pub(super) headers: HeaderMap,
-    /// Makes the body once more; `None` if its source is used up.
+    /// Creates the body for another attempt. Returns `None` if the source cannot be read again.
     pub(super) body: &'a mut (dyn FnMut() -> Option<RequestBody> + Send),
     pub(super) longest_answer: u64,
     pub(super) idle: Option<Duration>,
-    /// The statuses that are results.
+    /// Returns true for statuses that are results.
     pub(super) accepts: fn(StatusCode) -> bool,
-    /// False if every failure but a 401 is the caller's to deal with.
+    /// False if the caller handles every failure except a 401.
     pub(super) is_retried: bool,
 }
 
 type Opened = http::Response<BodyStream>;
 
 impl Session {
-    /// Sends a request whose response is one of the accepted statuses. Refreshes once after a 401 and
-    /// retries as other calls do.
+    /// Sends a request until its response has one of the accepted statuses. Refreshes the token
+    /// once after a 401 and retries like other calls.
     pub(super) async fn open(
         &self,
         prepared: &Prepared,
@@ -181,7 +182,7 @@ impl Session {
                     Error::new(
                         ErrorKind::InvalidInput,
                         call.operation,
-                        "the body was sent already and cannot be read again; give a new one",
+                        "the body was already sent and cannot be read again; supply a new one",
                     )
                 }));
             };
@@ -267,17 +268,17 @@ impl Session {
         let status = response.status();
         let response = self.response(call, response);
         let error = match response.by_status() {
-            // The same bytes would be refused again, and there is no credential to refresh.
+            // The link would be rejected again, and there is no credential to refresh.
             Err(error) if matches!(status.as_u16(), 401 | 403 | 404 | 410) => response.error(
                 match error.kind() {
                     ErrorKind::Unauthorized => ErrorKind::Forbidden,
                     kind => kind,
                 },
-                "the link is refused; it may be over, so ask the provider for a new one",
+                "the link was rejected; it may have expired, so request a new one",
             ),
             Err(_) if status.is_redirection() => response.error(
                 ErrorKind::UnexpectedAnswer,
-                "the link redirects elsewhere, which is not followed; report it",
+                "the link returned a redirect, which is not followed; report it",
             ),
             Err(error) => error,
             Ok(()) => unexpected(&response),
@@ -317,7 +318,7 @@ impl Session {
             return Ok(Answer::Accepted(opened));
         }
         let (parts, body) = opened.into_parts();
-        // What a refusal says beyond this length, or what breaks off, does not change it.
+        // The rest of a longer or incomplete error body does not change the error.
         let body = collect(body, LONGEST_ANSWER).await.unwrap_or_default();
         Ok(Answer::Refused(http::Response::from_parts(parts, body)))
     }
@@ -325,12 +326,14 @@ impl Session {
     pub(super) fn source_failed(&self, call: &Call, error: BodyError) -> Error {
         let message = match error {
             BodyError::TooShort => {
-                "the body ended before its announced length; give its true length, or none"
+                "the body ended before its announced length; pass the true length, or none"
             }
             BodyError::TooLong => {
-                "the body is longer than announced; give its true length, or none"
+                "the body is longer than announced; pass the true length, or none"
             }
-            BodyError::Source => "the body could not be read from its source; nothing was finished",
+            BodyError::Source => {
+                "the body could not be read from its source; the upload is not complete"
+            }
         };
         self.named(Error::new(ErrorKind::InvalidInput, call.operation, message))
             .with_source(error)
@@ -341,7 +344,8 @@ impl Session {
         Response::new(provider, call.operation, self.shared.clock.now(), answer)
     }
 
-    /// Settles the permits of a transfer whose head is a success: only its figures count.
+    /// Completes the permits of a transfer whose response head is a success. Only the rate-limit
+    /// values in its headers are used.
     fn settle_opened(&self, call: &Call, permits: Permits, opened: &Opened) {
         let mut head = http::Response::new(Bytes::new());
         *head.status_mut() = opened.status();
@@ -358,7 +362,7 @@ impl Session {
         limits.settle(permits, self.limited(call), &answered);
     }
 
-    /// The accepted response of an exchange, read whole.
+    /// Reads the whole body of an accepted response.
     pub(super) async fn finish(&self, call: &Call, opened: Opened) -> Result<Response> {
         let (parts, body) = opened.into_parts();
         let body = collect(body, LONGEST_ANSWER)
@@ -399,11 +403,11 @@ fn failure(error: Error) -> Failure {
 fn unexpected(response: &Response) -> Error {
     response.error(
         ErrorKind::UnexpectedAnswer,
-        "the provider answered with a status that the transfer does not know; report it",
+        "the provider returned an unexpected status; report it",
     )
 }
 
-/// The whole of a body that is no longer than `longest` bytes.
+/// Reads a body of at most `longest` bytes.
 async fn collect(mut body: BodyStream, longest: u64) -> Result<Bytes, TransportError> {
     let mut bytes = BytesMut::new();
     while let Some(piece) = body.next().await {

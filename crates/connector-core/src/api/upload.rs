@@ -1,4 +1,4 @@
-//! Uploads larger than memory.
+//! Uploads of bodies that may be larger than memory.
 
 use std::fmt;
 use std::io::SeekFrom;
@@ -19,7 +19,7 @@ use crate::api::transfer::{Exchange, LONGEST_ANSWER, OnProgress, Progress, Trans
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::{BodyError, RequestBody};
 
-/// Bytes that are read from a source at once.
+/// Number of bytes per read from a source.
 const PIECE: usize = 128 * 1024;
 
 type Reader = Pin<Box<dyn AsyncRead + Send>>;
@@ -27,7 +27,7 @@ type Reader = Pin<Box<dyn AsyncRead + Send>>;
 enum Source {
     Bytes(Bytes),
     File(PathBuf),
-    /// Read once; `None` after that.
+    /// Can be read once. `None` after that.
     Reader(Option<Reader>),
 }
 
@@ -40,7 +40,7 @@ pub struct UploadBody {
 }
 
 impl UploadBody {
-    /// A body in memory. It can be sent again after a fault.
+    /// Creates a body in memory. It can be sent again after a failure.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Self {
@@ -50,11 +50,11 @@ impl UploadBody {
         }
     }
 
-    /// A file. It can be sent again after a fault. Its length is read now; if it changes until the
-    /// upload, the upload fails.
+    /// Creates a body from a file. It can be sent again after a failure. The file's length is read
+    /// now. If the length changes before the upload, the upload fails.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if it cannot be read or is no regular file.
+    /// [`ErrorKind::InvalidInput`] if the file cannot be read or is not a regular file.
     pub async fn file(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let unreadable = || {
@@ -76,8 +76,9 @@ impl UploadBody {
         })
     }
 
-    /// The bytes that `reader` yields, with their number if it is known: another length fails the
-    /// upload. It can be read once, so only a resumable upload goes on after a fault.
+    /// Creates a body from the bytes of `reader`, with their number if known. If the number is
+    /// wrong, the upload fails. A reader can be read only once, so only a resumable upload can
+    /// continue after a failure.
     pub fn reader(reader: impl AsyncRead + Send + 'static, length: Option<u64>) -> Self {
         Self {
             length,
@@ -86,13 +87,13 @@ impl UploadBody {
         }
     }
 
-    /// Sets a callback for progress: the bytes that were handed to the connection.
+    /// Sets a callback for progress. It counts bytes that were handed to the connection.
     pub fn with_progress(mut self, on_progress: OnProgress) -> Self {
         self.on_progress = Some(on_progress);
         self
     }
 
-    /// The length in bytes, if it is known.
+    /// Returns the length in bytes, if known.
     #[must_use]
     pub const fn length(&self) -> Option<u64> {
         self.length
@@ -104,7 +105,7 @@ impl UploadBody {
         }
     }
 
-    /// The body for one request; `None` if the source was read already.
+    /// Returns the body for one request, or `None` if the source has already been read.
     fn request_body(&mut self) -> Option<RequestBody> {
         let pieces = match &mut self.source {
             Source::Bytes(bytes) => RequestBody::from_bytes(bytes.clone()).boxed(),
@@ -125,9 +126,9 @@ impl UploadBody {
         Some(RequestBody::new(self.length, pieces.boxed()))
     }
 
-    /// The bytes from `at` on, at most `longest`; fewer only at the end.
+    /// Returns at most `longest` bytes starting at `at`. Returns fewer only at the end.
     ///
-    /// A reader gives them in order: `at` is then where the last call ended.
+    /// For a reader, `at` must be the offset where the previous call ended.
     pub(super) async fn chunk(&mut self, at: u64, longest: usize) -> Result<Bytes, BodyError> {
         let left = self.length.map(|length| length.saturating_sub(at));
         let expected = left.map_or(PIECE, |left| usize::try_from(left).unwrap_or(longest));
@@ -148,7 +149,7 @@ impl UploadBody {
         }
     }
 
-    /// True if any part can be read again.
+    /// Returns true if any part can be read again.
     pub(super) const fn is_repeatable(&self) -> bool {
         !matches!(self.source, Source::Reader(_))
     }
@@ -167,7 +168,7 @@ async fn fill(
     longest: usize,
     expected: usize,
 ) -> Result<Bytes, BodyError> {
-    // What is expected is allocated at once: growing would need it twice.
+    // Allocates the expected length at once, because growing would need twice the memory.
     let mut chunk = BytesMut::with_capacity(longest.min(expected));
     while chunk.len() < longest {
         let mut limited = reader.as_mut().take((longest - chunk.len()) as u64);
@@ -201,16 +202,16 @@ fn read_all(reader: Reader) -> BoxStream<'static, Result<Bytes, BodyError>> {
 }
 
 impl Session {
-    /// Uploads a body in one request, to an operation of the provider or to a link, and decodes the
-    /// response. The operation's request gives method, target and headers; a link is sent PUT.
+    /// Uploads a body in one request to an operation of the provider or to a link, and decodes the
+    /// response. The operation's request sets the method, target and headers. A link uses PUT.
     ///
-    /// It is retried as other calls are, if its body can be read again. For files of more than some
-    /// megabytes, prefer a [resumable upload](Session::resumable_upload) where the provider offers
-    /// one.
+    /// The upload is retried like other calls if its body can be read again. For files larger than
+    /// a few megabytes, prefer a [resumable upload](Session::resumable_upload) if the provider
+    /// offers one.
     ///
     /// # Errors
-    /// As for [`Session::send`]; [`ErrorKind::InvalidInput`] if the body cannot be read, or has
-    /// another length than announced.
+    /// Same as [`Session::send`]. [`ErrorKind::InvalidInput`] if the body cannot be read or its
+    /// length differs from the announced length.
     pub async fn upload<T: Transfer + ?Sized>(
         &self,
         to: &T,

@@ -1,4 +1,4 @@
-//! The keys of a service, and the envelope that they seal records in.
+//! The keyring and the envelope format of sealed records.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::random::{Random, SystemRandom};
 
 const VARIABLE: &str = "CONNECTORS_KEYS";
 
-/// Magic, version 1, suite 1 (HKDF-SHA-256 and AES-256-GCM), no flags.
+/// Magic bytes, version 1, suite 1 (HKDF-SHA-256 and AES-256-GCM), no flags.
 const PREAMBLE: [u8; 5] = *b"CX\x01\x01\x00";
 const KEY_ID_INFO: &[u8] = b"connectors/v1/key-id";
 const SEAL_INFO: &[u8] = b"connectors/v1/seal\x00";
@@ -36,29 +36,28 @@ const PREFIX: usize = HEAD + SALT + NONCE + COMMITMENT;
 const TAG: usize = 16;
 const OVERHEAD: usize = PREFIX + TAG;
 
-/// What a key is derived with and a seal is bound to. Not secret. Usual names need no allocation.
+/// Public input of the key derivation and the associated data. Not secret. Typical names fit
+/// without an allocation.
 type Public = SmallVec<[u8; 512]>;
 
-/// Why a text does not hold usable keys: the messages name `CONNECTORS_KEYS`, wherever it came from.
-/// The text itself is never repeated.
+/// Error for a text that does not contain usable keys. The messages name `CONNECTORS_KEYS`, even if
+/// the text came from another source. The messages never repeat the text.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyringError {
     /// The environment variable is not set.
     #[error("CONNECTORS_KEYS is not set; set it to what `openssl rand -base64 32` prints")]
     NotSet,
-    /// The environment variable is not text.
+    /// The environment variable is not valid UTF-8.
     #[error("CONNECTORS_KEYS is not UTF-8; set it to what `openssl rand -base64 32` prints")]
     NotText,
-    /// There is no key at all.
+    /// The list contains no key.
     #[error("CONNECTORS_KEYS has no key; give at least one, made by `openssl rand -base64 32`")]
     Empty,
-    /// Nothing stands at a position of the list.
-    #[error(
-        "key {position} of CONNECTORS_KEYS is empty; remove the comma that does not separate two keys"
-    )]
+    /// An entry of the list is empty.
+    #[error("key {position} of CONNECTORS_KEYS is empty; remove the extra comma")]
     EmptyKey {
-        /// Which key of the list, counted from 1.
+        /// Position of the entry in the list, counted from 1.
         position: usize,
     },
     /// A key is not base64.
@@ -67,31 +66,31 @@ pub enum KeyringError {
          padding, as `openssl rand -base64 32` does"
     )]
     NotBase64 {
-        /// Which key of the list, counted from 1.
+        /// Position of the key in the list, counted from 1.
         position: usize,
     },
-    /// A key has not 32 bytes.
+    /// A key is not 32 bytes long.
     #[error(
-        "key {position} of CONNECTORS_KEYS has {bytes} bytes where 32 are needed; make a new one"
+        "key {position} of CONNECTORS_KEYS has {bytes} bytes instead of 32; generate a new key"
     )]
     Length {
-        /// Which key of the list, counted from 1.
+        /// Position of the key in the list, counted from 1.
         position: usize,
-        /// How many bytes it has.
+        /// Length of the key in bytes.
         bytes: usize,
     },
-    /// A key stands twice in the list.
+    /// A key occurs twice in the list.
     #[error("key {position} of CONNECTORS_KEYS is the same as key {first}; remove one of them")]
     Doubled {
-        /// The second place where it stands, counted from 1.
+        /// Position of the second occurrence, counted from 1.
         position: usize,
-        /// The first place where it stands, counted from 1.
+        /// Position of the first occurrence, counted from 1.
         first: usize,
     },
-    /// The key's id could not be computed. No key is known for which this happens.
+    /// The key's id could not be derived. This is not known to happen for any key.
     #[error("no id can be derived from key {position} of CONNECTORS_KEYS; please report it")]
     Derivation {
-        /// Which key of the list, counted from 1.
+        /// Position of the key in the list, counted from 1.
         position: usize,
     },
 }
@@ -102,7 +101,8 @@ impl From<KeyringError> for Error {
     }
 }
 
-/// One key, on the heap so that moving it leaves no copy behind; erased when dropped.
+/// A key. It is stored on the heap, so that moving it leaves no copy in memory, and it is zeroed on
+/// drop.
 struct Key {
     id: KeyId,
     bytes: SecretBox<[u8; KEY]>,
@@ -113,7 +113,7 @@ impl Key {
         if text.is_empty() {
             return Err(KeyringError::EmptyKey { position });
         }
-        // Room for the longest outcome, so that no copy stays behind where a buffer grew.
+        // Reserves the maximum length, because a growing buffer leaves copies in memory.
         let mut decoded = Zeroizing::new(Vec::with_capacity(text.len()));
         STANDARD
             .decode_vec(text, &mut decoded)
@@ -133,17 +133,18 @@ impl Key {
     }
 }
 
-/// The keys of a service: the first seals, all open.
+/// The encryption keys of a service. The first key seals, and all keys can open.
 ///
-/// Every record gets a key of its own, derived from the sealing key, a fresh salt, the tenant and
-/// the row. The seal is AES-256-GCM and commits to its key, so that no bytes open under two keys;
-/// it is bound to everything in its [`SealContext`].
+/// Each record has its own key, derived from the sealing key, a fresh salt, the tenant and the row.
+/// Records are encrypted with AES-256-GCM. The seal commits to its key, so that no ciphertext opens
+/// under two different keys. The seal is bound to all fields of its [`SealContext`].
 ///
-/// A key is replaced without a gap in three steps: add the new key at the end on every node, move
-/// it to the front on every node, then seal the old records again with [`reseal_page`]. The old key
-/// may go once no record is left under it.
+/// To replace a key without downtime, first append the new key on every node. Then move the new key
+/// to the front on every node. Finally, reseal the old records with [`reseal_page`]. You can remove
+/// the old key when no record uses it any more.
 ///
-/// A database writer who puts a whole older row back is not detected by the seal.
+/// The seal does not detect an attacker with write access to the database who restores an older
+/// version of a whole row.
 ///
 /// ```
 /// use connector_core::cipher::Keyring;
@@ -161,12 +162,13 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Reads keys as they stand in `CONNECTORS_KEYS`: 32 bytes each in base64 (the standard
+    /// Parses keys in the format of `CONNECTORS_KEYS`: 32 bytes each in base64 (the standard
     /// alphabet of RFC 4648 section 4, with padding), separated by commas. Whitespace around a key
-    /// is ignored, so that a file may end with a new line.
+    /// is ignored, so a file may end with a newline.
     ///
     /// # Errors
-    /// [`KeyringError`] names the position of the first key that is not usable, never its text.
+    /// [`KeyringError`] with the position of the first unusable key. The error never contains the
+    /// key.
     pub fn parse(keys: &SecretString) -> Result<Self, KeyringError> {
         let keys = keys.expose_secret();
         if keys.trim().is_empty() {
@@ -185,10 +187,10 @@ impl Keyring {
         Ok(keyring)
     }
 
-    /// Reads the environment variable `CONNECTORS_KEYS` as [`Keyring::parse`] does.
+    /// Reads the environment variable `CONNECTORS_KEYS` and parses it with [`Keyring::parse`].
     ///
     /// # Errors
-    /// As [`Keyring::parse`], and [`KeyringError::NotSet`] or [`KeyringError::NotText`].
+    /// Same as [`Keyring::parse`], and [`KeyringError::NotSet`] or [`KeyringError::NotText`].
     pub fn from_env() -> Result<Self, KeyringError> {
         match config::secret_variable(VARIABLE) {
             SecretVariable::Text(keys) => Self::parse(&keys),
@@ -197,34 +199,35 @@ impl Keyring {
         }
     }
 
-    /// A new key in the form that [`Keyring::parse`] reads, from the operating system's generator.
-    /// Keep it as safe as what it seals: without it nothing opens.
+    /// Generates a new key with the operating system's random generator, in the format of
+    /// [`Keyring::parse`]. Protect the key like the secrets that it seals, and back it up: without
+    /// the key, no record can be opened.
     ///
     /// # Errors
-    /// [`ErrorKind::Bug`] if the operating system gives no random bytes.
+    /// [`ErrorKind::Bug`] if the operating system returns no random bytes.
     pub fn generate() -> Result<SecretString> {
         let mut key = Zeroizing::new([0; KEY]);
         SystemRandom::new().fill(&mut *key)?;
         Ok(SecretString::from(STANDARD.encode(key.as_slice())))
     }
 
-    /// Takes salts and nonces from `random` instead of the operating system, for tests and
-    /// simulations. A source that repeats itself gives the seal away.
+    /// Uses `random` for salts and nonces instead of the operating system, for tests and
+    /// simulations. A random source that repeats its output breaks the encryption.
     #[must_use]
     pub fn with_random(mut self, random: Arc<dyn Random>) -> Self {
         self.random = random;
         self
     }
 
-    /// The ids of the keys, the sealing key's first.
+    /// Returns the ids of the keys. The first one is the sealing key.
     pub fn key_ids(&self) -> impl Iterator<Item = KeyId> {
         self.keys().map(|key| key.id)
     }
 
-    /// What [`CredentialCipher::seal`] does, without a future: nothing in it waits.
+    /// Seals like [`CredentialCipher::seal`], but synchronously.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if `plaintext` is longer than [`LONGEST_PLAINTEXT`];
+    /// [`ErrorKind::InvalidInput`] if `plaintext` is longer than [`LONGEST_PLAINTEXT`].
     /// [`ErrorKind::Bug`] if the random source fails.
     pub fn seal_now(&self, context: &SealContext<'_>, plaintext: &[u8]) -> Result<Sealed> {
         if plaintext.len() > LONGEST_PLAINTEXT {
@@ -232,7 +235,7 @@ impl Keyring {
                 ErrorKind::InvalidInput,
                 "cipher.seal",
                 format!(
-                    "{} bytes are too many to seal; at most {LONGEST_PLAINTEXT} are allowed",
+                    "{} bytes are too many to seal; the maximum is {LONGEST_PLAINTEXT}",
                     plaintext.len()
                 ),
             ));
@@ -263,11 +266,11 @@ impl Keyring {
         Ok(Sealed::new(self.sealing.id, bytes))
     }
 
-    /// What [`CredentialCipher::open`] does, without a future: nothing in it waits.
+    /// Opens like [`CredentialCipher::open`], but synchronously.
     ///
     /// # Errors
-    /// [`ErrorKind::KeyUnknown`] if none of the keys sealed it; [`ErrorKind::Unsealable`] if the
-    /// bytes were changed or belong elsewhere.
+    /// [`ErrorKind::KeyUnknown`] if the key that sealed the record is not in the keyring.
+    /// [`ErrorKind::Unsealable`] if the bytes were modified or belong to another context.
     pub fn open_now(&self, context: &SealContext<'_>, sealed: &Sealed) -> Result<Plaintext> {
         let bytes: &[u8] = sealed.bytes();
         let envelope = Envelope::read(bytes)?;
@@ -279,21 +282,25 @@ impl Keyring {
                     ErrorKind::KeyUnknown,
                     "cipher.open",
                     format!(
-                        "the record is sealed under key {}, which is not in the key ring; add \
+                        "the record is sealed under key {}, which is not in the keyring; add \
                          that key again",
                         envelope.key_id
                     ),
                 )
             })?;
-        // A rotation goes by the id that the store shows. One that contradicts the bytes would
-        // hide a record from it.
+        // A key rotation uses the key id in the store's column. A wrong id would hide the record
+        // from the rotation.
         if sealed.key_id() != envelope.key_id {
-            return Err(unsealable("the record names another key than its bytes do"));
+            return Err(unsealable(
+                "the record's key id does not match its sealed bytes",
+            ));
         }
         let mut derived = Derived::empty();
         derived.fill(key, envelope.head, envelope.salt, context)?;
         if !bool::from(derived.commitment().ct_eq(envelope.commitment)) {
-            return Err(unsealable("the record does not belong here or was changed"));
+            return Err(unsealable(
+                "the record belongs to another context or was modified",
+            ));
         }
         let associated = associated_data(envelope.prefix, context)?;
         let mut plaintext = Plaintext::new(envelope.ciphertext.to_vec());
@@ -306,7 +313,7 @@ impl Keyring {
                 &mut plaintext.0,
                 0..,
             )
-            .map_err(|_| unsealable("the record does not belong here or was changed"))?;
+            .map_err(|_| unsealable("the record belongs to another context or was modified"))?;
         Ok(plaintext)
     }
 
@@ -315,7 +322,8 @@ impl Keyring {
     }
 
     fn add(&mut self, key: Key, position: usize) -> Result<(), KeyringError> {
-        // Two keys of one id could not be told apart, even if they differed.
+        // Rejects two keys with the same id, even if the keys differ, because records could not
+        // tell them apart.
         let same = self.key_ids().zip(1..).find(|(id, _)| *id == key.id);
         if let Some((_, first)) = same {
             return Err(KeyringError::Doubled { position, first });
@@ -346,9 +354,9 @@ impl CredentialCipher for Keyring {
     }
 }
 
-/// The parts of an envelope whose form is right. Nothing in it is trusted yet.
+/// The parts of a well-formed envelope. None of them is authenticated yet.
 struct Envelope<'a> {
-    /// Everything before the ciphertext: the first part of the associated data.
+    /// All bytes before the ciphertext: the first part of the associated data.
     prefix: &'a [u8],
     head: &'a [u8; HEAD],
     key_id: KeyId,
@@ -363,7 +371,7 @@ impl<'a> Envelope<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self> {
         Self::split(bytes)
             .filter(|envelope| envelope.ciphertext.len() <= LONGEST_PLAINTEXT)
-            .ok_or_else(|| unsealable("the record is cut short or not one of ours"))
+            .ok_or_else(|| unsealable("the record is truncated or was not sealed by this library"))
     }
 
     fn split(bytes: &'a [u8]) -> Option<Self> {
@@ -386,8 +394,8 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// What one record's salt and place make of a key: a key of its own, and a commitment to it.
-/// Filled where it stays, so that no copy is left behind; erased when dropped.
+/// The derived key and key commitment for one record, computed from its salt and context. Filled in
+/// place, so that no copy remains in memory, and zeroed on drop.
 struct Derived([u8; KEY + COMMITMENT]);
 
 impl Derived {
@@ -423,7 +431,8 @@ impl Derived {
 
 impl Drop for Derived {
     fn drop(&mut self) {
-        // At once, as in Plaintext; the barrier keeps the compiler from leaving it out.
+        // Zeroes all bytes at once, as in `Plaintext`. The barrier prevents the compiler from
+        // removing the write.
         self.0 = [0; KEY + COMMITMENT];
         zeroize::optimization_barrier(&self.0);
     }
@@ -437,7 +446,7 @@ impl hkdf::KeyType for Length {
     }
 }
 
-/// HKDF with SHA-256 (RFC 5869), extract and expand.
+/// HKDF with SHA-256 (RFC 5869): extract and expand.
 fn expand(
     salt: &[u8],
     key: &[u8; KEY],
@@ -450,7 +459,8 @@ fn expand(
         .fill(derived)
 }
 
-/// Everything that a seal is bound to. `prefix` is the envelope up to its ciphertext.
+/// Returns the associated data that a seal is bound to. `prefix` is the envelope up to its
+/// ciphertext.
 fn associated_data(prefix: &[u8], context: &SealContext<'_>) -> Result<Public> {
     let mut data = Public::from_slice(prefix);
     append(&mut data, tenant(context))?;
@@ -463,13 +473,13 @@ fn associated_data(prefix: &[u8], context: &SealContext<'_>) -> Result<Public> {
     Ok(data)
 }
 
-/// Appends `field` with its length before it, so that fields cannot run into each other.
+/// Appends `field` with its length in front, so that adjacent fields are unambiguous.
 fn append(data: &mut Public, field: &[u8]) -> Result<()> {
     let length = u32::try_from(field.len()).map_err(|_| {
         Error::new(
             ErrorKind::InvalidInput,
             "cipher.context",
-            "a part of the context has more than 4 GiB; give the row a shorter id",
+            "a field of the context is longer than 4 GiB; use a shorter row id",
         )
     })?;
     data.extend_from_slice(&length.to_be_bytes());
@@ -495,6 +505,6 @@ fn refused_by_primitive() -> Error {
     Error::new(
         ErrorKind::Bug,
         "cipher",
-        "the cryptographic library refused lengths that are constant; please report it",
+        "the cryptographic library rejected a constant length; please report it",
     )
 }

@@ -1,4 +1,4 @@
-//! Sealing what is longer than one seal may be.
+//! Sealing of content that exceeds the maximum length of one sealed record.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -6,20 +6,20 @@ use super::{CredentialCipher, LONGEST_PLAINTEXT, Plaintext, SealContext, Sealed}
 use crate::connection::{Fence, GrantNumber};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How often a content is sealed from its start before a cipher counts as out of order.
+/// Maximum number of attempts to seal all parts under one key.
 const ATTEMPTS: usize = 3;
 
-/// Seals a delivery's content, of any length, for `context`.
+/// Seals the content of a delivery, of any length, for `context`.
 ///
-/// The content is cut into parts of [`LONGEST_PLAINTEXT`] bytes that are sealed one by one. Each
-/// part's seal is bound to how many there are (as its grant) and which of them it is (as its fence),
-/// so that a part that is missing, doubled or elsewhere is noticed. Each stands after its length, in
-/// four bytes, big-endian. All are sealed under one key: if it is replaced meanwhile, all are sealed
-/// again.
+/// The content is split into parts of [`LONGEST_PLAINTEXT`] bytes, and each part is sealed
+/// separately. Each part's seal is bound to the number of parts (as its grant) and to its index (as
+/// its fence), so that a missing, duplicated or reordered part is detected. Each part is prefixed
+/// with its length as a 4-byte big-endian integer. All parts are sealed under one key. If the
+/// sealing key changes in the meantime, all parts are sealed again.
 ///
 /// # Errors
-/// As for [`CredentialCipher::seal`]. And [`ErrorKind::StoreUnavailable`] if the key was replaced
-/// again and again.
+/// Same as [`CredentialCipher::seal`]. Also [`ErrorKind::StoreUnavailable`] if the sealing key
+/// changes during every attempt.
 pub async fn seal_long(
     cipher: &dyn CredentialCipher,
     context: &SealContext<'_>,
@@ -33,11 +33,11 @@ pub async fn seal_long(
     Err(Error::new(
         ErrorKind::StoreUnavailable,
         "cipher.seal_long",
-        "the cipher's key was replaced each time before a delivery was sealed; try again",
+        "the sealing key changed during every attempt to seal a delivery; try again",
     ))
 }
 
-/// The sealed parts; `None` if not all were sealed under the same key.
+/// Returns the sealed parts, or `None` if the parts were not all sealed under the same key.
 async fn seal_parts(
     cipher: &dyn CredentialCipher,
     context: &SealContext<'_>,
@@ -51,7 +51,7 @@ async fn seal_parts(
         let end = plaintext.len().min(start + LONGEST_PLAINTEXT);
         let part = plaintext.get(start..end).unwrap_or_default();
         let sealed = cipher.seal(&part_of(context, count, index), part).await?;
-        // A record has one key id, and a part opens only under its own.
+        // A record stores one key id, and a part opens only under the key that sealed it.
         if *key_id.get_or_insert(sealed.key_id()) != sealed.key_id() {
             return Ok(None);
         }
@@ -62,10 +62,10 @@ async fn seal_parts(
     Ok(key_id.map(|key_id| Sealed::new(key_id, bytes.freeze())))
 }
 
-/// Opens what [`seal_long`] sealed for `context`.
+/// Opens content that was sealed with [`seal_long`] for `context`.
 ///
 /// # Errors
-/// As for [`CredentialCipher::open`].
+/// Same as [`CredentialCipher::open`].
 pub async fn open_long(
     cipher: &dyn CredentialCipher,
     context: &SealContext<'_>,
@@ -79,7 +79,7 @@ pub async fn open_long(
     if parts.is_empty() {
         return Err(malformed());
     }
-    // Room for all of it from the start: a vector that grows would leave copies behind.
+    // Reserves the full length, because a growing vector leaves copies in memory.
     let mut whole = Vec::with_capacity(sealed.bytes().len());
     let count = parts.len();
     for (index, part) in parts.into_iter().enumerate() {
@@ -118,6 +118,6 @@ fn malformed() -> Error {
     Error::new(
         ErrorKind::Unsealable,
         "cipher.open_long",
-        "the sealed parts of a delivery are not in their form; restore the row from a backup",
+        "the sealed parts of a delivery are malformed; restore the row from a backup",
     )
 }

@@ -1,4 +1,5 @@
-//! Sealing: what a store keeps is unreadable without the keys and useless in any other place.
+//! Encryption of secrets for stores. A sealed record can be opened only with its key and only in
+//! its own context.
 
 mod keyring;
 mod long;
@@ -18,21 +19,21 @@ use crate::connection::{Fence, GrantNumber};
 use crate::error::Result;
 use crate::provider_id::ProviderId;
 
-/// The longest plaintext that is sealed, in bytes.
+/// Maximum length of a plaintext in bytes.
 pub const LONGEST_PLAINTEXT: usize = 65_536;
 
-/// Names the key that sealed a record, without telling anything about it.
+/// The id of the key that sealed a record. It reveals nothing about the key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId([u8; 8]);
 
 impl KeyId {
-    /// The id with these bytes.
+    /// Creates an id from its 8 bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 8]) -> Self {
         Self(bytes)
     }
 
-    /// The id's bytes.
+    /// Returns the 8 bytes of the id.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 8] {
         &self.0
@@ -51,7 +52,7 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// A sealed record as stores keep it: bytes that only a cipher understands, and the id of their key.
+/// A sealed record as stores save it: the encrypted bytes and the id of their key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed {
     key_id: KeyId,
@@ -59,7 +60,7 @@ pub struct Sealed {
 }
 
 impl Sealed {
-    /// What a cipher produced, or what a store read back.
+    /// Wraps the output of a cipher, or a record read from a store.
     #[must_use]
     pub fn new(key_id: KeyId, bytes: impl Into<Bytes>) -> Self {
         Self {
@@ -68,13 +69,13 @@ impl Sealed {
         }
     }
 
-    /// The key that sealed it.
+    /// Returns the id of the key that sealed the record.
     #[must_use]
     pub const fn key_id(&self) -> KeyId {
         self.key_id
     }
 
-    /// The sealed bytes.
+    /// Returns the sealed bytes.
     #[must_use]
     pub const fn bytes(&self) -> &Bytes {
         &self.bytes
@@ -92,17 +93,17 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// What was sealed, in memory for as short as possible and erased when dropped.
+/// A decrypted secret. It is zeroed on drop; drop it as soon as possible.
 pub struct Plaintext(Vec<u8>);
 
 impl Plaintext {
-    /// Takes the bytes over.
+    /// Creates a plaintext that owns `bytes`.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// The bytes. Do not copy them.
+    /// Returns the bytes. Do not copy them.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0
@@ -111,9 +112,9 @@ impl Plaintext {
 
 impl Drop for Plaintext {
     fn drop(&mut self) {
-        // zeroize's own way with a Vec writes byte by byte, which for a usual record takes longer
-        // than decrypting it. This fills the whole allocation at once, and the barrier keeps the
-        // compiler from leaving it out.
+        // `zeroize` clears a `Vec` byte by byte, which for a typical record takes longer than the
+        // decryption. This code fills the whole allocation at once, and the barrier prevents the
+        // compiler from removing the write.
         self.0.clear();
         self.0.resize(self.0.capacity(), 0);
         zeroize::optimization_barrier(self.0.as_slice());
@@ -126,35 +127,35 @@ impl fmt::Debug for Plaintext {
     }
 }
 
-/// What kind of secret a record holds. Part of what a seal is bound to.
+/// The kind of secret in a record. The seal is bound to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum SealedKind {
     /// A connection's credential, whether current, previous or pending.
     Credential = 1,
-    /// A token answer whose account is not known yet.
+    /// A token response whose account is not known yet.
     Quarantine = 4,
-    /// A credential that is kept only to be revoked.
+    /// A credential that is stored only to be revoked.
     Revocation = 5,
-    /// What a connect flow remembers.
+    /// The data of a connect flow.
     State = 6,
-    /// The content of a delivery, sealed by [`seal_long`].
+    /// The content of a delivery, sealed with [`seal_long`].
     Delivery = 7,
-    /// The secret that a webhook's sender signs with.
+    /// A webhook signing secret.
     WebhookSecret = 8,
-    /// A secret of the application's own registration.
+    /// A secret of an app registration.
     AppSecret = 9,
 }
 
 impl SealedKind {
-    /// The number that stands in the seal.
+    /// Returns the numeric code that the seal contains.
     #[must_use]
     pub const fn code(self) -> u8 {
         self as u8
     }
 
-    /// The kind with this number; `None` if this version does not know it.
+    /// Returns the kind with this numeric code, or `None` if this version does not know the code.
     #[must_use]
     pub const fn from_code(code: u8) -> Option<Self> {
         Some(match code {
@@ -170,29 +171,29 @@ impl SealedKind {
     }
 }
 
-/// The context that a sealed record is bound to. The record opens in no other context.
+/// The context that a sealed record is bound to. The record cannot be opened in any other context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealContext<'a> {
-    /// The tenant; `None` for what belongs to an app as a whole. Sealed as an empty tenant, which
-    /// no [`TenantId`] can be.
+    /// The tenant; `None` for records of an app as a whole. Such a record is sealed with an empty
+    /// tenant, which is never a valid [`TenantId`].
     pub tenant: Option<&'a TenantId>,
     /// The provider.
     pub provider: &'a ProviderId,
-    /// The registration.
+    /// The app registration.
     pub app: &'a AppKey,
-    /// The id of the record it belongs to: a connection's id, a state's key. Never a number that a
-    /// database gave.
+    /// The id of the record, for example a connection id or a state key. Do not use a number that
+    /// the database assigned.
     pub row: &'a str,
-    /// What kind of secret it is.
+    /// The kind of secret.
     pub kind: SealedKind,
-    /// The grant it belongs to; zero where there is none.
+    /// The grant that the secret belongs to; zero if there is none.
     pub grant: GrantNumber,
-    /// The exchange that produced it; zero where there is none.
+    /// The fence of the exchange that produced the secret; zero if there is none.
     pub fence: Fence,
 }
 
 impl<'a> SealContext<'a> {
-    /// The context of a secret that belongs to no grant and no exchange.
+    /// Creates the context of a secret that belongs to no grant and no exchange.
     #[must_use]
     pub fn new(
         tenant: Option<&'a TenantId>,
@@ -215,43 +216,43 @@ impl<'a> SealContext<'a> {
 
 /// Seals secrets for stores and opens them again.
 ///
-/// What must hold for every implementation (the names are the cases of the testkit's
-/// `cipher_suite!`):
-/// * What was sealed opens in its place, whatever its length from 0 to [`LONGEST_PLAINTEXT`] bytes
+/// Every implementation must follow these rules. Each rule is followed by the name of its test case
+/// in the testkit's `cipher_suite!`:
+/// * A sealed plaintext of 0 to [`LONGEST_PLAINTEXT`] bytes opens in its context
 ///   (`what_was_sealed_opens_in_its_place`).
-/// * It opens in no other place: another tenant, provider, app, row, kind, grant or fence is
-///   refused (`another_place_is_refused`).
-/// * Changed, shortened or lengthened bytes are refused (`changed_bytes_are_refused`,
+/// * A sealed record does not open in another context, that is, with another tenant, provider, app,
+///   row, kind, grant or fence (`another_place_is_refused`).
+/// * Modified, truncated or extended bytes are rejected (`changed_bytes_are_refused`,
 ///   `truncated_bytes_are_refused`).
-/// * Sealing twice gives different bytes (`sealing_twice_differs`).
+/// * Sealing the same plaintext twice returns different bytes (`sealing_twice_differs`).
 /// * The sealed bytes do not contain the plaintext (`sealed_bytes_hide_the_plaintext`).
-/// * A longer plaintext is refused before anything is done (`too_long_a_plaintext_is_refused`).
-/// * What was sealed names the key that [`CredentialCipher::sealing_key`] names
+/// * A plaintext that is too long is rejected before any other work
+///   (`too_long_a_plaintext_is_refused`).
+/// * A sealed record contains the key id that [`CredentialCipher::sealing_key`] returns
 ///   (`sealed_under_the_sealing_key`).
-/// * Nothing shown by an error or by `Debug` contains the plaintext
-///   (`errors_do_not_show_the_plaintext`).
+/// * Errors and `Debug` output never contain the plaintext (`errors_do_not_show_the_plaintext`).
 ///
-/// Any number of calls may run at once.
+/// The methods may be called concurrently.
 #[async_trait]
 pub trait CredentialCipher: fmt::Debug + Send + Sync + 'static {
     /// Seals `plaintext` for `context`.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is longer than
-    /// [`LONGEST_PLAINTEXT`]; [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable) if a key
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if `plaintext` is longer than
+    /// [`LONGEST_PLAINTEXT`]. [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable) if a key
     /// service cannot be reached.
     async fn seal(&self, context: &SealContext<'_>, plaintext: &[u8]) -> Result<Sealed>;
 
-    /// Opens what was sealed for `context`.
+    /// Opens a record that was sealed for `context`.
     ///
     /// # Errors
-    /// [`KeyUnknown`](crate::ErrorKind::KeyUnknown) if the key is not at hand: add it again;
-    /// [`Unsealable`](crate::ErrorKind::Unsealable) if the bytes were changed or belong elsewhere:
-    /// restore the row from a backup;
+    /// [`KeyUnknown`](crate::ErrorKind::KeyUnknown) if the key is not available; add the key again.
+    /// [`Unsealable`](crate::ErrorKind::Unsealable) if the bytes were modified or belong to another
+    /// context; restore the row from a backup.
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable) if a key service cannot be reached.
     async fn open(&self, context: &SealContext<'_>, sealed: &Sealed) -> Result<Plaintext>;
 
-    /// The key under which [`CredentialCipher::seal`] seals now. Records under other keys are
-    /// sealed again by a rotation.
+    /// Returns the id of the key that [`CredentialCipher::seal`] currently uses. A key rotation
+    /// reseals records that use other keys.
     fn sealing_key(&self) -> KeyId;
 }

@@ -1,50 +1,51 @@
-//! Sealing old records again, so that an old key can be retired.
+//! Resealing of old records under the current key, so that an old key can be removed.
 
 use crate::cipher::{CredentialCipher, Plaintext, Sealed, SealedKind, open_long, seal_long};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Cursor, Maintenance, RowRef, SealedRow};
 
-/// What [`reseal_page`] did with one page of records.
+/// Result of [`reseal_page`] for one page of records.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct ResealedPage {
-    /// Records that are now under the sealing key.
+    /// Number of records resealed under the sealing key.
     pub resealed: u32,
-    /// Records that somebody else wrote or removed meanwhile. What is in their place was left
-    /// alone.
+    /// Number of records that another process wrote or removed in the meantime. They were not
+    /// changed.
     pub changed: u32,
-    /// Records that do not open. They were left alone; the key that sealed them is still needed.
+    /// Records that cannot be opened. They were not changed, and the key that sealed them is still
+    /// needed.
     pub unopenable: Vec<UnopenableRow>,
-    /// Where the next page starts; `None` after the last one.
+    /// Cursor of the next page; `None` after the last page.
     pub next: Option<Cursor>,
 }
 
-/// A record that does not open, and why.
+/// A record that cannot be opened, with the error.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct UnopenableRow {
-    /// Which record.
+    /// The record.
     pub row: RowRef,
-    /// [`KeyUnknown`](ErrorKind::KeyUnknown) or [`Unsealable`](ErrorKind::Unsealable), and what
-    /// helps.
+    /// An error of kind [`KeyUnknown`](ErrorKind::KeyUnknown) or
+    /// [`Unsealable`](ErrorKind::Unsealable). The message says what to do.
     pub error: Error,
 }
 
-/// Seals up to `n` records that are not under [`CredentialCipher::sealing_key`] again, under that
-/// key.
+/// Reseals up to `n` records that are not sealed under [`CredentialCipher::sealing_key`], under
+/// that key.
 ///
-/// Call it with `after` from the page before until [`ResealedPage::next`] is `None`. It may be
-/// stopped at any point and started again from the beginning: what is done is not met again.
-/// Records are read and written one by one, so that nothing else waits for it, and other nodes may
-/// use, refresh or reseal the same records at the same time.
+/// Call the function with the cursor of the previous page as `after` until [`ResealedPage::next`]
+/// is `None`. You can stop at any point and start again from the beginning: records that are
+/// already resealed are skipped. Records are read and written one at a time, so that other work is
+/// not blocked. Other nodes may use, refresh or reseal the same records concurrently.
 ///
-/// A node that still seals under another key makes new records under it. The old key may go once a
-/// whole pass from the beginning finds nothing to do.
+/// A node that still seals under the old key creates new records under it. Remove the old key only
+/// after a complete pass from the beginning finds no record to reseal.
 ///
 /// # Errors
 /// [`StoreUnavailable`](ErrorKind::StoreUnavailable) if the store or a key service cannot be
-/// reached: call it again with the same `after`. A record that does not open is no error; it is
-/// named in [`ResealedPage::unopenable`].
+/// reached; retry with the same `after`. A record that cannot be opened is not an error. It is
+/// listed in [`ResealedPage::unopenable`].
 pub async fn reseal_page(
     store: &dyn Maintenance,
     cipher: &dyn CredentialCipher,

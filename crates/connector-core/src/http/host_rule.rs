@@ -1,4 +1,4 @@
-//! Rules for the hosts of links.
+//! Host rules for links that a provider returns.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::http::Origin;
 use crate::name::InvalidName;
 
-/// A host, or all hosts below a domain, that links of a provider may lead to.
+/// A host, or all hosts below a domain, to which a provider's links may point.
 ///
-/// `files.acme.example` is exactly this host; `*.files.acme.example` is every host below it, at any
-/// depth, but not the domain itself. The port is always 443.
+/// `files.acme.example` matches exactly this host. `*.files.acme.example` matches every host below
+/// the domain at any depth, but not the domain itself. The port is always 443.
 ///
 /// ```
 /// use connector_core::http::{HostRule, Origin};
@@ -28,10 +28,10 @@ pub struct HostRule {
 }
 
 impl HostRule {
-    /// Reads `host` or `*.domain`, in lower case.
+    /// Parses `host` or `*.domain`, in lower case.
     ///
     /// # Errors
-    /// [`InvalidName`] for anything else, for an IP address, and for a domain of fewer than two
+    /// [`InvalidName`] for any other text, for an IP address, and for a domain with fewer than two
     /// labels.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         let (host, is_domain) = match text.strip_prefix("*.") {
@@ -55,7 +55,7 @@ impl HostRule {
         })
     }
 
-    /// True if a link may lead to `origin`.
+    /// Returns true if links may point to `origin`.
     #[must_use]
     pub fn allows(&self, origin: &Origin) -> bool {
         origin.port() == 443
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_allows_its_host_or_the_hosts_below_its_domain_and_nothing_else() {
+    fn a_rule_allows_only_its_host_or_subdomains() {
         let allows = |rule: &str, origin: &str| {
             let rule = HostRule::parse(rule).unwrap();
             rule.allows(&Origin::parse(origin).unwrap())

@@ -1,15 +1,15 @@
-//! Simulators on this machine that stand for a provider's origin.
+//! Loopback overrides, which redirect a provider's origin to a simulator on this machine.
 
 use std::net::SocketAddr;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Origin;
 
-/// Sends requests for `origin` to a server on this machine instead, over plain HTTP. For simulators.
+/// Sends requests for `origin` over plain HTTP to a server on this machine. Used for simulators and
+/// tests.
 ///
-/// The request itself is unchanged: its URL, its `Host` header and its signatures are those of the
-/// real host. Every other address that is not public stays refused, including other ports of this
-/// machine.
+/// The request itself does not change: its URL, its `Host` header and its signatures still name the
+/// real host. All other non-public addresses remain blocked, including other ports of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoopbackOverride {
     origin: Origin,
@@ -17,7 +17,7 @@ pub struct LoopbackOverride {
 }
 
 impl LoopbackOverride {
-    /// Redirects `origin` to the server at `address`.
+    /// Redirects requests for `origin` to the server at `address`.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] if `address` is not a loopback address (127.0.0.0/8 or `::1`)
@@ -34,13 +34,13 @@ impl LoopbackOverride {
         ))
     }
 
-    /// The origin that the simulator stands for.
+    /// Returns the provider origin that the simulator replaces.
     #[must_use]
     pub const fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// The address at which the simulator listens.
+    /// Returns the address on which the simulator listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn an_override_leads_to_a_loopback_address_only() {
+    fn an_override_accepts_only_loopback_addresses() {
         for open in ["127.0.0.1:1", "127.1.2.3:4010", "[::1]:65535"] {
             assert!(to(open).is_ok(), "{open}");
         }

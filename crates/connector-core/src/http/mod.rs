@@ -1,4 +1,4 @@
-//! HTTP as this library uses it: origins, the transport trait, and the limits of providers.
+//! HTTP types: origins, the transport trait, and rate limits.
 
 mod host_rule;
 pub mod limit;

@@ -1,4 +1,4 @@
-//! Origins: the unit in which credentials are allowed to travel.
+//! Origins, to which credentials are bound.
 
 use std::fmt;
 
@@ -7,10 +7,11 @@ use url::{Host, Url};
 
 use crate::name::InvalidName;
 
-/// Scheme, host and port (RFC 6454): always https, always a host name, never userinfo or a path.
+/// Scheme, host and port of a URL (RFC 6454). The scheme is always https and the host is always a
+/// host name. Userinfo and paths are not allowed.
 ///
-/// A credential is attached to a request only if the request's origin equals one that the
-/// credential or the provider's description names.
+/// A credential is attached to a request only if the credential or the provider's description names
+/// the request's origin.
 ///
 /// ```
 /// use connector_core::http::Origin;
@@ -29,7 +30,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Reads `https://host` or `https://host:port`, with nothing behind it but one slash.
+    /// Parses `https://host` or `https://host:port`, optionally followed by one slash.
     ///
     /// # Errors
     /// [`InvalidName`] for another scheme, an IP address, userinfo, a path, a query or a fragment.
@@ -41,10 +42,10 @@ impl Origin {
         Self::of(&url)
     }
 
-    /// The origin of `url`.
+    /// Returns the origin of `url`.
     ///
     /// # Errors
-    /// [`InvalidName`] for another scheme than https, an IP address, or userinfo.
+    /// [`InvalidName`] for a scheme other than https, an IP address, or userinfo.
     pub fn of(url: &Url) -> Result<Self, InvalidName> {
         if url.scheme() != "https" || !url.username().is_empty() || url.password().is_some() {
             return Err(invalid());
@@ -58,19 +59,19 @@ impl Origin {
         }
     }
 
-    /// The host name, lower case, in its ASCII form.
+    /// Returns the host name in lower-case ASCII form.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port.
+    /// Returns the port.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Writes its text form to where it is built up.
+    /// Writes the text form of the origin to `text`.
     pub(crate) fn write_to(&self, text: &mut impl fmt::Write) -> fmt::Result {
         text.write_str("https://")?;
         text.write_str(&self.host)?;

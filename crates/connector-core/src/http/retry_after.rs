@@ -1,4 +1,4 @@
-//! The wait that a provider asks for before the next request, in all forms that providers use.
+//! Parser for the wait time that a provider requests before the next request.
 
 use std::time::Duration;
 
@@ -9,19 +9,20 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::json;
 
-/// A longer wait is shortened to this, so that a hostile or mistaken figure cannot stop an account
-/// for longer.
+/// Maximum wait. Longer waits are shortened to this value, so that a hostile or wrong value cannot
+/// block an account for longer.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
-/// A number above this many seconds (in the year 2001) is a Unix time, not a wait.
+/// Numbers above this many seconds (the year 2001) are Unix times, not waits.
 const UNIX_SECONDS: f64 = 1e9;
-/// A number above this is a Unix time in milliseconds.
+/// Numbers above this value are Unix times in milliseconds.
 const UNIX_MILLIS: f64 = 1e12;
-/// Longer bodies are not searched for `retry_after`.
+/// Maximum length of a body that is searched for `retry_after`.
 const LONGEST_BODY: usize = 64 * 1024;
 
-/// Milliseconds, in headers of Microsoft and others.
+/// Headers with a wait in milliseconds, used by Microsoft and others.
 const MILLIS: [&str; 2] = ["retry-after-ms", "x-ms-retry-after-ms"];
-/// The end of the window: seconds, Unix time or a date. `reset-after` is Discord's, in seconds.
+/// Headers with the end of the window, in seconds, as a Unix time or as a date. `reset-after` is
+/// used by Discord, in seconds.
 const RESETS: [&str; 5] = [
     "x-ratelimit-reset-after",
     "x-ratelimit-reset",
@@ -42,19 +43,20 @@ const BODY_SECONDS: [&str; 3] = [
 ];
 const BODY_MILLIS: [&str; 2] = ["/retry_after_ms", "/error/retry_after_ms"];
 
-/// The time to wait before the next request, if the response states one; at most 24 hours, fractions
-/// of a second rounded up.
+/// Returns the wait that the response requests before the next request, if it contains one. At most
+/// 24 hours. Fractions of a second are rounded up.
 ///
-/// Reads, and takes the longest of:
-/// * `Retry-After` (RFC 9110 section 10.2.3): whole or decimal seconds, or a date in one of the three
-///   forms of RFC 9110 section 5.6.7 or of RFC 3339. A date in the past is a wait of zero.
+/// Returns the longest wait of these sources:
+/// * `Retry-After` (RFC 9110 section 10.2.3): whole or decimal seconds, or a date in one of the
+///   three forms of RFC 9110 section 5.6.7 or in RFC 3339. A date in the past is a wait of zero.
 /// * `Retry-After-Ms` and `x-ms-retry-after-ms`, in milliseconds.
 /// * `retry_after` (seconds) or `retry_after_ms` in a JSON body of at most 64 KiB.
 ///
-/// Without any of them, and only if the status is 429 or a `…-remaining` header is zero, it reads
-/// `X-RateLimit-Reset` and its variants: seconds, Unix time in seconds or milliseconds, or a date.
+/// If none of these is present, and if the status is 429 or a `…-remaining` header is zero, returns
+/// the wait from `X-RateLimit-Reset` or one of its variants: seconds, a Unix time in seconds or
+/// milliseconds, or a date.
 ///
-/// A negative, infinite or unreadable value counts as absent.
+/// A negative, infinite or unparsable value is treated as absent.
 #[must_use]
 pub fn retry_after(
     status: StatusCode,
@@ -96,7 +98,7 @@ fn resets(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
         .max()
 }
 
-/// Seconds, a Unix time, or a date.
+/// Parses seconds, a Unix time, or a date.
 fn wait(text: &str, now: Timestamp) -> Option<Duration> {
     match number(text) {
         Some(number) if number >= UNIX_MILLIS => Some(until(from_millis(number)?, now)),
@@ -111,12 +113,12 @@ fn until(since_1970: Duration, now: Timestamp) -> Duration {
     Timestamp::from_unix_seconds(seconds).since(now)
 }
 
-/// Reads a date of HTTP (RFC 9110 section 5.6.7) or of RFC 3339.
+/// Parses an HTTP date (RFC 9110 section 5.6.7) or an RFC 3339 date.
 pub(super) fn date(text: &str) -> Option<Timestamp> {
     http_date(text).or_else(|| Timestamp::parse(text))
 }
 
-/// Reads a date of HTTP (RFC 9110 section 5.6.7).
+/// Parses an HTTP date (RFC 9110 section 5.6.7).
 pub(super) fn http_date(text: &str) -> Option<Timestamp> {
     let date = httpdate::parse_http_date(text).ok()?;
     let since_1970 = date.duration_since(std::time::UNIX_EPOCH).ok()?;
@@ -124,7 +126,7 @@ pub(super) fn http_date(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_unix_seconds(seconds))
 }
 
-/// A number of digits with at most one decimal point, and neither sign nor exponent.
+/// Parses digits with at most one decimal point. Signs and exponents are rejected.
 fn number(text: &str) -> Option<f64> {
     let is_plain = text.starts_with(|c: char| c.is_ascii_digit())
         && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
@@ -135,7 +137,7 @@ fn from_seconds(seconds: f64) -> Option<Duration> {
     if !seconds.is_finite() || seconds < 0.0 {
         return None;
     }
-    // Beyond what a duration holds it is far beyond the longest wait as well.
+    // A value too large for `Duration` also exceeds the maximum wait.
     Some(Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(Duration::MAX))
 }
 
@@ -145,7 +147,7 @@ fn from_millis(millis: f64) -> Option<Duration> {
 
 fn in_body(body: &[u8]) -> Option<Duration> {
     let body = json::without_bom(body);
-    // Most bodies have nothing to look for, and need not be parsed.
+    // Most bodies do not mention a wait, so they are not parsed.
     if body.len() > LONGEST_BODY || !body.starts_with(b"{") || !mentions(body, b"retry_after") {
         return None;
     }
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_wait_is_understood_and_bounded() {
+    fn every_format_of_a_wait_is_parsed_and_bounded() {
         let day = Some(24 * 3600);
         let table = [
             // Retry-After as a number
@@ -210,7 +212,7 @@ mod tests {
             (503, "retry-after", "1.2.3", None),
             (503, "retry-after", "", None),
             (503, "retry-after", "later", None),
-            // as a date
+            // Retry-After as a date
             (
                 503,
                 "retry-after",
@@ -238,7 +240,7 @@ mod tests {
             (503, "retry-after-ms", "1500", Some(2)),
             (503, "x-ms-retry-after-ms", "61000", Some(61)),
             (503, "retry-after-ms", "-1", None),
-            // the end of a window counts for a refusal by a limit only
+            // the window's end applies only if a limit rejected the call
             (429, "x-ratelimit-reset", "30", Some(30)),
             (429, "x-ratelimit-reset", "1795176050", Some(50)),
             (429, "x-ratelimit-reset", "1795176051000", Some(51)),
@@ -270,7 +272,7 @@ mod tests {
     type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, Option<u64>);
 
     #[test]
-    fn the_longest_of_several_statements_counts() {
+    fn the_longest_of_several_waits_applies() {
         let table: [Case<'_>; 12] = [
             (&[], r#"{"retry_after":64.57}"#, Some(65)),
             (&[], r#"{"retry_after":"12"}"#, Some(12)),

@@ -1,4 +1,4 @@
-//! Requests and responses whose bodies are streams.
+//! Requests and responses with streamed bodies.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,30 +13,31 @@ use futures_util::{StreamExt, stream};
 
 use crate::http::{LastCheck, OutboundRequest, RequestClass, TransportError};
 
-/// Body bytes are sent in pieces of at most this length, so that progress shows.
+/// Maximum length of a sent piece of the body. Small pieces make progress measurable.
 const PIECE: usize = 64 * 1024;
 
-/// A request whose body, and whose response's body, may be larger than memory.
+/// A request with streamed request and response bodies, which may be larger than memory.
 ///
-/// It has no deadline for the whole exchange. Instead, every silence is bounded by
-/// [`StreamRequest::idle`].
+/// The exchange has no overall deadline. Instead, [`StreamRequest::idle`] limits the time without
+/// progress.
 #[non_exhaustive]
 pub struct StreamRequest {
-    /// The request. Its URL is absolute.
+    /// The HTTP request, with an absolute URL.
     pub request: http::Request<RequestBody>,
-    /// The longest time without progress: without a byte of the request that the connection takes,
-    /// and without a byte of the response.
+    /// Maximum time without progress: time in which the connection accepts no byte of the request,
+    /// or in which no byte of the response arrives.
     pub idle: Duration,
-    /// Maximum length of the response's body in bytes, after decompression. A longer one is an error.
+    /// Maximum length of the response body in bytes, after decompression. A longer body is an
+    /// error.
     pub longest_answer: u64,
     /// Class of the request.
     pub class: RequestClass,
-    /// Asked before the request is sent.
+    /// Check that runs before the request is sent.
     pub last_check: Option<LastCheck>,
 }
 
 impl StreamRequest {
-    /// A request with the bounds of a transfer: 30 seconds of silence, 64 GiB.
+    /// Creates a request with the limits of a transfer: 30 seconds without progress, 64 GiB.
     #[must_use]
     pub fn new(request: http::Request<RequestBody>) -> Self {
         Self {
@@ -48,7 +49,7 @@ impl StreamRequest {
         }
     }
 
-    /// Sets the longest time without progress.
+    /// Sets the maximum time without progress.
     #[must_use]
     pub fn with_idle(mut self, idle: Duration) -> Self {
         self.idle = idle;
@@ -63,7 +64,7 @@ impl StreamRequest {
     }
 }
 
-/// Shows lengths only, as [`OutboundRequest`] does.
+/// Shows lengths only, like [`OutboundRequest`].
 impl fmt::Debug for StreamRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamRequest")
@@ -79,7 +80,7 @@ impl fmt::Debug for StreamRequest {
 }
 
 impl From<OutboundRequest> for StreamRequest {
-    /// The same request, its deadline taken for the longest silence.
+    /// Converts the request. Its deadline becomes the maximum time without progress.
     fn from(outbound: OutboundRequest) -> Self {
         let request = outbound.request.map(RequestBody::from_bytes);
         Self {
@@ -92,14 +93,14 @@ impl From<OutboundRequest> for StreamRequest {
     }
 }
 
-/// A source that failed while a request's body was read from it. Shows no content.
+/// Failure of the source of a request body. The error contains no body bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// The source has fewer bytes than announced.
+    /// The source contains fewer bytes than announced.
     #[error("the body ended before its announced length")]
     TooShort,
-    /// The source has more bytes than announced.
+    /// The source contains more bytes than announced.
     #[error("the body is longer than announced")]
     TooLong,
     /// The source could not be read.
@@ -107,21 +108,23 @@ pub enum BodyError {
     Source,
 }
 
-/// The body of a request, read once. A known length is sent as `Content-Length` and enforced.
+/// The body of a request. It can be read only once. If the length is known, it is sent as
+/// `Content-Length` and enforced.
 pub struct RequestBody {
     length: Option<u64>,
     sent: u64,
-    /// Behind a lock only to be `Sync`; it is never taken.
+    /// The mutex only makes the type `Sync`. It is never locked.
     pieces: Mutex<BoxStream<'static, Result<Bytes, BodyError>>>,
     failure: BodyFailure,
 }
 
-/// Tells whether the source of a request's body failed, after the transport took the body.
+/// Handle that reports whether the source of a request body failed after the transport took the
+/// body.
 #[derive(Debug, Clone, Default)]
 pub struct BodyFailure(Arc<Mutex<Option<BodyError>>>);
 
 impl BodyFailure {
-    /// The failure of the source; `None` if it did not fail.
+    /// Returns the failure of the source, or `None` if the source has not failed.
     #[must_use]
     pub fn get(&self) -> Option<BodyError> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -133,13 +136,13 @@ impl BodyFailure {
 }
 
 impl RequestBody {
-    /// No body.
+    /// Creates an empty body.
     #[must_use]
     pub fn empty() -> Self {
         Self::from_bytes(Bytes::new())
     }
 
-    /// A body in memory.
+    /// Creates a body from bytes in memory.
     #[must_use]
     pub fn from_bytes(bytes: Bytes) -> Self {
         let length = u64::try_from(bytes.len()).ok();
@@ -147,8 +150,8 @@ impl RequestBody {
         Self::new(length, pieces.boxed())
     }
 
-    /// A body that is read from `pieces`. Without a `length` it is sent in chunks (HTTP/1.1) or
-    /// without an announced length (HTTP/2).
+    /// Creates a body that is read from `pieces`. Without a `length`, the body is sent in chunks
+    /// (HTTP/1.1) or without an announced length (HTTP/2).
     #[must_use]
     pub fn new(length: Option<u64>, pieces: BoxStream<'static, Result<Bytes, BodyError>>) -> Self {
         Self {
@@ -159,13 +162,13 @@ impl RequestBody {
         }
     }
 
-    /// The length in bytes, if it is known.
+    /// Returns the length in bytes, if known.
     #[must_use]
     pub const fn length(&self) -> Option<u64> {
         self.length
     }
 
-    /// The handle that tells whether the source failed.
+    /// Returns a handle that reports whether the source failed.
     #[must_use]
     pub fn failure(&self) -> BodyFailure {
         self.failure.clone()
@@ -211,7 +214,7 @@ impl fmt::Debug for RequestBody {
     }
 }
 
-/// Cuts bytes into pieces without copying them.
+/// Splits bytes into pieces without copying.
 struct Pieces(Bytes);
 
 impl Iterator for Pieces {
@@ -222,13 +225,14 @@ impl Iterator for Pieces {
     }
 }
 
-/// The body of a response while it arrives. Ends after the last byte or the first error.
+/// The body of a response, streamed as it arrives. The stream ends after the last byte or the first
+/// error.
 ///
-/// Dropping it closes the exchange.
+/// Dropping the stream closes the exchange.
 pub struct BodyStream(Mutex<BoxStream<'static, Result<Bytes, TransportError>>>);
 
 impl BodyStream {
-    /// A body of these pieces.
+    /// Creates a body from a stream of pieces.
     #[must_use]
     pub fn new(pieces: BoxStream<'static, Result<Bytes, TransportError>>) -> Self {
         Self(Mutex::new(pieces))

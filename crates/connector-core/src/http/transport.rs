@@ -1,4 +1,4 @@
-//! The one door to the network.
+//! The HTTP transport trait, through which all network requests are sent.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,38 +9,39 @@ use bytes::Bytes;
 
 use crate::http::{BodyStream, StreamRequest};
 
-/// Which connections a request may use, and with whom it queues.
+/// Class of a request, which selects its connection pool and its queue.
 ///
-/// Token requests neither wait behind ordinary calls nor take their place, and never travel on a
-/// connection that was used before: a reused one may break at the first byte, which leaves it open
-/// whether the provider rotated the refresh token.
+/// Token requests and API calls do not share queues or capacity. A token request never reuses a
+/// connection: a reused connection may fail at the first byte, and then it is unknown whether the
+/// provider rotated the refresh token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RequestClass {
-    /// Calls of an API: HTTP/2 where the provider has it, connections are kept.
+    /// API calls: HTTP/2 if the provider supports it, with reused connections.
     #[default]
     Call,
-    /// Requests to a token, revocation or identity endpoint: HTTP/1.1, each on a connection of its
-    /// own.
+    /// Requests to a token, revocation or identity endpoint: HTTP/1.1, each on a new connection.
     Token,
 }
 
-/// A request with the bounds it must stay inside.
+/// A request with its limits on time and response size.
 #[non_exhaustive]
 pub struct OutboundRequest {
-    /// The request. Its URL is absolute.
+    /// The HTTP request, with an absolute URL.
     pub request: http::Request<Bytes>,
-    /// How long it may take from the first look-up to the last byte of the answer.
+    /// Maximum time from the DNS lookup to the last byte of the response.
     pub timeout: Duration,
-    /// The longest answer to read, in bytes after decompression. A longer one is an error.
+    /// Maximum length of the response body in bytes, after decompression. A longer body is an
+    /// error.
     pub longest_answer: usize,
-    /// Which connections it may use.
+    /// Class of the request, which selects its connections.
     pub class: RequestClass,
-    /// What is asked before it leaves.
+    /// Check that runs before the request is sent.
     pub last_check: Option<LastCheck>,
 }
 
-/// Shows lengths only: URLs, headers and bodies carry codes, verifiers, secrets and personal data.
+/// Shows lengths only, because URLs, headers and bodies contain codes, verifiers, secrets and
+/// personal data.
 impl fmt::Debug for OutboundRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OutboundRequest")
@@ -55,21 +56,21 @@ impl fmt::Debug for OutboundRequest {
     }
 }
 
-/// A question that a transport asks at the last moment before a request leaves: may it still go?
+/// A check that a transport runs at the last moment before it sends a request.
 ///
-/// A refresh token must not be sent once the claim to it is no longer fresh, and a process can be
-/// stopped at any moment before the first byte.
+/// A refresh token must not be sent once its claim has expired, and the process can be paused at
+/// any moment before the first byte is sent.
 #[derive(Clone)]
 pub struct LastCheck(Arc<dyn Fn() -> bool + Send + Sync>);
 
 impl LastCheck {
-    /// A check that says true as long as the request may go. It is asked on the async runtime, so it
-    /// must not wait.
+    /// Creates a check that returns true as long as the request may be sent. It runs on the async
+    /// runtime, so it must not block.
     pub fn new(may_go: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(may_go))
     }
 
-    /// True if the request may still go.
+    /// Returns true if the request may still be sent.
     #[must_use]
     pub fn may_go(&self) -> bool {
         (self.0)()
@@ -83,7 +84,7 @@ impl fmt::Debug for LastCheck {
 }
 
 impl OutboundRequest {
-    /// A request with the bounds of an ordinary call: 30 seconds, 8 MiB.
+    /// Creates a request with the limits of an API call: 30 seconds, 8 MiB.
     #[must_use]
     pub fn new(request: http::Request<Bytes>) -> Self {
         Self {
@@ -95,7 +96,8 @@ impl OutboundRequest {
         }
     }
 
-    /// A request to a token, revocation or identity endpoint, with its bounds: 15 seconds, 1 MiB.
+    /// Creates a request to a token, revocation or identity endpoint, with limits of 15 seconds and
+    /// 1 MiB.
     #[must_use]
     pub fn token(request: http::Request<Bytes>) -> Self {
         Self {
@@ -107,21 +109,21 @@ impl OutboundRequest {
         }
     }
 
-    /// Sets how long it may take altogether.
+    /// Sets the maximum total time.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Sets the longest answer to read, in bytes after decompression.
+    /// Sets the maximum length of the response body in bytes, after decompression.
     #[must_use]
     pub fn with_longest_answer(mut self, bytes: usize) -> Self {
         self.longest_answer = bytes;
         self
     }
 
-    /// Sets what is asked before it leaves.
+    /// Sets the check that runs before the request is sent.
     #[must_use]
     pub fn with_last_check(mut self, check: LastCheck) -> Self {
         self.last_check = Some(check);
@@ -129,40 +131,40 @@ impl OutboundRequest {
     }
 }
 
-/// Whether the provider may have seen a request.
+/// States whether the provider may have received a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sent {
-    /// No byte of it left this machine: it may be sent again.
+    /// No byte was sent. The request can be sent again.
     No,
-    /// Some of it may have arrived: the provider may act on it.
+    /// Some bytes may have arrived. The provider may have acted on the request.
     Maybe,
-    /// The provider answered it completely.
+    /// The provider returned a complete response.
     Answered,
 }
 
-/// What kept a transport from bringing an answer.
+/// The reason why a transport returned no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TransportErrorKind {
-    /// The address is not allowed: not public, not https, or not a name.
+    /// The address is not allowed: it is not public, not https, or not a host name.
     AddressRefused,
-    /// Too many requests of this process to the same host are under way.
+    /// This process has too many requests to the same host in flight.
     Busy,
-    /// No connection could be made.
+    /// No connection could be established.
     Connect,
     /// The deadline passed.
     Timeout,
-    /// Its [`LastCheck`] did not let it go.
+    /// Rejected by its [`LastCheck`].
     TooLate,
-    /// The connection broke.
+    /// The connection failed during the exchange.
     Broken,
-    /// The transport does not offer it.
+    /// The transport does not support the request.
     Unsupported,
-    /// The answer is longer than allowed, or not HTTP, or in an encoding that was not asked for.
+    /// The response is too long, is not HTTP, or has an encoding that was not requested.
     Answer,
 }
 
-/// A request that brought no answer. Shows no URL.
+/// A request that failed without a complete response. `Display` shows no URL.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", describe(self.kind))]
 pub struct TransportError {
@@ -173,19 +175,19 @@ pub struct TransportError {
 
 fn describe(kind: TransportErrorKind) -> &'static str {
     match kind {
-        TransportErrorKind::AddressRefused => "the address may not be reached from here",
-        TransportErrorKind::Busy => "too many requests to this host are under way",
-        TransportErrorKind::Connect => "no connection could be made",
+        TransportErrorKind::AddressRefused => "requests to this address are not allowed",
+        TransportErrorKind::Busy => "too many requests to this host are in flight",
+        TransportErrorKind::Connect => "no connection could be established",
         TransportErrorKind::Timeout => "the deadline passed",
-        TransportErrorKind::TooLate => "it was too late to send the request",
-        TransportErrorKind::Broken => "the connection broke",
-        TransportErrorKind::Unsupported => "the transport has no streams",
-        TransportErrorKind::Answer => "the answer is too long or not HTTP",
+        TransportErrorKind::TooLate => "it was too late to send the request: its last check failed",
+        TransportErrorKind::Broken => "the connection failed",
+        TransportErrorKind::Unsupported => "the transport does not support streams",
+        TransportErrorKind::Answer => "the response is too long or not HTTP",
     }
 }
 
 impl TransportError {
-    /// A failure of `kind`; `sent` says whether the provider may have seen the request.
+    /// Creates an error. `sent` states whether the provider may have received the request.
     #[must_use]
     pub fn new(kind: TransportErrorKind, sent: Sent) -> Self {
         Self {
@@ -195,7 +197,7 @@ impl TransportError {
         }
     }
 
-    /// Adds the cause. Strip its URL first.
+    /// Sets the cause. Remove the URL from the cause first.
     #[must_use]
     pub fn with_source(
         mut self,
@@ -205,52 +207,53 @@ impl TransportError {
         self
     }
 
-    /// What went wrong.
+    /// Returns the reason of the failure.
     #[must_use]
     pub const fn kind(&self) -> TransportErrorKind {
         self.kind
     }
 
-    /// Whether the provider may have seen the request.
+    /// Returns whether the provider may have received the request.
     #[must_use]
     pub const fn sent(&self) -> Sent {
         self.sent
     }
 }
 
-/// The only way that this library reaches the network.
+/// The transport through which this library sends all network requests.
 ///
-/// What must hold for every implementation:
-/// * Nothing but https to public addresses, and exactly the host of the request: no redirect is
-///   followed.
-/// * The request's timeout covers everything, and the answer's length is bounded while it is read.
-/// * A request is sent at most once: no retry of its own.
-/// * The request's [`LastCheck`] is asked as late as possible; if it says no, nothing is sent, and
-///   the error is [`TransportErrorKind::TooLate`] with [`Sent::No`].
-/// * [`Sent::No`] is claimed only when no byte of the request can have left; in doubt it is
-///   [`Sent::Maybe`].
+/// Every implementation must follow these rules:
+/// * Requests go only over https, only to public addresses, and only to the host of the request.
+///   Redirects are not followed.
+/// * The request's timeout covers the whole exchange. The response length is checked while the
+///   response is read.
+/// * A request is sent at most once. The transport does not retry.
+/// * The transport calls the request's [`LastCheck`] as late as possible. If the check returns
+///   false, nothing is sent, and the error is [`TransportErrorKind::TooLate`] with [`Sent::No`].
+/// * The transport returns [`Sent::No`] only if it is certain that no byte of the request was sent.
+///   In case of doubt it returns [`Sent::Maybe`].
 ///
-/// Any number of requests may run at once. A dropped future abandons its request.
+/// Requests may run concurrently. Dropping the future cancels the request.
 #[async_trait]
 pub trait HttpTransport: fmt::Debug + Send + Sync + 'static {
-    /// Sends the request and reads the whole answer, whatever its status.
+    /// Sends the request and reads the whole response, for any HTTP status.
     ///
     /// # Errors
-    /// [`TransportError`] when there is no complete answer; [`TransportError::sent`] tells whether
-    /// the provider may have seen the request.
+    /// [`TransportError`] if there is no complete response. [`TransportError::sent`] states whether
+    /// the provider may have received the request.
     async fn send(&self, request: OutboundRequest)
     -> Result<http::Response<Bytes>, TransportError>;
 
-    /// Sends the request while its body is read, and returns once the response's head has arrived,
-    /// whatever its status. The same rules hold as for [`HttpTransport::send`], with
-    /// [`StreamRequest::idle`] in the place of the deadline. A response in gzip is decompressed, and
-    /// bounded in its ratio, unless the request names encodings or a range.
+    /// Sends the request with a streamed body, and returns when the response head has arrived, for
+    /// any HTTP status. The rules of [`HttpTransport::send`] apply, with [`StreamRequest::idle`]
+    /// instead of the deadline. A gzip response is decompressed, with a limit on the compression
+    /// ratio, unless the request sets encodings or a range.
     ///
-    /// Default: not offered.
+    /// The default implementation returns [`TransportErrorKind::Unsupported`].
     ///
     /// # Errors
-    /// [`TransportError`] when there is no response; [`TransportErrorKind::Unsupported`] if the
-    /// transport has no streams.
+    /// [`TransportError`] if there is no response. [`TransportErrorKind::Unsupported`] if the
+    /// transport does not support streams.
     async fn open(
         &self,
         request: StreamRequest,

@@ -1,5 +1,6 @@
-//! Settings of an application's registration, read from variables. The only module that reads the
-//! environment.
+//! Settings of an app registration, read from environment variables.
+//!
+//! No other module reads the environment.
 
 use std::collections::BTreeMap;
 use std::env::VarError;
@@ -14,30 +15,31 @@ use crate::app::{App, RedirectUri};
 use crate::error::{Error, ErrorKind, Result};
 
 const OPERATION: &str = "config.app_settings";
-/// The longest value of a variable, in bytes.
+/// Maximum length of a variable's value, in bytes.
 const LONGEST: usize = 8 * 1024;
 
-/// A variable that configures a provider's connector.
+/// An environment variable that configures a provider's connector.
 ///
-/// A provider's crate keeps its variables in one constant table, which feeds
-/// [`AppSettings::read`], the table of its README ([`markdown`]) and the texts of errors.
+/// A provider crate defines its variables in one constant table. [`AppSettings::read`], the README
+/// table ([`markdown`]) and the error messages are all generated from that table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Variable {
-    /// The name, for example `ACME_CLIENT_ID`.
+    /// Name of the variable, for example `ACME_CLIENT_ID`.
     pub name: &'static str,
-    /// Another name for the same setting, for example one that the provider's own templates use.
+    /// Alternative name for the same setting, for example the name that the provider's own
+    /// templates use.
     pub alias: Option<&'static str>,
-    /// True if the connector does not work without it.
+    /// True if the connector does not work without this variable.
     pub required: bool,
     /// The setting that the variable holds.
     pub setting: Setting,
-    /// A short description, without a final full stop.
+    /// Short description, without a final full stop.
     pub purpose: &'static str,
 }
 
 impl Variable {
-    /// An optional variable.
+    /// Returns an optional variable.
     #[must_use]
     pub const fn new(name: &'static str, setting: Setting, purpose: &'static str) -> Self {
         Self {
@@ -49,7 +51,7 @@ impl Variable {
         }
     }
 
-    /// Sets another name for the same setting.
+    /// Sets an alternative name for the same setting.
     #[must_use]
     pub const fn with_alias(mut self, alias: &'static str) -> Self {
         self.alias = Some(alias);
@@ -63,7 +65,7 @@ impl Variable {
         self
     }
 
-    /// The error for a value that is missing.
+    /// Returns the error for a missing value.
     #[must_use]
     pub fn missing(&self) -> Error {
         let alias = self.alias.map(|alias| format!(" (or {alias})"));
@@ -71,8 +73,9 @@ impl Variable {
         wrong(format!("{}{alias} is not set: {}", self.name, self.purpose))
     }
 
-    /// The error for a malformed value. `form` continues a sentence that starts with the name, and
-    /// must not contain the value.
+    /// Returns the error for a malformed value.
+    ///
+    /// The message is the variable's name followed by `form`, which must not contain the value.
     #[must_use]
     pub fn malformed(&self, form: &str) -> Error {
         wrong(format!("{} {form}", self.name))
@@ -87,22 +90,22 @@ pub enum Setting {
     ClientId,
     /// The client secret.
     ClientSecret,
-    /// The client secret from before a rotation: it verifies signatures, and is never sent.
+    /// The client secret in use before a rotation. It verifies signatures only and is never sent.
     OldClientSecret,
-    /// The redirect URI, exactly as it is registered.
+    /// The redirect URI, exactly as registered.
     RedirectUri,
-    /// Scopes, separated by commas or white space.
+    /// Scopes, separated by commas or whitespace.
     Scopes,
-    /// A secret that signs webhooks, where it is not the client secret.
+    /// The webhook signing secret, if it differs from the client secret.
     WebhookSecret,
-    /// A simulator on this machine: `http://127.0.0.1:4010`, with a path if the provider's simulator
-    /// needs one.
+    /// URL of a simulator on this machine, for example `http://127.0.0.1:4010`, with a path if the
+    /// provider's simulator needs one.
     BaseUrl,
-    /// A further value that the connector reads by this name; see [`App::extra`].
+    /// An additional value that the connector reads by this name. See [`App::extra`].
     Extra(&'static str),
 }
 
-/// A registration's settings, as a table of variables names them.
+/// Settings of an app registration, read with a table of variables.
 ///
 /// ```
 /// use connector_core::provider::config::{AppSettings, Setting, Variable};
@@ -132,11 +135,11 @@ pub struct AppSettings {
     pub redirect_uri: Option<RedirectUri>,
     /// The scopes.
     pub scopes: Vec<String>,
-    /// The secrets that sign webhooks.
+    /// The webhook signing secrets.
     pub webhook_secrets: Vec<SecretString>,
-    /// The simulator on this machine.
+    /// The address of the simulator on this machine.
     pub base_url: Option<BaseUrl>,
-    /// Further values, by the name that the connector reads them under.
+    /// Additional values, keyed by the name that the connector reads.
     pub extra: BTreeMap<&'static str, SecretString>,
 }
 
@@ -146,26 +149,28 @@ pub struct AppSettings {
 pub struct BaseUrl {
     /// The address and port, on the loopback interface.
     pub address: SocketAddr,
-    /// The path without its first slash; empty if there is none.
+    /// The path without its leading slash. Empty if there is no path.
     pub path: String,
 }
 
 impl AppSettings {
-    /// Reads the variables of `table` from the environment.
+    /// Reads the variables in `table` from the environment.
     ///
     /// # Errors
-    /// As for [`AppSettings::read`]; a value that is not Unicode is malformed.
+    /// See [`AppSettings::read`]. A value that is not valid Unicode counts as malformed.
     pub fn from_env(table: &[Variable]) -> Result<Self> {
         Self::read(table, environment)
     }
 
-    /// Reads the variables of `table` from where the application keeps them. `lookup` returns the
-    /// value of a name, or nothing; a value of white space alone counts as absent.
+    /// Reads the variables in `table` with `lookup`.
+    ///
+    /// `lookup` returns the value for a name, or `None`. A value that consists only of whitespace
+    /// counts as absent.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] names the first variable that is missing, malformed, or set under
-    /// two names with two values. It never contains a value. Errors of `lookup` are returned as they
-    /// are.
+    /// [`ErrorKind::Configuration`] if a variable is missing, malformed, or has different values
+    /// under its two names. The error names the first such variable and never contains a value.
+    /// Errors from `lookup` are returned unchanged.
     pub fn read(
         table: &[Variable],
         lookup: impl Fn(&'static str) -> Result<Option<SecretString>>,
@@ -190,14 +195,14 @@ impl AppSettings {
                 Setting::RedirectUri => {
                     settings.redirect_uri = Some(text.parse().map_err(|_| {
                         variable.malformed(
-                            "is not a redirect URI; it is an https URL without a fragment, or an \
-                             http URL of this machine",
+                            "is not a valid redirect URI; use an https URL without a fragment, or \
+                             an http URL of this machine",
                         )
                     })?);
                 }
                 Setting::Scopes => settings.scopes = scopes(variable, text)?,
                 Setting::BaseUrl => settings.base_url = Some(base_url(variable, text)?),
-                // A key file has several lines.
+                // A key file has several lines, so line breaks are allowed here.
                 Setting::Extra(_) if text.contains('\0') => {
                     return Err(variable.malformed("contains a NUL character; copy it again"));
                 }
@@ -206,17 +211,19 @@ impl AppSettings {
                 }
             }
         }
-        // The current one first, in whatever order the table has them.
+        // The current secret comes first, whatever the order of the table.
         settings.client_secrets.extend(old);
         Ok(settings)
     }
 
-    /// The registration of settings that code may have filled in: checked as [`AppSettings::read`]
-    /// checks values, with the variables of `table` as the names of the settings. `None` if nothing of
-    /// a registration is set.
+    /// Returns the app registration after checking settings that may have been filled in by code.
+    ///
+    /// The checks are those of [`AppSettings::read`]. Errors name the variables in `table`. Returns
+    /// `None` if no setting of the registration is set.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] if the client id is missing, or if it or a secret is malformed.
+    /// [`ErrorKind::Configuration`] if the client id is missing or malformed, or if a secret is
+    /// malformed.
     pub fn checked_app(&self, table: &[Variable]) -> Result<Option<App>> {
         let named = |setting: Setting| {
             let variable = table.iter().find(|it| it.setting == setting);
@@ -261,7 +268,7 @@ impl AppSettings {
         Ok(self.app())
     }
 
-    /// The registration; `None` without a client id.
+    /// Returns the app registration, or `None` without a client id.
     #[must_use]
     pub fn app(&self) -> Option<App> {
         let mut app = App::new(self.client_id.as_deref()?).with_scopes(&self.scopes);
@@ -281,7 +288,7 @@ impl AppSettings {
     }
 }
 
-/// Shows the number of secrets only.
+/// Shows only the number of secrets.
 impl fmt::Debug for AppSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AppSettings")
@@ -296,14 +303,14 @@ impl fmt::Debug for AppSettings {
     }
 }
 
-/// The table of a README: one row for each variable, in Markdown.
+/// Returns a Markdown table for a README, with one row per variable.
 #[must_use]
 pub fn markdown(table: &[Variable]) -> String {
     let mut text =
         "| Variable | Also read as | Required | Purpose |\n|---|---|---|---|\n".to_owned();
     for variable in table {
         let alias = variable.alias.map(|alias| format!("`{alias}` "));
-        // Writing to a string does not fail.
+        // Writing to a `String` does not fail.
         let _ = writeln!(
             text,
             "| `{}` | {}| {} | {} |",
@@ -316,7 +323,7 @@ pub fn markdown(table: &[Variable]) -> String {
     text
 }
 
-/// The value of a variable under either of its names.
+/// Returns the value of a variable, under its name or its alias.
 fn value(
     variable: &Variable,
     lookup: &impl Fn(&'static str) -> Result<Option<SecretString>>,
@@ -329,7 +336,7 @@ fn value(
     let value = match (own, alias) {
         (Some(own), Some(alias)) if own.expose_secret() != alias.expose_secret() => {
             return Err(wrong(format!(
-                "{} and {} are both set, and differ; keep one of them",
+                "{} and {} are set to different values; keep one of them",
                 variable.name,
                 variable.alias.unwrap_or_default()
             )));
@@ -344,12 +351,13 @@ fn value(
     }
 }
 
-/// A text of visible ASCII characters (RFC 6749 appendix A: `VSCHAR`, without the space).
+/// Checks that the text consists of visible ASCII characters (RFC 6749 appendix A: `VSCHAR`,
+/// without the space).
 fn token<'v>(variable: &Variable, text: &'v str) -> Result<&'v str> {
     if text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(text)
     } else {
-        Err(variable.malformed("has characters other than visible ASCII; copy it again"))
+        Err(variable.malformed("contains characters other than visible ASCII; copy it again"))
     }
 }
 
@@ -396,7 +404,8 @@ fn base_url(variable: &Variable, text: &str) -> Result<BaseUrl> {
     };
     read().ok_or_else(|| {
         variable.malformed(
-            "names no simulator on this machine; write it as http://127.0.0.1:4010, with the port",
+            "is not the URL of a simulator on this machine; use a URL such as \
+             http://127.0.0.1:4010, with the port",
         )
     })
 }
@@ -409,7 +418,7 @@ fn environment(name: &'static str) -> Result<Option<SecretString>> {
     match secret_variable(name) {
         SecretVariable::Text(text) => Ok(Some(text)),
         SecretVariable::NotSet => Ok(None),
-        SecretVariable::NotText => Err(wrong(format!("{name} is not text"))),
+        SecretVariable::NotText => Err(wrong(format!("{name} is not valid Unicode"))),
     }
 }
 
@@ -516,7 +525,7 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::print_stdout, reason = "the count is shown")]
+    #[expect(clippy::print_stdout, reason = "the test prints a count")]
     fn a_malformed_value_is_refused_by_its_name_and_not_repeated() {
         let long = "x".repeat(LONGEST + 1);
         let table = [
@@ -552,11 +561,11 @@ mod tests {
                 "{shown}"
             );
         }
-        println!("malformed values refused by name: {}", table.len());
+        println!("malformed values rejected by name: {}", table.len());
     }
 
     #[test]
-    fn a_required_variable_is_asked_for_under_both_of_its_names() {
+    fn a_missing_variable_is_reported_under_both_of_its_names() {
         let error = AppSettings::read(TABLE, |_| Ok(None)).unwrap_err();
         assert_eq!(
             error.message(),
@@ -567,7 +576,7 @@ mod tests {
         let differing = read(&[("ACME_KEY", "canary")]).unwrap_err();
         assert_eq!(
             differing.message(),
-            "ACME_CLIENT_ID and ACME_KEY are both set, and differ; keep one of them"
+            "ACME_CLIENT_ID and ACME_KEY are set to different values; keep one of them"
         );
         let by_alias = read(&[("ACME_CLIENT_ID", ""), ("ACME_KEY", "id-2")]).unwrap();
         assert_eq!(by_alias.client_id.as_deref(), Some("id-2"));

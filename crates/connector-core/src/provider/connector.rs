@@ -1,4 +1,4 @@
-//! The trait that every provider's code implements, and what its hooks are given.
+//! The trait that each provider's code implements, and the context that its hooks receive.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,20 +23,20 @@ use crate::provider::subscription::Subscriptions;
 use crate::provider::webhook::{self, Incoming, WebhookEndpoint};
 use crate::provider::{ByStatus, Classifier, Endpoint};
 
-/// What a hook may use: the registration of the moment, the network, and the time.
+/// The inputs of a hook: the current app registration, the network and the clock.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Context<'a> {
-    /// The registration. Its secrets may differ from one call to the next.
+    /// The app registration. Its secrets can change between calls.
     pub app: &'a App,
-    /// The one door to the network.
+    /// The transport for all network requests.
     pub transport: &'a dyn HttpTransport,
-    /// The time.
+    /// The clock.
     pub clock: &'a dyn Clock,
 }
 
 impl<'a> Context<'a> {
-    /// A context of these parts.
+    /// Returns a context with these parts.
     #[must_use]
     pub fn new(app: &'a App, transport: &'a dyn HttpTransport, clock: &'a dyn Clock) -> Self {
         Self {
@@ -46,10 +46,10 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Sends a request, once.
+    /// Sends a request once, without retries.
     ///
     /// # Errors
-    /// [`TransportError`] when there is no complete answer.
+    /// [`TransportError`] if no complete response was received.
     pub async fn send(
         &self,
         request: OutboundRequest,
@@ -57,16 +57,18 @@ impl<'a> Context<'a> {
         self.transport.send(request).await
     }
 
-    /// Carries out an operation of the provider's API with `credential`, once: for hooks, which have
-    /// no session. The response is classified as that of a session's call.
+    /// Calls an operation of the provider's API with `credential`, once and without retries.
     ///
-    /// The request goes to the credential's own origin, with the bounds of a token request.
+    /// Use this method in hooks, which have no session. The response is classified in the same way
+    /// as in a session.
+    ///
+    /// The request goes to the credential's own origin, and the limits of a token request apply.
     ///
     /// # Errors
-    /// [`ExchangeError`]. An access token that the provider refuses is
-    /// [`DeadGrant`](ExchangeClass::DeadGrant) with the error kind
-    /// [`Unauthorized`](ErrorKind::Unauthorized);
-    /// [`ExchangeError::into_error`] is the error of the operation.
+    /// [`ExchangeError`]. If the provider rejects the access token, the class is
+    /// [`DeadGrant`](ExchangeClass::DeadGrant) and the error kind is
+    /// [`Unauthorized`](ErrorKind::Unauthorized). [`ExchangeError::into_error`] returns the error
+    /// of the operation.
     pub async fn call<E: Endpoint>(
         &self,
         connector: &dyn Connector,
@@ -85,7 +87,7 @@ impl<'a> Context<'a> {
             return Err(unsent(Error::new(
                 ErrorKind::AddressRefused,
                 E::NAME,
-                "a hook's request goes to the credential's own origin only",
+                "a hook may send requests only to the credential's own origin",
             )));
         }
         let mut request = request.to_http(credential.origin()).map_err(unsent)?;
@@ -96,7 +98,8 @@ impl<'a> Context<'a> {
             return Err(unsent(Error::new(
                 ErrorKind::UnexpectedAnswer,
                 E::NAME,
-                "the access token has characters that no request may have; connect again",
+                "the access token contains characters that are not allowed in a request; connect \
+                 the account again",
             )));
         }
         let answer = self
@@ -127,46 +130,52 @@ impl<'a> Context<'a> {
     }
 }
 
-/// The way in which a credential is renewed.
+/// The method by which a credential is renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Renewal {
-    /// Not at all: once the access token has expired, the owner has to connect the account again.
+    /// The credential cannot be renewed. When the access token expires, the owner must connect the
+    /// account again.
     Never,
-    /// With its refresh token, which the provider may rotate (RFC 6749 section 6).
+    /// The provider exchanges the refresh token for a new access token, and may rotate the refresh
+    /// token (RFC 6749 section 6).
     RefreshToken,
-    /// By requesting a new access token with something that the renewal does not consume: a signed
+    /// A new access token is requested with something that the request does not use up: a signed
     /// assertion (RFC 7523), client credentials (RFC 6749 section 4.4), an installation, or the
     /// access token itself. Repeating the request is harmless.
     Mint,
 }
 
-/// The code for one provider: its description as data, and hooks for what data cannot say.
+/// The code for one provider: a description as data, and hooks for everything that the description
+/// cannot express.
 ///
-/// Every hook has a default that follows the RFCs or the description and is a function of
-/// [`crate::provider::oauth`] or [`crate::provider::webhook`], so that an override can call it. Hooks are called from many tasks at once and keep no state.
+/// Every hook has a default that follows the RFCs or the description. Each default calls a function
+/// of [`crate::provider::oauth`] or [`crate::provider::webhook`], and an override can call the same
+/// function. Hooks run concurrently in many tasks and must not keep state.
 #[async_trait]
 pub trait Connector: fmt::Debug + Send + Sync + 'static {
-    /// What is true of the provider.
+    /// Returns the provider's description.
     fn description(&self) -> &Description;
 
-    /// The registrations that the connector was configured with; `None` if the application supplies
-    /// an [`AppSource`] of its own.
+    /// Returns the app registrations that the connector was configured with, or `None` if the
+    /// application supplies its own [`AppSource`].
     fn app_source(&self) -> Option<Arc<dyn AppSource>> {
         None
     }
 
-    /// The loopback overrides of the simulators that the connector was configured with. The hub's
-    /// default transport uses them.
+    /// Returns the loopback overrides of the simulators that the connector was configured with. The
+    /// hub's default transport uses these overrides.
     fn loopback_overrides(&self) -> Vec<LoopbackOverride> {
         Vec::new()
     }
 
-    /// The account host that a person or a program asked for, in its one accepted form; `None` where
-    /// accounts have no hosts of their own. Nothing is ever sent to a host that did not pass here.
+    /// Returns the normalized account host for the text that a user or program entered, or `None`
+    /// if the provider has no per-account hosts.
+    ///
+    /// Requests go only to hosts that this method has accepted.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the text names no such host.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the text is not a valid account host.
     fn account_host(&self, text: &str) -> Result<Option<String>> {
         self.description()
             .account_host
@@ -175,18 +184,18 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
             .transpose()
     }
 
-    /// The URL to send the browser to.
+    /// Returns the URL to which the browser is sent for authorization.
     ///
     /// # Errors
-    /// As for [`oauth::authorization_url`].
+    /// See [`oauth::authorization_url`].
     fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Result<Url> {
         oauth::authorization_url(self.description(), request)
     }
 
-    /// Checks a callback that belongs to a flow for `account_host`, before its code is exchanged.
+    /// Checks the callback of a flow for `account_host` before its code is exchanged.
     ///
     /// # Errors
-    /// The problem, if there is one.
+    /// [`CallbackProblem`] if the callback fails a check.
     fn check_callback(
         &self,
         cx: &Context<'_>,
@@ -197,10 +206,10 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         oauth::check_callback(self.description(), callback)
     }
 
-    /// Exchanges an authorization code, once.
+    /// Exchanges an authorization code, once and without retries.
     ///
     /// # Errors
-    /// [`ExchangeError`] says whether the provider may have acted.
+    /// [`ExchangeError`], which states whether the provider may have acted on the request.
     async fn exchange_code(
         &self,
         cx: &Context<'_>,
@@ -209,11 +218,13 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         oauth::exchange_code(self.description(), cx, exchange).await
     }
 
-    /// Renews a credential, once: spends its refresh token, or mints a new access token where
-    /// [`Connector::renewal`] says so.
+    /// Renews a credential, once and without retries.
+    ///
+    /// The call uses up the refresh token, or requests a new access token if [`Connector::renewal`]
+    /// returns [`Renewal::Mint`].
     ///
     /// # Errors
-    /// [`ExchangeError`] says whether the provider may have acted.
+    /// [`ExchangeError`], which states whether the provider may have acted on the request.
     async fn refresh(
         &self,
         cx: &Context<'_>,
@@ -222,13 +233,13 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         oauth::refresh(self.description(), cx, credential).await
     }
 
-    /// Requests a token for the app itself, with which no account is connected. `scopes` are those
+    /// Requests a token for the app itself, without a connected account. `scopes` are the scopes
     /// that the application asks for.
     ///
-    /// Without an override, by the client credentials grant (RFC 6749 section 4.4).
+    /// The default uses the client credentials grant (RFC 6749 section 4.4).
     ///
     /// # Errors
-    /// [`ExchangeError`] says whether the provider may have acted.
+    /// [`ExchangeError`], which states whether the provider may have acted on the request.
     async fn app_token(
         &self,
         cx: &Context<'_>,
@@ -237,10 +248,10 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         oauth::client_credentials(self.description(), cx, None, scopes).await
     }
 
-    /// Returns how [`Connector::refresh`] renews a credential.
+    /// Returns the method by which [`Connector::refresh`] renews a credential.
     ///
-    /// Without an override, a credential with a refresh token is renewed with it, and any other
-    /// credential is not renewed.
+    /// The default is [`Renewal::RefreshToken`] for a credential with a refresh token, and
+    /// [`Renewal::Never`] for any other credential.
     fn renewal(&self, credential: &Credential) -> Renewal {
         match credential.refresh_token() {
             Some(_) => Renewal::RefreshToken,
@@ -251,32 +262,33 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// Revokes a credential at the provider. Repeating it is harmless.
     ///
     /// # Errors
-    /// [`ExchangeError`]; [`ExchangeClass::DeadGrant`](oauth::ExchangeClass::DeadGrant) means that
+    /// [`ExchangeError`]. [`ExchangeClass::DeadGrant`](oauth::ExchangeClass::DeadGrant) means that
     /// there is nothing left to revoke.
     async fn revoke(&self, cx: &Context<'_>, credential: &Credential) -> Result<(), ExchangeError> {
         oauth::revoke(self.description(), cx, credential).await
     }
 
-    /// Reads which account a credential leads to, from an authenticated answer of the provider.
+    /// Returns the account that a credential belongs to, read from an authenticated response of the
+    /// provider.
     ///
     /// # Errors
-    /// [`Unauthorized`](crate::ErrorKind::Unauthorized) if the provider refuses the credential;
-    /// else as its answer says.
+    /// [`Unauthorized`](crate::ErrorKind::Unauthorized) if the provider rejects the credential.
+    /// Other kinds depend on the response.
     async fn identify(&self, cx: &Context<'_>, credential: &Credential) -> Result<Identity> {
         oauth::identify(self.description(), cx, credential).await
     }
 
-    /// What the answers of the provider's API mean.
+    /// Returns the classifier for responses of the provider's API.
     fn classifier(&self) -> Arc<dyn Classifier> {
         Arc::new(ByStatus::new())
     }
 
-    /// Verifies a delivery that came to `endpoint`, on its raw bytes, and reads it.
+    /// Verifies the raw bytes of a delivery to `endpoint` and returns the parsed delivery.
     ///
-    /// What the signature does not cover is returned as such: see [`webhook::Event::signed`].
+    /// [`webhook::Event::signed`] states which parts of an event the signature covers.
     ///
     /// # Errors
-    /// As for [`webhook::verify`].
+    /// See [`webhook::verify`].
     async fn verify_webhook(
         &self,
         cx: &Context<'_>,
@@ -286,14 +298,15 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         webhook::verify(self.description(), cx, endpoint, request)
     }
 
-    /// The calls that keep subscriptions at the provider; `None`, the default, if the provider has
-    /// neither subscriptions nor changes to poll.
+    /// Returns the calls that maintain subscriptions at the provider.
+    ///
+    /// The default, `None`, means that the provider has neither subscriptions nor changes to poll.
     fn subscriptions(&self) -> Option<&dyn Subscriptions> {
         None
     }
 }
 
-/// A provider that needs no code of its own: everything about it is in its description.
+/// A connector for a provider that is fully defined by its description.
 #[derive(Debug, Clone)]
 pub struct GenericConnector {
     description: Description,
@@ -302,10 +315,10 @@ pub struct GenericConnector {
 }
 
 impl GenericConnector {
-    /// A connector for the provider that `description` describes.
+    /// Returns a connector for the provider that `description` describes.
     ///
     /// # Errors
-    /// As for [`Description::validate`].
+    /// See [`Description::validate`].
     pub fn new(description: Description) -> Result<Self> {
         description.validate()?;
         Ok(Self {
@@ -315,7 +328,7 @@ impl GenericConnector {
         })
     }
 
-    /// Sets the registrations to use.
+    /// Sets the app registrations.
     #[must_use]
     pub fn with_apps(mut self, apps: Arc<dyn AppSource>) -> Self {
         self.apps = Some(apps);

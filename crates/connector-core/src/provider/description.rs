@@ -1,4 +1,4 @@
-//! Facts about a provider, as data.
+//! Description of a provider as data.
 
 mod authentication;
 mod endpoint;
@@ -32,7 +32,7 @@ pub use self::oauth::{
 };
 pub use self::refusal::{RefusalMeaning, RefusalRule};
 
-/// Parameters of an authorization request that the flow sets itself.
+/// Parameters of an authorization request that the flow itself sets.
 const FLOW_PARAMETERS: [&str; 8] = [
     "state",
     "redirect_uri",
@@ -54,11 +54,12 @@ const SET_HEADERS: [&str; 7] = [
     "cookie",
 ];
 
-/// A provider described as data: its endpoints, its deviations from the RFCs, its rules of token
-/// rotation and its error codes.
+/// Description of a provider as data: endpoints, deviations from the RFCs, token rotation and error
+/// codes.
 ///
-/// A plain OAuth 2.0 provider needs nothing else. A description is read from any format that serde
-/// supports, refuses unknown fields, and is checked by [`Description::validate`].
+/// A plain OAuth 2.0 provider needs only a description. A description can be deserialized from any
+/// format that serde supports. Unknown fields are rejected, and [`Description::validate`] checks
+/// the values.
 ///
 /// ```
 /// use connector_core::provider::Description;
@@ -78,19 +79,20 @@ const SET_HEADERS: [&str; 7] = [
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Description {
-    /// The provider.
+    /// The provider's id.
     pub provider: ProviderId,
-    /// Its name for people.
+    /// Display name of the provider.
     pub name: String,
-    /// The origins that a credential may be sent to, beside the token, revocation and identity
-    /// endpoints. A new credential is bound to the first one unless the connector selects another
-    /// (a region).
+    /// Origins to which a credential may be sent, in addition to the token, revocation and identity
+    /// endpoints. A new credential is bound to the first origin unless the connector selects
+    /// another one, for example for a region.
     pub api: Vec<EndpointTemplate>,
-    /// Headers to send with every token, identity, revocation and API request, for example
-    /// `User-Agent` or a version.
+    /// Headers for every token, identity, revocation and API request, for example `User-Agent` or a
+    /// version.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The authorization endpoint (RFC 6749 section 3.1); absent where credentials are only adopted.
+    /// The authorization endpoint (RFC 6749 section 3.1). Absent if the application only adopts
+    /// existing credentials.
     #[serde(default)]
     pub authorization: Option<AuthorizationEndpoint>,
     /// The token endpoint (RFC 6749 section 3.2).
@@ -99,50 +101,52 @@ pub struct Description {
     /// The revocation endpoint (RFC 7009).
     #[serde(default)]
     pub revocation: Option<RevocationEndpoint>,
-    /// The source of the account behind a credential.
+    /// The source of the account that a credential belongs to.
     #[serde(default)]
     pub identity: Option<IdentityRule>,
-    /// True to read the account again after every refresh. A token of another account is kept, but
-    /// never handed out.
+    /// True to read the account again after every refresh. If the new token belongs to another
+    /// account, the token is stored but never returned to callers.
     #[serde(default)]
     pub identify_after_refresh: bool,
-    /// The rule for account hosts, where every account has a host of its own.
+    /// The rule for account hosts, for providers where each account has its own host.
     #[serde(default)]
     pub account_host: Option<AccountHost>,
-    /// Scopes.
+    /// Scopes to request and to require.
     #[serde(default)]
     pub scopes: Scopes,
-    /// Lifetimes of tokens where the token response does not state them.
+    /// Lifetimes of tokens, used when the token response does not state them.
     #[serde(default)]
     pub lifetimes: Lifetimes,
-    /// The fate of a refresh token that was used.
+    /// The validity of a refresh token after its use.
     #[serde(default)]
     pub rotation: RotationClass,
     /// The policy for refreshing access tokens.
     #[serde(default)]
     pub refresh: RefreshPolicy,
-    /// The number of grants of one app that may live for one account.
+    /// Maximum number of active grants of one app for one account.
     #[serde(default)]
     pub grants_per_account: GrantsPerAccount,
-    /// The meaning of the token endpoint's refusals, beyond RFC 6749 section 5.2.
+    /// The meaning of error responses from the token endpoint, in addition to RFC 6749 section 5.2.
     #[serde(default)]
     pub refusals: Vec<RefusalRule>,
-    /// The place of the credential in a call of the API.
+    /// The position of the credential in an API request.
     #[serde(default)]
     pub authentication: CallAuthentication,
-    /// The limits that the provider sets to calls. Without any, calls are delayed only while a
-    /// response asks for it.
+    /// The provider's rate limits. Without any, calls are delayed only when a response asks for a
+    /// delay.
     #[serde(default)]
     pub limits: Vec<Limit>,
-    /// The hosts that links in responses may lead to: downloads, uploads, exports. They are fetched
-    /// without credential.
+    /// Hosts that links in responses may point to, for example for downloads, uploads or exports.
+    /// Requests to these hosts carry no credential.
     #[serde(default)]
     pub links: Vec<HostRule>,
-    /// The scheme by which the provider signs webhooks.
+    /// The scheme with which the provider signs webhooks.
     #[serde(default)]
     pub webhook: Option<WebhookScheme>,
-    /// The interval between two reads of an account's metadata, in seconds: at least a minute, at
-    /// most a year; without it, an hour. Set more where reads are scarce or cost money.
+    /// Interval between two reads of an account's metadata, in seconds.
+    ///
+    /// From one minute to one year; the default is one hour. Set a longer interval if reads are
+    /// rate limited or cost money.
     #[serde(default = "hourly")]
     pub metadata_every: u64,
 }
@@ -152,7 +156,7 @@ const fn hourly() -> u64 {
 }
 
 impl Description {
-    /// An otherwise empty description, for connectors that fill in the rest.
+    /// Returns an otherwise empty description. The connector fills in the rest.
     #[must_use]
     pub fn new(provider: ProviderId, name: impl Into<String>) -> Self {
         Self {
@@ -180,7 +184,7 @@ impl Description {
         }
     }
 
-    /// The callback parameter that holds the authorization code.
+    /// Returns the name of the callback parameter that contains the authorization code.
     #[must_use]
     pub fn code_parameter(&self) -> &str {
         self.authorization
@@ -194,10 +198,10 @@ impl Description {
         Duration::from_secs(self.metadata_every)
     }
 
-    /// Checks that the description does not contradict itself.
+    /// Checks the fields of the description and their combinations.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] names the first field that is wrong.
+    /// [`ErrorKind::Configuration`], which names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         match self.first_wrong() {
             None => Ok(()),
@@ -220,7 +224,7 @@ impl Description {
 
     fn wrong_endpoint(&self) -> Option<String> {
         if self.api.is_empty() {
-            return Some("`api` names no origin; name the one that tokens are sent to".to_owned());
+            return Some("`api` is empty; add the origin to which tokens are sent".to_owned());
         }
         let endpoints = [
             (
@@ -243,7 +247,7 @@ impl Description {
         for (field, template) in named.chain(self.api.iter().map(|it| ("api", it))) {
             if template.wants_account() && self.account_host.is_none() {
                 return Some(format!(
-                    "`{field}` has {{account}}, but `account_host` is absent"
+                    "`{field}` contains {{account}}, but `account_host` is missing"
                 ));
             }
             if template.url("account.example").is_err() {
@@ -264,38 +268,46 @@ impl Description {
                     || SET_HEADERS.iter().any(|it| it.eq_ignore_ascii_case(name))
             })
             .map(|(name, _)| {
-                format!("`headers.{name}` is not a header with a value that a description may set")
+                format!("`headers.{name}` is invalid, or a description must not set this header")
             })
     }
 
     fn wrong_authorization(&self) -> Option<String> {
         let endpoint = self.authorization.as_ref()?;
         if self.token.is_none() {
-            return Some("`authorization` is there without `token`; add it".to_owned());
+            return Some("`authorization` is set without `token`; add `token`".to_owned());
         }
         let own = |name: &String| {
             name.is_empty() || FLOW_PARAMETERS.contains(&name.as_str()) || *name == self.client_id()
         };
         if let Some(name) = endpoint.parameters.keys().find(|name| own(name)) {
             return Some(format!(
-                "`authorization.parameters` must not name {name:?}; the flow sets it"
+                "`authorization.parameters` must not contain {name:?}; the flow sets this \
+                 parameter"
             ));
         }
         if let Some(name) = endpoint.flow_parameters.iter().find(|name| own(name)) {
             return Some(format!(
-                "`authorization.flow_parameters` must not name {name:?}; the flow sets it"
+                "`authorization.flow_parameters` must not contain {name:?}; the flow sets this \
+                 parameter"
             ));
         }
         let code = endpoint.code_parameter.as_str();
         if code.is_empty() || ["state", "error", "error_description", "iss"].contains(&code) {
-            return Some("`authorization.code_parameter` must name another parameter".to_owned());
+            return Some(
+                "`authorization.code_parameter` is empty or reserved; use another name".to_owned(),
+            );
         }
         if endpoint.issuer_required && endpoint.issuer.is_none() {
-            return Some("`authorization.issuer_required` needs `authorization.issuer`".to_owned());
+            return Some(
+                "`authorization.issuer_required` requires `authorization.issuer`".to_owned(),
+            );
         }
         let issuer = self.identity.as_ref().and_then(|it| it.issuer.as_ref());
         if endpoint.nonce && issuer.is_none() {
-            return Some("`authorization.nonce` needs `identity.issuer`, an ID token".to_owned());
+            return Some(
+                "`authorization.nonce` requires an ID token; set `identity.issuer`".to_owned(),
+            );
         }
         None
     }
@@ -311,22 +323,27 @@ impl Description {
             }
             if endpoint.exchange_parameters.keys().any(|name| own(&name)) {
                 return Some(
-                    "`token.exchange_parameters` must not name what the exchange sets".to_owned(),
+                    "`token.exchange_parameters` must not contain parameters that the exchange \
+                     sets"
+                        .to_owned(),
                 );
             }
             if endpoint.refresh_parameters.keys().any(|name| own(&name)) {
                 return Some(
-                    "`token.refresh_parameters` must not name what the refresh sets".to_owned(),
+                    "`token.refresh_parameters` must not contain parameters that the refresh sets"
+                        .to_owned(),
                 );
             }
             if endpoint.omitted_parameters.iter().any(|name| own(&name)) {
                 return Some(
-                    "`token.omitted_parameters` must not name what the exchange needs".to_owned(),
+                    "`token.omitted_parameters` must not contain parameters that the exchange \
+                     needs"
+                        .to_owned(),
                 );
             }
             if let Some(field) = endpoint.response.wrong() {
                 return Some(format!(
-                    "`token.response.{field}` needs JSON pointers (RFC 6901)"
+                    "`token.response.{field}` must contain JSON pointers (RFC 6901)"
                 ));
             }
         }
@@ -335,8 +352,8 @@ impl Description {
             (it.token, it.reach) == (RevokedToken::AccessToken, RevocationReach::Token)
         }) {
             return Some(
-                "`revocation.token` is `access_token` and `revocation.reach` is `token`: the refresh \
-                 token would live on; set the reach to `grant` or `account`"
+                "`revocation.token` is `access_token` and `revocation.reach` is `token`: the \
+                 refresh token would stay valid; set the reach to `grant` or `account`"
                     .to_owned(),
             );
         }
@@ -345,12 +362,12 @@ impl Description {
         }
         if let Some(field) = self.identity.as_ref().and_then(IdentityRule::wrong) {
             return Some(format!(
-                "`identity.{field}` is wrong: it needs JSON pointers (RFC 6901), and at most one of \
-                 an endpoint (without a probe) and an https issuer"
+                "`identity.{field}` is invalid: `identity` needs JSON pointers (RFC 6901), and at \
+                 most one of an endpoint (without a probe) and an https issuer"
             ));
         }
         if self.identify_after_refresh && self.identity.is_none() {
-            return Some("`identify_after_refresh` needs `identity`".to_owned());
+            return Some("`identify_after_refresh` requires `identity`".to_owned());
         }
         None
     }
@@ -367,24 +384,28 @@ impl Description {
             _ => None,
         };
         if grace == Some(0) {
-            return Some("`rotation.grace` has no time; describe it as `strict`".to_owned());
+            return Some("`rotation.grace` is 0 seconds; use `strict` instead".to_owned());
         }
         let scopes = &self.scopes;
         if scopes.default.iter().chain(&scopes.required).any(|scope| {
             scope.is_empty() || scope.contains(scopes.separator) || scope.contains(char::is_control)
         }) {
-            return Some("`scopes` has a scope that is empty or contains the separator".to_owned());
+            return Some(
+                "`scopes` contains a scope that is empty, or that contains the separator \
+                 or a control character"
+                    .to_owned(),
+            );
         }
         for (number, rule) in self.refusals.iter().enumerate() {
             if let Some(field) = rule.wrong() {
                 return Some(format!(
-                    "`refusals[{number}].{field}` is missing or cannot be; a rule needs a code or a \
+                    "`refusals[{number}].{field}` is missing or invalid; a rule needs a code or a \
                      status from 200 to 499 other than 429"
                 ));
             }
         }
         if !self.authentication.is_valid() {
-            return Some("`authentication` does not name a header".to_owned());
+            return Some("`authentication` does not contain a valid header".to_owned());
         }
         if let Some((field, reason)) = limit::wrong(&self.limits) {
             return Some(format!("`{field}` {reason}"));
@@ -396,17 +417,19 @@ impl Description {
         }
         if !(60..=366 * 86_400).contains(&self.metadata_every) {
             return Some(
-                "`metadata_every` is less than a minute or more than a year, in seconds".to_owned(),
+                "`metadata_every` must be from 60 seconds to 366 days, in seconds".to_owned(),
             );
         }
         None
     }
 
-    /// The account with a key that is unique across all hosts of the provider: the host is added to
-    /// it where ids are unique per host only. Qualifying it twice changes nothing.
+    /// Returns the account with a key that is unique across all hosts of the provider.
+    ///
+    /// If ids are unique only per host, the host is appended to the key. Calling this method again
+    /// on the result changes nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if the key becomes too long.
+    /// [`ErrorKind::UnexpectedAnswer`] if the resulting key is too long.
     pub fn qualify(&self, mut account: Account, account_host: Option<&str>) -> Result<Account> {
         if account.host.is_none() {
             account.host = account_host.map(str::to_owned);
@@ -426,7 +449,8 @@ impl Description {
                         Error::new(
                             ErrorKind::UnexpectedAnswer,
                             "description.qualify",
-                            "the account's key is too long; check where the description reads it",
+                            "the account's key is too long; check `identity.account` in the \
+                             description",
                         )
                         .with_provider(self.provider.as_str().to_owned())
                     })?;
@@ -435,17 +459,17 @@ impl Description {
         Ok(account)
     }
 
-    /// The name of the parameter that holds the client id.
+    /// Returns the name of the parameter that contains the client id.
     pub(crate) fn client_id(&self) -> &str {
         self.token
             .as_ref()
             .map_or("client_id", |endpoint| &endpoint.client_id_parameter)
     }
 
-    /// The headers to send with every request, as the transport takes them.
+    /// Adds the headers that are sent with every request.
     pub(crate) fn add_headers(&self, headers: &mut http::HeaderMap) {
         for (name, value) in &self.headers {
-            // Both were checked by `validate`.
+            // `validate` has checked both.
             if let (Ok(name), Ok(value)) = (
                 HeaderName::from_bytes(name.as_bytes()),
                 HeaderValue::from_str(value),
@@ -457,7 +481,7 @@ impl Description {
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
+#[expect(clippy::print_stdout, reason = "the test prints counts")]
 mod tests {
     use super::*;
 
@@ -468,7 +492,7 @@ mod tests {
         "identity": { "account": ["/team/id", "/user"] }
     }"#;
 
-    /// The plain description with the value at `pointer` replaced.
+    /// Validates the plain description with the value at `pointer` replaced.
     fn with(pointer: &str, value: serde_json::Value) -> Result<(), String> {
         let mut text: serde_json::Value = serde_json::from_str(PLAIN).unwrap();
         let (parent, name) = pointer.rsplit_once('/').unwrap();
@@ -490,7 +514,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "one table")]
-    fn a_value_that_makes_no_sense_is_refused_and_the_refusal_names_its_field() {
+    fn an_invalid_value_is_refused_by_its_field_name() {
         use serde_json::json;
         let table = [
             ("/api", json!([]), "`api`"),
@@ -693,7 +717,7 @@ mod tests {
                 }
             }
         }
-        println!("senseless values of a description refused by name: {refused}");
+        println!("invalid values of a description rejected by name: {refused}");
         assert!(refused > 40);
     }
 

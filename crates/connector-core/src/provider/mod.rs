@@ -1,9 +1,9 @@
-//! Names for those who write a connector.
+//! Types and traits for implementing a connector.
 //!
-//! A provider that needs no code of its own is a [`Description`] behind a [`GenericConnector`]. A
-//! provider that deviates implements [`Connector`], whose hooks receive a [`Context`]. Typed
-//! operations implement [`Endpoint`] or [`PagedEndpoint`] for a client that
-//! [`provider_client!`](crate::provider_client) defines.
+//! A provider that needs no code of its own is a [`Description`] wrapped in a [`GenericConnector`].
+//! For a provider that deviates from the standards, you implement [`Connector`]. Its hooks receive
+//! a [`Context`]. For typed operations, you implement [`Endpoint`] or [`PagedEndpoint`] for a
+//! client that you define with [`provider_client!`](crate::provider_client).
 
 pub mod config;
 mod connector;

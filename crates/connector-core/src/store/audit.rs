@@ -1,4 +1,4 @@
-//! What happened, kept in the order it happened.
+//! The audit log, ordered by the time of the entries.
 
 use std::time::Duration;
 
@@ -11,66 +11,67 @@ use crate::error::Result;
 use crate::event::{AuditClass, AuditEntry};
 use crate::store::{Cursor, Page};
 
-/// An audit entry as it was recorded.
+/// An entry of the audit log as the store saved it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditRecord {
-    /// Its number. Later entries have higher ones; numbers may be skipped.
+    /// The number of the entry. Later entries have higher numbers. Numbers may have gaps.
     pub number: u64,
-    /// When it was recorded, on the store's clock.
+    /// The time of the entry, on the store's clock.
     pub at: Timestamp,
-    /// What was recorded.
+    /// The entry.
     pub entry: AuditEntry,
 }
 
-/// Which entries to read.
+/// Filter for audit entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditFilter {
-    /// Only those of this tenant.
+    /// Matches only entries of this tenant.
     pub tenant: Option<TenantId>,
-    /// Only those of this connection.
+    /// Matches only entries of this connection.
     pub connection: Option<ConnectionId>,
-    /// Only those of this class.
+    /// Matches only entries of this class.
     pub class: Option<AuditClass>,
-    /// Only those recorded before this time, on the store's clock.
+    /// Matches only entries recorded before this time, on the store's clock.
     pub until: Option<Timestamp>,
 }
 
-/// A recorded change that is handed to one handler for a while.
+/// An audit entry that is leased to one event handler.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
-    /// The record.
+    /// The audit entry.
     pub record: AuditRecord,
-    /// The number of this lease. A later lease has a higher one.
+    /// The number of this lease. Later leases have higher numbers.
     pub lease: u64,
 }
 
-/// Keeps what happened. Entries are never changed, and only [`AuditLog::prune`] removes them.
+/// Stores the audit log. Entries never change, and only [`AuditLog::prune`] removes entries.
 ///
-/// Any number of calls may run at once, from any number of processes.
+/// The methods may be called concurrently, from any number of processes.
 #[async_trait]
 pub trait AuditLog: Send + Sync + 'static {
-    /// Records an entry that belongs to no other commit.
+    /// Records an entry that is not part of another commit.
     ///
-    /// * It is read back as it was written, with a higher number than what was recorded before
+    /// * The entry is read back as written, with a higher number than all earlier entries
     ///   (`audit_entries_are_read_back_in_order`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeating it may record it twice.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): a retry may record the entry
+    /// twice.
     async fn append(&self, entry: AuditEntry) -> Result<()>;
 
-    /// Reads entries from the oldest on, at most `n`.
+    /// Returns at most `n` entries, oldest first.
     ///
-    /// * A filter leaves out what does not match, above all other tenants' entries
+    /// * Entries that do not match the filter are left out, especially entries of other tenants
     ///   (`audit_filters_leave_out_other_tenants`).
-    /// * Following the cursors meets every entry that was committed before the listing began
-    ///   exactly once, and an entry recorded meanwhile at most once
+    /// * Following the cursors returns every entry that was committed before the listing started
+    ///   exactly once. An entry recorded during the listing is returned at most once
     ///   (`audit_pages_meet_each_entry_once`).
-    /// * With [`AuditFilter::until`], an entry recorded at that time or later is left out
+    /// * With [`AuditFilter::until`], entries recorded at or after that time are left out
     ///   (`audit_until_leaves_out_later_entries`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.
     async fn audit(
         &self,
         filter: &AuditFilter,
@@ -78,37 +79,36 @@ pub trait AuditLog: Send + Sync + 'static {
         n: u16,
     ) -> Result<Page<AuditRecord>>;
 
-    /// Hands out at most `n` entries that handlers are to be told about, the oldest first, each to
-    /// one caller until `lease` has passed.
+    /// Leases at most `n` entries for event handlers, oldest first. Each entry is leased to one
+    /// caller until `lease` has passed.
     ///
-    /// * Entries without `notify` are never handed out
-    ///   (`only_entries_with_notify_are_handed_out`).
-    /// * An entry is handed out again when its lease passes, and no more once it is handled
-    ///   (`a_change_is_handed_out_until_it_is_handled`).
+    /// * Entries without `notify` are never leased (`only_entries_with_notify_are_handed_out`).
+    /// * An entry is leased again after its lease expires, and never again after it has been
+    ///   handled (`a_change_is_handed_out_until_it_is_handled`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it; what an unknown outcome
-    /// leased comes back when the lease has passed.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry. Entries leased by a call
+    /// with unknown outcome become available again when the lease has passed.
     async fn take_changes(&self, n: u16, lease: Duration) -> Result<Vec<Change>>;
 
-    /// Says that a change was handled; false if the lease was lost.
+    /// Marks a change as handled. Returns false if the lease was lost.
     ///
-    /// * A lost lease changes nothing (`a_lost_change_lease_changes_nothing`).
+    /// * A call with a lost lease changes nothing (`a_lost_change_lease_changes_nothing`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it; otherwise the change is
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry; otherwise the change is
     /// handled again.
     async fn change_handled(&self, change: &Change) -> Result<bool>;
 
-    /// Removes at most `n` entries, the oldest first, that were recorded longer ago than
-    /// `older_than`, and returns how many it removed.
+    /// Removes at most `n` entries that are older than `older_than`, oldest first, and returns the
+    /// number of removed entries.
     ///
-    /// * A younger entry stays, and at most `n` entries are removed by one call
+    /// * Younger entries are kept, and one call removes at most `n` entries
     ///   (`pruning_removes_only_old_entries`).
-    /// * A change that no handler has handled stays, however old it is, and does not keep later
-    ///   entries from being removed (`pruning_keeps_unhandled_changes`).
+    /// * A change that no handler has handled is kept, whatever its age, and does not prevent the
+    ///   removal of later entries (`pruning_keeps_unhandled_changes`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.
     async fn prune(&self, older_than: Duration, n: u32) -> Result<u32>;
 }

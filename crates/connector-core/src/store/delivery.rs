@@ -1,4 +1,4 @@
-//! Deliveries on their way in and out.
+//! The queue of inbound and outbound deliveries.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use crate::error::Result;
 use crate::provider_id::ProviderId;
 use crate::store::{Cursor, Maintenance, Page};
 
-/// Which way a delivery goes.
+/// The direction of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
-    /// From a provider to us.
+    /// From a provider to this service.
     Inbound,
-    /// From us to a subscriber.
+    /// From this service to a subscriber.
     Outbound,
-    /// From a provider to the hub itself: an inbound delivery after which connections are probed. It
-    /// has a row of its own, so that the probe does not depend on the application's handlers.
+    /// From a provider to the hub. After such a delivery, the hub probes its connections. The
+    /// delivery has its own row, so that the probe does not depend on the application's handlers.
     Probe,
 }
 
 impl Direction {
-    /// The stable name.
+    /// Returns the stable name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl Direction {
         }
     }
 
-    /// Reads a stable name; `None` if it is not one.
+    /// Parses a stable name. Returns `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Inbound, Self::Outbound, Self::Probe]
@@ -44,23 +44,23 @@ impl Direction {
     }
 }
 
-/// What makes a delivery the same delivery.
+/// The identity of a delivery, used to detect duplicates.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryKey {
-    /// Which way it goes.
+    /// The direction.
     pub direction: Direction,
-    /// The provider it comes from or is about.
+    /// The provider that sent the delivery, or that the delivery is about.
     pub provider: ProviderId,
-    /// The registration.
+    /// The app registration.
     pub app: AppKey,
-    /// The endpoint it came to or goes to.
+    /// The endpoint that received the delivery, or that the delivery is sent to.
     pub endpoint: String,
-    /// The sender's id of it, with a digest of the body where the id is not signed.
+    /// The sender's id of the delivery, combined with a digest of the body if the id is not signed.
     pub id: String,
 }
 
 impl DeliveryKey {
-    /// The id that a delivery's seal is bound to: a digest of all fields, in hexadecimal.
+    /// Returns the id that the delivery's seal is bound to: a digest of all fields, in hexadecimal.
     #[must_use]
     pub fn row_id(&self) -> String {
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
@@ -77,84 +77,87 @@ impl DeliveryKey {
         let digest = context.finish();
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest.as_ref());
-        // Shown like the key of a flow: 64 hexadecimal digits.
+        // Same format as the key of a flow: 64 hexadecimal digits.
         crate::store::StateKey::from_bytes(bytes).to_string()
     }
 }
 
-/// A delivery to keep.
+/// A delivery to add to the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewDelivery {
-    /// What makes it the same delivery.
+    /// The identity of the delivery.
     pub key: DeliveryKey,
-    /// The tenant it belongs to; `None` for those of an app as a whole.
+    /// The tenant; `None` for deliveries of an app as a whole.
     pub tenant: Option<TenantId>,
-    /// Its content, sealed.
+    /// The sealed content.
     pub sealed: Sealed,
-    /// How long it waits before it is handed out.
+    /// Delay before the delivery can be leased.
     pub delay: Duration,
-    /// How long it is remembered, from now: repetitions are recognised that long.
+    /// Retention time from now. Duplicates are detected during this time.
     pub keep_for: Duration,
-    /// The party in whose turn it is handed out.
+    /// The owner and lane that determine when the delivery is leased.
     pub turn: DeliveryTurn,
-    /// A digest of its body, where deliveries of one body are limited.
+    /// A digest of the body, if the number of deliveries with the same body is limited.
     pub content: Option<[u8; 32]>,
-    /// The bounds on what is kept beside it.
+    /// Limits on the number of stored deliveries.
     pub limits: DeliveryLimits,
 }
 
-/// The party in whose turn a delivery is handed out. Parties take turns, whatever each has waiting.
+/// The owner and lane of a delivery. Owners are served in turn, whatever the length of their
+/// queues.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryTurn {
-    /// The owner: a tenant, or an account where it has none.
+    /// The owner: a tenant, or an account if there is no tenant.
     pub owner: String,
-    /// The lane of the owner: a connection or an account.
+    /// The owner's lane: a connection or an account.
     pub lane: String,
 }
 
-/// The bounds on the deliveries that are kept. A bound of zero is none.
+/// Limits on the number of stored deliveries. Zero means no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeliveryLimits {
-    /// The most deliveries of the same owner that wait at the same endpoint.
+    /// Maximum number of waiting deliveries of one owner at one endpoint.
     pub waiting: u32,
-    /// The most deliveries of the same [content](NewDelivery::content) that are accepted at the same
-    /// endpoint within `alike_within`.
+    /// Maximum number of deliveries with the same [content](NewDelivery::content) that are accepted
+    /// at one endpoint within `alike_within`.
     pub alike: u32,
-    /// The time within which `alike` counts.
+    /// The period in which deliveries with the same content are counted for `alike`.
     pub alike_within: Duration,
 }
 
 /// The result of [`DeliveryQueue::accept`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AcceptOutcome {
-    /// It is new and kept.
+    /// The delivery is new and was stored.
     Accepted,
-    /// It was accepted before; nothing changed.
+    /// The delivery was accepted before. Nothing changed.
     Duplicate,
-    /// It is not kept: too many of its content were accepted lately.
+    /// The delivery was not stored: too many deliveries with this content were accepted recently.
     Alike,
-    /// It is not kept: too many of its owner wait at the endpoint.
+    /// The delivery was not stored: too many deliveries of its owner are waiting at the endpoint.
     Full,
 }
 
-/// A request for deliveries to handle.
+/// A request to lease deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LeaseRequest {
     /// The direction of the deliveries.
     pub direction: Direction,
-    /// The most to hand out.
+    /// Maximum number of deliveries to lease.
     pub n: u16,
-    /// The time for which they are the caller's.
+    /// Duration of the lease.
     pub lease: Duration,
-    /// The most of one owner that are leased at once, by whatever process.
+    /// Maximum number of deliveries of one owner that are leased at the same time, in all processes
+    /// together.
     pub per_owner: u16,
-    /// The most of one lane of an owner that are leased at once, by whatever process.
+    /// Maximum number of deliveries of one lane that are leased at the same time, in all processes
+    /// together.
     pub per_lane: u16,
 }
 
 impl LeaseRequest {
-    /// A request without bounds for owners and lanes.
+    /// Creates a request without limits per owner or lane.
     #[must_use]
     pub const fn new(direction: Direction, n: u16, lease: Duration) -> Self {
         Self {
@@ -166,7 +169,7 @@ impl LeaseRequest {
         }
     }
 
-    /// Sets how many deliveries of one owner, and of one of its lanes, are leased at once.
+    /// Sets the maximum number of leased deliveries per owner and per lane.
     #[must_use]
     pub const fn with_caps(mut self, per_owner: u16, per_lane: u16) -> Self {
         self.per_owner = per_owner;
@@ -175,19 +178,19 @@ impl LeaseRequest {
     }
 }
 
-/// How far a delivery is.
+/// The state of a delivery in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeliveryState {
-    /// It waits to be handed out, or is being handled.
+    /// Waiting to be leased, or currently leased.
     Waiting,
-    /// It was handled.
+    /// Handled.
     Done,
-    /// It was given up and waits for a person.
+    /// Given up. An operator must replay it.
     Parked,
 }
 
 impl DeliveryState {
-    /// The stable name.
+    /// Returns the stable name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -197,7 +200,7 @@ impl DeliveryState {
         }
     }
 
-    /// Reads a stable name; `None` if it is not one.
+    /// Parses a stable name. Returns `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Waiting, Self::Done, Self::Parked]
@@ -206,132 +209,136 @@ impl DeliveryState {
     }
 }
 
-/// A delivery that is handed to one worker for a while.
+/// A delivery that is leased to one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeasedDelivery {
-    /// What makes it the same delivery.
+    /// The identity of the delivery.
     pub key: DeliveryKey,
-    /// The tenant it belongs to.
+    /// The tenant that the delivery belongs to.
     pub tenant: Option<TenantId>,
-    /// Its content, sealed.
+    /// The sealed content.
     pub sealed: Sealed,
-    /// How often it was handed out, this time included.
+    /// Number of times that the delivery was leased, including this lease.
     pub attempt: u32,
-    /// When it was accepted, on the store's clock.
+    /// The time when the delivery was accepted, on the store's clock.
     pub accepted_at: Timestamp,
-    /// The number of this lease. A later lease has a higher one.
+    /// The number of this lease. Later leases have higher numbers.
     pub lease: u64,
 }
 
-/// What is known about a delivery, without its content.
+/// The data of a delivery without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryRecord {
-    /// What makes it the same delivery.
+    /// The identity of the delivery.
     pub key: DeliveryKey,
-    /// The tenant it belongs to.
+    /// The tenant that the delivery belongs to.
     pub tenant: Option<TenantId>,
-    /// How far it is.
+    /// The state of the delivery.
     pub state: DeliveryState,
-    /// How often it was handed out.
+    /// Number of times that the delivery was leased.
     pub attempts: u32,
-    /// What the last attempt reported, if it failed.
+    /// The error of the last attempt, if it failed.
     pub error: Option<String>,
-    /// When it was accepted, on the store's clock.
+    /// The time when the delivery was accepted, on the store's clock.
     pub accepted_at: Timestamp,
-    /// When it is handed out next, on the store's clock, while it waits.
+    /// The time when the delivery can next be leased, on the store's clock, while it is waiting.
     pub due_at: Timestamp,
 }
 
-/// Which deliveries to list.
+/// Filter for deliveries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeliveryFilter {
-    /// Only those that go this way.
+    /// Matches only deliveries in this direction.
     pub direction: Option<Direction>,
-    /// Only those of this provider.
+    /// Matches only deliveries of this provider.
     pub provider: Option<ProviderId>,
-    /// Only those of this tenant.
+    /// Matches only deliveries of this tenant.
     pub tenant: Option<TenantId>,
-    /// Only those that are this far.
+    /// Matches only deliveries in this state.
     pub state: Option<DeliveryState>,
 }
 
-/// Keeps deliveries until they are handled: each accepted one is handed out at least once, and again
-/// until a worker says that it is done or gives it up.
+/// Stores deliveries until they are handled. Each accepted delivery is leased at least once, and
+/// again until a worker marks it as done or parks it.
 ///
-/// Any number of calls may run at once, from any number of processes.
+/// The methods may be called concurrently, from any number of processes.
 #[async_trait]
 pub trait DeliveryQueue: Maintenance {
-    /// Keeps a delivery.
+    /// Adds a delivery to the queue.
     ///
-    /// * The same key again is a `Duplicate`, whatever became of the first, for as long as that is
-    ///   remembered (`accept_twice_is_a_duplicate`); of many at once, one is accepted
-    ///   (`of_many_equal_deliveries_one_is_accepted`).
-    /// * It is handed out once its delay has passed, not before
+    /// * The same key again is a `Duplicate`, whatever the state of the first delivery, as long as
+    ///   the first one is retained (`accept_twice_is_a_duplicate`). Of many concurrent calls with
+    ///   the same key, one is accepted (`of_many_equal_deliveries_one_is_accepted`).
+    /// * The delivery can be leased once its delay has passed, and not earlier
     ///   (`a_delivery_is_handed_out_after_its_delay`).
-    /// * Bounds hold also for many at once, and what they keep out leaves no trace; another owner's
-    ///   and another endpoint's deliveries do not count (`waiting_deliveries_of_an_owner_are_bounded`,
-    ///   `deliveries_of_one_content_are_bounded`). A repetition is a `Duplicate` also when a bound is
-    ///   reached.
+    /// * Limits also hold for concurrent calls, and a rejected delivery leaves no trace. Deliveries
+    ///   of other owners and other endpoints do not count
+    ///   (`waiting_deliveries_of_an_owner_are_bounded`, `deliveries_of_one_content_are_bounded`). A
+    ///   duplicate returns `Duplicate` even if a limit is reached.
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): do not acknowledge the delivery;
-    /// repeating the call is harmless.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): do not acknowledge the delivery.
+    /// Retrying the call is safe.
     async fn accept(&self, delivery: NewDelivery) -> Result<AcceptOutcome>;
 
-    /// Hands out deliveries that are due, each to one caller until the lease has passed.
+    /// Leases deliveries that are due. Each delivery is leased to one caller until the lease has
+    /// passed.
     ///
-    /// * Within a lane, the longest due comes first (`the_longest_due_delivery_comes_first`).
-    /// * Owners take turns: whoever has the fewest leased comes first, and the lanes of an owner take
-    ///   turns in the same way (`owners_and_their_lanes_take_turns`).
-    /// * No owner and no lane has more leased than its cap, in all processes together. A lease that has
-    ///   passed, and a delivery that was put back, count no more (`no_owner_leases_more_than_its_cap`).
-    /// * A row that cannot be read does not keep others back: it is parked as `unreadable`.
-    /// * A delivery is not handed to a second caller during a lease
+    /// * Within a lane, the delivery that has been due longest comes first
+    ///   (`the_longest_due_delivery_comes_first`).
+    /// * Owners take turns: the owner with the fewest leased deliveries comes first. The lanes of
+    ///   an owner take turns in the same way (`owners_and_their_lanes_take_turns`).
+    /// * No owner and no lane exceeds its maximum number of leased deliveries, in all processes
+    ///   together. Expired leases and returned deliveries do not count
+    ///   (`no_owner_leases_more_than_its_cap`).
+    /// * A row that cannot be read does not block other rows: it is parked as `unreadable`.
+    /// * A delivery is not leased to a second caller during a lease
     ///   (`a_leased_delivery_is_not_handed_out_again`).
-    /// * When the lease passes without a word, it is handed out again with the next attempt number
-    ///   (`an_expired_delivery_lease_is_handed_out_again`).
-    /// * The other direction's deliveries stay where they are (`directions_do_not_mix`).
+    /// * If a lease expires without a result, the delivery is leased again with the next attempt
+    ///   number (`an_expired_delivery_lease_is_handed_out_again`).
+    /// * Deliveries of other directions are not leased (`directions_do_not_mix`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it; what an unknown outcome
-    /// leased comes back when the lease has passed.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry. Deliveries leased by a call
+    /// with unknown outcome become available again when the lease has passed.
     async fn lease(&self, request: &LeaseRequest) -> Result<Vec<LeasedDelivery>>;
 
-    /// Says that a delivery was handled; false if the lease was lost.
+    /// Marks a delivery as handled. Returns false if the lease was lost.
     ///
-    /// * It is not handed out again (`a_done_delivery_stays_done`).
-    /// * A lost lease changes nothing (`a_lost_delivery_lease_changes_nothing`).
+    /// * The delivery is not leased again (`a_done_delivery_stays_done`).
+    /// * A call with a lost lease changes nothing (`a_lost_delivery_lease_changes_nothing`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it; otherwise the delivery
-    /// is handled again.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry; otherwise the delivery is
+    /// handled again.
     async fn done(&self, delivery: &LeasedDelivery) -> Result<bool>;
 
-    /// Puts a delivery back until `after` has passed, with what went wrong; false if the lease was
-    /// lost.
+    /// Returns a delivery to the queue with a delay of `after`, and records `error`. Returns false
+    /// if the lease was lost.
     ///
-    /// * It is handed out then, not before (`a_retried_delivery_waits`).
+    /// * The delivery is leased again after the delay, and not earlier
+    ///   (`a_retried_delivery_waits`).
     ///
     /// # Errors
-    /// As for [`DeliveryQueue::done`].
+    /// Same as [`DeliveryQueue::done`].
     async fn retry(&self, delivery: &LeasedDelivery, after: Duration, error: &str) -> Result<bool>;
 
-    /// Gives a delivery up until somebody replays it; false if the lease was lost.
+    /// Parks a delivery until an operator replays it. Returns false if the lease was lost.
     ///
-    /// * It is not handed out (`a_parked_delivery_waits_for_replay`).
+    /// * A parked delivery is not leased (`a_parked_delivery_waits_for_replay`).
     ///
     /// # Errors
-    /// As for [`DeliveryQueue::done`].
+    /// Same as [`DeliveryQueue::done`].
     async fn park(&self, delivery: &LeasedDelivery, error: &str) -> Result<bool>;
 
-    /// Lists deliveries in a stable order, at most `n`.
+    /// Returns at most `n` deliveries in a stable order.
     ///
-    /// * Following the cursors meets every delivery that matches exactly once
+    /// * Following the cursors returns every matching delivery exactly once
     ///   (`listing_deliveries_meets_each_once`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.
     async fn deliveries(
         &self,
         filter: &DeliveryFilter,
@@ -339,14 +346,15 @@ pub trait DeliveryQueue: Maintenance {
         n: u16,
     ) -> Result<Page<DeliveryRecord>>;
 
-    /// Makes a parked or done delivery due now; false if there is none that `tenant` owns. Without a
-    /// tenant, for operators, it may be anybody's.
+    /// Makes a parked or done delivery due now. Returns false if `tenant` owns no such delivery.
+    /// Without a tenant, for operators, the delivery may belong to any tenant or to none.
     ///
-    /// * It is handed out again, counting on (`a_replayed_delivery_is_handed_out`).
-    /// * Another tenant's delivery, and one of no tenant, stays as it is
+    /// * The delivery is leased again, and its attempts continue to count up
+    ///   (`a_replayed_delivery_is_handed_out`).
+    /// * A delivery of another tenant, or of no tenant, is not changed
     ///   (`a_tenant_replays_only_its_own_deliveries`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.
     async fn replay(&self, key: &DeliveryKey, tenant: Option<&TenantId>) -> Result<bool>;
 }

@@ -1,4 +1,4 @@
-//! Maintenance of a store: rotation of keys and removal of expired rows.
+//! Store maintenance: key rotation and removal of expired rows.
 
 use async_trait::async_trait;
 
@@ -11,7 +11,7 @@ use crate::provider::subscription::ChannelId;
 use crate::provider_id::ProviderId;
 use crate::store::{Cursor, DeliveryKey, Page, StateKey, SubscriptionKey};
 
-/// Which sealed record is meant.
+/// A reference to a sealed record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum RowRef {
@@ -19,47 +19,47 @@ pub enum RowRef {
     Current(ConnectionKey),
     /// A connection's previous credential.
     Previous(ConnectionKey),
-    /// A connection's pending credential of this fence.
+    /// A connection's pending credential with this fence.
     Pending(ConnectionKey, Fence),
-    /// A token answer in quarantine.
+    /// A token response in quarantine.
     Quarantine(StateKey),
-    /// A credential queued for revocation, of this connection and fence.
+    /// A credential queued for revocation, of this connection and with this fence.
     Revocation(ConnectionKey, Fence),
-    /// What a connect flow remembers.
+    /// The data of a connect flow.
     State(StateKey),
     /// A delivery's content.
     Delivery(DeliveryKey),
     /// The secrets of a subscription's channels.
     Subscription(SubscriptionKey),
-    /// The copy of a credential that ends this channel of an ended connection.
+    /// The saved credential of an ended connection for the removal of this channel.
     Ending(ConnectionKey, ChannelId),
 }
 
-/// A sealed record with everything that its seal is bound to.
+/// A sealed record with all fields that its seal is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedRow {
-    /// Which record.
+    /// The reference to the record.
     pub row: RowRef,
-    /// The tenant it belongs to; `None` for deliveries of an app as a whole.
+    /// The tenant; `None` for deliveries of an app as a whole.
     pub tenant: Option<TenantId>,
     /// The provider.
     pub provider: ProviderId,
-    /// The registration.
+    /// The app registration.
     pub app: AppKey,
     /// The id that the seal is bound to.
     pub row_id: String,
-    /// What kind of secret it is.
+    /// The kind of secret.
     pub kind: SealedKind,
-    /// The grant it belongs to; zero where there is none.
+    /// The grant that the secret belongs to; zero if there is none.
     pub grant: GrantNumber,
-    /// The exchange that produced it; zero where there is none.
+    /// The fence of the exchange that produced the secret; zero if there is none.
     pub fence: Fence,
     /// The sealed bytes.
     pub sealed: Sealed,
 }
 
 impl SealedRow {
-    /// The context that the record is bound to.
+    /// Returns the context that the record is sealed for.
     #[must_use]
     pub fn seal_context(&self) -> SealContext<'_> {
         SealContext {
@@ -74,21 +74,22 @@ impl SealedRow {
     }
 }
 
-/// What the rotation of keys and the removal of what has expired need from a store.
+/// Operations for key rotation and for the removal of expired rows. All store traits except
+/// [`AuditLog`](crate::store::AuditLog) require this trait.
 #[async_trait]
 pub trait Maintenance: Send + Sync + 'static {
-    /// Sealed records of every kind that are not sealed under `not_under`, at most `n`, in a stable
-    /// order.
+    /// Returns at most `n` sealed records of all kinds that are not sealed under `not_under`, in a
+    /// stable order.
     ///
-    /// * Every sealed record that the store keeps is listed, of every kind
+    /// * Every sealed record in the store is listed, of every kind
     ///   (`sealed_rows_lists_every_kind`).
-    /// * Records under the named key are left out, so that an empty list means that no other key is
+    /// * Records under the given key are left out, so an empty list means that no other key is
     ///   needed any more (`sealed_rows_leaves_out_the_named_key`).
-    /// * Following the cursors meets every record that stays unchanged meanwhile exactly once
-    ///   (`sealed_rows_pages_meet_every_record_once`).
+    /// * Following the cursors returns every record that does not change during the listing exactly
+    ///   once (`sealed_rows_pages_meet_every_record_once`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.
     async fn sealed_rows(
         &self,
         not_under: &KeyId,
@@ -96,26 +97,27 @@ pub trait Maintenance: Send + Sync + 'static {
         n: u16,
     ) -> Result<Page<SealedRow>>;
 
-    /// Puts `new` in place of `seen`; false if the record no longer holds `seen`, and then nothing
-    /// is written.
+    /// Replaces `seen` by `new`. If the record no longer contains `seen`, writes nothing and
+    /// returns false.
     ///
-    /// * The record opens to the same content; generation, version and due work stay as they are
+    /// * The record opens to the same content. Its generation, version and due work do not change
     ///   (`reseal_changes_the_bytes_and_nothing_else`).
-    /// * A record that changed meanwhile is left alone (`reseal_of_a_changed_record_is_refused`).
-    /// * Repeating it after an unknown outcome is harmless: it answers false.
+    /// * A record that has changed in the meantime is not written
+    ///   (`reseal_of_a_changed_record_is_refused`).
+    /// * Retrying after an unknown outcome is safe: the call returns false.
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.
     async fn reseal(&self, row: &RowRef, seen: &Sealed, new: Sealed) -> Result<bool>;
 
-    /// Removes at most `n` records whose time has passed and returns how many it removed: states,
-    /// quarantined answers, deliveries past their keeping time.
+    /// Removes at most `n` expired records and returns the number of removed records. Applies to
+    /// states, quarantined responses, and deliveries whose retention time has passed.
     ///
-    /// * What is still kept by its own duration is never removed, and a delivery that is not done
-    ///   or parked is never removed (`purge_removes_only_what_has_expired`).
-    /// * At most `n` records are removed by one call (`purge_is_bounded`).
+    /// * A record is never removed before its own retention time has passed. A delivery that is
+    ///   neither done nor parked is never removed (`purge_removes_only_what_has_expired`).
+    /// * One call removes at most `n` records (`purge_is_bounded`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.
     async fn purge(&self, n: u32) -> Result<u32>;
 }

@@ -1,29 +1,30 @@
 //! The contract between the library and a database: five object-safe traits.
 //!
-//! * [`TokenStore`] keeps connections, their sealed credentials, claims and due work.
-//! * [`StateStore`] keeps what a connect flow remembers between its two halves.
-//! * [`DeliveryQueue`] keeps deliveries, inbound and outbound, until they are handled.
-//! * [`AuditLog`] keeps what happened, and hands changes to handlers.
-//! * [`SubscriptionStore`] keeps subscriptions, their channels and cursors.
+//! * [`TokenStore`] stores connections, their sealed credentials, claims and due work.
+//! * [`StateStore`] stores connect flows between the authorization request and the callback.
+//! * [`DeliveryQueue`] stores inbound and outbound deliveries until they are handled.
+//! * [`AuditLog`] stores audit entries and leases changes to event handlers.
+//! * [`SubscriptionStore`] stores subscriptions, their channels and their cursors.
 //!
-//! One type usually implements all of them; [`Store`] names such a type. [`Maintenance`] is what they
-//! share. Stores see sealed bytes only.
+//! One type usually implements all five traits, and [`Store`] is the bound for such a type.
+//! [`TokenStore`], [`StateStore`], [`DeliveryQueue`] and [`SubscriptionStore`] require
+//! [`Maintenance`]. Stores only see sealed bytes.
 //!
-//! Four rules hold for every method:
-//! * **One commit.** What a call writes is written completely or not at all, and is durable when
-//!   the call returns `Ok`.
-//! * **One clock.** Durations are resolved on the store's clock: that of the database server where
-//!   there is one, else the injected [`Clock`](crate::clock::Clock).
-//! * **Unknown outcomes.** When a call returns an error, or is dropped before it returns, it may or
-//!   may not have been carried out. Each method says what repeating it does. A repetition that
-//!   returns the first result changes nothing, and its effects are not applied again.
-//! * **Bounds.** A list that is asked for at most 0 items takes that for 1, so that following its
-//!   cursors comes to an end. Taking or purging at most 0 does nothing. A cursor that the list did
-//!   not return is refused with [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where
-//!   that can be seen.
+//! Four rules apply to every method:
+//! * **Atomic commit.** A call writes either all of its changes or none. The changes are durable
+//!   when the call returns `Ok`.
+//! * **One clock.** Durations are resolved on the store's clock: the clock of the database server
+//!   if there is one, otherwise the injected [`Clock`](crate::clock::Clock).
+//! * **Unknown outcomes.** If a call returns an error, or is dropped before it returns, its changes
+//!   may or may not have been written. Each method documents the effect of a retry. A retry that
+//!   returns the first result changes nothing, and does not apply the side effects again.
+//! * **Limits.** A list call with a limit of 0 returns up to one item, so that following its
+//!   cursors terminates. Taking or purging with a limit of 0 does nothing. A cursor that the list
+//!   did not return is rejected with [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if
+//!   the store can detect it.
 //!
-//! The rules in the methods' documentation end with the name of the testkit's case that shows
-//! them. A store of your own passes the same suites.
+//! Each rule in the documentation of the methods ends with the name of its test case in the
+//! testkit. Run the same test suites against your own store.
 
 mod audit;
 mod delivery;
@@ -65,22 +66,24 @@ pub use crate::connection::{ConnectionRecord, Fence, Generation, GrantNumber, Ti
 use crate::event::AuditEntry;
 use crate::name::name;
 
-/// A type that implements every store trait, as the stores of this workspace do.
+/// A type that implements every store trait, like all stores of this workspace.
 pub trait Store: TokenStore + StateStore + DeliveryQueue + AuditLog + SubscriptionStore {}
 
 impl<S: TokenStore + StateStore + DeliveryQueue + AuditLog + SubscriptionStore> Store for S {}
 
 name! {
-    /// Where a list goes on. Opaque: only the store that made it can read it.
+    /// The position at which a list continues. Opaque: only the store that created the cursor can
+    /// read it.
     Cursor, "cursor"
 }
 
-/// A page of a list and the cursor to the next one.
+/// A page of a list with the cursor of the next page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
-    /// The items, in the list's order.
+    /// The items in list order.
     pub items: Vec<T>,
-    /// The cursor to the next page; `None` at the end. A page may be empty and have a successor.
+    /// The cursor of the next page; `None` after the last page. A page may be empty even if more
+    /// pages follow.
     pub next: Option<Cursor>,
 }
 
@@ -93,24 +96,24 @@ impl<T> Default for Page<T> {
     }
 }
 
-/// What kind of work is due for a connection.
+/// The kind of background work that is due for a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum WorkKind {
     /// Refresh its credential.
     Refresh,
-    /// Use its refresh token before the provider lets it lapse.
+    /// Use its refresh token before the provider lets the token expire.
     KeepAlive,
     /// Read its account's metadata.
     Metadata,
-    /// Keep its subscriptions: create, renew, compare and end channels, and read changes.
+    /// Maintain its subscriptions: create, renew, compare and delete channels, and read changes.
     Subscriptions,
-    /// Revoke what is queued for revocation.
+    /// Revoke the credentials that are queued for revocation.
     Revocation,
 }
 
 impl WorkKind {
-    /// Every kind that this version knows.
+    /// All kinds that this version knows.
     pub const ALL: [Self; 5] = [
         Self::Refresh,
         Self::KeepAlive,
@@ -119,7 +122,7 @@ impl WorkKind {
         Self::Revocation,
     ];
 
-    /// The stable name of the kind.
+    /// Returns the stable name of the kind.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -131,7 +134,7 @@ impl WorkKind {
         }
     }
 
-    /// Reads a stable name; `None` if this version does not know it.
+    /// Parses a stable name. Returns `None` if this version does not know the kind.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
@@ -144,33 +147,33 @@ impl fmt::Display for WorkKind {
     }
 }
 
-/// What rides in the commit of the change it belongs to.
+/// Additional writes that are part of a change's commit.
 ///
-/// Side effects are applied if and only if the change is.
+/// Side effects are applied if and only if the change is applied.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SideEffects {
-    /// When work of a kind becomes due for the connection, from now; `None` removes it. Setting
-    /// work that somebody has leased ends that lease.
+    /// Work to schedule for the connection, with the delay from now. `None` as delay removes the
+    /// work. If the work is leased, scheduling it ends the lease.
     pub schedule: Vec<(WorkKind, Option<Duration>)>,
-    /// Entries for the audit log.
+    /// Entries to add to the audit log.
     pub audit: Vec<AuditEntry>,
 }
 
 impl SideEffects {
-    /// No effect beside the change itself.
+    /// Creates an empty set of side effects.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Makes work due after `delay`.
+    /// Schedules work that becomes due after `delay`.
     #[must_use]
     pub fn with_work(mut self, kind: WorkKind, delay: Duration) -> Self {
         self.schedule.push((kind, Some(delay)));
         self
     }
 
-    /// Removes work.
+    /// Removes scheduled work.
     #[must_use]
     pub fn without_work(mut self, kind: WorkKind) -> Self {
         self.schedule.push((kind, None));

@@ -1,4 +1,4 @@
-//! What a connect flow remembers between its two halves.
+//! Connect flows between the authorization request and the callback.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,26 +14,27 @@ use crate::error::Result;
 use crate::provider_id::ProviderId;
 use crate::store::Maintenance;
 
-/// How many flows of one tenant may be open at once.
+/// Maximum number of open flows per tenant.
 pub(crate) const OPEN_STATES_PER_TENANT: usize = 100;
 
-/// The key of a connect flow: SHA-256 of its `state` parameter, so that a store's reader cannot
-/// finish somebody's flow.
+/// The key of a connect flow: the SHA-256 digest of its `state` parameter. Read access to the store
+/// is therefore not enough to complete a flow.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StateKey([u8; 32]);
 
 impl StateKey {
-    /// The most flows that one tenant may have open at once: begun by nobody yet and not expired.
+    /// Maximum number of open flows per tenant: flows that have neither received a callback nor
+    /// expired.
     pub const OPEN_PER_TENANT: usize = OPEN_STATES_PER_TENANT;
 
-    /// The maximum number of flows of one tenant that are open, or begun and not finished, and not
-    /// expired.
+    /// Maximum number of unfinished flows per tenant: flows that are open, or that received a
+    /// callback and have neither finished nor expired.
     pub const UNFINISHED_PER_TENANT: usize = 300;
 
-    /// The maximum time for which a finished flow is kept.
+    /// Maximum retention time of a finished flow.
     pub const FINISHED_FOR: Duration = Duration::from_secs(3600);
 
-    /// The key of the flow whose `state` parameter is this text.
+    /// Computes the key of the flow with this `state` parameter.
     #[must_use]
     pub fn of(state: &str) -> Self {
         let digest = ring::digest::digest(&ring::digest::SHA256, state.as_bytes());
@@ -42,13 +43,13 @@ impl StateKey {
         Self(bytes)
     }
 
-    /// The key with these bytes.
+    /// Creates a key from its 32 bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The key's bytes.
+    /// Returns the 32 bytes of the key.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -67,128 +68,133 @@ impl fmt::Debug for StateKey {
     }
 }
 
-/// A flow to remember.
+/// A flow to store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewState {
-    /// Its key.
+    /// The key of the flow.
     pub key: StateKey,
-    /// The tenant that began it.
+    /// The tenant that started the flow.
     pub tenant: TenantId,
-    /// The provider it leads to.
+    /// The provider of the flow.
     pub provider: ProviderId,
-    /// The registration it uses.
+    /// The app registration that the flow uses.
     pub app: AppKey,
-    /// SHA-256 of the browser's binding cookie.
+    /// The SHA-256 digest of the browser's binding cookie.
     pub binding: [u8; 32],
-    /// What it remembers, sealed.
+    /// The sealed data of the flow.
     pub sealed: Sealed,
-    /// How long it waits for its callback.
+    /// Maximum time until the callback.
     pub open_for: Duration,
-    /// How long it is kept once the callback came, for a second page load and for what is in
-    /// quarantine.
+    /// Retention time after the callback, for a second page load and for a quarantined response.
     pub keep_for: Duration,
 }
 
-/// A flow as it is remembered.
+/// A stored flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredState {
-    /// The tenant that began it. Part of its seal.
+    /// The tenant that started the flow. Part of its seal.
     pub tenant: TenantId,
-    /// The provider it leads to. Part of its seal.
+    /// The provider of the flow. Part of its seal.
     pub provider: ProviderId,
-    /// The registration it uses. Part of its seal.
+    /// The app registration that the flow uses. Part of its seal.
     pub app: AppKey,
-    /// What it remembers, sealed.
+    /// The sealed data of the flow.
     pub sealed: Sealed,
 }
 
-/// Whether a flow was remembered.
+/// The result of [`StateStore::put_state`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PutStateOutcome {
-    /// It was.
+    /// The flow was stored.
     Stored,
-    /// The tenant has too many open flows.
+    /// The tenant has too many open flows. Nothing was stored.
     TooMany,
 }
 
-/// How a flow ended. It never holds a token.
+/// The result of a connect flow. It never contains a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ConnectOutcome {
-    /// In a connection.
+    /// The flow created or reconnected a connection.
     Connected {
         /// The connection's key.
         connection: ConnectionKey,
     },
-    /// Without one.
+    /// The flow failed.
     Failed {
         /// The stable name of the reason.
         reason: String,
     },
 }
 
-/// What a callback finds.
+/// The result of [`StateStore::begin`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BeginOutcome {
-    /// This call is the first: exchange the code.
+    /// This callback is the first one: exchange its code.
     First,
-    /// The same code is being exchanged, or was when a process died: wait, or go on from what is in
-    /// quarantine. The code is not sent again.
+    /// Another call is exchanging the same code, or was exchanging it when its process stopped.
+    /// Wait, or continue with the quarantined response. Do not send the code again.
     InProgress,
-    /// The flow is over.
+    /// The flow has finished.
     Done(ConnectOutcome),
-    /// The flow was begun with another code.
+    /// The flow was started with a different code.
     Conflict {
-        /// True for the first conflict of the flow: record this one only.
+        /// True for the first conflict of the flow. Record only this one.
         first: bool,
     },
-    /// There is no such flow for this browser, or it expired.
+    /// There is no such flow for this browser, or the flow has expired.
     Unknown,
 }
 
-/// Keeps connect flows.
+/// Stores connect flows.
 ///
-/// Any number of calls may run at once, from any number of processes.
+/// The methods may be called concurrently, from any number of processes.
 #[async_trait]
 pub trait StateStore: Maintenance {
-    /// Remembers a flow.
+    /// Stores a flow.
     ///
-    /// * A tenant with [`StateKey::OPEN_PER_TENANT`] open flows gets `TooMany`, and nothing is
-    ///   written; begun and expired flows do not count (`too_many_open_states_are_refused`).
-    /// * So does a tenant with [`StateKey::UNFINISHED_PER_TENANT`] flows that are open or begun and
-    ///   not finished (`too_many_unfinished_states_are_refused`).
-    /// * Repeating it after an unknown outcome stores it once (`put_state_twice_stores_it_once`).
+    /// * If the tenant has [`StateKey::OPEN_PER_TENANT`] open flows, the result is `TooMany` and
+    ///   nothing is written. Flows that received a callback and expired flows do not count
+    ///   (`too_many_open_states_are_refused`).
+    /// * The result is also `TooMany` if the tenant has [`StateKey::UNFINISHED_PER_TENANT`] flows
+    ///   that are open, or that received a callback and have not finished
+    ///   (`too_many_unfinished_states_are_refused`).
+    /// * A retry after an unknown outcome stores the flow only once
+    ///   (`put_state_twice_stores_it_once`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.
     async fn put_state(&self, state: NewState) -> Result<PutStateOutcome>;
 
-    /// The flow of a key, so that a callback is compared with what its begin remembered before it
-    /// takes the flow; `None` if there is none or its time has passed. It changes nothing
-    /// (`a_state_is_read_back`).
+    /// Returns the flow with this key, or `None` if there is none or it has expired. Use it to
+    /// check a callback against the stored flow before you call [`StateStore::begin`]. The call
+    /// changes nothing (`a_state_is_read_back`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.
     async fn state(&self, key: &StateKey) -> Result<Option<StoredState>>;
 
-    /// Takes the flow for a callback. `binding` is SHA-256 of the browser's cookie, `code` that of
-    /// the authorization code or of the error that came instead.
+    /// Claims the flow for a callback. `binding` is the SHA-256 digest of the browser's cookie.
+    /// `code` is the SHA-256 digest of the authorization code, or of the error that the callback
+    /// contains instead.
     ///
-    /// * The first call gets `First`, and only one does however many run at once
+    /// * The first call returns `First`. Of many concurrent calls, only one returns `First`
     ///   (`a_state_begins_once`).
-    /// * The same code again gets `InProgress` until the flow is finished
-    ///   (`the_same_code_again_is_in_progress`), and its outcome afterwards
+    /// * A call with the same code returns `InProgress` until the flow is finished
+    ///   (`the_same_code_again_is_in_progress`), and the outcome of the flow afterwards
     ///   (`a_finished_state_returns_its_outcome`).
-    /// * Another code gets `Conflict`, of which the first is marked
+    /// * A call with a different code returns `Conflict`. The first conflict is marked
     ///   (`another_code_is_a_conflict`).
-    /// * A wrong binding gets `Unknown` and consumes nothing (`a_wrong_binding_consumes_nothing`).
-    /// * An expired flow is `Unknown` (`an_expired_state_is_unknown`); one that has begun is
-    ///   remembered for its keeping time (`a_begun_state_is_kept`).
+    /// * A call with a wrong binding returns `Unknown` and does not consume the flow
+    ///   (`a_wrong_binding_consumes_nothing`).
+    /// * An expired flow is `Unknown` (`an_expired_state_is_unknown`). A flow that has begun is
+    ///   kept for its retention time (`a_begun_state_is_kept`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): do not repeat it with the same
-    /// intent; ask again and treat `InProgress` as a callback that somebody else took.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): after an error, do not assume that
+    /// you own the flow. Call the method again, and treat `InProgress` as a callback that another
+    /// process handles.
     async fn begin(
         &self,
         key: &StateKey,
@@ -196,15 +202,15 @@ pub trait StateStore: Maintenance {
         code: &[u8; 32],
     ) -> Result<BeginOutcome>;
 
-    /// Records how a begun flow ended; false if it is unknown, not begun, or already over with
-    /// another outcome.
+    /// Records the outcome of a flow that has begun. Returns false if the flow is unknown, has not
+    /// begun, or has finished with a different outcome.
     ///
-    /// * The first outcome stays; recording the same one again is true, another one is false
-    ///   (`the_first_outcome_stays`).
-    /// * A finished flow is kept for [`StateKey::FINISHED_FOR`] at most, for a second load of the
-    ///   callback's page (`a_finished_state_is_dropped_early`).
+    /// * The first outcome is kept. Recording the same outcome again returns true; recording a
+    ///   different one returns false (`the_first_outcome_stays`).
+    /// * A finished flow is kept for at most [`StateKey::FINISHED_FOR`], for a second load of the
+    ///   callback page (`a_finished_state_is_dropped_early`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.
     async fn finish_state(&self, key: &StateKey, outcome: ConnectOutcome) -> Result<bool>;
 }

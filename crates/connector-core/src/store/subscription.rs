@@ -1,4 +1,4 @@
-//! Subscriptions of connections, their channels and cursors.
+//! Subscriptions of connections, with their channels and cursors.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,19 +15,19 @@ use crate::provider_id::ProviderId;
 use crate::random::Random;
 use crate::store::{Maintenance, SideEffects};
 
-/// The maximum number of subscriptions of one connection.
+/// Maximum number of subscriptions per connection.
 pub(crate) const SUBSCRIPTIONS_PER_CONNECTION: usize = 100;
 
-/// The id of a subscription: 128 random bits, shown as 32 hexadecimal digits. It stays the same
+/// The id of a subscription: 128 random bits, formatted as 32 hexadecimal digits. It stays the same
 /// when the provider's channel is replaced.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionId([u8; 16]);
 
 impl SubscriptionId {
-    /// The maximum number of subscriptions of one connection.
+    /// Maximum number of subscriptions per connection.
     pub const PER_CONNECTION: usize = SUBSCRIPTIONS_PER_CONNECTION;
 
-    /// Draws an id from `random`.
+    /// Generates an id from `random`.
     ///
     /// # Errors
     /// [`ErrorKind::Bug`] if the random source fails.
@@ -40,13 +40,13 @@ impl SubscriptionId {
         Ok(Self(bytes))
     }
 
-    /// The id with these bits.
+    /// Creates an id from its 16 bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The id's bits.
+    /// Returns the 16 bytes of the id.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -65,12 +65,12 @@ impl fmt::Debug for SubscriptionId {
     }
 }
 
-/// The key of a subscription. It contains the tenant.
+/// The key of a subscription. It includes the tenant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionKey {
-    /// The connection that it belongs to.
+    /// The connection that the subscription belongs to.
     pub connection: ConnectionKey,
-    /// Its id.
+    /// The id of the subscription.
     pub id: SubscriptionId,
 }
 
@@ -88,23 +88,23 @@ impl SubscriptionKey {
     }
 }
 
-/// A subscription to keep.
+/// A subscription to store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSubscription {
-    /// Its key.
+    /// The key of the subscription.
     pub key: SubscriptionKey,
-    /// The connection's grant that the caller has read.
+    /// The connection's grant number that the caller read.
     pub grant: GrantNumber,
-    /// The resource that it watches.
+    /// The resource to watch.
     pub watch: Watch,
 }
 
-/// A channel that is being created at the provider, and has no resource id yet.
+/// A channel that is being created at the provider and has no resource id yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// The channel's id.
     pub channel: ChannelId,
-    /// Time since the creation began, on the store's clock.
+    /// Time since the creation started, on the store's clock.
     pub age: Duration,
 }
 
@@ -115,7 +115,7 @@ pub struct OpenChannel {
     pub channel: ChannelId,
     /// The provider's id of the channel.
     pub resource: String,
-    /// Time until the provider ends it; `None` if it does not expire.
+    /// Time until the channel expires at the provider; `None` if it does not expire.
     pub expires: Option<TimeLeft>,
     /// The lifetime that the provider granted when the channel was created or last renewed.
     pub granted: Option<Duration>,
@@ -124,28 +124,28 @@ pub struct OpenChannel {
 /// The failures of a subscription since its last success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscriptionFailures {
-    /// The number of failures.
+    /// Number of failures.
     pub count: u32,
-    /// Time since the last one, on the store's clock.
+    /// Time since the last failure, on the store's clock.
     pub age: Duration,
     /// The stable name of the last error.
     pub error: String,
 }
 
-/// A subscription as a store keeps it.
+/// A subscription as read from a store.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subscription {
-    /// Its key.
+    /// The key of the subscription.
     pub key: SubscriptionKey,
     /// The connection's provider.
     pub provider: ProviderId,
-    /// The connection's registration.
+    /// The connection's app registration.
     pub app: AppKey,
-    /// The grant under which it was put. Part of its seal.
+    /// The connection's grant when the subscription was created. Part of its seal.
     pub grant: GrantNumber,
-    /// Its version. Each change that is not a notification moves it.
+    /// The version of the subscription. Every change except a notification increments it.
     pub version: Version,
-    /// The resource that it watches.
+    /// The watched resource.
     pub watch: Watch,
     /// The channel that exists at the provider.
     pub channel: Option<OpenChannel>,
@@ -153,76 +153,76 @@ pub struct Subscription {
     pub candidate: Option<Candidate>,
     /// The sealed secrets of both channels.
     pub secrets: Option<Sealed>,
-    /// The position up to which changes are in the inbox.
+    /// The position up to which changes have been stored in the inbox.
     pub cursor: Option<String>,
-    /// The number of notifications that have arrived.
+    /// Number of notifications received.
     pub notified: u64,
-    /// The value of `notified` when changes were last read completely.
+    /// The value of `notified` at the last complete read of changes.
     pub read: u64,
-    /// Time since changes were last read completely, on the store's clock.
+    /// Time since the last complete read of changes, on the store's clock.
     pub read_age: Option<Duration>,
-    /// Time since the channel was last compared with the provider's list, on the store's clock.
+    /// Time since the last comparison of the channel with the provider's list, on the store's
+    /// clock.
     pub compared_age: Option<Duration>,
-    /// The failures since the last success.
+    /// The failures since the last success; `None` if there are none.
     pub failures: Option<SubscriptionFailures>,
 }
 
 /// The result of [`SubscriptionStore::put_subscription`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum PutSubscriptionOutcome {
-    /// It is kept, and its effects are applied.
+    /// The subscription was stored and its side effects were applied.
     Stored,
-    /// The connection watches this resource already; nothing changed.
+    /// The connection already watches this resource. Nothing changed.
     Exists(Box<Subscription>),
-    /// The connection has [`SubscriptionId::PER_CONNECTION`] subscriptions; nothing changed.
+    /// The connection has [`SubscriptionId::PER_CONNECTION`] subscriptions. Nothing changed.
     TooMany,
-    /// The connection is not there, has ended, or has another grant; nothing changed.
+    /// The connection does not exist, has ended, or has another grant. Nothing changed.
     Ended,
 }
 
-/// A change of a subscription. `None` leaves a field as it is.
+/// A change of a subscription. A field with the value `None` is not changed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SubscriptionChange {
-    /// Begins the creation of a channel. A candidate that was there before becomes an ending,
-    /// because the provider may have created it.
+    /// Begins the creation of a channel. An existing candidate becomes an ending, because the
+    /// provider may have created its channel.
     pub begin: Option<BeginChannel>,
-    /// Makes the candidate the open channel. An open channel that was there before becomes an
-    /// ending.
+    /// Makes the candidate the open channel. An existing open channel becomes an ending.
     pub open: Option<OpenedChannel>,
-    /// True if the provider has no such channel any more: the open channel is dropped without an
-    /// ending.
+    /// True if the channel no longer exists at the provider. The open channel is then removed
+    /// without an ending.
     pub drop_channel: bool,
-    /// The new expiry of the open channel, from now.
+    /// The new lifetime of the open channel, from now.
     pub renewed: Option<Option<Duration>>,
-    /// The position up to which changes are in the inbox.
+    /// The position up to which changes have been stored in the inbox.
     pub cursor: Option<String>,
-    /// Marks changes as read completely. The value of [`Subscription::notified`] that the caller
-    /// saw before it began to read.
+    /// Marks changes as completely read. The value is the [`Subscription::notified`] that the
+    /// caller saw before it started to read.
     pub read: Option<u64>,
-    /// True if the channel was compared with the provider's list.
+    /// True if the channel has been compared with the provider's list.
     pub compared: bool,
-    /// The outcome of the calls: the stable name of an error, which counts as one more failure, or
-    /// `None` for a success, which resets them.
+    /// The outcome of the provider calls: the stable name of an error, which increments the number
+    /// of failures, or `None` for a success, which resets it.
     pub outcome: Option<Option<String>>,
 }
 
-/// A channel whose creation begins.
+/// A channel whose creation is about to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BeginChannel {
     /// The channel's id.
     pub channel: ChannelId,
-    /// The sealed secrets of the open channel and of this one.
+    /// The sealed secrets of the open channel and of the new channel.
     pub secrets: Sealed,
 }
 
 /// A channel that the provider has created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenedChannel {
-    /// The channel's id: that of the candidate.
+    /// The channel's id, which must be the candidate's id.
     pub channel: ChannelId,
     /// The provider's id of the channel.
     pub resource: String,
-    /// Time until the provider ends it; `None` if it does not expire.
+    /// Time until the channel expires at the provider; `None` if it does not expire.
     pub expires_in: Option<Duration>,
     /// The sealed secrets of this channel.
     pub secrets: Sealed,
@@ -231,149 +231,150 @@ pub struct OpenedChannel {
 /// The result of [`SubscriptionStore::change_subscription`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum ChangeSubscriptionOutcome {
-    /// The change is written; this is the new version.
+    /// The change was written. Contains the new version.
     Changed(Version),
-    /// The version is another one; this is what the store has, and nothing changed.
+    /// The subscription has a different version. Contains the stored subscription. Nothing changed.
     Moved(Box<Subscription>),
-    /// There is no such subscription: it ended.
+    /// The subscription does not exist, because it has ended.
     Missing,
 }
 
 /// The result of [`SubscriptionStore::end_subscription`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndSubscriptionOutcome {
-    /// It ended, and its effects are applied.
+    /// The subscription ended and its side effects were applied.
     Ended,
-    /// There is no such subscription.
+    /// The subscription does not exist.
     Missing,
 }
 
-/// A channel that must be ended at the provider.
+/// A channel that must be deleted at the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
-    /// The connection that the channel belonged to. It may be gone.
+    /// The connection that the channel belonged to. It may no longer exist.
     pub connection: ConnectionKey,
     /// The provider.
     pub provider: ProviderId,
-    /// The registration.
+    /// The app registration.
     pub app: AppKey,
     /// The account.
     pub account: AccountKey,
-    /// The account's own host, where accounts have hosts.
+    /// The account's own host, for providers with per-account hosts.
     pub account_host: Option<String>,
-    /// The resource that it watched.
+    /// The resource that the channel watched.
     pub watch: Watch,
     /// The channel's id.
     pub channel: ChannelId,
     /// The provider's id of the channel; `None` if the response to its creation was lost.
     pub resource: Option<String>,
-    /// The number of failed attempts to end it.
+    /// Number of failed attempts to delete the channel.
     pub attempts: u32,
-    /// A copy of the credential to end it with; `None` while the connection lives and its own
-    /// credential is used.
+    /// A copy of the credential for deleting the channel. `None` while the connection is active;
+    /// its own credential is then used.
     pub credential: Option<EndingCredential>,
 }
 
-/// A sealed copy of an ended connection's credential, kept only to end its channels.
+/// A sealed copy of an ended connection's credential, stored only to delete the connection's
+/// channels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndingCredential {
-    /// The grant it belonged to. Part of its seal.
+    /// The grant that the credential belonged to. Part of its seal.
     pub grant: GrantNumber,
-    /// The exchange that produced it. Part of its seal.
+    /// The fence of the exchange that produced the credential. Part of its seal.
     pub fence: Fence,
     /// The sealed credential.
     pub sealed: Sealed,
 }
 
-/// Keeps the subscriptions of connections: the channels at their providers, the cursors up to which
-/// changes have been read, and the channels that must be ended.
+/// Stores the subscriptions of connections: the channels at the providers, the cursors up to which
+/// changes have been read, and the channels that must be deleted.
 ///
-/// A subscription belongs to a live connection. [`TokenStore::end`](crate::store::TokenStore::end)
-/// removes the connection's subscriptions in its own commit. The time for the next call is not kept
-/// here: work of the kind [`WorkKind::Subscriptions`](crate::store::WorkKind::Subscriptions) is due
-/// per connection.
+/// A subscription belongs to an active connection.
+/// [`TokenStore::end`](crate::store::TokenStore::end) removes the connection's subscriptions in the
+/// same commit. This store does not schedule the next provider call: work of kind
+/// [`WorkKind::Subscriptions`](crate::store::WorkKind::Subscriptions) is scheduled per connection.
 ///
-/// Any number of calls may run at once, from any number of processes.
+/// The methods may be called concurrently, from any number of processes.
 #[async_trait]
 pub trait SubscriptionStore: Maintenance {
-    /// Keeps a new subscription, without channel and cursor.
+    /// Stores a new subscription, without a channel or a cursor.
     ///
-    /// * What was written is read back (`a_subscription_is_read_back`).
-    /// * A connection has one subscription per watch: another one is `Exists`, and of many at once
-    ///   one is stored (`one_subscription_per_watch`). Repeating the call with the same key after an
-    ///   unknown outcome is `Stored` and applies nothing again
+    /// * The subscription is read back as written (`a_subscription_is_read_back`).
+    /// * A connection has one subscription per watch. A second one returns `Exists`. Of many
+    ///   concurrent calls, one is stored (`one_subscription_per_watch`). A retry with the same key
+    ///   after an unknown outcome returns `Stored` and does not apply the side effects again
     ///   (`putting_a_subscription_twice_stores_it_once`).
-    /// * A connection that is not there, has ended, or has another grant is `Ended`
+    /// * The result is `Ended` if the connection does not exist, has ended, or has another grant
     ///   (`a_subscription_needs_a_live_connection_and_its_grant`).
-    /// * A connection with [`SubscriptionId::PER_CONNECTION`] subscriptions gets `TooMany`, exactly:
-    ///   calls for one connection take effect one after the other
+    /// * The result is `TooMany` if the connection has [`SubscriptionId::PER_CONNECTION`]
+    ///   subscriptions. The limit is exact, because calls for one connection are serialized
     ///   (`too_many_subscriptions_are_refused`).
-    /// * Side effects are applied with `Stored` and only then
+    /// * Side effects are applied only if the result is `Stored`
     ///   (`effects_of_a_subscription_ride_in_its_commit`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it with the same key.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry with the same key.
     async fn put_subscription(
         &self,
         new: NewSubscription,
         effects: SideEffects,
     ) -> Result<PutSubscriptionOutcome>;
 
-    /// The subscriptions of a connection, in the order in which they were put, at most
+    /// Returns the subscriptions of a connection, in the order of their creation. At most
     /// [`SubscriptionId::PER_CONNECTION`].
     ///
-    /// * Another tenant's key finds nothing, even with the same connection id
+    /// * A key of another tenant finds nothing, even with the same connection id
     ///   (`another_tenants_subscriptions_are_not_found`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.
     async fn subscriptions(&self, connection: &ConnectionKey) -> Result<Vec<Subscription>>;
 
-    /// The subscription whose open channel or candidate has this id. Channel ids are random and
-    /// unique over all tenants.
+    /// Returns the subscription whose open channel or candidate has this id. Channel ids are random
+    /// and unique across tenants.
     ///
-    /// * A channel is found from the moment its creation begins until it is replaced, dropped or
+    /// * A channel is found from the time its creation begins until it is replaced, dropped or
     ///   ended (`a_subscription_is_found_by_its_channels`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.
     async fn subscription_by_channel(&self, channel: &ChannelId) -> Result<Option<Subscription>>;
 
     /// Counts a notification for the subscription whose open channel or candidate has this id, and
-    /// makes the connection's subscription work due now, in one commit. Returns false if there is no
-    /// such subscription.
+    /// makes the connection's subscription work due now, in one commit. Returns false if there is
+    /// no such subscription.
     ///
-    /// * The version stays the same, so that a notification never makes a worker's change fail
+    /// * The version does not change, so that a notification never conflicts with a worker's change
     ///   (`a_notification_is_counted_and_makes_work_due`).
     ///
     /// # Errors
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): do not acknowledge the
-    /// notification. A repeated call may count it twice, which costs one more read of changes.
+    /// notification. A retry may count the notification twice, which causes one additional read of
+    /// changes.
     async fn notify_subscription(&self, channel: &ChannelId) -> Result<bool>;
 
     /// Changes a subscription if its version is still `at`.
     ///
-    /// * Of many changes at one version, one is `Changed`; the others are `Moved`, return what the
-    ///   store has, and write nothing, so that two workers cannot both move the cursor
+    /// * Of many changes at one version, one returns `Changed`. All others return `Moved` with the
+    ///   stored subscription and write nothing, so that two workers cannot both advance the cursor
     ///   (`of_many_changes_of_a_version_one_is_written`).
-    /// * A subscription that ended is `Missing`, and nothing is written
+    /// * If the subscription has ended, the result is `Missing` and nothing is written
     ///   (`an_ended_subscription_cannot_be_changed`).
-    /// * What the change does not name stays (`a_change_leaves_the_rest_alone`).
+    /// * Fields that the change does not set are kept (`a_change_leaves_the_rest_alone`).
     /// * A replaced channel or candidate becomes an ending in the same commit
-    ///   (`a_replaced_channel_becomes_an_ending`), a dropped one does not
+    ///   (`a_replaced_channel_becomes_an_ending`). A dropped channel does not
     ///   (`a_dropped_channel_leaves_no_ending`).
-    /// * Opening a channel that is not the candidate is refused with
-    ///   [`ErrorKind::InvalidInput`], and nothing is written
-    ///   (`only_the_candidate_can_be_opened`).
-    /// * Notifications that arrived after the caller's read stay unread
+    /// * Opening a channel that is not the candidate is rejected with [`ErrorKind::InvalidInput`],
+    ///   and nothing is written (`only_the_candidate_can_be_opened`).
+    /// * Notifications that arrived after the caller's read remain unread
     ///   (`a_notification_during_a_read_stays_unread`).
     /// * Failures are counted and reset (`failures_of_a_subscription_are_counted_and_reset`).
-    /// * Side effects are applied with `Changed` and only then
+    /// * Side effects are applied only if the result is `Changed`
     ///   (`effects_of_a_subscription_ride_in_its_commit`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): read the subscription again and
-    /// decide anew: a change that was carried out has moved the version.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): read the subscription again before
+    /// you decide. If the change was written, the version has changed.
     async fn change_subscription(
         &self,
         key: &SubscriptionKey,
@@ -382,51 +383,53 @@ pub trait SubscriptionStore: Maintenance {
         effects: SideEffects,
     ) -> Result<ChangeSubscriptionOutcome>;
 
-    /// Ends a subscription whatever its version. Its open channel and its candidate become endings
+    /// Ends a subscription, whatever its version. Its open channel and its candidate become endings
     /// in the same commit.
     ///
-    /// * It is not found any more, and what must be ended at the provider is listed
+    /// * The subscription is no longer found, and the channels to delete at the provider are listed
     ///   (`an_ended_subscription_leaves_its_channels_as_endings`).
-    /// * Ending it twice is `Missing` and applies nothing again (`a_subscription_ends_once`).
+    /// * A second call returns `Missing` and does not apply the side effects again
+    ///   (`a_subscription_ends_once`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.
     async fn end_subscription(
         &self,
         key: &SubscriptionKey,
         effects: SideEffects,
     ) -> Result<EndSubscriptionOutcome>;
 
-    /// The channels of a connection that must be ended at the provider, the oldest first, at most
-    /// `n`. The connection may be gone.
+    /// Returns the channels of a connection that must be deleted at the provider, oldest first, at
+    /// most `n`. The connection may no longer exist.
     ///
-    /// * The end of a connection turns all its channels into endings in the same commit, with the
-    ///   sealed copy of its credential, and adds the copy to the endings that it had
+    /// * When a connection ends, all its channels become endings in the same commit, with the
+    ///   sealed copy of its credential. The copy is also added to its earlier endings
     ///   (`the_end_of_a_connection_ends_its_subscriptions`).
-    /// * Without a copy of the credential nothing can be ended at the provider: the end of the
-    ///   connection then drops the channels and the endings
+    /// * Without a copy of the credential, no channel can be deleted at the provider. The end of
+    ///   the connection then drops its channels and endings
     ///   (`an_end_without_a_credential_drops_the_channels`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.
     async fn endings(&self, connection: &ConnectionKey, n: u16) -> Result<Vec<Ending>>;
 
-    /// Counts a failed attempt to end a channel and returns the new count; `None` if there is no
-    /// such ending (`failed_endings_are_counted`).
+    /// Counts a failed attempt to delete a channel and returns the new count. Returns `None` if
+    /// there is no such ending (`failed_endings_are_counted`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): a repeated call may count twice.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): a retry may count the attempt
+    /// twice.
     async fn ending_failed(
         &self,
         connection: &ConnectionKey,
         channel: &ChannelId,
     ) -> Result<Option<u32>>;
 
-    /// Removes an ending that is done or was given up; false if there is none. The sealed copy of
-    /// the credential is gone with it (`a_finished_ending_is_gone`).
+    /// Removes an ending that is done or was given up, with its sealed copy of the credential.
+    /// Returns false if there is no such ending (`a_finished_ending_is_gone`).
     ///
     /// # Errors
-    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): repeat it; otherwise the channel is
-    /// ended again.
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry; otherwise the channel is
+    /// deleted again.
     async fn ending_done(&self, connection: &ConnectionKey, channel: &ChannelId) -> Result<bool>;
 }

@@ -18,56 +18,57 @@ use crate::provider_id::ProviderId;
 use crate::random::Random;
 use crate::store::{Cursor, EndingCredential, Maintenance, Page, SideEffects, StateKey, WorkKind};
 
-/// How long the tokens of a credential are still good, from now.
+/// Remaining lifetimes of the tokens of a credential, from now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Expiries {
-    /// The access token's; `None` if it does not expire.
+    /// Lifetime of the access token; `None` if it does not expire.
     pub access: Option<Duration>,
-    /// The refresh token's; `None` if it does not expire or there is none.
+    /// Lifetime of the refresh token; `None` if it does not expire or there is none.
     pub refresh: Option<Duration>,
 }
 
-/// A sealed credential as a store keeps it.
+/// A sealed credential as read from a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredCredential {
     /// The sealed bytes.
     pub sealed: Sealed,
-    /// The grant it belongs to.
+    /// The grant that the credential belongs to.
     pub grant: GrantNumber,
-    /// Its generation.
+    /// The generation of the credential.
     pub generation: Generation,
-    /// The exchange that produced it. Part of its seal.
+    /// The fence of the exchange that produced the credential. Part of its seal.
     pub fence: Fence,
-    /// How far the end of its access token is away; `None` if it does not expire.
+    /// Time until the access token expires; `None` if it does not expire.
     pub access_left: Option<TimeLeft>,
-    /// How far the end of its refresh token is away; `None` if it does not expire.
+    /// Time until the refresh token expires; `None` if it does not expire.
     pub refresh_left: Option<TimeLeft>,
 }
 
-/// A sealed credential that arrived after its connection had moved on. It is kept until the grant
-/// ends or it takes the current one's place.
+/// A sealed credential whose exchange finished after the connection's generation had changed. It is
+/// stored until the grant ends or the credential becomes the current one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingCredential {
     /// The sealed bytes.
     pub sealed: Sealed,
-    /// The grant it belongs to.
+    /// The grant that the credential belongs to.
     pub grant: GrantNumber,
-    /// The generation that was spent for it.
+    /// The generation whose refresh token was used to obtain the credential.
     pub base: Generation,
-    /// The exchange that produced it. Part of its seal.
+    /// The fence of the exchange that produced the credential. Part of its seal.
     pub fence: Fence,
-    /// How far the end of its access token is away; `None` if it does not expire.
+    /// Time until the access token expires; `None` if it does not expire.
     pub access_left: Option<TimeLeft>,
-    /// How far the end of its refresh token is away; `None` if it does not expire.
+    /// Time until the refresh token expires; `None` if it does not expire.
     pub refresh_left: Option<TimeLeft>,
 }
 
-/// The random name of one claim, so that repeating a call after an unknown outcome is recognised.
+/// The random id of a claim. The store uses it to recognize a repeated call after an unknown
+/// outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClaimId([u8; 16]);
 
 impl ClaimId {
-    /// A new name from `random`.
+    /// Generates a new id from `random`.
     ///
     /// # Errors
     /// [`ErrorKind::Bug`] if the random source fails.
@@ -84,30 +85,30 @@ impl ClaimId {
         Ok(Self(bytes))
     }
 
-    /// The name with these bytes.
+    /// Creates an id from its 16 bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The name's bytes.
+    /// Returns the 16 bytes of the id.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 }
 
-/// What a claim is for.
+/// The purpose of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClaimKind {
-    /// Spending the refresh token.
+    /// Use the refresh token.
     Refresh,
-    /// Exchanging a code, or a quarantined answer, for this connection.
+    /// Exchange an authorization code, or use a quarantined response, for this connection.
     Exchange,
 }
 
 impl ClaimKind {
-    /// The stable name.
+    /// Returns the stable name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -116,7 +117,7 @@ impl ClaimKind {
         }
     }
 
-    /// Reads a stable name; `None` if it is not one.
+    /// Parses a stable name. Returns `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Refresh, Self::Exchange]
@@ -125,324 +126,335 @@ impl ClaimKind {
     }
 }
 
-/// A claim that nobody has resolved yet.
+/// A claim that has not been resolved yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// Its name.
+    /// The id of the claim.
     pub claim_id: ClaimId,
-    /// The grant it was made under.
+    /// The grant under which the claim was made.
     pub grant: GrantNumber,
-    /// The generation that it spends.
+    /// The generation whose refresh token the claim may use.
     pub generation: Generation,
-    /// Its fence.
+    /// The fence of the claim.
     pub fence: Fence,
-    /// What it is for.
+    /// The purpose of the claim.
     pub kind: ClaimKind,
-    /// How far the end of its hold is away.
+    /// Time until the claim's hold ends.
     pub until: TimeLeft,
 }
 
-/// Everything about a connection, read in one snapshot.
+/// A connection with its credentials and its claim, read in one snapshot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored {
-    /// The record.
+    /// The connection's record.
     pub connection: ConnectionRecord,
-    /// The credential; `None` once the connection has ended.
+    /// The current credential; `None` if the connection has ended.
     pub current: Option<StoredCredential>,
-    /// The credential before it, kept until the current one has worked once.
+    /// The previous credential, stored until the current one has worked once.
     pub previous: Option<StoredCredential>,
-    /// Pairs that arrived late, the newest fence first.
+    /// Pending token pairs, the newest fence first.
     pub pending: Vec<PendingCredential>,
-    /// The claim that stands, resolved or not by time.
+    /// The current claim, whether or not its hold has passed.
     pub claim: Option<Claim>,
 }
 
-/// What a write expects to find.
+/// Precondition of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
-    /// No connection of this account.
+    /// No connection of this account exists.
     Absent,
-    /// The connection at this generation.
+    /// The connection exists and has this generation.
     At(Generation),
 }
 
-/// A grant to keep: the first of a connection, or a new one for a known connection.
+/// A grant to store: the first grant of a connection, or a new grant of an existing connection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PutGrant {
-    /// The connection's key: new, or that of the known connection.
+    /// The key of a new or an existing connection.
     pub key: ConnectionKey,
     /// The provider.
     pub provider: ProviderId,
-    /// The registration.
+    /// The app registration.
     pub app: AppKey,
     /// The account.
     pub account: Account,
-    /// What is expected to be there.
+    /// The precondition.
     pub expect: Expect,
-    /// The number of the new grant: 1, or one more than the known one.
+    /// The number of the new grant: 1, or the current number plus one.
     pub grant: GrantNumber,
-    /// The generation of the credential: 1, or one more than the known one.
+    /// The generation of the credential: 1, or the current generation plus one.
     pub generation: Generation,
-    /// The exchange that produced it: 1, or the fence of the claim that was taken for it.
+    /// The fence of the exchange that produced the credential: 1, or the fence of the claim for the
+    /// exchange.
     pub fence: Fence,
     /// The sealed credential.
     pub credential: Sealed,
-    /// How long its tokens are good.
+    /// Remaining lifetimes of its tokens.
     pub expiries: Expiries,
-    /// How the connection is doing.
+    /// The status of the connection.
     pub status: Status,
-    /// What is known about the account; replaces what was known.
+    /// The account's metadata. Replaces the existing metadata.
     pub metadata: Metadata,
-    /// The quarantined answer that it comes from, removed in the same commit.
+    /// The quarantined response that the grant comes from. It is removed in the same commit.
     pub takes: Option<StateKey>,
 }
 
-/// What became of a grant.
+/// The result of [`TokenStore::put_grant`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum PutOutcome {
-    /// It is the connection's grant now.
+    /// The grant was stored.
     Stored,
-    /// The expectation did not hold; this is what is there.
+    /// The precondition failed. Contains the stored connection.
     Moved(Box<Stored>),
-    /// The connection was expected at a generation and does not exist.
+    /// A generation was expected, but the connection does not exist.
     Missing,
 }
 
-/// What to change in a connection's record. `None` leaves a field as it is.
+/// Changes to a connection's record. A field with the value `None` is not changed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Patch {
-    /// How it is doing.
+    /// The new status.
     pub status: Option<Status>,
-    /// The account's name for people.
+    /// The account's display name.
     pub label: Option<String>,
     /// The account's own host.
     pub host: Option<String>,
-    /// What is known about the account; replaces what was known.
+    /// The account's metadata. Replaces the existing metadata.
     pub metadata: Option<Metadata>,
-    /// The result of a test on demand, at the store's present time: nothing, or what went wrong.
+    /// The result of a test on demand, recorded with the store's current time: `None` for success,
+    /// or the error.
     pub check: Option<Option<String>>,
-    /// A generation that the provider has accepted in a call.
+    /// A generation that the provider accepted in an API call.
     pub confirmed: Option<Generation>,
 }
 
-/// What became of a patch.
+/// The result of [`TokenStore::update`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum UpdateOutcome {
-    /// It is in the record, which has this version now.
+    /// The record was changed. Contains the new version.
     Updated(Version),
-    /// The record had another version; this is what is there.
+    /// The record has a different version. Contains the stored connection.
     Moved(Box<Stored>),
-    /// There is no such connection.
+    /// The connection does not exist.
     Missing,
 }
 
-/// How a connection ends.
+/// The way in which a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// Its record and history stay, as disconnected; the same account gets the same connection.
+    /// Keep the record and its history, with the status disconnected. Connecting the same account
+    /// again reuses the connection.
     Deactivate,
-    /// Its record is removed. The audit log stays.
+    /// Remove the record. The audit log is kept.
     Forget,
 }
 
 /// A credential to queue for revocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRevocation {
-    /// The grant it belonged to. Part of its seal.
+    /// The grant that the credential belonged to. Part of its seal.
     pub grant: GrantNumber,
-    /// The exchange that produced it. Part of its seal.
+    /// The fence of the exchange that produced the credential. Part of its seal.
     pub fence: Fence,
     /// The sealed credential.
     pub sealed: Sealed,
 }
 
-/// How and under which expectation a connection ends.
+/// A request to end a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndRequest {
-    /// What becomes of the record.
+    /// The way in which the connection ends: the record is kept or removed.
     pub how: End,
-    /// The generation that was seen; `None` ends it whatever it holds.
+    /// The expected generation; `None` to end the connection at any generation.
     pub at: Option<Generation>,
-    /// What to queue for revocation, in the same commit.
+    /// Credentials to queue for revocation in the same commit.
     pub revoke: Vec<NewRevocation>,
-    /// A sealed copy of the credential, kept only if the connection has channels that must be ended
-    /// at the provider; see [`SubscriptionStore::endings`](crate::store::SubscriptionStore::endings).
+    /// A sealed copy of the credential. It is stored only if the connection has channels that must
+    /// be deleted at the provider. See
+    /// [`SubscriptionStore::endings`](crate::store::SubscriptionStore::endings).
     pub unsubscribe: Option<EndingCredential>,
 }
 
-/// What became of an end.
+/// The result of [`TokenStore::end`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum EndOutcome {
     /// The connection ended.
     Ended,
-    /// The generation was another one; this is what is there, and nothing changed.
+    /// The connection has a different generation. Contains the stored connection. Nothing changed.
     Moved(Box<Stored>),
-    /// It had ended before. What was to be revoked is queued all the same.
+    /// The connection had already ended. Its revocations are queued nevertheless.
     AlreadyEnded,
-    /// There is no such connection. Nothing is queued.
+    /// The connection does not exist. Nothing is queued.
     Missing,
 }
 
-/// A wish to spend a connection's refresh token, or to put another grant in its place.
+/// A request to use a connection's refresh token, or to replace its grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimRequest {
-    /// The random name of the claim; keep it when the call is repeated.
+    /// The random id of the claim. Use the same id when you retry the call.
     pub claim_id: ClaimId,
-    /// The grant that was seen.
+    /// The grant that the caller read.
     pub grant: GrantNumber,
-    /// The generation that was seen, or seen to fail.
+    /// The generation that the caller read, or whose token was rejected.
     pub seen: Generation,
-    /// What the claim is for.
+    /// The purpose of the claim.
     pub kind: ClaimKind,
-    /// How long the claim stands unless it is resolved.
+    /// Maximum duration of the claim if it is not resolved earlier.
     pub hold: Duration,
-    /// The newest generation that the provider is known to have accepted.
+    /// The newest generation that the provider has accepted, as far as the caller knows.
     pub confirmed: Option<Generation>,
 }
 
-/// What became of a claim.
+/// The result of [`TokenStore::claim`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClaimOutcome {
-    /// It stands. `stored` is the row it was decided on, with the claim in it.
+    /// The claim was granted. `stored` is the row that the decision is based on, including the
+    /// claim.
     Granted {
         /// The claim's fence.
         fence: Fence,
-        /// How far the end of its hold is away.
+        /// Time until the claim's hold ends.
         until: TimeLeft,
-        /// The row that the claim was decided on.
+        /// The row that the decision is based on.
         stored: Box<Stored>,
-        /// The claim that stood before and was never resolved: its exchange may have happened.
+        /// The previous claim, if it was never resolved. The provider may have received the request
+        /// of that claim.
         superseded: Option<Claim>,
     },
-    /// The grant or the generation is another one; this is what is there.
+    /// The grant or the generation has changed. Contains the stored connection.
     Moved(Box<Stored>),
-    /// Another claim stands.
+    /// Another claim is active.
     Held {
-        /// Its fence.
+        /// The fence of the active claim.
         fence: Fence,
-        /// How far the end of its hold is away.
+        /// Time until the active claim's hold ends.
         until: TimeLeft,
     },
     /// The connection has ended or does not exist.
     Ended,
 }
 
-/// The result of an exchange, to be kept.
+/// The result of an exchange to store.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Commit {
-    /// The claim under which the exchange was made.
+    /// The id of the claim for the exchange.
     pub claim_id: ClaimId,
     /// The grant of that claim.
     pub grant: GrantNumber,
-    /// The generation that was spent.
+    /// The generation whose refresh token was used.
     pub base: Generation,
     /// The fence of that claim.
     pub fence: Fence,
-    /// The sealed credential. With `takes_pending` it is that pending pair's.
+    /// The sealed credential. With `takes_pending`, the credential of that pending pair.
     pub credential: Sealed,
-    /// How long its tokens are good.
+    /// Remaining lifetimes of its tokens.
     pub expiries: Expiries,
-    /// How the connection is doing now.
+    /// The new status of the connection.
     pub status: Status,
-    /// True if the answer brought another refresh token than the one that was sent.
+    /// True if the response contained a new refresh token.
     pub rotates: bool,
-    /// The pending pair that becomes the current one instead of an exchange's result.
+    /// The fence of the pending pair that becomes the current credential, instead of the result of
+    /// an exchange.
     pub takes_pending: Option<Fence>,
 }
 
-/// What became of a result.
+/// The result of [`TokenStore::commit`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CommitOutcome {
-    /// It is the current credential.
+    /// The credential is now the current one.
     Stored,
-    /// The generation had moved within the grant; the pair is kept as pending.
+    /// The generation had changed within the grant. The pair was stored as pending.
     Pending,
-    /// The grant has ended; nothing was kept. Revoke the pair.
+    /// The grant has ended, and nothing was stored. Revoke the pair.
     Ended,
 }
 
-/// What to make of an exchange that brought no credential.
+/// The action to take after an exchange that returned no credential.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// It will be tried again. A state, if given, is set.
+    /// The exchange is retried later. Sets the status, if given.
     Later {
-        /// How the connection is doing now.
+        /// The new status of the connection.
         status: Option<Status>,
     },
-    /// The grant is dead.
+    /// The grant can no longer be used.
     GiveUp {
-        /// Why.
+        /// The reason why the grant can no longer be used.
         reason: ReauthorizationReason,
     },
 }
 
-/// The end of an exchange that brought no credential.
+/// An exchange that returned no credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The claim under which the exchange was made.
+    /// The id of the claim for the exchange.
     pub claim_id: ClaimId,
     /// The grant of that claim.
     pub grant: GrantNumber,
-    /// The generation that was to be spent.
+    /// The generation whose refresh token was to be used.
     pub base: Generation,
     /// The fence of that claim.
     pub fence: Fence,
-    /// True if the provider has certainly not acted, or has answered completely: the claim is
-    /// resolved. False if it may have acted unheard: the claim stands until its hold ends.
+    /// True if the provider certainly did not act, or if its response is complete: the claim is
+    /// resolved. False if the provider may have acted and the response was lost: the claim stays
+    /// until its hold ends.
     pub resolves: bool,
-    /// What to make of it.
+    /// The action to take for the connection.
     pub verdict: Verdict,
 }
 
-/// What became of a failure.
+/// The result of [`TokenStore::fail`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum FailOutcome {
-    /// It is recorded.
+    /// The failure was recorded.
     Applied,
-    /// The generation or the grant is another one; this is what is there.
+    /// The generation or the grant has changed. Contains the stored connection.
     Moved(Box<Stored>),
-    /// Giving up is refused: pending pairs have not been tried. This is what is there.
+    /// The store did not give up the grant, because pending pairs have not been tried. Contains the
+    /// stored connection.
     PendingLeft(Box<Stored>),
-    /// Giving up is refused: another claim stands and may still bring a credential.
+    /// The store did not give up the grant, because another claim is active and may still produce a
+    /// credential.
     Held {
-        /// Its fence.
+        /// The fence of the active claim.
         fence: Fence,
-        /// How far the end of its hold is away.
+        /// Time until the active claim's hold ends.
         until: TimeLeft,
     },
     /// The connection has ended or does not exist.
     Ended,
 }
 
-/// A piece of work that is handed to one worker for a while.
+/// Due work that is leased to one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
-    /// The connection it is for. It may be gone: revocations outlive it.
+    /// The connection that the work belongs to. It may no longer exist, because revocations outlive
+    /// their connection.
     pub key: ConnectionKey,
-    /// What is due.
+    /// The kind of work.
     pub kind: WorkKind,
-    /// The number of this lease. A later lease has a higher one.
+    /// The number of this lease. Later leases have higher numbers.
     pub lease: u64,
-    /// How long it has been due.
+    /// Time since the work became due.
     pub late_by: Duration,
 }
 
-/// Which connections to list.
+/// Filter for connections.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Filter {
-    /// Only those of this tenant.
+    /// Matches only connections of this tenant.
     pub tenant: Option<TenantId>,
-    /// Only those at this provider.
+    /// Matches only connections of this provider.
     pub provider: Option<ProviderId>,
-    /// Only those of this registration.
+    /// Matches only connections of this app registration.
     pub app: Option<AppKey>,
-    /// Only those in this state, by [`Status::as_str`].
+    /// Matches only connections with this status, as returned by [`Status::as_str`].
     pub status: Option<&'static str>,
 }
 
 impl Filter {
-    /// The connections of one tenant.
+    /// Matches the connections of one tenant.
     #[must_use]
     pub fn tenant(tenant: TenantId) -> Self {
         Self {
@@ -451,27 +463,27 @@ impl Filter {
         }
     }
 
-    /// The connections of every tenant, for operators.
+    /// Matches the connections of all tenants, for operators.
     #[must_use]
     pub fn everyone() -> Self {
         Self::default()
     }
 
-    /// Only those at `provider`.
+    /// Matches only connections of `provider`.
     #[must_use]
     pub fn with_provider(mut self, provider: ProviderId) -> Self {
         self.provider = Some(provider);
         self
     }
 
-    /// Only those of the registration `app`.
+    /// Matches only connections of the app registration `app`.
     #[must_use]
     pub fn with_app(mut self, app: AppKey) -> Self {
         self.app = Some(app);
         self
     }
 
-    /// Only those in this state, by [`Status::as_str`].
+    /// Matches only connections with this status, as returned by [`Status::as_str`].
     #[must_use]
     pub fn with_status(mut self, status: &'static str) -> Self {
         self.status = Some(status);
@@ -479,102 +491,103 @@ impl Filter {
     }
 }
 
-/// A token answer whose account is not known yet, to be kept apart.
+/// A token response to quarantine, because its account is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewQuarantine {
-    /// The flow that it belongs to.
+    /// The flow that the response belongs to.
     pub state: StateKey,
     /// The tenant of the flow.
     pub tenant: TenantId,
     /// The provider.
     pub provider: ProviderId,
-    /// The registration.
+    /// The app registration.
     pub app: AppKey,
-    /// The sealed answer.
+    /// The sealed response.
     pub sealed: Sealed,
-    /// How long it waits before a worker may take it.
+    /// Delay before a worker may take the response.
     pub delay: Duration,
-    /// How long it is kept.
+    /// Retention time.
     pub keep_for: Duration,
 }
 
-/// A token answer in quarantine.
+/// A token response in quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantined {
-    /// The flow that it belongs to.
+    /// The flow that the response belongs to.
     pub state: StateKey,
     /// The tenant of the flow.
     pub tenant: TenantId,
     /// The provider.
     pub provider: ProviderId,
-    /// The registration.
+    /// The app registration.
     pub app: AppKey,
-    /// The sealed answer.
+    /// The sealed response.
     pub sealed: Sealed,
-    /// How far the end of its keeping is away.
+    /// Time until the retention time ends.
     pub until: TimeLeft,
 }
 
-/// A credential in the queue for revocation.
+/// A credential that is queued for revocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {
-    /// The connection that it belonged to. It may be gone.
+    /// The connection that the credential belonged to. It may no longer exist.
     pub key: ConnectionKey,
     /// The provider.
     pub provider: ProviderId,
-    /// The registration.
+    /// The app registration.
     pub app: AppKey,
     /// The account.
     pub account: AccountKey,
-    /// The grant it belonged to. Part of its seal.
+    /// The grant that the credential belonged to. Part of its seal.
     pub grant: GrantNumber,
-    /// The exchange that produced it. Part of its seal.
+    /// The fence of the exchange that produced the credential. Part of its seal.
     pub fence: Fence,
     /// The sealed credential.
     pub sealed: Sealed,
 }
 
-/// Keeps connections, their sealed credentials, claims and due work.
+/// Stores connections, their sealed credentials, claims and due work.
 ///
-/// The engine computes grants, generations and fences' use; the store compares, and writes
-/// atomically. It acts on no read of its own making: [`TokenStore::claim`] returns the row that it
-/// decided on.
+/// The engine computes grants, generations and the use of fences. The store compares the expected
+/// values, writes atomically, and returns the row that it used: [`TokenStore::claim`] returns the
+/// row that its decision is based on.
 ///
-/// Any number of calls may run at once, from any number of processes; calls on one connection take
-/// effect one after the other (`operations_on_one_connection_are_linear`).
+/// The methods may be called concurrently, from any number of processes. Calls for one connection
+/// are serialized (`operations_on_one_connection_are_linear`).
 #[async_trait]
 pub trait TokenStore: Maintenance {
-    /// Everything about a connection in one snapshot.
+    /// Loads a connection with its credentials and its claim in one snapshot.
     ///
-    /// * What was written is read back, field by field (`a_grant_is_read_back`).
-    /// * Another tenant's key finds nothing (`another_tenant_finds_nothing`).
-    /// * The time that is left follows the store's clock (`time_left_follows_the_stores_clock`).
+    /// * All fields are read back as written (`a_grant_is_read_back`).
+    /// * A key of another tenant finds nothing (`another_tenant_finds_nothing`).
+    /// * Remaining times are computed on the store's clock (`time_left_follows_the_stores_clock`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: repeat it; [`ErrorKind::StoreIncompatible`] if the row was
-    /// written by a newer version.
+    /// [`ErrorKind::StoreUnavailable`]: retry. [`ErrorKind::StoreIncompatible`] if a newer version
+    /// wrote the row.
     async fn load(&self, key: &ConnectionKey) -> Result<Option<Stored>>;
 
-    /// The generation of a connection, for those who wait for it to move; cheaper than
-    /// [`TokenStore::load`] (`generation_is_what_load_says`).
+    /// Returns the generation of a connection. Callers that wait for a new generation poll this
+    /// method, because it is cheaper than [`TokenStore::load`] (`generation_is_what_load_says`).
     ///
     /// # Errors
-    /// As for [`TokenStore::load`].
+    /// Same as [`TokenStore::load`].
     async fn generation(&self, key: &ConnectionKey) -> Result<Option<Generation>>;
 
-    /// The connection of an account, ended or not (`an_account_is_found_by_its_reference`).
+    /// Returns the connection of an account, even if the connection has ended
+    /// (`an_account_is_found_by_its_reference`).
     ///
     /// # Errors
-    /// As for [`TokenStore::load`].
+    /// Same as [`TokenStore::load`].
     async fn find(&self, account: &AccountRef) -> Result<Option<ConnectionKey>>;
 
-    /// The connections of every tenant that lead to an account, at most `n`, in a stable order.
+    /// Returns at most `n` connections to an account, in a stable order.
     ///
-    /// * Those of all tenants are found, ended ones and ones whose account key is only asserted are
-    ///   not (`routing_finds_live_identified_connections_of_all_tenants`).
+    /// * Includes the connections of all tenants, but not connections that have ended or whose
+    ///   account key is only asserted (`routing_finds_live_identified_connections_of_all_tenants`).
     ///
     /// # Errors
-    /// As for [`TokenStore::load`].
+    /// Same as [`TokenStore::load`].
     async fn find_by_account(
         &self,
         provider: &ProviderId,
@@ -584,13 +597,14 @@ pub trait TokenStore: Maintenance {
         n: u16,
     ) -> Result<Page<ConnectionKey>>;
 
-    /// The connections of every tenant whose account has this host, at most `n`, in a stable order.
+    /// Returns at most `n` connections of all tenants whose account has this host, in a stable
+    /// order.
     ///
-    /// * As for [`TokenStore::find_by_account`], by the host instead of the key
+    /// * Follows the rules of [`TokenStore::find_by_account`], with the host instead of the key
     ///   (`routing_finds_connections_by_account_host`).
     ///
     /// # Errors
-    /// As for [`TokenStore::load`].
+    /// Same as [`TokenStore::load`].
     async fn find_by_host(
         &self,
         provider: &ProviderId,
@@ -600,15 +614,15 @@ pub trait TokenStore: Maintenance {
         n: u16,
     ) -> Result<Page<ConnectionKey>>;
 
-    /// Connections that match, at most `n`, in a stable order.
+    /// Returns at most `n` connections that match the filter, in a stable order.
     ///
-    /// * Following the cursors meets every connection that matches and stays exactly once
-    ///   (`listing_meets_each_connection_once`).
-    /// * A filter leaves out what does not match, above all other tenants' connections
-    ///   (`listing_leaves_out_other_tenants`).
+    /// * Following the cursors returns every connection that matches and is not removed during the
+    ///   listing exactly once (`listing_meets_each_connection_once`).
+    /// * Connections that do not match the filter are left out, especially connections of other
+    ///   tenants (`listing_leaves_out_other_tenants`).
     ///
     /// # Errors
-    /// As for [`TokenStore::load`].
+    /// Same as [`TokenStore::load`].
     async fn list(
         &self,
         filter: &Filter,
@@ -616,48 +630,49 @@ pub trait TokenStore: Maintenance {
         n: u16,
     ) -> Result<Page<ConnectionRecord>>;
 
-    /// Keeps a grant: the first of a connection, or a new one for a known connection.
+    /// Stores a grant: the first grant of a connection, or a new grant of an existing connection.
     ///
-    /// * With [`Expect::Absent`], a connection of the same tenant, provider, app and account is
-    ///   `Moved`, and nothing is written (`one_connection_per_account`); of many at once, one is
-    ///   stored (`of_many_first_grants_one_is_stored`).
-    /// * With [`Expect::At`], another generation is `Moved`, and nothing is written
-    ///   (`a_grant_over_a_moved_generation_is_refused`); no such connection is `Missing`
-    ///   (`a_grant_for_a_missing_connection_is_refused`).
-    /// * A new grant ends what older grants left: claim, previous and pending pairs
-    ///   (`a_new_grant_ends_older_claims_and_pairs`). The connection keeps its id, and its
-    ///   `rotates` mark starts over.
-    /// * Numbers that do not follow the known ones are refused with [`ErrorKind::InvalidInput`]
-    ///   (`a_grant_whose_numbers_do_not_follow_is_refused`), and so is another provider, app or
-    ///   account than the known connection's (`a_grant_for_another_account_is_refused`).
-    /// * The quarantined answer that it takes is gone in the same commit
+    /// * With [`Expect::Absent`], the result is `Moved` and nothing is written if a connection of
+    ///   the same tenant, provider, app and account exists (`one_connection_per_account`). Of many
+    ///   concurrent calls, one is stored (`of_many_first_grants_one_is_stored`).
+    /// * With [`Expect::At`], the result is `Moved` and nothing is written if the generation
+    ///   differs (`a_grant_over_a_moved_generation_is_refused`). If there is no such connection,
+    ///   the result is `Missing` (`a_grant_for_a_missing_connection_is_refused`).
+    /// * A new grant removes the claim, the previous credential and the pending pairs of older
+    ///   grants (`a_new_grant_ends_older_claims_and_pairs`). The connection keeps its id, and its
+    ///   `rotates` flag is reset.
+    /// * Numbers that do not follow the stored numbers are rejected with
+    ///   [`ErrorKind::InvalidInput`] (`a_grant_whose_numbers_do_not_follow_is_refused`), and so is
+    ///   a provider, app or account that differs from the existing connection's
+    ///   (`a_grant_for_another_account_is_refused`).
+    /// * The quarantined response that the grant comes from is removed in the same commit
     ///   (`a_grant_takes_its_quarantined_answer`).
-    /// * Side effects are applied with `Stored` and only then
-    ///   (`effects_ride_in_the_commit`, `refused_changes_have_no_effects`).
-    /// * Repeating it after an unknown outcome is `Stored` while that grant's first credential is
-    ///   still current (`putting_a_grant_twice_stores_it_once`).
+    /// * Side effects are applied only if the result is `Stored` (`effects_ride_in_the_commit`,
+    ///   `refused_changes_have_no_effects`).
+    /// * A retry after an unknown outcome returns `Stored` as long as the grant's first credential
+    ///   is still current (`putting_a_grant_twice_stores_it_once`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: repeat it with the same numbers and bytes;
-    /// [`ErrorKind::InvalidInput`] as above.
+    /// [`ErrorKind::StoreUnavailable`]: retry with the same numbers and bytes.
+    /// [`ErrorKind::InvalidInput`] as described above.
     async fn put_grant(&self, grant: PutGrant, effects: SideEffects) -> Result<PutOutcome>;
 
-    /// Changes a connection's record; never its credential or generation.
+    /// Changes a connection's record, but never its credential or generation.
     ///
-    /// * Another version is `Moved`, and nothing is written
-    ///   (`an_update_of_a_moved_version_is_refused`); no such connection is `Missing`
-    ///   (`an_update_of_a_missing_connection_is_missing`).
-    /// * What the patch does not name stays, and so does the generation, so that it can never
-    ///   collide with a commit (`an_update_leaves_the_rest_alone`).
-    /// * `status_since` moves when the state changes and only then
+    /// * If the version differs, the result is `Moved` and nothing is written
+    ///   (`an_update_of_a_moved_version_is_refused`). If there is no such connection, the result is
+    ///   `Missing` (`an_update_of_a_missing_connection_is_missing`).
+    /// * Fields that the patch does not set are kept. The generation does not change, so that an
+    ///   update never conflicts with a commit (`an_update_leaves_the_rest_alone`).
+    /// * `status_since` changes only when the status changes
     ///   (`status_since_moves_with_the_status`).
-    /// * A confirmed generation only grows, and confirming the current one drops the previous
-    ///   credential (`confirming_the_current_generation_drops_the_previous`).
-    /// * The state of a connection that has ended cannot be changed: `Moved`
+    /// * The confirmed generation only increases. Confirming the current generation removes the
+    ///   previous credential (`confirming_the_current_generation_drops_the_previous`).
+    /// * The status of a connection that has ended cannot be changed; the result is `Moved`
     ///   (`an_ended_connection_keeps_its_status`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: load it again and decide anew.
+    /// [`ErrorKind::StoreUnavailable`]: load the connection again before you decide.
     async fn update(
         &self,
         key: &ConnectionKey,
@@ -666,21 +681,22 @@ pub trait TokenStore: Maintenance {
         effects: SideEffects,
     ) -> Result<UpdateOutcome>;
 
-    /// Ends a connection in one commit: its secrets, claim and due work are gone, its generation
-    /// and grant move on, and what is to be revoked is queued.
+    /// Ends a connection in one commit: removes its secrets, its claim and its due work, increments
+    /// its generation and grant, and queues its credentials for revocation.
     ///
-    /// * Nothing sealed of it is left but the revocations and the endings of its channels, and no
-    ///   work but that of the effects (`an_end_removes_secrets_claims_and_work`).
-    /// * With a generation, another one is `Moved`, and nothing is written
-    ///   (`an_end_at_a_moved_generation_is_refused`).
-    /// * Deactivated, the record stays; forgotten, it is gone, and its account can be connected
-    ///   under a new id (`a_forgotten_connection_is_gone`).
-    /// * A repeated or late call still queues its revocations once each, and applies its effects if
-    ///   it queued one (`revocations_are_queued_once`); for a connection that never was it is
-    ///   `Missing`.
+    /// * No sealed data of the connection is kept except the revocations and the endings of its
+    ///   channels. No work is kept except work in `effects`
+    ///   (`an_end_removes_secrets_claims_and_work`).
+    /// * If an expected generation is given and differs, the result is `Moved` and nothing is
+    ///   written (`an_end_at_a_moved_generation_is_refused`).
+    /// * With [`End::Deactivate`], the record is kept. With [`End::Forget`], the record is removed,
+    ///   and its account can be connected under a new id (`a_forgotten_connection_is_gone`).
+    /// * A repeated or late call still queues each of its revocations once, and applies its side
+    ///   effects if it queued one (`revocations_are_queued_once`). If the connection never existed,
+    ///   the result is `Missing`.
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: repeat it.
+    /// [`ErrorKind::StoreUnavailable`]: retry.
     async fn end(
         &self,
         key: &ConnectionKey,
@@ -688,54 +704,56 @@ pub trait TokenStore: Maintenance {
         effects: SideEffects,
     ) -> Result<EndOutcome>;
 
-    /// Claims the right to spend a connection's refresh token, or to replace its grant.
+    /// Claims the right to use a connection's refresh token, or to replace its grant.
     ///
-    /// * Another grant or generation is `Moved`, also for forced calls, and nothing is written
-    ///   (`a_claim_of_a_moved_generation_returns_the_row`).
-    /// * While another claim stands it is `Held` (`a_standing_claim_is_held`); of many at once, one
-    ///   is granted (`of_many_claims_one_is_granted`).
-    /// * Once the other's hold has passed on the store's clock it is granted, and the other is
-    ///   reported as superseded (`a_claim_past_its_hold_is_superseded`).
-    /// * Every grant of a claim has a higher fence than all before, also across grants, ends and
-    ///   other processes (`fences_only_grow`).
-    /// * Repeating it with its name while it stands returns its fence and what it superseded
-    ///   (`a_repeated_claim_returns_the_first_result`).
-    /// * `Granted` carries the row as it is after the claim (`granted_carries_the_claimed_row`).
-    /// * A confirmed current generation drops the previous credential
+    /// * If the grant or the generation differs, the result is `Moved`, also for forced refreshes,
+    ///   and nothing is written (`a_claim_of_a_moved_generation_returns_the_row`).
+    /// * While another claim is active, the result is `Held` (`a_standing_claim_is_held`). Of many
+    ///   concurrent calls, one is granted (`of_many_claims_one_is_granted`).
+    /// * When the hold of the other claim has passed on the store's clock, the new claim is
+    ///   granted, and the other claim is reported as superseded
+    ///   (`a_claim_past_its_hold_is_superseded`).
+    /// * Each granted claim has a higher fence than all earlier claims, also across grants, ends
+    ///   and processes (`fences_only_grow`).
+    /// * A repeated call with the same claim id, while the claim is active, returns its fence and
+    ///   the claim that it superseded (`a_repeated_claim_returns_the_first_result`).
+    /// * `Granted` contains the row including the claim (`granted_carries_the_claimed_row`).
+    /// * Confirming the current generation removes the previous credential
     ///   (`confirming_the_current_generation_drops_the_previous`).
-    /// * A connection that ended, or never was, is `Ended` (`a_claim_on_an_ended_connection_ends`);
-    ///   for [`ClaimKind::Exchange`] one that was deactivated can be claimed, because it is about to
-    ///   be connected again (`a_deactivated_connection_can_be_claimed_for_exchange`).
+    /// * If the connection has ended or never existed, the result is `Ended`
+    ///   (`a_claim_on_an_ended_connection_ends`). Exception: a deactivated connection can be
+    ///   claimed for [`ClaimKind::Exchange`], because it is about to be connected again
+    ///   (`a_deactivated_connection_can_be_claimed_for_exchange`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: repeat it with the same name, or send nothing.
+    /// [`ErrorKind::StoreUnavailable`]: retry with the same claim id, or send nothing to the
+    /// provider.
     async fn claim(&self, key: &ConnectionKey, request: ClaimRequest) -> Result<ClaimOutcome>;
 
-    /// Keeps the result of an exchange.
+    /// Stores the result of an exchange.
     ///
-    /// * If grant and generation are those that were spent, it becomes the current credential with
-    ///   the next generation, the one before becomes the previous, the failures in a row are
-    ///   forgotten, and the state is set (`a_commit_moves_the_generation`).
-    /// * The claim is cleared if and only if its fence is the commit's
+    /// * If the grant and the generation are unchanged, the credential becomes the current one with
+    ///   the next generation. The credential that was current becomes the previous one. The number
+    ///   of consecutive failures is reset, and the status is set (`a_commit_moves_the_generation`).
+    /// * The claim is cleared if and only if it has the fence of the commit
     ///   (`a_commit_clears_its_own_claim`, `a_commit_leaves_a_younger_claim`).
-    /// * If the generation has moved within the grant, the pair is kept as pending, readable by
-    ///   [`TokenStore::load`], and nothing else changes but the own claim; no effects
-    ///   (`a_late_commit_is_kept_as_pending`).
-    /// * If the grant or the connection has ended, it is `Ended` and nothing is kept
+    /// * If the generation has changed within the grant, the pair is stored as pending, and
+    ///   [`TokenStore::load`] returns the pair. Apart from the commit's own claim, nothing else
+    ///   changes, and no side effects are applied (`a_late_commit_is_kept_as_pending`).
+    /// * If the grant or the connection has ended, the result is `Ended` and nothing is stored
     ///   (`a_commit_of_an_ended_grant_is_refused`).
-    /// * With `takes_pending` that pair leaves the pending ones and keeps the fence it was sealed
-    ///   under (`a_pending_pair_becomes_current`); if it is not there any more, the row is left
-    ///   alone and the outcome is `Pending`.
-    /// * `rotates` is remembered for the rest of the grant
-    ///   (`an_observed_rotation_is_remembered`).
-    /// * All of it, effects included, or nothing (`effects_ride_in_the_commit`), also when the call
-    ///   is dropped before it returns (`a_dropped_commit_is_whole`).
-    /// * Repeating it returns the first outcome, also after up to 7 further commits
+    /// * With `takes_pending`, that pending pair becomes the current credential and keeps the fence
+    ///   that it was sealed with (`a_pending_pair_becomes_current`). If the pair no longer exists,
+    ///   the row is not changed and the result is `Pending`.
+    /// * `rotates` is remembered until the grant ends (`an_observed_rotation_is_remembered`).
+    /// * The commit is atomic, including its side effects (`effects_ride_in_the_commit`), also if
+    ///   the call is dropped before it returns (`a_dropped_commit_is_whole`).
+    /// * A repeated call returns the first outcome, also after up to 7 further commits
     ///   (`a_repeated_commit_returns_the_first_result`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: keep the pair in memory and repeat it with the same name
-    /// until it is known.
+    /// [`ErrorKind::StoreUnavailable`]: keep the pair in memory and retry with the same claim id
+    /// until the outcome is known.
     async fn commit(
         &self,
         key: &ConnectionKey,
@@ -743,26 +761,28 @@ pub trait TokenStore: Maintenance {
         effects: SideEffects,
     ) -> Result<CommitOutcome>;
 
-    /// Records that an exchange brought no credential.
+    /// Records that an exchange returned no credential.
     ///
-    /// * With `resolves` the claim is cleared if its fence is the failure's, whatever the outcome
-    ///   (`a_definite_failure_resolves_its_claim`); without, it stands
-    ///   (`an_unresolved_failure_keeps_its_claim`).
-    /// * If grant or generation moved, it is `Moved` and the state stays
-    ///   (`a_failure_of_a_moved_generation_changes_nothing`).
-    /// * Giving up is `PendingLeft` while there are pending pairs
-    ///   (`giving_up_is_refused_while_a_pair_is_pending`), and `Held` while another claim stands
+    /// * With `resolves`, the claim is cleared if it has the fence of the failure, whatever the
+    ///   result (`a_definite_failure_resolves_its_claim`). Without `resolves`, the claim stays
+    ///   active (`an_unresolved_failure_keeps_its_claim`).
+    /// * If the grant or the generation has changed, the result is `Moved` and the status does not
+    ///   change (`a_failure_of_a_moved_generation_changes_nothing`).
+    /// * With [`Verdict::GiveUp`], the result is `PendingLeft` while there are pending pairs
+    ///   (`giving_up_is_refused_while_a_pair_is_pending`), and `Held` while another claim is active
     ///   (`giving_up_is_refused_while_another_claim_stands`).
-    /// * `Applied` counts one failure per claim, however often it is called
+    /// * `Applied` counts one failure per claim, even if the call is repeated
     ///   (`a_failure_counts_once_per_claim`).
-    /// * The credential stays whatever the verdict: nothing is deleted by an error
+    /// * The credential is kept for every verdict: an error never deletes it
     ///   (`giving_up_keeps_the_credential`).
-    /// * Side effects are applied with `Applied` and only then (`refused_changes_have_no_effects`).
-    /// * A connection that ended, or never was, is `Ended`
+    /// * Side effects are applied only if the result is `Applied`
+    ///   (`refused_changes_have_no_effects`).
+    /// * If the connection has ended or never existed, the result is `Ended`
     ///   (`a_failure_on_an_ended_connection_ends`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: repeat it; until then the claim stands for its hold.
+    /// [`ErrorKind::StoreUnavailable`]: retry. Until then, the claim stays active until its hold
+    /// ends.
     async fn fail(
         &self,
         key: &ConnectionKey,
@@ -770,90 +790,94 @@ pub trait TokenStore: Maintenance {
         effects: SideEffects,
     ) -> Result<FailOutcome>;
 
-    /// Hands out at most `n` pieces of due work of these kinds, the longest due first, each to one
-    /// caller until `lease` has passed.
+    /// Leases at most `n` due work items of these kinds, the longest due first. Each item is leased
+    /// to one caller until `lease` has passed.
     ///
-    /// * Work is handed out once it is due, not before (`work_is_handed_out_when_due`), and what
-    ///   has been due longest first (`the_longest_due_work_comes_first`).
-    /// * It is not handed to a second caller during a lease
-    ///   (`leased_work_is_not_handed_out_again`), of many at once one gets it
-    ///   (`of_many_workers_one_gets_the_work`), and again when the lease has passed
+    /// * Work is leased once it is due, and not earlier (`work_is_handed_out_when_due`). The work
+    ///   that has been due longest comes first (`the_longest_due_work_comes_first`).
+    /// * Work is not leased to a second caller during a lease
+    ///   (`leased_work_is_not_handed_out_again`). Of many concurrent callers, one gets the work
+    ///   (`of_many_workers_one_gets_the_work`). Work is leased again after its lease expires
     ///   (`expired_leases_are_handed_out_again`).
-    /// * Kinds that were not asked for stay where they are (`other_kinds_stay`).
+    /// * Work of other kinds is not leased (`other_kinds_stay`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: repeat it; what an unknown outcome leased comes back when
-    /// the lease has passed.
+    /// [`ErrorKind::StoreUnavailable`]: retry. Work leased by a call with unknown outcome becomes
+    /// available again when the lease has passed.
     async fn take_due(&self, kinds: &[WorkKind], n: u16, lease: Duration) -> Result<Vec<Due>>;
 
-    /// Ends a lease: the work becomes due again after `next`, or is gone; false if the lease was
-    /// lost, and then nothing changes.
+    /// Ends a lease. The work becomes due again after `next`, or is removed if `next` is `None`. If
+    /// the lease was lost, returns false and changes nothing.
     ///
-    /// * (`finished_work_is_gone_or_due_later`)
-    /// * A lease is lost when it was handed out again, or when a change scheduled that work
-    ///   meanwhile, whose time then holds (`a_change_that_schedules_ends_the_lease`,
-    ///   `a_lost_lease_changes_nothing`).
+    /// * Finished work is removed or due later (`finished_work_is_gone_or_due_later`).
+    /// * A lease is lost if the work was leased again, or if another change scheduled the same work
+    ///   in the meantime. In the second case, the new schedule applies
+    ///   (`a_change_that_schedules_ends_the_lease`, `a_lost_lease_changes_nothing`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: repeat it; otherwise the work is done again.
+    /// [`ErrorKind::StoreUnavailable`]: retry; otherwise the work is done again.
     async fn finish(&self, due: &Due, next: Option<Duration>) -> Result<bool>;
 
-    /// Keeps a token answer whose account is not known yet. It cannot be used for calls.
+    /// Quarantines a token response whose account is not known yet. The response cannot be used for
+    /// API calls.
     ///
-    /// * A flow has at most one; a second one with the same bytes changes nothing and is true, with
-    ///   others it is refused with false (`a_flow_has_one_quarantined_answer`).
+    /// * A flow has at most one quarantined response. A second call with the same bytes changes
+    ///   nothing and returns true. A second call with different bytes returns false
+    ///   (`a_flow_has_one_quarantined_answer`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: repeat it; the answer is lost if the process ends before.
+    /// [`ErrorKind::StoreUnavailable`]: retry. If the process ends before the call succeeds, the
+    /// response is lost.
     async fn quarantine(&self, quarantine: NewQuarantine) -> Result<bool>;
 
-    /// The quarantined answer of a flow, until its keeping time has passed
+    /// Returns the quarantined response of a flow, until its retention time has passed
     /// (`a_quarantined_answer_is_read_back`).
     ///
     /// # Errors
-    /// As for [`TokenStore::load`].
+    /// Same as [`TokenStore::load`].
     async fn quarantined(&self, state: &StateKey) -> Result<Option<Quarantined>>;
 
-    /// Hands out at most `n` quarantined answers that a worker may go on with, each to one caller
-    /// until `lease` has passed (`quarantined_answers_are_handed_out_after_their_delay`).
+    /// Leases at most `n` quarantined responses that a worker may continue with. Each response is
+    /// leased to one caller until `lease` has passed
+    /// (`quarantined_answers_are_handed_out_after_their_delay`).
     ///
     /// # Errors
-    /// As for [`TokenStore::take_due`].
+    /// Same as [`TokenStore::take_due`].
     async fn take_quarantined(&self, n: u16, lease: Duration) -> Result<Vec<Quarantined>>;
 
-    /// Drops a quarantined answer that leads nowhere; false if there is none
+    /// Removes a quarantined response that is not needed. Returns false if there is none
     /// (`a_released_answer_is_gone`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: repeat it.
+    /// [`ErrorKind::StoreUnavailable`]: retry.
     async fn release(&self, state: &StateKey) -> Result<bool>;
 
-    /// Queues a credential for revocation on its own: the answer to an exchange whose connection
-    /// ended meanwhile.
+    /// Queues a credential for revocation without ending a connection. Used for the result of an
+    /// exchange whose connection ended in the meantime.
     ///
-    /// * It needs no connection, and repeating it queues it once
+    /// * The connection does not need to exist, and a repeated call queues the credential only once
     ///   (`a_revocation_needs_no_connection`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: repeat it.
+    /// [`ErrorKind::StoreUnavailable`]: retry.
     async fn queue_revocation(&self, revocation: Revocation, effects: SideEffects) -> Result<()>;
 
-    /// What is queued for revocation for a connection, also for one that is gone, in a stable
-    /// order (`revocations_outlive_their_connection`).
+    /// Returns the queued revocations of a connection in a stable order, even if the connection no
+    /// longer exists (`revocations_outlive_their_connection`).
     ///
     /// # Errors
-    /// As for [`TokenStore::load`].
+    /// Same as [`TokenStore::load`].
     async fn revocations(&self, key: &ConnectionKey) -> Result<Vec<Revocation>>;
 
-    /// Drops a revocation that is done; false if there is none
+    /// Removes a completed revocation. Returns false if there is none
     /// (`a_finished_revocation_is_gone`).
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: repeat it; otherwise it is revoked again.
+    /// [`ErrorKind::StoreUnavailable`]: retry; otherwise the credential is revoked again.
     async fn revoked(&self, key: &ConnectionKey, fence: Fence) -> Result<bool>;
 
-    /// Connections that changed, as a hint for caches; `None` if the store cannot tell. Nothing may
-    /// depend on it: hints may be lost, doubled or late.
+    /// Returns a stream of changed connections as a hint for caches, or `None` if the store does
+    /// not support this. Do not depend on the hints: they may be lost, duplicated or late.
     fn changes(&self) -> Option<BoxStream<'static, ConnectionKey>> {
         None
     }

@@ -1,5 +1,5 @@
-//! Waits end: figures of responses are clamped, waiters have a deadline and a bound, and leaving a
-//! queue is cheap.
+//! Waits are bounded: values in responses are clamped, waiters have a deadline and a maximum
+//! number, and leaving a queue is cheap.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -91,7 +91,7 @@ fn rules() -> Vec<(&'static str, Limit)> {
 }
 
 #[test]
-fn no_figure_of_a_header_makes_a_call_wait_beyond_its_patience_or_an_hour() {
+fn no_header_value_makes_a_call_wait_beyond_its_patience_or_an_hour() {
     let (mut cases, mut refused, mut longest) = (0, 0, Duration::ZERO);
     for (name, limit) in rules() {
         for value in VALUES {
@@ -139,13 +139,15 @@ fn no_figure_of_a_header_makes_a_call_wait_beyond_its_patience_or_an_hour() {
             }
         }
     }
-    println!("hostile headers: {cases} cases, {refused} refused in time, longest wait {longest:?}");
+    println!(
+        "hostile headers: {cases} cases, {refused} rejected in time, longest wait {longest:?}"
+    );
     assert_eq!(cases, 15 * 22 * 2);
     assert!(refused > 0);
 }
 
 #[test]
-fn no_figure_of_a_report_makes_a_call_wait_for_more_than_an_hour() {
+fn no_reported_value_makes_a_call_wait_for_more_than_an_hour() {
     let figures = [f64::NAN, f64::INFINITY, -1.0, 0.0, 1e-300, 1e300, f64::MAX];
     let models = [
         RateModel::Cost {
@@ -209,7 +211,7 @@ fn token() -> Arc<FixedToken> {
 }
 
 #[test]
-fn a_call_waits_for_as_long_as_its_session_has_patience() {
+fn a_call_waits_up_to_its_sessions_patience() {
     let default = Duration::MAX;
     let table = [
         (Priority::Interactive, default, 30),
@@ -221,7 +223,7 @@ fn a_call_waits_for_as_long_as_its_session_has_patience() {
     let count = table.len();
     for (class, patience, expected) in table {
         let clock = VirtualClock::default();
-        // A place that nobody gives back: no figure says when.
+        // A permit that is never returned, so no response states when it becomes available.
         let budget = Budget::new(RateModel::Concurrent { most: 1 }, shared(&clock));
         let session = Session::builder(&connector(), token(), Paths::new(&clock))
             .clock(shared(&clock))
@@ -253,7 +255,7 @@ fn a_call_waits_for_as_long_as_its_session_has_patience() {
 }
 
 #[test]
-fn a_call_that_cannot_go_in_time_fails_at_once_and_says_when() {
+fn a_call_that_cannot_be_sent_in_time_fails_immediately_with_a_retry_time() {
     let world = World::new(vec![Limit::bucket("l", Per::Account, 1, 0.01)]);
     world.clock.run(async {
         let call = Read(Draws::default(), "x");
@@ -300,7 +302,7 @@ async fn patience_ends_on_the_manual_clock_too() {
 }
 
 #[test]
-fn beyond_the_bound_of_a_queue_calls_fail_at_once() {
+fn calls_beyond_the_queue_limit_fail_immediately() {
     for (most, bound) in [(Some(3), 3), (None, 10_000)] {
         let clock = VirtualClock::default();
         let mut budget = Budget::new(super::bucket(1, 1.0), shared(&clock));
@@ -319,9 +321,12 @@ fn beyond_the_bound_of_a_queue_calls_fail_at_once() {
             };
             assert!(after >= seconds(bound - 1) || after == HOUR, "{after:?}");
             waiting.pop();
-            assert!(acquire().now_or_never().is_none(), "a place is free again");
+            assert!(
+                acquire().now_or_never().is_none(),
+                "the dropped call freed a place"
+            );
         });
-        println!("{bound} calls wait, one more fails at once");
+        println!("{bound} calls wait, and one more fails immediately");
     }
 }
 

@@ -1,5 +1,5 @@
-//! A virtual hour of ten accounts with four sessions each, for every model of a limit: how many
-//! calls the provider refuses, and how much of its allowance is used.
+//! A simulated hour of ten accounts with four sessions each, for every rate model. Measures the
+//! rejected calls and the used share of the allowance.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +28,7 @@ const ACCOUNTS: usize = 10;
 const SESSIONS: usize = 4;
 const WORKERS: usize = 3;
 
-/// What a provider keeps of one account.
+/// The provider's state of one account's limit.
 #[derive(Debug, Clone)]
 enum Server {
     Bucket {
@@ -37,13 +37,13 @@ enum Server {
         level: f64,
         at: Duration,
     },
-    /// Any stretch of this length.
+    /// A sliding window of this length.
     Sliding {
         most: usize,
         length: Duration,
         calls: VecDeque<Duration>,
     },
-    /// Windows that begin at fixed times and are stated in headers.
+    /// Windows that start at fixed times, which headers state.
     Fixed {
         most: u64,
         length: Duration,
@@ -83,7 +83,7 @@ impl Server {
         }
     }
 
-    /// Counts a call that costs `cost`; false if it is refused.
+    /// Counts a call with this cost. Returns false if the call is rejected.
     fn admit(&mut self, now: Duration, cost: f64) -> bool {
         match self {
             Self::Bucket {
@@ -161,7 +161,7 @@ struct Counts {
     calls: AtomicU64,
     refused: AtomicU64,
     units: Mutex<f64>,
-    /// Time for which calls were under way, in milliseconds.
+    /// Total time with calls in flight, in milliseconds.
     busy: AtomicU64,
 }
 
@@ -170,7 +170,7 @@ struct Provider {
     clock: VirtualClock,
     random: Seeded,
     accounts: Mutex<BTreeMap<String, Server>>,
-    /// How long a call is worked on.
+    /// Processing time of a call.
     work: (u64, u64),
     counts: Counts,
 }
@@ -252,8 +252,9 @@ impl Endpoint for Work {
     }
 }
 
-/// An hour of `processes` processes: calls, refused calls, and the used share of the allowance, which
-/// `share` computes from the units and from the time for which calls were under way.
+/// Simulates an hour of `processes` processes. Returns the number of calls, the number of rejected
+/// calls, and the used share of the allowance, which `share` computes from the units and the time
+/// with calls in flight.
 fn hour(
     limit: &Limit,
     server: &Server,
@@ -333,15 +334,15 @@ fn told() -> HeaderRule {
     rule
 }
 
-/// The used share of the allowance, of units and of seconds for which calls were under way.
+/// Computes the used share of the allowance from the units and the seconds with calls in flight.
 type Share = Box<dyn Fn(f64, f64) -> f64>;
 
-/// A name, the limit as described and as enforced, how long calls are worked on in milliseconds, the
-/// largest cost of a call, and the used share.
+/// Name, limit as described, limit as enforced, processing time of calls in milliseconds, maximum
+/// cost of a call, used share.
 type Row = (&'static str, Limit, Server, (u64, u64), u64, Share);
 
 #[test]
-fn an_hour_under_each_model_uses_the_allowance_and_is_hardly_ever_refused() {
+fn an_hour_under_each_model_uses_the_allowance_with_few_rejections() {
     let account = Per::Account;
     let rate = |allowed: f64, first: f64| move |units: f64, _| (units - first) / allowed;
     let table: Vec<Row> = vec![
@@ -415,9 +416,9 @@ fn an_hour_under_each_model_uses_the_allowance_and_is_hardly_ever_refused() {
     }
 }
 
-/// Until processes share the state of limits, they learn of each other through responses.
+/// As long as processes do not share the state of limits, they detect each other through responses.
 #[test]
-fn two_processes_that_share_an_account_learn_of_each_other_from_responses() {
+fn two_processes_on_one_account_detect_each_other_through_responses() {
     let account = Per::Account;
     let table = [
         (

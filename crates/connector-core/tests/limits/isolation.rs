@@ -1,5 +1,5 @@
-//! Limits beside each other: a refusal delays the calls under one limit only, and a call that waits
-//! for one limit keeps nothing of another.
+//! Independence of limits: a 429 response delays only the calls under one limit, and a call that
+//! waits for one limit keeps no capacity of another.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -27,8 +27,8 @@ use super::{HOUR, key, seconds, shared};
 
 type Headers = Vec<(&'static str, String)>;
 
-/// Answers each path with what is set for it, after a tenth of a second, and keeps when each call
-/// arrived.
+/// Returns the configured response for each path after 100 ms, and records the arrival times of the
+/// calls.
 #[derive(Debug)]
 pub(super) struct Paths {
     clock: VirtualClock,
@@ -45,7 +45,7 @@ impl Paths {
         })
     }
 
-    /// Sets the answer to `path`, on the host of one account or of all.
+    /// Sets the response for `path`, on the host of one account or of all accounts.
     pub(super) fn set(&self, path: &str, status: u16, headers: Headers) {
         let mut answers = self.answers.lock().unwrap();
         answers.insert(path.to_owned(), (status, headers));
@@ -168,11 +168,11 @@ fn of_channel(channel: &'static str) -> Draws {
     of_operation().with(Draw::new("channel").with_key(channel))
 }
 
-/// Calls beside a refused one, by name: account, operation, draws.
+/// Other calls next to the rejected one: name, account, operation, draws.
 type Beside = (&'static str, &'static str, bool, Draws);
 
 #[test]
-fn a_refused_operation_account_or_resource_delays_no_other() {
+fn a_rejected_operation_account_or_resource_delays_no_other() {
     let beside: Vec<Beside> = vec![
         ("the same call", "a", true, of_channel("c1")),
         ("another channel", "a", true, of_channel("c2")),
@@ -193,7 +193,7 @@ fn a_refused_operation_account_or_resource_delays_no_other() {
         ]
     };
     let plain = vec![("retry-after", "60".to_owned())];
-    // What is refused, and which of the calls beside it wait for the minute.
+    // The rejected call, and which of the other calls wait for a minute.
     let table: Vec<(&str, Draws, Headers, [bool; 6])> = vec![
         (
             "a resource",
@@ -242,7 +242,7 @@ fn a_refused_operation_account_or_resource_delays_no_other() {
             assert_eq!(error.kind(), ErrorKind::RateLimited);
             assert_eq!(error.retry(), Retry::After(seconds(60)));
         });
-        // The refused limit has a queue of its own, which must not matter to others either.
+        // The rejected limit has its own queue, which must not affect other calls.
         for ((beside, account, is_read, draws), waits) in beside.iter().zip(waits) {
             let session = world.session(account).with_patience(Duration::ZERO);
             let result = world.clock.run(async {
@@ -268,12 +268,14 @@ fn a_refused_operation_account_or_resource_delays_no_other() {
         let last = Read(of_channel("c1"), "beside");
         world.clock.run(session.send(&last)).unwrap();
     }
-    println!("calls beside a refused one: {undelayed} went at once, {delayed} belong to its limit");
+    println!(
+        "calls next to a rejected one: {undelayed} sent immediately, {delayed} delayed by its limit"
+    );
     assert_eq!((undelayed, delayed), (15, 21));
 }
 
 #[test]
-fn a_call_that_waits_for_one_limit_keeps_nothing_of_another() {
+fn a_call_that_waits_for_one_limit_keeps_no_capacity_of_another() {
     let world = World::new(vec![
         Limit::bucket("app", Per::App, 5, 0.1),
         Limit::bucket("account", Per::Account, 5, 0.1),
@@ -297,7 +299,7 @@ fn a_call_that_waits_for_one_limit_keeps_nothing_of_another() {
         futures_util::future::join_all(late),
         others,
     ));
-    println!("4 calls beside 3 that wait went after {times:?}");
+    println!("4 calls next to 3 waiting calls were sent after {times:?}");
     assert!(times.iter().all(|it| *it < seconds(2)), "{times:?}");
     assert_eq!(late.iter().filter(|it| it.is_ok()).count(), 4);
     let arrived = world.paths.arrived.lock().unwrap();
@@ -307,7 +309,7 @@ fn a_call_that_waits_for_one_limit_keeps_nothing_of_another() {
 }
 
 #[test]
-fn registrations_have_limits_of_their_own_and_share_them_where_tenants_share_them() {
+fn limits_are_shared_exactly_where_tenants_share_a_registration() {
     let world = World::new(vec![Limit::window("app", Per::App, 1, 60)]);
     let provider = ProviderId::from_static("acme");
     let key = |client: &str, tenant: Option<&str>, account: &str| {
@@ -318,7 +320,7 @@ fn registrations_have_limits_of_their_own_and_share_them_where_tenants_share_the
             None => key,
         }
     };
-    // The first call of a registration goes; another one under it waits.
+    // The first call of a registration is sent, and a second one waits.
     let table = [
         (key("one", None, "a"), true),
         (key("one", None, "b"), false),
@@ -361,10 +363,10 @@ fn operations_that_share_a_bucket_of_the_provider_share_one_limit() {
     world.paths.set("a.example/read", 200, told("b1", 1));
     world.paths.set("a.example/write", 200, told("b1", 0));
     world.clock.run(async {
-        // Two routes, each known by its own name until the first response.
+        // Two routes, each known only by its own name until the first response.
         session.send(&Read(draws("c1"), "read")).await.unwrap();
         session.send(&Write(draws("c1"), "write")).await.unwrap();
-        // Now both are known to draw from one bucket, which is empty for this channel only.
+        // Both routes are now known to use one bucket, which is empty for this channel only.
         let read = session.send(&Read(draws("c1"), "read")).await;
         let write = session.send(&Write(draws("c1"), "write")).await;
         let errors = [read.unwrap_err(), write.unwrap_err()];
@@ -383,7 +385,7 @@ fn operations_that_share_a_bucket_of_the_provider_share_one_limit() {
 }
 
 #[test]
-fn calls_that_wait_while_a_bucket_becomes_known_move_to_it() {
+fn waiting_calls_move_to_a_newly_discovered_bucket() {
     let mut rule = HeaderRule::default();
     rule.remaining = Some("x-left".to_owned());
     rule.limit = Some("x-limit".to_owned());
@@ -408,12 +410,13 @@ fn calls_that_wait_while_a_bucket_becomes_known_move_to_it() {
     let arrived = world.paths.arrived.lock().unwrap();
     let times: Vec<u64> = arrived.iter().map(|(_, at)| at.as_secs()).collect();
     println!("5 calls of one route arrived after {times:?} s");
-    // One finds the bucket out, three go in the next window, the last in the one after.
+    // One call discovers the bucket, three calls are sent in the next window, and the last call in
+    // the window after that.
     assert_eq!(times, [0, 10, 10, 10, 20]);
 }
 
 #[test]
-fn a_draw_that_the_description_does_not_know_is_a_bug_that_names_the_limit() {
+fn a_draw_from_an_unknown_limit_is_a_bug_that_names_the_limit() {
     let world = World::new(described());
     let session = world.session("a");
     let table = [
@@ -432,8 +435,8 @@ fn a_draw_that_the_description_does_not_know_is_a_bug_that_names_the_limit() {
 }
 
 proptest! {
-    /// However calls draw from limits, wait, give up and end: no limit is exceeded, no call waits for
-    /// ever, and none is lost.
+    /// For any sequence of draws, waits, cancellations and completions, no limit is exceeded, no
+    /// call waits forever, and no call is lost.
     #[test]
     fn calls_under_several_limits_neither_exceed_nor_block_each_other(
         calls in prop::collection::vec((0..5_000_u64, 0..8_u8, 0..4_u8, 0..2_u8), 1..60),

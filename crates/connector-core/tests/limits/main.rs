@@ -1,4 +1,4 @@
-//! Limits: who goes when, and what providers see of it.
+//! Rate limits: the order of calls, and the load at the provider.
 
 #![expect(
     clippy::print_stdout,
@@ -75,7 +75,7 @@ const COST: RateModel = RateModel::Cost {
 };
 
 #[test]
-fn a_bucket_lets_through_what_it_holds_and_then_what_comes_back() {
+fn a_bucket_admits_its_capacity_and_then_its_refill() {
     let clock = VirtualClock::default();
     let budget = Budget::new(bucket(10, 2.0), shared(&clock));
     let went = clock.run(async {
@@ -95,7 +95,7 @@ fn a_bucket_lets_through_what_it_holds_and_then_what_comes_back() {
 }
 
 #[test]
-fn the_line_is_served_in_order_and_interactive_calls_before_background_ones() {
+fn waiters_are_served_in_order_and_interactive_calls_first() {
     let clock = VirtualClock::default();
     let budget = Budget::new(bucket(1, 1.0), shared(&clock));
     let order = Mutex::new(Vec::new());
@@ -157,7 +157,7 @@ fn a_large_call_at_the_head_is_not_overtaken_by_small_ones() {
 }
 
 #[test]
-fn whoever_gives_up_waiting_leaves_no_gap() {
+fn a_cancelled_wait_leaves_no_gap() {
     let clock = VirtualClock::default();
     let budget = Budget::new(bucket(1, 1.0), shared(&clock));
     clock.run(async {
@@ -179,7 +179,7 @@ fn whoever_gives_up_waiting_leaves_no_gap() {
 }
 
 #[test]
-fn what_was_not_sent_is_given_back_and_what_was_dropped_is_not() {
+fn a_released_permit_is_returned_and_a_dropped_one_is_not() {
     let clock = VirtualClock::default();
     for (model, refill) in [
         (bucket(5, 1.0), seconds(5)),
@@ -216,7 +216,7 @@ fn what_was_not_sent_is_given_back_and_what_was_dropped_is_not() {
 }
 
 #[test]
-fn until_the_first_answer_calls_go_one_at_a_time() {
+fn until_the_first_response_calls_are_sent_one_at_a_time() {
     let clock = VirtualClock::default();
     let budget = account_budget(&clock, COST);
     clock.run(async {
@@ -226,7 +226,7 @@ fn until_the_first_answer_calls_go_one_at_a_time() {
             .unwrap();
         let mut second = Box::pin(budget.acquire(Priority::Interactive, "call", 1));
         assert!(second.as_mut().now_or_never().is_none());
-        // An answer that says nothing lets one more go.
+        // A response without rate-limit values allows one more call.
         first.complete(&Report::new());
         let second = second.await.unwrap();
         let mut third = Box::pin(budget.acquire(Priority::Interactive, "call", 1));
@@ -243,7 +243,7 @@ fn until_the_first_answer_calls_go_one_at_a_time() {
             .unwrap();
         assert_eq!(clock.elapsed(), Duration::ZERO);
         drop((third, fourth));
-        // 88 are left; the rate is the learnt one.
+        // 88 units are left, and the rate is the one that the response reported.
         drop(
             budget
                 .acquire(Priority::Interactive, "call", 188)
@@ -255,7 +255,7 @@ fn until_the_first_answer_calls_go_one_at_a_time() {
 }
 
 #[test]
-fn what_an_operation_asks_for_is_learnt_from_its_answers() {
+fn the_requested_cost_of_an_operation_is_learned_from_responses() {
     let clock = VirtualClock::default();
     let budget = account_budget(&clock, COST);
     clock.run(async {
@@ -269,7 +269,7 @@ fn what_an_operation_asks_for_is_learnt_from_its_answers() {
             .await
             .unwrap();
         permit.complete(&report);
-        // The sheet's published wait: (507 - 493) / 50.
+        // The wait that the provider's documentation states: (507 - 493) / 50.
         budget
             .acquire(Priority::Interactive, "list", 1)
             .await
@@ -286,7 +286,7 @@ fn what_an_operation_asks_for_is_learnt_from_its_answers() {
 }
 
 #[test]
-fn figures_that_make_no_sense_change_nothing() {
+fn invalid_reported_values_change_nothing() {
     let clock = VirtualClock::default();
     for nonsense in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0] {
         let budget = account_budget(&clock, COST);
@@ -324,7 +324,7 @@ fn figures_that_make_no_sense_change_nothing() {
 }
 
 #[test]
-fn a_call_that_costs_more_than_there_can_be_goes_when_all_is_there() {
+fn a_call_above_the_capacity_is_sent_when_the_bucket_is_full() {
     let clock = VirtualClock::default();
     let budget = Budget::new(bucket(10, 1.0), shared(&clock));
     clock.run(async {
@@ -346,7 +346,7 @@ fn a_call_that_costs_more_than_there_can_be_goes_when_all_is_there() {
 }
 
 #[test]
-fn an_account_has_one_budget_and_what_is_known_of_many_accounts_is_bounded() {
+fn an_account_has_one_budget_and_the_number_of_accounts_is_bounded() {
     let clock = VirtualClock::default();
     let limits = Limits::new(shared(&clock));
     let limit = Limit::new("account", Per::Account, bucket(1, 1.0));
@@ -380,14 +380,14 @@ fn an_account_has_one_budget_and_what_is_known_of_many_accounts_is_bounded() {
             .collect::<String>()
             .parse()
             .unwrap();
-        println!("100000 accounts called, {known} known at the end");
+        println!("100000 accounts called, {known} stored at the end");
         assert!((1..=2048).contains(&known), "{shown}");
     });
 }
 
 proptest! {
-    /// However calls come, wait, give up, are answered or dropped, nothing is overdrawn and nobody
-    /// waits for ever.
+    /// For any sequence of arrivals, waits, cancellations, responses and drops, the limit is not
+    /// exceeded and no call waits forever.
     #[test]
     fn a_window_is_never_exceeded_and_never_stuck(
         calls in prop::collection::vec((0..3_000_u64, 1..4_u32, 0..3_u8, 0..400_u64), 1..60),
@@ -428,7 +428,7 @@ proptest! {
     }
 }
 
-/// A shop's bucket, as the provider keeps it.
+/// A shop's bucket as the provider counts it.
 #[derive(Debug)]
 struct Shop {
     capacity: f64,
@@ -480,7 +480,7 @@ impl Shop {
     }
 }
 
-/// Many shops behind a network that takes its time and changes the order of requests.
+/// Many shops behind a network that delays and reorders requests.
 #[derive(Debug)]
 struct Shops {
     clock: VirtualClock,
@@ -549,7 +549,7 @@ fn query(requested: u32, actual: u32) -> Result<Request> {
     Ok(Request::post(["graphql"])?.query(&requested.to_string(), &actual.to_string()))
 }
 
-/// An operation whose cost is known from its arguments.
+/// An operation whose cost depends on its arguments.
 struct List {
     requested: u32,
     actual: u32,
@@ -578,7 +578,7 @@ impl Endpoint for List {
     }
 }
 
-/// An operation that nobody gave a cost.
+/// An operation without a declared cost.
 struct Change;
 
 impl Endpoint for Change {
@@ -597,7 +597,7 @@ impl Endpoint for Change {
 }
 
 #[test]
-fn an_hour_of_ten_shops_on_four_plans_uses_what_comes_back_and_is_hardly_throttled() {
+fn an_hour_of_ten_shops_on_four_plans_uses_the_refill_and_is_rarely_throttled() {
     const PLANS: [(f64, f64); 4] = [
         (2000.0, 100.0),
         (4000.0, 200.0),
@@ -629,8 +629,8 @@ fn an_hour_of_ten_shops_on_four_plans_uses_what_comes_back_and_is_hardly_throttl
             .random(Arc::new(Seeded::new(3)))
             .build();
         for worker in 0..12 {
-            // Calls of twelve workers take longer than anybody would wait, and interactive ones keep
-            // the limit busy for as long as they last.
+            // Calls of twelve workers take longer than the default patience, and interactive calls
+            // keep the limit busy all the time.
             let session = session.with_patience(2 * HOUR);
             let session = if worker % 2 == 0 {
                 session
@@ -661,7 +661,7 @@ fn an_hour_of_ten_shops_on_four_plans_uses_what_comes_back_and_is_hardly_throttl
     let shops = transport.shops.lock().unwrap();
     let (mut calls, mut throttled) = (0, 0);
     for (host, shop) in &*shops {
-        // What stood in the bucket at first is not counted as coming back.
+        // The initial content of the bucket does not count as restored units.
         let used = (shop.used - shop.capacity) / (shop.per_second * HOUR.as_secs_f64());
         println!(
             "{host}: {:6} a second, {:6} calls, {:3} throttled, {:.2} % of the rate used",
@@ -720,7 +720,7 @@ fn an_hour_of_ten_tenants_under_a_window_uses_it_and_never_exceeds_it() {
     let allowed = f64::from(REQUESTS) * HOUR.as_secs_f64() / f64::from(SECONDS);
     for (tenant, served) in served.into_iter().enumerate() {
         let served = served.into_inner().unwrap();
-        // The strictest reading: any stretch of that length, wherever it begins.
+        // The strictest interpretation: any period of that length, wherever it starts.
         let banned = served
             .windows(REQUESTS as usize + 1)
             .filter(|run| run[REQUESTS as usize] < run[0] + seconds(SECONDS.into()))

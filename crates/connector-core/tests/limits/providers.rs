@@ -1,5 +1,5 @@
-//! Limits as data: one instance for each provider, after its documentation, and descriptions that
-//! make no sense.
+//! Rate limits as data: one test instance per provider, based on its documentation, and invalid
+//! descriptions.
 
 use std::time::Duration;
 
@@ -33,14 +33,14 @@ struct Instance {
     provider: &'static str,
     limits: Value,
     draws: Draws,
-    /// Calls that are sent before the last of them is answered as below.
+    /// Number of calls that are sent before the last of them receives the response below.
     calls: u32,
     status: u16,
     headers: Vec<(&'static str, String)>,
-    /// How long the same call waits then.
+    /// Expected wait of the next call of the same kind.
     waits: f64,
-    /// A call that must go at once, or, where accounts share the limit, wait as long: its account,
-    /// whether it is the same operation, what it draws from, how long it waits.
+    /// A call under another limit that must be sent at once, or that must wait as long if accounts
+    /// share the limit: its account, whether the operation is the same, its draws, and its wait.
     beside: (&'static str, bool, Draws, f64),
 }
 
@@ -161,7 +161,7 @@ fn instances() -> Vec<Instance> {
             keyed("reports.create", "GET_SALES_AND_TRAFFIC_REPORT"),
             429,
             Vec::new(),
-            // One unit at the described rate, slowed down by a fifth.
+            // One unit at the described rate, reduced by a fifth.
             74.85,
             (
                 "b",
@@ -298,7 +298,7 @@ fn instances() -> Vec<Instance> {
                 "x-app-usage",
                 r#"{"call_count":28,"total_time":100,"total_cputime":25}"#,
             )]),
-            // The call beside it takes the first unit that comes back.
+            // The other call takes the first unit that is restored.
             40.0,
             ("b", true, all(), 20.0),
         ),
@@ -530,7 +530,7 @@ fn limits_of_every_provider_are_data_and_are_learned_from_its_responses() {
                 world.clock.elapsed()
             };
             let (beside, same) = futures_util::future::join(beside, same).await;
-            // The answer takes a tenth of a second.
+            // The response takes 100 ms.
             let wait = |ended: Duration| ended - at - Duration::from_millis(100);
             (wait(beside), wait(same))
         });
@@ -572,7 +572,7 @@ fn limits_of_every_provider_are_data_and_are_learned_from_its_responses() {
 }
 
 #[test]
-fn a_limit_that_makes_no_sense_is_refused_by_the_name_of_its_field() {
+fn an_invalid_limit_is_rejected_with_the_name_of_its_field() {
     let limit = |change: Value| {
         let mut limit = json!({
             "name": "l", "per": "operation",
@@ -744,6 +744,6 @@ fn a_limit_that_makes_no_sense_is_refused_by_the_name_of_its_field() {
         .iter()
         .filter(|it| description(&json!([it])).is_err())
         .count();
-    println!("limits refused by name: {count}, unreadable: {unreadable}");
+    println!("invalid limits rejected by field: {count}, unparsable: {unreadable}");
     assert_eq!((count, unreadable), (43, unknown.len()));
 }

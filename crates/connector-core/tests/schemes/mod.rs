@@ -1,4 +1,4 @@
-//! The schemes of all providers as data, and the published signatures that they must decide.
+//! The webhook schemes of all providers as data, checked against published signatures.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ fn description(name: &str) -> Description {
     described(serde_json::from_value(scheme).unwrap())
 }
 
-/// A receiver with one secret, whichever kind the scheme takes.
+/// Creates a receiver with one secret, of the kind that the scheme needs.
 fn receive(
     description: &Description,
     secret: Option<&str>,
@@ -110,7 +110,7 @@ fn every_scheme_is_valid_and_signs_what_it_should() {
     assert!(schemes.len() >= 19);
 }
 
-/// A vector with its changes.
+/// A test vector with its changes.
 struct Vector<'v> {
     inputs: BTreeMap<String, Value>,
     expected: String,
@@ -136,7 +136,7 @@ impl Vector<'_> {
         }
     }
 
-    /// Whether a verifier accepts it.
+    /// Returns true if a verifier accepts the vector.
     #[expect(clippy::too_many_lines, reason = "a table of the schemes")]
     fn is_accepted(&self) -> bool {
         let secrets = || Secrets::new([self.text("secret")]).unwrap();
@@ -171,7 +171,8 @@ impl Vector<'_> {
         };
         let mut description = description(name);
         let scheme = description.webhook.as_mut().unwrap();
-        // The vectors are about signatures: some of their bodies have no form that a delivery has.
+        // The vectors test signatures only. Some of their bodies do not have the format of a
+        // delivery.
         scheme.body = vec![BodyForm::Bytes, BodyForm::Empty];
         scheme.items = None;
         scheme.required.clear();
@@ -247,12 +248,15 @@ impl Vector<'_> {
     }
 }
 
-/// Vectors whose scheme belongs to another part of the library: PKCE and HTTP Basic of the client.
+/// Vectors of other parts of the library: PKCE, and HTTP Basic authentication of the client.
 const ELSEWHERE: [&str; 3] = ["pkce-s256", "pkce-s256-hex", "http-basic"];
 
 #[test]
-fn published_signature_vectors_are_decided_as_published() {
-    #[expect(clippy::disallowed_methods, reason = "the directory of the oracles")]
+fn published_signature_vectors_have_the_published_results() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the variable contains the directory of the oracles"
+    )]
     let directory = std::env::var("CONNECTORS_ORACLES");
     let Ok(directory) = directory else {
         println!("skipped: CONNECTORS_ORACLES names no directory with vectors.json");
@@ -282,7 +286,7 @@ fn published_signature_vectors_are_decided_as_published() {
                 "now" => made.now = Some(text()),
                 "without_header" => made.without = Some(text()),
                 input => {
-                    // The receiver's clock stays where the vector was sent.
+                    // The receiver's clock stays at the time when the vector was sent.
                     if input == "timestamp" {
                         made.now = made.inputs["timestamp"].as_str().map(str::to_owned);
                     }
@@ -330,7 +334,7 @@ fn published_signature_vectors_are_decided_as_published() {
 }
 
 #[test]
-fn facts_are_read_from_where_the_provider_writes_them() {
+fn event_fields_are_read_from_the_described_places() {
     let body = r#"{"type":"event_callback","team_id":"T1","event_id":"Ev1","event_time":1800000000,"event":{"type":"made_up_tomorrow"}}"#;
     let time = NOW.to_string();
     let tag = mac(b"secret", format!("v0:{NOW}:{body}").as_bytes());
@@ -344,7 +348,7 @@ fn facts_are_read_from_where_the_provider_writes_them() {
     );
     let events = events(receive(&description("slack"), Some("secret"), now(), &slack).unwrap());
     let event = &events[0];
-    // An event of a type that nobody knows is accepted and kept.
+    // An event of an unknown type is accepted and kept.
     assert_eq!(event.topic, "made_up_tomorrow");
     assert_eq!(event.delivery_id.as_deref(), Some("Ev1"));
     assert_eq!(event.triggered_at, Some(now()));
@@ -357,7 +361,7 @@ fn facts_are_read_from_where_the_provider_writes_them() {
         assert!(event.is_signed(field), "{field:?} stands in the body");
     }
 
-    // Interactivity: a form whose field holds the object.
+    // Interactivity: a form whose field contains the JSON object.
     let body = "payload=%7B%22type%22%3A%22block_actions%22%2C%22team_id%22%3A%22T2%22%7D";
     let tag = format!(
         "v0={}",
@@ -375,7 +379,7 @@ fn facts_are_read_from_where_the_provider_writes_them() {
 }
 
 #[test]
-fn a_bundle_is_read_event_by_event_with_its_own_bytes() {
+fn a_bundle_is_split_into_events_with_their_own_bytes() {
     let body = r#"[ {"portalId":1,"subscriptionType":"a","eventId":7,"objectId":2,"occurredAt":1800000000000},
         {"portalId":18446744073709551615,"subscriptionType":"b/%","eventId":8} ]"#;
     let message = format!("POSThttps://app.example/hooks?x=%20@{body}{NOW}000");
@@ -407,7 +411,7 @@ fn a_bundle_is_read_event_by_event_with_its_own_bytes() {
         r#"{"portalId":18446744073709551615,"subscriptionType":"b/%","eventId":8}"#
     );
     assert!(read[1].is_signed(SignedField::DeliveryId));
-    // Behind a proxy the request does not tell the URL that was called.
+    // Behind a proxy, the request does not contain the original URL.
     *request.uri_mut() = "/internal?x=%20%40".parse().unwrap();
     let error = receive(&description, Some("secret"), now(), &request).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
@@ -423,7 +427,7 @@ fn a_bundle_is_read_event_by_event_with_its_own_bytes() {
     let other = "https://app.example/other".parse().unwrap();
     let endpoint = WebhookEndpoint::of_app(&key).with_url(&other);
     assert!(verify(&description, &cx, &endpoint, &request).is_err());
-    // With version 3 there, an older signature does not count.
+    // If a version 3 signature is present, an older signature is ignored.
     let old = ring::digest::digest(&ring::digest::SHA256, format!("secret{body}").as_bytes());
     let old = hex(old.as_ref());
     let downgraded = post(
@@ -439,9 +443,9 @@ fn a_bundle_is_read_event_by_event_with_its_own_bytes() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn handshakes_are_answered_and_nothing_is_kept() {
+fn handshakes_are_answered_and_not_stored() {
     let mut count = 0;
-    // Slack: signed, the challenge goes back as text.
+    // Slack: the request is signed, and the challenge is returned as text.
     let body = r#"{"type":"url_verification","challenge":"c-1"}"#;
     let tag = format!(
         "v0={}",
@@ -462,7 +466,7 @@ fn handshakes_are_answered_and_nothing_is_kept() {
     assert_eq!(error.kind(), ErrorKind::WebhookRefused);
     count += 2;
 
-    // Discord: signed pings with fixed answers; an interaction is work and an answer.
+    // Discord: signed pings get fixed responses. An interaction is stored and also gets a response.
     let pair = signature::Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
     let public = hex(signature::KeyPair::public_key(&pair).as_ref());
     let discord = |name: &str, body: &str| {
@@ -495,7 +499,7 @@ fn handshakes_are_answered_and_nothing_is_kept() {
     }
     count += 3;
 
-    // Meta: the verify token is compared, the challenge goes back.
+    // Meta: the verify token is compared, and the challenge is returned.
     let meta = |token: &str| {
         let uri = format!("/hooks?hub.mode=subscribe&hub.challenge=158&hub.verify_token={token}");
         let request = Request::get(uri).body(Bytes::new()).unwrap();
@@ -507,7 +511,8 @@ fn handshakes_are_answered_and_nothing_is_kept() {
         count += 1;
     }
 
-    // Microsoft: the token of the query, decoded, as plain text that no browser takes for a page.
+    // Microsoft: the decoded token of the query is returned as plain text, which browsers do not
+    // render as HTML.
     let uri = "/hooks?validationToken=a%3Cscript%3E+b";
     let request = Request::post(uri).body(Bytes::new()).unwrap();
     let answer = reply(receive(&description("microsoft"), None, now(), &request).unwrap());
@@ -519,7 +524,8 @@ fn handshakes_are_answered_and_nothing_is_kept() {
     assert!(receive(&description("microsoft"), None, now(), &doubled).is_err());
     count += 3;
 
-    // Notion: the secret arrives once, while there is none; then it is one more signed request.
+    // Notion: the secret is delivered once, while none is set. After that, such a request is a
+    // normal signed request.
     let body = r#"{"verification_token":"secret_1"}"#;
     let notion = description("notion");
     let tag = format!("sha256={}", hex(&mac(b"secret_1", body.as_bytes())));
@@ -545,7 +551,7 @@ fn handshakes_are_answered_and_nothing_is_kept() {
     );
     count += 4;
 
-    // X-Hook-Secret: sent back in its header, and never replaced.
+    // X-Hook-Secret: the secret is returned in the same header and is never replaced.
     let request = post(&[("x-hook-secret", "s-1")], "");
     match receive(&description("hook-secret"), None, now(), &request).unwrap() {
         Incoming::Secret { reply, .. } => assert_eq!(reply.headers()["x-hook-secret"], "s-1"),
@@ -558,7 +564,7 @@ fn handshakes_are_answered_and_nothing_is_kept() {
 }
 
 #[test]
-fn tokens_that_are_sent_along_are_compared_whole() {
+fn tokens_in_requests_are_compared_completely() {
     let google = |token: &str| {
         post(
             &[
@@ -634,7 +640,7 @@ fn tokens_that_are_sent_along_are_compared_whole() {
         assert!(receive(&basic, Some("ann:p:w"), now(), &with(&wrong)).is_err());
         refused += 1;
     }
-    println!("wrong tokens refused: {refused}");
+    println!("wrong tokens rejected: {refused}");
 }
 
 #[test]
@@ -663,7 +669,7 @@ fn hmac_sha1_is_verified_where_a_provider_offers_nothing_better() {
 }
 
 #[test]
-fn the_account_of_the_body_must_be_that_of_the_header() {
+fn the_accounts_in_body_and_header_must_match() {
     let shopify = description("shopify");
     let deliver = |host: Option<&str>, body: &str| {
         let tag = STANDARD.encode(mac(b"secret", body.as_bytes()));
@@ -705,12 +711,12 @@ fn the_account_of_the_body_must_be_that_of_the_header() {
         );
         refused += 1;
     }
-    println!("deliveries that name no account or two: {refused} refused");
+    println!("deliveries with no account or two accounts: {refused} rejected");
 }
 
-/// What each body form takes and refuses.
+/// The bodies that each body form accepts and rejects.
 #[test]
-fn a_body_of_another_form_is_refused_although_its_signature_fits() {
+fn a_body_in_another_form_is_rejected_despite_a_valid_signature() {
     let mut tried = 0;
     for (forms, good, bad) in [
         (
@@ -768,10 +774,10 @@ fn a_body_of_another_form_is_refused_although_its_signature_fits() {
     println!("bodies against forms: {tried}");
 }
 
-/// A scheme in which one value makes no sense, and the field that the refusal must name.
+/// Schemes with one invalid value, and the field that the error must name.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn a_scheme_that_makes_no_sense_is_refused_by_the_name_of_its_field() {
+fn an_invalid_scheme_is_rejected_with_the_name_of_its_field() {
     let good = json!({ "signatures": [{ "headers": ["x-s"] }] });
     let header = json!([{ "header": "x y" }]);
     let mut cases = vec![
@@ -985,7 +991,7 @@ fn a_scheme_that_makes_no_sense_is_refused_by_the_name_of_its_field() {
         let named = format!("`webhook.{field}`");
         assert!(error.to_string().contains(&named), "{change}: {error}");
     }
-    // What no scheme has is refused before that, wherever it stands.
+    // An unknown field is rejected earlier, at any position.
     let mut unknown = 0;
     for text in [
         r#"{"signatures":[{"headers":["x"]}],"signature":["x"]}"#,
@@ -1009,7 +1015,7 @@ fn a_scheme_that_makes_no_sense_is_refused_by_the_name_of_its_field() {
     );
 }
 
-/// Random bytes as headers, bodies, signatures and queries, for every scheme.
+/// Random headers, bodies, signatures and queries, for every scheme.
 #[test]
 fn random_requests_never_panic_and_are_never_accepted() {
     let random = Seeded::new(11);

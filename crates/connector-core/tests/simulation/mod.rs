@@ -1,4 +1,4 @@
-//! Virtual time: tasks run until none can go on, then the clock jumps to the next sleeper.
+//! Virtual time: tasks run until all of them wait, and then the clock jumps to the next sleeper.
 
 #![allow(
     dead_code,
@@ -57,7 +57,7 @@ impl VirtualClock {
         self.0.lock().unwrap().now
     }
 
-    /// Runs `task` to its end.
+    /// Runs `task` until it completes.
     pub fn run<T>(&self, task: impl Future<Output = T>) -> T {
         let mut output = None;
         {
@@ -66,10 +66,11 @@ impl VirtualClock {
             tasks.push(task.as_mut());
             self.drive(&mut tasks, Duration::MAX);
         }
-        output.expect("the task waits for nothing that can happen")
+        output.expect("the task waits for an event that never occurs")
     }
 
-    /// Runs `tasks` until all have ended or the clock would pass `until`; those left are dropped.
+    /// Runs `tasks` until all have completed or the clock would pass `until`. Remaining tasks are
+    /// dropped.
     pub fn run_all(&self, tasks: Vec<BoxFuture<'_, ()>>, until: Duration) {
         let mut tasks: FuturesUnordered<_> = tasks.into_iter().collect();
         self.drive(&mut tasks, until);
@@ -154,7 +155,7 @@ impl Clock for VirtualClock {
     }
 }
 
-/// Random numbers that are the same each time (xorshift64*).
+/// A deterministic random source (xorshift64*).
 #[derive(Debug)]
 pub struct Seeded(Mutex<u64>);
 
@@ -171,7 +172,7 @@ impl Seeded {
         state.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    /// A number below `bound`.
+    /// Returns a number below `bound`.
     pub fn below(&self, bound: u64) -> u64 {
         (self.next() >> 11) % bound
     }
@@ -186,12 +187,12 @@ impl Random for Seeded {
     }
 }
 
-/// What a scripted transport does with a request.
+/// The reaction of a scripted transport to a request.
 #[derive(Debug, Clone)]
 pub enum Step {
     Answer(u16, Vec<(&'static str, String)>, String),
     Fail(TransportErrorKind, Sent),
-    /// Never comes back.
+    /// Never responds.
     Hang,
 }
 
@@ -199,7 +200,7 @@ pub fn answer(status: u16, body: &str) -> Step {
     Step::Answer(status, Vec::new(), body.to_owned())
 }
 
-/// Answers requests one after the other as it was told, the last step again and again.
+/// Answers requests with the scripted steps in turn. The last step is repeated.
 #[derive(Debug)]
 pub struct Script {
     steps: Mutex<VecDeque<Step>>,
@@ -220,7 +221,7 @@ impl Script {
         self.sent.lock().unwrap().len()
     }
 
-    /// A header of every request that was sent.
+    /// Returns the values of a header in all requests that were sent.
     pub fn headers(&self, name: &str) -> Vec<String> {
         let sent = self.sent.lock().unwrap();
         let text = |request: &http::Request<Bytes>| {
@@ -244,7 +245,7 @@ impl HttpTransport for Script {
         let step = {
             let mut steps = self.steps.lock().unwrap();
             match steps.len() {
-                0 => panic!("nothing is scripted for this request"),
+                0 => panic!("the script has no step for this request"),
                 1 => steps[0].clone(),
                 _ => steps.pop_front().unwrap(),
             }

@@ -1,6 +1,6 @@
-//! The memory of the test process, on Linux.
+//! Memory use of the test process, on Linux.
 
-/// The memory that this process has resident now (`VmRSS`) or had at most (`VmHWM`), in bytes.
+/// Returns the current (`VmRSS`) or maximum (`VmHWM`) resident memory of this process in bytes.
 pub(crate) fn resident(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status

@@ -1,10 +1,10 @@
-//! A server on loopback that does exactly what a test says, and counts who came.
+//! A scripted server on loopback that counts its connections.
 
 #![allow(
     clippy::unwrap_used,
     dead_code,
     unreachable_pub,
-    reason = "part of tests, each of which uses another half of it"
+    reason = "shared by tests that use different parts"
 )]
 
 use std::future::Future;
@@ -22,7 +22,7 @@ use flate2::write::GzEncoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The origin that the servers of these tests stand for.
+/// The origin that the test servers replace.
 pub const ORIGIN: &str = "https://api.acme.example";
 
 pub struct Server {
@@ -51,7 +51,7 @@ impl Server {
         Self { address, accepted }
     }
 
-    /// Answers every request with the same bytes, on as many connections as the client likes.
+    /// Answers every request on every connection with the same bytes.
     pub async fn answering(answer: impl Into<Bytes>) -> Self {
         let answer = answer.into();
         Self::start(move |mut stream| {
@@ -67,14 +67,14 @@ impl Server {
         .await
     }
 
-    /// Answers every request with the same bytes, then closes.
+    /// Answers every request with the same bytes and then closes the connection.
     pub async fn closing(answer: impl Into<Bytes>) -> Self {
         let answer = answer.into();
         Self::start(move |mut stream| {
             let answer = answer.clone();
             async move {
                 read_request(&mut stream).await;
-                // The client may have had enough.
+                // The client may already have closed the connection.
                 let _ = stream.write_all(&answer).await;
                 let _ = stream.shutdown().await;
             }
@@ -82,19 +82,20 @@ impl Server {
         .await
     }
 
-    /// How many connections were made to it.
+    /// Returns the number of accepted connections.
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    /// The settings of a client that reaches this server as [`ORIGIN`].
+    /// Returns the builder of a client that reaches this server as [`ORIGIN`].
     pub fn opened(&self) -> HttpClientBuilder {
         let origin = Origin::parse(ORIGIN).unwrap();
         HttpClient::builder().with_loopback(LoopbackOverride::new(origin, self.address).unwrap())
     }
 }
 
-/// The head of the next request, after its body was read too; `None` when the client is gone.
+/// Returns the head of the next request after reading its body, or `None` if the client closed the
+/// connection.
 pub async fn read_request(stream: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
     loop {
@@ -114,14 +115,14 @@ pub async fn read_request(stream: &mut TcpStream) -> Option<String> {
     }
 }
 
-/// `bytes` compressed.
+/// Compresses `bytes` with gzip.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-/// An answer with this content coding.
+/// Builds a response with this content encoding.
 pub fn encoded(encoding: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-encoding: {encoding}\r\ncontent-length: {}\r\n\r\n",
@@ -130,7 +131,7 @@ pub fn encoded(encoding: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Answers every name alike and counts the questions.
+/// A resolver that returns the same addresses for every name and counts the lookups.
 #[derive(Debug, Clone)]
 pub struct Lying {
     addresses: Vec<IpAddr>,

@@ -1,10 +1,10 @@
-//! A provider on loopback that serves and takes one large file, with faults.
+//! A provider on loopback that sends and receives one large file, with connection failures.
 
 #![allow(
     clippy::unwrap_used,
     dead_code,
     unreachable_pub,
-    reason = "part of tests, each of which uses another half of it"
+    reason = "shared by tests that use different parts"
 )]
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -24,9 +24,9 @@ use tokio::net::TcpStream;
 use crate::server::Server;
 
 pub const MIB: u64 = 1024 * 1024;
-/// The origin of the API, which gets the credential.
+/// The origin of the API, which receives the credential.
 pub const API: &str = "https://api.acme.example";
-/// A host that the description lists for links.
+/// A host that the description lists in `links`.
 pub const FILES: &str = "https://files.acme.example";
 pub const TOKEN: &str = "canary-token";
 
@@ -34,7 +34,7 @@ connector_core::provider::provider_client! {
     pub struct AcmeClient for ProviderId::from_static("acme");
 }
 
-/// The file through the API.
+/// Downloads the file through the API.
 pub struct File;
 
 impl Endpoint for File {
@@ -52,7 +52,7 @@ impl Endpoint for File {
     }
 }
 
-/// The upload of a file through the API.
+/// Uploads a file through the API.
 pub struct PutFile;
 
 impl Endpoint for PutFile {
@@ -70,7 +70,7 @@ impl Endpoint for PutFile {
     }
 }
 
-/// A session whose API and links lead to `server`.
+/// Returns a session whose API and links are served by `server`.
 pub fn session(server: &Server) -> Session {
     let mut client = HttpClient::builder();
     for origin in [API, FILES] {
@@ -97,7 +97,7 @@ pub fn session_over(client: HttpClient) -> Session {
     .build()
 }
 
-/// The file repeats these bytes; their number is prime, so that a wrong offset shows.
+/// Period of the file's content. The period is prime, so that a wrong offset is detected.
 const PERIOD: usize = 1_000_003;
 
 fn pattern() -> &'static [u8] {
@@ -112,14 +112,14 @@ fn pattern() -> &'static [u8] {
     &PATTERN
 }
 
-/// The bytes of the file at `offset`, at most `length` and at most one period.
+/// Returns the bytes of the file at `offset`, at most `length` and at most one period.
 pub fn content(offset: u64, length: usize) -> &'static [u8] {
     let start = usize::try_from(offset % PERIOD as u64).unwrap();
     let length = length.min(PERIOD - start);
     &pattern()[start..start + length]
 }
 
-/// How many of the bytes at `offset` are not those of the file.
+/// Counts the bytes at `offset` that differ from the file.
 pub fn wrong_bytes(mut offset: u64, mut bytes: &[u8]) -> u64 {
     let mut wrong = 0;
     while !bytes.is_empty() {
@@ -134,7 +134,7 @@ pub fn wrong_bytes(mut offset: u64, mut bytes: &[u8]) -> u64 {
     wrong
 }
 
-/// The head of the next request, and what of its body came with it.
+/// Returns the head of the next request and the bytes of its body that arrived with it.
 pub async fn read_head(stream: &mut TcpStream, rest: Vec<u8>) -> Option<(String, Vec<u8>)> {
     let mut bytes = rest;
     loop {
@@ -155,7 +155,7 @@ pub fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-/// Counters of a server, and the heads that it saw.
+/// Counters of a server and the request heads that it received.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub faults: AtomicUsize,
@@ -165,7 +165,7 @@ pub struct Seen {
     pub heads: Mutex<Vec<String>>,
 }
 
-/// Serves a file of `total` bytes, and breaks off after every `fault_every` bytes of a connection.
+/// Serves a file of `total` bytes and closes each connection after `fault_every` bytes.
 pub async fn serving(total: u64, fault_every: u64, seen: &Arc<Seen>) -> Server {
     let seen = Arc::clone(seen);
     Server::start(move |mut stream| {
@@ -211,8 +211,8 @@ pub async fn serving(total: u64, fault_every: u64, seen: &Arc<Seen>) -> Server {
     .await
 }
 
-/// Takes a file of `total` bytes in chunks as Google does, and breaks off within the chunk after
-/// every `fault_every` bytes.
+/// Receives a file of `total` bytes in chunks with Google's protocol, and closes the connection
+/// within a chunk after every `fault_every` bytes.
 pub async fn taking(total: u64, fault_every: u64, seen: &Arc<Seen>) -> Server {
     let seen = Arc::clone(seen);
     Server::start(move |mut stream| {
@@ -228,7 +228,7 @@ pub async fn taking(total: u64, fault_every: u64, seen: &Arc<Seen>) -> Server {
                 if length > 0 {
                     let first = range.strip_prefix("bytes ").unwrap().split('-').next();
                     let first: u64 = first.unwrap().parse().unwrap();
-                    assert_eq!(first, stored(), "the upload goes on where it stopped");
+                    assert_eq!(first, stored(), "the upload continues where it stopped");
                 }
                 let mut left = length;
                 let mut buffer = vec![0; 256 * 1024];
@@ -239,7 +239,7 @@ pub async fn taking(total: u64, fault_every: u64, seen: &Arc<Seen>) -> Server {
                     let after = before + body.len() as u64;
                     seen.received.store(after, Ordering::SeqCst);
                     left -= body.len() as u64;
-                    // Never where a chunk ends.
+                    // Never at the end of a chunk.
                     let part = |at: u64| (at + 3 * MIB + 300_000) / fault_every;
                     if part(after) > part(before) && left > 0 {
                         seen.faults.fetch_add(1, Ordering::SeqCst);
@@ -273,7 +273,7 @@ pub async fn taking(total: u64, fault_every: u64, seen: &Arc<Seen>) -> Server {
     .await
 }
 
-/// The file as a reader that holds none of it.
+/// A reader that generates the file on the fly.
 pub struct Reader {
     pub at: u64,
     pub total: u64,

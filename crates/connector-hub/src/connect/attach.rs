@@ -1,4 +1,4 @@
-//! Attaching a credential to the connection of its account: the checks, and the one commit.
+//! Attaches a credential to the connection of its account: the checks, and the commit.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,17 +27,17 @@ use crate::hub::Inner;
 use crate::sealing::SealOwner;
 use crate::token::{Arrival, renewal};
 
-/// How often a grant is put again because the connection had moved.
+/// Maximum number of attempts to store a grant while the connection changes concurrently.
 const MOVES: u8 = 5;
 
-/// A credential whose account is known, before it becomes a connection's.
+/// A credential whose account is identified, before it is stored in a connection.
 #[derive(Clone)]
 pub(super) struct PendingConnection<'a> {
     pub(super) purpose: &'a Purpose,
     pub(super) connector: &'a dyn Connector,
     pub(super) credential: Arc<Credential>,
     pub(super) source: Source,
-    /// The connection for which it was obtained, if it was known before.
+    /// The connection that the credential was obtained for, if known in advance.
     pub(super) obtained_for: Option<ConnectionKey>,
     pub(super) expiries: Expiries,
     pub(super) identity: Identity,
@@ -76,7 +76,8 @@ impl Inner {
             };
             return self.refuse(pending, claim.as_ref(), reason).await;
         }
-        // What was obtained for a connection that its owner has removed since is not kept.
+        // A credential that was obtained for a connection is dropped if the owner has removed the
+        // connection since.
         if let Some(meant) = &pending.obtained_for
             && found.as_ref() != Some(meant)
             && self.store.load(meant).await?.is_none()
@@ -86,7 +87,7 @@ impl Inner {
                 .await;
         }
         let required = &pending.connector.description().scopes.required;
-        // A sibling's scopes are another set: a user's beside a bot's.
+        // A sibling has its own set of scopes, for example a user's beside a bot's.
         if !matches!(pending.source, Source::Sibling)
             && required
                 .iter()
@@ -103,13 +104,14 @@ impl Inner {
                     .refuse(pending, claim.as_ref(), Reason::CONNECTED_ELSEWHERE)
                     .await;
             }
-            // Before the new grant is put, so that a crash between the two is made up for from
-            // quarantine. The exchange has ended these grants at the provider already.
+            // The other connections end before the new grant is stored, so that a crash in between
+            // is repaired from the quarantine. The exchange has already ended their grants at the
+            // provider.
             for other in others {
                 self.end_taken_over(purpose, &other).await?;
             }
         }
-        // The account that was asked for by its host may be another one than the host's last.
+        // The host may belong to a different account now than at the last connect.
         let claim = match claim {
             Some(claim) if found.as_ref() != Some(claim.key()) => {
                 self.give_back(&claim).await;
@@ -126,7 +128,7 @@ impl Inner {
         }
     }
 
-    /// Makes the credential the first of a new connection.
+    /// Stores the credential as the first one of a new connection.
     async fn attach_new(
         &self,
         pending: &PendingConnection<'_>,
@@ -147,7 +149,7 @@ impl Inner {
         }
     }
 
-    /// Makes the credential that of a known connection.
+    /// Stores the credential in an existing connection.
     async fn attach_over(
         &self,
         pending: &PendingConnection<'_>,
@@ -179,7 +181,8 @@ impl Inner {
             let claimed = if let Some(claimed) = at_hand {
                 claimed
             } else {
-                // Under the name of a claim that may still stand, so as not to wait for it.
+                // Reuses the name of a claim that may still be active, to avoid waiting for that
+                // claim.
                 let claim_id = match named {
                     Some(claim_id) => claim_id,
                     None => ClaimId::generate(&*self.random)?,
@@ -195,7 +198,7 @@ impl Inner {
                     }
                 }
             };
-            // The claim may have been decided on a later row than the one that was read.
+            // The row in the claim may be newer than the row that was read.
             if self
                 .is_same_grant(&claimed.stored, &pending.credential)
                 .await?
@@ -229,9 +232,9 @@ impl Inner {
         Err(ConnectFailure::Later(busy()))
     }
 
-    /// The credential with the refresh token that the connection has, where the new grant brought
-    /// none: providers such as Google issue one with the first consent only, and the old grant of
-    /// the same account and client lives on.
+    /// Returns the credential with the connection's existing refresh token, if the new grant has
+    /// none. Providers such as Google return a refresh token only at the first consent, and the old
+    /// grant of the same account and client remains valid.
     async fn keeping_refresh_token<'a>(
         &self,
         pending: &PendingConnection<'a>,
@@ -304,11 +307,11 @@ impl Inner {
         };
         let mut effects = Self::schedule(pending, key);
         if expect != Expect::Absent && pending.connector.subscriptions().is_some() {
-            // The channels of the grant before are compared and repaired.
+            // The channels of the previous grant are compared and repaired.
             effects = effects.with_work(WorkKind::Subscriptions, Duration::ZERO);
         }
         let effects = effects.with_audit(purpose.entry(Some(key.id), event));
-        // The same numbers and bytes each time: a repetition is recognised.
+        // Every retry sends the same numbers and bytes, so the store recognises the repetition.
         let call = || self.store.put_grant(put.clone(), effects.clone());
         let outcome = self.insist(PATIENCE, call).await?;
         if outcome == PutOutcome::Stored {
@@ -331,7 +334,7 @@ impl Inner {
         )
     }
 
-    /// Lets this process's callers have the new token at once.
+    /// Makes the new token available to callers in this process.
     fn hand_out(
         &self,
         key: &ConnectionKey,
@@ -357,7 +360,7 @@ impl Inner {
         );
     }
 
-    /// Reads the connection as it is now.
+    /// Reads the current connection.
     async fn attached(
         &self,
         pending: &PendingConnection<'_>,
@@ -377,8 +380,8 @@ impl Inner {
         }
     }
 
-    /// True if the connection holds this very grant already: the refresh token is that of a
-    /// credential it has, or, where there is none, the access token is.
+    /// Returns true if the connection already has this grant: the refresh tokens are equal or,
+    /// without refresh tokens, the access tokens are.
     async fn is_same_grant(&self, stored: &Stored, credential: &Credential) -> Result<bool> {
         let owner = SealOwner::of(stored);
         for kept in stored.current.iter().chain(&stored.previous) {
@@ -394,8 +397,8 @@ impl Inner {
         Ok(false)
     }
 
-    /// The provider answered with a grant that the connection has: its newest credential stays, and
-    /// what is known about the account is brought up to date.
+    /// Handles a response with a grant that the connection already has. The connection keeps its
+    /// newest credential, and its account data is updated.
     async fn note_same_grant(
         &self,
         pending: &PendingConnection<'_>,
@@ -422,8 +425,8 @@ impl Inner {
                 return self.refuse(pending, None, Reason::CONNECTION_GONE).await;
             }
             if connection.status != Status::Connected {
-                // The owner has just agreed and the provider still knows the grant: whether it
-                // works is for the next refresh to say.
+                // The owner has just given consent, and the provider still knows the grant. The
+                // next refresh shows whether the grant works.
                 patch.status = Some(Status::Connected);
                 if pending.credential.refresh_token().is_some() {
                     effects = effects.with_work(WorkKind::Refresh, Duration::ZERO);
@@ -449,13 +452,13 @@ impl Inner {
 
     /// Ends another tenant's connection whose grant the new one replaced at the provider.
     async fn end_taken_over(&self, purpose: &Purpose, other: &ConnectionKey) -> Result<()> {
-        // Its tenant is told what happened, and not who in another tenant did it.
+        // The other tenant's audit log records the event, but not the actor in this tenant.
         let context = RequestContext::new(Actor::Provider, purpose.correlation.clone());
         let mut entry = purpose.entry(Some(other.id), Event::Disconnected { forgotten: false });
         entry.tenant = other.tenant.clone();
         entry.context = context;
         let mut effects = SideEffects::none().with_audit(entry);
-        // What cannot be opened cannot end channels either; it does not keep the grant alive.
+        // A credential that cannot be opened cannot delete channels. The connection ends anyway.
         let unsubscribe = match self.store.load(other).await? {
             Some(stored) => self.ending_credential(&stored).await.unwrap_or_default(),
             None => None,
@@ -475,8 +478,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Ends the way of a credential that will not be used: it is queued for revocation if it is
-    /// ours and no live connection shares what a revocation would end.
+    /// Discards a credential that will not be used. The credential is queued for revocation if the
+    /// hub obtained it and no live connection shares the affected grant.
     async fn refuse<T>(
         &self,
         pending: &PendingConnection<'_>,
@@ -508,8 +511,8 @@ impl Inner {
         if pending.connector.description().revocation.is_none() || !sharing.items.is_empty() {
             return Ok(());
         }
-        // A connection and a fence name a revocation: without a claim it gets the id of the
-        // connection that never came to be.
+        // A revocation is identified by a connection and a fence. Without a claim, the id of the
+        // unused candidate connection is used.
         let (key, grant, fence) = match claim {
             Some(claim) => (
                 claim.key().clone(),
@@ -552,10 +555,11 @@ impl Inner {
         Ok(())
     }
 
-    /// Other tenants' live connections to the account, by the host that was asked for and by the key.
+    /// Returns other tenants' live connections to the account, found by the requested host and by
+    /// the account key.
     async fn elsewhere(&self, purpose: &Purpose, account: &Account) -> Result<Vec<ConnectionKey>> {
         let mut found = self.at_host(purpose).await?;
-        // An asserted key routes nothing: it does not say who else has the account.
+        // An asserted key is not verified, so it is not used to look up other tenants' connections.
         if !account.asserted {
             let hint = AccountHint::Key(account.key.clone());
             let (provider, app) = (&purpose.provider, &purpose.app);
@@ -581,6 +585,6 @@ fn broken() -> Error {
     Error::new(
         ErrorKind::Bug,
         "hub.connect",
-        "the store misses a connection that was never there; please report it",
+        "the store returned a missing connection that was never created; please report it",
     )
 }

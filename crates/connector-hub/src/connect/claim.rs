@@ -1,5 +1,5 @@
-//! Claims for an exchange: nobody spends a connection's refresh token while its next grant is on its
-//! way.
+//! Claims for code exchanges. While a new grant of a connection is being obtained, the claim keeps
+//! other tasks from spending the connection's refresh token.
 
 use std::time::Duration;
 
@@ -13,12 +13,14 @@ use super::{ConnectFailure, PATIENCE};
 use crate::flow::{ClaimMark, Purpose};
 use crate::hub::Inner;
 
-/// How long a claim for an exchange stands: that of a refresh (60 s), and three tries to identify
-/// the account (15 s each, with their pauses). The connection's token is served meanwhile.
+/// Lifetime of a claim for an exchange: the lifetime of a refresh claim (60 s), plus three attempts
+/// to identify the account (15 s each, with pauses). The connection's current token is returned to
+/// callers meanwhile.
 const HOLD: Duration = Duration::from_secs(120);
-/// How long somebody else's claim is waited for: one whole hold of a refresh, and a little.
+/// Maximum time to wait for another task's claim: slightly longer than the lifetime of a refresh
+/// claim.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(65);
-/// How often a claim is tried again.
+/// Interval between attempts to claim.
 const CLAIM_POLL: Duration = Duration::from_secs(1);
 
 /// A claim for an exchange.
@@ -26,9 +28,9 @@ const CLAIM_POLL: Duration = Duration::from_secs(1);
 pub(crate) struct Claimed {
     pub(crate) claim_id: ClaimId,
     pub(super) fence: Fence,
-    /// The row that the claim was decided on.
+    /// The row at the time of the claim.
     pub(super) stored: Box<Stored>,
-    /// The grant that was there when the code was exchanged.
+    /// The connection's grant at the time of the code exchange.
     pub(super) since: GrantNumber,
 }
 
@@ -42,17 +44,17 @@ impl Claimed {
     }
 }
 
-/// How a wish for a claim ended.
+/// The outcome of an attempt to claim a connection.
 pub(crate) enum ClaimEnd {
     Claimed(Claimed),
-    /// Somebody else's stood all the time.
+    /// Another task's claim was active until the timeout.
     Busy,
-    /// There is no such connection any more.
+    /// The connection no longer exists.
     Gone,
 }
 
 impl Inner {
-    /// Takes up the claim under which a quarantined answer was obtained, or makes it anew.
+    /// Resumes the claim under which a quarantined response was obtained, or makes a new claim.
     pub(super) async fn claim_again(
         &self,
         purpose: &Purpose,
@@ -72,8 +74,8 @@ impl Inner {
         }
     }
 
-    /// Claims a connection for the exchange of a code, or for what an exchange brought. Somebody
-    /// else's claim is waited for.
+    /// Claims a connection for the exchange of a code, or for storing the result of an exchange.
+    /// Waits for another task's claim to end.
     pub(crate) async fn claim_exchange(
         &self,
         seen: &Stored,
@@ -102,8 +104,8 @@ impl Inner {
                         since,
                     }));
                 }
-                // Whatever moved it was somebody's success, so this does not go on for ever; the
-                // time is bounded all the same.
+                // Each change of the row is another task's success, so the loop ends eventually.
+                // The time is limited anyway.
                 ClaimOutcome::Moved(stored) if waited < CLAIM_PATIENCE => {
                     request.grant = stored.connection.grant;
                     request.seen = stored.connection.generation;
@@ -120,7 +122,7 @@ impl Inner {
         }
     }
 
-    /// Gives a claim back whose exchange certainly brought no credential, or one that is not used.
+    /// Releases a claim whose exchange returned no credential, or whose credential is not used.
     pub(crate) async fn give_back(&self, claimed: &Claimed) {
         let connection = &claimed.stored.connection;
         let failure = Failure {
@@ -136,8 +138,12 @@ impl Inner {
                 .fail(&connection.key, failure.clone(), SideEffects::none())
         };
         if let Err(error) = self.insist(PATIENCE, call).await {
-            // It ends by itself when its hold has passed.
-            tracing::warn!(connection = %connection.key.id, %error, "a claim was not given back");
+            // The claim expires by itself.
+            tracing::warn!(
+                connection = %connection.key.id,
+                %error,
+                "a claim could not be released; it expires by itself"
+            );
         }
     }
 }
@@ -146,7 +152,7 @@ pub(super) fn busy() -> Error {
     Error::new(
         ErrorKind::Conflict,
         "hub.connect",
-        "the connection is being refreshed elsewhere; load the page again in a minute",
+        "another process is refreshing the connection; load the page again in a minute",
     )
     .with_retry(Retry::Backoff)
 }

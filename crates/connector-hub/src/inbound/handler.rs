@@ -1,4 +1,4 @@
-//! What applications do with deliveries.
+//! Handlers of deliveries.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use connector_core::{ConnectionKey, Result, TenantId};
 
 use super::Verified;
 
-/// What an application does when a provider tells it something.
+/// Handles deliveries from providers.
 ///
-/// A delivery is kept before the provider is told so, and handed to every handler by the worker, at
-/// least once: a handler that fails, or a process that ends in the middle, means that it is handed
-/// out again, to that handler at least, and to others as well. [`Delivered::key`] recognises a repetition. Deliveries may come in
-/// any order.
+/// The hub stores a delivery before it acknowledges it. The worker passes the delivery to every
+/// handler at least once. If a handler fails or the process dies, the delivery is passed again, at
+/// least to the failed handler and possibly to others. Use [`Delivered::key`] to detect
+/// repetitions. Deliveries may arrive in any order.
 ///
-/// A delivery to an app as a whole is handed out once for each live connection, of whatever tenant,
-/// that leads to the account it names, and once without a connection if there is none.
+/// A delivery to a shared app is handled once for each live connection to the account that it
+/// names, in all tenants. If there is no such connection, it is handled once without a connection.
 ///
 /// ```
 /// use connector_core::Result;
@@ -41,24 +41,24 @@ use super::Verified;
 /// ```
 #[async_trait]
 pub trait DeliveryHandler: Send + Sync + 'static {
-    /// Handles one delivery for one connection. Called from many tasks at once; all calls for one
-    /// delivery together have four minutes, then they are dropped.
+    /// Handles one delivery for one connection. The hub calls this method from many tasks
+    /// concurrently. All calls for one delivery together must finish within four minutes; the hub
+    /// then drops them.
     ///
     /// # Errors
-    /// Whatever went wrong: the delivery is handed out again after 5 seconds, 30 seconds, 2 and 10
-    /// minutes, 1, 2, 5 and twice 10 hours, and then parked until somebody replays it. Only the
-    /// error's kind is kept.
+    /// Any error. The hub retries the delivery after 5 s, 30 s, 2 min, 10 min, 1 h, 2 h, 5 h, 10 h
+    /// and 10 h, and then parks it until it is replayed. Only the error's kind is stored.
     async fn handle(&self, delivery: &Delivered) -> Result<()>;
 }
 
-/// A delivery as handlers are given it.
+/// A delivery as passed to handlers.
 #[derive(Debug, Clone)]
 pub struct Delivered {
     pub(crate) shared: Arc<SharedParts>,
     pub(crate) connection: Option<ConnectionKey>,
 }
 
-/// What is the same for every connection that a delivery is handed out for.
+/// The fields that are equal for every connection of a delivery.
 #[derive(Debug)]
 pub(crate) struct SharedParts {
     pub(crate) event: Verified<Event>,
@@ -69,39 +69,40 @@ pub(crate) struct SharedParts {
 }
 
 impl Delivered {
-    /// What happened. What the signature does not cover is a hint: ask the provider before you end
-    /// or delete anything because of it.
+    /// Returns the event. Fields that the signature does not cover are only hints: query the
+    /// provider before you end or delete anything because of them.
     #[must_use]
     pub fn event(&self) -> &Verified<Event> {
         &self.shared.event
     }
 
-    /// The connection that it is about; `None` if there is none, as when an account that was
-    /// disconnected asks for its data to be deleted.
+    /// Returns the connection that the delivery is about. `None` if there is none, for example if a
+    /// disconnected account requests the deletion of its data.
     #[must_use]
     pub const fn connection(&self) -> Option<&ConnectionKey> {
         self.connection.as_ref()
     }
 
-    /// What makes it the same delivery, however often it is handed out.
+    /// Returns the key that identifies the delivery across repeated calls.
     #[must_use]
     pub fn key(&self) -> &DeliveryKey {
         &self.shared.key
     }
 
-    /// The tenant whose own secret signed it; `None` if it was signed for the app as a whole.
+    /// Returns the tenant whose own secret signed the delivery. `None` if it was signed for the app
+    /// as a whole.
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {
         self.shared.tenant.as_ref()
     }
 
-    /// How often it was handed out, this time included.
+    /// Returns the number of attempts, including this one.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.shared.attempt
     }
 
-    /// When it was accepted, on the store's clock.
+    /// Returns the time of acceptance by the store's clock.
     #[must_use]
     pub fn accepted_at(&self) -> Timestamp {
         self.shared.accepted_at

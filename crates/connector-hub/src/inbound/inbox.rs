@@ -1,4 +1,4 @@
-//! Keeping events until they are handled.
+//! The inbox, which stores events until they are handled.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,19 +17,19 @@ use secrecy::SecretString;
 use super::{Receipt, Verified};
 use crate::hub::Inner;
 
-/// The time for which a delivery is remembered: longer than any provider repeats one.
+/// Retention of handled deliveries. Longer than any provider retries a delivery.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 86_400);
-/// The bounds on what is kept: one tenant's deliveries fill neither the queue of an endpoint nor,
-/// sent again and again under other ids, that of everybody.
+/// Limits of the inbox. `waiting` keeps one tenant from filling the queue of an endpoint. `alike`
+/// keeps a sender from filling the shared queue with one body under many ids.
 const LIMITS: DeliveryLimits = DeliveryLimits {
     waiting: 10_000,
     alike: 64,
     alike_within: Duration::from_secs(86_400),
 };
-/// The longest name of an endpoint and the longest id that is kept as it is, in bytes.
+/// Maximum length in bytes of an endpoint's name, and of an id that is stored unhashed.
 const LONGEST_NAME: usize = 128;
 
-/// The party that an endpoint belongs to.
+/// The owner of an endpoint.
 pub(super) enum Owner {
     Everybody,
     Tenant(TenantId),
@@ -54,8 +54,8 @@ impl Owner {
 }
 
 impl Inner {
-    /// The live connection that an endpoint belongs to: one at `provider`, and of the registration
-    /// `app` if one is named.
+    /// Returns the live connection that an endpoint belongs to. The connection must be at
+    /// `provider`, and of the registration `app` if one is given.
     pub(super) async fn connection_of_endpoint(
         &self,
         operation: &'static str,
@@ -71,7 +71,7 @@ impl Inner {
             Error::new(
                 ErrorKind::NotFound,
                 operation,
-                "there is no live connection for this endpoint",
+                "the connection of this endpoint does not exist or has ended",
             )
         })
     }
@@ -88,8 +88,9 @@ pub(super) struct Inbox<'a> {
 }
 
 impl<'a> Inbox<'a> {
-    /// The inbox of the endpoint that the application calls `name`. What tenants and connections sign
-    /// for themselves must not be taken for a repetition of what others are sent.
+    /// Returns the inbox of the endpoint that the application calls `name`. Endpoints of tenants
+    /// and connections have separate inboxes, so that their deliveries are never treated as
+    /// repetitions of other deliveries.
     pub(super) fn new(
         inner: &'a Inner,
         operation: &'static str,
@@ -104,7 +105,7 @@ impl<'a> Inbox<'a> {
             return Err(Error::new(
                 ErrorKind::Configuration,
                 operation,
-                "an endpoint's name is 1 to 128 visible ASCII characters without a slash",
+                "an endpoint's name must have 1 to 128 visible ASCII characters without a slash",
             ));
         }
         let endpoint = match owner {
@@ -124,8 +125,8 @@ impl<'a> Inbox<'a> {
         })
     }
 
-    /// Accepts the events of one delivery one by one. Whoever repeats a delivery that was cut off in
-    /// the middle brings the rest. `reply` is the answer that the sender waits for.
+    /// Accepts the events of one delivery one by one. If a delivery is interrupted, a retry by the
+    /// sender adds the missing events. `reply` is the response that the sender expects.
     pub(super) async fn keep(
         &self,
         events: Vec<Event>,
@@ -140,7 +141,7 @@ impl<'a> Inbox<'a> {
                 return Err(Error::new(
                     ErrorKind::Bug,
                     operation,
-                    "the connector read an event of another provider or registration",
+                    "the connector returned an event of another provider or registration",
                 ));
             }
             let (body, is_repeated) = digests.of(&event.body);
@@ -152,8 +153,8 @@ impl<'a> Inbox<'a> {
                 id = format!("{}/{number}", id_of(&event, &body));
             }
             let turn = self.turn(&event, &mut turn).await?;
-            // An id that is signed is the sender's, and so is the number of its deliveries. An empty
-            // body says nothing about what was sent again.
+            // The sender controls a signed id, and so the number of deliveries with such ids. An
+            // empty body cannot show a repetition.
             let is_counted =
                 !event.is_signed(SignedField::DeliveryId) && !event.body.is_empty() && !is_repeated;
             let content = is_counted.then_some(body);
@@ -177,14 +178,15 @@ impl<'a> Inbox<'a> {
                     operation,
                     connector = self.provider.as_str(),
                     endpoint = self.endpoint,
-                    "one body arrives under ever other ids; it is not kept again for a while"
+                    "the same body arrives under many different ids; further copies are refused \
+                     for a while"
                 ),
                 AcceptOutcome::Full => {
                     return Err(Error::new(
                         ErrorKind::RateLimited,
                         operation,
-                        "too many deliveries of this tenant or account wait at the endpoint; the \
-                         provider sends it again",
+                        "too many deliveries of this tenant or account are queued at the endpoint; \
+                         the provider sends the delivery again",
                     )
                     .with_provider(self.provider.as_str().to_owned()));
                 }
@@ -234,7 +236,8 @@ impl<'a> Inbox<'a> {
         self.inner.store.accept(delivery).await
     }
 
-    /// The party in whose turn the event is handed out. `last` is that of the event before it.
+    /// Returns the owner whose turn the event uses in the queue. `last` is the turn of the previous
+    /// event.
     async fn turn(
         &self,
         event: &Event,
@@ -263,7 +266,7 @@ impl<'a> Inbox<'a> {
                     .await?;
                 match &found[..] {
                     [key] => of_connection(key),
-                    // Several tenants share the account, or nobody is connected to it.
+                    // Several tenants share the account, or no tenant is connected to it.
                     _ => DeliveryTurn {
                         owner: format!("account/{account}"),
                         lane: String::new(),
@@ -284,7 +287,7 @@ pub(crate) fn of_connection(key: &ConnectionKey) -> DeliveryTurn {
     }
 }
 
-/// The part of an event that tells which connections to probe.
+/// Returns the fields of an event that determine which connections to probe.
 fn probe_of(event: &Event) -> Event {
     let mut probe = event.clone();
     probe.body = Bytes::new();
@@ -292,7 +295,7 @@ fn probe_of(event: &Event) -> Event {
     probe
 }
 
-/// Digests of bodies. The events of a bundle may share one body, which is hashed once.
+/// Digests of bodies. If the events of a bundle share one body, it is hashed once.
 #[derive(Default)]
 struct Digests {
     last: Option<(Bytes, [u8; 32])>,
@@ -301,7 +304,8 @@ struct Digests {
 }
 
 impl Digests {
-    /// The digest of a body, and whether it is the very body of the event before.
+    /// Returns the digest of a body, and whether the body is the same one as that of the previous
+    /// event.
     fn of(&mut self, body: &Bytes) -> ([u8; 32], bool) {
         if let Some((last, digest)) = &self.last
             && last.as_ptr() == body.as_ptr()
@@ -319,10 +323,10 @@ impl Digests {
     }
 }
 
-/// The id by which an event is recognised when it is sent again.
+/// Returns the id that identifies repetitions of an event.
 ///
-/// An id that is not signed stands beside a digest of the body: else whoever can change it could
-/// spend the id of a delivery that is still to come.
+/// An unsigned id is combined with a digest of the body. Otherwise an attacker who changes the id
+/// could use up the id of a later delivery.
 fn id_of(event: &Event, body: &[u8; 32]) -> String {
     let Some(id) = &event.delivery_id else {
         let account = match &event.account {
@@ -359,7 +363,7 @@ fn id_of(event: &Event, body: &[u8; 32]) -> String {
     }
 }
 
-/// The SHA-256 of the parts, each after its length.
+/// Returns the SHA-256 of the parts, each prefixed with its length.
 fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in parts {
@@ -371,7 +375,7 @@ fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     bytes
 }
 
-/// The SHA-256 of the parts, each after its length, in hexadecimal.
+/// Returns the SHA-256 of the parts, each prefixed with its length, in hexadecimal.
 fn digest_of(parts: &[&[u8]]) -> String {
     hex::encode(sha256(parts))
 }
@@ -396,7 +400,7 @@ mod tests {
             digests.of(&body);
         }
         assert_eq!(digests.computed, 1);
-        // Another body of the same bytes is hashed anew.
+        // A different buffer with the same bytes is hashed again.
         assert!(!digests.of(&Bytes::from(vec![b'x'; 1_000_000])).1);
         assert_eq!(digests.computed, 2);
     }

@@ -1,4 +1,4 @@
-//! Taking a message in whose source the application has proved.
+//! Ingestion of messages whose source the application has verified.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -21,8 +21,8 @@ const OPERATION: &str = "hub.ingest";
 /// A message from a queue or bus that only the provider can write to: Amazon SQS, `EventBridge`,
 /// Google Pub/Sub.
 ///
-/// Facts that are not set here are read from body and attributes by the description's webhook
-/// scheme, if it has one.
+/// Fields that are not set here are read from the body and the attributes with the webhook scheme
+/// in the provider's description, if it has one.
 #[derive(Clone)]
 #[must_use]
 pub struct Message {
@@ -36,7 +36,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message with this body, byte for byte.
+    /// Creates a message with this exact body.
     pub fn new(body: impl Into<Bytes>) -> Self {
         Self {
             body: body.into(),
@@ -49,7 +49,7 @@ impl Message {
         }
     }
 
-    /// Adds an attribute of the message. The scheme reads it as a header.
+    /// Adds an attribute of the message. The webhook scheme reads attributes as headers.
     pub fn with_attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.attributes.push((name.into(), value.into()));
         self
@@ -61,25 +61,26 @@ impl Message {
         self
     }
 
-    /// Sets the account that it is about.
+    /// Sets the account that the message is about.
     pub fn with_account(mut self, account: AccountHint) -> Self {
         self.account = Some(account);
         self
     }
 
-    /// Sets the id by which a repetition is recognised: the provider's, or that of the queue.
+    /// Sets the id that identifies repeated messages: the provider's id, or the id from the queue.
     pub fn with_delivery_id(mut self, id: impl Into<String>) -> Self {
         self.delivery_id = Some(id.into());
         self
     }
 
-    /// Sets when it was triggered, by the provider's clock.
+    /// Sets the time of the event by the provider's clock.
     pub const fn with_triggered_at(mut self, at: Timestamp) -> Self {
         self.triggered_at = Some(at);
         self
     }
 
-    /// Says that the connection may have ended or lost rights: it is probed.
+    /// Marks the message as a hint that the connection may have ended or lost permissions. The hub
+    /// then probes the connection.
     pub const fn with_probe(mut self) -> Self {
         self.probes = Some(true);
         self
@@ -99,11 +100,11 @@ impl fmt::Debug for Message {
 }
 
 impl Hub {
-    /// Takes in a message that the application received in another way than by HTTP, after it has
-    /// proved the source: await it. The message goes the way of a verified delivery, to the same
-    /// handlers, and is recognised when it comes again.
+    /// Ingests a message that the application received through a channel other than HTTP. Verify
+    /// the source of the message first. Await the builder. The message is processed like a verified
+    /// delivery: the same handlers receive it, and repeated messages are detected.
     ///
-    /// Delete the message from the queue only when this has returned `Ok`.
+    /// Delete the message from its queue only after this call returns `Ok`.
     ///
     /// ```no_run
     /// # use connector_core::ProviderId;
@@ -128,15 +129,17 @@ impl Hub {
     }
 }
 
-/// A message that is about to be taken in; await it.
+/// A builder that ingests a message. Await it.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`] if an attribute cannot be read; [`ErrorKind::WebhookRefused`] if the
-/// body does not have the form of the description's scheme; [`ErrorKind::NotFound`] if the
-/// connection is not there or has ended; [`ErrorKind::Configuration`] if the connector is missing or
-/// the endpoint's name is malformed; [`ErrorKind::RateLimited`] if too many wait,
-/// [`ErrorKind::StoreUnavailable`] and [`ErrorKind::ShuttingDown`]: leave the message in its queue.
-#[must_use = "nothing is taken in before this is awaited"]
+/// * [`ErrorKind::InvalidInput`] if an attribute cannot be read.
+/// * [`ErrorKind::WebhookRefused`] if the body does not match the webhook scheme of the
+///   description.
+/// * [`ErrorKind::NotFound`] if the connection does not exist or has ended.
+/// * [`ErrorKind::Configuration`] if the connector is missing or the endpoint's name is malformed.
+/// * [`ErrorKind::RateLimited`] if too many messages are queued, [`ErrorKind::StoreUnavailable`],
+///   or [`ErrorKind::ShuttingDown`]: leave the message in its queue.
+#[must_use = "the builder does nothing until it is awaited"]
 pub struct Ingest<'a> {
     hub: &'a Hub,
     provider: ProviderId,
@@ -158,14 +161,14 @@ impl fmt::Debug for Ingest<'_> {
 }
 
 impl Ingest<'_> {
-    /// Uses this registration instead of the `default` one.
+    /// Sets the registration. Default: the registration named `default`.
     pub fn app(mut self, app: AppKey) -> Self {
         self.app = Some(app);
         self
     }
 
-    /// Names the source, where an app has several whose messages may bear the same ids: 1 to 128
-    /// visible ASCII characters without a slash.
+    /// Sets the name of the source: 1 to 128 visible ASCII characters without a slash. Needed if an
+    /// app has several sources whose messages may have equal ids.
     pub fn endpoint(mut self, name: impl Into<String>) -> Self {
         self.endpoint = Some(name.into());
         self
@@ -219,7 +222,8 @@ impl Ingest<'_> {
                     Error::new(
                         ErrorKind::InvalidInput,
                         OPERATION,
-                        "an attribute of the message has a name or value that no header can have",
+                        "an attribute of the message has a name or value that is invalid in a \
+                         header",
                     )
                 };
                 let name = HeaderName::try_from(name.as_str()).map_err(|_| unreadable())?;
@@ -252,7 +256,7 @@ impl Ingest<'_> {
             if let Some(probes) = message.probes {
                 event.probes = probes;
             }
-            // The source vouches for all of it.
+            // The application has verified the source, so every field counts as signed.
             event.signed = SignedField::set(SignedField::EVERY);
         }
         Ok(events)

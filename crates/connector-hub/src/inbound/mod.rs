@@ -1,4 +1,4 @@
-//! Deliveries from providers: verified, kept, then handled.
+//! Webhook deliveries from providers: verified, stored, then passed to handlers.
 
 mod handler;
 mod inbox;
@@ -30,12 +30,13 @@ use crate::hub::Hub;
 const REPLAY: &str = "hub.replay";
 
 impl Hub {
-    /// The deliveries that are kept, at most `n`, from `after` on: what waits, what was handled in
-    /// the last seven days, what was given up. Nothing of their content is shown.
+    /// Lists at most `n` stored deliveries, starting after the cursor `after`: queued ones, those
+    /// that were handled within the last seven days, and parked ones. The list does not contain
+    /// their content.
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`]: repeat it; [`ErrorKind::InvalidInput`] if the cursor is of
-    /// another list.
+    /// * [`ErrorKind::StoreUnavailable`]: retry the call.
+    /// * [`ErrorKind::InvalidInput`] if the cursor is from another list.
     pub async fn deliveries(
         &self,
         filter: &DeliveryFilter,
@@ -45,16 +46,17 @@ impl Hub {
         self.inner.store.deliveries(filter, after, n).await
     }
 
-    /// Makes the worker handle a delivery again, now, that `tenant` owns and that was given up or
-    /// handled. The audit log of the tenant records it.
+    /// Queues a delivery of `tenant` that was parked or handled, so that the worker handles it
+    /// again now. The replay is recorded in the tenant's audit log.
     ///
-    /// A delivery to an endpoint of the whole app belongs to no tenant: see
-    /// [`Hub::replay_as_operator`].
+    /// A delivery to an endpoint of the whole app belongs to no tenant. Use
+    /// [`Hub::replay_as_operator`] for such a delivery.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if the tenant owns no such delivery, or it still waits to be handled;
-    /// [`ErrorKind::StoreUnavailable`]: repeat it; [`ErrorKind::ShuttingDown`] after
-    /// [`Hub::shutdown`].
+    /// * [`ErrorKind::NotFound`] if the tenant has no such delivery, or if the delivery is still
+    ///   queued.
+    /// * [`ErrorKind::StoreUnavailable`]: retry the call.
+    /// * [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
     pub async fn replay(
         &self,
         key: &DeliveryKey,
@@ -64,10 +66,10 @@ impl Hub {
         self.replay_of(key, Some(tenant), tenant, context).await
     }
 
-    /// Makes the worker handle a delivery again, now, whoever owns it. For the service's own staff:
-    /// never pass a key that a tenant supplied.
+    /// Queues any delivery again, regardless of its owner. Only for your service's own staff: never
+    /// pass a key that a tenant supplied.
     ///
-    /// The audit log of `on_behalf_of` records it.
+    /// The replay is recorded in the audit log of `on_behalf_of`.
     ///
     /// # Errors
     /// As for [`Hub::replay`].
@@ -89,7 +91,8 @@ impl Hub {
     ) -> Result<()> {
         let inner = &self.inner;
         inner.accepting(REPLAY)?;
-        // Recorded first: a process that ends here has recorded a wish, and hidden no deed.
+        // The entry is written before the replay. If the process dies in between, the log has an
+        // entry too many rather than one too few.
         let event = Event::DeliveryReplayed {
             endpoint: key.endpoint.clone(),
             id: key.id.clone(),
@@ -103,7 +106,7 @@ impl Hub {
         Err(Error::new(
             ErrorKind::NotFound,
             REPLAY,
-            "the tenant owns no such delivery that was handled or given up; list its deliveries",
+            "the tenant has no such delivery that was handled or parked; list its deliveries",
         ))
     }
 }

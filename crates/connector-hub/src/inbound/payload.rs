@@ -1,4 +1,4 @@
-//! What is sealed of a delivery.
+//! The sealed form of a delivery.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 use super::Verified;
 use crate::hub::Inner;
 
-/// A delivery's event, and the connection whose own secret signed it.
+/// The event of a delivery, and the connection whose own secret signed it.
 #[derive(Debug)]
 pub(crate) struct Payload {
     pub(crate) event: Verified<Event>,
     pub(crate) connection: Option<ConnectionKey>,
 }
 
-/// Everything but the body, which follows it.
+/// Everything except the body, which follows the head.
 #[derive(Serialize, Deserialize)]
 struct Head {
     topic: String,
@@ -61,7 +61,8 @@ impl Inner {
         seal_long(&*self.cipher, &place(key, tenant, &row), plaintext.expose()).await
     }
 
-    /// Opens what [`Inner::seal_delivery`] sealed. Nothing that was not verified was ever sealed.
+    /// Opens a delivery that [`Inner::seal_delivery`] sealed. Only verified deliveries are ever
+    /// sealed.
     pub(crate) async fn open_delivery(&self, delivery: &LeasedDelivery) -> Result<Payload> {
         let row = delivery.key.row_id();
         let place = place(&delivery.key, delivery.tenant.as_ref(), &row);
@@ -70,7 +71,8 @@ impl Inner {
             Error::new(
                 ErrorKind::StoreIncompatible,
                 "hub.open_delivery",
-                "a kept delivery is in a form that this version does not know; update this node",
+                "a stored delivery is in a format that this version does not know; update this \
+                 node",
             )
         })
     }
@@ -93,7 +95,7 @@ fn encode(event: &Event, connection: Option<&ConnectionKey>) -> Result<Plaintext
         Error::new(
             ErrorKind::Bug,
             "hub.receive",
-            "a delivery's head cannot be written",
+            "the head of a delivery could not be serialized",
         )
     };
     let head = Head {
@@ -101,7 +103,7 @@ fn encode(event: &Event, connection: Option<&ConnectionKey>) -> Result<Plaintext
         account: match &event.account {
             Some(AccountHint::Key(key)) => Some(Account::Key(key.as_str().to_owned())),
             Some(AccountHint::Host(host)) => Some(Account::Host(host.clone())),
-            // A hint of a kind that this version cannot route by.
+            // This version cannot route by this kind of hint.
             _ => None,
         },
         delivery_id: event.delivery_id.clone(),

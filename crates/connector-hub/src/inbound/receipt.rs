@@ -1,4 +1,4 @@
-//! What is answered to the sender of a delivery.
+//! Responses to deliveries.
 
 use bytes::Bytes;
 use connector_core::webhook::Event;
@@ -8,40 +8,41 @@ use secrecy::SecretString;
 
 use super::Verified;
 
-/// What became of a delivery. Send [`Receipt::response`] to the provider, and
-/// [`Receipt::refusal`] where there is an error instead.
+/// The result of receiving a delivery. Send [`Receipt::response`] to the provider, or
+/// [`Receipt::refusal`] after an error.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Receipt {
-    /// It is genuine and kept: the worker hands it to the handlers.
+    /// The delivery is genuine and stored. The worker passes it to the handlers.
     Accepted {
-        /// Those of its events that are new.
+        /// The new events of the delivery.
         events: Vec<Verified<Event>>,
-        /// The answer that the provider waits for, if it is not an empty one.
+        /// The response that the provider expects, if it is not empty.
         reply: Option<http::Response<Bytes>>,
     },
-    /// It is genuine and was accepted before; nothing changed.
+    /// The delivery is genuine and was accepted before. Nothing changed.
     Duplicate {
-        /// The answer that the provider waits for, if it is not an empty one.
+        /// The response that the provider expects, if it is not empty.
         reply: Option<http::Response<Bytes>>,
     },
-    /// It was a handshake; this is the answer.
+    /// The request was a handshake. Contains the response.
     Reply(http::Response<Bytes>),
-    /// It was a handshake that brought the endpoint's secret. Keep it, sealed, and give it to the
-    /// registration or the endpoint: from then on deliveries are verified with it.
+    /// The request was a handshake that contained the endpoint's secret. Store the secret, sealed,
+    /// and configure it for the registration or the endpoint. Later deliveries are then verified
+    /// with it.
     ///
-    /// The secret is not known to be the provider's. Compare it with the provider's page, or confirm
-    /// it there, before deliveries are relied upon.
+    /// The handshake does not prove that the secret comes from the provider. Compare it with the
+    /// provider's settings page, or confirm it there, before you rely on deliveries.
     Secret {
         /// The secret.
         secret: SecretString,
-        /// The answer.
+        /// The response.
         reply: http::Response<Bytes>,
     },
 }
 
 impl Receipt {
-    /// The answer to the provider.
+    /// Returns the response to send to the provider.
     #[must_use]
     pub fn response(self) -> http::Response<Bytes> {
         match self {
@@ -52,10 +53,14 @@ impl Receipt {
         }
     }
 
-    /// The answer to a delivery that [`Hub::receive`](crate::Hub::receive) did not accept: 401 if it
-    /// is not genuine, 413 if it is too large, 404 if there is no such endpoint, 503 if it could not
-    /// be kept now, else 500. The provider repeats all but the first three, and many repeat those
-    /// too.
+    /// Returns the response to a delivery that [`Hub::receive`](crate::Hub::receive) refused:
+    /// * 401 if the delivery is not genuine,
+    /// * 413 if it is too large,
+    /// * 404 if the endpoint does not exist,
+    /// * 503 if it could not be stored now,
+    /// * 500 otherwise.
+    ///
+    /// Providers retry after 503 and 500. Many also retry after the other status codes.
     #[must_use]
     pub fn refusal(error: &Error) -> http::Response<Bytes> {
         with_status(match error.kind() {

@@ -1,4 +1,4 @@
-//! Taking a delivery in.
+//! Receiving deliveries.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -20,20 +20,20 @@ use crate::hub::Hub;
 use crate::subscribe::ChannelOwner;
 
 const OPERATION: &str = "hub.receive";
-/// The largest body that is looked at, in bytes.
+/// Default maximum size of a body, in bytes.
 const LARGEST_BODY: usize = 1_048_576;
 
 impl Hub {
-    /// Takes in a delivery that came to one of your endpoints: await it, and send what
-    /// [`Receipt::response`] or [`Receipt::refusal`] says. The request's body is the raw one, as it
-    /// arrived.
+    /// Receives a delivery that arrived at one of your endpoints. Await the builder, and send the
+    /// response from [`Receipt::response`], or from [`Receipt::refusal`] after an error. The
+    /// request's body must be the raw body as received.
     ///
-    /// Nothing is parsed or kept before the connector has verified the signature, and nothing is
-    /// acknowledged before it is kept. The worker hands it to the handlers afterwards.
+    /// The connector verifies the signature before anything is parsed or stored. The delivery is
+    /// stored before it is acknowledged. The worker then passes it to the handlers.
     ///
-    /// Without more, the endpoint is that of an app that all tenants share: deliveries go to the
-    /// connections of every tenant. [`Receive::tenant`] and [`Receive::connection`] are for endpoints
-    /// that belong to one.
+    /// By default, the endpoint belongs to an app that all tenants share, and deliveries go to the
+    /// connections of every tenant. Use [`Receive::tenant`] or [`Receive::connection`] for an
+    /// endpoint of a single tenant or connection.
     ///
     /// ```no_run
     /// # use connector_core::ProviderId;
@@ -60,17 +60,22 @@ impl Hub {
     }
 }
 
-/// A delivery that is about to be taken in; await it.
+/// A builder that receives a delivery. Await it.
 ///
 /// # Errors
-/// [`ErrorKind::WebhookRefused`] if it is not genuine; [`ErrorKind::InvalidInput`] if its body is too
-/// large; [`ErrorKind::NotFound`] if the endpoint's connection is not there or has ended;
-/// [`ErrorKind::Unsupported`] if the provider sends no webhooks; [`ErrorKind::Configuration`] if the
-/// registration, its secret or the connector is missing, or the endpoint's name is malformed;
-/// [`ErrorKind::RateLimited`] if too many deliveries of one tenant wait at the endpoint;
-/// [`ErrorKind::StoreUnavailable`] if it cannot be kept and [`ErrorKind::ShuttingDown`] after
-/// [`Hub::shutdown`]: the provider has to repeat it. Nothing is lost as long as it does.
-#[must_use = "nothing is taken in before this is awaited"]
+/// * [`ErrorKind::WebhookRefused`] if the delivery is not genuine.
+/// * [`ErrorKind::InvalidInput`] if the body is too large.
+/// * [`ErrorKind::NotFound`] if the endpoint's connection does not exist or has ended.
+/// * [`ErrorKind::Unsupported`] if the provider sends no webhooks.
+/// * [`ErrorKind::Configuration`] if the registration, its secret or the connector is missing, or
+///   the endpoint's name is malformed.
+/// * [`ErrorKind::RateLimited`] if too many deliveries of one tenant are queued at the endpoint.
+/// * [`ErrorKind::StoreUnavailable`] if the delivery cannot be stored.
+/// * [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
+///
+/// After one of the last three errors, the provider must send the delivery again. No delivery is
+/// lost if the provider does.
+#[must_use = "the builder does nothing until it is awaited"]
 pub struct Receive<'a> {
     hub: &'a Hub,
     provider: ProviderId,
@@ -95,50 +100,51 @@ impl fmt::Debug for Receive<'_> {
 }
 
 impl Receive<'_> {
-    /// Uses this registration instead of the `default` one.
+    /// Sets the registration. Default: the registration named `default`.
     pub fn app(mut self, app: AppKey) -> Self {
         self.app = Some(app);
         self
     }
 
-    /// Names the endpoint, where an app has several whose deliveries may bear the same ids: 1 to 128
-    /// visible ASCII characters without a slash.
+    /// Sets the name of the endpoint: 1 to 128 visible ASCII characters without a slash. Needed if
+    /// an app has several endpoints whose deliveries may have equal ids.
     pub fn endpoint(mut self, name: impl Into<String>) -> Self {
         self.endpoint = Some(name.into());
         self
     }
 
-    /// Says that the endpoint belongs to one tenant: the delivery is verified with that tenant's own
-    /// registration and goes to that tenant's connections only.
+    /// Sets the tenant that the endpoint belongs to. The delivery is verified with the tenant's own
+    /// registration, and goes only to the tenant's connections.
     pub fn tenant(mut self, tenant: TenantId) -> Self {
         self.owner = Owner::Tenant(tenant);
         self
     }
 
-    /// Says that the endpoint belongs to one connection and has secrets of its own, the newest first:
-    /// the delivery goes to that connection only. The registration is the connection's.
+    /// Sets the connection that the endpoint belongs to, and the endpoint's own secrets, newest
+    /// first. The delivery goes only to this connection. The registration is the connection's.
     pub fn connection(mut self, key: ConnectionKey, secrets: Vec<SecretString>) -> Self {
         self.owner = Owner::Connection(key, secrets);
         self
     }
 
-    /// Names the channel that the delivery came to: the last segment of the path of the notification
-    /// URL that the hub gave to the provider (see [`HubBuilder::with_webhook_base`](crate::HubBuilder::with_webhook_base)).
-    /// The delivery is verified with the channel's own secret. Where a notification carries no
-    /// changes, the worker reads them at once.
+    /// Sets the channel of the delivery: the last segment of the notification URL that the hub
+    /// registered at the provider (see
+    /// [`HubBuilder::with_webhook_base`](crate::HubBuilder::with_webhook_base)). The delivery is
+    /// verified with the channel's own secret. If a notification does not contain the changes, the
+    /// worker reads them at once.
     pub fn channel(mut self, channel: impl Into<String>) -> Self {
         self.channel = Some(channel.into());
         self
     }
 
-    /// Sets the public URL of the endpoint, as the provider was told it. It is needed where the provider
-    /// signs the URL that it called; the query is taken from the request.
+    /// Sets the public URL of the endpoint, as configured at the provider. Needed if the provider
+    /// signs the URL. The query is taken from the request.
     pub fn public_url(mut self, url: http::Uri) -> Self {
         self.url = Some(url);
         self
     }
 
-    /// Sets the largest body that is accepted, in bytes; without it, 1 MiB.
+    /// Sets the maximum size of a body, in bytes. Default: 1 MiB.
     pub const fn largest_body(mut self, bytes: usize) -> Self {
         self.largest_body = bytes;
         self
@@ -151,7 +157,8 @@ impl Receive<'_> {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 OPERATION,
-                "the delivery's body is larger than is accepted; raise the limit if it may be",
+                "the delivery's body is too large; raise the limit with `largest_body` if such \
+                 bodies are expected",
             ));
         }
         let connector = Arc::clone(inner.connector(&self.provider)?);
@@ -198,12 +205,13 @@ impl Receive<'_> {
                 return Err(Error::new(
                     ErrorKind::Unsupported,
                     OPERATION,
-                    "the connector read a delivery of a kind that this hub does not know",
+                    "the connector returned a kind of delivery that this hub does not know",
                 ));
             }
         };
         if let Some(owner) = notified.filter(ChannelOwner::reads_changes) {
-            // The notification says no more than that there are changes; those become the events.
+            // The notification only announces changes. The worker reads the changes, and they
+            // become the events.
             return Ok(if self.hub.notified(&owner).await? {
                 Receipt::Accepted {
                     events: Vec::new(),
@@ -216,8 +224,8 @@ impl Receive<'_> {
         inbox.keep(events, reply).await
     }
 
-    /// Makes the endpoint that of the subscription which the delivery claims to belong to, where
-    /// subscriptions have secrets of their own and come to one URL.
+    /// Sets the endpoint to the subscription that the delivery claims to belong to. Used if each
+    /// subscription has its own secret and all deliveries arrive at one URL.
     async fn find_subscription(&mut self, connector: &dyn Connector) -> Result<()> {
         let description = connector.description();
         let takes_them = description
@@ -231,14 +239,15 @@ impl Receive<'_> {
         ) else {
             return Ok(());
         };
-        // A handshake names none; whatever has no form is refused when it is verified.
+        // A handshake has no channel. A malformed delivery is refused later, during verification.
         let Ok(Some(channel)) = channel(description, &self.request) else {
             return Ok(());
         };
         let app = self.app.clone().unwrap_or_default();
         let found = source.secret(&self.provider, &app, &channel).await?;
         let found = found.filter(|found| !found.secrets.is_empty());
-        let found = found.ok_or_else(|| refused("the delivery names no subscription of ours"))?;
+        let found =
+            found.ok_or_else(|| refused("the delivery does not belong to a known subscription"))?;
         self.owner = Owner::Connection(found.connection, found.secrets);
         Ok(())
     }
@@ -257,13 +266,13 @@ impl Receive<'_> {
                 Ok((key, app))
             }
             Owner::Connection(key, secrets) => {
-                // Without secrets, connectors take those of the app.
+                // With an empty list, connectors would use the secrets of the app.
                 if secrets.is_empty() {
                     return Err(Error::new(
                         ErrorKind::Configuration,
                         OPERATION,
-                        "the connection's endpoint has no secret; give it the one that was set at \
-                         the provider",
+                        "the connection's endpoint has no secret; pass the secret that is \
+                         configured at the provider",
                     ));
                 }
                 let connection = inner

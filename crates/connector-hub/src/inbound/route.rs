@@ -1,4 +1,4 @@
-//! Which connections a delivery is about.
+//! Routing of deliveries to connections.
 
 use connector_core::store::{Patch, SideEffects, WorkKind};
 use connector_core::webhook::AccountHint;
@@ -9,20 +9,20 @@ use super::payload::Payload;
 use crate::hub::Inner;
 use crate::sealing::SealOwner;
 
-/// Whom a delivery is handed out for.
+/// The recipients of a delivery.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     /// These connections.
     Connections(Vec<ConnectionKey>),
-    /// No connection that is known.
+    /// No known connection.
     Nobody,
-    /// The one connection whose secret signed it has ended. Whoever holds that secret may speak for
-    /// that connection and for nothing else.
+    /// The delivery was signed with the secret of a single connection, and this connection has
+    /// ended. The secret is not valid for any other connection.
     Gone,
 }
 
 impl Inner {
-    /// Whom a delivery is handed out for, as of now.
+    /// Returns the current recipients of a delivery.
     pub(crate) async fn route(
         &self,
         payload: &Payload,
@@ -63,8 +63,9 @@ impl Inner {
         })
     }
 
-    /// True if the sealed credential of a connection says that it leads to this account. The host and
-    /// the key beside it are readable, so whoever can write to the database could change them.
+    /// Returns true if the connection's sealed credential belongs to this account. The unsealed
+    /// host and key in the row are not trusted, because anyone with write access to the database
+    /// can change them.
     async fn leads_to(&self, key: &ConnectionKey, account: &AccountHint) -> Result<bool> {
         let Some(stored) = self.store.load(key).await? else {
             return Ok(false);
@@ -83,7 +84,7 @@ impl Inner {
                 AccountHint::Key(key) => credential.account() == Some(key),
                 _ => false,
             },
-            // Another node may have the key, or the key's service comes back.
+            // Another node may have the key, or the key service may recover.
             Err(error)
                 if error.kind() == ErrorKind::KeyUnknown || error.retry() != Retry::Never =>
             {
@@ -95,15 +96,15 @@ impl Inner {
             tracing::error!(
                 operation = "hub.route",
                 connection = %key.id,
-                "a connection's record names another account than its sealed credential; no \
-                 delivery is handed out for it"
+                "the account in a connection's record differs from the account in its sealed \
+                 credential; no delivery is passed on for the connection"
             );
         }
         Ok(is_same)
     }
 
-    /// Has the worker ask the provider about a connection now. Its answer decides what becomes of
-    /// the connection; the delivery decides nothing.
+    /// Schedules a probe of a connection now. Only the provider's response changes the connection;
+    /// the delivery itself changes nothing.
     pub(crate) async fn probe(&self, key: &ConnectionKey) -> Result<()> {
         let effects = || SideEffects::none().with_work(WorkKind::Metadata, Duration::ZERO);
         self.patch(key, |_| (Patch::default(), effects())).await

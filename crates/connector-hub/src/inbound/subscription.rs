@@ -1,4 +1,4 @@
-//! The secrets of subscriptions.
+//! Secrets of individual subscriptions.
 
 use std::fmt;
 
@@ -12,12 +12,12 @@ use secrecy::SecretString;
 pub struct SubscriptionSecret {
     /// The connection that the subscription belongs to.
     pub connection: ConnectionKey,
-    /// The secrets that its deliveries may be verified with, the newest first.
+    /// The secrets that may verify the subscription's deliveries, newest first.
     pub secrets: Vec<SecretString>,
 }
 
 impl SubscriptionSecret {
-    /// The secrets of a subscription of this connection, the newest first.
+    /// Returns the secrets of a subscription of this connection, newest first.
     #[must_use]
     pub const fn new(connection: ConnectionKey, secrets: Vec<SecretString>) -> Self {
         Self {
@@ -27,16 +27,16 @@ impl SubscriptionSecret {
     }
 }
 
-/// Finds the secrets of subscriptions, for providers where each subscription has its own and all
-/// deliveries come to one URL.
+/// Looks up the secrets of subscriptions. Needed only for providers where each subscription has its
+/// own secret and all deliveries arrive at one URL.
 #[async_trait]
 pub trait SubscriptionSecrets: fmt::Debug + Send + Sync + 'static {
-    /// The subscription that the provider calls `channel`; `None` if there is none. The id is what a
-    /// delivery claims before it is verified, so nothing may be written because of it.
+    /// Returns the subscription with the provider's id `channel`; `None` if there is none. The id
+    /// comes from an unverified delivery, so implementations must not write anything because of it.
     ///
     /// # Errors
-    /// [`StoreUnavailable`](connector_core::ErrorKind::StoreUnavailable): the provider sends the
-    /// delivery again.
+    /// [`StoreUnavailable`](connector_core::ErrorKind::StoreUnavailable) if the lookup failed. The
+    /// provider then sends the delivery again.
     async fn secret(
         &self,
         provider: &ProviderId,

@@ -1,11 +1,12 @@
-//! What only the hub can vouch for.
+//! A marker type for verified data.
 
 use std::ops::Deref;
 
-/// Something whose signature the hub has verified. Only the hub makes one, so whoever is handed one
-/// need not ask where it comes from.
+/// A value whose signature the hub has verified. Only the hub can create this type, so code that
+/// receives one need not check the source again.
 ///
-/// The signature may not cover all of it: see [`Event::is_signed`](connector_core::webhook::Event::is_signed).
+/// The signature may not cover all fields: see
+/// [`Event::is_signed`](connector_core::webhook::Event::is_signed).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified<T>(T);
 
@@ -14,7 +15,7 @@ impl<T> Verified<T> {
         Self(it)
     }
 
-    /// What was verified, without the proof.
+    /// Returns the value without the marker.
     #[must_use]
     pub fn into_inner(self) -> T {
         self.0

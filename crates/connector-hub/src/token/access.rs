@@ -1,4 +1,4 @@
-//! Access tokens for callers: the cached one, or the one that a flight brings.
+//! Access tokens for callers: the cached token, or the result of a flight.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,14 +17,15 @@ use crate::token::outcome::{NoToken, NoTokenReason, RefreshOutcome};
 
 const OPERATION: &str = "hub.access_token";
 
-/// How long a caller with a dead access token waits at most.
+/// Maximum time that a caller without a valid access token waits.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Hub {
-    /// The access token of a connection, without a lock, an allocation or a copy as long as it is
-    /// good; otherwise what to wait for.
+    /// Returns the access token of a connection. While the cached token is valid, this takes no
+    /// lock, no allocation and no copy of the secret. Otherwise the returned value is a future that
+    /// waits for a new token.
     ///
-    /// A token that is good but not for long is handed out, and refreshed behind the caller's back.
+    /// If the token is about to expire, it is returned and refreshed in the background.
     pub fn token<'a>(&'a self, key: &'a ConnectionKey) -> Token<'a> {
         match self.inner.good(key) {
             Some(token) => Token::Ready(token),
@@ -32,22 +33,24 @@ impl Hub {
         }
     }
 
-    /// The access token of a connection.
+    /// Returns the access token of a connection.
     ///
-    /// However many callers ask for an expired one, one request is sent; a caller that goes away
-    /// takes nothing with it. A valid token is never withheld because a refresh failed.
+    /// However many callers request an expired token, the hub sends one refresh request. The
+    /// request continues if a caller goes away. A valid token is never withheld because a refresh
+    /// failed.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such connection or it was disconnected;
-    /// [`ErrorKind::NeedsReauthorization`] if its owner has to connect it again;
-    /// [`ErrorKind::AppMisconfigured`] if the app's registration is refused;
-    /// [`ErrorKind::RefreshUnresolved`] if an earlier request's outcome is not known yet;
-    /// [`ErrorKind::Rejected`] if the provider refuses the refresh with a response that has no known
-    /// meaning; [`ErrorKind::UnexpectedAnswer`] if it returned a token that no call can use;
-    /// [`ErrorKind::Unauthorized`], [`ErrorKind::ProviderUnavailable`] and
-    /// [`ErrorKind::StoreUnavailable`] for now:
-    /// [`Error::retry`](connector_core::Error::retry) says when to ask again;
-    /// [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
+    /// * [`ErrorKind::NotFound`] if the connection does not exist or was disconnected.
+    /// * [`ErrorKind::NeedsReauthorization`] if its owner must connect it again.
+    /// * [`ErrorKind::AppMisconfigured`] if the provider refuses the app's registration.
+    /// * [`ErrorKind::RefreshUnresolved`] if the outcome of an earlier request is not known yet.
+    /// * [`ErrorKind::Rejected`] if the provider refused the refresh with a response that has no
+    ///   known meaning.
+    /// * [`ErrorKind::UnexpectedAnswer`] if the provider returned a token that no call can use.
+    /// * [`ErrorKind::Unauthorized`], [`ErrorKind::ProviderUnavailable`] and
+    ///   [`ErrorKind::StoreUnavailable`] are temporary:
+    ///   [`Error::retry`](connector_core::Error::retry) returns the retry delay.
+    /// * [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
     ///
     /// [`ErrorKind::NotFound`]: connector_core::ErrorKind::NotFound
     /// [`ErrorKind::NeedsReauthorization`]: connector_core::ErrorKind::NeedsReauthorization
@@ -66,10 +69,10 @@ impl Hub {
         }
     }
 
-    /// Refreshes a connection's credential now, unless somebody else just did.
+    /// Refreshes a connection's credential now, unless another caller just did.
     ///
     /// # Errors
-    /// As for [`Hub::access_token`]. The token of before stays in use as long as it is good.
+    /// As for [`Hub::access_token`]. The previous token stays in use while it is valid.
     pub async fn refresh(&self, key: &ConnectionKey, context: RequestContext) -> Result<()> {
         let seen = self.inner.cache.generation(key);
         for _ in 0..2 {
@@ -90,8 +93,9 @@ impl Hub {
         Err(died().error(OPERATION))
     }
 
-    /// A newer token than the one that the provider's API refused. Tokens are refreshed once for
-    /// each refused generation, and a token that never worked is not refreshed again and again.
+    /// Returns a newer token than the one that the provider's API refused. Each refused generation
+    /// is refreshed once. If new tokens never work, the hub refreshes them at growing intervals
+    /// only.
     ///
     /// # Errors
     /// As for [`Hub::access_token`].
@@ -124,15 +128,16 @@ impl Hub {
         }
     }
 
-    /// Tells the hub that the provider's API accepted a token of this generation. The previous
-    /// credential is then no longer needed.
+    /// Records that the provider's API accepted a token of this generation. The previous credential
+    /// is then no longer needed.
     pub fn accepted(&self, key: &ConnectionKey, generation: Generation) {
         self.inner.cache.worked(key, generation);
     }
 }
 
 impl Inner {
-    /// Joins the flight of this connection, or starts it; true if it was joined.
+    /// Joins the flight of this connection, or starts one. Returns true if the flight already
+    /// existed.
     pub(crate) fn join(
         self: &Arc<Self>,
         key: &ConnectionKey,
@@ -143,13 +148,13 @@ impl Inner {
         self.flights.join(key, start)
     }
 
-    /// The token in memory, if it may be handed out. What is to be done for it is done behind the
-    /// caller's back.
+    /// Returns the cached token if it is valid, and starts due work in the background.
     fn good(self: &Arc<Self>, key: &ConnectionKey) -> Option<AccessToken> {
         match self.cache.read(key, &*self.clock) {
             Read::Ready(token) => Some(token),
             Read::Wake(token) => {
-                // Whoever started a flight meanwhile does the work; the ticket is not needed.
+                // If another caller has started a flight meanwhile, that flight does the work. The
+                // ticket is not needed.
                 drop(self.join(key, RefreshTrigger::Renew));
                 Some(token)
             }
@@ -157,12 +162,12 @@ impl Inner {
         }
     }
 
-    /// Waits for a token that may be handed out.
+    /// Waits for a valid token.
     async fn fetch(self: &Arc<Self>, key: &ConnectionKey) -> Result<AccessToken> {
         let clock = Arc::clone(&self.clock);
         let mut limit = pin!(clock.sleep(PATIENCE));
         let mut last = died();
-        // A flight that was under way may have been for something else; one more is enough.
+        // An existing flight may have had another purpose. One more attempt is enough.
         for _ in 0..2 {
             let (mut ticket, joined) = self.join(key, RefreshTrigger::Fetch);
             let outcome = tokio::select! {
@@ -199,14 +204,14 @@ impl Inner {
         self.unexpired_or(key, last)
     }
 
-    /// The token in memory as long as it has not expired, else the reason why there is no other.
+    /// Returns the cached token if it has not expired, or else the reason for the missing token.
     fn unexpired_or(&self, key: &ConnectionKey, no: NoToken) -> Result<AccessToken> {
         let token = self.cache.unexpired(key, &*self.clock);
         token.ok_or_else(|| no.error(OPERATION))
     }
 }
 
-/// The task of the flight died.
+/// Returns the outcome for a flight whose task panicked.
 const fn died() -> NoToken {
     NoToken::later(NoTokenReason::Transient, Duration::from_secs(1))
 }

@@ -1,4 +1,4 @@
-//! Access tokens in memory, read without a lock.
+//! The lock-free cache of access tokens.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -13,40 +13,40 @@ use connector_core::{AccessToken, ConnectionKey, Credential};
 use crate::token::machine::Mark;
 use crate::token::outcome::{NoToken, NoTokenReason};
 
-/// A token that was not compared with the store for this long is compared behind the callers'
-/// backs.
+/// Time after which a token is compared with the store in the background.
 const REVALIDATE: Duration = Duration::from_secs(15);
-/// A token that was not compared with the store for this long is not handed out before it was.
+/// Time after which a token is not returned before it is compared with the store.
 const STALE: Duration = Duration::from_secs(30);
-/// How many connections are kept at most.
+/// Maximum number of cached connections.
 const CAPACITY: usize = 100_000;
-/// No flight goes on with a grant that ended this long ago.
+/// Retention of ended grants. No flight with an ended grant lasts longer.
 const ENDED_FOR: Duration = Duration::from_secs(3600);
-/// Use is remembered in steps, so that readers of one token do not write to one place all the time.
+/// Resolution of the time of last use. Readers of one token write to shared memory only once per
+/// step.
 const USE_STEP: Duration = Duration::from_secs(60);
 
-/// What a reader finds.
+/// The result of a cache read.
 pub(crate) enum Read {
-    /// A token for now.
+    /// A valid token.
     Ready(AccessToken),
-    /// A token for now, and work to do behind the caller's back.
+    /// A valid token that needs work in the background.
     Wake(AccessToken),
-    /// Nothing that may be handed out.
+    /// No usable token: the caller must wait for a flight.
     Wait,
 }
 
-/// The tokens of this process.
+/// The token cache of this process.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     entries: papaya::HashMap<ConnectionKey, Entry, BuildHasherDefault<RandomBits>>,
-    /// Grants that this process ended, so that a flight that was under way cannot bring one back.
-    /// Locked by whoever adds an entry.
+    /// Grants that this process ended, so that an in-flight refresh cannot restore one. Locked
+    /// while an entry is added.
     ended: Mutex<HashMap<ConnectionKey, (GrantNumber, Monotonic)>>,
-    /// The step in which room was made last.
+    /// The step of the last eviction.
     made_room: AtomicU64,
 }
 
-/// Takes over the random bits that a connection's key hashes to: they need no mixing.
+/// Uses the hash of a connection's key unchanged, because its bits are random.
 #[derive(Debug, Default)]
 struct RandomBits(u64);
 
@@ -66,12 +66,12 @@ impl Hasher for RandomBits {
     }
 }
 
-/// What every read looks at. With its key it is as long as a cache line. It never changes: what
-/// arrives takes its place whole, so that no read sees the deadlines of another token.
+/// The data for every read. An entry with its key fits one cache line. Entries are immutable and
+/// replaced as a whole, so no reader combines a token with the deadlines of another token.
 #[derive(Debug)]
 #[repr(C)]
 struct Entry {
-    /// Up to this moment of either clock the token can be handed out without a further look.
+    /// Until this time on both clocks, the token can be returned without further checks.
     quiet: Quiet,
     slot: TokenSlot,
     history: Arc<History>,
@@ -79,36 +79,36 @@ struct Entry {
 
 const _: () = assert!(size_of::<(ConnectionKey, Entry)>() <= 64);
 
-/// When a token is first due for anything: its refresh, or its comparison with the store.
+/// The time at which a token is first due for its refresh or for its comparison with the store.
 #[derive(Debug, Clone, Copy)]
 struct Quiet {
-    /// In milliseconds of the steady clock.
+    /// Time in milliseconds of the steady clock.
     steady: u64,
     wall: Timestamp,
 }
 
-/// What a read of a good token has no need of.
+/// Data that reads of a valid token do not need.
 #[derive(Debug)]
 struct History {
-    /// When the token was last compared with the store, in milliseconds of the steady clock.
+    /// Time of the last comparison with the store, in milliseconds of the steady clock.
     checked: AtomicU64,
-    /// When the token was last handed out, in steps of the steady clock. What is handed out before
-    /// the token is due for anything is not noted: that lasts a fraction of a step.
+    /// Step of the steady clock in which the token was last returned. Reads in the quiet time are
+    /// not recorded, because it lasts only a fraction of a step.
     used: AtomicU64,
-    /// True while somebody works behind the callers' backs.
+    /// True while background work for the token is running.
     waking: AtomicBool,
     /// The newest generation that the provider's API accepted.
     worked: AtomicU64,
     /// The newest generation that the provider's API refused.
     refused: AtomicU64,
-    /// Refreshes in a row whose token was refused and never worked.
+    /// Number of consecutive refreshes whose token was refused and never worked.
     unproven: AtomicU32,
-    /// No refresh behind the callers' backs before this, in milliseconds of the steady clock.
+    /// Time before which no background refresh starts, in milliseconds of the steady clock.
     resting: AtomicU64,
     held: Mutex<Held>,
 }
 
-/// The newest credential that this process has seen of a connection.
+/// The newest credential of a connection that this process has seen.
 #[derive(Debug, Clone)]
 struct Held {
     grant: GrantNumber,
@@ -116,18 +116,18 @@ struct Held {
     fence: Fence,
     obtained: Monotonic,
     credential: Arc<Credential>,
-    /// Set after a refresh that failed: nothing is sent for this generation before it is over.
+    /// The pause after a failed refresh. Nothing is sent for this generation until it ends.
     rest: Option<Rest>,
 }
 
-/// A pause after a refresh that failed.
+/// A pause after a failed refresh.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rest {
     pub(crate) until: Monotonic,
     pub(crate) reason: NoTokenReason,
 }
 
-/// What is known about a token that was refused.
+/// The known facts about a token that was refused.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Proof {
     pub(crate) worked: bool,
@@ -135,7 +135,7 @@ pub(crate) struct Proof {
     pub(crate) age: Duration,
 }
 
-/// A credential to hand out from now on.
+/// A credential to add to the cache.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) issued: IssuedToken,
@@ -148,7 +148,7 @@ impl Cache {
         Self::default()
     }
 
-    /// The hot path: no lock, no allocation, no copy of a secret.
+    /// Reads a token. This is the hot path: no lock, no allocation, no copy of a secret.
     pub(crate) fn read(&self, key: &ConnectionKey, clock: &dyn Clock) -> Read {
         let (steady, wall) = (clock.monotonic(), clock.now());
         let entries = self.entries.pin();
@@ -161,7 +161,7 @@ impl Cache {
         entry.look(steady, wall)
     }
 
-    /// The token that lies there, however old, unless it has expired.
+    /// Returns the cached token, however old, unless it has expired.
     pub(crate) fn unexpired(&self, key: &ConnectionKey, clock: &dyn Clock) -> Option<AccessToken> {
         let token = self.entries.pin().get(key).map(|entry| entry.slot.load())?;
         (token.phase(clock.monotonic(), clock.now()) < Phase::Expired).then_some(token)
@@ -174,14 +174,14 @@ impl Cache {
             .map(|entry| entry.slot.load().generation())
     }
 
-    /// Work behind the callers' backs is over.
+    /// Marks the background work as finished.
     pub(crate) fn woken(&self, key: &ConnectionKey) {
         if let Some(entry) = self.entries.pin().get(key) {
             entry.history.waking.store(false, Ordering::Relaxed);
         }
     }
 
-    /// Hands out another credential from now on, unless a newer one is there already.
+    /// Replaces the cached credential, unless the cache has a newer one.
     pub(crate) fn put(&self, key: &ConnectionKey, arrival: Arrival, clock: &dyn Clock) {
         let steady = clock.monotonic();
         let mut held = Held {
@@ -236,14 +236,14 @@ impl Cache {
         entries.insert(key.clone(), entry);
     }
 
-    /// Forgets a connection that ended.
+    /// Removes a connection that ended.
     pub(crate) fn forget(&self, key: &ConnectionKey) {
         let _nobody_adds = self.ended();
         self.entries.pin().remove(key);
     }
 
-    /// Forgets a connection whose grants up to this one were ended here, whatever a flight that is
-    /// under way still brings.
+    /// Removes a connection whose grants up to this one ended here. A later result of an in-flight
+    /// refresh is ignored.
     pub(crate) fn end(&self, key: &ConnectionKey, grant: GrantNumber, clock: &dyn Clock) {
         let mut ended = self.ended();
         if ended.len() >= 1024 {
@@ -254,7 +254,7 @@ impl Cache {
         self.entries.pin().remove(key);
     }
 
-    /// Remembers that a refresh failed: nothing is sent for this generation before `rest` is over.
+    /// Records a failed refresh: nothing is sent for this generation before the end of `rest`.
     pub(crate) fn rest(&self, key: &ConnectionKey, generation: Generation, rest: Rest) {
         let entries = self.entries.pin();
         let Some(entry) = entries.get(key) else {
@@ -270,7 +270,7 @@ impl Cache {
         }
     }
 
-    /// What is left of the pause after a refresh of this generation that failed.
+    /// Returns the rest of the pause after a failed refresh of this generation.
     pub(crate) fn resting(
         &self,
         key: &ConnectionKey,
@@ -284,7 +284,7 @@ impl Cache {
         (!left.is_zero()).then_some(NoToken::later(rest.reason, left))
     }
 
-    /// No refresh behind the callers' backs for a while; whoever needs one may start it.
+    /// Pauses background refreshes. A caller that needs a token may still start a refresh.
     pub(crate) fn let_rest(&self, key: &ConnectionKey, pause: Duration, clock: &dyn Clock) {
         if let Some(entry) = self.entries.pin().get(key) {
             let until = millis(clock.monotonic().after(pause));
@@ -292,7 +292,7 @@ impl Cache {
         }
     }
 
-    /// Remembers that the provider's API refused a token of this generation.
+    /// Records that the provider's API refused a token of this generation.
     pub(crate) fn refused(&self, key: &ConnectionKey, generation: Generation) {
         if let Some(entry) = self.entries.pin().get(key) {
             entry
@@ -302,7 +302,8 @@ impl Cache {
         }
     }
 
-    /// Remembers that the provider's API accepted a token of this generation; true if that is news.
+    /// Records that the provider's API accepted a token of this generation. Returns true for the
+    /// first acceptance.
     pub(crate) fn worked(&self, key: &ConnectionKey, generation: Generation) -> bool {
         let entries = self.entries.pin();
         let Some(entry) = entries.get(key) else {
@@ -319,7 +320,7 @@ impl Cache {
             < generation.get()
     }
 
-    /// The newest generation that the provider's API is known to have accepted.
+    /// Returns the newest generation that the provider's API has accepted.
     pub(crate) fn confirmed(&self, key: &ConnectionKey) -> Option<Generation> {
         let entries = self.entries.pin();
         let worked = entries.get(key)?.history.worked.load(Ordering::Relaxed);
@@ -347,7 +348,7 @@ impl Cache {
         )
     }
 
-    /// What this process has seen of a connection at most.
+    /// Returns the newest state of a connection that this process has seen.
     pub(crate) fn mark(&self, key: &ConnectionKey) -> Option<Mark> {
         let entries = self.entries.pin();
         let held = entries.get(key)?.history.held();
@@ -359,25 +360,26 @@ impl Cache {
         })
     }
 
-    /// The newest credential that this process has seen of a connection.
+    /// Returns the newest credential of a connection that this process has seen.
     pub(crate) fn held(&self, key: &ConnectionKey) -> Option<Arc<Credential>> {
         let entries = self.entries.pin();
         Some(Arc::clone(&entries.get(key)?.history.held().credential))
     }
 
-    /// The newest credential that this process has seen of a connection, with its generation.
+    /// Returns the newest credential of a connection that this process has seen, with its
+    /// generation.
     pub(crate) fn newest(&self, key: &ConnectionKey) -> Option<(Generation, Arc<Credential>)> {
         let entries = self.entries.pin();
         let held = entries.get(key)?.history.held();
         Some((held.generation, Arc::clone(&held.credential)))
     }
 
-    /// How many connections have a token in memory.
+    /// Returns the number of connections with a cached token.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Drops what was not used for `idle`; returns how many connections that were.
+    /// Evicts tokens that were unused for `idle`. Returns the number of evicted connections.
     pub(crate) fn evict(&self, clock: &dyn Clock, idle: Duration) -> usize {
         let now = clock.monotonic();
         self.ended().retain(|_, (_, at)| now.since(*at) < ENDED_FOR);
@@ -405,7 +407,7 @@ impl Cache {
 }
 
 impl Entry {
-    /// What to do with a token that is due for something.
+    /// Returns the read result for a token whose quiet time has ended.
     fn look(&self, steady: Monotonic, wall: Timestamp) -> Read {
         let token = self.slot.load();
         let history = &*self.history;
@@ -430,7 +432,7 @@ impl Entry {
 }
 
 impl Quiet {
-    /// Of a token that was compared with the store at this moment.
+    /// Returns the quiet time of a token that was compared with the store at `checked`.
     fn of(token: &IssuedToken, checked: Monotonic) -> Self {
         let compared = checked.after(REVALIDATE);
         match token.good_until() {
@@ -464,8 +466,8 @@ impl History {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another token takes the place of this generation's: what is known of that one counts for the
-    /// row of tokens that never worked.
+    /// Records that the token of this generation is replaced. If it never worked, it counts as
+    /// unproven.
     fn succeed(&self, spent: Generation) {
         let worked = self.worked.load(Ordering::Relaxed) >= spent.get();
         let refused = self.refused.load(Ordering::Relaxed) >= spent.get();
@@ -567,8 +569,8 @@ mod tests {
     #[test]
     fn a_token_is_quiet_until_it_is_due_for_something_on_either_clock() {
         let wall = |seconds: i64| Timestamp::from_unix_millis(seconds * 1000 - 1);
-        // What is read a millisecond before and at the moment: when the token was compared with
-        // the store, the steady clock and the wall clock, all in seconds.
+        // Columns: time of the comparison with the store, steady clock and wall clock, all in
+        // seconds; then the results one millisecond before that time and at that time.
         let table = [
             (0, 15, 15, "ready a", "wake a"),
             (0, 30, 30, "wake a", "wait"),
@@ -648,7 +650,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_woken_during_a_rest() {
+    fn no_background_refresh_starts_during_a_pause() {
         let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
         let cache = Cache::new();
         let same = arrival("a", 1, &clock);
@@ -671,7 +673,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_uses_is_dropped() {
+    fn unused_tokens_are_evicted() {
         let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
         let cache = Cache::new();
         cache.put(&key(), arrival("a", 1, &clock), &clock);

@@ -1,4 +1,4 @@
-//! A transport that sends a refresh token only while its claim is fresh.
+//! A transport that sends a refresh token only while the claim leaves enough time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use connector_core::http::{HttpTransport, LastCheck, OutboundRequest, TransportE
 
 use crate::token::flight::{Progress, Step};
 
-/// The transport of one exchange. A process may be stopped between the machine's look at the clocks
-/// and the first byte; what it sends after that may have a known successor by then. So the transport
-/// itself looks at both clocks once more.
+/// The transport of one exchange. A process may be suspended after the machine has checked the
+/// clocks and before the first byte is sent. By then, the token may already have a successor. The
+/// transport therefore checks both clocks again before it sends.
 pub(crate) struct DeadlineTransport {
     transport: Arc<dyn HttpTransport>,
     check: LastCheck,
@@ -23,8 +23,8 @@ pub(crate) struct DeadlineTransport {
 }
 
 impl DeadlineTransport {
-    /// Requests through `transport` that leave within `patience` from now, on either clock.
-    /// `progress` is told that a request is sent.
+    /// Wraps `transport`. Requests are sent only within `patience` from now, on both clocks. Each
+    /// sent request is recorded in `progress`.
     pub(crate) fn new(
         transport: Arc<dyn HttpTransport>,
         clock: Arc<dyn Clock>,
@@ -48,7 +48,7 @@ impl DeadlineTransport {
         }
     }
 
-    /// True if a request was held back.
+    /// Returns true if a request was not sent because the deadline had passed.
     pub(crate) fn is_late(&self) -> bool {
         self.is_late.load(Ordering::Relaxed)
     }

@@ -1,5 +1,5 @@
-//! One flight for each connection in a process: a task of its own owns the work, callers hold a
-//! receiver, and a caller that goes away takes nothing with it.
+//! In-flight refreshes, one per connection and process. Each flight runs in its own task, and
+//! callers wait on a receiver. A flight continues if a caller goes away.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::token::outcome::{NoToken, NoTokenReason, RefreshOutcome};
 
-/// The flights of this process, and whatever else a shutdown waits for.
+/// The flights of this process, and all other work that a shutdown waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     running: Mutex<Running>,
@@ -22,20 +22,20 @@ pub(crate) struct Flights {
 #[derive(Debug, Default)]
 struct Running {
     flights: HashMap<ConnectionKey, Ticket>,
-    /// True once a shutdown has begun: nothing new starts.
+    /// True after a shutdown has started: no new flight starts.
     closed: bool,
 }
 
-/// The step that a flight is at, for a caller that stops waiting.
+/// The current step of a flight, for callers that stop waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// It waits for the store.
+    /// Waiting for the store.
     Store,
-    /// It prepares the request: registration, name resolution, sealed credential.
+    /// Preparing the request: registration, name resolution, sealed credential.
     Preparing,
-    /// It waits for the result of another process.
+    /// Waiting for the result of another process.
     Held,
-    /// It has sent a request whose outcome is not known.
+    /// Waiting for the response to a sent request.
     Sent,
 }
 
@@ -50,7 +50,7 @@ impl Progress {
         self.0.store(step as u8, Ordering::Relaxed);
     }
 
-    /// Why a caller that stops waiting now has no token.
+    /// Returns the reason why a caller that stops waiting now has no token.
     pub(crate) fn reason(&self) -> NoTokenReason {
         let step = usize::from(self.0.load(Ordering::Relaxed));
         match Self::STEPS.get(step) {
@@ -62,7 +62,7 @@ impl Progress {
     }
 }
 
-/// The callers that wait for a flight, as its task sees them.
+/// The callers that wait for a flight, as seen by the flight's task.
 #[derive(Debug, Clone)]
 pub(crate) struct Waiters {
     outcome: Arc<watch::Sender<Option<RefreshOutcome>>>,
@@ -70,7 +70,7 @@ pub(crate) struct Waiters {
 }
 
 impl Waiters {
-    /// Answers the callers that wait now; the flight may go on.
+    /// Sends the outcome to the callers that wait now. The flight may continue.
     pub(crate) fn answer(&self, outcome: RefreshOutcome) {
         self.outcome.send_replace(Some(outcome));
     }
@@ -85,8 +85,8 @@ impl Flights {
         Self::default()
     }
 
-    /// Joins the flight of `key`, or starts it. The second value is true if it was joined. Once a
-    /// shutdown has begun, no flight starts and the ticket says so.
+    /// Joins the flight of `key`, or starts one. The second value is true if the flight already
+    /// existed. After a shutdown has started, no flight starts, and the ticket reports this.
     pub(crate) fn join<F>(
         self: &Arc<Self>,
         key: &ConnectionKey,
@@ -119,23 +119,24 @@ impl Flights {
         };
         let task = async move {
             let outcome = flight.await;
-            // A caller that comes from now on starts a flight of its own.
+            // Callers that arrive after this point start another flight.
             drop(end);
             waiters.answer(outcome);
         };
-        // A runtime that is shutting down drops the flight here, which takes it off the list.
+        // If the runtime is shutting down, it drops the flight here. The drop removes the flight
+        // from the list.
         drop(running);
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(task)),
-            // A thread outside of the runtime reads tokens as others do; what is due waits for
-            // somebody inside.
+            // Outside of a runtime, reads work as usual. The work waits for a caller inside a
+            // runtime.
             Err(_) => drop(task),
         }
         (ticket, false)
     }
 
-    /// Announces work that a shutdown is to wait for, until the value is dropped; `None` once a
-    /// shutdown has begun.
+    /// Registers work that a shutdown waits for, until the returned value is dropped. Returns
+    /// `None` after a shutdown has started.
     pub(crate) fn enlist(self: &Arc<Self>) -> Option<Enlisted> {
         let running = self.running();
         (!running.closed).then(|| self.count_one())
@@ -146,24 +147,24 @@ impl Flights {
         Enlisted(Arc::clone(self))
     }
 
-    /// From now on nothing new starts.
+    /// Prevents new flights from starting.
     pub(crate) fn close(&self) {
         self.running().closed = true;
     }
 
-    /// True once a shutdown has begun.
+    /// Returns true after a shutdown has started.
     pub(crate) fn is_closed(&self) -> bool {
         self.running().closed
     }
 
-    /// How much is under way.
+    /// Returns the number of in-flight tasks.
     pub(crate) fn under_way(&self) -> usize {
         *self.count.borrow()
     }
 
-    /// Returns once nothing is under way.
+    /// Returns when no task is in flight.
     pub(crate) async fn landed(&self) {
-        // The sender lives as long as this value, so waiting cannot fail.
+        // The sender lives as long as `self`, so waiting cannot fail.
         let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
     }
 
@@ -182,7 +183,7 @@ impl Drop for Enlisted {
     }
 }
 
-/// Takes a flight off the list, also when its task panics.
+/// Removes a flight from the list when dropped, even if its task panics.
 struct End {
     key: ConnectionKey,
     enlisted: Enlisted,
@@ -194,7 +195,7 @@ impl Drop for End {
     }
 }
 
-/// A caller's place on a flight.
+/// A caller's subscription to a flight.
 #[derive(Debug, Clone)]
 pub(crate) struct Ticket {
     outcome: watch::Receiver<Option<RefreshOutcome>>,
@@ -202,7 +203,7 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    /// Waits for the first outcome that the flight announces. `None` if its task died.
+    /// Waits for the flight's next outcome. Returns `None` if the flight's task panicked.
     pub(crate) async fn outcome(&mut self) -> Option<RefreshOutcome> {
         match self.outcome.wait_for(Option::is_some).await {
             Ok(outcome) => *outcome,
@@ -210,7 +211,7 @@ impl Ticket {
         }
     }
 
-    /// Why a caller that stops waiting now has no token.
+    /// Returns the reason why a caller that stops waiting now has no token.
     pub(crate) fn reason(&self) -> NoTokenReason {
         self.progress.reason()
     }
@@ -224,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flight_that_finds_no_runtime_leaves_the_list_and_blocks_nobody() {
+    fn a_flight_without_a_runtime_is_removed_and_blocks_no_caller() {
         let flights = Arc::new(Flights::new());
         let tenant = TenantId::new("tenant").unwrap();
         let key = ConnectionKey::new(tenant, ConnectionId::from_bytes([7; 16]));

@@ -1,35 +1,40 @@
-//! The refresh machine: what one process does to get a connection a fresh credential, without I/O.
+//! The refresh machine: the procedure by which one process gets a new credential for a connection,
+//! without I/O.
 //!
-//! One [`Machine`] is one flight: however many callers wait, one of them runs at a time for a
-//! connection in a process. Its driver feeds [`Input`]s and carries out the [`Action`]s that come
-//! back. The machine knows grants, generations and fences; the secrets stay with the driver. It
-//! never looks at a clock: whoever drives it measures.
+//! One [`Machine`] is one flight. In a process, at most one flight runs per connection, however
+//! many callers wait. The driver passes [`Input`]s to the machine and executes the [`Action`]s that
+//! it returns. The machine handles grants, generations and fences; only the driver handles secrets.
+//! The machine reads no clock: the driver measures time.
 //!
-//! Each step brings any number of [`Action::Answer`] and [`Action::Report`], then at most one
-//! action that asks for something. The driver answers that one with the input named in its
-//! documentation. After [`Action::Finish`] the machine is spent.
+//! Each step returns any number of [`Action::Answer`] and [`Action::Report`], and then at most one
+//! action that requires a reply. The driver replies with the input that the action's documentation
+//! names. After [`Action::Finish`], the machine accepts no more input.
 //!
-//! The flow:
-//! 1. **Load** the row and prepare what is slow: open the sealed secret, resolve the host. A row
-//!    that has moved on is the answer. A row older than what this process has seen is a restored
-//!    backup: its token is never redeemed; the newer pair, if it is in hand, is written back as a
-//!    new grant.
-//! 2. **Claim**. Moved: adopt. Held: wait for the generation, not for the lock. Where a resend may
-//!    kill a living token, an unresolved claim is left alone as long as the access token is good.
-//! 3. A pending pair whose base is the claimed generation takes its place; nothing is sent.
-//! 4. **Check the clocks**. If too much has passed since before the claim, on either clock, give
-//!    the claim back and start over.
-//! 5. **Exchange** once.
-//! 6. A pair is **committed** until the outcome is known. While the store is down, callers get the
-//!    new access token, unless its first use would end the grace of the old one. A late pair stays
-//!    beside the row as pending; a pair of an ended grant is queued for revocation.
-//! 7. Everything else is a **failure**. A definite one resolves the claim in the same call that
-//!    records it. One that may have been acted on leaves the claim standing; after its hold the
-//!    token is sent once more.
-//! 8. **Giving up** happens only in the store's own words: a moved row is adopted, a pending pair
-//!    is tried first (newest fence first), a standing claim is waited for.
+//! The steps of a flight:
+//! 1. **Load** the row, and do the slow preparation: open the sealed secret, resolve the host. If
+//!    the row has changed in the meantime, the changed row is returned. A row that is older than
+//!    the state that this process has seen comes from a restored backup. Its token is never sent.
+//!    If the newer token pair is in memory, the pair is written back as a new grant.
+//! 2. **Claim** the row. If the row has changed, use the changed row. If another process has the
+//!    claim, wait for a new generation, not for the claim. At a provider where a retry could end a
+//!    valid token, leave an unresolved claim alone while the access token is valid.
+//! 3. If there is a **pending pair** whose base is the claimed generation, make it the current
+//!    pair. Nothing is sent.
+//! 4. **Check the clocks**. If too much time has passed since the claim, on either clock, release
+//!    the claim and start over.
+//! 5. **Exchange** the refresh token once.
+//! 6. **Commit** a new pair, and retry until the outcome is known. While the store is unavailable,
+//!    callers get the new access token, unless its first use would end the grace period of the old
+//!    token. A late pair is stored as pending beside the current one. A pair of an ended grant is
+//!    queued for revocation.
+//! 7. Every other result is a **failure**. A definite failure resolves the claim in the same call
+//!    that records the failure. After a failure in which the provider may have acted, the claim
+//!    stays active. When the claim expires, the token is sent once more.
+//! 8. **Give up** only if the store confirms that there is no other credential. If the row has
+//!    changed, use the changed row. If there are pending pairs, try them first, newest fence first.
+//!    If a claim is active, wait for it.
 //!
-//! A store call without a known outcome is repeated, word for word, after a pause.
+//! A store call without a known outcome is repeated unchanged after a pause.
 
 mod messages;
 
@@ -48,19 +53,21 @@ pub use self::messages::{
     Report, Sent, Settings, Start, Timings, Unexpected, effective,
 };
 
-/// Failures in a row after which a refusal without a known meaning ends the automatic attempts.
+/// Number of consecutive failures after which a refusal without a known meaning ends the automatic
+/// retries.
 pub const ATTEMPTS: u32 = 10;
-/// The pause between attempts from then on.
+/// Pause between attempts after that.
 pub const DAILY: Duration = Duration::from_secs(86_400);
-/// The pause after the provider refused the app.
+/// Pause after the provider refused the app.
 const APP_PAUSE: Duration = Duration::from_secs(60);
-/// The pause after the store did not answer.
+/// Pause after the store was unavailable.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
-/// How long callers with a dead access token are kept waiting for somebody else's exchange.
+/// Maximum time that callers with an expired access token wait for another process's exchange.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often a call whose outcome is unknown is repeated when nothing would be lost with it.
+/// Maximum number of retries of a store call with an unknown outcome, if nothing would be lost by
+/// giving up.
 const REPEATS: u8 = 4;
-/// How often a claim is made anew because the process was too slow to use it.
+/// Maximum number of new claims after the process was too slow to use one.
 const RESTARTS: u8 = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -73,26 +80,27 @@ enum State {
     Failing(Failing),
     Restoring,
     Revoking(Next),
-    /// A store call whose outcome is unknown is about to be repeated.
+    /// Waiting to repeat a store call whose outcome is unknown.
     Pausing(Box<State>),
     Waiting(Waiting),
     Done,
 }
 
-/// What to do with a row.
+/// The next step after the row is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Next {
-    /// Claim it unless it has moved.
+    /// Claim the row unless it has changed.
     Claim,
-    /// It should have moved.
+    /// Use the row, which should have changed.
     Adopt,
-    /// The pair in hand belongs to a grant that is said to have ended.
+    /// Dispose of the new pair, whose grant has reportedly ended.
     Bury,
-    /// Wait until no claim stands, then record the failure.
+    /// Wait until no claim is active, then record the failure.
     Patience(ReauthorizationReason),
-    /// Another request won; otherwise the outcome stays unknown for this long.
+    /// Use the result of another request, if it won. Otherwise the outcome stays unknown for this
+    /// long.
     Sibling(Duration),
-    /// That is all.
+    /// End the flight with this outcome.
     Finish(Outcome),
 }
 
@@ -114,7 +122,7 @@ enum Failing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Waiting {
     limit: Duration,
-    /// What is left of the hold that is waited for, once the limit has passed.
+    /// Remaining lifetime of the other claim after the time limit has passed.
     rest: Duration,
     then: Next,
 }
@@ -127,45 +135,46 @@ struct Ticket {
     left: Duration,
 }
 
-/// One flight. See the module's documentation.
+/// One flight. See the module documentation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each remembers one thing that happened, in any combination"
+    reason = "each flag records an independent event, and all combinations occur"
 )]
 pub struct Machine {
     settings: Settings,
     start: Start,
     state: State,
-    /// The store call that was asked for last.
+    /// The last requested store call.
     call: Option<Action>,
     number: u8,
     repeats: u8,
     restarts: u8,
     patience: Duration,
-    /// The claim that was granted last.
+    /// The last granted claim.
     ticket: Option<Ticket>,
-    /// The claim under which the pair in hand was obtained, until the pair is dealt with.
+    /// The claim under which the new pair was obtained, until the machine has finished with the
+    /// pair.
     hand: Option<Ticket>,
-    /// What is known of the row.
+    /// The rotation class of the credential in the row.
     class: RotationClass,
     failures: u32,
-    /// True if an exchange may have happened unheard.
+    /// True if the response to an earlier exchange may have been lost.
     lost: bool,
-    /// True if that exchange happened so long ago that the provider's grace is over.
+    /// True if the provider's grace period after that exchange has ended.
     grace_over: bool,
-    /// True while the tokens are another account's: no failure makes them usable.
+    /// True if the tokens belong to another account. No failure makes them usable.
     withheld: bool,
-    /// True once the token was sent again after a wait of this flight.
+    /// True after the token was sent again following a wait in this flight.
     resent: bool,
-    /// True once callers were told about the pair in hand.
+    /// True after callers got the new access token.
     answered: bool,
-    /// True while a claim is made to write a pair back.
+    /// True while a claim is made in order to write a pair back.
     restoring: bool,
 }
 
 impl Machine {
-    /// A flight, and what to do first.
+    /// Starts a flight, and returns the first actions.
     #[must_use]
     pub fn start(settings: Settings, start: Start) -> (Self, Vec<Action>) {
         let machine = Self {
@@ -191,23 +200,24 @@ impl Machine {
         (machine, vec![Action::Load])
     }
 
-    /// True after [`Action::Finish`].
+    /// Returns true after [`Action::Finish`].
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
-    /// True while a pair is in hand that the store is not known to hold: a shutdown waits for it.
+    /// Returns true while there is a new pair that may not be stored yet. A shutdown waits for the
+    /// pair.
     #[must_use]
     pub fn holds_a_pair(&self) -> bool {
         self.hand.is_some()
     }
 
-    /// Takes what happened and says what to do next. An empty answer means: go on with what was
-    /// asked for before.
+    /// Processes an input and returns the next actions. An empty result means that the previously
+    /// requested action is still pending.
     ///
     /// # Errors
-    /// [`Unexpected`] if the input does not answer what was asked for.
+    /// [`Unexpected`] if the input does not match the requested action.
     pub fn step(&mut self, input: Input) -> Result<Vec<Action>, Unexpected> {
         let state = self.state.clone();
         match (state, input) {
@@ -309,7 +319,8 @@ impl Machine {
         self.start.seen.is_some_and(|seen| seen != generation)
     }
 
-    /// `unresolved` is the claim that may have been used unheard.
+    /// Updates the known facts from the row. `unresolved` is a claim whose request may have reached
+    /// the provider.
     fn learn(&mut self, row: &Stored, unresolved: Option<&Claim>) {
         self.failures = row.connection.failures;
         self.withheld = dead(row) == Some(ReauthorizationReason::AccountMismatch);
@@ -322,7 +333,7 @@ impl Machine {
         };
     }
 
-    /// True if a request under `claim` has ended the grace of its token.
+    /// Returns true if the grace period of the token that was sent under `claim` has ended.
     fn outlasted(&self, claim: &Claim) -> bool {
         is_within_grace(self.settings.class, claim) == Some(false)
     }
@@ -343,11 +354,11 @@ impl Machine {
         }
         match next {
             Next::Claim => self.begin(row),
-            // The store decides anew, in one statement.
+            // The store decides again, in one statement.
             Next::Patience(reason) => self.give_up(reason),
             Next::Sibling(left) => self.finish(later(NoTokenReason::Unresolved, left)),
             Next::Finish(outcome) => self.finish(outcome),
-            // Somebody else took what this flight was after.
+            // Another process did the work of this flight.
             Next::Adopt | Next::Bury => self.newer(row),
         }
     }
@@ -384,7 +395,8 @@ impl Machine {
         self.claim(row, ClaimKind::Refresh)
     }
 
-    /// A grant that was found dead is tried again only when somebody asks for it.
+    /// Returns the reason if the grant was found dead. Only a requested refresh tries such a grant
+    /// again.
     fn found_dead(&self, row: &Stored) -> Option<ReauthorizationReason> {
         match self.start.reason {
             Reason::Forced { .. } => None,
@@ -393,7 +405,7 @@ impl Machine {
     }
 
     fn claim(&mut self, row: &Stored, kind: ClaimKind) -> Vec<Action> {
-        // A claim that was not granted left nothing behind that its name could be mistaken for.
+        // A claim that was not granted left no record, so its number can be reused.
         if self.ticket.take().is_some() {
             self.number = self.number.saturating_add(1);
         }
@@ -409,7 +421,7 @@ impl Machine {
         )
     }
 
-    /// The store is older than what was seen.
+    /// Handles a store that is older than the state that this process has seen.
     fn restore(&mut self, mark: Mark, row: &Stored) -> Vec<Action> {
         let mut actions = vec![Action::Report(Report::RestoredBackup {
             seen: mark.generation,
@@ -534,7 +546,7 @@ impl Machine {
         self.too_slow()
     }
 
-    /// The time to the first byte is over, and nothing was sent.
+    /// Handles a missed deadline for the first byte. Nothing was sent.
     fn too_slow(&mut self) -> Vec<Action> {
         let mut actions = vec![Action::Report(Report::TooSlow)];
         let what = if self.restarts < RESTARTS {
@@ -628,15 +640,15 @@ impl Machine {
         })
     }
 
-    /// A failure that leaves nothing open, and backs off.
+    /// Records a definite failure, and backs off.
     fn failing(&mut self, reason: NoTokenReason, at_least: Duration) -> Vec<Action> {
         let outcome = self.keep(reason, at_least);
         let verdict = self.later(Some(DegradedReason::RefreshFailing));
         self.fail(Failing::Finish(outcome), true, verdict)
     }
 
-    /// A complete response that refuses and has no known meaning. After a bounded number of
-    /// attempts a person has to look.
+    /// Records a complete refusal without a known meaning. After a limited number of attempts, a
+    /// person must look into it.
     fn not_understood(&mut self) -> Vec<Action> {
         let mut actions = vec![Action::Report(Report::Malformed)];
         if self.failures.saturating_add(1) < ATTEMPTS {
@@ -656,7 +668,7 @@ impl Machine {
             actions.push(Action::Report(Report::Rotates));
         }
         self.hand = Some(ticket);
-        // From now on the pair in hand is the newest that this process knows.
+        // From here on, the new pair is the newest state that this process knows.
         let mark = Mark {
             grant: ticket.grant,
             generation: ticket.base.next(),
@@ -694,8 +706,8 @@ impl Machine {
         self.give_up(reason)
     }
 
-    /// A failure that will be tried again. That an answer was lost is remembered until the token
-    /// has been sent once more and answered with a pair or a refusal.
+    /// Returns the verdict for a failure that will be retried. A lost response stays recorded until
+    /// the token has been sent once more and the provider has returned a pair or a refusal.
     fn later(&self, reason: Option<DegradedReason>) -> Verdict {
         let reason = if self.lost {
             Some(DegradedReason::RefreshUnresolved)
@@ -779,8 +791,8 @@ impl Machine {
         })
     }
 
-    /// The row does not go with the pair in hand. A new grant has a higher generation than
-    /// everything before it; a row that has not belongs to a restored backup.
+    /// Disposes of a new pair that does not match the row. A new grant has a higher generation than
+    /// all before it. A row with a lower generation comes from a restored backup.
     fn bury(&mut self, row: Option<&Stored>) -> Vec<Action> {
         let Some(hand) = self.hand else {
             return self.load(Next::Claim);
@@ -812,7 +824,7 @@ impl Machine {
         )
     }
 
-    /// Where a flight goes that may have a pair to write back.
+    /// Continues a flight that may have a pair to write back.
     fn again(&mut self) -> Vec<Action> {
         self.restoring = false;
         self.load(if self.hand.is_some() {
@@ -853,7 +865,7 @@ impl Machine {
                 self.take_pending(pair, ticket)
             }
             (FailOutcome::Held { until, .. }, Failing::GiveUp(reason)) => {
-                // The provider has spoken; what is left to learn is what the other claim brings.
+                // The provider has responded. Only the result of the other claim is still unknown.
                 self.wait(until.remaining(), Next::Patience(reason))
             }
             (FailOutcome::Ended, _) => self.over(NoTokenReason::Ended),
@@ -861,7 +873,8 @@ impl Machine {
         })
     }
 
-    /// The own request may have been acted on. Nobody touches the token before the hold ends.
+    /// Handles an exchange whose request may have reached the provider. No request uses the token
+    /// before the claim's lifetime ends.
     fn unresolved(&mut self, left: Duration) -> Vec<Action> {
         if self.start.reason.can_wait() || self.resent || left > self.patience {
             let retry_after = if self.resent {
@@ -875,9 +888,9 @@ impl Machine {
         self.wait(left, Next::Claim)
     }
 
-    /// Waits for somebody's hold to end, as long as callers can be kept waiting.
+    /// Waits for the end of a claim, but no longer than callers may be kept waiting.
     fn wait(&mut self, left: Duration, then: Next) -> Vec<Action> {
-        // A pair that is to be written back is not given up because callers are.
+        // A pair that must be written back is kept even if no caller waits any longer.
         let limit = if self.restoring {
             left
         } else {
@@ -900,7 +913,7 @@ impl Machine {
         match waiting.then {
             Next::Sibling(rest) => self.load(Next::Sibling(rest)),
             Next::Bury => self.again(),
-            // Nothing is known to be sent: somebody else holds the claim.
+            // Nothing is known to have been sent: another process has the claim.
             Next::Claim if !self.lost && !waiting.rest.is_zero() => {
                 self.finish(later(NoTokenReason::Held, waiting.rest))
             }
@@ -920,7 +933,7 @@ impl Machine {
 
     fn resume(&mut self, next: Next) -> Vec<Action> {
         match next {
-            // The store decides anew, in one statement.
+            // The store decides again, in one statement.
             Next::Patience(reason) => self.give_up(reason),
             next => self.load(next),
         }
@@ -955,7 +968,7 @@ impl Machine {
                 }
                 None
             }
-            // The pair in hand would be lost.
+            // Giving up would lose the new pair.
             _ if self.hand.is_some() || self.restoring => None,
             State::Failing(Failing::Finish(outcome)) => Some(*outcome),
             State::Failing(Failing::Unresolved { left } | Failing::Sibling { left }) => {
@@ -981,8 +994,8 @@ impl Machine {
         actions
     }
 
-    /// What was sent may still be answered, and what is in hand must still be dealt with; the rest
-    /// is over.
+    /// Handles the end of the grant. A sent request may still get a response, and a new pair must
+    /// still be revoked. All other states end.
     fn grant_ended(&mut self, state: &State) -> Vec<Action> {
         match state {
             State::Waiting(_) | State::Checking if self.hand.is_none() => {
@@ -1005,7 +1018,7 @@ fn is_live(row: &Stored) -> bool {
     row.connection.is_live() && row.current.is_some()
 }
 
-/// The reason for which the grant was found dead.
+/// Returns the reason for which the grant was found dead.
 fn dead(row: &Stored) -> Option<ReauthorizationReason> {
     match row.connection.status {
         Status::NeedsReauthorization(reason) => Some(reason),
@@ -1013,7 +1026,7 @@ fn dead(row: &Stored) -> Option<ReauthorizationReason> {
     }
 }
 
-/// True if the outcome of an exchange was recorded as unknown.
+/// Returns true if the outcome of an exchange was recorded as unknown.
 fn is_unresolved(row: &Stored) -> bool {
     row.connection.status == Status::Degraded(DegradedReason::RefreshUnresolved)
 }

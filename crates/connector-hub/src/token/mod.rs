@@ -1,5 +1,5 @@
-//! The token engine: the cache that callers read, the flights that they join, and the driver that
-//! carries out what the machine decides.
+//! The token engine: the token cache, the in-flight refreshes, and the driver that executes the
+//! machine's actions.
 
 mod access;
 mod cache;
@@ -11,7 +11,7 @@ mod flight;
     expect(
         unreachable_pub,
         dead_code,
-        reason = "reached by the explorer through the feature `machine`"
+        reason = "the explorer tests use this module through the feature `machine`"
     )
 )]
 pub mod machine;
@@ -19,7 +19,7 @@ pub mod machine;
     not(feature = "machine"),
     expect(
         unreachable_pub,
-        reason = "reached by the explorer through the feature `machine`"
+        reason = "the explorer tests use this module through the feature `machine`"
     )
 )]
 mod outcome;

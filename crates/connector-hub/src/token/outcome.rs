@@ -1,13 +1,13 @@
-//! The end of a refresh, for everybody who waits for it.
+//! The outcome of a refresh, for all waiting callers.
 
 use std::time::Duration;
 
 use connector_core::{Error, ErrorKind, ReauthorizationReason, Retry};
 
-/// Advice where nothing states when to retry.
+/// Default retry delay if nothing more specific is known.
 const LATER: Duration = Duration::from_secs(60);
 
-/// The end of a refresh, as every waiter sees it.
+/// The outcome of a refresh, as seen by all waiting callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum RefreshOutcome {
     /// The cache holds the newest token.
@@ -16,13 +16,13 @@ pub(crate) enum RefreshOutcome {
     NoToken(NoToken),
 }
 
-/// Why a refresh brought no newer token. A token that has not expired is still served, unless the
-/// connection has ended.
+/// A refresh that returned no newer token. An unexpired token is still returned to callers, unless
+/// the connection has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NoToken {
-    /// The reason.
+    /// The reason for the missing token.
     pub reason: NoTokenReason,
-    /// When to try again; `None` if nothing changes without somebody's help.
+    /// Time until the next attempt; `None` if a person must act first.
     pub retry_after: Option<Duration>,
 }
 
@@ -32,46 +32,45 @@ pub struct NoToken {
 pub enum NoTokenReason {
     /// Another process holds the claim.
     Held,
-    /// The refresh failed for now: network, rate limit, provider trouble.
+    /// The refresh failed temporarily: network, rate limit, provider outage.
     Transient,
-    /// This process was too slow to use its claim, several times in a row.
+    /// This process was repeatedly too slow to use its claim.
     TooSlow,
     /// The provider returned the previous access token.
     SameAccessToken,
-    /// The provider returned an access token that is valid for so few seconds that no call can use
-    /// it.
+    /// The remaining lifetime of the returned access token is too short for any call.
     Unusable {
-        /// Its remaining lifetime in seconds.
+        /// Remaining lifetime in seconds.
         seconds: u32,
     },
-    /// A request was sent, and its outcome is not known.
+    /// A request was sent, and its outcome is unknown.
     Unresolved,
     /// The provider's API refuses fresh access tokens.
     Unauthorized,
     /// The provider refuses the app's registration.
     AppRefused,
-    /// The provider refuses the refresh with a response that has no known meaning.
+    /// The provider refused the refresh with a response that has no known meaning.
     RefreshRefused,
-    /// The grant was refused as dead in a wave of such refusals, and is not marked as dead.
+    /// The grant was refused as dead in a wave of such refusals, and was not marked as dead.
     Withheld,
-    /// The account behind the new credential could not be identified yet.
+    /// The account of the new credential could not be identified yet.
     AccountUnverified,
-    /// Only the owner can help.
+    /// Only the owner can restore the connection.
     NeedsReauthorization(ReauthorizationReason),
     /// The connection has ended.
     Ended,
     /// The store cannot be reached.
     StoreUnavailable,
-    /// The store is older than what this process has seen. Nothing was sent.
+    /// The store is older than the state that this process has seen. Nothing was sent.
     StoreBehind,
     /// This process is shutting down.
     ShuttingDown,
-    /// An error that no token is to blame for: a missing connector, a record that does not open.
+    /// An error that is not about a token: a missing connector, or a record that cannot be opened.
     Failed(ErrorKind, &'static str),
 }
 
 impl NoToken {
-    /// A refresh that is tried again after `retry_after`.
+    /// Returns an outcome that is retried after `retry_after`.
     #[must_use]
     pub const fn later(reason: NoTokenReason, retry_after: Duration) -> Self {
         Self {
@@ -80,7 +79,7 @@ impl NoToken {
         }
     }
 
-    /// A refresh that is not tried again without somebody's help.
+    /// Returns an outcome that is not retried until a person acts.
     #[must_use]
     pub const fn finally(reason: NoTokenReason) -> Self {
         Self {
@@ -89,7 +88,7 @@ impl NoToken {
         }
     }
 
-    /// The error for a caller of `operation`.
+    /// Returns the error for a caller of `operation`.
     #[must_use]
     pub fn error(&self, operation: &'static str) -> Error {
         let retry = self.retry_after.unwrap_or(LATER);
@@ -102,14 +101,14 @@ impl NoToken {
                 return Error::new(
                     ErrorKind::NotFound,
                     operation,
-                    "there is no such connection, or it was disconnected; connect the account",
+                    "the connection does not exist or was disconnected; connect the account",
                 );
             }
             NoTokenReason::StoreBehind => {
                 return Error::new(
                     ErrorKind::StoreIncompatible,
                     operation,
-                    "the store holds an older credential than this process has seen; restore a \
+                    "the store contains an older credential than this process has used; restore a \
                      newer backup",
                 );
             }
@@ -118,14 +117,14 @@ impl NoToken {
             NoTokenReason::Unusable { seconds } => {
                 let message = format!(
                     "the provider returned an access token with a remaining lifetime of {seconds} \
-                     s, which is too short for a call; the hub asks again after a pause"
+                     s, which is too short for a call; the hub retries after a pause"
                 );
                 let error = Error::new(ErrorKind::UnexpectedAnswer, operation, message);
                 return error.with_retry(Retry::After(retry));
             }
             NoTokenReason::Unresolved => (
                 ErrorKind::RefreshUnresolved,
-                "a refresh was sent and its outcome is not known yet; retry when it can be settled",
+                "a refresh was sent and its outcome is not known yet; retry later",
             ),
             NoTokenReason::Held => (
                 ErrorKind::RefreshUnresolved,
@@ -141,29 +140,29 @@ impl NoToken {
             ),
             NoTokenReason::RefreshRefused => (
                 ErrorKind::Rejected,
-                "the provider refuses the refresh with a response that has no known meaning; look \
-                 at the provider, then force a refresh or connect the account again",
+                "the provider refused the refresh with a response that has no known meaning; check \
+                 the provider, then force a refresh or connect the account again",
             ),
             NoTokenReason::Withheld => (
                 ErrorKind::ProviderUnavailable,
-                "the provider refuses many grants at once, so this grant is not marked as dead; the \
-                 hub retries, or an operator confirms with Hub::confirm_dead_grants",
+                "the provider refuses many grants at once, so this grant is not marked as dead; \
+                 the hub retries, or an operator confirms with Hub::confirm_dead_grants",
             ),
             NoTokenReason::AccountUnverified => (
                 ErrorKind::ProviderUnavailable,
-                "the account behind the new credential could not be identified yet; retry",
+                "the account of the new credential could not be identified yet; retry",
             ),
             NoTokenReason::StoreUnavailable => (
                 ErrorKind::StoreUnavailable,
-                "the store does not answer and no valid token is in memory; retry",
+                "the store is unavailable and no valid token is cached; retry",
             ),
             NoTokenReason::SameAccessToken => (
                 ErrorKind::UnexpectedAnswer,
-                "the provider returned the previous access token; the hub asks again later",
+                "the provider returned the previous access token; the hub retries later",
             ),
             NoTokenReason::Transient | NoTokenReason::TooSlow => (
                 ErrorKind::ProviderUnavailable,
-                "the token could not be refreshed for now; the hub retries with growing pauses",
+                "the token could not be refreshed; the hub retries with growing pauses",
             ),
         };
         Error::new(kind, operation, message).with_retry(Retry::After(retry))
@@ -176,12 +175,12 @@ impl From<NoToken> for RefreshOutcome {
     }
 }
 
-/// The error of work that is refused because the hub shuts down.
+/// Returns the error for work that is refused during a shutdown.
 pub(crate) fn shutting_down(operation: &'static str) -> Error {
     Error::new(
         ErrorKind::ShuttingDown,
         operation,
-        "this process is shutting down; ask another one",
+        "this process is shutting down; send the request to another process",
     )
 }
 

@@ -1,4 +1,4 @@
-//! From a token endpoint's response to a credential.
+//! Conversion of a token endpoint's response to a credential.
 
 use std::time::Duration;
 
@@ -15,21 +15,21 @@ use secrecy::ExposeSecret;
 
 use crate::token::windows::Windows;
 
-/// A credential that a token response brought, and the lifetimes of its tokens.
+/// A credential from a token response, and the lifetimes of its tokens.
 #[derive(Debug)]
 pub(crate) struct Renewed {
     pub(crate) credential: Credential,
     pub(crate) expiries: Expiries,
-    /// True if it holds another refresh token than the one before.
+    /// True if the refresh token in the response differs from the previous one.
     pub(crate) rotated: bool,
-    /// True if its access token is the one from before.
+    /// True if the access token is the same as before.
     pub(crate) same_access: bool,
-    /// The account that the response names, if it names one. A credential of another account than the
-    /// connection's is kept, and never handed out.
+    /// The account in the response, if there is one. A credential that does not belong to the
+    /// connection's account is stored, but never returned to callers.
     pub(crate) account: Option<AccountKey>,
 }
 
-/// The first credential of a grant.
+/// Returns the first credential of a grant.
 pub(crate) fn first(
     description: &Description,
     app: &App,
@@ -41,7 +41,7 @@ pub(crate) fn first(
     let origin = origin(description, account_host, answer.origin())?;
     let mut credential = Credential::new(answer.kind(), origin, answer.access_token().clone(), now)
         .with_client_id(app.client_id())
-        // RFC 6749 section 5.1: without a scope in the response, what was requested is granted.
+        // RFC 6749 section 5.1: if the response has no scope, the requested scopes are granted.
         .with_scopes(answer.scopes().unwrap_or(requested).to_vec());
     if let Some(host) = account_host {
         credential = credential.with_account_host(host);
@@ -64,7 +64,8 @@ pub(crate) fn first(
     ))
 }
 
-/// The account that a token response names, with its host where keys are unique per host only.
+/// Returns the account in a token response. If keys are unique only per host, the key includes the
+/// host.
 fn identity(
     description: &Description,
     account_host: Option<&str>,
@@ -79,8 +80,8 @@ fn identity(
     ))
 }
 
-/// The origin to bind a new credential to: the one that the connector selected among the
-/// description's, or their first.
+/// Returns the origin to bind a new credential to: the origin that the connector selected from the
+/// description, or the description's first origin.
 fn origin(
     description: &Description,
     account_host: Option<&str>,
@@ -97,7 +98,7 @@ fn origin(
         Error::new(
             ErrorKind::Configuration,
             "token.renewal",
-            "the connector selected an origin that its description's `api` does not name",
+            "the connector selected an origin that is not in its description's `api`",
         )
         .with_provider(description.provider.as_str().to_owned())
     })
@@ -107,11 +108,12 @@ fn no_origin() -> Error {
     Error::new(
         ErrorKind::Configuration,
         "token.renewal",
-        "the description's `api` names no origin",
+        "the description's `api` contains no origin",
     )
 }
 
-/// The credential that a refresh leads to: values that the response leaves out stay as they were.
+/// Returns the credential after a refresh. Values that are missing in the response keep their
+/// previous values.
 pub(crate) fn next(
     description: &Description,
     app: &App,
@@ -122,7 +124,7 @@ pub(crate) fn next(
 ) -> Renewed {
     let host = before.account_host();
     let scopes = answer.scopes().unwrap_or(before.scopes()).to_vec();
-    // An origin that the description does not name is not taken over.
+    // An origin that is not in the description is ignored.
     let origin = match origin(description, host, answer.origin()) {
         Ok(origin) if answer.origin().is_some() => origin,
         _ => before.origin().clone(),
@@ -141,7 +143,7 @@ pub(crate) fn next(
     }
     let named = identity(description, host, answer).unwrap_or_default();
     let account = named.as_ref().map(|named| named.account.key.clone());
-    // The account stays the one that the connection was made for.
+    // The connection keeps its account.
     let known = before.identity();
     let is_known = |named: &Identity| known.is_none_or(|it| it.account.key == named.account.key);
     if let Some(identity) = named.filter(is_known).or_else(|| known.cloned()) {
@@ -152,7 +154,7 @@ pub(crate) fn next(
     };
     let rotated = !same(credential.refresh_token(), before.refresh_token());
     let same_access = same(Some(credential.secret()), Some(before.secret()));
-    // A refresh token that stays the same keeps its end, whether or not the response repeats it.
+    // An unchanged refresh token keeps its expiry, whether or not the response repeats the token.
     let refresh_left = if rotated { None } else { refresh_left };
     let renewed = with_expiries(
         &description.lifetimes,
@@ -204,44 +206,49 @@ fn with_expiries(
     }
 }
 
-/// How long a credential's access token lives altogether; `None` if it does not expire.
+/// Returns the total lifetime of a credential's access token; `None` if the token does not expire.
 pub(crate) fn lifetime(credential: &Credential) -> Option<Duration> {
     credential
         .expires_at()
         .map(|end| end.since(credential.obtained_at()))
 }
 
-/// When a credential with these expiries is due for its refresh; `None` if it never is.
+/// Returns the time until the refresh of a credential with these expiries is due; `None` if it
+/// never is.
 fn refresh_in(description: &Description, expiries: Expiries, id: ConnectionId) -> Option<Duration> {
     expiries
         .access
         .map(|access| windows(description, access, id).opens_in(access))
 }
 
-/// The windows of a token of this provider with this lifetime.
+/// Returns the refresh windows for a token of this provider with this lifetime.
 pub(crate) fn windows(description: &Description, lifetime: Duration, id: ConnectionId) -> Windows {
     Windows::of(lifetime, description.lifetimes.refresh_ahead(), id)
 }
 
-/// When a refresh token with these expiries has to be used, if nobody does before; `None` if it may
-/// lie for ever.
+/// Returns the time until an unused refresh token with these expiries must be used; `None` if it
+/// never lapses.
 pub(crate) fn keep_alive_in(lifetimes: &Lifetimes, expiries: Expiries) -> Option<Duration> {
     let idle = lifetimes.idle_seconds.map(Duration::from_secs);
     let before_idle = idle.map(|idle| idle / 4 * 3);
-    let before_end = expiries.refresh.map(|end| end.saturating_sub(ending(lifetimes, end)));
+    let before_end = expiries
+        .refresh
+        .map(|end| end.saturating_sub(ending(lifetimes, end)));
     before_idle.into_iter().chain(before_end).min()
 }
 
-/// How long before its end a refresh token that lives this long altogether is about to run out.
+/// Returns the time before its expiry at which a refresh token with this total lifetime counts as
+/// about to expire.
 pub(crate) fn ending(lifetimes: &Lifetimes, life: Duration) -> Duration {
     const LONGEST: Duration = Duration::from_secs(14 * 86_400);
     lifetimes.notice().unwrap_or((life / 6).min(LONGEST))
 }
 
-/// The work that a credential makes due, as effects of the commit that keeps it.
+/// Returns the scheduled work for a credential, as side effects of the commit that stores it.
 ///
-/// `refresh_left` is what was left of the refresh token before, `None` for a new grant: a refresh
-/// that does not move the refresh token's end does not move the work that warns of it.
+/// `refresh_left` is the remaining lifetime of the previous refresh token; `None` for a new grant.
+/// A refresh that does not change the refresh token's expiry also does not change the work that
+/// warns about the expiry.
 pub(crate) fn work(
     description: &Description,
     id: ConnectionId,
@@ -251,7 +258,7 @@ pub(crate) fn work(
 ) -> SideEffects {
     const NOISE: Duration = Duration::from_secs(60);
     let refresh = match description.refresh {
-        // Nothing can be refreshed: the work finds the token expired, and says so.
+        // The credential cannot be refreshed: the work reports when the token has expired.
         _ if renewal == Renewal::Never => expiries.access,
         RefreshPolicy::OnDemand => None,
         _ => refresh_in(description, expiries, id),
@@ -260,7 +267,7 @@ pub(crate) fn work(
         schedule: vec![(WorkKind::Refresh, refresh)],
         audit: Vec::new(),
     };
-    // Only a refresh token lapses when nobody uses it.
+    // Only refresh tokens lapse through disuse.
     if renewal != Renewal::RefreshToken {
         return effects.without_work(WorkKind::KeepAlive);
     }
@@ -291,8 +298,9 @@ mod tests {
         Description::new(ProviderId::from_static("acme"), "Acme")
     }
 
-    /// Nothing if the work is left where it is, an inner nothing if it is removed.
-    #[expect(clippy::option_option, reason = "as the effects have it")]
+    /// Returns the time in the effects. The outer `None` means that the work is left unchanged, the
+    /// inner `None` that it is removed.
+    #[expect(clippy::option_option, reason = "mirrors the form in the side effects")]
     fn due(effects: &SideEffects, kind: WorkKind) -> Option<Option<Duration>> {
         let of = effects.schedule.iter().find(|(of, _)| *of == kind);
         of.map(|(_, delay)| *delay)
@@ -374,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_does_not_move_leaves_its_warning_where_it_is() {
+    fn an_unchanged_expiry_keeps_its_scheduled_warning() {
         let hour = Some(Duration::from_secs(3600));
         let kept = plan(&description(), hour, Some(DAY * 20), Some(DAY * 20));
         assert_eq!(due(&kept, WorkKind::KeepAlive), None);

@@ -1,4 +1,4 @@
-//! When a token is refreshed: its advisory and mandatory windows.
+//! Refresh windows of tokens: advisory and mandatory.
 
 use std::time::Duration;
 
@@ -6,27 +6,27 @@ use connector_core::ConnectionId;
 use connector_core::clock::Clock;
 use connector_core::store::Deadlines;
 
-/// The time before its end at which a token is refreshed in the background, and the time before its
-/// end from which callers wait for a newer one.
+/// Two times before the expiry of a token. From the first one on, the token is refreshed in the
+/// background. From the second one on, callers wait for a new token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Windows {
     pub(crate) advisory: Duration,
     pub(crate) mandatory: Duration,
 }
 
-/// Without a stated time, no token is refreshed earlier than this before its end.
+/// Maximum advisory window, unless the description sets one.
 const LONGEST_ADVISORY: Duration = Duration::from_secs(30 * 60);
-/// An exchange that takes its time still ends before this much is left.
+/// Maximum mandatory window. Long enough for a slow exchange.
 const LONGEST_MANDATORY: Duration = Duration::from_secs(60);
 
 impl Windows {
-    /// The windows of a token with this lifetime: a quarter of it and a sixtieth of it, within
-    /// bounds. `ahead` replaces the quarter where the description states it. The advisory window is
-    /// shortened by up to a quarter, always by the same share for one connection, so that tokens
-    /// obtained together are not refreshed together and no connection flaps between due and not due.
+    /// Returns the windows of a token with this lifetime: a quarter and a sixtieth of the lifetime,
+    /// within limits. `ahead` replaces the quarter if the description sets it. The advisory window
+    /// is shortened by up to a quarter. The share is constant per connection, so that tokens that
+    /// were obtained together are not refreshed together.
     pub(crate) fn of(lifetime: Duration, ahead: Option<Duration>, id: ConnectionId) -> Self {
         let advisory = match ahead {
-            // A token is not refreshed as soon as it has come.
+            // A new token must not be due for its refresh at once.
             Some(ahead) => ahead.min(lifetime / 4 * 3),
             None => (lifetime / 4).min(LONGEST_ADVISORY),
         };
@@ -36,12 +36,13 @@ impl Windows {
         }
     }
 
-    /// How long until the advisory window of a token that is good for `left` opens.
+    /// Returns the time until the advisory window of a token with the remaining lifetime `left`
+    /// opens.
     pub(crate) fn opens_in(self, left: Duration) -> Duration {
         left.saturating_sub(self.advisory)
     }
 
-    /// The deadlines of a token that is good for `left` from now.
+    /// Returns the deadlines of a token with the remaining lifetime `left`.
     pub(crate) fn deadlines(self, clock: &dyn Clock, left: Duration) -> Deadlines {
         Deadlines::new(
             clock.monotonic(),
@@ -53,14 +54,13 @@ impl Windows {
     }
 }
 
-/// A connection's own number from 0 to 999.
+/// Returns a constant number from 0 to 999 for a connection.
 pub(crate) fn spread(id: ConnectionId) -> u16 {
     let bytes = id.as_bytes();
     u16::from_be_bytes([bytes[14], bytes[15]]) % 1000
 }
 
-/// A connection's own share of a duration: always the same one for one connection, less than all of
-/// it.
+/// Returns a share of a duration that is constant per connection, and less than the duration.
 pub(crate) fn share(of: Duration, id: ConnectionId) -> Duration {
     of * u32::from(spread(id)) / 1000
 }

@@ -9,19 +9,20 @@ use futures_util::future::join_all;
 
 use super::{Shared, lock};
 
-/// Changes that are told at a time.
+/// Maximum number of changes per lease call.
 const BATCH: u16 = 64;
-/// How long a change is this process's.
+/// Lease of a change.
 const LEASE: Duration = Duration::from_secs(60);
-/// The deadline of one call of a handler: within the lease, so that nobody else has the change.
+/// Maximum duration of a handler call. Shorter than the lease, so that no other process has the
+/// change.
 const LONGEST: Duration = Duration::from_secs(45);
-/// Calls of a handler that hang over one change before it is parked.
+/// Number of timed-out handler calls for one change after which the change is parked.
 const ATTEMPTS: u32 = 5;
-/// Changes whose hangs are remembered at most.
+/// Maximum number of changes whose timeouts are remembered.
 const REMEMBERED: usize = 10_000;
 
 impl Shared {
-    /// Tells the handlers what they do not know yet, and how many changes they handled.
+    /// Passes new changes to the handlers, and returns the number of handled changes.
     pub(super) async fn tell(&self) -> usize {
         let inner = &self.hub.inner;
         if inner.handlers.is_empty() {
@@ -53,13 +54,13 @@ impl Shared {
         for handler in &inner.handlers {
             let handler = Arc::clone(handler);
             let record = change.record.clone();
-            // A task of its own: a handler that panics takes nobody with it.
+            // Each call runs in its own task, so that a panic in a handler stops only this call.
             let mut handling = tokio::spawn(async move { handler.handle(&record).await });
             let answer = tokio::select! {
                 biased;
                 answer = &mut handling => answer,
                 () = inner.clock.sleep(LONGEST) => {
-                    // It must not run beside the next attempt.
+                    // The call must not run beside the next attempt.
                     handling.abort();
                     if self.hung(&change) {
                         break;
@@ -74,7 +75,7 @@ impl Shared {
                         operation = "worker.changes",
                         change = change.record.number,
                         error = %error,
-                        "a change could not be handled; it is handed out again"
+                        "a handler failed for a change; the change is delivered again"
                     );
                     return false;
                 }
@@ -82,7 +83,7 @@ impl Shared {
                     tracing::error!(
                         operation = "worker.changes",
                         change = change.record.number,
-                        "a handler died; the change is handed out again"
+                        "a handler panicked; the change is delivered again"
                     );
                     return false;
                 }
@@ -100,8 +101,8 @@ impl Shared {
 }
 
 impl Shared {
-    /// Notes that a handler hung over a change. True after a bounded number of attempts: the change
-    /// is then handed out no more, and stays in the audit log.
+    /// Records that a handler timed out for a change. Returns true when the limit is reached: the
+    /// change is then no longer delivered, and stays in the audit log.
     fn hung(&self, change: &Change) -> bool {
         let number = change.record.number;
         let mut hangs = lock(&self.hangs);
@@ -115,7 +116,7 @@ impl Shared {
                 operation = "worker.changes",
                 change = number,
                 attempts = *attempts,
-                "a change handler hung and was aborted; the change is handed out again"
+                "a change handler timed out and was aborted; the change is delivered again"
             );
             return false;
         }
@@ -123,15 +124,15 @@ impl Shared {
             operation = "worker.changes",
             change = number,
             attempts = *attempts,
-            "a change handler hung in every attempt; the change is parked: read it from the audit \
-             log"
+            "a change handler timed out in every attempt; the change is parked: read it from the \
+             audit log"
         );
         true
     }
 }
 
-/// One task tells at a time, so that a handler meets changes in their order as long as all goes
-/// well.
+/// A guard that lets only one task deliver changes at a time, so that handlers get changes in order
+/// unless a call fails.
 struct Alone<'a>(&'a AtomicBool);
 
 impl<'a> Alone<'a> {

@@ -1,4 +1,4 @@
-//! Handing deliveries to handlers.
+//! Delivery of webhook events to handlers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,21 +14,22 @@ use tokio::task::{JoinError, JoinSet};
 use super::{Shared, lock};
 use crate::inbound::{Delivered, Route, SharedParts};
 
-/// Deliveries that are taken at a time.
+/// Maximum number of deliveries per lease call.
 const BATCH: u16 = 16;
-/// Deliveries under way at most.
+/// Maximum number of in-flight deliveries.
 pub(super) const AT_ONCE: usize = 64;
-/// Deliveries of one owner, and of one of its lanes, that are under way at once in all processes.
+/// Maximum number of in-flight deliveries of one owner, and of one lane of an owner, in all
+/// processes together.
 const CAPS: (u16, u16) = (8, 4);
-/// Calls of handlers for one delivery at once.
+/// Maximum number of concurrent handler calls for one delivery.
 const CALLS: usize = 32;
-/// Deliveries whose calls are remembered between two attempts.
+/// Maximum number of deliveries whose successful calls are remembered between two attempts.
 const REMEMBERED: usize = 10_000;
-/// How long a delivery is this process's: longer than its handlers may take.
+/// Lease of a delivery. Longer than its handlers may take.
 const LEASE: Duration = Duration::from_secs(300);
-/// How long all handlers of one delivery may take together.
+/// Maximum time for all handlers of one delivery together.
 const LONGEST: Duration = Duration::from_secs(240);
-/// The pauses between attempts. After the last attempt a delivery is parked.
+/// Pauses between attempts. After the last attempt, a delivery is parked.
 const PAUSES: [Duration; 9] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
@@ -41,24 +42,24 @@ const PAUSES: [Duration; 9] = [
     Duration::from_secs(10 * 3_600),
 ];
 
-/// A handler, by its number, and the connection that it was called for.
+/// A handler's index, and the connection that the handler was called for.
 type Call = (usize, Option<ConnectionKey>);
-/// The calls for one delivery that went well.
+/// The successful calls for one delivery.
 pub(super) type Handled = BTreeSet<Call>;
 
 impl Shared {
-    /// Schedules the probes that deliveries ask for, then hands out what waits; returns how many
-    /// deliveries were handled.
+    /// Schedules the probes that deliveries request, then passes queued deliveries to the handlers.
+    /// Returns the number of handled deliveries.
     pub(super) async fn deliver(&self) -> usize {
         self.probe_due().await;
         let inner = &self.hub.inner;
-        // Another process may have the handlers that this one was not given.
+        // Deliveries are left to processes that have handlers.
         if inner.delivery_handlers.is_empty() {
             return 0;
         }
         let (mut handled, mut under_way) = (0, FuturesUnordered::new());
         loop {
-            // Each place that is free again may be another owner's turn.
+            // Each free slot may go to another owner's delivery.
             while let Some(room) = self.room() {
                 let n = u16::try_from(room.num_permits()).unwrap_or(BATCH);
                 let leased = self.lease(Direction::Inbound, n).await;
@@ -79,14 +80,14 @@ impl Shared {
                 Some(was_handled) => handled += usize::from(was_handled),
                 None => return handled,
             }
-            // Whatever else has ended by now is counted before the store is asked again.
+            // All finished deliveries are counted before the store is called again.
             while let Some(Some(was_handled)) = under_way.next().now_or_never() {
                 handled += usize::from(was_handled);
             }
         }
     }
 
-    /// Room for some deliveries; `None` if all places are taken.
+    /// Reserves slots for some deliveries; `None` if all slots are taken.
     fn room(&self) -> Option<OwnedSemaphorePermit> {
         let free = self.delivering.available_permits();
         let n = u32::try_from(free).map_or(u32::from(BATCH), |free| free.min(BATCH.into()));
@@ -107,7 +108,7 @@ impl Shared {
         }
     }
 
-    /// Schedules the probes of the connections that deliveries are about, once for each delivery.
+    /// Schedules probes of the connections that deliveries are about, once for each delivery.
     async fn probe_due(&self) {
         loop {
             let leased = self.lease(Direction::Probe, BATCH).await;
@@ -147,7 +148,7 @@ impl Shared {
         self.settle_delivery(&delivery, attempt, handled).await
     }
 
-    /// Tells the store what became of an attempt; returns true if the delivery is done.
+    /// Stores the result of an attempt. Returns true if the delivery is done.
     async fn settle_delivery(
         &self,
         delivery: &LeasedDelivery,
@@ -179,21 +180,22 @@ impl Shared {
         };
         match settled {
             Ok(true) => attempt.is_ok(),
-            // Somebody else has it now.
+            // Another process has leased the delivery in the meantime.
             Ok(false) => false,
             Err(error) => {
                 tracing::warn!(
                     operation = "worker.deliveries",
                     error = %error,
-                    "a delivery is handed out again after its lease"
+                    "the result of a delivery could not be stored; the delivery is retried after \
+                     its lease"
                 );
                 false
             }
         }
     }
 
-    /// Who need not be told again: one tenant's handler that fails should not have another tenant's
-    /// run ten times.
+    /// Remembers the successful calls for the next attempt, so that a failing handler of one tenant
+    /// does not cause repeated calls for other tenants.
     fn remember(&self, delivery: &LeasedDelivery, calls: Handled) {
         if calls.is_empty() {
             return;
@@ -205,8 +207,8 @@ impl Shared {
         handled.insert(delivery.key.clone(), (delivery.attempt, calls));
     }
 
-    /// What the attempt just before this one remembered. Since an older one, somebody may have
-    /// replayed the delivery.
+    /// Returns the successful calls of the previous attempt. Older attempts are ignored, because
+    /// the delivery may have been replayed since.
     fn recall(&self, delivery: &LeasedDelivery) -> Handled {
         let remembered = lock(&self.handled).remove(&delivery.key);
         match remembered {
@@ -215,8 +217,8 @@ impl Shared {
         }
     }
 
-    /// Has every handler handle a delivery for every connection it is about, but for the calls that
-    /// went well in the `past`; else the stable name of what went wrong.
+    /// Calls every handler for every connection of a delivery, except for the calls in `past`,
+    /// which succeeded before. Returns the stable name of the error if a call failed.
     async fn hand_out(
         &self,
         delivery: &LeasedDelivery,
@@ -239,7 +241,8 @@ impl Shared {
                     {
                         outcome = outcome.and(verdict(ended, past));
                     }
-                    // A task of its own: a handler that panics takes nobody with it.
+                    // Each call runs in its own task, so that a panic in a handler stops only this
+                    // call.
                     let (handler, target) = (Arc::clone(handler), target.clone());
                     calls.spawn(async move { (call, handler.handle(&target).await) });
                 }
@@ -251,7 +254,7 @@ impl Shared {
         tokio::select! {
             biased;
             () = all => outcome,
-            // The calls are dropped: when the lease has passed, others may begin.
+            // The calls are dropped. After the lease, another process may start new ones.
             () = inner.clock.sleep(LONGEST) => Err("timeout"),
         }
     }
@@ -294,12 +297,12 @@ fn verdict(
     }
 }
 
-/// The pause after a failed attempt, up to a fifth longer so that what failed together does not come
-/// back together; `None` after the last one.
+/// Returns the pause after a failed attempt; `None` after the last one. The pause is prolonged by
+/// up to a fifth, so that deliveries that failed together are not retried together.
 fn pause(delivery: &LeasedDelivery) -> Option<Duration> {
     let attempt = usize::try_from(delivery.attempt).unwrap_or(usize::MAX);
     let pause = *PAUSES.get(attempt.saturating_sub(1))?;
-    // The id is a digest, so its bytes are as good as random.
+    // The id is a digest, so its bytes can be used as random bits.
     let row = delivery.key.row_id();
     let byte = row.as_bytes().get(attempt).copied().unwrap_or_default();
     Some(pause + pause / 5 * u32::from(byte) / 255)

@@ -1,4 +1,4 @@
-//! Reading what is known about an account.
+//! Refreshing account metadata.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::audit;
 use crate::hub::Inner;
 use crate::token::windows::share;
 
-/// The pause of work that finds no slot.
+/// Retry delay if no slot is free.
 const NO_SLOT: Duration = Duration::from_secs(30);
 
 impl Shared {
@@ -23,7 +23,7 @@ impl Shared {
         if !stored.connection.is_live() {
             return Ok(Next::Done);
         }
-        // Accounts that were connected together are not read together.
+        // Jittered, so that accounts that were connected together are not read together.
         let provider = &stored.connection.provider;
         let description = inner.connector(provider)?.description();
         let every = description.metadata_interval();
@@ -54,7 +54,8 @@ impl Shared {
             tracing::error!(
                 operation = "worker.metadata",
                 connection = %key.id,
-                "the credential leads to another account than its connection; its tokens are withheld"
+                "the credential does not belong to the connection's account; its tokens are \
+                 withheld"
             );
             self.note(key, ReauthorizationReason::AccountMismatch)
                 .await?;
@@ -77,7 +78,8 @@ impl Shared {
         Ok(again)
     }
 
-    /// The provider's response says that only the account's owner can help.
+    /// Records that, according to the provider's response, only the account's owner can restore the
+    /// connection.
     async fn note_over(&self, key: &ConnectionKey, error: &Error) -> Result<()> {
         let Some(reason) = error.reauthorization() else {
             return Ok(());
@@ -86,7 +88,7 @@ impl Shared {
             operation = "worker.metadata",
             connection = %key.id,
             error = %error,
-            "the account's owner has to authorize again"
+            "the account's owner must authorize the connection again"
         );
         self.note(key, reason).await
     }

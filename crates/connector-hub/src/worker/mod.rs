@@ -26,33 +26,38 @@ use self::deliveries::Handled;
 use self::slots::Slots;
 use crate::hub::Hub;
 
-/// Pieces of work that are taken at a time.
+/// Maximum number of jobs per lease call.
 const BATCH: u16 = 256;
-/// Pieces of work under way at most.
+/// Maximum number of in-flight jobs.
 const IN_FLIGHT: usize = 512;
-/// How long a piece of work is this process's: longer than the longest refresh.
+/// Lease of a job. Longer than the longest refresh.
 const LEASE: Duration = Duration::from_secs(300);
 /// Concurrent requests to one token endpoint.
 const CONCURRENCY: usize = 8;
-/// The pause after a look that found nothing, at first and at most.
+/// First and maximum pause after a poll that found no jobs.
 const IDLE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
-/// How often expired records are removed and memory is tidied.
+/// Interval between cleanups of expired records and of memory.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
-/// How long a worker that is told to end waits for what it has begun.
+/// Maximum time that a stopping worker waits for its in-flight jobs.
 const FAREWELL: Duration = Duration::from_secs(30);
-/// How long work waits that this version or this node cannot do.
+/// Retry delay for jobs that this version or this node cannot do.
 const UNABLE: Duration = Duration::from_secs(600);
-/// Tokens that nobody used for this long leave the memory.
+/// Time without use after which a token is evicted from memory.
 const UNUSED: Duration = Duration::from_secs(3600);
 
 impl Hub {
-    /// The worker of this process: it refreshes credentials before they expire, keeps refresh tokens
-    /// from lapsing, finishes connects that were cut off, revokes what was disconnected, reads
-    /// metadata, keeps subscriptions and reads their changes, tells handlers about changes and
-    /// deliveries, and removes what has expired.
+    /// Returns the worker of this process, which runs these background jobs:
     ///
-    /// Start it on as many nodes as you like. Without one, tokens are refreshed when somebody asks
-    /// for them, and nothing else of this happens.
+    /// * Refreshes credentials before they expire, and uses refresh tokens before they lapse.
+    /// * Finishes interrupted connect flows.
+    /// * Revokes disconnected grants.
+    /// * Refreshes account metadata.
+    /// * Maintains subscriptions and reads their changes.
+    /// * Passes changes and deliveries to your handlers.
+    /// * Removes expired records.
+    ///
+    /// Run the worker on as many nodes as you like. Without a worker, tokens are refreshed only
+    /// when a caller requests one, and none of the other jobs run.
     ///
     /// ```no_run
     /// # async fn example(hub: connector_hub::Hub, shutdown: tokio::sync::oneshot::Receiver<()>) {
@@ -70,76 +75,77 @@ impl Hub {
     }
 }
 
-/// Does the work that is due; see [`Hub::worker`].
+/// Runs due jobs; see [`Hub::worker`].
 #[derive(Debug)]
 #[must_use = "a worker does nothing until it runs"]
 pub struct Worker {
     shared: Arc<Shared>,
 }
 
-/// What one round of a [`Worker`] did.
+/// The result of one round of a [`Worker`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tick {
-    /// Pieces of work that were due and were taken.
+    /// Number of jobs that were due and leased.
     pub work: usize,
-    /// Changes that handlers were told about.
+    /// Number of changes that were passed to handlers.
     pub changes: usize,
-    /// Deliveries that every handler has handled.
+    /// Number of deliveries that every handler has handled.
     pub deliveries: usize,
-    /// True if more is likely to be due: another round may follow at once.
+    /// True if more jobs are probably due: the next round may follow at once.
     pub more: bool,
 }
 
 #[derive(Debug)]
 struct Shared {
     hub: Hub,
-    /// For token endpoints.
+    /// Slots for token endpoints.
     slots: Slots,
-    /// For reading metadata, which must not delay a refresh.
+    /// Slots for reading metadata, separate so that they do not delay refreshes.
     metadata_slots: Slots,
-    /// For keeping subscriptions, which must not delay a refresh.
+    /// Slots for subscriptions, separate so that they do not delay refreshes.
     subscription_slots: Slots,
-    /// The number of times that handlers hung over a change, in this process.
+    /// Number of handler timeouts for each change in this process.
     hangs: Mutex<HashMap<u64, u32>>,
-    /// How often the revocations of a connection failed in a row, in this process.
+    /// Number of consecutive failed revocations for each connection in this process.
     attempts: Mutex<HashMap<ConnectionKey, u32>>,
     tidied: Mutex<Option<Monotonic>>,
-    /// True while a task tells handlers about changes.
+    /// True while a task passes changes to handlers.
     telling: AtomicBool,
-    /// How many more deliveries may be under way.
+    /// Free slots for deliveries.
     delivering: Arc<Semaphore>,
-    /// Which handlers have handled their part of a delivery that others failed to handle, as of
-    /// which attempt.
+    /// Successful handler calls for deliveries that failed in part, with the number of the attempt.
     handled: Mutex<HashMap<DeliveryKey, (u32, Handled)>>,
 }
 
-/// What becomes of a piece of work.
+/// The next step for a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// It is done.
+    /// The job is done.
     Done,
-    /// It is due again after this time.
+    /// The job is due again after this time.
     In(Duration),
-    /// It comes back when its lease has passed.
+    /// The job is retried after its lease expires.
     Leave,
 }
 
 impl Worker {
-    /// Sets the number of concurrent requests to one token endpoint; the default is 8, the minimum 1.
-    /// Where accounts have hosts of their own, each host has its own endpoint. When a provider
-    /// refuses the app, the hub may have tried that many accounts before it knows.
+    /// Sets the maximum number of concurrent requests to one token endpoint, at least 1. Default: 8.
+    /// If accounts have their own hosts, each host is a separate endpoint. If a provider refuses
+    /// the app, the hub may send this many requests before it detects the refusal.
     pub fn concurrency(mut self, n: usize) -> Self {
         self.shared = Arc::new(Shared::new(self.shared.hub.clone(), n.max(1)));
         self
     }
 
-    /// Does one round of what is due and returns when it is done, for programs that are started from
-    /// time to time, and for tests.
+    /// Runs one round of due jobs and waits for their end. For programs that are started
+    /// periodically, and for tests.
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`] if the store cannot be asked; [`ErrorKind::ShuttingDown`]
-    /// after [`Hub::shutdown`]. Work that fails is no error: it is due again.
+    /// * [`ErrorKind::StoreUnavailable`] if the store cannot be read.
+    /// * [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
+    ///
+    /// A failed job is not an error: it is retried.
     pub async fn tick(&self) -> Result<Tick> {
         self.shared.hub.inner.accepting("worker.tick")?;
         let mut tasks = JoinSet::new();
@@ -147,7 +153,7 @@ impl Worker {
         tasks.spawn(async move { shared.tidy().await });
         let shared = Arc::clone(&self.shared);
         tasks.spawn(async move { shared.settle().await });
-        // Before the work that is due: a delivery may make some.
+        // Deliveries come before the due jobs, because they can add jobs.
         let shared = Arc::clone(&self.shared);
         let mut delivering = JoinSet::new();
         delivering.spawn(async move { shared.deliver().await });
@@ -157,7 +163,7 @@ impl Worker {
         while let Some(ended) = tasks.join_next().await {
             report(ended);
         }
-        // What the work changed is told in the same round.
+        // Changes that the jobs made are delivered in the same round.
         let shared = Arc::clone(&self.shared);
         let told = tokio::spawn(async move { shared.tell().await }).await;
         let changes = told.unwrap_or(0);
@@ -169,16 +175,16 @@ impl Worker {
         })
     }
 
-    /// Works until `shutdown` is ready, then ends what it has begun, for at most 30 seconds.
+    /// Runs jobs until `shutdown` is ready, then waits at most 30 seconds for the in-flight jobs.
     ///
-    /// Neither a store that does not answer, nor a handler that panics, nor anything that a provider
-    /// does ends it before. Call [`Hub::shutdown`] after it.
+    /// An unavailable store, a panicking handler or a provider error does not stop the worker. Call
+    /// [`Hub::shutdown`] afterwards.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         let mut shutdown = pin!(shutdown);
         let clock = Arc::clone(&self.shared.hub.inner.clock);
         let mut tasks = JoinSet::new();
         let mut idle = IDLE[0];
-        // More work is taken as soon as there is room for the share of half a provider.
+        // More jobs are leased as soon as half of one provider's share is free.
         let providers = self.shared.hub.inner.providers().max(1);
         let enough = (IN_FLIGHT / providers / 2).max(1);
         loop {
@@ -187,7 +193,11 @@ impl Worker {
             let taken = match self.take(&mut tasks, n).await {
                 Ok(taken) => taken,
                 Err(error) => {
-                    tracing::warn!(operation = "worker.run", error = %error, "no work was taken");
+                    tracing::warn!(
+                        operation = "worker.run",
+                        error = %error,
+                        "the worker could not lease any jobs"
+                    );
                     0
                 }
             };
@@ -236,7 +246,7 @@ impl Worker {
                     Some(ended) => report(ended),
                     None => return,
                 },
-                // What is cut off is due again when its lease has passed.
+                // Interrupted jobs are due again after their lease.
                 () = &mut limit => return,
             }
         }
@@ -260,14 +270,14 @@ impl Worker {
     }
 }
 
-/// A task that panics ends alone; its work comes back when its lease has passed.
+/// Logs a panicked task. Its job is retried after the lease expires.
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
         tracing::error!(
             operation = "worker",
-            "a task died; its work is taken up again after its lease"
+            "a worker task panicked; its job is retried after the lease"
         );
     }
 }
@@ -306,7 +316,7 @@ impl Shared {
                     kind = %due.kind,
                     connection = %due.key.id,
                     error = %error,
-                    "work could not be done; it is due again"
+                    "a job failed; it is retried"
                 );
                 match error.kind() {
                     ErrorKind::StoreUnavailable | ErrorKind::ShuttingDown => Next::Leave,
@@ -319,13 +329,17 @@ impl Shared {
             Next::In(delay) => Some(delay),
             Next::Leave => return,
         };
-        // A lost lease is what a commit leaves behind that scheduled the work anew.
+        // If a commit has rescheduled the job, the lease is lost. This is expected.
         if let Err(error) = self.hub.inner.store.finish(&due, after).await {
-            tracing::warn!(operation = "worker", error = %error, "work will be done again");
+            tracing::warn!(
+                operation = "worker",
+                error = %error,
+                "the result of a job could not be stored; the job will run again"
+            );
         }
     }
 
-    /// Removes what has expired, in the store and in memory, from time to time.
+    /// Periodically removes expired records from the store and from memory.
     async fn tidy(&self) {
         const PAGE: u32 = 1000;
         let inner = &self.hub.inner;
@@ -338,7 +352,7 @@ impl Shared {
             *tidied = Some(now);
         }
         inner.cache.evict(&*inner.clock, UNUSED);
-        // Bounded, so that a large heap is worked off between other work.
+        // Limited, so that a large backlog is removed between other jobs.
         for _ in 0..10 {
             match inner.store.purge(PAGE).await {
                 Ok(PAGE) => {}
@@ -362,7 +376,7 @@ impl Shared {
     }
 }
 
-/// `pause` doubled this many times, at most `longest`.
+/// Returns `pause` doubled this many times, at most `longest`.
 fn doubled(pause: Duration, times: u32, longest: Duration) -> Duration {
     pause.saturating_mul(1 << times.min(16)).min(longest)
 }

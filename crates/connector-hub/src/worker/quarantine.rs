@@ -1,16 +1,17 @@
-//! Going on with token answers whose account was not found out when they came.
+//! Resumes quarantined token responses whose account could not be identified when they arrived.
 
 use std::time::Duration;
 
 use super::Shared;
 
-/// Answers that are taken at a time. Each costs up to three calls of the provider.
+/// Maximum number of responses per lease call. Each costs up to three provider calls.
 const BATCH: u16 = 16;
-/// How long an answer is this process's: longer than it takes to identify and to place one.
+/// Lease of a response. Longer than it takes to identify the account and store the credential.
 const LEASE: Duration = Duration::from_secs(300);
 
 impl Shared {
-    /// Takes up what is in quarantine. What cannot be settled now comes back with its lease.
+    /// Resumes the quarantined token responses. A response that cannot be processed now is retried
+    /// after its lease.
     pub(super) async fn settle(&self) {
         let inner = &self.hub.inner;
         let kept = match inner.store.take_quarantined(BATCH, LEASE).await {
@@ -25,13 +26,13 @@ impl Shared {
                 Ok(connected) => tracing::info!(
                     operation = "worker.quarantine",
                     connection = %connected.key().id,
-                    "a connect that was cut off is finished"
+                    "an interrupted connect flow was finished"
                 ),
                 Err(error) => tracing::warn!(
                     operation = "worker.quarantine",
                     connector = answer.provider.as_str(),
                     error = %error,
-                    "a token answer is not a connection yet"
+                    "a quarantined token response could not be connected yet"
                 ),
             }
         }

@@ -1,4 +1,4 @@
-//! Refreshing before anybody waits, and using refresh tokens before they lapse.
+//! Scheduled refreshes, and the use of refresh tokens before they lapse.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +18,14 @@ use crate::token::{NoTokenReason, RefreshOutcome, RefreshTrigger};
 
 /// Maximum time to wait for a flight. The flight continues if the worker stops waiting.
 const LONGEST: Duration = Duration::from_secs(120);
-/// The pause of work that finds no slot, prolonged by its connection's share of as much again.
+/// Retry delay if no slot is free, extended by up to the same amount. The extension is constant per
+/// connection.
 const NO_SLOT: Duration = Duration::from_secs(5);
-/// After a flight that died.
+/// Pause after the task of a flight panicked.
 const DIED: Duration = Duration::from_secs(60);
-/// No work of a connection comes back sooner.
+/// Minimum delay before a connection's job is due again.
 const SOONEST: Duration = Duration::from_secs(1);
-/// No refresh is looked at sooner than this after one that changed nothing.
+/// Minimum delay before a refresh that changed nothing is tried again.
 const UNCHANGED: Duration = Duration::from_secs(30);
 
 impl Shared {
@@ -51,7 +52,7 @@ impl Shared {
             _ => RefreshTrigger::Scheduled,
         };
         let mut outcome = None;
-        // A flight that was under way may not have used the refresh token.
+        // A flight that was already running may not have used the refresh token.
         for _ in 0..2 {
             let (mut ticket, joined) = inner.join(key, trigger.clone());
             outcome = tokio::select! {
@@ -78,7 +79,8 @@ impl Shared {
         })
     }
 
-    /// The credential is good. Its commit has scheduled what comes next, unless it was good before.
+    /// Handles a valid credential. Its commit has scheduled the next job, unless it was valid
+    /// before.
     async fn settled(&self, due: &Due, connector: &dyn Connector) -> Result<Next> {
         let description = connector.description();
         let Some(stored) = self.hub.inner.store.load(&due.key).await? else {
@@ -107,7 +109,8 @@ impl Shared {
         })
     }
 
-    /// A refresh that did not move the end of the refresh token: its owner has to be asked in time.
+    /// Warns in time about a refresh token whose expiry a refresh did not extend: its owner must
+    /// authorize again.
     async fn warn_of_the_end(&self, stored: &Stored, description: &Description) -> Result<()> {
         let left = stored.current.as_ref().and_then(|it| it.refresh_left);
         let Some(left) = left.map(TimeLeft::remaining) else {
@@ -123,7 +126,7 @@ impl Shared {
             connector = connection.provider.as_str(),
             connection = %connection.key.id,
             left_s = left.as_secs(),
-            "the refresh token runs out; its owner has to connect the account again"
+            "the refresh token expires soon; its owner must connect the account again"
         );
         let event = Event::RefreshExpiring {
             at: inner.clock.now().after(left),

@@ -1,4 +1,4 @@
-//! Revoking at the provider what was ended here.
+//! Revocation of disconnected grants at the provider.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,30 +19,31 @@ use crate::hub::Inner;
 use crate::sealing::SealOwner;
 use crate::token::windows::share;
 
-/// The deadline of one request.
+/// Timeout of one request.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// The first pause after a failure; it doubles.
+/// Pause after the first failure. It doubles with each failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
-/// The longest pause: whatever happens, it is tried once a day.
+/// Maximum pause: a revocation is retried at least daily.
 const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
-/// The pause while the connection's channels are being ended.
+/// Pause while the connection's channels are being deleted.
 const CHANNELS_FIRST: Duration = Duration::from_secs(15);
-/// Connections whose failures are remembered.
+/// Maximum number of connections whose failures are remembered.
 const REMEMBERED: usize = 100_000;
 
 enum Attempt {
-    /// It is revoked as far as this reaches, or there is nothing to revoke.
+    /// The grant is revoked as far as the reach states, or there was nothing to revoke.
     Revoked(RevocationReach),
-    /// It must not or cannot be revoked.
+    /// The grant must not or cannot be revoked.
     Skipped(&'static str),
-    /// It is tried again.
+    /// The revocation is retried.
     Later,
 }
 
 impl Shared {
     pub(super) async fn revoke(&self, key: &ConnectionKey) -> Result<Next> {
         let inner = &self.hub.inner;
-        // Channels are ended with the grant that is about to be revoked. Their attempts are bounded.
+        // The channels need the grant, so they are deleted before the grant is revoked. The number
+        // of their attempts is limited.
         if !inner.store.endings(key, 1).await?.is_empty() {
             return Ok(Next::In(CHANNELS_FIRST));
         }
@@ -58,7 +59,8 @@ impl Shared {
                     continue;
                 }
             };
-            // Recorded first: a process that ends here records it twice, and forgets nothing.
+            // The entry is written first. If the process dies in between, the entry is written
+            // twice rather than not at all.
             let context = Inner::worker_context(key);
             let entry = audit::entry(&revocation, &context, event);
             inner.store.append(entry).await?;
@@ -79,7 +81,8 @@ impl Shared {
             tracing::error!(
                 operation = "worker.revoke",
                 connection = %key.id,
-                "a disconnected grant still lives at its provider; its revocation is tried daily"
+                "a disconnected grant is still valid at its provider; its revocation is retried \
+                 daily"
             );
         }
         Ok(Next::In(pause + share(pause / 10, key.id)))
@@ -94,7 +97,7 @@ impl Shared {
                 connector = provider.as_str(),
                 connection = %key.id,
                 error = %error,
-                "a grant could not be revoked; it is tried again"
+                "a grant could not be revoked; the revocation is retried"
             );
             Ok(Attempt::Later)
         };
@@ -131,8 +134,8 @@ impl Shared {
                 operation = "worker.revoke",
                 connector = provider.as_str(),
                 connection = %key.id,
-                "the grant was obtained by another client id than the configured one; it is not \
-                 revoked meanwhile"
+                "the grant was issued to a client id other than the configured one; it cannot be \
+                 revoked with this configuration"
             );
             return Ok(Attempt::Later);
         }
@@ -157,7 +160,7 @@ impl Shared {
         }
     }
 
-    /// True if the revocation would end a living connection as well.
+    /// Returns true if the revocation would also end a live connection.
     async fn is_shared(
         &self,
         revocation: &Revocation,
@@ -169,7 +172,7 @@ impl Shared {
         let own = inner.store.load(&revocation.key).await?;
         let own = own.filter(|stored| stored.connection.is_live());
         if reach(description) != RevocationReach::Account {
-            // Some providers hand out the same grant again when an account is connected anew.
+            // Some providers return the same grant when an account is connected again.
             let Some(stored) = own else {
                 return Ok(false);
             };
@@ -194,7 +197,7 @@ impl Shared {
         let hint = AccountHint::Key(account.clone());
         let family = description.revocation.as_ref();
         let family = family.and_then(|endpoint| endpoint.family.as_deref());
-        // One authorization server may serve several connectors under one client id.
+        // One authorization server may serve several connectors with one client id.
         for provider in inner.family(provider, family) {
             if !inner.connections_of(provider, app, &hint).await?.is_empty() {
                 return Ok(true);
@@ -217,7 +220,7 @@ fn same_grant(living: &Credential, ended: &Credential) -> bool {
         || same(Some(living.secret()), Some(ended.secret()))
 }
 
-/// 1, 2, 4, 8 minutes and so on, up to a day.
+/// Returns the pause: 1, 2, 4, 8 minutes and so on, up to a day.
 fn pause(attempt: u32) -> Duration {
     doubled(FIRST_PAUSE, attempt, LONGEST_PAUSE)
 }

@@ -1,7 +1,8 @@
-//! Slots for requests to providers' token endpoints: how many run at once, and how many wait.
+//! Slots for requests to providers' token endpoints. They limit the number of concurrent and of
+//! queued requests.
 //!
-//! A provider that hangs must not use the room of another one, and at a provider whose accounts have
-//! hosts of their own, a host that hangs must not use the room of another host.
+//! A slow provider must not use the slots of other providers. If accounts have their own hosts, a
+//! slow host must not use the slots of other hosts.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -14,17 +15,17 @@ use super::lock;
 
 #[derive(Debug)]
 pub(super) struct Slots {
-    /// Requests to one endpoint at once.
+    /// Maximum number of concurrent requests to one endpoint.
     width: usize,
-    /// Jobs of one provider that run or wait at most.
+    /// Maximum number of running and queued jobs of one provider.
     share: usize,
     providers: Mutex<HashMap<ProviderId, Endpoints>>,
 }
 
-/// The token endpoints of one provider that jobs run or wait for.
+/// The token endpoints of one provider that have running or queued jobs.
 #[derive(Debug, Default)]
 struct Endpoints {
-    /// By the account's host; one entry where all accounts share an endpoint.
+    /// Keyed by the account's host. One entry if all accounts share an endpoint.
     hosts: HashMap<Option<String>, Endpoint>,
     jobs: usize,
 }
@@ -36,8 +37,8 @@ struct Endpoint {
 }
 
 impl Slots {
-    /// `width` requests to one endpoint at once. Each of `providers` gets an equal share of the
-    /// `room` for jobs.
+    /// Creates slots with `width` concurrent requests per endpoint. The job limit `room` is divided
+    /// equally among the `providers`.
     pub(super) fn new(width: usize, room: usize, providers: usize) -> Self {
         let width = width.clamp(1, Semaphore::MAX_PERMITS);
         Self {
@@ -47,8 +48,8 @@ impl Slots {
         }
     }
 
-    /// Waits for a slot, kept until the value is dropped; `None` if too many jobs of this provider,
-    /// or of this host, wait already.
+    /// Waits for a slot, which is held until the value is dropped. Returns `None` if too many jobs
+    /// of this provider or host are queued.
     pub(super) async fn take(&self, provider: &ProviderId, host: Option<&str>) -> Option<Slot<'_>> {
         let (waiting, running) = self.enter(provider, host)?;
         let permit = running.acquire_owned().await.ok()?;
@@ -67,7 +68,7 @@ impl Slots {
         let mut providers = lock(&self.providers);
         let endpoints = providers.entry(provider.clone()).or_default();
         let known = endpoints.hosts.contains_key(&host);
-        // The hosts that jobs run or wait for divide the provider's share.
+        // The provider's share is divided among the hosts with running or queued jobs.
         let active = endpoints.hosts.len() + usize::from(!known);
         let most = match &host {
             Some(_) => (self.share / (active + 1)).max(self.width),
@@ -97,19 +98,19 @@ impl Slots {
     }
 }
 
-/// The account's host, where it has a token endpoint of its own.
+/// Returns the account's host, if the host has its own token endpoint.
 pub(super) fn slot_host<'a>(description: &Description, host: Option<&'a str>) -> Option<&'a str> {
     host.filter(|_| description.account_host.is_some())
 }
 
-/// The right to send requests to an endpoint.
+/// A permit to send requests to an endpoint.
 #[derive(Debug)]
 pub(super) struct Slot<'a> {
     _permit: OwnedSemaphorePermit,
     _job: Job<'a>,
 }
 
-/// A job that runs or waits.
+/// A running or queued job.
 #[derive(Debug)]
 struct Job<'a> {
     slots: &'a Slots,
@@ -137,7 +138,7 @@ impl Drop for Job<'_> {
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
+#[expect(clippy::print_stdout, reason = "the test prints the counts")]
 mod tests {
     use futures_util::FutureExt;
 
@@ -149,7 +150,8 @@ mod tests {
     #[test]
     fn a_provider_or_a_host_that_hangs_leaves_room_for_others() {
         let cases = [
-            // Room, providers, hosts of the first provider, jobs that it gets in.
+            // Columns: total job limit, number of providers, hosts of the first provider, expected
+            // number of its admitted jobs.
             (512, 2, 0, 256),
             (512, 4, 0, 128),
             (16, 4, 0, 8),
@@ -182,7 +184,10 @@ mod tests {
                 assert!(matches!(other, Some(Some(_))), "another host");
             }
             drop((running, waiting));
-            assert!(lock(&slots.providers).len() <= 1, "nothing is remembered");
+            assert!(
+                lock(&slots.providers).len() <= 1,
+                "no job is counted after all slots are dropped"
+            );
         }
         println!("{} cases", cases.len());
     }

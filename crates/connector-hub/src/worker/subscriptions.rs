@@ -1,4 +1,4 @@
-//! Keeping subscriptions: channels are created, renewed, compared and ended, and changes are read.
+//! Subscription maintenance: creates, renews, compares and deletes channels, and reads changes.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -31,35 +31,36 @@ use crate::sealing::SealOwner;
 use crate::subscribe::ChannelSecrets;
 use crate::token::windows::share;
 
-/// The deadline of one call.
+/// Timeout of one provider call.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// A candidate may still be created by another worker until it is this old: the deadline and the
-/// time that the store takes.
+/// Age up to which another worker may still be creating a candidate: the call's timeout plus the
+/// time for the store.
 const CREATING: Duration = Duration::from_secs(180);
-/// The maximum duration of one run for a connection, well within the lease of its work.
+/// Maximum duration of one run for a connection. Much shorter than the lease of its work.
 const LONGEST_RUN: Duration = Duration::from_secs(180);
-/// The time for which the result of a call is offered to a store that is down.
+/// Maximum time to retry storing the result of a call while the store is unavailable.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Pages of changes that are read for one subscription in one run.
+/// Maximum number of pages of changes to read for one subscription in one run.
 const PAGES: usize = 50;
-/// The pauses after a failure: the first, doubled each time, and the longest.
+/// Pauses after failures: the first pause, which doubles each time, and the maximum.
 const PAUSES: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(3600)];
-/// The pause after an error that only a person can end.
+/// Pause after an error that only a person can correct.
 const NEEDS_A_PERSON: Duration = Duration::from_secs(3600);
-/// The pause where another worker changed a subscription or holds the provider's places.
+/// Pause after another worker changed a subscription or has all of the provider's slots.
 const ELSEWHERE: Duration = Duration::from_secs(30);
-/// The shortest pause between two runs of one connection.
+/// Minimum pause between two runs of one connection.
 const SOONEST: Duration = Duration::from_secs(1);
-/// Attempts to end a channel of an ended connection before it is left to expire.
+/// Maximum number of attempts to delete a channel of an ended connection. The channel is then left
+/// to expire.
 const ATTEMPTS: u32 = 5;
-/// The pause after the first failed attempt to end a channel; it doubles.
+/// Pause after the first failed attempt to delete a channel. It doubles with each attempt.
 const ENDING_PAUSE: Duration = Duration::from_secs(60);
-/// Endings that are worked on in one run.
+/// Maximum number of channels to delete in one run.
 const ENDINGS: u16 = 32;
-/// No channel is renewed sooner than this before its end.
+/// Maximum time before its expiry at which a channel is renewed.
 const LONGEST_MARGIN: Duration = Duration::from_secs(3 * 86_400);
 
-/// Everything about one connection in one run.
+/// The state of one run for a connection.
 struct Run<'a> {
     inner: &'a Inner,
     connector: &'a dyn Connector,
@@ -70,17 +71,18 @@ struct Run<'a> {
 
 /// The result of one step.
 enum Step {
-    /// The subscription after the change.
+    /// The changed subscription.
     Changed(Box<Subscription>),
-    /// It ended, or another worker changed it: what was done here counts for nothing.
+    /// The subscription ended or was changed by another worker. The result of this run is dropped.
     Lost,
 }
 
-/// Why a step did not succeed.
+/// The reason why a step failed.
 enum Failed {
-    /// The provider or the connector: counted with the subscription, and tried again.
+    /// The provider or the connector failed. The failure is counted for the subscription, and the
+    /// step is retried.
     Call(Error),
-    /// The store, a shutdown, or the connection as a whole: the run ends.
+    /// The store failed, a shutdown started, or the connection as a whole failed: the run ends.
     Run(Error),
 }
 
@@ -91,7 +93,7 @@ impl From<Error> for Failed {
 }
 
 impl Failed {
-    /// Sorts the error of a provider's call.
+    /// Classifies the error of a provider call.
     fn of_call(error: Error) -> Self {
         match error.kind() {
             ErrorKind::NeedsReauthorization
@@ -140,8 +142,8 @@ impl Shared {
         let has_rows = !rows.is_empty();
         match run.all(rows).await {
             Ok(Some(wait)) => Ok(Next::In(wait.max(SOONEST))),
-            // Subscriptions that were lost to another worker are looked at again: the work of a
-            // connection goes only when it has none.
+            // Subscriptions that another worker changed are checked again. The connection's work is
+            // removed only if it has no subscriptions.
             Ok(None) if has_rows => Ok(Next::In(ELSEWHERE)),
             Ok(None) => Ok(Next::Done),
             Err(error) if is_of_store(&error) => Err(error),
@@ -151,7 +153,7 @@ impl Shared {
                     connector = connection.provider.as_str(),
                     connection = %key.id,
                     error = %error,
-                    "the connection's subscriptions cannot be kept now"
+                    "the connection's subscriptions cannot be maintained now"
                 );
                 Ok(Next::In(match error.retry() {
                     Retry::After(after) => after.min(NEEDS_A_PERSON),
@@ -162,7 +164,7 @@ impl Shared {
         }
     }
 
-    /// Ends the channels of a connection that has ended, with the copy of its credential.
+    /// Deletes the channels of an ended connection, with the stored copy of its credential.
     async fn end_channels_of_ended(&self, key: &ConnectionKey) -> Result<Next> {
         let inner = &*self.hub.inner;
         let endings = inner.store.endings(key, ENDINGS).await?;
@@ -195,13 +197,14 @@ impl Shared {
 }
 
 impl Inner {
-    /// A session with the copy of an ended connection's credential. Nobody refreshes it.
+    /// Returns a session with the copy of an ended connection's credential. The copy is never
+    /// refreshed.
     async fn session_of_copy(&self, ending: &Ending, connector: &dyn Connector) -> Result<Session> {
         let Some(copy) = &ending.credential else {
             return Err(Error::new(
                 ErrorKind::NotFound,
                 "worker.subscriptions",
-                "the connection has ended, and there is no credential to end its channel with",
+                "the connection has ended, and there is no credential to delete its channel with",
             ));
         };
         let (key, provider) = (ending.connection.clone(), ending.provider.clone());
@@ -219,7 +222,7 @@ impl Inner {
             .background())
     }
 
-    /// Ends channels at the provider. Returns when the next attempt is due.
+    /// Deletes channels at the provider. Returns the time until the next attempt.
     async fn end_channels(
         &self,
         calls: &dyn Subscriptions,
@@ -262,7 +265,8 @@ impl Inner {
         let resource = if let Some(resource) = &ending.resource {
             resource.clone()
         } else {
-            // The response to its creation was lost: it may exist under an id that nobody knows.
+            // The response to the channel's creation was lost, so the channel may exist under an
+            // unknown id.
             if !lists.contains_key(&ending.watch) {
                 let watches = [ending.watch.clone()];
                 let list = self.timed(calls.list(cx, &watches)).await?;
@@ -286,8 +290,9 @@ impl Inner {
         }
     }
 
-    /// Counts failed attempts. The channel of an ended connection is given up after five, and any
-    /// channel if the provider refuses: it is left to expire there.
+    /// Counts failed attempts. A channel of an ended connection is given up after five attempts.
+    /// Any channel is given up if the provider refuses its deletion. The channel is then left to
+    /// expire.
     async fn endings_failed(&self, endings: &[Ending], error: &Error) -> Result<Option<Duration>> {
         let mut wait = None;
         for ending in endings {
@@ -298,7 +303,7 @@ impl Inner {
             let refused = error.kind() == ErrorKind::Unauthorized
                 || error.reauthorization().is_some()
                 || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported);
-            // While the connection lives, its own credential will do it some day.
+            // While the connection is live, later runs try again with its own credential.
             let lives = ending.credential.is_none();
             if (lives || attempts < ATTEMPTS) && !refused {
                 let pause = doubled(ENDING_PAUSE, attempts.saturating_sub(1), PAUSES[1]);
@@ -311,9 +316,10 @@ impl Inner {
                 connection = %key.id,
                 error = %error,
                 attempts,
-                "a notification channel could not be ended; it is left to expire"
+                "a notification channel could not be deleted; it is left to expire"
             );
-            // Recorded first: a process that ends here records it twice, and forgets nothing.
+            // The entry is written first. If the process dies in between, the entry is written
+            // twice rather than not at all.
             let left = AuditEntry {
                 class: AuditClass::Connection,
                 tenant: key.tenant.clone(),
@@ -333,7 +339,7 @@ impl Inner {
         Ok(wait)
     }
 
-    /// A call within its deadline.
+    /// Runs a call with the timeout.
     async fn timed<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             biased;
@@ -349,7 +355,7 @@ impl Inner {
 }
 
 impl Run<'_> {
-    /// Keeps every subscription of the connection. Returns when the next run is due.
+    /// Maintains every subscription of the connection. Returns the time until the next run.
     async fn all(&self, rows: Vec<Subscription>) -> Result<Option<Duration>> {
         let begun = self.inner.clock.monotonic();
         let key = &self.stored.connection.key;
@@ -363,7 +369,7 @@ impl Run<'_> {
                         operation = "worker.subscriptions",
                         connection = %key.id,
                         error = %error,
-                        "the connector no longer knows a watch; end its subscription"
+                        "the connector no longer knows a watched resource; end its subscription"
                     );
                     wait = sooner(wait, Some(NEEDS_A_PERSON));
                 }
@@ -382,7 +388,7 @@ impl Run<'_> {
             }
             wait = sooner(wait, self.keep(row, &plan).await?);
         }
-        // What was replaced just now is ended just now.
+        // Channels that were just replaced are deleted now.
         Ok(sooner(wait, self.end_replaced().await?))
     }
 
@@ -395,7 +401,7 @@ impl Run<'_> {
         self.inner.end_channels(self.calls, &self.cx, endings).await
     }
 
-    /// Keeps one subscription. Returns when it is due again; `None` if it has ended.
+    /// Maintains one subscription. Returns the time until its next run; `None` if it has ended.
     async fn keep(&self, row: Subscription, plan: &SubscriptionPlan) -> Result<Option<Duration>> {
         if let Some(failures) = &row.failures {
             let pause = pause_of(&row, failures.count);
@@ -406,14 +412,14 @@ impl Run<'_> {
         let before = (row.key.clone(), row.version);
         match self.keep_channel_and_read(row, plan).await {
             Ok(Some(kept)) => Ok(Some(self.due_in(&kept, plan))),
-            // Another worker is at it, or it has ended: the next look says which.
+            // Another worker changed the subscription, or it ended. The next run checks which.
             Ok(None) => Ok(Some(ELSEWHERE)),
             Err(Failed::Run(error)) => Err(error),
             Err(Failed::Call(error)) => self.failed(before, &error).await,
         }
     }
 
-    /// Counts a failure. The version may have moved in a step before the one that failed.
+    /// Counts a failure. The version may have changed in a step before the failed one.
     async fn failed(
         &self,
         (key, mut at): (connector_core::store::SubscriptionKey, Version),
@@ -424,7 +430,7 @@ impl Run<'_> {
             connector = self.stored.connection.provider.as_str(),
             connection = %key.connection.id,
             error = %error,
-            "a subscription could not be kept; it is tried again"
+            "a subscription could not be maintained; it is retried"
         );
         for _ in 0..4 {
             let change = SubscriptionChange {
@@ -454,7 +460,7 @@ impl Run<'_> {
         Ok(Some(ELSEWHERE))
     }
 
-    /// Returns the subscription as it is now; `None` if it is another worker's or has ended.
+    /// Returns the current subscription; `None` if another worker changed it or it has ended.
     async fn keep_channel_and_read(
         &self,
         mut row: Subscription,
@@ -466,8 +472,8 @@ impl Run<'_> {
         } = plan.notification
         {
             if plan.catch_up_every.is_some() && row.cursor.is_none() {
-                // The position is fixed before the channel exists, so that nothing between the two
-                // is lost.
+                // The cursor is set before the channel exists, so that no change in between is
+                // lost.
                 match self.read(row).await? {
                     Step::Changed(read) => row = *read,
                     Step::Lost => return Ok(None),
@@ -488,7 +494,7 @@ impl Run<'_> {
                     Step::Changed(changed) => row = *changed,
                     Step::Lost => return Ok(None),
                 }
-                // Notifications may have been lost while there was no channel.
+                // Notifications may have been missed while there was no channel.
                 reads = plan.catch_up_every.is_some();
             }
         }
@@ -509,7 +515,8 @@ impl Run<'_> {
         Self::read_in(row, plan).is_some_and(|left| left.is_zero())
     }
 
-    /// Time until changes are read; `None` if the provider has none to read.
+    /// Returns the time until the next read of changes; `None` if the provider has no changes to
+    /// read.
     fn read_in(row: &Subscription, plan: &SubscriptionPlan) -> Option<Duration> {
         let every = plan.catch_up_every?;
         if row.notified > row.read {
@@ -519,7 +526,7 @@ impl Run<'_> {
         Some(age.map_or(Duration::ZERO, |age| every.saturating_sub(age)))
     }
 
-    /// Time until the subscription needs anything.
+    /// Returns the time until the subscription is due for any step.
     fn due_in(&self, row: &Subscription, plan: &SubscriptionPlan) -> Duration {
         let mut wait = Self::read_in(row, plan);
         if plan.has_channel() {
@@ -536,8 +543,8 @@ impl Run<'_> {
         wait.unwrap_or(plan.compare_every)
     }
 
-    /// Changes a subscription, also while the store is down for a moment. A repetition of a change
-    /// that was carried out is recognised by `done`.
+    /// Changes a subscription, and retries for a short time while the store is unavailable. `done`
+    /// recognises a change that was already carried out.
     async fn change(
         &self,
         row: &Subscription,
@@ -564,8 +571,8 @@ impl Run<'_> {
         }
     }
 
-    /// Creates a channel. Its id and its secret are stored before the provider is asked, because the
-    /// provider may use them before its response arrives.
+    /// Creates a channel. The channel's id and secret are stored before the provider is called,
+    /// because the provider may use both before its response arrives.
     async fn create(&self, row: Subscription, source: SecretSource) -> Result<Step, Failed> {
         let inner = self.inner;
         let channel = ChannelId::generate(&*inner.random)?;
@@ -598,8 +605,8 @@ impl Run<'_> {
             Step::Changed(row) => *row,
             Step::Lost => return Ok(Step::Lost),
         };
-        // What an earlier attempt may have left at the provider is ended before, because some
-        // providers refuse a second channel of one watch.
+        // Leftovers of earlier attempts are deleted first, because some providers refuse a second
+        // channel for one watch.
         self.end_replaced().await?;
         let new = NewChannel::new(&row.watch, &channel, &url, &secret, row.cursor.as_deref());
         let created = inner.timed(self.calls.create(&self.cx, &new)).await;
@@ -628,7 +635,7 @@ impl Run<'_> {
             return Err(Failed::Call(Error::new(
                 ErrorKind::UnexpectedAnswer,
                 "subscriptions.create",
-                "the provider's response names no usable channel; update the connector",
+                "the provider's response contains no usable channel; update the connector",
             )));
         };
         let mut secrets = ChannelSecrets::new();
@@ -641,7 +648,7 @@ impl Run<'_> {
                 secrets: inner.seal_channel_secrets(&row, &secrets).await?,
             }),
             cursor: created.cursor,
-            // A channel that was created just now need not be looked for in a list.
+            // A channel that was just created need not be compared with the list.
             compared: true,
             outcome: Some(None),
             ..SubscriptionChange::default()
@@ -654,14 +661,14 @@ impl Run<'_> {
             .change(&row, open, SideEffects::none(), is_open)
             .await?;
         if matches!(step, Step::Lost) {
-            // Nobody will use it. If this fails, the next comparison finds it.
+            // The new channel is unused. If its deletion fails, the next comparison finds it.
             let unused = Channel::new(&row.watch, &channel, &created.resource);
             if let Err(error) = inner.timed(self.calls.end(&self.cx, &unused)).await {
                 tracing::warn!(
                     operation = "worker.subscriptions",
                     connection = %self.id(),
                     error = %error,
-                    "a channel that nobody uses could not be ended"
+                    "an unused channel could not be deleted"
                 );
             }
         }
@@ -704,7 +711,7 @@ impl Run<'_> {
             operation = "worker.subscriptions",
             connector = row.provider.as_str(),
             connection = %self.id(),
-            "the provider has ended a channel; another one is created"
+            "the provider has ended a channel; a new one is created"
         );
         let change = SubscriptionChange {
             drop_channel: true,
@@ -715,8 +722,9 @@ impl Run<'_> {
             .await
     }
 
-    /// Reads changes from the cursor on. A page is in the inbox before the cursor moves past it, so
-    /// that a failure in between repeats the page, whose changes the inbox then recognises.
+    /// Reads changes from the cursor on. A page is stored in the inbox before the cursor moves past
+    /// it. After a failure in between, the page is read again, and the inbox recognises its
+    /// changes.
     async fn read(&self, mut row: Subscription) -> Result<Step, Failed> {
         let inner = self.inner;
         let connection = &self.stored.connection;
@@ -763,14 +771,14 @@ impl Run<'_> {
         Ok(Step::Changed(Box::new(row)))
     }
 
-    /// Compares the channels with those that the provider lists, if that is due: what is missing is
-    /// dropped, what was switched off is switched on, and what nobody knows is ended. Returns the
-    /// subscriptions to go on with, and when the others are due.
+    /// Compares the stored channels with the provider's list, if that is due. Missing channels are
+    /// dropped, disabled channels are enabled, and unknown channels are deleted. Returns the
+    /// subscriptions to continue with, and the time until the others are due.
     async fn compare(
         &self,
         planned: Vec<(Subscription, SubscriptionPlan)>,
     ) -> Result<(Vec<(Subscription, SubscriptionPlan)>, Option<Duration>), Failed> {
-        // A creation that fails may be in the way of a channel that nobody knows.
+        // A failed creation may be caused by an unknown channel at the provider.
         let due = planned.iter().any(|(row, plan)| {
             let is_due = match row.channel {
                 Some(_) => compare_in(row, plan).is_zero(),
@@ -808,7 +816,7 @@ impl Run<'_> {
             };
             match self.compare_one(&row, &open, listed.as_deref()).await {
                 Ok(Step::Changed(row)) => kept.push((*row, plan)),
-                // The next run, soon, takes the row up.
+                // The next run, which is due soon, continues with the row.
                 Ok(Step::Lost) => soon = sooner(soon, Some(ELSEWHERE)),
                 Err(Failed::Run(error)) => return Err(Failed::Run(error)),
                 Err(Failed::Call(error)) => {
@@ -849,7 +857,7 @@ impl Run<'_> {
                     .expires
                     .is_none_or(|known| left + SOONEST * 60 < known.remaining())
             {
-                // It ends sooner than the provider said before.
+                // The channel expires earlier than the provider stated before.
                 change.renewed = Some(Some(left));
             }
         }
@@ -857,8 +865,8 @@ impl Run<'_> {
             .await
     }
 
-    /// Ends channels whose URL this hub made and that no subscription has: a creation whose response
-    /// was lost, or a channel that a restored backup does not know.
+    /// Deletes channels whose URL belongs to this hub and that no subscription has: the response to
+    /// their creation was lost, or they are missing in a restored backup.
     async fn end_unknown(&self, listed: &[ListedChannel]) -> Result<(), Failed> {
         let inner = self.inner;
         let connection = &self.stored.connection;
@@ -884,7 +892,7 @@ impl Run<'_> {
                     operation = "worker.subscriptions",
                     connection = %self.id(),
                     error = %error,
-                    "a channel that no subscription has could not be ended"
+                    "a channel without a subscription could not be deleted"
                 );
             }
         }
@@ -896,7 +904,7 @@ fn no_subscriptions() -> Error {
     Error::new(
         ErrorKind::Unsupported,
         "worker.subscriptions",
-        "the connector has no subscriptions any more",
+        "the connector no longer supports subscriptions",
     )
 }
 
@@ -914,28 +922,28 @@ fn sooner(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
     }
 }
 
-/// Time until the channel is compared with the provider's list.
+/// Returns the time until the channel is compared with the provider's list.
 fn compare_in(row: &Subscription, plan: &SubscriptionPlan) -> Duration {
     let age = row.compared_age.unwrap_or(Duration::MAX);
     plan.compare_every.saturating_sub(age)
 }
 
-/// Time until a channel is renewed; `None` if it does not expire.
+/// Returns the time until a channel is renewed; `None` if it does not expire.
 fn renew_in(open: &OpenChannel, id: ConnectionId) -> Option<Duration> {
     let left = open.expires.map(TimeLeft::remaining)?;
     Some(left.saturating_sub(margin(open.granted.unwrap_or(left), id)))
 }
 
-/// The time before its end at which a channel is renewed: a third of its lifetime, at most three
-/// days. It is shortened by up to a quarter, always by the same share for one connection, so that
-/// channels that were created together are not renewed together.
+/// Returns the time before its expiry at which a channel is renewed: a third of its lifetime, at
+/// most three days. The time is shortened by up to a quarter. The share is constant per connection,
+/// so that channels that were created together are not renewed together.
 fn margin(granted: Duration, id: ConnectionId) -> Duration {
     let margin = (granted / 3).min(LONGEST_MARGIN);
     margin.saturating_sub(share(margin / 4, id))
 }
 
-/// The pause after this number of failures of a subscription. A channel that is about to expire is
-/// tried more often.
+/// Returns the pause after this number of failures of a subscription. A channel that is about to
+/// expire is retried more often.
 fn pause_of(row: &Subscription, count: u32) -> Duration {
     let left = row.channel.as_ref().and_then(|it| it.expires);
     let pause = pause(count);
@@ -944,7 +952,7 @@ fn pause_of(row: &Subscription, count: u32) -> Duration {
     })
 }
 
-/// The pause after this number of failures in a row.
+/// Returns the pause after this number of consecutive failures.
 fn pause(count: u32) -> Duration {
     doubled(PAUSES[0], count.saturating_sub(1), PAUSES[1])
 }

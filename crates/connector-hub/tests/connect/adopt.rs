@@ -37,7 +37,7 @@ async fn a_good_credential_becomes_a_connection() {
     assert_eq!(rig.provider.token_calls(), 0);
 
     let first = rig.stored(adopted.key()).await.connection;
-    // The same one again is the same grant, another one is the next.
+    // The same credential is the same grant. Another one is the next grant.
     let again = rig
         .hub
         .adopt(&tenant("t1"), ACME, good)

@@ -1,4 +1,4 @@
-//! Flows that lead to a connection, however often the page is loaded and whatever breaks.
+//! Flows that lead to a connection, for any number of page loads and any failure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,7 @@ async fn a_connect_leads_to_a_connection_that_is_sealed_scheduled_and_audited() 
     let connected = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     assert_eq!(connected.key().tenant, tenant("t1"));
@@ -96,6 +97,7 @@ async fn the_browsers_cookie_is_kept_for_its_next_connect() {
     let _ = rig
         .hub
         .callback(ACME, &query, cookie(&second))
+        .unbound()
         .await
         .unwrap();
 }
@@ -109,6 +111,7 @@ async fn optional_scopes_that_are_missing_are_reported() {
     let connected = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     assert_eq!(connected.scopes().granted, ["read"]);
@@ -124,12 +127,13 @@ async fn required_scopes_that_are_missing_refuse_a_new_connection() {
     let refused = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Forbidden);
     assert_eq!(refused.retry(), Retry::Never);
     assert!(rig.connections().await.is_empty());
-    // Nothing else shares the grant, so it is ended at the provider.
+    // No other connection shares the grant, so it is revoked at the provider.
     assert_eq!(revocations_due(&rig).await.len(), 1);
     assert_eq!(quarantined(&rig, &begun).await, 0);
 }
@@ -161,6 +165,7 @@ async fn thirty_two_loads_of_one_callback_are_one_exchange() {
             tokio::spawn(
                 hubs[number % 2]
                     .callback(ACME, &query, cookie(&begun))
+                    .unbound()
                     .into_future(),
             )
         })
@@ -183,24 +188,34 @@ async fn thirty_two_loads_of_one_callback_are_one_exchange() {
 }
 
 #[tokio::test]
-async fn a_caller_that_goes_away_takes_nothing_with_it() {
+async fn a_cancelled_caller_does_not_cancel_the_refresh() {
     let rig = Rig::new();
     let begun = rig.begin("t1").await;
     let query = rig.provider.consent(begun.url(), "account-1");
     rig.provider.close_token();
-    let load = tokio::spawn(rig.hub.callback(ACME, &query, cookie(&begun)).into_future());
+    let load = tokio::spawn(
+        rig.hub
+            .callback(ACME, &query, cookie(&begun))
+            .unbound()
+            .into_future(),
+    );
     rig.provider.token_requests(1).await;
     load.abort();
     assert!(load.await.unwrap_err().is_cancelled());
     rig.provider.open();
     let connected = rig
-        .run(rig.hub.callback(ACME, &query, cookie(&begun)).into_future())
+        .run(
+            rig.hub
+                .callback(ACME, &query, cookie(&begun))
+                .unbound()
+                .into_future(),
+        )
         .await;
     assert_eq!(connected.unwrap().account.key.as_str(), "account-1");
     assert_eq!(rig.provider.token_calls(), 1);
 }
 
-/// Runs `until` beside a callback in a process of its own, which then dies.
+/// Runs `until` beside a callback in a separate process, which then dies.
 fn die<F: Future<Output = ()>>(rig: &Rig, begun: &Authorization, query: &str, until: F) {
     let process = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -209,6 +224,7 @@ fn die<F: Future<Output = ()>>(rig: &Rig, begun: &Authorization, query: &str, un
         let load = tokio::spawn(
             rig.other_hub()
                 .callback(ACME, query, cookie(begun))
+                .unbound()
                 .into_future(),
         );
         until.await;
@@ -230,7 +246,7 @@ fn a_crash_before_the_account_is_known_is_made_up_for_from_quarantine() {
     test.block_on(async {
         assert_eq!(quarantined(&rig, &begun).await, 1);
         assert!(rig.connections().await.is_empty());
-        let load = rig.hub.callback(ACME, &query, cookie(&begun));
+        let load = rig.hub.callback(ACME, &query, cookie(&begun)).unbound();
         let connected = rig.run(load.into_future()).await.unwrap();
         assert_eq!(connected.account.key.as_str(), "account-1");
         assert_eq!(connected.return_to(), Some("/done?x=1"));
@@ -239,6 +255,7 @@ fn a_crash_before_the_account_is_known_is_made_up_for_from_quarantine() {
         let again = rig
             .hub
             .callback(ACME, &query, cookie(&begun))
+            .unbound()
             .await
             .unwrap();
         assert_eq!(again.key(), connected.key());
@@ -258,12 +275,12 @@ fn a_crash_while_the_code_is_out_never_sends_it_again() {
     rig.provider.open();
     test.block_on(async {
         for _ in 0..3 {
-            let load = rig.hub.callback(ACME, &query, cookie(&begun));
+            let load = rig.hub.callback(ACME, &query, cookie(&begun)).unbound();
             let waiting = rig.run(load.into_future()).await.unwrap_err();
             assert_eq!(waiting.kind(), ErrorKind::Timeout);
             assert_eq!(waiting.retry(), Retry::Backoff);
         }
-        // The request died with its process; nothing was sent since.
+        // The request died with its process. Nothing was sent since.
         assert_eq!(rig.provider.token_calls(), 0);
         assert_eq!(rig.provider.reused_codes(), 0);
     });
@@ -277,23 +294,23 @@ async fn an_account_that_cannot_be_read_stays_in_quarantine_for_the_next_load() 
     for _ in 0..3 {
         rig.provider.fail_identity(Fault::Status(503));
     }
-    let load = rig.hub.callback(ACME, &query, cookie(&begun));
+    let load = rig.hub.callback(ACME, &query, cookie(&begun)).unbound();
     let error = rig.run(load.into_future()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ProviderUnavailable);
     assert_eq!(error.retry(), Retry::Backoff);
     assert!(error.message().contains("load the page again"));
     assert_eq!(quarantined(&rig, &begun).await, 1);
     assert!(rig.connections().await.is_empty());
-    let load = rig.hub.callback(ACME, &query, cookie(&begun));
+    let load = rig.hub.callback(ACME, &query, cookie(&begun)).unbound();
     let connected = rig.run(load.into_future()).await.unwrap();
     assert_eq!(connected.account.key.as_str(), "account-1");
     assert_eq!(rig.provider.token_calls(), 1);
-    // A token that is not known everywhere yet is asked for again at once.
+    // A token that is not known to all servers yet is retried at once.
     let begun = rig.begin("t1").await;
     let query = rig.provider.consent(begun.url(), "account-2");
     rig.provider.fail_identity(Fault::Status(401));
     rig.provider.fail_identity(Fault::NotSent);
-    let load = rig.hub.callback(ACME, &query, cookie(&begun));
+    let load = rig.hub.callback(ACME, &query, cookie(&begun)).unbound();
     let _ = rig.run(load.into_future()).await.unwrap();
 }
 
@@ -326,7 +343,7 @@ async fn a_failed_exchange_ends_the_flow_and_says_why() {
             "provider_unavailable",
         ),
         (
-            // A response that cannot be read is not a lost one.
+            // An unreadable response is not a lost one.
             Fault::Status(200),
             ErrorKind::UnexpectedAnswer,
             "unreadable_answer",
@@ -340,6 +357,7 @@ async fn a_failed_exchange_ends_the_flow_and_says_why() {
         let first = rig
             .hub
             .callback(ACME, &query, cookie(&begun))
+            .unbound()
             .await
             .unwrap_err();
         assert_eq!(
@@ -351,6 +369,7 @@ async fn a_failed_exchange_ends_the_flow_and_says_why() {
         let again = rig
             .hub
             .callback(ACME, &query, cookie(&begun))
+            .unbound()
             .await
             .unwrap_err();
         assert_eq!(again.kind(), kind, "{fault:?}");
@@ -363,7 +382,8 @@ async fn a_failed_exchange_ends_the_flow_and_says_why() {
     }
 }
 
-/// The store is down when the answer has come: it is held in memory until the store is back.
+/// The store is unavailable when the response arrives. The response is kept in memory until the
+/// store returns.
 #[tokio::test]
 async fn a_store_that_is_down_when_the_answer_comes_loses_nothing() {
     let counting = KillPoints::counting();
@@ -373,6 +393,7 @@ async fn a_store_that_is_down_when_the_answer_comes_loses_nothing() {
     let _ = rig
         .hub_at(&counting)
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     let quarantine = counting
@@ -385,13 +406,13 @@ async fn a_store_that_is_down_when_the_answer_comes_loses_nothing() {
     let rig = Rig::new();
     let begun = rig.begin("t1").await;
     let query = rig.provider.consent(begun.url(), "account-1");
-    // Each layer fails one call: the outermost the first, the next one the call that repeats it.
+    // Each layer fails one call: the outermost one the first call, the next one its retry.
     let layers = [(); 4].map(|()| KillPoints::at(number, Action::Fail));
     let [first, second, third, fourth] = &layers;
     let store = fourth.wrap(Arc::new(rig.store.clone()));
     let store = second.wrap(Arc::new(third.wrap(Arc::new(store))));
     let hub = rig.hub_with(first.wrap(Arc::new(store)), rig.provider.clone());
-    let load = hub.callback(ACME, &query, cookie(&begun));
+    let load = hub.callback(ACME, &query, cookie(&begun)).unbound();
     let connected = rig.run(load.into_future()).await.unwrap();
     assert_eq!(connected.account.key.as_str(), "account-1");
     assert_eq!(rig.provider.token_calls(), 1);
@@ -403,10 +424,11 @@ async fn a_store_that_is_down_when_the_answer_comes_loses_nothing() {
     assert_eq!(failed, layers.len());
 }
 
-/// One lost call or answer anywhere, store, cipher or network: the page is loaded again, and either
-/// there is one connection, or the flow is over and can be begun anew. The code goes out once.
+/// A single call or response is lost at any point of store, cipher or network, and the page is
+/// loaded again. Then there is one connection, or the flow has ended and can be started again. The
+/// code is sent once.
 #[tokio::test]
-async fn whatever_single_call_fails_a_reload_comes_to_an_end() {
+async fn after_any_single_failed_call_a_reload_ends_the_flow() {
     let counting = KillPoints::counting();
     let rig = Rig::new();
     let begun = rig.begin("t1").await;
@@ -414,6 +436,7 @@ async fn whatever_single_call_fails_a_reload_comes_to_an_end() {
     let _ = rig
         .hub_at(&counting)
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     let (mut connected, mut over) = (0, 0);
@@ -426,7 +449,11 @@ async fn whatever_single_call_fails_a_reload_comes_to_an_end() {
         let mut outcome = None;
         for _ in 0..3 {
             let load = rig
-                .run(hub.callback(ACME, &query, cookie(&begun)).into_future())
+                .run(
+                    hub.callback(ACME, &query, cookie(&begun))
+                        .unbound()
+                        .into_future(),
+                )
                 .await;
             let again = matches!(&load, Err(error) if error.retry() == Retry::Backoff);
             outcome = Some(load);
@@ -446,7 +473,7 @@ async fn whatever_single_call_fails_a_reload_comes_to_an_end() {
             Err(error) => {
                 over += 1;
                 assert!(rig.connections().await.is_empty(), "{fired:?}: {error}");
-                // Nothing of what the provider granted is forgotten but by the network itself.
+                // Only the network can lose a response of the provider.
                 let known = ["http.send", "state.begin"];
                 let operation = fired.unwrap().operation;
                 assert!(known.contains(&operation), "{fired:?}: {}", error.report());
@@ -469,6 +496,7 @@ async fn accounts_with_hosts_are_reached_at_their_own_host_only() {
     let connected = rig
         .hub
         .callback(SHOP, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     assert_eq!(connected.account.host.as_deref(), Some("acme.shop.example"));
@@ -476,7 +504,7 @@ async fn accounts_with_hosts_are_reached_at_their_own_host_only() {
     assert_eq!(hosts, ["acme.shop.example"]);
 }
 
-/// No text of a secret is readable in what the store keeps.
+/// No secret is readable in the stored data.
 #[tokio::test]
 async fn nothing_secret_is_readable_in_the_store() {
     let rig = Rig::new();
@@ -486,7 +514,7 @@ async fn nothing_secret_is_readable_in_the_store() {
     for _ in 0..3 {
         rig.provider.fail_identity(Fault::Status(503));
     }
-    let load = rig.hub.callback(ACME, &query, cookie(&begun));
+    let load = rig.hub.callback(ACME, &query, cookie(&begun)).unbound();
     let _ = rig.run(load.into_future()).await.unwrap_err();
     let _ = rig.connect("t1", "account-2").await;
     let none = KeyId::from_bytes([0; 8]);

@@ -1,5 +1,5 @@
-//! Grants that are more than one access token: regions, siblings, pasted refresh tokens, accounts that
-//! only the token response or the callback names.
+//! Grants with more than one access token: regions, siblings, pasted refresh tokens, and accounts
+//! that are only in the token response or in the callback.
 
 use std::future::IntoFuture;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use serde_json::json;
 use crate::provider::{Fault, query};
 use crate::rig::{ACME, Rig, SHOP, TEAM, cookie, parameter, tenant, user};
 
-/// Slack's and Amazon's deviations in one: a user's grant beside the bot's, a region, a seller who is
-/// named in the callback only.
+/// The deviations of Slack and Amazon combined: a user's grant beside the bot's, a region, and a
+/// seller that is only in the callback.
 #[derive(Debug)]
 pub(crate) struct Team(GenericConnector);
 
@@ -90,14 +90,14 @@ async fn begin(rig: &Rig) -> Authorization {
     begin.begin().await.unwrap()
 }
 
-/// The callback's query, with the code under the name that this provider gives it.
+/// Returns the callback's query, with the code under this provider's parameter name.
 fn callback_query(rig: &Rig, begun: &Authorization, more: &str) -> String {
     let query = rig.provider.consent(begun.url(), "T1");
     query.replace("code=", "team_code=") + more
 }
 
 async fn finish(hub: &Hub, rig: &Rig, query: &str, begun: &Authorization) -> Vec<String> {
-    let load = hub.callback(TEAM, query, cookie(begun));
+    let load = hub.callback(TEAM, query, cookie(begun)).unbound();
     let connected = rig.run(load.into_future()).await;
     drop(connected);
     let mut accounts: Vec<String> = rig
@@ -119,6 +119,7 @@ async fn several_grants_of_one_response_become_connections_of_their_own() {
     let connected = rig
         .hub
         .callback(TEAM, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     assert_eq!(connected.account.key.as_str(), "T1");
@@ -139,22 +140,23 @@ async fn several_grants_of_one_response_become_connections_of_their_own() {
         let token = rig.hub.access_token(key).await.unwrap();
         assert_eq!(token.secret().expose_secret(), secret);
     }
-    // The same grants again are the same connections.
+    // The same grants lead to the same connections.
     let begun = begin(&rig).await;
     let query = callback_query(&rig, &begun, "");
     let again = rig
         .hub
         .callback(TEAM, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     assert_eq!(again.key(), connected.key());
     assert_eq!(again.siblings()[0].key(), connected.siblings()[0].key());
     assert_eq!(rig.connections().await.len(), 3);
-    // No identity endpoint was asked: the response named the accounts.
+    // No request went to an identity endpoint: the response contained the accounts.
     assert_eq!(rig.provider.hosts().len(), 1);
 }
 
-/// The process dies at each call to store, cipher and network; another one goes on.
+/// The process dies at each call to store, cipher and network. Another process continues.
 #[tokio::test]
 async fn sibling_grants_survive_a_crash_between_them() {
     let counting = KillPoints::counting();
@@ -183,8 +185,8 @@ async fn sibling_grants_survive_a_crash_between_them() {
             accounts = finish(&rig.other_hub(), &rig, &query, &begun).await;
         }
         assert_eq!(rig.provider.reused_codes(), 0, "{number}");
-        // From the quarantine on, nothing is lost; before it, all is: the code was not exchanged, or
-        // its response died with the process.
+        // From the quarantine on, nothing is lost. Before it, everything is lost: the code was not
+        // exchanged, or its response died with the process.
         if number > kept as u64 {
             assert_eq!(
                 accounts,
@@ -222,6 +224,7 @@ async fn a_flow_has_parameters_scopes_and_a_region_of_its_own() {
     let connected = rig
         .hub
         .callback(TEAM, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     let stored = rig.stored(connected.key()).await;
@@ -251,7 +254,7 @@ async fn a_flow_has_parameters_scopes_and_a_region_of_its_own() {
         refused += 1;
     }
     println!("flow parameters refused: {refused}");
-    // A plain provider takes none.
+    // A standard provider accepts no flow parameters.
     let plain = rig.hub.authorize(&tenant("t1"), ACME).actor(user("ann"));
     assert!(plain.parameter("login_hint", "x").begin().await.is_err());
 }
@@ -295,7 +298,7 @@ async fn a_pasted_refresh_token_is_renewed_identified_and_stored_and_a_wrong_one
     }
 }
 
-/// A renewal that spends the pasted token keeps its successor before anything else.
+/// A refresh that spends the pasted token stores its successor before anything else.
 #[tokio::test]
 async fn a_pasted_refresh_token_that_rotates_is_not_lost_when_the_account_cannot_be_read() {
     let rig = Rig::new();
@@ -320,7 +323,7 @@ async fn a_pasted_refresh_token_that_rotates_is_not_lost_when_the_account_cannot
     assert_eq!(kept.len(), 1, "the successor is in quarantine");
 }
 
-/// Kind 2: Google issues a refresh token with the first consent only.
+/// Kind 2: Google issues a refresh token only at the first consent.
 #[tokio::test]
 async fn a_new_grant_without_a_refresh_token_keeps_that_of_the_account() {
     let rig = Rig::new();
@@ -334,17 +337,19 @@ async fn a_new_grant_without_a_refresh_token_keeps_that_of_the_account() {
     );
     let stored = rig.stored(first.key()).await;
     assert!(stored.current.as_ref().unwrap().generation > before.current.unwrap().generation);
-    // The worker's and a caller's refresh need it: nothing asks the owner again after an hour.
+    // The refreshes of the worker and of callers need it. Otherwise the owner would have to
+    // authorize again after an hour.
     let (_, kept) = rig.hub_credential(first.key()).await;
     assert!(kept.refresh_token().is_some());
 
-    // One grant for each account: the new one has ended the old one.
+    // One grant per account: the new one has ended the old one.
     let begun = rig.begin_shop("t1", "a").await;
     let query = rig.provider.consent(begun.url(), "shop-1");
     rig.provider.answer_with(json!({}));
     let shop = rig
         .hub
         .callback(SHOP, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     rig.provider.answer_with(json!({ "refresh_token": null }));
@@ -353,6 +358,7 @@ async fn a_new_grant_without_a_refresh_token_keeps_that_of_the_account() {
     let again = rig
         .hub
         .callback(SHOP, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     assert_eq!(again.key(), shop.key());
@@ -360,9 +366,9 @@ async fn a_new_grant_without_a_refresh_token_keeps_that_of_the_account() {
     assert!(kept.refresh_token().is_none());
 }
 
-/// Kind 19: nobody helps by loading the page again.
+/// Kind 19: loading the page again does not help.
 #[tokio::test]
-async fn an_identity_that_is_forbidden_ends_the_flow_and_says_who_can_change_that() {
+async fn a_forbidden_identity_ends_the_flow_and_names_who_can_correct_it() {
     let rig = Rig::new();
     let begun = rig.begin("t1").await;
     let query = rig.provider.consent(begun.url(), "account-1");
@@ -370,6 +376,7 @@ async fn an_identity_that_is_forbidden_ends_the_flow_and_says_who_can_change_tha
     let error = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap_err();
     assert_eq!(
@@ -385,7 +392,8 @@ async fn an_identity_that_is_forbidden_ends_the_flow_and_says_who_can_change_tha
     );
 }
 
-/// Kind 24: the provider's code is in the error, the log and the event; its text in the report.
+/// Kind 24: the provider's code is in the error, the log and the event. Its text is only in the
+/// report.
 #[tokio::test]
 async fn a_callback_error_names_the_providers_code() {
     for (code, shown) in [
@@ -404,6 +412,7 @@ async fn a_callback_error_names_the_providers_code() {
         let error = rig
             .hub
             .callback(ACME, &query, cookie(&begun))
+            .unbound()
             .await
             .unwrap_err();
         assert_eq!(error.code(), shown, "{code:?}");
@@ -418,7 +427,7 @@ async fn a_callback_error_names_the_providers_code() {
     }
 }
 
-/// Account ids of two hosts are two accounts.
+/// Equal account ids on two hosts are two accounts.
 #[tokio::test]
 async fn the_same_id_on_another_host_is_another_account() {
     let rig = Rig::new();
@@ -429,6 +438,7 @@ async fn the_same_id_on_another_host_is_another_account() {
         let connected = rig
             .hub
             .callback(SHOP, &query, cookie(&begun))
+            .unbound()
             .await
             .unwrap();
         keys.push(connected.account.key.as_str().to_owned());

@@ -1,11 +1,11 @@
-//! Connecting accounts: authorize, callback, adopt, against a scripted provider.
+//! Connect flows: authorize, callback and adopt, with a scripted provider.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a test that cannot go on fails, and says what it counted"
+    reason = "tests fail by panicking, and print their counts"
 )]
 
 mod adopt;

@@ -1,4 +1,4 @@
-//! A provider on the wire: authorization codes that work once, PKCE, accounts behind tokens.
+//! A simulated provider: single-use authorization codes, PKCE, and accounts with tokens.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -14,14 +14,14 @@ use connector_testkit::leak::canary;
 use tokio::sync::watch;
 use url::{Url, form_urlencoded};
 
-/// What happens to the next request of a kind instead of a good answer.
+/// A fault of the next request of a kind.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
-    /// The provider acts, and its answer is lost.
+    /// The provider acts, and the response is lost.
     AnswerLost,
-    /// No connection is made.
+    /// The connection fails.
     NotSent,
-    /// This status, with an empty body.
+    /// A response with this status and an empty body.
     Status(u16),
 }
 
@@ -30,15 +30,15 @@ pub(crate) struct Provider(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// Requests of each kind that have arrived.
+    /// Number of arrived requests of each kind.
     arrived: watch::Sender<(usize, usize)>,
-    /// While true, requests of a kind wait.
+    /// While true, requests of the kind wait.
     closed: watch::Sender<(bool, bool)>,
 }
 
 #[derive(Default)]
 struct State {
-    /// What every secret of this provider begins with.
+    /// Prefix of every secret of this provider.
     mark: String,
     codes: BTreeMap<String, Code>,
     tokens: BTreeMap<String, String>,
@@ -47,16 +47,16 @@ struct State {
     reused_codes: usize,
     token_faults: VecDeque<Fault>,
     identity_faults: VecDeque<Fault>,
-    /// Refresh tokens that do not change from grant to grant, by account.
+    /// Refresh tokens that are the same for every grant, by account.
     lasting: BTreeMap<String, String>,
     granted: Option<String>,
     hosts: BTreeSet<String>,
-    /// Members that every token response gets; a null takes one out.
+    /// Members to add to every token response; null removes one.
     extra: serde_json::Map<String, serde_json::Value>,
     /// The accounts of refresh tokens that were obtained elsewhere.
     refresh_tokens: BTreeMap<String, String>,
     refreshes: usize,
-    /// True if a refresh brings another refresh token and ends the one before.
+    /// True if a refresh returns a new refresh token and ends the previous one.
     rotates: bool,
 }
 
@@ -84,7 +84,7 @@ impl Provider {
         self.0.state.lock().unwrap()
     }
 
-    /// The owner of `account` agrees; returns the callback's query.
+    /// Consents as the owner of `account`, and returns the callback's query.
     pub(crate) fn consent(&self, url: &Url, account: &str) -> String {
         let asked: BTreeMap<_, _> = url.query_pairs().into_owned().collect();
         assert_eq!(asked["response_type"], "code");
@@ -107,7 +107,7 @@ impl Provider {
         ])
     }
 
-    /// Code exchanges that arrived.
+    /// Returns the number of code exchanges.
     pub(crate) fn token_calls(&self) -> usize {
         self.state().token_calls
     }
@@ -116,7 +116,7 @@ impl Provider {
         self.state().reused_codes
     }
 
-    /// The hosts that requests went to.
+    /// Returns the hosts of all requests.
     pub(crate) fn hosts(&self) -> BTreeSet<String> {
         self.state().hosts.clone()
     }
@@ -129,14 +129,14 @@ impl Provider {
         self.state().identity_faults.push_back(fault);
     }
 
-    /// From now on every grant of `account` comes with this refresh token.
+    /// Uses this refresh token for every further grant of `account`.
     pub(crate) fn keep_refresh_token(&self, account: &str, refresh_token: &str) {
         self.state()
             .lasting
             .insert(account.to_owned(), refresh_token.to_owned());
     }
 
-    /// From now on token responses have these members too; a null takes one out.
+    /// Adds these members to further token responses; null removes one.
     pub(crate) fn answer_with(&self, extra: serde_json::Value) {
         let serde_json::Value::Object(extra) = extra else {
             panic!("members are needed");
@@ -144,7 +144,7 @@ impl Provider {
         self.state().extra = extra;
     }
 
-    /// A refresh token of `account` that was obtained elsewhere.
+    /// Creates a refresh token of `account` that was obtained elsewhere.
     pub(crate) fn refresh_token_of(&self, account: &str, rotates: bool) -> String {
         let mut state = self.state();
         state.rotates = rotates;
@@ -156,17 +156,17 @@ impl Provider {
         token
     }
 
-    /// Refreshes that arrived.
+    /// Returns the number of refreshes.
     pub(crate) fn refreshes(&self) -> usize {
         self.state().refreshes
     }
 
-    /// From now on these scopes are granted, whatever is asked for.
+    /// Grants only these scopes, regardless of the requested ones.
     pub(crate) fn grant_only(&self, scope: &str) {
         self.state().granted = Some(scope.to_owned());
     }
 
-    /// A token of `account` that was obtained elsewhere.
+    /// Creates a token of `account` that was obtained elsewhere.
     pub(crate) fn token_of(&self, account: &str) -> String {
         let mut state = self.state();
         state.next += 1;
@@ -175,12 +175,12 @@ impl Provider {
         token
     }
 
-    /// Makes token requests wait until [`Provider::open`].
+    /// Holds token requests until [`Provider::open`].
     pub(crate) fn close_token(&self) {
         self.0.closed.send_modify(|closed| closed.0 = true);
     }
 
-    /// Makes identity requests wait until [`Provider::open`].
+    /// Holds identity requests until [`Provider::open`].
     pub(crate) fn close_identity(&self) {
         self.0.closed.send_modify(|closed| closed.1 = true);
     }
@@ -189,7 +189,7 @@ impl Provider {
         self.0.closed.send_replace((false, false));
     }
 
-    /// Returns once this many token requests have arrived.
+    /// Waits until this many token requests have arrived.
     pub(crate) async fn token_requests(&self, count: usize) {
         self.0
             .arrived
@@ -199,7 +199,7 @@ impl Provider {
             .unwrap();
     }
 
-    /// Returns once this many identity requests have arrived.
+    /// Waits until this many identity requests have arrived.
     pub(crate) async fn identity_requests(&self, count: usize) {
         self.0
             .arrived

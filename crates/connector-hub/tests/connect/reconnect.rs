@@ -1,4 +1,4 @@
-//! Known connections are authorized anew: they keep their id, and nothing of them is lost.
+//! Reconnects: existing connections keep their id, and nothing is lost.
 
 use std::time::Duration;
 
@@ -47,6 +47,7 @@ async fn a_reconnect_keeps_the_id_and_starts_a_new_grant() {
     let connected = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     assert_eq!(connected.key(), &known.key);
@@ -54,7 +55,7 @@ async fn a_reconnect_keeps_the_id_and_starts_a_new_grant() {
     assert_eq!(renewed.grant, known.grant.next());
     assert_eq!(renewed.generation, known.generation.next());
     assert_ne!(secret(&rig, &known.key).await, before);
-    // Both processes hand out the new one: this one had the old one in memory.
+    // Both processes return the new token, although this one had cached the old one.
     let here = rig.hub.access_token(&known.key).await.unwrap();
     assert_eq!(
         here.secret().expose_secret(),
@@ -91,6 +92,7 @@ async fn another_account_is_refused_and_the_old_credential_kept() {
     let refused = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap_err();
     assert_eq!(
@@ -100,6 +102,7 @@ async fn another_account_is_refused_and_the_old_credential_kept() {
     let again = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap_err();
     assert_eq!(again.message(), refused.message());
@@ -116,13 +119,14 @@ async fn another_account_is_refused_and_the_old_credential_kept() {
         Some(&Event::ConnectFailed { reason, code: None })
     );
 
-    // Somebody else's live connection to that account would end with a revocation: there is none.
+    // A revocation would end another tenant's live connection to that account, so there is none.
     let theirs = rig.connect("t2", "account-3").await;
     let begun = rig.begin_again(&known.key).await;
     let query = rig.provider.consent(begun.url(), "account-3");
     let _ = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap_err();
     assert_eq!(rig.store.revocations(&known.key).await.unwrap().len(), 1);
@@ -140,6 +144,7 @@ async fn fewer_scopes_than_required_are_refused_and_the_old_credential_kept() {
     let refused = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Forbidden);
@@ -158,7 +163,12 @@ async fn a_refresh_that_is_under_way_is_waited_for_before_the_code_is_sent() {
     let fence = claim(&rig, &known, 30).await;
     let begun = rig.begin_again(&known.key).await;
     let query = rig.provider.consent(begun.url(), "account-1");
-    let load = tokio::spawn(rig.hub.callback(ACME, &query, cookie(&begun)).into_future());
+    let load = tokio::spawn(
+        rig.hub
+            .callback(ACME, &query, cookie(&begun))
+            .unbound()
+            .into_future(),
+    );
     rig.clock.wait_for_sleepers(1).await;
     assert_eq!(rig.provider.token_calls(), 1, "that of the first connect");
     let connected = rig.run(load).await.unwrap().unwrap();
@@ -175,7 +185,7 @@ async fn a_claim_that_never_comes_free_ends_the_flow_before_the_code_is_sent() {
     claim(&rig, &known, 3600).await;
     let begun = rig.begin_again(&known.key).await;
     let query = rig.provider.consent(begun.url(), "account-1");
-    let load = rig.hub.callback(ACME, &query, cookie(&begun));
+    let load = rig.hub.callback(ACME, &query, cookie(&begun)).unbound();
     let refused = rig.run(load.into_future()).await.unwrap_err();
     assert_eq!(
         (refused.kind(), refused.retry()),
@@ -185,6 +195,7 @@ async fn a_claim_that_never_comes_free_ends_the_flow_before_the_code_is_sent() {
     let again = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Conflict);
@@ -208,6 +219,7 @@ async fn a_failed_exchange_gives_the_claim_back_unless_it_may_have_happened() {
         let _ = rig
             .hub
             .callback(ACME, &query, cookie(&begun))
+            .unbound()
             .await
             .unwrap_err();
         let stored = rig.stored(&known.key).await;
@@ -217,9 +229,9 @@ async fn a_failed_exchange_gives_the_claim_back_unless_it_may_have_happened() {
     }
 }
 
-/// Some providers answer a second consent with the refresh token of the first.
+/// Some providers return the refresh token of the first consent for a second one.
 #[tokio::test]
-async fn a_grant_that_is_known_already_changes_what_is_known_and_nothing_else() {
+async fn a_known_grant_changes_only_the_account_data() {
     let rig = Rig::new();
     rig.provider
         .keep_refresh_token("account-1", "refresh-lasting");
@@ -241,6 +253,7 @@ async fn a_grant_that_is_known_already_changes_what_is_known_and_nothing_else() 
     let connected = rig
         .hub
         .callback(ACME, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     let record = rig.stored(connected.key()).await.connection;
@@ -278,7 +291,7 @@ async fn a_connection_that_was_disconnected_can_be_connected_again() {
     assert_eq!(again.status, Status::Connected);
 }
 
-/// The owner disconnects while a reconnect is under way: the later answer is for revocation only.
+/// The owner disconnects during a reconnect. The late response is only revoked.
 #[tokio::test]
 async fn an_answer_for_a_connection_that_ended_meanwhile_is_revoked() {
     for how in [End::Deactivate, End::Forget] {
@@ -287,7 +300,12 @@ async fn an_answer_for_a_connection_that_ended_meanwhile_is_revoked() {
         let begun = rig.begin_again(&known.key).await;
         let query = rig.provider.consent(begun.url(), "account-1");
         rig.provider.close_identity();
-        let load = tokio::spawn(rig.hub.callback(ACME, &query, cookie(&begun)).into_future());
+        let load = tokio::spawn(
+            rig.hub
+                .callback(ACME, &query, cookie(&begun))
+                .unbound()
+                .into_future(),
+        );
         rig.provider.identity_requests(2).await;
         let end = EndRequest {
             how,
@@ -310,7 +328,7 @@ async fn an_answer_for_a_connection_that_ended_meanwhile_is_revoked() {
     }
 }
 
-/// A known host is claimed before the code is sent, also when nobody said "reconnect".
+/// A known host is claimed before the code is sent, even without `reconnect`.
 #[tokio::test]
 async fn an_account_that_is_known_by_its_host_is_claimed_first() {
     let rig = Rig::new();
@@ -319,12 +337,18 @@ async fn an_account_that_is_known_by_its_host_is_claimed_first() {
     let known = rig
         .hub
         .callback(SHOP, &query, cookie(&begun))
+        .unbound()
         .await
         .unwrap();
     let begun = rig.begin_shop("t1", "acme").await;
     let query = rig.provider.consent(begun.url(), "shop-1");
     rig.provider.close_token();
-    let load = tokio::spawn(rig.hub.callback(SHOP, &query, cookie(&begun)).into_future());
+    let load = tokio::spawn(
+        rig.hub
+            .callback(SHOP, &query, cookie(&begun))
+            .unbound()
+            .into_future(),
+    );
     rig.provider.token_requests(2).await;
     let claim = rig
         .stored(known.key())
@@ -338,9 +362,9 @@ async fn an_account_that_is_known_by_its_host_is_claimed_first() {
     assert!(rig.stored(known.key()).await.claim.is_none());
 }
 
-/// One lost call or answer anywhere: the connection has its old grant or its new one, never none.
+/// After a single lost call or response at any point, the connection has its old or its new grant.
 #[tokio::test]
-async fn whatever_single_call_fails_a_reconnect_leaves_a_grant() {
+async fn after_any_single_failed_call_a_reconnect_leaves_a_grant() {
     let counting = KillPoints::counting();
     let (_, outcome) = reconnect_at(&counting).await;
     assert!(outcome.is_ok());
@@ -386,7 +410,11 @@ async fn reconnect_at(points: &KillPoints) -> (Rig, Result<Connected>) {
     let mut loads = 0;
     loop {
         let outcome = rig
-            .run(hub.callback(ACME, &query, cookie(&begun)).into_future())
+            .run(
+                hub.callback(ACME, &query, cookie(&begun))
+                    .unbound()
+                    .into_future(),
+            )
             .await;
         loads += 1;
         match outcome {

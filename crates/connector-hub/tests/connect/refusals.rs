@@ -1,25 +1,26 @@
-//! What a callback is refused for: nothing is sent, nothing is connected.
+//! Refused callbacks: nothing is sent, and nothing is connected.
 
 use std::time::Duration;
 
+use connector_core::provider::GenericConnector;
 use connector_core::store::{Maintenance, RowRef, StateStore};
-use connector_core::{ErrorKind, Event, Result};
+use connector_core::{AppKey, ErrorKind, Event, FixedApps, Result};
 use connector_hub::{Authorization, Connected, Hub};
 
 use crate::provider::query;
-use crate::rig::{ACME, ISSUER, Rig, SHOP, cookie, parameter, tenant, user};
+use crate::rig::{ACME, ISSUER, Rig, SHOP, acme, app, cookie, parameter, shop, tenant, user};
 
-/// One way to come back that is refused.
+/// A refused callback.
 struct Case {
     name: &'static str,
     query: String,
     kind: ErrorKind,
-    /// Whether the flow can still be finished properly afterwards.
+    /// True if the flow can still be finished afterwards.
     stays_open: bool,
     come_back: Back,
 }
 
-/// Everything else about how the browser comes back.
+/// All other variations of the callback.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Back {
     AsItShould,
@@ -60,12 +61,12 @@ async fn come_back(rig: &Rig, begun: &Authorization, case: &Case) -> Result<Conn
                 ("state", &state),
                 ("iss", ISSUER),
             ]);
-            let refused = hub.callback(ACME, &denied, binding.clone()).await;
+            let refused = hub.callback(ACME, &denied, binding.clone()).unbound().await;
             assert_eq!(refused.unwrap_err().kind(), ErrorKind::CallbackRefused);
         }
         _ => {}
     }
-    let callback = hub.callback(path, &case.query, binding);
+    let callback = hub.callback(path, &case.query, binding).unbound();
     let callback = match case.come_back {
         Back::OtherActor => callback.actor(user("bob")),
         Back::OtherTenant => callback.tenant(&tenant("t2")),
@@ -248,8 +249,13 @@ async fn every_callback_that_does_not_fit_is_refused_and_nothing_is_sent() {
         assert_eq!(rig.provider.token_calls(), 0, "{}", case.name);
         assert!(rig.provider.hosts().is_empty(), "{}", case.name);
         assert!(rig.connections().await.is_empty(), "{}", case.name);
-        // What belongs to no flow of this browser leaves the flow alone; the rest has ended it.
-        let again = rig.hub.callback(ACME, &good, cookie(&begun)).await;
+        // A callback that belongs to no flow of this browser leaves the flow unchanged. All others
+        // have ended it.
+        let again = rig
+            .hub
+            .callback(ACME, &good, cookie(&begun))
+            .unbound()
+            .await;
         assert_eq!(again.is_ok(), case.stays_open, "{}", case.name);
         if !case.stays_open {
             assert_eq!(rig.provider.token_calls(), 0, "{}", case.name);
@@ -274,8 +280,18 @@ async fn a_finished_flow_gives_its_outcome_to_the_same_code_and_refuses_another(
     let rig = Rig::new();
     let begun = rig.begin("t1").await;
     let good = rig.provider.consent(begun.url(), "account-1");
-    let first = rig.hub.callback(ACME, &good, cookie(&begun)).await.unwrap();
-    let again = rig.hub.callback(ACME, &good, cookie(&begun)).await.unwrap();
+    let first = rig
+        .hub
+        .callback(ACME, &good, cookie(&begun))
+        .unbound()
+        .await
+        .unwrap();
+    let again = rig
+        .hub
+        .callback(ACME, &good, cookie(&begun))
+        .unbound()
+        .await
+        .unwrap();
     assert_eq!(first.key(), again.key());
     assert_eq!(again.return_to(), Some("/done?x=1"));
     assert_eq!(first.scopes(), again.scopes());
@@ -284,13 +300,18 @@ async fn a_finished_flow_gives_its_outcome_to_the_same_code_and_refuses_another(
     let conflict = rig
         .hub
         .callback(ACME, &other, cookie(&begun))
+        .unbound()
         .await
         .unwrap_err();
     assert_eq!(conflict.kind(), ErrorKind::CallbackRefused);
     for number in 0..20 {
         let code = format!("code-{number}");
         let other = query(&[("code", &code), ("state", &state), ("iss", ISSUER)]);
-        let refused = rig.hub.callback(ACME, &other, cookie(&begun)).await;
+        let refused = rig
+            .hub
+            .callback(ACME, &other, cookie(&begun))
+            .unbound()
+            .await;
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::CallbackRefused);
     }
     let foreign = rig
@@ -308,7 +329,7 @@ async fn a_finished_flow_gives_its_outcome_to_the_same_code_and_refuses_another(
     assert_eq!(recorded, 1);
 }
 
-/// A code of another flow is one that PKCE ties to another verifier: the provider refuses it.
+/// PKCE binds a code of another flow to another verifier, so the provider refuses it.
 #[tokio::test]
 async fn an_injected_code_fits_no_verifier() {
     let rig = Rig::new();
@@ -325,13 +346,14 @@ async fn an_injected_code_fits_no_verifier() {
     let refused = rig
         .hub
         .callback(ACME, &injected, cookie(&attacker))
+        .unbound()
         .await
         .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::CallbackRefused);
     assert!(rig.connections().await.is_empty());
 }
 
-/// What a writer in the database swaps does not open.
+/// Values that an attacker swaps in the database cannot be opened.
 #[tokio::test]
 async fn a_flow_opens_in_its_own_place_only() {
     let rig = Rig::new();
@@ -349,6 +371,7 @@ async fn a_flow_opens_in_its_own_place_only() {
     let refused = rig
         .hub
         .callback(ACME, &good, cookie(&mine))
+        .unbound()
         .await
         .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unsealable);
@@ -427,9 +450,53 @@ async fn a_tenant_may_have_a_hundred_connects_open() {
     assert_eq!(refused.kind(), ErrorKind::RateLimited);
     let _ = rig.begin("t2").await;
     let good = rig.provider.consent(first.url(), "account-1");
-    let _ = rig.hub.callback(ACME, &good, cookie(&first)).await.unwrap();
+    let _ = rig
+        .hub
+        .callback(ACME, &good, cookie(&first))
+        .unbound()
+        .await
+        .unwrap();
     let _ = begin().await.unwrap();
     assert_eq!(begin().await.unwrap_err().kind(), ErrorKind::RateLimited);
     rig.clock.advance(Duration::from_secs(600));
     let _ = begin().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_callback_names_who_is_logged_in_or_says_that_nobody_is() {
+    let rig = Rig::new();
+    let begun = rig.begin("t1").await;
+    let query = rig.provider.consent(begun.url(), "account-1");
+    let bare = rig.hub.callback(ACME, &query, cookie(&begun)).await;
+    assert_eq!(bare.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(rig.provider.token_calls(), 0);
+    let named = rig.hub.callback(ACME, &query, cookie(&begun));
+    let _ = named.tenant(&tenant("t1")).await.unwrap();
+}
+
+#[tokio::test]
+async fn providers_with_one_redirect_uri_are_refused_when_a_connect_begins() {
+    let rig = Rig::new();
+    let shared = FixedApps::new()
+        .with(ACME, AppKey::default(), app("client-1"))
+        .with(SHOP, AppKey::default(), app("client-2"));
+    let hub = Hub::builder()
+        .store(rig.store.clone())
+        .cipher(rig.cipher.clone())
+        .transport(rig.provider.clone())
+        .clock(rig.clock.clone())
+        .apps(shared)
+        .connector(GenericConnector::new(acme()).unwrap())
+        .connector(GenericConnector::new(shop()).unwrap())
+        .build()
+        .unwrap();
+    let mut refused = Vec::new();
+    for provider in [ACME, SHOP] {
+        let begin = hub.authorize(&tenant("t1"), provider).actor(user("ann"));
+        let error = begin.account("acme").begin().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+        refused.push(error.message().to_owned());
+    }
+    println!("refused: {refused:?}");
+    assert!(refused[0].starts_with("shop ") && refused[1].starts_with("acme "));
 }

@@ -1,4 +1,4 @@
-//! A hub over a store in memory, a clock that is moved by hand and a scripted provider.
+//! A hub with an in-memory store, a manual clock and a scripted provider.
 
 use std::future::Future;
 use std::pin::pin;
@@ -28,9 +28,9 @@ use crate::grants::Team;
 use crate::provider::Provider;
 
 pub(crate) const ISSUER: &str = "https://acme.example";
-/// Accounts without hosts, any number of grants, an issuer that is always named.
+/// Accounts without hosts, any number of grants, and an issuer in every callback.
 pub(crate) const ACME: ProviderId = ProviderId::from_static("acme");
-/// Accounts with hosts of their own, one grant for each.
+/// Accounts with their own hosts, one grant per account.
 pub(crate) const SHOP: ProviderId = ProviderId::from_static("shop");
 
 pub(crate) fn acme() -> Description {
@@ -76,8 +76,8 @@ pub(crate) fn shop() -> Description {
     .unwrap()
 }
 
-/// A bot and a user in one token response, accounts in the token response, a region that the callback
-/// names, a code under another name, parameters of the flow.
+/// A bot and a user in one token response, accounts in the token response, a region in the
+/// callback, another name for the code, and flow parameters.
 pub(crate) const TEAM: ProviderId = ProviderId::from_static("team");
 
 pub(crate) fn team() -> Description {
@@ -111,7 +111,7 @@ pub(crate) fn user(name: &str) -> Actor {
     Actor::User(name.to_owned())
 }
 
-/// Bytes that differ from draw to draw and are the same in every run.
+/// Random-looking bytes that differ for each draw and are the same in every run.
 #[derive(Debug, Default)]
 pub(crate) struct Draws(AtomicU64);
 
@@ -156,10 +156,14 @@ pub(crate) fn app(client_id: &str) -> App {
 }
 
 fn apps(client_id: &str) -> FixedApps {
+    let own = |provider: &ProviderId| {
+        let uri = format!("https://app.example/callback/{provider}");
+        app(client_id).with_redirect_uri(uri.parse().unwrap())
+    };
     FixedApps::new()
         .with(ACME, AppKey::default(), app(client_id))
-        .with(SHOP, AppKey::default(), app(client_id))
-        .with(TEAM, AppKey::default(), app(client_id))
+        .with(SHOP, AppKey::default(), own(&SHOP))
+        .with(TEAM, AppKey::default(), own(&TEAM))
 }
 
 impl Rig {
@@ -191,12 +195,12 @@ impl Rig {
         }
     }
 
-    /// Another process on the same store.
+    /// Returns another process on the same store.
     pub(crate) fn other_hub(&self) -> Hub {
         self.hub_with(self.store.clone(), self.provider.clone())
     }
 
-    /// A process whose app has another client id.
+    /// Returns a process whose app has another client id.
     pub(crate) fn hub_of_app(&self, client_id: &str) -> Hub {
         let apps: Arc<dyn AppSource> = Arc::new(apps(client_id));
         let (store, provider) = (self.store.clone(), self.provider.clone());
@@ -221,7 +225,7 @@ impl Rig {
         )
     }
 
-    /// A process whose store, cipher and network are counted by `points`, and fail where they say.
+    /// Returns a process whose store, cipher and network have kill points.
     pub(crate) fn hub_at(&self, points: &KillPoints) -> Hub {
         let store = points.wrap(Arc::new(self.store.clone()));
         let transport = points.wrap(Arc::new(self.provider.clone()));
@@ -257,13 +261,14 @@ impl Rig {
         begin.reconnect(key.id).begin().await.unwrap()
     }
 
-    /// Connects `account` from begin to end.
+    /// Connects `account` with a complete flow.
     pub(crate) async fn connect(&self, tenant_name: &str, account: &str) -> ConnectionRecord {
         let begun = self.begin(tenant_name).await;
         let query = self.provider.consent(begun.url(), account);
         let connected = self
             .hub
             .callback(ACME, &query, cookie(&begun))
+            .unbound()
             .await
             .unwrap();
         self.stored(connected.key()).await.connection
@@ -277,7 +282,7 @@ impl Rig {
             .expect("the connection is there")
     }
 
-    /// The opened credential of a connection.
+    /// Returns the opened credential of a connection.
     pub(crate) async fn hub_credential(&self, key: &ConnectionKey) -> (Generation, Credential) {
         let stored = self.stored(key).await;
         let connection = &stored.connection;
@@ -320,7 +325,7 @@ impl Rig {
             .collect()
     }
 
-    /// Everything of the audit log as text, to look for what must not be there.
+    /// Returns the audit log as text, to search for forbidden content.
     pub(crate) async fn audit_text(&self) -> String {
         let slice = self
             .store
@@ -330,7 +335,7 @@ impl Rig {
         format!("{:?}", slice.items)
     }
 
-    /// Runs `work` to its end, moving the clock whenever something sleeps on it.
+    /// Runs `work` to its end, and advances the clock for each sleep.
     pub(crate) async fn run<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {
@@ -339,7 +344,7 @@ impl Rig {
                 done = &mut work => return done,
                 () = self.clock.wait_for_sleepers(1) => {
                     self.clock.advance(Duration::from_millis(250));
-                    // Whoever woke gets on before the clock moves again.
+                    // Woken tasks continue before the clock advances again.
                     for _ in 0..64 {
                         tokio::task::yield_now().await;
                     }

@@ -1,13 +1,13 @@
 //! Visits every interleaving, within bounds, of the refresh machine with crashes, losses, freezes,
-//! outages, reconnects, disconnects and restored backups, and says what can be lost; then leaves
-//! out one rule after the other and shows what each of them is for.
+//! outages, reconnects, disconnects and restored backups, and prints what can be lost. Then it
+//! disables one rule after the other, and shows what each rule prevents.
 //!
 //! `CONNECTORS_SOAK=full` adds larger bounds.
 
 #![expect(
     clippy::expect_used,
     clippy::panic,
-    reason = "a test fails by panicking, also in what its cases share"
+    reason = "tests and their helpers fail by panicking"
 )]
 
 mod search;
@@ -40,7 +40,7 @@ const NOTHING: Bounds = Bounds {
     refusals: 0,
 };
 
-/// A crash, a lost message, and time-outs at any moment.
+/// A crash, a lost message, and timeouts at any time.
 const LOSSES: Bounds = Bounds {
     crashes: 1,
     drops: 1,
@@ -67,7 +67,7 @@ const DESIGN: Setting = Setting {
     every_reason: false,
 };
 
-/// Far more than any of these searches needs; a search that meets it fails.
+/// A limit far above the size of these searches. A search that reaches it fails.
 const MOST: usize = 40_000_000;
 
 fn without(rule: &str) -> Setting {
@@ -85,7 +85,7 @@ fn without(rule: &str) -> Setting {
         "reread" => setting.rules.reread = false,
         "patience" => setting.rules.patience = false,
         "resolve" => setting.rules.resolve = false,
-        // Without a claim there is nothing to hold the clocks against.
+        // Without a claim, the clocks cannot be compared with anything.
         "claim" => {
             setting.outside.claim = false;
             setting.rules.clock = false;
@@ -98,7 +98,8 @@ fn without(rule: &str) -> Setting {
     setting
 }
 
-/// Searches, prints the count and what was found, and compares it with what is expected.
+/// Runs a search, prints the number of states and the findings, and compares them with the expected
+/// ones.
 fn check(name: &str, setting: &Setting, expected: &[Finding]) {
     let report = search(setting, MOST);
     let found: Vec<Finding> = report.found.keys().copied().collect();
@@ -110,7 +111,7 @@ fn check(name: &str, setting: &Setting, expected: &[Finding]) {
         .map(|(finding, way)| format!("{finding:?}: {way}"))
         .collect();
     let ways = ways.join("\n    ");
-    #[expect(clippy::print_stdout, reason = "the count is what the test shows")]
+    #[expect(clippy::print_stdout, reason = "the test prints the count")]
     {
         println!(
             "{name}, {:?}, freezes {}: explored {} states, found {found:?}",
@@ -126,7 +127,7 @@ fn check(name: &str, setting: &Setting, expected: &[Finding]) {
     );
 }
 
-/// What an answer that nobody received costs at a provider.
+/// Returns the expected findings for a lost response at a provider.
 fn unheard(provider: Provider) -> &'static [Finding] {
     match provider {
         Strict | Refusing => &[Unavoidable],
@@ -159,13 +160,13 @@ fn only_unheard_answers_are_lost() {
 }
 
 #[test]
-fn a_frozen_holder_costs_nothing_where_tokens_do_not_die_of_reuse() {
+fn a_frozen_holder_loses_nothing_where_reuse_ends_no_grant() {
     for (provider, expected) in [
         (Stable, &[][..]),
         (OldTokensLiveOn, &[]),
         (GraceTime, &[Unavoidable]),
         (GraceUntilUsed, &[Unavoidable]),
-        // The one case that no client can close.
+        // The only case that no client can prevent.
         (Strict, &[Avoidable, Unavoidable, KnownReuse, ToldWrong]),
         (Refusing, &[Avoidable, Unavoidable]),
     ] {
@@ -184,7 +185,7 @@ fn a_frozen_holder_costs_nothing_where_tokens_do_not_die_of_reuse() {
 
 type Row = (&'static str, [(Provider, u8, &'static [Finding]); 6]);
 
-/// A strict provider and a frozen holder: what no rule closes, and each is beside the point of.
+/// The findings for a strict provider and a frozen holder, which no rule prevents.
 const FROZEN_STRICT: &[Finding] = &[Avoidable, Unavoidable, KnownReuse, ToldWrong];
 
 const WITHOUT: [Row; 9] = [
@@ -243,7 +244,8 @@ const WITHOUT: [Row; 9] = [
             (Strict, 1, &[Avoidable, Unavoidable, KnownReuse, Stuck]),
         ],
     ),
-    // The other four show here what the design shows; what they are for is shown below.
+    // The other four rules have the same findings here as the design. Tests below show their
+    // purpose.
     (
         "cas",
         [
@@ -304,7 +306,7 @@ fn leaving_out_a_rule_of_the_claim_loses_what_the_model_says() {
     }
 }
 
-/// Nothing is lost on the way; a holder freezes with the answer in hand, and both answers come.
+/// No message is lost. A holder freezes with the response, and both responses arrive.
 #[test]
 fn two_answers_to_one_token_need_the_swap_the_pending_pair_and_the_second_look() {
     for (rule, expected) in [
@@ -328,7 +330,7 @@ fn two_answers_to_one_token_need_the_swap_the_pending_pair_and_the_second_look()
     }
 }
 
-/// A holder that was refused freezes, and the owner connects anew meanwhile.
+/// A refused holder freezes, and the owner reconnects meanwhile.
 #[test]
 fn a_refused_holder_waits_for_the_owner_who_is_connecting() {
     for (rule, expected) in [
@@ -374,7 +376,7 @@ fn a_reconnect_that_holds_the_claim_loses_nothing() {
                 },
                 ..setting
             };
-            // A callback that crashes before the answer is in quarantine takes the chain with it.
+            // If a callback crashes before its response is in quarantine, the chain is lost.
             let expected = match (reconnect, provider) {
                 (Chain, _) => &[Unavoidable],
                 _ => unheard(provider),
@@ -458,7 +460,7 @@ fn a_store_outage_loses_nothing_that_is_not_used_before_it_is_durable() {
 }
 
 #[test]
-fn whatever_else_happens_only_unheard_answers_are_lost() {
+fn only_lost_responses_lose_a_grant() {
     let more: [(&str, Setting); 7] = [
         (
             "callers of every kind",
@@ -539,7 +541,7 @@ fn whatever_else_happens_only_unheard_answers_are_lost() {
 }
 
 #[test]
-fn a_restored_backup_makes_nobody_redeem_a_token_that_is_known_to_be_spent() {
+fn after_a_restored_backup_no_spent_token_is_sent() {
     for nodes in [1, 2] {
         for provider in PROVIDERS {
             let setting = Setting {
@@ -559,7 +561,7 @@ fn a_restored_backup_makes_nobody_redeem_a_token_that_is_known_to_be_spent() {
 
 #[test]
 fn larger_bounds_change_nothing() {
-    #[expect(clippy::disallowed_methods, reason = "the switch of the long mode")]
+    #[expect(clippy::disallowed_methods, reason = "selects the long mode")]
     let full = std::env::var("CONNECTORS_SOAK").is_ok_and(|mode| mode == "full");
     let twice = Bounds {
         starts: if full { 5 } else { 4 },

@@ -1,9 +1,9 @@
-//! A breadth-first search over states that are told apart by 128 bits of hash.
+//! A breadth-first search. States are identified by a hash of 128 bits.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// Two independent 64-bit lanes, so that two states of a run never share a hash by accident.
+/// Two independent 64-bit hashes, so that no two states of a run have the same hash.
 #[derive(Clone, Copy)]
 struct Wide(u64, u64);
 
@@ -51,7 +51,7 @@ fn digest<T: Hash>(state: &T) -> u128 {
     u128::from(hasher.0) << 64 | u128::from(hasher.1)
 }
 
-/// The keys of the table are hashes already.
+/// The hasher of the table, whose keys are hashes already.
 #[derive(Default)]
 struct Taken(u64);
 
@@ -66,54 +66,56 @@ impl Hasher for Taken {
     }
 }
 
-/// Something that must not be reachable, or must.
+/// A result that must not be reachable, or that must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Finding {
-    /// The grant died although the live successor was stored, pending, held by or on its way to a
-    /// living process.
+    /// The grant was lost although a working token was stored, pending, held by a live process, or
+    /// about to reach one.
     Avoidable,
-    /// The grant died and nobody alive could know the successor.
+    /// The grant was lost, and no live process could have known a working token.
     Unavoidable,
-    /// A token was sent although its successor was stored, at a provider that punishes that.
+    /// A token was sent although its successor was stored, at a provider that ends the grant for
+    /// this.
     KnownReuse,
-    /// Nothing that can still happen ends the flights.
+    /// No possible event ends the flights.
     Stuck,
-    /// An undurable pair was used, which ended the grace of the old one, and then lost.
+    /// A pair was used before it was stored, which ended the grace period of the old one, and was
+    /// then lost.
     ServedThenCrashed,
-    /// A connection was given up while its owner was authorizing it anew.
+    /// A connection was given up while its owner was authorizing it again.
     Flap,
-    /// A flight ended with a pair in hand that is neither kept nor queued for revocation.
+    /// A flight ended with a new pair that is neither stored nor queued for revocation.
     Dropped,
-    /// A connection was found dead for another reason than the true one.
+    /// A connection was found dead for a wrong reason.
     ToldWrong,
 }
 
-/// One way on.
+/// One possible step.
 pub(crate) struct Step<S, L> {
     pub label: L,
     pub to: S,
     pub finding: Option<Finding>,
-    /// False for what nobody may count on, such as a crash.
+    /// False for events that are not guaranteed to happen, such as a crash.
     pub progress: bool,
 }
 
-/// What there is to search.
+/// The space to search.
 pub(crate) trait Space {
     type State: Clone + Hash;
     type Label: Copy + std::fmt::Display;
     fn first(&self) -> Self::State;
     fn steps(&self, state: &Self::State, out: &mut Vec<Step<Self::State, Self::Label>>);
-    /// True where nobody has to do anything any more.
+    /// Returns true if no process has any work left.
     fn is_quiet(&self, state: &Self::State) -> bool;
 }
 
-/// What was found.
+/// The result of a search.
 pub(crate) struct Report {
     pub states: usize,
     pub found: BTreeMap<Finding, String>,
 }
 
-/// The way to a state, from the first.
+/// Returns the path from the first state to a state.
 fn path<S: Space>(parents: &[Option<(u32, S::Label)>], mut at: usize) -> String {
     let mut labels = Vec::new();
     while let Some((parent, label)) = parents[at] {
@@ -124,7 +126,8 @@ fn path<S: Space>(parents: &[Option<(u32, S::Label)>], mut at: usize) -> String 
     labels.join(" | ")
 }
 
-/// Visits every reachable state. Panics beyond `limit` states, so that no bound is met unnoticed.
+/// Visits every reachable state. Panics above `limit` states, so that no limit is exceeded
+/// unnoticed.
 pub(crate) fn search<S: Space>(space: &S, limit: usize) -> Report {
     connector_testkit::trace::init();
     let mut index: HashMap<u128, u32, BuildHasherDefault<Taken>> = HashMap::default();
@@ -170,7 +173,7 @@ pub(crate) fn search<S: Space>(space: &S, limit: usize) -> Report {
     }
 }
 
-/// The first state from which no quiet one can be reached; `edges` lead back.
+/// Returns the first state from which no quiet state can be reached. `edges` point backwards.
 fn endless(quiet: &[bool], edges: &mut [(u32, u32)]) -> Option<usize> {
     edges.sort_unstable();
     let mut ends: Vec<bool> = quiet.to_vec();

@@ -1,8 +1,8 @@
-//! What the machine lives in, without time and bytes: a store that keeps the promises of
-//! `TokenStore`, a provider that rotates by its class, the network, an owner who connects anew.
+//! The environment of the machine, without time and bytes: a store with the guarantees of
+//! `TokenStore`, a provider with a rotation class, the network, and an owner who reconnects.
 //!
-//! A claim's hold is an oracle: it ends when nothing of the claimed token is under way any more. A
-//! freeze lets the oracle be wrong.
+//! The end of a claim is decided by an oracle: a claim ends when no request or response with its
+//! token is in flight. Only a frozen process can make the oracle wrong.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -29,18 +29,18 @@ use connector_hub::machine::{
 
 use crate::search::{Finding, Space, Step};
 
-/// How the provider treats refresh tokens.
+/// The provider's treatment of used refresh tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Provider {
     Stable,
     OldTokensLiveOn,
-    /// The one before works until the next rotation.
+    /// The previous token works until the next rotation.
     GraceTime,
-    /// As above, and the first use of the new one ends it.
+    /// The previous token works until the first use of the new one.
     GraceUntilUsed,
-    /// Using an old one ends the grant.
+    /// The use of an old token ends the grant.
     Strict,
-    /// Using an old one is refused, and that is all.
+    /// The use of an old token is refused, without further consequences.
     Refusing,
 }
 
@@ -58,39 +58,41 @@ impl Provider {
     }
 }
 
-/// How an owner's new authorization relates to the grant that is there.
+/// The effect of an owner's new authorization on the existing grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reconnect {
-    /// The provider hands out the pair that is there.
+    /// The provider returns the existing token pair.
     SamePair,
     /// The new pair replaces the chain.
     Chain,
-    /// The new pair lives beside the chain.
+    /// The new pair exists beside the chain.
     Independent,
 }
 
-/// The machine's own rules. Each is left out from outside: the world shows the machine what a
-/// machine without the rule would have seen, or does in its place what that one would have done.
+/// The rules of the machine. The world disables a rule from outside: it shows the machine the view
+/// that a machine without the rule would have, or acts as that machine would.
 #[derive(Debug, Clone, Copy)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each rule is there or not, on its own"
 )]
 pub(crate) struct Rules {
-    /// The row is looked at again before and inside the claim. Without it, the machine is shown the
-    /// generation that the process had seen.
+    /// The row is checked again before and in the claim. Without the rule, the machine sees the
+    /// generation that the process knew before.
     pub recheck: bool,
-    /// The clocks are looked at before the bytes go out. Without it, they stand still.
+    /// The clocks are checked before the request is sent. Without the rule, the clocks stand still.
     pub clock: bool,
-    /// A sibling's newer credential is adopted before giving up. Without it, a refused flight ends
-    /// although the row has moved.
+    /// A newer credential from another process is used before giving up. Without the rule, a
+    /// refused flight ends although the row has changed.
     pub reread: bool,
-    /// Giving up waits for other claims. Without it, a refused flight ends although one stands.
+    /// Giving up waits for other claims. Without the rule, a refused flight ends although a claim
+    /// is active.
     pub patience: bool,
-    /// The own claim is resolved before others are waited for. Without it, a refused flight waits
-    /// until no claim stands.
+    /// A flight resolves its own claim before it waits for others. Without the rule, a refused
+    /// flight waits until no claim is active.
     pub resolve: bool,
-    /// An undurable pair is not handed out where its first use ends a grace. Without it, it is.
+    /// A pair that is not stored yet is not returned to callers if its first use would end a grace
+    /// period. Without the rule, it is.
     pub restraint: bool,
 }
 
@@ -105,7 +107,7 @@ impl Rules {
     };
 }
 
-/// The rules outside the machine.
+/// The rules outside of the machine.
 #[derive(Debug, Clone, Copy)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -121,7 +123,7 @@ pub(crate) struct Outside {
     pub quarantine: bool,
 }
 
-/// How often what may happen.
+/// Maximum number of each kind of event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Bounds {
     pub starts: u8,
@@ -138,7 +140,7 @@ pub(crate) struct Bounds {
     pub refusals: u8,
 }
 
-/// One search.
+/// The settings of one search.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setting {
     pub provider: Provider,
@@ -147,9 +149,9 @@ pub(crate) struct Setting {
     pub reconnect: Reconnect,
     pub rules: Rules,
     pub outside: Outside,
-    /// What is left of a hold that has not ended. Above 20 s a flight does not outlast it.
+    /// Remaining lifetime of an active claim. Above 20 s, a flight ends before the claim.
     pub left: Duration,
-    /// Callers of every kind, or only those with a dead access token.
+    /// True for all kinds of callers, false for callers without a valid access token only.
     pub every_reason: bool,
 }
 
@@ -164,7 +166,7 @@ struct Family {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Claim {
     fence: u8,
-    /// Who made it, for repetitions: process and number.
+    /// The process and the number of the claim, to recognise repetitions.
     owner: Option<(u8, u8)>,
     token: u8,
     exchange: bool,
@@ -182,14 +184,14 @@ struct Store {
     unresolved: bool,
     dead: Option<ReauthorizationReason>,
     claim: Option<Claim>,
-    /// Fence, token, base; the newest fence first.
+    /// Fence, token and base of each pending pair, newest fence first.
     pending: Vec<(u8, u8, u8)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 struct Cache {
     grant: u8,
-    /// Zero if the process knows nothing.
+    /// Zero if the process knows no generation.
     generation: u8,
     token: u8,
     fence: u8,
@@ -197,7 +199,7 @@ struct Cache {
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Phase {
-    /// Nothing of a token is under way.
+    /// No request or response with a token is in flight.
     Free,
     Claimed,
     Sent,
@@ -213,9 +215,9 @@ struct Flight {
     fence: u8,
     /// The token that the claim spends.
     spent: u8,
-    /// The pair in hand, zero if there is none.
+    /// The new pair; zero if there is none.
     hand: u8,
-    /// True once the pair in hand is kept or queued for revocation.
+    /// True after the new pair is stored or queued for revocation.
     safe: bool,
     /// The first outcome of the commit.
     memo: Option<CommitOutcome>,
@@ -234,7 +236,7 @@ enum Message {
         fence: u8,
         token: u8,
     },
-    /// A token, or zero for a refusal.
+    /// A token; zero for a refusal.
     Answer {
         node: u8,
         fence: u8,
@@ -246,7 +248,7 @@ enum Message {
 struct Callback {
     token: u8,
     quarantined: bool,
-    /// False while nobody works on it.
+    /// False while no process handles the flow.
     active: bool,
 }
 
@@ -340,7 +342,7 @@ impl World {
         })
     }
 
-    /// True while the claim's hold lasts, as seen by `but`.
+    /// Returns true while the claim is active, from the view of node `but`.
     fn stands(&self, claim: Claim, but: Option<usize>) -> bool {
         if claim.exchange {
             self.callback.is_some() || self.under_way(claim.token, but)
@@ -356,7 +358,8 @@ impl World {
             .is_some_and(|flight| flight.phase == Phase::Sent && flight.fence == fence)
     }
 
-    /// True if somebody alive knows, or is about to learn, a token that works, other than `but`.
+    /// Returns true if a live process other than `but` knows a working token, or is about to
+    /// receive one.
     fn successor_is_known(&self, but: u8, caches: bool) -> bool {
         let known = |token: u8| {
             token != 0
@@ -427,7 +430,7 @@ impl World {
 static NOTHING: LazyLock<Sealed> =
     LazyLock::new(|| Sealed::new(KeyId::from_bytes([0; 8]), Bytes::new()));
 
-/// A row whose parts that matter are set anew for each use.
+/// A template of the row. The relevant fields are set anew for each use.
 static TEMPLATE: LazyLock<Stored> = LazyLock::new(|| {
     let tenant = TenantId::new("t").expect("a name");
     let key = ConnectionKey::new(tenant, ConnectionId::from_bytes([0; 16]));
@@ -518,7 +521,7 @@ impl Setting {
         }
     }
 
-    /// What an API call with this token does at the provider.
+    /// Applies the effect of an API call with this token at the provider.
     fn used(&self, world: &mut World, token: u8) {
         if self.provider == Provider::GraceUntilUsed {
             for family in &mut world.families {
@@ -529,7 +532,7 @@ impl Setting {
         }
     }
 
-    /// Gives the machine of `node` an input and carries out what needs no time.
+    /// Passes an input to the machine of `node`, and executes the actions that need no time.
     fn drive(&self, world: &mut World, node: usize, input: Input) -> Option<Finding> {
         let mut input = Some(input);
         while let Some(next) = input.take() {
@@ -594,7 +597,7 @@ impl Setting {
         (None, None)
     }
 
-    /// The row as a machine sees it that looks at it again, or does not.
+    /// Returns the row as seen by the machine, with or without the second check.
     fn seen_row(&self, world: &World, node: usize) -> Box<Stored> {
         let mut row = world.row(self.left);
         let cache = world.nodes[node].cache;
@@ -611,7 +614,7 @@ impl Setting {
     fn exchange(&self, world: &mut World, node: usize, generation: u8) {
         let cache = world.nodes[node].cache;
         let flight = world.flight_mut(node);
-        // Without the second look, the token that the process had seen before is what is sent.
+        // Without the second check, the token that the process knew before is sent.
         if !self.rules.recheck && cache.generation == generation {
             flight.spent = cache.token;
         }
@@ -656,8 +659,9 @@ impl Setting {
         (flight.hand != 0 && !flight.safe).then_some(Finding::Dropped)
     }
 
-    /// What a process has seen matters where a backup may be restored, and where it is not looked
-    /// at again; elsewhere a flight that starts from something older ends with its first read.
+    /// Returns true if the known state must be part of the search. It matters only if a backup may
+    /// be restored, or if the second check is disabled. Otherwise a flight with an old state ends
+    /// after its first read.
     fn remembers(&self) -> bool {
         self.bounds.restores > 0 || !self.rules.recheck
     }
@@ -737,14 +741,15 @@ impl Setting {
         let (input, finding) = self.carry_out(world, node, actions);
         assert!(finding.is_none());
         let finding = self.drive(world, node, input.expect("a load comes first"));
-        // A flight that found everything done has cost nothing.
+        // A flight that found no work has no cost.
         if world.nodes[node].flight.is_some() {
             world.left.starts -= 1;
         }
         finding
     }
 
-    /// What the store makes of a claim. `frozen` lets it be granted over a holder that lives.
+    /// Returns the store's outcome for a claim. With `frozen`, the claim is granted although its
+    /// holder is alive.
     fn claim(&self, world: &mut World, node: usize, frozen: bool) -> ClaimOutcome {
         let Action::Claim {
             number: ordinal,
@@ -975,7 +980,7 @@ impl Setting {
         PutOutcome::Stored
     }
 
-    /// The store call that `node` asked for, carried out.
+    /// Executes the store call that `node` requested.
     fn call(&self, world: &mut World, node: usize, frozen: bool) -> Input {
         match world.flight(node).asked {
             Action::Claim { .. } => Input::Claimed(self.claim(world, node, frozen)),
@@ -1062,7 +1067,7 @@ impl Setting {
                 let mut to = world.clone();
                 let late = flight.frozen && self.rules.clock;
                 let steady = Duration::from_secs(if late { 6 } else { 0 });
-                // Half of the time the steady clock stood still while the machine slept.
+                // In one of two cases, the steady clock stood still while the machine slept.
                 let wall = steady;
                 let steady = if flight.fence.is_multiple_of(2) {
                     steady
@@ -1097,7 +1102,7 @@ impl Setting {
         }
     }
 
-    /// What sending this token means.
+    /// Returns the finding for a sent token, if any.
     fn sent(&self, world: &World, token: u8) -> Option<Finding> {
         if self.bounds.restores > 0 {
             let known = world
@@ -1169,8 +1174,8 @@ impl Setting {
         }
     }
 
-    /// True if a refused holder waits until no claim stands, its own included, as one does without
-    /// the rule that it resolves its own first.
+    /// Returns true if a refused holder waits until no claim is active, including its own. This is
+    /// the behaviour without the rule `resolve`.
     fn waits_for_every_claim(&self, world: &World, at: usize) -> bool {
         let flight = world.flight(at);
         let Action::Fail {
@@ -1187,7 +1192,7 @@ impl Setting {
         !self.rules.resolve && world.store.live && !moved && world.store.claim.is_some()
     }
 
-    /// The reason that a refused holder ends with, whatever the store says about it.
+    /// Returns the reason with which a refused holder gives up, regardless of the store.
     fn gives_up_too_soon(&self, flight: &Flight, input: &Input) -> Option<ReauthorizationReason> {
         let Action::Fail {
             verdict: Verdict::GiveUp { reason },
@@ -1204,8 +1209,8 @@ impl Setting {
         gives_up.then_some(*reason)
     }
 
-    /// True if what keeps the claim standing is only what may freeze: a holder that has not sent
-    /// yet, or has the answer in hand.
+    /// Returns true if the claim is active only because of a holder that may freeze: it has not
+    /// sent the request, or has received the response.
     fn frozen_only(world: &World) -> bool {
         let Some(claim) = world.store.claim.filter(|claim| !claim.exchange) else {
             return false;

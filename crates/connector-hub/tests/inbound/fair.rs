@@ -1,4 +1,5 @@
-//! One tenant's deliveries do not hold up another's, and nobody is handed another's deliveries.
+//! Deliveries of one tenant do not delay those of another, and no tenant receives another's
+//! deliveries.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use connector_hub::{Delivered, DeliveryHandler, Message, Receipt};
 
 use crate::rig::{MAIL, Request, Rig, SHOP, Shared, apps, lock, operator, secret, tenant};
 
-/// A handler that takes as many seconds as the topic says, and notes when it has finished.
+/// A handler that takes the number of seconds in the topic, and records its end.
 #[derive(Debug, Clone)]
 struct Slow {
     clock: ManualClock,
@@ -45,8 +46,8 @@ impl DeliveryHandler for Failing {
     }
 }
 
-/// The seconds from the arrival of a tenant's delivery until it is handled, beside `others` of another
-/// tenant, each slow, of so many accounts.
+/// Returns the seconds from the arrival of a tenant's delivery until it is handled, beside `others`
+/// slow deliveries of another tenant with this many accounts.
 async fn delay_beside(others: usize, accounts: usize) -> i64 {
     let rig = Rig::new();
     let slow = Slow {
@@ -116,7 +117,7 @@ async fn one_body_under_ever_other_ids_does_not_fill_the_queue() {
     }
     println!("one body under 1,000 ids: {accepted} kept, {repeated} not");
     assert_eq!((accepted, repeated), (64, 936));
-    // Another body, and one whose id is signed, are not concerned.
+    // Another body, and an event with a signed id, are not affected.
     let other = rig.receive(&SHOP, Request::shop("d-1", "t", "other")).await;
     assert!(matches!(other, Receipt::Accepted { .. }));
     for number in 0..100 {
@@ -134,14 +135,14 @@ async fn a_delivery_schedules_its_probe_once_and_without_any_handler() {
     let hub = rig.another().apps(apps()).build().unwrap();
     let uninstalled = || Request::shop("d-1", "app/uninstalled", "1").about("a.shop.example");
     hub.receive(&SHOP, uninstalled().into()).await.unwrap();
-    // The tick does the probe itself; the provider of the rig answers it.
+    // The tick also runs the probe, and the provider of the rig responds.
     let before = rig.provider.requests();
     hub.worker().tick().await.unwrap();
     assert!(
         rig.provider.requests() > before,
         "the provider was not asked"
     );
-    // Neither a repetition nor the retries of a handler that fails probe again.
+    // Neither a repetition nor the retries of a failing handler probe again.
     hub.receive(&SHOP, uninstalled().into()).await.unwrap();
     let failing = rig.another().apps(apps()).on_delivery(Failing).build();
     let worker = failing.unwrap().worker();
@@ -163,7 +164,8 @@ async fn a_changed_host_or_key_beside_a_sealed_credential_receives_nothing() {
     let rig = Rig::new();
     let victim = rig.connect("t1", SHOP, "a").await;
     let writer = rig.connect("t2", SHOP, "evil").await;
-    // Whoever can write to the database points their own connection at the victim's shop.
+    // An attacker with write access to the database changes their own connection to the victim's
+    // shop.
     let version = rig.stored(&writer).await.connection.version;
     let patch = Patch {
         host: Some("a.shop.example".to_owned()),
@@ -180,7 +182,8 @@ async fn a_changed_host_or_key_beside_a_sealed_credential_receives_nothing() {
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].connection.as_ref(), Some(&victim));
 
-    // The same with a key: the sealed bytes stay, the record beside them is another account's.
+    // The same with a key: the sealed bytes remain, and the record beside them is changed to
+    // another account.
     let mine = rig.connect("t2", MAIL, "evil").await;
     let stored = rig.stored(&mine).await;
     let current = stored.current.clone().unwrap();
@@ -222,7 +225,7 @@ async fn a_changed_host_or_key_beside_a_sealed_credential_receives_nothing() {
 }
 
 #[tokio::test]
-async fn a_tenant_replays_its_own_deliveries_and_nobody_elses() {
+async fn a_tenant_cannot_replay_another_tenants_deliveries() {
     let rig = Rig::new();
     let own = rig.connect("t1", SHOP, "a").await;
     let request = Request::shop_signed("own", "d-1", "t", "1");
@@ -259,7 +262,7 @@ async fn a_tenant_replays_its_own_deliveries_and_nobody_elses() {
 }
 
 #[tokio::test]
-async fn a_message_of_a_proved_source_goes_the_way_of_a_delivery() {
+async fn a_message_of_a_verified_source_is_handled_like_a_delivery() {
     let rig = Rig::new();
     let key = rig.connect("t1", MAIL, "m").await;
     let message = || {
@@ -275,7 +278,7 @@ async fn a_message_of_a_proved_source_goes_the_way_of_a_delivery() {
     assert!(events[0].is_signed(SignedField::Topic));
     let again = rig.hub.ingest(&MAIL, message()).await.unwrap();
     assert!(matches!(again, Receipt::Duplicate { .. }));
-    // Another source has ids of its own.
+    // Another source has separate ids.
     let other = rig.hub.ingest(&MAIL, message()).endpoint("second-queue");
     assert!(matches!(other.await.unwrap(), Receipt::Accepted { .. }));
     assert_eq!(rig.tick().await, 2);
@@ -285,12 +288,12 @@ async fn a_message_of_a_proved_source_goes_the_way_of_a_delivery() {
         (told[0].topic.as_str(), &told[0].body[..]),
         ("ORDER_CHANGE", &b"{\"order\":1}"[..])
     );
-    // Only the tenant that it is restricted to.
+    // Only the connections of the given tenant get the message.
     let restricted = rig.hub.ingest(&MAIL, message()).tenant(tenant("t2"));
     restricted.await.unwrap();
     rig.tick().await;
     assert_eq!(rig.recorder.told()[2].connection, None);
-    // With a scheme, the facts are read from the message.
+    // With a scheme, the fields are read from the message.
     let acme = connector_core::ProviderId::from_static("acme");
     let message = Message::new("{}")
         .with_attribute("x-acme-topic", "things")

@@ -1,4 +1,4 @@
-//! What is not genuine is refused before anything is kept.
+//! Deliveries that are not genuine are refused before anything is stored.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::rig::{ACME, MAIL, OLD_SECRET, Request, Rig, SECRET, SHOP, START, secr
 
 const BODY: &[u8] = br#"{"id":7,"total":"19.90"}"#;
 
-/// Refused with 401, and nothing is kept.
+/// Checks that the delivery is refused with 401 and that nothing is stored.
 async fn refused(rig: &Rig, provider: &connector_core::ProviderId, request: Request, why: &str) {
     let outcome = rig.hub.receive(provider, request.into()).await;
     let Err(error) = outcome else {
@@ -37,8 +37,8 @@ async fn every_changed_bit_of_body_and_signature_is_refused() {
             refused(&rig, &provider, forged, "a bit of the body").await;
             tried += 1;
         }
-        // Every bit of every character that the signature is written with. Hexadecimal has two
-        // cases for one digit: that is the same signature.
+        // Every bit of every character of the signature. Hexadecimal digits are case-insensitive,
+        // so a changed case is the same signature.
         for bit in 0..genuine.headers[0].1.len() * 8 {
             let mut forged = genuine.clone();
             let text = &genuine.headers[0].1;
@@ -145,7 +145,7 @@ async fn what_does_not_have_the_form_is_refused() {
     for (why, request) in forged {
         refused(&rig, &SHOP, request, why).await;
     }
-    // What is signed in one way does not pass in another.
+    // A signature of one scheme is not valid for another.
     refused(&rig, &MAIL, genuine(), "another provider's").await;
     let mail = || Request::mail("d-1", "orders/create", BODY);
     for at in 0..3 {
@@ -308,7 +308,7 @@ async fn endpoints_that_are_not_set_up_are_refused() {
     let none = rig.hub.receive(&SHOP, request().into());
     let error = none.connection(key.clone(), Vec::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
-    // The app's secret does not open a connection's endpoint.
+    // The app's secret is not accepted at a connection's endpoint.
     let own = vec![secret("own-secret")];
     let receive = rig.hub.receive(&SHOP, request().into());
     let error = receive

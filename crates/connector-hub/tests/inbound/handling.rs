@@ -1,4 +1,4 @@
-//! Accepted once, handled at least once, whatever handlers do.
+//! Deliveries are accepted once and handled at least once, even if handlers fail.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +50,7 @@ async fn a_delivery_that_comes_a_thousand_times_is_handled_once() {
     assert_eq!(rig.recorder.told().len(), 1);
     println!("1,000 deliveries of one id: {accepted} accepted, {duplicates} repeated, 1 handled");
 
-    // It is remembered for a week.
+    // The delivery is remembered for a week.
     rig.clock.advance(Duration::from_secs(7 * 86_400 - 60));
     let again = async || rig.receive(&SHOP, Request::shop("d-1", "t", "1")).await;
     rig.tick().await;
@@ -63,18 +63,18 @@ async fn a_delivery_that_comes_a_thousand_times_is_handled_once() {
 #[tokio::test]
 async fn an_unsigned_id_cannot_be_spent_on_another_body() {
     let rig = Rig::new();
-    // Somebody who saw an old delivery sends it again under the id of one that is to come.
+    // An attacker who saw an old delivery sends it again with the id of a future one.
     rig.receive(&SHOP, Request::shop("to-come", "t", "old"))
         .await;
     let genuine = rig
         .receive(&SHOP, Request::shop("to-come", "t", "new"))
         .await;
     assert!(matches!(genuine, Receipt::Accepted { .. }));
-    // A signed one is the sender's own.
+    // A signed id cannot be changed by an attacker.
     rig.receive(&MAIL, Request::mail("d-1", "t", b"old")).await;
     let again = rig.receive(&MAIL, Request::mail("d-1", "t", b"new")).await;
     assert!(matches!(again, Receipt::Duplicate { .. }));
-    // Endpoints have ids of their own.
+    // Endpoints have separate ids.
     let request = Request::mail("d-1", "t", b"old");
     let other = rig.hub.receive(&MAIL, request.into()).endpoint("other");
     assert!(matches!(other.await.unwrap(), Receipt::Accepted { .. }));
@@ -97,7 +97,7 @@ async fn bundled_events_are_all_kept_once() {
 }
 
 #[tokio::test]
-async fn a_handler_that_fails_or_panics_is_given_the_delivery_again_and_the_worker_goes_on() {
+async fn a_handler_that_fails_or_panics_gets_the_delivery_again_and_the_worker_continues() {
     for (mood, why) in [(Mood::Fails, "rejected"), (Mood::Panics, "panicked")] {
         let rig = Rig::new();
         rig.recorder.set(mood);
@@ -165,7 +165,7 @@ async fn a_process_that_ends_between_acknowledging_and_handling_loses_nothing() 
     for number in 0..50 {
         let request = Request::shop(&format!("d-{number}"), "t", format!("{number}"));
         hub.receive(&SHOP, request.into()).await.unwrap();
-        // A worker without handlers leaves them to one that has some.
+        // A worker without handlers leaves deliveries to a worker with handlers.
         assert_eq!(hub.worker().tick().await.unwrap().deliveries, 0);
     }
     drop(hub);
@@ -240,7 +240,7 @@ async fn what_fails_ten_times_is_parked_until_it_is_replayed() {
     assert_eq!(waits.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(rig.tick().await, 1);
     assert_eq!(rig.recorder.told().last().unwrap().attempt, 11);
-    // What was handled may be handled again, too.
+    // A handled delivery may also be replayed.
     rig.hub
         .replay_as_operator(&parked.key, &tenant("t1"), operator())
         .await
@@ -256,13 +256,13 @@ async fn a_running_worker_handles_what_arrives_at_once() {
     let running = tokio::spawn(worker.run(async move {
         let _ = stopped.await;
     }));
-    // It has looked once and sleeps.
+    // The worker has polled once and sleeps.
     rig.clock.wait_for_sleepers(1).await;
     for number in 0..100 {
         let id = format!("d-{number}");
         rig.receive(&SHOP, Request::shop(&id, "t", id.clone()))
             .await;
-        // The clock stands still: only the arrival wakes the worker.
+        // The clock stands still, so only the arrival wakes the worker.
         while rig.recorder.told().len() <= number {
             tokio::task::yield_now().await;
         }

@@ -1,10 +1,10 @@
-//! Deliveries from providers: receiving, keeping, routing, handling.
+//! Deliveries from providers: receiving, storing, routing, handling.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a test that cannot go on fails, and says what it counted"
+    reason = "tests fail by panicking, and print their counts"
 )]
 
 mod fair;

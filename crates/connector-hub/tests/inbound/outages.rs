@@ -1,4 +1,4 @@
-//! The store, or what seals, does not answer: the provider is told to repeat, and nothing is lost.
+//! The store or the cipher is unavailable: the provider is asked to retry, and nothing is lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ fn request() -> http::Request<bytes::Bytes> {
 }
 
 #[tokio::test]
-async fn whatever_call_fails_an_acknowledged_delivery_is_handled_and_a_refused_one_repeated() {
+async fn after_any_failed_call_an_acknowledged_delivery_is_handled_and_a_refused_one_is_retried() {
     let (mut refused, mut tried, mut number) = (0, 0, 1);
     loop {
         let rig = Rig::new();
@@ -38,7 +38,7 @@ async fn whatever_call_fails_an_acknowledged_delivery_is_handled_and_a_refused_o
         }
         let worker = hub.worker();
         for _ in 0..3 {
-            // A tick that could not ask the store says so; the next one goes on.
+            // A tick that could not read the store returns an error. The next one continues.
             let _ = worker.tick().await;
             rig.clock.advance(Duration::from_secs(301));
         }

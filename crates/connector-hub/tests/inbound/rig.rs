@@ -1,5 +1,5 @@
-//! Hubs over one store in memory, a clock that is moved by hand, a provider that knows some tokens,
-//! and a connector whose deliveries are signed here.
+//! Hubs with one in-memory store and a manual clock, a provider that knows some tokens, and a
+//! connector whose deliveries are signed here.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
@@ -31,11 +31,11 @@ use connector_testkit::leak::{canary, canary_key};
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 
-/// Signs the body alone; accounts are named by their hosts.
+/// Signs only the body. Accounts are identified by host.
 pub(crate) const SHOP: ProviderId = ProviderId::from_static("shop");
-/// Signs id, time and body; accounts are named by their keys.
+/// Signs the id, the time and the body. Accounts are identified by key.
 pub(crate) const MAIL: ProviderId = ProviderId::from_static("mail");
-/// Signs time and body by its description alone.
+/// Signs the time and the body, as its description defines.
 pub(crate) const ACME: ProviderId = ProviderId::from_static("acme");
 pub(crate) static SECRET: LazyLock<String> = LazyLock::new(|| canary("app-secret"));
 pub(crate) static OLD_SECRET: LazyLock<String> = LazyLock::new(|| canary("app-secret"));
@@ -84,7 +84,7 @@ fn description(provider: &str) -> Description {
     serde_json::from_str(text).unwrap()
 }
 
-/// A connector whose signature rule is code.
+/// A connector with a signature rule in code.
 #[derive(Debug)]
 struct Signer(Description);
 
@@ -148,7 +148,7 @@ impl Connector for Signer {
     }
 }
 
-/// Registrations that are every tenant's own.
+/// A separate registration for each tenant.
 #[derive(Debug)]
 pub(crate) struct OwnApps;
 
@@ -161,7 +161,7 @@ impl AppSource for OwnApps {
     }
 }
 
-/// The provider's side: every token is that of an account until it is dead.
+/// The provider. Every token belongs to an account until it is revoked.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Provider {
     dead: Arc<Mutex<BTreeSet<String>>>,
@@ -169,7 +169,7 @@ pub(crate) struct Provider {
 }
 
 impl Provider {
-    /// The account's owner removes the app.
+    /// Removes the app from the account, as its owner would.
     pub(crate) fn remove(&self, account: &str) {
         lock(&self.dead).insert(account.to_owned());
     }
@@ -203,7 +203,7 @@ impl HttpTransport for Provider {
     }
 }
 
-/// What a handler was told.
+/// The arguments of a handler call.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
     pub(crate) topic: String,
@@ -213,7 +213,7 @@ pub(crate) struct Told {
     pub(crate) attempt: u32,
 }
 
-/// What a handler does with what it is told.
+/// The reaction of a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
     Handles,
@@ -222,7 +222,7 @@ pub(crate) enum Mood {
     Hangs,
 }
 
-/// Writes down what it is told. What is about the topic `poison` it meets with its mood.
+/// Records its calls. Reacts with its mood to the topic `poison`.
 #[derive(Debug, Clone)]
 pub(crate) struct Recorder {
     told: Arc<Mutex<Vec<Told>>>,
@@ -319,7 +319,7 @@ impl Rig {
         }
     }
 
-    /// A process of its own on the same store, without handlers and registrations yet.
+    /// Returns a separate process on the same store, without handlers and registrations.
     pub(crate) fn another(&self) -> HubBuilder {
         self.another_on(self.store.clone(), Shared(Arc::clone(&self.keyring)))
     }
@@ -332,7 +332,7 @@ impl Rig {
         builder(&self.clock, store, cipher, &self.provider)
     }
 
-    /// A process of its own that is like the first.
+    /// Returns a separate process like the first one.
     pub(crate) fn other_hub(&self) -> Hub {
         let hub = self
             .another()
@@ -341,7 +341,7 @@ impl Rig {
         hub.build().unwrap()
     }
 
-    /// Connects an account; shops have hosts of their own.
+    /// Connects an account. Shops have their own hosts.
     pub(crate) async fn connect(
         &self,
         name: &str,
@@ -374,7 +374,7 @@ impl Rig {
         self.hub.receive(provider, request.into()).await.unwrap()
     }
 
-    /// One round of the worker.
+    /// Runs one round of the worker.
     pub(crate) async fn tick(&self) -> usize {
         self.hub.worker().tick().await.unwrap().deliveries
     }
@@ -403,7 +403,7 @@ impl Rig {
     }
 }
 
-/// The key ring of several hubs.
+/// A keyring that several hubs share.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared(pub(crate) Arc<Keyring>);
 
@@ -474,7 +474,7 @@ pub(crate) fn sign(secret: &str, message: &[u8]) -> [u8; 32] {
     hmac::sign(&key, message).as_ref().try_into().unwrap()
 }
 
-/// A delivery on its way.
+/// A delivery to send.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) headers: Vec<(&'static str, String)>,
@@ -482,7 +482,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// One of the shop's: the body is signed and nothing else.
+    /// A delivery of the shop: only the body is signed.
     pub(crate) fn shop(id: &str, topic: &str, body: impl Into<Vec<u8>>) -> Self {
         Self::shop_signed(&SECRET, id, topic, body)
     }
@@ -503,7 +503,7 @@ impl Request {
         Self { headers, body }
     }
 
-    /// One of the mail's: id and topic are signed as well.
+    /// A delivery of the mail provider: the id and the topic are signed, too.
     pub(crate) fn mail(id: &str, topic: &str, body: &[u8]) -> Self {
         let message = [id.as_bytes(), b".", topic.as_bytes(), b".", body].concat();
         let mut request = Self::shop(id, topic, body);
@@ -511,7 +511,7 @@ impl Request {
         request
     }
 
-    /// One of acme's, sent at this time.
+    /// A delivery of acme, sent at this time.
     pub(crate) fn acme(id: &str, topic: &str, at: i64, body: &[u8]) -> Self {
         let signature = sign(&SECRET, &[at.to_string().as_bytes(), b".", body].concat());
         let hex = StateKey::from_bytes(signature);

@@ -1,4 +1,4 @@
-//! Whom a delivery reaches, and what it does not do.
+//! The recipients of a delivery, and the limits of its effects.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -32,7 +32,7 @@ async fn a_delivery_to_the_app_reaches_every_tenant_that_connected_the_account()
     assert_eq!(rig.recorder.told().len(), 2);
     assert!(rig.recorder.told().iter().all(|told| told.tenant.is_none()));
 
-    // Another registration's deliveries are none of theirs.
+    // They do not get deliveries of another registration.
     let app = AppKey::new("second").unwrap();
     let request = Request::shop("d-2", "t", "2").about("a.shop.example");
     rig.hub
@@ -81,7 +81,7 @@ async fn what_a_connections_own_secret_signs_reaches_that_connection_only() {
         let receive = rig.hub.receive(&SHOP, request.into());
         receive.connection(own.clone(), secrets())
     };
-    // Whatever account it names.
+    // For any account in the delivery.
     receive("new-own", "d-1", "1", "a.shop.example")
         .await
         .unwrap();
@@ -96,14 +96,14 @@ async fn what_a_connections_own_secret_signs_reaches_that_connection_only() {
     let refused = receive(&SECRET, "d-3", "3", "a.shop.example").await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::WebhookRefused);
 
-    // Its ids are its own: the app's delivery with the same one is not a repetition.
+    // The endpoint has separate ids: the app's delivery with the same id is not a repetition.
     let same = Request::shop("d-1", "t", "1");
     assert!(matches!(
         rig.receive(&SHOP, same).await,
         Receipt::Accepted { .. }
     ));
 
-    // Once it has ended, nobody is told, and nobody can be made to believe anything.
+    // After the connection has ended, its secret has no effect.
     receive("new-own", "d-4", "4", "a.shop.example")
         .await
         .unwrap();
@@ -138,17 +138,17 @@ async fn what_a_tenants_own_app_signs_reaches_that_tenant_only() {
         .unwrap();
     let refused = hub.receive(&SHOP, signed("t1")).tenant(tenant("t2")).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::WebhookRefused);
-    // There is no registration that speaks for all tenants.
+    // No registration is valid for all tenants.
     let refused = hub.receive(&SHOP, signed("t1")).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Configuration);
     assert_eq!(hub.worker().tick().await.unwrap().deliveries, 1);
     assert_eq!(recorder.connections(), keys(&[&first]));
-    // The other tenant's delivery with the same id is another one.
+    // The other tenant's delivery with the same id is a different one.
     let other = hub.receive(&SHOP, signed("t2")).tenant(tenant("t2"));
     assert!(matches!(other.await.unwrap(), Receipt::Accepted { .. }));
 }
 
-/// Everything but what tells that the record was written.
+/// Returns the stored record without the fields that every write changes.
 fn content(stored: &Stored) -> Stored {
     let mut stored = stored.clone();
     stored.connection.version = connector_core::store::Version::default();
@@ -165,7 +165,7 @@ async fn a_hint_schedules_a_probe_and_changes_nothing_else() {
     let now = Duration::from_secs(1);
     let due = || rig.store.take_due(&WorkKind::ALL, 10, now);
     assert!(due().await.unwrap().is_empty());
-    // The probe itself is left to this test.
+    // This test does not run the probe.
     let gone = Request::shop("d-1", "app/uninstalled", "1").about("a.shop.example");
     rig.receive(&SHOP, gone.clone()).await;
     assert_eq!(content(&rig.stored(&key).await), content(&before));
@@ -186,7 +186,7 @@ async fn a_hint_schedules_a_probe_and_changes_nothing_else() {
     assert_eq!(probed, content(&before));
     assert_eq!(rig.audit().await.len(), audit);
 
-    // A topic that is no hint asks nobody.
+    // A topic that is no hint causes no probe.
     let other = Request::shop("d-2", "orders/create", "2").about("a.shop.example");
     rig.receive(&SHOP, other).await;
     assert_eq!(worker.tick().await.unwrap().work, 0);

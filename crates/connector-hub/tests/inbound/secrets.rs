@@ -1,4 +1,4 @@
-//! What a delivery says is read by its handlers and by nobody else.
+//! Only handlers can read the content of a delivery.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ async fn rows(rig: &Rig) -> Vec<SealedRow> {
 #[tokio::test]
 async fn nothing_of_a_delivery_is_readable_in_the_store_or_shown() {
     let rig = Rig::new();
-    // Every secret of the run begins in the same way.
+    // Every secret of the run has the same prefix.
     let sample = leak::canary("sample");
     let probe = Probe::new(sample.split("sample").next().unwrap());
     let own = leak::canary("own-secret");
@@ -69,7 +69,7 @@ async fn nothing_of_a_delivery_is_readable_in_the_store_or_shown() {
     for text in &shown {
         assert!(probe.scan_bytes(text.as_bytes()).is_empty(), "{text}");
     }
-    // The probe finds what is there.
+    // The probe finds a secret that is present.
     assert!(!probe.scan_bytes(&rig.recorder.told()[0].body).is_empty());
     println!(
         "{searched} sealed rows and {} texts searched, 0 leaks",
@@ -99,7 +99,7 @@ async fn deliveries_of_any_size_move_to_a_new_key_and_are_handled_under_it() {
     );
 }
 
-/// Moves everything to a new key; then a hub that knows that key alone.
+/// Rotates all records to a new key, and returns a hub that has only this key.
 async fn rotated(rig: &Rig) -> (connector_hub::Hub, Recorder, KeyId) {
     let new = Keyring::generate().unwrap();
     let both = format!("{},{}", new.expose_secret(), rig.key.expose_secret());

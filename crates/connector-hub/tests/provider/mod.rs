@@ -1,11 +1,11 @@
-//! A provider without a network, and a hub that talks to it, on a clock that stands still.
+//! A provider without a network, and a hub that uses it, on a manual clock.
 #![allow(
     dead_code,
     unreachable_pub,
     clippy::missing_panics_doc,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "support of tests, each of which uses its part"
+    reason = "each test program uses a part of this module"
 )]
 
 pub mod outage;
@@ -46,20 +46,20 @@ use secrecy::SecretString;
 pub const ACME: ProviderId = ProviderId::from_static("acme");
 pub const HOUR: Duration = Duration::from_secs(3600);
 pub const MINUTE: Duration = Duration::from_secs(60);
-/// When the advisory window of every connection with a token of an hour is open.
+/// Time at which the advisory window of every connection with a one-hour token is open.
 pub const DUE: Duration = Duration::from_secs(3000);
 
-/// What the provider does with one token request.
+/// The provider's reaction to one token request.
 pub enum Reply {
-    /// What a provider does.
+    /// The normal response.
     Real,
-    /// What a provider does, with other fields in the answer.
+    /// The normal response with changed fields.
     With(fn(&mut serde_json::Map<String, serde_json::Value>)),
-    /// This answer; nothing was done.
+    /// This response, without any effect.
     Answer(u16, Vec<(&'static str, String)>, String),
-    /// No answer; nothing was done.
+    /// No response and no effect.
     Failed(TransportErrorKind, Sent),
-    /// No answer, and yet it was done.
+    /// The normal effect, but the response is lost.
     Lost,
 }
 
@@ -80,7 +80,7 @@ struct Grant {
     newest: u64,
     /// The first pair of the newest authorization.
     first: u64,
-    /// The newest access token was used: no grace any more.
+    /// True after the newest access token was used, which ends the grace period.
     used: bool,
     dead: bool,
 }
@@ -135,7 +135,7 @@ impl Provider {
         self.0.state.lock().unwrap()
     }
 
-    /// A new grant for an account; returns its first pair.
+    /// Creates a grant for an account, and returns its first pair.
     pub fn grant(&self, account: &str) -> (String, String) {
         let mut state = self.state();
         let grant = state.grants.entry(account.to_owned()).or_default();
@@ -163,7 +163,7 @@ impl Provider {
         self.state().script = Some(Box::new(script));
     }
 
-    /// Does this once, and then what providers do.
+    /// Uses this reply for the next request, and normal replies afterwards.
     pub fn once(&self, reply: Reply) {
         let mut reply = Some(reply);
         self.script(move |_| reply.take().unwrap_or(Reply::Real));
@@ -181,18 +181,18 @@ impl Provider {
         !self.state().grants[account].dead
     }
 
-    /// The API refuses this access token from now on.
+    /// Makes the API refuse this access token.
     pub fn refuse_access(&self, access_token: String) {
         self.state().refused_access.insert(access_token);
     }
 
-    /// How long ago this access token was issued.
+    /// Returns the age of this access token.
     pub fn age(&self, access_token: &str) -> Duration {
         let issued = self.state().issued[access_token];
         self.0.clock.monotonic().since(issued)
     }
 
-    /// The identity endpoint names this account for every token of `account`.
+    /// Makes the identity endpoint return the account `other` for every token of `account`.
     pub fn answer_for(&self, account: &str, other: &str) {
         let mut state = self.state();
         state.others.insert(account.to_owned(), other.to_owned());
@@ -210,7 +210,7 @@ impl Provider {
         self.0.identifications.load(Ordering::SeqCst)
     }
 
-    /// How often the refresh token was redeemed that was redeemed most often.
+    /// Returns the maximum number of uses of a single refresh token.
     pub fn most_redeemed(&self) -> u64 {
         self.state().redeemed.values().copied().max().unwrap_or(0)
     }
@@ -223,7 +223,7 @@ impl Provider {
         self.0.is_down.store(down, Ordering::SeqCst);
     }
 
-    /// Answers are held back until the gate is opened.
+    /// Holds all responses until the gate is opened.
     pub fn close_gate(&self) {
         self.0.gate.send_replace(false);
     }
@@ -283,7 +283,7 @@ impl Provider {
             return Ok(answer(401, r#"{"error":"invalid_client"}"#));
         }
         let refresh_token = match field(body, "refresh_token") {
-            // What is minted is asked for by its account.
+            // A request for a derived token contains the account.
             it if it.is_empty() => {
                 let account = field(body, "account");
                 let newest = self.state().grants[&account].newest;
@@ -355,14 +355,14 @@ impl Provider {
         self.0.revocations.fetch_add(1, Ordering::SeqCst);
         let number: u64 = token.split('.').nth(2).unwrap().parse().unwrap();
         if let Some(grant) = self.state().grants.get_mut(&account) {
-            // Other authorizations of the same account live on.
+            // Other authorizations of the same account remain valid.
             grant.dead |= number >= grant.first || self.0.class == RotationClass::Stable;
         }
         answer(200, "")
     }
 }
 
-/// The access token of an account that the provider issues as its `number`th.
+/// Returns the access token that the provider issues to an account as its `number`th.
 pub fn access_token(account: &str, number: u64) -> String {
     static MARK: LazyLock<String> = LazyLock::new(|| canary("access"));
     format!("{}.{account}.{number}", *MARK)
@@ -414,7 +414,7 @@ pub fn description(class: RotationClass, reach: RevocationReach) -> Description 
     describe(ACME, class, reach)
 }
 
-/// A provider whose endpoints are at a host with its name.
+/// Describes a provider whose endpoints are on a host with its name.
 pub fn describe(provider: ProviderId, class: RotationClass, reach: RevocationReach) -> Description {
     let host = format!("https://{provider}.example");
     let at = |path: &str| EndpointTemplate::new(format!("{host}{path}"));
@@ -440,7 +440,7 @@ pub fn context() -> RequestContext {
     RequestContext::new(Actor::User("u1".into()), CorrelationId::default())
 }
 
-/// One application, its provider, its time.
+/// An application with its provider and its clock.
 pub struct World {
     pub clock: ManualClock,
     pub store: MemoryStore,
@@ -471,7 +471,7 @@ impl World {
         }
     }
 
-    /// The process starts anew, with these keys and a wall clock that is off by so much.
+    /// Restarts the process with these keys and an offset of the wall clock.
     pub fn restart(&mut self, keys: Keyring, offset: i64) {
         let clock = self.clock.with_offset(offset);
         let store = self.store.clone();
@@ -479,7 +479,7 @@ impl World {
         self.hub = builder.cipher(keys).build().unwrap();
     }
 
-    /// Another process on the same store, whose wall clock is off by so many milliseconds.
+    /// Returns another process on the same store, with an offset of the wall clock in milliseconds.
     pub fn other_hub(&self, offset: i64) -> Hub {
         self.hub_on(self.store.clone(), offset)
     }
@@ -491,13 +491,13 @@ impl World {
             .unwrap()
     }
 
-    /// A process on `store`, which is built with more.
+    /// Returns a process on `store`, with additional builder settings.
     pub fn hub_with(&self, store: impl Store, more: impl FnOnce(HubBuilder) -> HubBuilder) -> Hub {
         let builder = builder(&self.description, &self.provider, store, &self.clock);
         more(builder).build().unwrap()
     }
 
-    /// A connection with a token of an hour, due for its refresh in its advisory window.
+    /// Creates a connection with a one-hour token.
     pub async fn connect(&self, account: &str) -> ConnectionKey {
         self.connect_for("t1", account, HOUR).await
     }
@@ -513,14 +513,14 @@ impl World {
         key
     }
 
-    /// A connection in another store, with what its credential holds.
+    /// Creates a connection in another store, with this credential.
     pub async fn connect_in(&self, store: &dyn Store, tenant: &str, new: New) -> ConnectionKey {
         let key = new_key(tenant);
         self.put_in(store, &key, new, None).await;
         key
     }
 
-    /// Puts a grant as a connect flow does: the first one, or a new one over what is there.
+    /// Stores a grant as a connect flow does: a first one, or a new one for an existing connection.
     pub async fn put(
         &self,
         key: &ConnectionKey,
@@ -620,7 +620,7 @@ impl World {
         assert_eq!(outcome, PutOutcome::Stored);
     }
 
-    /// A reconnect holds the connection's claim.
+    /// Claims the connection for a reconnect.
     async fn claim(&self, key: &ConnectionKey, stored: &Stored) -> Fence {
         let random = connector_core::SystemRandom::new();
         let request = ClaimRequest {
@@ -640,7 +640,7 @@ impl World {
         }
     }
 
-    /// Another process holds the claim of this connection for a minute.
+    /// Claims the connection for a minute, as another process would.
     pub async fn hold(&self, key: &ConnectionKey) {
         let stored = self.stored(key).await;
         self.claim(key, &stored).await;
@@ -658,12 +658,12 @@ impl World {
         self.stored(key).await.connection.generation.get()
     }
 
-    /// Lets the time run until the future is ready.
+    /// Advances the clock until the future is ready.
     pub async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
         drive(&self.clock, future).await
     }
 
-    /// Lets so many minutes pass, with a worker's rounds in each.
+    /// Advances the clock by `minutes` minutes, with worker rounds in each minute.
     pub async fn minutes(&self, minutes: u32) {
         let worker = self.hub.worker();
         for _ in 0..minutes {
@@ -673,7 +673,7 @@ impl World {
     }
 }
 
-/// A grant that is put into a store.
+/// A grant to store.
 pub struct New {
     pub provider: ProviderId,
     pub account: String,
@@ -682,7 +682,7 @@ pub struct New {
 }
 
 impl New {
-    /// A token of an hour, and a refresh token.
+    /// A one-hour token and a refresh token.
     pub fn of(account: &str) -> Self {
         Self {
             provider: ACME,
@@ -699,7 +699,7 @@ fn new_key(tenant: &str) -> ConnectionKey {
     ConnectionKey::new(tenant, id)
 }
 
-/// A registration of each tenant's own, all with one client id; the tenant `loud` has entered a wrong
+/// A separate registration for each tenant, all with one client id. The tenant `loud` has a wrong
 /// secret.
 #[derive(Debug)]
 pub struct OwnApps;
@@ -740,7 +740,7 @@ fn builder(
         .connector(GenericConnector::new(description.clone()).unwrap())
 }
 
-/// Lets the time run in small steps whenever nothing else can run.
+/// Advances the clock in small steps whenever no task can run.
 pub async fn drive<T>(clock: &ManualClock, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     for _ in 0..10_000 {
@@ -753,14 +753,14 @@ pub async fn drive<T>(clock: &ManualClock, future: impl Future<Output = T>) -> T
     panic!("it is not ready after half an hour");
 }
 
-/// Lets every other task run.
+/// Lets all other tasks run.
 pub async fn settle(rounds: usize) {
     for _ in 0..rounds {
         tokio::task::yield_now().await;
     }
 }
 
-/// Numbers that are the same in every run.
+/// A deterministic sequence of numbers.
 pub struct Numbers(u64);
 
 impl Numbers {

@@ -1,4 +1,4 @@
-//! A store that goes away and comes back, as it was or as it once was.
+//! A store that becomes unavailable and returns, with its current data or with older data.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -34,12 +34,12 @@ impl Outage {
         self.gone.store(gone, Ordering::SeqCst);
     }
 
-    /// No call returns from now on.
+    /// Makes all further calls hang.
     pub fn hang(&self) {
         self.hangs.store(true, Ordering::SeqCst);
     }
 
-    /// Another store's data from now on.
+    /// Replaces the data with another store's.
     pub fn swap(&self, store: MemoryStore) {
         *self.store.lock().unwrap() = store;
     }

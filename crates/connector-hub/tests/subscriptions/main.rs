@@ -1,12 +1,12 @@
-//! Subscriptions over thirty days with outages: of the providers, of the node, of the store, and of
-//! single responses.
+//! Subscriptions over thirty days with outages of the providers, of the node and of the store, and
+//! with lost responses.
 
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
     clippy::panic,
     clippy::too_many_lines,
-    reason = "a test fails by panicking, and prints what it counted"
+    reason = "tests fail by panicking, and print their counts"
 )]
 
 mod provider;
@@ -41,10 +41,10 @@ use self::provider::{Live, Providers, Watcher, all_rules};
 
 const STEP: Duration = Duration::from_secs(600);
 const STEPS_PER_HOUR: usize = 6;
-/// Runs of the thirty days.
+/// Seeds of the thirty-day runs.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=3;
 
-/// Numbers that are the same in every run.
+/// A deterministic sequence of numbers.
 #[derive(Debug)]
 pub(crate) struct Numbers(u64);
 
@@ -61,7 +61,7 @@ impl Numbers {
     }
 }
 
-/// The hub's randomness, so that a run can be repeated.
+/// Deterministic randomness for the hub, so that a run can be repeated.
 #[derive(Debug)]
 struct Seeded(Mutex<Numbers>);
 
@@ -73,7 +73,7 @@ impl Random for Seeded {
     }
 }
 
-/// Runs a future to its end while time passes.
+/// Runs a future to its end while the clock advances.
 async fn drive<T>(clock: &ManualClock, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let pause = async || {
@@ -91,11 +91,10 @@ async fn drive<T>(clock: &ManualClock, future: impl Future<Output = T>) -> T {
     panic!("it is not ready after hours");
 }
 
-/// The deliveries that carried a change, by connection and content.
+/// The deliveries with a change, by connection and content.
 type Changes = BTreeMap<(ConnectionKey, String), BTreeSet<DeliveryKey>>;
 
-/// The deliveries that handlers were given: the number of calls per delivery, and the changes that
-/// they carried.
+/// The handled deliveries: the number of calls per delivery, and their changes.
 #[derive(Debug, Clone, Default)]
 struct Handled {
     calls: Arc<Mutex<BTreeMap<DeliveryKey, usize>>>,
@@ -119,7 +118,7 @@ impl DeliveryHandler for Handled {
 #[derive(Debug, Default)]
 struct StoreFaults {
     down: AtomicBool,
-    /// One call in this many loses its result, or is not made; 0 for none.
+    /// One call in this many is not made or loses its result; 0 for none.
     loses: AtomicU64,
     failed: AtomicUsize,
 }
@@ -131,7 +130,7 @@ struct World {
     faults: Arc<StoreFaults>,
     providers: Providers,
     handled: Handled,
-    /// The seed of the next hub's randomness.
+    /// The seed for the next hub's randomness.
     seed: u64,
     hub: Hub,
 }
@@ -140,7 +139,7 @@ fn context() -> RequestContext {
     RequestContext::new(Actor::User("ann".to_owned()), CorrelationId::default())
 }
 
-/// The keys with these bytes, of which the first one seals.
+/// Returns a keyring with these keys. The first one seals.
 fn keyring_of(keys: &[u8]) -> Keyring {
     let key = |byte: &u8| base64::engine::general_purpose::STANDARD.encode([*byte; 32]);
     let keys: Vec<String> = keys.iter().map(key).collect();
@@ -219,7 +218,7 @@ impl World {
         builder.build().unwrap()
     }
 
-    /// A new process on the same data.
+    /// Starts a new process on the same data.
     fn restart(&mut self) {
         self.hub = Self::hub(
             &self.clock,
@@ -247,11 +246,11 @@ impl World {
     }
 
     async fn tick(&self) {
-        // A tick fails if the store is down; its work is due again.
+        // A tick fails if the store is unavailable. Its work is due again later.
         drop(drive(&self.clock, self.hub.worker().tick()).await);
     }
 
-    /// Lets time pass, with a worker's round in each step.
+    /// Advances the clock in steps, with a worker round in each step.
     async fn steps(&self, steps: usize) {
         for _ in 0..steps {
             self.clock.advance(STEP);
@@ -264,8 +263,7 @@ impl World {
         self.store.subscriptions(key).await.unwrap()
     }
 
-    /// Handles a notification as the application's endpoint does. Returns whether it acknowledged
-    /// it.
+    /// Handles a notification like the application's endpoint. Returns true if it was acknowledged.
     async fn receive(&self, live: &Live) -> bool {
         let (_, channel) = live.url.rsplit_once('/').unwrap();
         let body = b"something changed";
@@ -290,7 +288,7 @@ impl World {
     }
 }
 
-/// The channels that the provider has for a connection.
+/// Returns the provider's channels for a connection.
 fn channels_of(world: &World, provider: &ProviderId, account: &str) -> Vec<String> {
     let state = world.providers.state();
     let own = state.channels.iter();
@@ -323,7 +321,7 @@ async fn what_cannot_be_watched_is_refused_before_anything_is_kept() {
         assert_eq!(refused(&world.hub, key, name).await, Err(kind), "{name}");
         count += 1;
     }
-    // A provider that sends notifications needs a URL for them; one that is polled does not.
+    // A provider that sends notifications needs a URL. A polled provider does not.
     let polled = world.connect(&rules[3].provider, "a0").await;
     let without = Hub::builder()
         .store(world.store.clone())
@@ -389,7 +387,7 @@ async fn a_channel_is_ended_with_its_subscription_and_with_its_connection() {
         let left = &world.hub.subscriptions(&key).await.unwrap()[0];
         assert_eq!(left.id, second.unwrap().id);
         assert!(left.has_channel && left.failures == 0);
-        // Nobody answers for a while, then the channel is ended.
+        // The provider is unavailable for a while, then the channel is deleted.
         world.hub.disconnect(&key, context()).await.unwrap();
         world.providers.state().down = true;
         world.steps(1).await;
@@ -438,7 +436,8 @@ async fn a_channel_has_an_owner_while_it_is_created_and_none_afterwards() {
     let key = world.connect(&provider, "a0").await;
     let subscribed = world.hub.subscribe(&key, watch("items"), context()).await;
     let id = subscribed.unwrap().id;
-    // The provider creates the channel, and its response is lost: it may already send.
+    // The provider creates the channel, and its response is lost. The provider may already send
+    // notifications.
     world.providers.state().loses = 1;
     world.providers.state().answers_reads = true;
     world.steps(1).await;
@@ -495,7 +494,8 @@ async fn channels_survive_a_rotation_of_keys() {
     let rotation = hub(&[8, 7]).rotate_keys(|_| ()).await.unwrap();
     println!("records under the new key: {}", rotation.resealed);
     assert!(rotation.complete && rotation.resealed >= 4);
-    // The old key is gone: secrets still open, and the ended connection's channel is ended.
+    // The old key is removed. The secrets can still be opened, and the ended connection's channel
+    // is deleted.
     let hub = hub(&[8]);
     let live: Vec<Live> = {
         let state = world.providers.state();
@@ -520,7 +520,7 @@ async fn old_audit_entries_are_pruned() {
     for _ in 0..401 {
         world.clock.advance(Duration::from_secs(86_400));
     }
-    // Without a handler of changes, what handlers are told about stays.
+    // Without a handler of changes, unhandled changes are kept.
     let subscribed = world.hub.subscribe(&key, watch("items"), context()).await;
     let id = subscribed.unwrap().id;
     world.hub.unsubscribe(&key, id, context()).await.unwrap();
@@ -565,13 +565,13 @@ async fn thirty_days(seed: u64) {
     let (mut notifications, mut acknowledged, mut hours_down) = (0, 0, [0; 3]);
     let (mut lapsed, mut deleted, mut switched_off, mut restarts) = (0, 0, 0, 0);
     let mut ended: Vec<usize> = Vec::new();
-    // The hours until which the providers, the node and the store are down.
+    // The hours until which the providers, the node and the store are unavailable.
     let (mut down_until, mut next_outage, mut outages) = ([0_usize; 3], 20, 0);
     for hour in 0..30 * 24 {
         let was_down = down_until[1] == hour && hour > 0;
-        // Outages of up to 14 hours of the providers, 16 of the node, 5 of the store, a third of them
-        // of two at once. Six hours lie between two of them, so that no time without any renewal is as
-        // long as the margin of the shortest lifetime, 18 hours.
+        // Outages of up to 14 hours of the providers, 16 of the node and 5 of the store. A third of
+        // them affect two at once. There are six hours between outages, so that the time without
+        // any renewal stays below 18 hours, the margin of the shortest lifetime.
         if hour == next_outage {
             let together = 1 + usize::from(random.below(3) == 0);
             for kind in 0..together {
@@ -598,7 +598,7 @@ async fn thirty_days(seed: u64) {
             world.restart();
             restarts += 1;
         }
-        // Providers delete and switch off channels, except where nobody could notice in time.
+        // Providers delete and disable channels, unless that could not be noticed in time.
         if hour % 17 == 3 && !provider_down {
             let mut state = world.providers.state();
             let listed = |it: &&mut Live| it.provider.as_str() != "drive";
@@ -628,8 +628,8 @@ async fn thirty_days(seed: u64) {
             ended.push(index);
         }
         for _ in 0..STEPS_PER_HOUR {
-            // Changes happen, in bursts now and then, and each channel is notified unless its
-            // notification is lost.
+            // Changes happen, sometimes in bursts. Each channel is notified unless its notification
+            // is lost.
             let (provider, account, ..) = &connections[usize::try_from(random.below(16)).unwrap()];
             let burst = if random.below(40) == 0 {
                 70
@@ -657,7 +657,7 @@ async fn thirty_days(seed: u64) {
                 world.providers.answered(&resource, received);
             }
             world.clock.advance(STEP);
-            // A channel that a subscription holds must not reach its end.
+            // A channel of a subscription must not expire.
             for (_, _, key, _) in &connections {
                 for row in world.rows(key).await {
                     let open = row.channel.and_then(|it| it.expires);
@@ -671,7 +671,7 @@ async fn thirty_days(seed: u64) {
             }
         }
     }
-    // Quiet: what is left is read and handled.
+    // No further faults: all remaining changes are read and handled.
     world.providers.state().down = false;
     world.providers.state().loses = 0;
     world.faults.down.store(false, Ordering::Relaxed);
@@ -708,7 +708,7 @@ async fn thirty_days(seed: u64) {
         .filter(|deliveries| deliveries.len() > 1)
         .count();
 
-    // Ended connections have nothing at their providers, but what those cannot list.
+    // Ended connections have no channels left, except at providers that cannot list them.
     let (mut left, mut orphans) = (0, 0);
     for (index, (provider, account, key, _)) in connections.iter().enumerate() {
         let open: BTreeSet<String> = world

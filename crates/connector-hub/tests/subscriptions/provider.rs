@@ -24,9 +24,9 @@ use serde_json::{Value, json};
 use super::Numbers;
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
-/// Notifications that fail in a row before the provider switches a channel off.
+/// Number of consecutive failed notifications after which the provider disables a channel.
 const PATIENCE: u32 = 13;
-/// Changes in one page.
+/// Number of changes per page.
 const PAGE: usize = 20;
 
 /// The rules of one provider.
@@ -34,13 +34,13 @@ const PAGE: usize = 20;
 pub(crate) struct Rules {
     pub(crate) provider: ProviderId,
     pub(crate) plan: SubscriptionPlan,
-    /// The lifetime of a channel.
+    /// Lifetime of a channel.
     life: Duration,
     /// True if channels can be listed.
     lists: bool,
-    /// True if the provider chooses the secrets.
+    /// True if the provider generates the secrets.
     chooses_secrets: bool,
-    /// True if the provider refuses a second channel of one watch.
+    /// True if the provider refuses a second channel for one watch.
     one_per_watch: bool,
 }
 
@@ -105,7 +105,7 @@ pub(crate) struct Live {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) channels: BTreeMap<String, Live>,
-    /// The number of changes per provider and account.
+    /// Number of changes per provider and account.
     pub(crate) changes: BTreeMap<(ProviderId, String), usize>,
     pub(crate) down: bool,
     pub(crate) created: usize,
@@ -116,12 +116,12 @@ pub(crate) struct State {
     pub(crate) reads: usize,
     /// One response in this many is lost; 0 for none.
     pub(crate) loses: u64,
-    /// True if only the responses to writes are lost.
+    /// True if only responses to writes are lost.
     pub(crate) answers_reads: bool,
     number: usize,
 }
 
-/// All providers behind one transport.
+/// All providers, behind one transport.
 #[derive(Debug, Clone)]
 pub(crate) struct Providers {
     clock: ManualClock,
@@ -145,13 +145,13 @@ impl Providers {
         self.state.lock().unwrap()
     }
 
-    /// Ends the channels whose time is over.
+    /// Ends expired channels.
     pub(crate) fn expire(&self) {
         let now = self.clock.now();
         self.state().channels.retain(|_, it| it.expires_at > now);
     }
 
-    /// Counts the outcome of a notification.
+    /// Counts the result of a notification.
     pub(crate) fn answered(&self, resource: &str, ok: bool) {
         if let Some(channel) = self.state().channels.get_mut(resource) {
             channel.failures = if ok { 0 } else { channel.failures + 1 };

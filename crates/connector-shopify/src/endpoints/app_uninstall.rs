@@ -9,8 +9,8 @@ use crate::ShopifyClient;
 use crate::error::{self, UserError};
 use crate::graphql;
 
-/// Removes the app from the shop. Its tokens die at once, and so do its webhook subscriptions,
-/// script tags and billing; only the shop's owner can install it again.
+/// Removes the app from the shop. The app's tokens, webhook subscriptions, script tags and billing
+/// end at once. Only the shop's owner can install the app again.
 ///
 /// See [Shopify docs: appUninstall](https://shopify.dev/docs/api/admin-graphql/2026-10/mutations/appUninstall).
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,7 +25,7 @@ impl AppUninstall {
   }
 }";
 
-    /// The operation.
+    /// Creates the operation.
     pub const fn new() -> Self {
         Self(())
     }
@@ -59,7 +59,7 @@ impl Endpoint for AppUninstall {
 
     fn decode(&self, response: &mut Response) -> Result<()> {
         let (data, _) = graphql::data::<Data>(response)?;
-        // That it is gone already is what was wanted.
+        // If the app is already removed, the goal is reached.
         let errors = data.app_uninstall.user_errors.into_iter();
         let left = errors.filter(|it| it.code.as_deref() != Some("APP_NOT_INSTALLED"));
         error::by_user(response, left.collect())

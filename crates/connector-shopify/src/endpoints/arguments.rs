@@ -1,15 +1,15 @@
-//! What Shopify's connections are asked with.
+//! Arguments of Shopify's GraphQL connections.
 
 use connector_core::api::PageCursor;
 use connector_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 
-/// The largest page that Shopify gives.
+/// Maximum page size.
 const LARGEST_PAGE: u32 = 250;
-/// The page that is asked for by default.
+/// Default page size.
 pub(super) const PAGE: u32 = 100;
 
-/// The arguments of a connection that is searched and sorted.
+/// The arguments of a connection with search and sort order.
 ///
 /// See [Shopify docs: connections](https://shopify.dev/docs/api/usage/pagination-graphql).
 #[derive(Debug, Clone, Serialize)]
@@ -43,7 +43,7 @@ impl<S> ConnectionArguments<S> {
     }
 }
 
-/// Accepts a page that Shopify gives.
+/// Validates a page size.
 pub(super) fn check_page(operation: &'static str, size: u32) -> Result<()> {
     if (1..=LARGEST_PAGE).contains(&size) {
         Ok(())
@@ -51,7 +51,7 @@ pub(super) fn check_page(operation: &'static str, size: u32) -> Result<()> {
         Err(Error::new(
             ErrorKind::InvalidInput,
             operation,
-            "a page has 1 to 250 results",
+            "the page size must be 1 to 250",
         ))
     }
 }

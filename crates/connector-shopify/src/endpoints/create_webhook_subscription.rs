@@ -9,11 +9,12 @@ use crate::error::{self, UserError};
 use crate::graphql;
 use crate::models::{WebhookFormat, WebhookSubscription};
 
-/// Subscribes the app to a topic in this shop. Needs the scope that reads what the topic is about.
+/// Subscribes the app to a topic in this shop. Requires the scope that reads the topic's data.
 ///
-/// See [Shopify docs: webhookSubscriptionCreate](https://shopify.dev/docs/api/admin-graphql/2026-10/mutations/webhookSubscriptionCreate).
-/// The topics of privacy law (`customers/redact` and so on) are subscribed to in the app's
-/// configuration file only.
+/// See [Shopify docs:
+/// webhookSubscriptionCreate](https://shopify.dev/docs/api/admin-graphql/2026-10/mutations/webhookSubscriptionCreate).
+/// Subscribe to the privacy topics (`customers/redact` and so on) in the app's configuration file;
+/// this operation does not accept them.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[must_use]
@@ -45,8 +46,8 @@ impl CreateWebhookSubscription {
   }
 }";
 
-    /// A subscription to `topic`, spelled as in GraphQL (`PRODUCTS_UPDATE`), with deliveries to
-    /// `uri`: an https URL, `pubsub://project:topic` or the ARN of an `EventBridge` source.
+    /// Creates a subscription to `topic` in GraphQL spelling (`PRODUCTS_UPDATE`), with deliveries
+    /// to `uri`: an https URL, `pubsub://project:topic` or the ARN of an `EventBridge` source.
     pub fn new(topic: impl Into<String>, uri: impl Into<String>) -> Self {
         Self {
             topic: topic.into(),
@@ -60,19 +61,20 @@ impl CreateWebhookSubscription {
         }
     }
 
-    /// Sets what events must fulfil to be delivered, in Shopify's search syntax.
+    /// Sets a filter in Shopify's search syntax. Only matching events are delivered.
     pub fn with_filter(mut self, filter: impl Into<String>) -> Self {
         self.webhook_subscription.filter = Some(filter.into());
         self
     }
 
-    /// Sets the only fields that deliveries have.
+    /// Sets the fields to include in deliveries. Default: all fields.
     pub fn with_fields<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
         self.webhook_subscription.include_fields = fields.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets a name that deliveries carry: at most 50 letters, digits, hyphens and underscores.
+    /// Sets a name that is sent with each delivery: at most 50 letters, digits, hyphens and
+    /// underscores.
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.webhook_subscription.name = Some(name.into());
         self
@@ -102,7 +104,7 @@ impl Endpoint for CreateWebhookSubscription {
         let wrong = |message| Err(Error::new(ErrorKind::InvalidInput, Self::NAME, message));
         let is_topic = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
         if self.topic.is_empty() || !self.topic.bytes().all(is_topic) {
-            return wrong("a topic is spelled as in GraphQL, for example PRODUCTS_UPDATE");
+            return wrong("a topic must have the GraphQL spelling, for example PRODUCTS_UPDATE");
         }
         let is_name = |name: &String| {
             (1..=50).contains(&name.len())
@@ -116,7 +118,7 @@ impl Endpoint for CreateWebhookSubscription {
             .as_ref()
             .is_some_and(|it| !is_name(it))
         {
-            return wrong("a name has at most 50 letters, digits, hyphens and underscores");
+            return wrong("a name may have at most 50 letters, digits, hyphens and underscores");
         }
         Ok(())
     }
@@ -136,7 +138,7 @@ impl Endpoint for CreateWebhookSubscription {
         payload.webhook_subscription.ok_or_else(|| {
             response.error(
                 ErrorKind::UnexpectedAnswer,
-                "Shopify created no subscription, and names no error; report it",
+                "Shopify created no subscription and returned no error; report it",
             )
         })
     }

@@ -10,7 +10,7 @@ use crate::error::{self, UserError};
 use crate::graphql;
 use crate::models::WebhookSubscriptionId;
 
-/// Ends a webhook subscription. One that does not exist is refused.
+/// Deletes a webhook subscription. Shopify refuses the deletion of an unknown subscription.
 ///
 /// See [Shopify docs: webhookSubscriptionDelete](https://shopify.dev/docs/api/admin-graphql/2026-10/mutations/webhookSubscriptionDelete).
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ impl DeleteWebhookSubscription {
   }
 }";
 
-    /// The operation for the subscription with this id.
+    /// Creates the operation for the subscription with this id.
     pub const fn new(id: WebhookSubscriptionId) -> Self {
         Self { id }
     }

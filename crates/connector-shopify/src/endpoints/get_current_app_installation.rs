@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::models::AppInstallation;
 use crate::{ShopifyClient, graphql};
 
-/// The app as it is installed in the shop, with the scopes that were granted.
+/// Gets the installation of the app in the shop, with the granted scopes.
 ///
 /// See [Shopify docs: currentAppInstallation](https://shopify.dev/docs/api/admin-graphql/2026-10/queries/currentAppInstallation).
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,7 +20,7 @@ impl GetCurrentAppInstallation {
   currentAppInstallation { id accessScopes { handle } }
 }";
 
-    /// The operation.
+    /// Creates the operation.
     pub const fn new() -> Self {
         Self(())
     }

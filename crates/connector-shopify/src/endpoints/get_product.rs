@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::models::{Product, ProductId};
 use crate::{ShopifyClient, graphql};
 
-/// One product.
+/// Gets one product.
 ///
 /// See [Shopify docs: product](https://shopify.dev/docs/api/admin-graphql/2026-10/queries/product).
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +24,7 @@ impl GetProduct {
   }
 }";
 
-    /// The operation for the product with this id.
+    /// Creates the operation for the product with this id.
     pub const fn new(id: ProductId) -> Self {
         Self { id }
     }

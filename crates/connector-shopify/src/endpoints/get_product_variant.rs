@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::models::{ProductVariant, ProductVariantId};
 use crate::{ShopifyClient, graphql};
 
-/// One variant of a product.
+/// Gets one variant of a product.
 ///
 /// See [Shopify docs: productVariant](https://shopify.dev/docs/api/admin-graphql/2026-10/queries/productVariant).
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +25,7 @@ impl GetProductVariant {
   }
 }";
 
-    /// The operation for the variant with this id.
+    /// Creates the operation for the variant with this id.
     pub const fn new(id: ProductVariantId) -> Self {
         Self { id }
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::models::Shop;
 use crate::{ShopifyClient, graphql};
 
-/// The shop itself.
+/// Gets the shop.
 ///
 /// See [Shopify docs: shop](https://shopify.dev/docs/api/admin-graphql/2026-10/queries/shop).
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,7 +25,7 @@ impl GetShop {
   }
 }";
 
-    /// The operation.
+    /// Creates the operation.
     pub const fn new() -> Self {
         Self(())
     }

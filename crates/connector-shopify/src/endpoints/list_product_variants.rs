@@ -9,25 +9,26 @@ use crate::ShopifyClient;
 use crate::graphql::{self, Connection};
 use crate::models::{ProductId, ProductVariant};
 
-/// What variants are sorted by.
+/// The sort key of variants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum ProductVariantSort {
-    /// Their ids.
+    /// By id.
     Id,
-    /// Their full titles.
+    /// By full title.
     FullTitle,
-    /// Their places among the variants of their products.
+    /// By position among the variants of the product.
     Position,
-    /// Their numbers in the shop.
+    /// By SKU.
     Sku,
 }
 
-/// The shop's variants, page by page.
+/// Lists the shop's variants, page by page.
 ///
-/// See [Shopify docs: productVariants](https://shopify.dev/docs/api/admin-graphql/2026-10/queries/productVariants).
-/// Shopify pages through the first 25,000 only.
+/// See [Shopify docs:
+/// productVariants](https://shopify.dev/docs/api/admin-graphql/2026-10/queries/productVariants).
+/// Shopify returns at most the first 25,000 results.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ListProductVariants(ConnectionArguments<ProductVariantSort>);
@@ -45,42 +46,43 @@ impl ListProductVariants {
   }
 }";
 
-    /// All variants, 100 to a page, by their ids.
+    /// Lists all variants by id, 100 per page.
     pub const fn new() -> Self {
         Self(ConnectionArguments::new())
     }
 
-    /// Sets how many there are to a page: 1 to 250.
+    /// Sets the page size: 1 to 250.
     pub const fn with_page_size(mut self, size: u32) -> Self {
         self.0.first = size;
         self
     }
 
-    /// Begins at a cursor that an earlier page gave. The other arguments must be as they were then.
+    /// Starts at the cursor of an earlier page. The other arguments must be unchanged.
     pub fn after(mut self, cursor: PageCursor) -> Self {
         self.0.after = Some(cursor);
         self
     }
 
-    /// Adds a condition in [Shopify's search syntax](https://shopify.dev/docs/api/usage/search-syntax),
-    /// for example `sku:TEA-1`. All conditions must hold.
+    /// Adds a condition in [Shopify's search
+    /// syntax](https://shopify.dev/docs/api/usage/search-syntax), for example `sku:TEA-1`. Results
+    /// must match all conditions.
     pub fn matching(mut self, condition: &str) -> Self {
         self.0.match_also(condition);
         self
     }
 
-    /// Leaves out the variants of other products.
+    /// Lists only variants of this product.
     pub fn of_product(self, product: ProductId) -> Self {
         self.matching(&format!("product_id:{}", product.number()))
     }
 
-    /// Sets what they are sorted by.
+    /// Sets the sort key.
     pub const fn sorted_by(mut self, sort: ProductVariantSort) -> Self {
         self.0.sort_key = Some(sort);
         self
     }
 
-    /// Turns the order around.
+    /// Reverses the order.
     pub const fn reversed(mut self) -> Self {
         self.0.reverse = true;
         self

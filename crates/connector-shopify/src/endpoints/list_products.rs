@@ -10,27 +10,28 @@ use crate::ShopifyClient;
 use crate::graphql::{self, Connection};
 use crate::models::Product;
 
-/// What products are sorted by.
+/// The sort key of products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum ProductSort {
-    /// When they were created.
+    /// By time of creation.
     CreatedAt,
-    /// Their ids.
+    /// By id.
     Id,
-    /// Their titles.
+    /// By title.
     Title,
-    /// When they last changed.
+    /// By time of the last change.
     UpdatedAt,
-    /// Who made them.
+    /// By manufacturer.
     Vendor,
 }
 
-/// The shop's products, page by page.
+/// Lists the shop's products, page by page.
 ///
-/// See [Shopify docs: products](https://shopify.dev/docs/api/admin-graphql/2026-10/queries/products).
-/// Shopify pages through the first 25,000 only.
+/// See [Shopify docs:
+/// products](https://shopify.dev/docs/api/admin-graphql/2026-10/queries/products). Shopify returns
+/// at most the first 25,000 results.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ListProducts(ConnectionArguments<ProductSort>);
@@ -47,42 +48,43 @@ impl ListProducts {
   }
 }";
 
-    /// All products, 100 to a page, by their ids.
+    /// Lists all products by id, 100 per page.
     pub const fn new() -> Self {
         Self(ConnectionArguments::new())
     }
 
-    /// Sets how many there are to a page: 1 to 250.
+    /// Sets the page size: 1 to 250.
     pub const fn with_page_size(mut self, size: u32) -> Self {
         self.0.first = size;
         self
     }
 
-    /// Begins at a cursor that an earlier page gave. The other arguments must be as they were then.
+    /// Starts at the cursor of an earlier page. The other arguments must be unchanged.
     pub fn after(mut self, cursor: PageCursor) -> Self {
         self.0.after = Some(cursor);
         self
     }
 
-    /// Adds a condition in [Shopify's search syntax](https://shopify.dev/docs/api/usage/search-syntax),
-    /// for example `status:active`. All conditions must hold.
+    /// Adds a condition in [Shopify's search
+    /// syntax](https://shopify.dev/docs/api/usage/search-syntax), for example `status:active`.
+    /// Results must match all conditions.
     pub fn matching(mut self, condition: &str) -> Self {
         self.0.match_also(condition);
         self
     }
 
-    /// Leaves out what has not changed since `time`.
+    /// Lists only products that have changed since `time`.
     pub fn updated_since(self, time: Timestamp) -> Self {
         self.matching(&format!("updated_at:>='{time}'"))
     }
 
-    /// Sets what they are sorted by.
+    /// Sets the sort key.
     pub const fn sorted_by(mut self, sort: ProductSort) -> Self {
         self.0.sort_key = Some(sort);
         self
     }
 
-    /// Turns the order around.
+    /// Reverses the order.
     pub const fn reversed(mut self) -> Self {
         self.0.reverse = true;
         self

@@ -9,8 +9,8 @@ use crate::ShopifyClient;
 use crate::graphql::{self, Connection};
 use crate::models::WebhookSubscription;
 
-/// The app's webhook subscriptions in this shop, page by page. Those of the app's configuration file
-/// are not among them.
+/// Lists the app's webhook subscriptions in this shop, page by page. Subscriptions from the app's
+/// configuration file are not included.
 ///
 /// See [Shopify docs: webhookSubscriptions](https://shopify.dev/docs/api/admin-graphql/2026-10/queries/webhookSubscriptions).
 #[derive(Debug, Clone, Serialize)]
@@ -31,7 +31,7 @@ impl ListWebhookSubscriptions {
   }
 }";
 
-    /// All subscriptions, 100 to a page.
+    /// Lists all subscriptions, 100 per page.
     pub const fn new() -> Self {
         Self {
             first: PAGE,
@@ -40,13 +40,13 @@ impl ListWebhookSubscriptions {
         }
     }
 
-    /// Sets how many there are to a page: 1 to 250.
+    /// Sets the page size: 1 to 250.
     pub const fn with_page_size(mut self, size: u32) -> Self {
         self.first = size;
         self
     }
 
-    /// Leaves out all other topics. Topics are spelled as in GraphQL: `PRODUCTS_UPDATE`.
+    /// Lists only subscriptions to these topics, in GraphQL spelling: `PRODUCTS_UPDATE`.
     pub fn of_topics<S: Into<String>>(mut self, topics: impl IntoIterator<Item = S>) -> Self {
         self.topics = Some(topics.into_iter().map(Into::into).collect());
         self

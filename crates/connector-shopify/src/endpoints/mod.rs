@@ -1,4 +1,4 @@
-//! The operations of the Admin API that have types, one file each.
+//! The typed operations of the Admin API, one file each.
 
 mod app_uninstall;
 mod arguments;
@@ -25,15 +25,15 @@ pub use self::list_product_variants::{ListProductVariants, ProductVariantSort};
 pub use self::list_products::{ListProducts, ProductSort};
 pub use self::list_webhook_subscriptions::ListWebhookSubscriptions;
 
-/// An operation as data.
+/// The static properties of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Operation {
-    /// Its name in errors, logs and metrics.
+    /// The name of the operation in errors, logs and metrics.
     pub name: &'static str,
-    /// The document that it sends.
+    /// The GraphQL document of the operation.
     pub document: &'static str,
-    /// The scopes that it needs.
+    /// The scopes that the operation requires.
     pub scopes: &'static [&'static str],
 }
 
@@ -45,7 +45,7 @@ const fn operation<E: Endpoint>(document: &'static str) -> Operation {
     }
 }
 
-/// Every document that this crate sends, the one that identifies a shop included.
+/// Every document that this crate sends, including the one that identifies a shop.
 pub const OPERATIONS: &[Operation] = &[
     operation::<AppUninstall>(AppUninstall::DOCUMENT),
     operation::<CreateWebhookSubscription>(CreateWebhookSubscription::DOCUMENT),

@@ -2,15 +2,15 @@ use serde::{Deserialize, Deserializer};
 
 use super::AppInstallationId;
 
-/// The app as it is installed in the shop.
+/// An installation of the app in a shop.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct AppInstallation {
-    /// Its id.
+    /// The id of the installation.
     pub id: AppInstallationId,
-    /// The scopes that the shop's owner granted, as Shopify lists them: `write_products` without the
-    /// `read_products` that it includes. See [`expand_scopes`](crate::expand_scopes).
+    /// The scopes that the shop's owner granted. Shopify lists no implicit scopes: for example,
+    /// `write_products` without `read_products`. See [`expand_scopes`](crate::expand_scopes).
     #[serde(deserialize_with = "handles")]
     pub access_scopes: Vec<String>,
 }

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
-/// A text that is not an id of the kind that was asked for. The text is not repeated.
+/// The error for a text that is not an id of the expected type. The error does not contain the
+/// text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidId {
     kind: &'static str,
@@ -14,7 +15,7 @@ pub struct InvalidId {
 impl fmt::Display for InvalidId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.kind;
-        write!(f, "the id has not the form gid://shopify/{kind}/<number>")
+        write!(f, "the id must have the form gid://shopify/{kind}/<number>")
     }
 }
 
@@ -24,7 +25,7 @@ fn number(kind: &'static str, text: &str) -> Result<u64, InvalidId> {
     text.strip_prefix("gid://shopify/")
         .and_then(|rest| rest.strip_prefix(kind))
         .and_then(|rest| rest.strip_prefix('/'))
-        // Some ids carry parameters behind the number.
+        // Some ids have parameters after the number.
         .map(|rest| rest.split_once('?').map_or(rest, |(digits, _)| digits))
         .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
         .and_then(|digits| digits.parse().ok())
@@ -53,18 +54,18 @@ macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $kind:literal) => {
         $(#[$doc])*
         ///
-        /// Written as a global id; read from a global id or a number.
+        /// Serialized as a global id. Deserialized from a global id or a number.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(u64);
 
         impl $name {
-            /// The id with this number.
+            /// Creates the id with this number.
             #[must_use]
             pub const fn new(number: u64) -> Self {
                 Self(number)
             }
 
-            /// Its number, as webhooks have it. It may exceed 2^53.
+            /// Returns the number, which webhooks use as the id. It may exceed 2^53.
             #[must_use]
             pub const fn number(self) -> u64 {
                 self.0
@@ -100,7 +101,7 @@ macro_rules! id {
 }
 
 id! {
-    /// The id of a shop. It stays when the shop's domains change.
+    /// The id of a shop. It does not change with the shop's domains.
     ShopId, "Shop"
 }
 id! {
@@ -116,6 +117,6 @@ id! {
     WebhookSubscriptionId, "WebhookSubscription"
 }
 id! {
-    /// The id of an app's installation in a shop.
+    /// The id of an app installation in a shop.
     AppInstallationId, "AppInstallation"
 }

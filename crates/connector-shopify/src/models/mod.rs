@@ -1,5 +1,5 @@
-//! What Shopify's answers are made of. Fields that are not known are ignored, and values of
-//! enumerations that are not known are kept as text.
+//! Data types of Shopify's responses. Unknown fields are ignored, and unknown enumeration values
+//! are kept as text.
 
 mod app;
 mod id;
@@ -21,14 +21,14 @@ pub use self::product::{Product, ProductStatus, ProductVariant, SelectedOption};
 pub use self::shop::{Plan, ResourceLimits, Shop};
 pub use self::webhook::{WebhookFormat, WebhookSubscription};
 
-/// An amount of money as Shopify writes it: decimal text, in the shop's currency. It is never
-/// turned into a binary fraction.
+/// An amount of money as decimal text, in the shop's currency. It is never converted to a
+/// floating-point number.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Money(String);
 
 impl Money {
-    /// The amount, for example `19.90`.
+    /// Returns the amount, for example `19.90`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -41,7 +41,7 @@ impl fmt::Display for Money {
     }
 }
 
-/// Reads a time as Shopify writes it (ISO 8601 with an offset).
+/// Deserializes a time in Shopify's format (ISO 8601 with an offset).
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
     struct Time;
 
@@ -60,7 +60,7 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Erro
     deserializer.deserialize_str(Time)
 }
 
-/// An enumeration of Shopify's whose unknown values are kept.
+/// Defines an enumeration that keeps unknown values.
 macro_rules! open_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
@@ -68,12 +68,12 @@ macro_rules! open_enum {
         #[non_exhaustive]
         pub enum $name {
             $($(#[$variant_doc])* $variant,)*
-            /// A value that this version does not know.
+            /// A value that this version of the library does not know.
             Other(String),
         }
 
         impl $name {
-            /// The value as Shopify writes it.
+            /// Returns the value in Shopify's spelling.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer};
 use super::{Money, ProductId, ProductVariantId, open_enum, time};
 
 open_enum! {
-    /// Who sees a product.
+    /// The visibility of a product.
     ProductStatus {
         /// Ready to sell.
         Active = "ACTIVE",
@@ -12,7 +12,7 @@ open_enum! {
         Archived = "ARCHIVED",
         /// Not ready yet.
         Draft = "DRAFT",
-        /// For sale to those who know its address.
+        /// Visible only to customers who know the product's URL.
         Unlisted = "UNLISTED",
     }
 }
@@ -22,57 +22,57 @@ open_enum! {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Product {
-    /// Its id.
+    /// The id of the product.
     pub id: ProductId,
-    /// Its title.
+    /// The title of the product.
     pub title: String,
-    /// Its name in addresses.
+    /// The product's name in URLs.
     pub handle: String,
-    /// Who sees it.
+    /// The visibility of the product.
     pub status: ProductStatus,
-    /// Who made it.
+    /// The manufacturer of the product.
     pub vendor: String,
-    /// What it is, in the shop's own words.
+    /// The product type, as free text of the shop.
     pub product_type: String,
-    /// The shop's labels for it.
+    /// The shop's tags for the product.
     pub tags: Vec<String>,
-    /// How many are in stock, over all variants. May be negative.
+    /// Number of items in stock, summed over all variants. May be negative.
     pub total_inventory: i64,
-    /// When it was created.
+    /// Time of the product's creation.
     #[serde(deserialize_with = "time")]
     pub created_at: Timestamp,
-    /// When it, or its stock, last changed.
+    /// Time of the last change of the product or its stock.
     #[serde(deserialize_with = "time")]
     pub updated_at: Timestamp,
 }
 
-/// A variant of a product: what is bought.
+/// A variant of a product. Customers buy variants.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ProductVariant {
-    /// Its id.
+    /// The id of the variant.
     pub id: ProductVariantId,
-    /// The product that it is of.
+    /// The product of the variant.
     #[serde(rename = "product", deserialize_with = "product_id")]
     pub product_id: ProductId,
-    /// Its title, made of its options.
+    /// The title of the variant, built from its options.
     pub title: String,
-    /// The shop's number for it.
+    /// The shop's stock keeping unit (SKU).
     pub sku: Option<String>,
-    /// Its bar code.
+    /// The bar code.
     pub barcode: Option<String>,
-    /// Its price.
+    /// The price.
     pub price: Money,
-    /// What it cost before, if that is shown.
+    /// The original price, if a discount is shown.
     pub compare_at_price: Option<Money>,
-    /// How many are in stock; none if that is not known. May be negative.
+    /// Number of items in stock; `None` if unknown. May be negative.
     pub inventory_quantity: Option<i64>,
-    /// Its place among the product's variants, from 1.
+    /// The position among the product's variants, starting at 1.
     pub position: i64,
-    /// What distinguishes it.
+    /// The options that distinguish the variant.
     pub selected_options: Vec<SelectedOption>,
-    /// When it last changed.
+    /// Time of the variant's last change.
     #[serde(deserialize_with = "time")]
     pub updated_at: Timestamp,
 }
@@ -81,9 +81,9 @@ pub struct ProductVariant {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct SelectedOption {
-    /// The option.
+    /// The name of the option.
     pub name: String,
-    /// What was chosen.
+    /// The selected value.
     pub value: String,
 }
 

@@ -8,59 +8,59 @@ use super::{ShopId, time};
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Shop {
-    /// Its id. It stays when the domains change.
+    /// The id of the shop. It does not change with the shop's domains.
     pub id: ShopId,
-    /// Its name.
+    /// The name of the shop.
     pub name: String,
-    /// The address that Shopify writes to.
+    /// The e-mail address for messages from Shopify.
     pub email: String,
-    /// The address that customers see.
+    /// The e-mail address for customers.
     pub contact_email: String,
-    /// The host of its API.
+    /// The host of the shop's API.
     pub myshopify_domain: String,
     /// The host that customers visit.
     #[serde(rename = "primaryDomain", deserialize_with = "host")]
     pub primary_host: String,
-    /// Its plan.
+    /// The plan of the shop.
     pub plan: Plan,
-    /// Its currency (ISO 4217).
+    /// The currency of the shop (ISO 4217).
     pub currency_code: String,
-    /// Its time zone, as IANA names it.
+    /// The IANA time zone of the shop.
     pub iana_timezone: String,
-    /// Its owner's name.
+    /// The name of the shop's owner.
     pub shop_owner_name: String,
-    /// What it may have at most.
+    /// The limits of the shop.
     pub resource_limits: ResourceLimits,
-    /// When its settings last changed.
+    /// Time of the last change of the shop's settings.
     #[serde(deserialize_with = "time")]
     pub updated_at: Timestamp,
 }
 
-/// What a shop pays for.
+/// The plan of a shop.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Plan {
-    /// Its name as Shopify shows it.
+    /// The display name of the plan.
     pub public_display_name: String,
-    /// True for a developer's shop that sells nothing.
+    /// True for a development shop, which cannot sell.
     pub partner_development: bool,
     /// True for Shopify Plus.
     pub shopify_plus: bool,
 }
 
-/// What a shop may have at most.
+/// The limits of a shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ResourceLimits {
-    /// Locations.
+    /// Maximum number of locations.
     pub location_limit: i64,
-    /// Options of a product.
+    /// Maximum number of options per product.
     pub max_product_options: i64,
-    /// Variants of a product.
+    /// Maximum number of variants per product.
     pub max_product_variants: i64,
-    /// True if it has as many URL redirects as it may have.
+    /// True if the shop has reached its maximum number of URL redirects.
     pub redirect_limit_reached: bool,
 }
 

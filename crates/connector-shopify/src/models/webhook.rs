@@ -3,7 +3,7 @@ use serde::Deserialize;
 use super::{WebhookSubscriptionId, open_enum};
 
 open_enum! {
-    /// The form of a delivery's body.
+    /// The format of a delivery's body.
     WebhookFormat {
         /// JSON.
         Json = "JSON",
@@ -12,24 +12,24 @@ open_enum! {
     }
 }
 
-/// A subscription of this app to a topic in this shop. Those of the app's configuration file are
-/// not among them.
+/// A subscription of this app to a topic in this shop. Subscriptions from the app's configuration
+/// file are not included.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct WebhookSubscription {
-    /// Its id.
+    /// The id of the subscription.
     pub id: WebhookSubscriptionId,
-    /// Its topic as GraphQL spells it, for example `PRODUCTS_UPDATE`.
+    /// The topic in GraphQL spelling, for example `PRODUCTS_UPDATE`.
     pub topic: String,
-    /// Where deliveries go: an https URL, a Pub/Sub topic or an `EventBridge` ARN.
+    /// The destination of deliveries: an https URL, a Pub/Sub topic or an `EventBridge` ARN.
     pub uri: String,
-    /// The form of the deliveries.
+    /// The format of the deliveries.
     pub format: WebhookFormat,
-    /// What events must fulfil to be delivered.
+    /// The filter that events must match to be delivered.
     pub filter: Option<String>,
-    /// The only fields in the body; empty for all.
+    /// The fields to include in the body. Empty for all fields.
     pub include_fields: Vec<String>,
-    /// Its name, which deliveries carry.
+    /// The name of the subscription, which is also sent with each delivery.
     pub name: Option<String>,
 }

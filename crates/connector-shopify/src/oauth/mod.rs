@@ -1,14 +1,14 @@
-//! Shopify's OAuth, and where it leaves RFC 6749.
+//! Shopify's OAuth, and its deviations from RFC 6749.
 //!
 //! See [Shopify docs: Authorization code grant](https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/authorization-code-grant)
 //! and [Offline access tokens](https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/offline-access-tokens).
 //!
-//! * Every shop has its own authorization and token endpoint, on its own host.
-//! * The authorization request has no `response_type`, and no PKCE.
-//! * Scopes are separated by commas, and `write_x` includes `read_x` without saying so.
-//! * The exchange asks for a token that expires with `expiring=1`; without it, the token would
-//!   never expire, and Shopify accepts such tokens from fewer and fewer apps.
-//! * Token answers have no `token_type`.
+//! * Each shop has its own authorization and token endpoints, on its own host.
+//! * The authorization request has no `response_type` and no PKCE.
+//! * Scopes are separated by commas. `write_x` includes `read_x` implicitly.
+//! * The exchange requests an expiring token with `expiring=1`. Without it, Shopify issues a token
+//!   that never expires, and accepts such tokens from fewer and fewer apps.
+//! * Token responses have no `token_type`.
 //! * The callback is signed with the client secret.
 
 pub(crate) mod signature;
@@ -33,23 +33,24 @@ use url::Url;
 use crate::Shopify;
 use crate::config::ShopifyConfig;
 
-/// How long an access token lives, and what is assumed of one whose answer does not say.
+/// Lifetime of an access token, used if the token response contains none.
 const ACCESS_SECONDS: u64 = 3600;
-/// How long a refresh token lives.
+/// Lifetime of a refresh token.
 const REFRESH_SECONDS: u64 = 90 * 86_400;
-/// How long a used refresh token works at most, until its successor is used.
-/// See <https://shopify.dev/changelog/more-resilient-refreshes-for-expiring-offline-access-tokens>.
+/// Maximum time for which a used refresh token works until its successor is used. See
+/// <https://shopify.dev/changelog/more-resilient-refreshes-for-expiring-offline-access-tokens>.
 const GRACE_SECONDS: u32 = 30 * 86_400;
 
-/// The smallest budget of points that a plan is known to have had, until an answer tells.
+/// Assumed size of the points bucket until a response contains the real size: the smallest one that
+/// any plan is known to have had.
 const SMALLEST_BUCKET: u32 = 1000;
-/// The points that flow back into it in a second.
+/// Assumed restore rate of the bucket, in points per second.
 const SLOWEST_RATE: u32 = 50;
 
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const OFFLINE_TOKEN: &str = "urn:shopify:params:oauth:token-type:offline-access-token";
 
-/// What is true of Shopify.
+/// Returns the description of Shopify.
 pub(crate) fn description(config: &ShopifyConfig) -> Description {
     let template = |path: &str| EndpointTemplate::new(format!("https://{{account}}{path}"));
     let mut description = Description::new(Shopify::ID, "Shopify");
@@ -74,7 +75,7 @@ pub(crate) fn description(config: &ShopifyConfig) -> Description {
     description.limits = vec![Limit::cost(SMALLEST_BUCKET, SLOWEST_RATE)];
     description.webhook = crate::webhook::scheme();
     let mut host = AccountHost::new(".myshopify.com");
-    // A shop's gid is unique across all shops.
+    // The global id of a shop is unique across all shops.
     host.global_keys = true;
     description.account_host = Some(host);
     let mut scopes = Scopes::default();
@@ -84,7 +85,7 @@ pub(crate) fn description(config: &ShopifyConfig) -> Description {
     let mut lifetimes = Lifetimes::default();
     lifetimes.unstated = Unstated::Assume(ACCESS_SECONDS);
     lifetimes.refresh_seconds = Some(REFRESH_SECONDS);
-    // A token of an app that Shopify exempts, obtained elsewhere and adopted.
+    // Shopify exempts some apps from expiry. Such a token can be adopted.
     lifetimes.access_may_never_expire = true;
     description.lifetimes = lifetimes;
     description.rotation = RotationClass::Grace(Grace::UntilSuccessorUsed {
@@ -94,7 +95,8 @@ pub(crate) fn description(config: &ShopifyConfig) -> Description {
     let dead = RefusalMeaning::DeadGrant;
     description.refusals = vec![
         RefusalRule::code("invalid_subject_token", dead),
-        // A refresh token that is expired or revoked; the same code means other things elsewhere.
+        // The code of an expired or revoked refresh token. In other requests, the same code has
+        // other meanings.
         RefusalRule::code("invalid_request", dead)
             .with_status(401)
             .with_description("active refresh_token"),
@@ -102,7 +104,8 @@ pub(crate) fn description(config: &ShopifyConfig) -> Description {
     description
 }
 
-/// The authorization URL: that of the RFC without `response_type`, which Shopify does not know.
+/// Returns the authorization URL of RFC 6749 without `response_type`, which Shopify does not
+/// support.
 pub(crate) fn authorization_url(
     description: &Description,
     request: &AuthorizationRequest<'_>,
@@ -117,7 +120,7 @@ pub(crate) fn authorization_url(
     Ok(url)
 }
 
-/// Exchanges a token that does not expire for one that does.
+/// Exchanges a non-expiring token for an expiring one.
 pub(crate) async fn migrate(
     description: &Description,
     cx: &Context<'_>,
@@ -135,7 +138,7 @@ pub(crate) async fn migrate(
     request.send("shopify.migrate_token").await.map(expanded)
 }
 
-/// The answer with every scope that was granted by name or within another.
+/// Returns the token response with all granted scopes, including implicit ones.
 pub(crate) fn expanded(answer: TokenAnswer) -> TokenAnswer {
     match answer.scopes().map(expand_scopes) {
         Some(scopes) => answer.with_scopes(scopes),
@@ -143,8 +146,9 @@ pub(crate) fn expanded(answer: TokenAnswer) -> TokenAnswer {
     }
 }
 
-/// The scopes with those that they include: `write_x` includes `read_x`, and
-/// `unauthenticated_write_x` includes `unauthenticated_read_x`. Shopify lists only the first.
+/// Returns the scopes with their implicit scopes: `write_x` includes `read_x`, and
+/// `unauthenticated_write_x` includes `unauthenticated_read_x`. Shopify lists only the first of
+/// each pair.
 ///
 /// ```
 /// let granted = ["write_products".to_owned()];
@@ -172,7 +176,7 @@ pub fn expand_scopes(scopes: &[String]) -> Vec<String> {
     expanded
 }
 
-/// How long the tokens of an answer are good, where it does not say.
+/// Returns the default lifetimes of tokens, for responses that contain none.
 pub(crate) const fn lifetimes() -> (Duration, Duration) {
     (
         Duration::from_secs(ACCESS_SECONDS),

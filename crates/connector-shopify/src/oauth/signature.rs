@@ -1,4 +1,4 @@
-//! The signature over the query of a callback or of the first visit to the app's URL.
+//! The signature in the query of a callback, and of the first visit to the app's URL.
 //!
 //! See [Shopify docs: Verify a request](https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/authorization-code-grant).
 
@@ -9,21 +9,22 @@ use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded;
 
-/// Why a signed query is refused.
+/// The reason why a signed query is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum QueryProblem {
-    /// A parameter that decides something stands there twice, or is missing.
+    /// A required parameter is missing or occurs twice.
     Malformed,
-    /// No known secret signed it.
+    /// The signature does not match any known secret.
     Signature,
-    /// It was signed too long ago, or lies in the future.
+    /// The timestamp is too old or in the future.
     Stale,
 }
 
-/// Parameters that decide something, and so must not stand there twice.
+/// Security-relevant parameters, which may occur only once.
 const SINGLE: [&str; 5] = ["hmac", "shop", "timestamp", "state", "code"];
 
-/// Checks the signature of a query, whose pairs are decoded and in their order, and its age.
+/// Checks the signature and the age of a query. The pairs must be decoded and in their original
+/// order.
 pub(crate) fn check(
     pairs: &[(&str, &str)],
     secrets: &[SecretString],
@@ -31,7 +32,8 @@ pub(crate) fn check(
     window: Duration,
 ) -> Result<(), QueryProblem> {
     let count = |name: &str| pairs.iter().filter(|(key, _)| *key == name).count();
-    // Inside an array or a nested parameter a quotation mark could move the border between two values.
+    // In an array or a nested parameter, a quotation mark could shift the border between two
+    // values.
     let is_hostile = |(key, value): &(&str, &str)| {
         key.split_once('[').is_some_and(|(name, rest)| {
             SINGLE.contains(&name) || value.contains(['"', '\\']) || rest.contains(['"', '\\'])
@@ -53,8 +55,9 @@ pub(crate) fn check(
         .copied()
         .filter(|(key, _)| !matches!(*key, "hmac" | "signature"))
         .collect();
-    // Shopify's own libraries differ in what they sign outside of letters and digits. No form lets one
-    // of the parameters that decide something stand for another, so that accepting any opens nothing.
+    // Shopify's own libraries sign characters other than letters and digits in different forms.
+    // Accepting all forms is safe: in none of them can one security-relevant parameter pass for
+    // another.
     let mut forms = vec![canonical(&signed), percent_encoded(&signed)];
     if signed.iter().any(|(key, _)| path(key).is_some()) {
         forms.extend(["=>", " => "].map(|arrow| nested(&signed, arrow)));
@@ -79,7 +82,8 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// The pairs sorted and joined, with as little escaped as keeps them apart; an array is one pair.
+/// Sorts and joins the pairs, with the minimum of escaping that keeps them apart. An array becomes
+/// one pair.
 pub(crate) fn canonical(pairs: &[(&str, &str)]) -> String {
     let mut parts = canonical_parts(pairs);
     parts.sort_unstable();
@@ -105,8 +109,8 @@ fn canonical_parts(pairs: &[(&str, &str)]) -> Vec<String> {
     parts
 }
 
-/// The steps of a nested key such as `filter[status]`; an empty one is the next place of an array.
-/// `None` for a plain key and for an array of texts.
+/// Returns the segments of a nested key such as `filter[status]`. An empty segment means the next
+/// array index. `None` for a plain key and for an array of strings.
 fn path(key: &str) -> Option<Vec<&str>> {
     let (name, rest) = key.split_once('[')?;
     let inner = rest.strip_suffix(']')?;
@@ -121,7 +125,7 @@ fn path(key: &str) -> Option<Vec<&str>> {
         .then_some(steps)
 }
 
-/// A nested parameter, its members in the order in which they came.
+/// A nested parameter. The members keep their order.
 enum Node<'a> {
     Text(&'a str),
     List(Vec<Node<'a>>),
@@ -137,7 +141,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Adds a value; what does not fit into the form that is there replaces it, as in Rack.
+    /// Adds a value. A value that does not fit the existing structure replaces it, as in Rack.
     fn add(&mut self, steps: &[&'a str], value: &'a str) {
         match (self, steps) {
             (Self::List(items), ["", rest @ ..]) => items.push(Self::new(rest, value)),
@@ -168,9 +172,8 @@ impl<'a> Node<'a> {
     }
 }
 
-/// As [`canonical`], with each nested parameter as one pair whose value is the table that it stands
-/// for, as Ruby writes it: `filter={"status"=>"live"}`. Newer versions of Ruby set spaces around the
-/// arrow.
+/// Like [`canonical`], but each nested parameter becomes one pair whose value is its hash as Ruby
+/// prints it: `filter={"status"=>"live"}`. Newer versions of Ruby print spaces around the arrow.
 fn nested(pairs: &[(&str, &str)], arrow: &str) -> String {
     let mut plain = Vec::with_capacity(pairs.len());
     let mut tables: Vec<(&str, Node<'_>)> = Vec::new();
@@ -204,19 +207,19 @@ fn pair(key: &str, value: &str) -> String {
     format!("{key}={value}")
 }
 
-/// The pairs sorted by key and joined as the query of a form, with a space as `%20`: what Shopify's
-/// library for Node signs.
+/// Sorts the pairs by key and encodes them as a form query, with a space as `%20`. Shopify's Node
+/// library signs this form.
 pub(crate) fn percent_encoded(pairs: &[(&str, &str)]) -> String {
     let mut sorted = pairs.to_vec();
     sorted.sort_by_key(|(key, _)| *key);
-    // A plus sign itself is `%2B` by then.
+    // A plus sign is already encoded as `%2B`, so every remaining `+` is a space.
     form_urlencoded::Serializer::new(String::new())
         .extend_pairs(sorted)
         .finish()
         .replace('+', "%20")
 }
 
-/// 32 bytes from 64 lower-case hexadecimal digits.
+/// Decodes 32 bytes from 64 lower-case hexadecimal digits.
 fn from_hex(text: &str) -> Option<[u8; 32]> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -237,7 +240,8 @@ mod tests {
 
     type Pairs = &'static [(&'static str, &'static str)];
 
-    /// Published by Shopify, in the test suites of its libraries, or made with its library for Node.
+    /// Test vectors that Shopify publishes in the tests of its libraries, or that were generated
+    /// with its Node library.
     const VECTORS: [(&str, Pairs, &str); 9] = [
         (
             "hush",
@@ -316,7 +320,7 @@ mod tests {
         ),
     ];
 
-    /// What is decided about the pairs with this signature, at the time that they carry.
+    /// Checks the pairs with this signature at the time in their timestamp.
     fn decide(secret: &str, pairs: Pairs, hmac: &'static str) -> Result<(), QueryProblem> {
         let at = pairs.iter().find(|(key, _)| *key == "timestamp");
         let now = Timestamp::from_unix_seconds(at.map_or(0, |(_, at)| at.parse().unwrap()));
@@ -325,10 +329,11 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::print_stdout, reason = "the count is shown")]
+    #[expect(clippy::print_stdout, reason = "the test prints the counts")]
     fn published_signatures_fit_and_others_do_not() {
         for (secret, pairs, hmac) in VECTORS {
-            // Those without a timestamp are refused for that, after their signature has fitted.
+            // Queries without a timestamp have a valid signature, and are refused because of the
+            // missing timestamp.
             let has_time = pairs.iter().any(|(key, _)| *key == "timestamp");
             let wanted = if has_time {
                 Ok(())
@@ -359,12 +364,12 @@ mod tests {
         }
     }
 
-    /// A shop and a time, beside what is tried.
+    /// A shop parameter and a timestamp, added to each test query.
     const SHOP: (&str, &str) = ("shop", "some-shop.myshopify.com");
     const TIME: (&str, &str) = ("timestamp", "1337178173");
 
-    /// Sound queries, and queries that are refused although their signature fits: what was signed,
-    /// and the pairs that it was signed for or that were made of it.
+    /// Valid queries, and queries that are refused although their signature is valid. The second
+    /// list has the signed pairs, and the pairs of the query.
     const SOUND: [(&str, Pairs); 2] = [
         (
             r#"ids=["2", "1"]&shop=some-shop.myshopify.com&timestamp=1337178173"#,
@@ -376,17 +381,17 @@ mod tests {
         ),
     ];
     const REFUSED: [(&str, Pairs); 8] = [
-        // A quotation mark moves the border between two values of an array.
+        // A quotation mark shifts the border between two values of an array.
         (
             r#"ids=["2", "1"]&shop=some-shop.myshopify.com&timestamp=1337178173"#,
             &[("ids[]", "2\", \"1"), SHOP, TIME],
         ),
-        // A backslash may hide a quotation mark.
+        // A backslash could hide a quotation mark.
         (
             r#"ids=["2\"]&shop=some-shop.myshopify.com&timestamp=1337178173"#,
             &[("ids[]", "2\\"), SHOP, TIME],
         ),
-        // What decides stands there as an array too, or twice.
+        // A security-relevant parameter occurs twice, or also as an array.
         (
             r#"shop=["other"]&shop=some-shop.myshopify.com&timestamp=1337178173"#,
             &[("shop[]", "other"), SHOP, TIME],
@@ -395,7 +400,7 @@ mod tests {
             "shop=other&shop=some-shop.myshopify.com&timestamp=1337178173",
             &[("shop", "other"), SHOP, TIME],
         ),
-        // A time that is not digits alone, or not there.
+        // A timestamp that is missing or does not consist of digits only.
         (
             "shop=some-shop.myshopify.com&timestamp=+1337178173",
             &[SHOP, ("timestamp", "+1337178173")],
@@ -412,7 +417,7 @@ mod tests {
     ];
 
     #[test]
-    #[expect(clippy::print_stdout, reason = "the count is shown")]
+    #[expect(clippy::print_stdout, reason = "the test prints the counts")]
     fn nested_parameters_are_accepted_as_each_library_signs_them() {
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"hush");
         let now = Timestamp::from_unix_seconds(1_337_178_173);
@@ -476,12 +481,12 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::print_stdout, reason = "the count is shown")]
+    #[expect(clippy::print_stdout, reason = "the test prints the counts")]
     fn a_fitting_signature_does_not_excuse_an_ambiguous_or_undated_query() {
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"hush");
         let now = Timestamp::from_unix_seconds(1_337_178_173);
         let decide = |text: &str, pairs: Pairs| {
-            assert_eq!(canonical(pairs), text, "the signature does not fit");
+            assert_eq!(canonical(pairs), text, "the signature does not match");
             let tag = hmac::sign(&key, text.as_bytes());
             let tag: String = tag
                 .as_ref()
@@ -498,7 +503,7 @@ mod tests {
             assert_eq!(decide(text, pairs), refused, "{pairs:?}");
         }
         println!(
-            "signed queries: {} sound, {} ambiguous or undated ones refused",
+            "signed queries: {} valid, {} ambiguous or undated ones refused",
             SOUND.len(),
             REFUSED.len()
         );

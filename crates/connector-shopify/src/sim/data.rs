@@ -1,4 +1,4 @@
-//! One shop: who is installed, with which tokens, and what it sells.
+//! The data of one shop: installations, tokens and products.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 
 use super::{Consent, SimulatedShop};
 
-/// How long an access token lives.
+/// Lifetime of an access token.
 pub(super) const ACCESS_LIFE: Duration = Duration::from_secs(3600);
-/// How long a refresh token lives.
+/// Lifetime of a refresh token.
 pub(super) const REFRESH_LIFE: Duration = Duration::from_secs(90 * 86_400);
-/// How long a used refresh token works at most, until its successor is used.
+/// Maximum time for which a used refresh token works until its successor is used.
 const GRACE: Duration = Duration::from_secs(30 * 86_400);
-/// How long a migration can be repeated.
+/// Time for which a migration can be repeated.
 const MIGRATION_REPEATS: Duration = Duration::from_secs(7 * 86_400);
-/// The member that makes a value a connection: its nodes.
+/// The member that marks a value as a connection and contains its nodes.
 pub(super) const CONNECTION: &str = "\u{0}nodes";
 
 pub(super) struct ShopState {
@@ -38,12 +38,12 @@ pub(super) struct Code {
     pub(super) issued: Timestamp,
 }
 
-/// The app as it is installed.
+/// An installation of the app.
 pub(super) struct Installation {
     pub(super) scopes: Vec<String>,
-    /// The one chain of tokens that expire.
+    /// The only chain of expiring tokens.
     chain: Option<Chain>,
-    /// The token that does not.
+    /// The non-expiring token.
     non_expiring: Option<String>,
     migration: Option<Migration>,
 }
@@ -59,23 +59,23 @@ pub(super) struct Pair {
 
 struct Chain {
     current: Pair,
-    /// The refresh token of before, as long as nothing of the current pair was used, and the end of
-    /// that grace.
+    /// The previous refresh token and the end of its grace period. Removed when a token of the
+    /// current pair is used.
     before: Option<(String, Timestamp)>,
 }
 
 struct Migration {
     subject: String,
     until: Timestamp,
-    /// The pair that it led to.
+    /// The refresh token of the resulting pair.
     refresh: String,
 }
 
-/// What an access token is worth.
+/// The state of an access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Worth {
     Good,
-    /// It does not expire.
+    /// The token does not expire.
     NonExpiring,
     Nothing,
 }
@@ -127,7 +127,7 @@ impl ShopState {
         }
     }
 
-    /// Installs the app, or changes the scopes of the one that is installed.
+    /// Installs the app, or changes the scopes of the existing installation.
     pub(super) fn install(&mut self, scopes: Vec<String>) -> &mut Installation {
         let installation = self.installation.get_or_insert(Installation {
             scopes: Vec::new(),
@@ -153,7 +153,8 @@ impl ShopState {
         }
     }
 
-    /// What `access` is worth. Using a good one ends the grace of the refresh token before it.
+    /// Returns the state of `access`. The use of a valid token ends the grace period of the
+    /// previous refresh token.
     pub(super) fn spend_access(&mut self, access: &str, now: Timestamp) -> Worth {
         let Some(installation) = &mut self.installation else {
             return Worth::Nothing;
@@ -172,7 +173,7 @@ impl ShopState {
 }
 
 impl Installation {
-    /// Starts a new chain; whatever there was before dies.
+    /// Starts a new chain. The previous chain ends.
     pub(super) fn begin_chain(&mut self, pair: Pair) {
         self.non_expiring = None;
         self.migration = None;
@@ -182,7 +183,7 @@ impl Installation {
         });
     }
 
-    /// True if `refresh` can be spent now.
+    /// Returns true if `refresh` can be spent now.
     pub(super) fn accepts_refresh(&self, refresh: &str, now: Timestamp) -> bool {
         self.chain.as_ref().is_some_and(|chain| {
             let is_current = chain.current.refresh == refresh && now < chain.current.refresh_ends;
@@ -194,7 +195,7 @@ impl Installation {
         })
     }
 
-    /// Spends `refresh`, which [`Installation::accepts_refresh`] accepted, for `pair`.
+    /// Exchanges `refresh`, which [`Installation::accepts_refresh`] accepted, for `pair`.
     pub(super) fn refresh(&mut self, refresh: &str, pair: Pair, now: Timestamp) {
         self.migration = None;
         let Some(chain) = &mut self.chain else {
@@ -206,7 +207,7 @@ impl Installation {
         }
     }
 
-    /// The pair of an earlier migration of `subject`, if it can be had again.
+    /// Returns the token pair of an earlier migration of `subject`, if it can still be repeated.
     pub(super) fn repeated_migration(&mut self, subject: &str, now: Timestamp) -> Option<Pair> {
         let migration = self.migration.as_ref()?;
         if migration.subject != subject || now >= migration.until {
@@ -220,7 +221,7 @@ impl Installation {
         Some(current.clone())
     }
 
-    /// Migrates the token that does not expire; false if `subject` is another.
+    /// Migrates the non-expiring token. Returns false if `subject` is another token.
     pub(super) fn migrate(&mut self, subject: &str, pair: Pair, now: Timestamp) -> bool {
         if self.non_expiring.as_deref() != Some(subject) {
             return false;
@@ -236,7 +237,7 @@ impl Installation {
     }
 }
 
-/// The budget of points of the app at this shop.
+/// The points bucket of the app in this shop.
 pub(super) struct Bucket {
     pub(super) limit: f64,
     pub(super) rate: f64,
@@ -245,7 +246,7 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// What it holds now.
+    /// Returns the currently available points.
     pub(super) fn available(&mut self, now: Timestamp) -> f64 {
         let refilled = now.since(self.at).as_secs_f64() * self.rate;
         self.available = (self.available + refilled).min(self.limit);
@@ -262,7 +263,7 @@ fn catalogue(shop: u64, products: usize, now: Timestamp) -> (Vec<Value>, Vec<Val
     const NOUNS: [&str; 6] = ["Teapot", "Kettle", "Cup", "Saucer", "Tray", "Strainer"];
     const COLOURS: [&str; 2] = ["Blue", "White"];
     let mut all = (Vec::with_capacity(products), Vec::new());
-    // Beyond 2^53, as real ids may be.
+    // Greater than 2^53, like some real ids.
     let first = 9_007_199_254_740_993 + shop * 1_000_000;
     for (at, number) in (first..).take(products).enumerate() {
         let noun = NOUNS[at % NOUNS.len()];

@@ -1,4 +1,4 @@
-//! The GraphQL endpoint: who may ask, what it costs, and what is there.
+//! The GraphQL endpoint: access control, query costs and data.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -9,14 +9,14 @@ use super::query::{Query, Refusal};
 use super::{Shared, World};
 use crate::account::ShopDomain;
 
-/// The most points that one query may cost.
+/// Maximum cost of one query, in points.
 const LARGEST_COST: f64 = 1000.0;
-/// The versions that are served, oldest first.
+/// The supported API versions, oldest first.
 const VERSIONS: [&str; 4] = ["2026-01", "2026-04", "2026-07", "2026-10"];
-/// What only those may ask for who may read products.
+/// Fields that require permission to read products.
 const PRODUCT_FIELDS: [&str; 4] = ["products", "product", "productVariants", "productVariant"];
 
-/// The version that answers a request for `asked`.
+/// Returns the API version that serves a request for the version `asked`.
 pub(super) fn served_version(asked: &str) -> &'static str {
     VERSIONS
         .into_iter()
@@ -31,7 +31,7 @@ struct Body {
     variables: Option<Map<String, Value>>,
 }
 
-/// Answers with a status and a body.
+/// Returns the status and body of the response.
 pub(super) fn answer(
     shared: &Shared,
     world: &mut World,
@@ -115,7 +115,7 @@ fn cost(state: &ShopState, requested: f64, actual: Option<f64>, available: f64) 
     } })
 }
 
-/// The points for what there was: one for each object.
+/// Returns the actual cost of the returned data: one point for each object.
 fn actual_cost(data: &Value, is_mutation: bool) -> f64 {
     fn objects(value: &Value) -> f64 {
         match value {
@@ -233,7 +233,7 @@ fn app() -> Value {
     json!({ "id": "gid://shopify/App/1", "title": "Simulated", "handle": "simulated" })
 }
 
-/// The items that the arguments `query`, `sortKey` and `reverse` leave, in their order.
+/// Returns the items that match the argument `query`, in the order of `sortKey` and `reverse`.
 fn connection(items: &[Value], argument: Argument<'_>) -> Value {
     let text = |value: &Value, member: &str| value[member].as_str().unwrap_or_default().to_owned();
     let query = argument("query");
@@ -256,7 +256,8 @@ fn connection(items: &[Value], argument: Argument<'_>) -> Value {
     json!({ CONNECTION: found })
 }
 
-/// Whether an item fits one term of Shopify's search syntax; a term that is not known fits all.
+/// Returns true if an item matches one term of Shopify's search syntax. An unknown term matches
+/// every item.
 fn matches(item: &Value, term: &str) -> bool {
     let Some((name, wanted)) = term.split_once(':') else {
         return true;

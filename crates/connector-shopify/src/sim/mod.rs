@@ -1,13 +1,13 @@
-//! A Shopify on this machine: shops with their consent pages, token endpoints, GraphQL and
-//! webhooks, under Shopify's rules, with faults on request.
+//! A Shopify simulator for tests: shops with consent pages, token endpoints, GraphQL and webhooks,
+//! under Shopify's rules, with scripted faults.
 //!
-//! It speaks plain HTTP on the loopback address, and the transport reaches it through a loopback
-//! override: see [`ShopifyConfig::for_simulator`](crate::ShopifyConfig::for_simulator). Everything
-//! else stays as it is with the real Shopify: hosts, signatures, headers, bodies. Time comes from
-//! the clock that it is given.
+//! The simulator serves plain HTTP on the loopback address. The transport reaches it through a
+//! loopback override: see [`ShopifyConfig::for_simulator`](crate::ShopifyConfig::for_simulator).
+//! Hosts, signatures, headers and bodies are the same as at the real Shopify. The caller supplies
+//! the clock.
 //!
-//! What Shopify does not document is decided for the worse: an access token dies with the refresh
-//! that replaces it, and a repeated refresh mints another pair.
+//! For undocumented behaviour, the simulator assumes the worst case: a refresh ends the previous
+//! access token, and a repeated refresh issues another pair.
 
 mod data;
 mod graphql;
@@ -46,8 +46,8 @@ pub struct SimulatedShop {
 }
 
 impl SimulatedShop {
-    /// A shop on the basic plan, with 60 products of two variants each, and a budget of 2,000
-    /// points that refills by 100 a second.
+    /// Creates a shop on the basic plan, with 60 products of two variants each, and a bucket of
+    /// 2,000 points that refills by 100 points per second.
     pub fn new(domain: ShopDomain) -> Self {
         Self {
             domain,
@@ -58,14 +58,14 @@ impl SimulatedShop {
         }
     }
 
-    /// Sets how many products it has.
+    /// Sets the number of products.
     pub fn with_products(mut self, products: usize) -> Self {
         self.products = products;
         self
     }
 
-    /// Sets its plan: the name that it shows, its budget in points, and how many points flow back
-    /// in a second.
+    /// Sets the plan: its display name, the size of its bucket in points, and the restore rate in
+    /// points per second.
     pub fn with_plan(
         mut self,
         name: &'static str,
@@ -79,7 +79,7 @@ impl SimulatedShop {
     }
 }
 
-/// What a simulator is made of.
+/// A builder of a [`Simulator`].
 #[derive(Clone)]
 #[must_use]
 pub struct SimulatorBuilder {
@@ -90,38 +90,42 @@ pub struct SimulatorBuilder {
 }
 
 impl SimulatorBuilder {
-    /// Adds a shop. Without one there is `demo-shop.myshopify.com`.
+    /// Adds a shop. Default: `demo-shop.myshopify.com`.
     pub fn with_shop(mut self, shop: SimulatedShop) -> Self {
         self.shops.push(shop);
         self
     }
 
-    /// Sets the one redirect URI on the app's list. Default: `https://app.example/callback`.
+    /// Sets the app's only allowed redirect URI. Default: `https://app.example/callback`.
     pub fn with_redirect_uri(mut self, redirect_uri: RedirectUri) -> Self {
         self.redirect_uri = Some(redirect_uri);
         self
     }
 
-    /// Sets what every secret of this simulator begins with after its own prefix, so that a search
-    /// for leaks knows what to look for.
+    /// Sets a text that every secret of this simulator contains after its own prefix, so that a
+    /// leak search can find secrets.
     pub fn with_secret_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.secret_prefix = prefix.into();
         self
     }
 
-    /// Starts it on a port of the loopback address that is free. Needs a tokio runtime; it ends when
-    /// it is dropped.
+    /// Starts the simulator on a free port of the loopback address. Requires a tokio runtime. The
+    /// simulator ends on drop.
     ///
     /// # Errors
-    /// [`ErrorKind::Network`] if no port can be had.
+    /// [`ErrorKind::Network`] if no port is available.
     pub async fn start(self) -> Result<Simulator> {
         let redirect_uri = match self.redirect_uri {
             Some(redirect_uri) => redirect_uri,
             None => "https://app.example/callback"
                 .parse::<RedirectUri>()
                 .map_err(|error| {
-                    Error::new(ErrorKind::Bug, "simulator.start", "a fixed URL is wrong")
-                        .with_source(error)
+                    Error::new(
+                        ErrorKind::Bug,
+                        "simulator.start",
+                        "a constant URL is invalid",
+                    )
+                    .with_source(error)
                 })?,
         };
         let mut shops = self.shops;
@@ -164,7 +168,7 @@ impl fmt::Debug for SimulatorBuilder {
     }
 }
 
-/// Which of Shopify's addresses a request goes to.
+/// A route of the simulator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Route {
@@ -177,7 +181,7 @@ pub enum Route {
 }
 
 impl Route {
-    /// The paths of the route, as [`Server::fault`] takes them, and its method.
+    /// Returns the path pattern of the route, as for [`Server::fault`], and its method.
     const fn paths(self) -> (&'static str, Method) {
         match self {
             Self::Authorize => ("/admin/oauth/authorize", Method::GET),
@@ -187,7 +191,7 @@ impl Route {
     }
 }
 
-/// Shopify, as far as an app of one developer sees it.
+/// A simulated Shopify with one app and its shops.
 pub struct Simulator {
     shared: Arc<Shared>,
     server: Server,
@@ -209,17 +213,17 @@ impl Shared {
 /// The state of the simulator.
 struct World {
     secrets: Secrets,
-    /// The current one first.
+    /// The client secrets, current one first.
     client_secrets: Vec<String>,
     shops: BTreeMap<ShopDomain, ShopState>,
-    /// Visits of the consent page by [`Simulator::visit`].
+    /// Number of consent pages that [`Simulator::visit`] opened.
     visits: usize,
     accepts_non_expiring: bool,
     deliveries: u64,
 }
 
 impl Simulator {
-    /// A simulator whose time is that of `clock`.
+    /// Returns a builder for a simulator with the time of `clock`.
     pub fn builder(clock: impl Clock) -> SimulatorBuilder {
         SimulatorBuilder {
             shops: Vec::new(),
@@ -229,33 +233,33 @@ impl Simulator {
         }
     }
 
-    /// Where it listens.
+    /// Returns the simulator's address.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// The HTTP server: loopback overrides, request counts, faults.
+    /// Returns the HTTP server, with its loopback overrides, request counts and faults.
     #[must_use]
     pub const fn server(&self) -> &Server {
         &self.server
     }
 
-    /// The client ID of the app.
+    /// Returns the app's client ID.
     #[must_use]
     pub fn client_id(&self) -> &str {
         &self.shared.client_id
     }
 
-    /// The client secret of the app that is the current one.
+    /// Returns the app's current client secret.
     #[must_use]
     pub fn client_secret(&self) -> SecretString {
         let world = self.shared.world();
         SecretString::from(world.client_secrets.first().cloned().unwrap_or_default())
     }
 
-    /// Makes a new client secret the current one. The one before still opens the token endpoint;
-    /// everything is signed with the new one from now on.
+    /// Issues a new client secret. The token endpoint still accepts the previous secret. The
+    /// simulator signs with the new one from now on.
     pub fn rotate_client_secret(&self) {
         let mut world = self.shared.world();
         let secret = world.secrets.issue("shpss_");
@@ -263,24 +267,25 @@ impl Simulator {
         world.client_secrets.truncate(2);
     }
 
-    /// The redirect URI on the app's list.
+    /// Returns the app's allowed redirect URI.
     #[must_use]
     pub fn redirect_uri(&self) -> &RedirectUri {
         &self.shared.redirect_uri
     }
 
-    /// The shops.
+    /// Returns the shops.
     #[must_use]
     pub fn shops(&self) -> Vec<ShopDomain> {
         self.shared.world().shops.keys().cloned().collect()
     }
 
-    /// Goes where the browser of a shop's owner goes, who decides as [`Simulator::decide`] says, and
-    /// tells where Shopify sends the browser then: to the redirect URI, with a signed query.
+    /// Opens a consent page like the browser of a shop's owner, who decides as set with
+    /// [`Simulator::decide`]. Returns the URL of the redirect: the redirect URI with a signed
+    /// query.
     ///
     /// # Errors
-    /// [`ErrorKind::Rejected`] where Shopify shows an error page of its own: another client,
-    /// another redirect URI, no such shop.
+    /// [`ErrorKind::Rejected`] if Shopify shows an error page, because the client, the redirect URI
+    /// or the shop is unknown.
     pub fn visit(&self, url: &Url) -> Result<Url> {
         let mut world = self.shared.world();
         world.visits += 1;
@@ -288,20 +293,20 @@ impl Simulator {
             .map_err(|message| Error::new(ErrorKind::Rejected, "simulator.visit", message))
     }
 
-    /// The address under which a browser on this machine reaches a consent page, for people who
-    /// look at it themselves.
+    /// Returns the address at which a browser on this machine can open a consent page, for manual
+    /// tests.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if `url` is not an address of a shop.
+    /// [`ErrorKind::InvalidInput`] if `url` does not belong to a shop.
     pub fn browser_url(&self, url: &Url) -> Result<Url> {
         self.server.browser_url(url)
     }
 
-    /// Tells where Shopify sends the browser of a shop's owner who installs the app from the app
-    /// store, or opens it from the shop's admin: to `app_url`, the App URL, with a signed query.
+    /// Returns the URL that Shopify redirects to when the shop's owner installs the app from the
+    /// app store, or opens it from the shop's admin: the App URL `app_url` with a signed query.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such shop.
+    /// [`ErrorKind::NotFound`] if the shop does not exist.
     pub fn open_app(&self, shop: &ShopDomain, app_url: &Url) -> Result<Url> {
         let world = self.shared.world();
         if !world.shops.contains_key(shop) {
@@ -311,21 +316,21 @@ impl Simulator {
         Ok(oauth::open_app(&world, now, shop, app_url))
     }
 
-    /// Decides what the owner of `shop` does on the next consent page, after those that were decided
-    /// before. Undecided, they grant what is asked for.
+    /// Sets the decision of the owner of `shop` for the next consent page. Decisions are queued.
+    /// Without a decision, the owner grants all requested scopes.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such shop.
+    /// [`ErrorKind::NotFound`] if the shop does not exist.
     pub fn decide(&self, shop: &ShopDomain, consent: Consent) -> Result<()> {
         self.shop(shop, |state, _| state.consents.push_back(consent))
     }
 
-    /// Injects `fault` into the next request to `route` that has none yet.
+    /// Injects `fault` into the next request to `route` that has no fault yet.
     pub fn fault(&self, route: Route, fault: Fault) {
         self.server.fault(route.paths().0, fault);
     }
 
-    /// The number of requests to `route`, those with a fault included.
+    /// Returns the number of requests to `route`, including requests with a fault.
     #[must_use]
     pub fn count(&self, route: Route) -> usize {
         let (path, method) = route.paths();
@@ -336,16 +341,15 @@ impl Simulator {
         self.server.count(&method, path) + visits
     }
 
-    /// Decides whether tokens that do not expire are still accepted. At first they are.
+    /// Sets whether non-expiring tokens are accepted. Default: accepted.
     pub fn accept_non_expiring_tokens(&self, accept: bool) {
         self.shared.world().accepts_non_expiring = accept;
     }
 
-    /// Installs the app with `scopes` in `shop` as years ago, and gives out the token that does not
-    /// expire.
+    /// Installs the app with `scopes` in `shop` in the old way, and returns a non-expiring token.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such shop.
+    /// [`ErrorKind::NotFound`] if the shop does not exist.
     pub fn install_without_expiry(
         &self,
         shop: &ShopDomain,
@@ -360,28 +364,28 @@ impl Simulator {
         })
     }
 
-    /// Removes the app from `shop`: its tokens die at once, and so do its subscriptions.
+    /// Removes the app from `shop`. Its tokens and subscriptions end at once.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such shop.
+    /// [`ErrorKind::NotFound`] if the shop does not exist.
     pub fn uninstall(&self, shop: &ShopDomain) -> Result<()> {
         self.shop(shop, |state, _| state.uninstall())
     }
 
-    /// True while the app is installed in `shop`.
+    /// Returns true while the app is installed in `shop`.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such shop.
+    /// [`ErrorKind::NotFound`] if the shop does not exist.
     pub fn is_installed(&self, shop: &ShopDomain) -> Result<bool> {
         self.shop(shop, |state, _| state.installation.is_some())
     }
 
-    /// A delivery of a webhook as Shopify would post it: `body` signed with the current client
-    /// secret, under the headers that `headers` chooses.
+    /// Returns a webhook delivery as Shopify sends it: `body` is signed with the current client
+    /// secret, and `headers` selects the header names.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such shop; [`ErrorKind::InvalidInput`] if `topic`
-    /// cannot stand in a header.
+    /// * [`ErrorKind::NotFound`] if the shop does not exist.
+    /// * [`ErrorKind::InvalidInput`] if `topic` is not a valid header value.
     pub fn webhook(
         &self,
         shop: &ShopDomain,
@@ -433,7 +437,7 @@ fn no_such_shop() -> Error {
     )
 }
 
-/// True if the secret is one that the app may show at the token endpoint.
+/// Returns true if the token endpoint accepts this client secret.
 fn is_client_secret(world: &World, secret: &str) -> bool {
     world.client_secrets.iter().any(|known| known == secret)
 }

@@ -16,12 +16,13 @@ use super::{Consent, Shared, World, is_client_secret};
 use crate::account::ShopDomain;
 use crate::oauth::signature;
 
-/// How long an authorization code can be exchanged.
+/// Lifetime of an authorization code.
 const CODE_LIFE: Duration = Duration::from_secs(60);
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const OFFLINE_TOKEN: &str = "urn:shopify:params:oauth:token-type:offline-access-token";
 
-/// What a browser that comes to the consent page at `url` is sent to, or what the error page says.
+/// Opens the consent page at `url`. Returns the URL of the redirect, or the message of the error
+/// page.
 pub(super) fn authorize(
     shared: &Shared,
     world: &mut World,
@@ -35,13 +36,13 @@ pub(super) fn authorize(
         return Err("there is no such page");
     }
     if get("client_id") != shared.client_id {
-        return Err("the app is not known: invalid_client");
+        return Err("the app is unknown: invalid_client");
     }
     if get("redirect_uri") != shared.redirect_uri.as_str() {
         return Err("the redirect_uri is not on the app's list");
     }
     if asked.contains_key("response_type") || asked.contains_key("code_challenge") {
-        return Err("the request has parameters that Shopify does not know");
+        return Err("the request has unknown parameters");
     }
     let now = shared.clock.now();
     let code = world.secrets.issue("code-");
@@ -73,12 +74,12 @@ pub(super) fn authorize(
     Ok(with_signed(world, shared.redirect_uri.url(), &pairs))
 }
 
-/// Where a browser is sent that opens the app from within `shop`.
+/// Returns the URL of the redirect for a person who opens the app from `shop`.
 pub(super) fn open_app(world: &World, now: Timestamp, shop: &ShopDomain, app_url: &Url) -> Url {
     with_signed(world, app_url, &shop_pairs(shop, now))
 }
 
-/// What Shopify says of a shop whenever it sends a browser to the app.
+/// Returns the query parameters about a shop that Shopify adds to every redirect to the app.
 fn shop_pairs(shop: &ShopDomain, now: Timestamp) -> Vec<(&'static str, String)> {
     let name = shop.as_str().split('.').next().unwrap_or_default();
     vec![
@@ -91,7 +92,7 @@ fn shop_pairs(shop: &ShopDomain, now: Timestamp) -> Vec<(&'static str, String)> 
     ]
 }
 
-/// The address with these pairs, and the signature over them.
+/// Returns the address with these pairs and their signature.
 fn with_signed(world: &World, address: &Url, pairs: &[(&str, String)]) -> Url {
     let borrowed: Vec<(&str, &str)> = pairs.iter().map(|(k, v)| (*k, v.as_str())).collect();
     let signed = sign_query(world, &borrowed);
@@ -109,7 +110,7 @@ fn sign_query(world: &World, pairs: &[(&str, &str)]) -> String {
     hex::encode(hmac::sign(&key, signature::canonical(pairs).as_bytes()))
 }
 
-/// The scopes as Shopify lists them: without those that others include.
+/// Returns the scopes as Shopify lists them: without implicit scopes.
 fn compressed(scopes: &[String]) -> Vec<String> {
     let is_included = |scope: &str| {
         let (prefix, rest) = match scope.strip_prefix("unauthenticated_") {
@@ -126,7 +127,7 @@ fn compressed(scopes: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Answers a request to the token endpoint of `shop` with a status and a body.
+/// Returns the status and body of the response to a token request at `shop`.
 pub(super) fn token(
     shared: &Shared,
     world: &mut World,
@@ -200,7 +201,7 @@ pub(super) fn token(
                 refused(400, "invalid_subject_token", "the token is not valid")
             }
         }
-        _ => refused(400, "invalid_request", "the grant type is not known"),
+        _ => refused(400, "invalid_request", "the grant type is not supported"),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Executes GraphQL documents over JSON: selections, aliases, fragments, variables, pages.
+//! An executor of GraphQL documents on JSON data: selections, aliases, fragments, variables,
+//! pagination.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +15,10 @@ use super::data::CONNECTION;
 type Ast<'a> = Document<'a, String>;
 type Field<'a> = graphql_parser::query::Field<'a, String>;
 
-/// The longest page.
+/// Maximum page size.
 const LONGEST_PAGE: u64 = 250;
 
-/// An error of one field, as Shopify reports it.
+/// An error of one field, in Shopify's format.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) message: String,
@@ -70,7 +71,7 @@ impl<'a> Query<'a> {
             Some(OperationDefinition::SelectionSet(selection)) => (false, selection, Vec::new()),
             _ => {
                 return Err(Refusal::new(
-                    "the document has not exactly one operation",
+                    "the document must have exactly one operation",
                     "invalidOperation",
                 ));
             }
@@ -96,18 +97,18 @@ impl<'a> Query<'a> {
         })
     }
 
-    /// The fields at the root.
+    /// Returns the root fields.
     pub(super) fn roots(&self) -> Result<Vec<&Field<'a>>, Refusal> {
         self.fields(&self.selection)
     }
 
-    /// An argument of a field; null if it is not there.
+    /// Returns an argument of a field; null if it is absent.
     pub(super) fn argument(&self, field: &Field<'a>, name: &str) -> Value {
         let found = field.arguments.iter().find(|(known, _)| known == name);
         found.map_or(Value::Null, |(_, value)| self.value(value))
     }
 
-    /// What the client asked for of `value`, which has all there is.
+    /// Returns the selected part of `value`, which has all available fields.
     pub(super) fn project(&self, field: &Field<'a>, value: &Value) -> Result<Value, Refusal> {
         match value {
             Value::Array(items) => items
@@ -150,7 +151,7 @@ impl<'a> Query<'a> {
         Ok(Value::Object(selected))
     }
 
-    /// One page of a connection.
+    /// Returns one page of a connection.
     fn page(&self, field: &Field<'a>, nodes: &[Value]) -> Result<Value, Refusal> {
         let first = self.argument(field, "first").as_u64();
         let Some(first) = first.filter(|first| (1..=LONGEST_PAGE).contains(first)) else {
@@ -193,8 +194,8 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// The points that the query may take: objects one each, connections as many as asked for,
-    /// mutations ten.
+    /// Returns the requested cost in points: one for each object, the page size for each
+    /// connection, ten for a mutation.
     pub(super) fn cost(&self) -> f64 {
         let base = if self.is_mutation { 10.0 } else { 0.0 };
         base + self.cost_of(&self.selection)

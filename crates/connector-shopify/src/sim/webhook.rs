@@ -1,4 +1,4 @@
-//! Deliveries, signed like Shopify's.
+//! Webhook deliveries with Shopify's signature.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,7 +11,7 @@ use ring::hmac;
 use super::World;
 use crate::account::ShopDomain;
 
-/// Which of the two spellings a delivery's headers have.
+/// The spelling of the header names in a delivery.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WebhookHeaders {
@@ -20,7 +20,7 @@ pub enum WebhookHeaders {
     Prefixed,
     /// `Shopify-Topic` and so on.
     Plain,
-    /// Both, with the same values.
+    /// Both spellings, with the same values.
     Both,
 }
 
@@ -36,7 +36,7 @@ pub(super) fn delivery(
         Error::new(
             ErrorKind::InvalidInput,
             "simulator.webhook",
-            "the topic cannot stand in a header",
+            "the topic is not a valid header value",
         )
     };
     world.deliveries += 1;

@@ -1,4 +1,4 @@
-//! A validator of documents against an introspection result: fields, arguments, variables,
+//! A validator of GraphQL documents with an introspection result: fields, arguments, variables,
 //! selections, deprecations.
 
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ pub(crate) struct Schema {
 type Variables = HashMap<String, String>;
 
 impl Schema {
-    /// The schema below the folder that `CONNECTORS_ORACLES` names, if it does.
+    /// Reads the schema from the folder `CONNECTORS_ORACLES`, if the variable is set.
     #[expect(
         clippy::disallowed_methods,
         reason = "tests are told where the schema is"
@@ -43,7 +43,7 @@ impl Schema {
         })
     }
 
-    /// Checks a document; tells how many fields and arguments there were.
+    /// Validates a document, and returns the number of its fields and arguments.
     pub(crate) fn check(&self, text: &str) -> Result<usize, String> {
         let document = graphql_parser::parse_query::<String>(text).map_err(|e| e.to_string())?;
         let [Definition::Operation(operation)] = &document.definitions[..] else {
@@ -138,7 +138,7 @@ impl Schema {
     }
 }
 
-/// A type as introspection has it, in the form of documents.
+/// Returns an introspected type in document syntax.
 fn declared(value: &Value) -> String {
     match value["kind"].as_str().unwrap() {
         "NON_NULL" => format!("{}!", declared(&value["ofType"])),

@@ -1,4 +1,4 @@
-//! A simulated shop and the real connector and transport in front of it.
+//! A simulated shop with the real connector and transport.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
@@ -80,7 +80,7 @@ impl World {
         self.shopify.authorization_url(&request).unwrap()
     }
 
-    /// A callback as Shopify's consent page leads to it.
+    /// Returns a callback from Shopify's consent page.
     pub(crate) fn callback(&self) -> Callback {
         let target = self.sim.visit(&self.authorization_url("state-1")).unwrap();
         Callback::parse(target.query().unwrap()).unwrap()
@@ -132,7 +132,7 @@ impl World {
         self.session_with(credential, RetryPolicy::default())
     }
 
-    /// A session with limits of its own.
+    /// Returns a session with separate rate limits.
     pub(crate) fn session_with(&self, credential: &Credential, policy: RetryPolicy) -> Session {
         let token = FixedToken::new(credential.origin().clone(), credential.secret().clone());
         let transport = Arc::<HttpClient>::clone(&self.transport);

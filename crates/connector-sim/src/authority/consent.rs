@@ -12,7 +12,7 @@ use super::{Account, World};
 use crate::fault::Consent;
 use crate::message::{Request, Response};
 
-/// An authorization request that may be shown to the account's owner.
+/// A valid authorization request, ready to be shown to the account's owner.
 struct Asked {
     client: usize,
     account: Account,
@@ -22,13 +22,14 @@ struct Asked {
     state: Option<String>,
 }
 
-/// The provider's error page: the message that it shows, or the redirect that reports the error.
+/// The response to an invalid request: the message of an error page, or a redirect that reports the
+/// error.
 enum Wrong {
     Page(&'static str),
     Redirect(Url),
 }
 
-/// Opens `url` as the browser of the account's owner.
+/// Opens `url` like the browser of the account's owner.
 pub(super) fn visit(world: &World, url: &Url, consent: &Consent) -> Result<Url, &'static str> {
     let url = &match world.provider.authorization(url) {
         Some(read) => read?,
@@ -51,7 +52,7 @@ pub(super) fn visit(world: &World, url: &Url, consent: &Consent) -> Result<Url, 
     }
 }
 
-/// Answers a browser.
+/// Returns the response to a browser's request.
 pub(super) fn respond(world: &World, request: &Request) -> Response {
     let asked = match read(world, request.url()) {
         Ok(asked) => asked,
@@ -100,7 +101,7 @@ fn read(world: &World, url: &Url) -> Result<Asked, Wrong> {
         .map_or("client_id", |it| &it.client_id_parameter);
     let state = world.state();
     let client = state.clients.iter().position(|it| it.id == get(client_id));
-    let client = client.ok_or(Wrong::Page("the client is not known"))?;
+    let client = client.ok_or(Wrong::Page("the client is unknown"))?;
     let redirect_uri = &world.rules.redirect_uri;
     if get("redirect_uri") != redirect_uri.as_str() {
         return Err(Wrong::Page("the redirect URI is not registered"));
@@ -141,7 +142,7 @@ fn read(world: &World, url: &Url) -> Result<Asked, Wrong> {
     if !fits {
         return wrong(
             "invalid_request",
-            "the code challenge is missing or not accepted",
+            "the code challenge is missing or invalid",
         );
     }
     let may_differ =
@@ -165,7 +166,7 @@ fn read(world: &World, url: &Url) -> Result<Asked, Wrong> {
     })
 }
 
-/// The callback URL after the owner's decision.
+/// Returns the callback URL after the owner's decision.
 fn decided(world: &World, asked: Asked, consent: &Consent) -> Url {
     let endpoint = world.description.authorization.as_ref();
     let mut query: Vec<(String, String)> = Vec::new();
@@ -209,21 +210,21 @@ fn decided(world: &World, asked: Asked, consent: &Consent) -> Url {
     target
 }
 
-/// The consent page: the account, the scopes as check boxes, and two buttons.
+/// Returns the consent page: the account, the scopes as check boxes, and two buttons.
 fn page(world: &World, asked: &Asked) -> String {
     let mut boxes = String::new();
     for scope in &asked.scopes {
         let scope = escaped(scope);
-        // Writing to a string does not fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(
             boxes,
-            "<p><label><input type=checkbox name=scope value=\"{scope}\" checked> {scope}</label></p>"
+            "<p><label><input type=checkbox name=scope value=\"{scope}\" checked> \
+             {scope}</label></p>"
         );
     }
     format!(
-        "<!doctype html><title>Simulated consent</title>\
-         <h1>Simulated {}</h1><p>Account: {}</p><form method=post>{boxes}\
-         <button name=decision value=approve>Approve</button> \
+        "<!doctype html><title>Simulated consent</title><h1>Simulated {}</h1><p>Account: \
+         {}</p><form method=post>{boxes}<button name=decision value=approve>Approve</button> \
          <button name=decision value=deny>Deny</button></form>",
         escaped(&world.description.name),
         escaped(&asked.account.label)

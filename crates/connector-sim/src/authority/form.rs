@@ -1,4 +1,4 @@
-//! The places of values in requests and responses, as a description names them.
+//! Positions of values in requests and responses, as defined in a description.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,7 +11,7 @@ use url::form_urlencoded;
 
 use crate::message::{Request, Response};
 
-/// Sets the value at a JSON pointer; objects and lists on the way are made.
+/// Sets the value at a JSON pointer. Missing objects and lists are created.
 pub(super) fn set_at(value: &mut Value, pointer: &str, new: Value) {
     let mut at = value;
     for part in pointer.split('/').skip(1) {
@@ -41,14 +41,14 @@ pub(super) fn set_at(value: &mut Value, pointer: &str, new: Value) {
     *at = new;
 }
 
-/// Sets the value at the first of the pointers, if there is one.
+/// Sets the value at the first pointer, if there is one.
 pub(super) fn set_first(value: &mut Value, pointers: &[Pointer], new: impl Into<Value>) {
     if let Some(pointer) = pointers.first() {
         set_at(value, pointer.as_str(), new.into());
     }
 }
 
-/// Adds the members of `more`, objects within objects included.
+/// Merges the members of `more` recursively into `value`.
 pub(super) fn merge(value: &mut Value, more: &Value) {
     match (value, more) {
         (Value::Object(members), Value::Object(more)) => {
@@ -60,14 +60,14 @@ pub(super) fn merge(value: &mut Value, more: &Value) {
     }
 }
 
-/// The places of values in the token response.
+/// Returns the positions of values in the token response.
 pub(super) fn token_fields(description: &Description) -> TokenFields {
     let endpoint = description.token.as_ref();
     endpoint.map_or_else(TokenFields::default, |it| it.response.clone())
 }
 
-/// A refusal with this meaning: in the form of the description's first rule for it, else as RFC 6749
-/// section 5.2 has it.
+/// Returns a refusal with this meaning, in the format of the description's first matching rule, or
+/// else in the format of RFC 6749 section 5.2.
 pub(super) fn refusal(
     description: &Description,
     meanings: &[RefusalMeaning],
@@ -109,7 +109,7 @@ pub(super) fn wrong_request(description: &Description, code: &str, text: &str) -
     refusal(description, &[], (400, code), text)
 }
 
-/// The credential that an API request carries where `authentication` says.
+/// Returns the credential in an API request, at the position that `authentication` defines.
 pub(super) fn presented(authentication: &CallAuthentication, request: &Request) -> Option<String> {
     match authentication {
         CallAuthentication::Header(name) => Some(request.header(name).to_owned()),
@@ -131,7 +131,7 @@ pub(super) fn presented(authentication: &CallAuthentication, request: &Request) 
     }
 }
 
-/// User and password of HTTP Basic, with the colon between them.
+/// Returns the user and the password of HTTP Basic, separated by a colon.
 fn basic(request: &Request) -> Option<String> {
     let (scheme, value) = request.header("authorization").split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -140,8 +140,8 @@ fn basic(request: &Request) -> Option<String> {
     String::from_utf8(BASE64_STANDARD.decode(value).ok()?).ok()
 }
 
-/// The client id, where the method names it, and the secret that a token request authenticates with;
-/// `None` if it does not authenticate as the description says.
+/// Returns the client id, if the method sends it, and the secret in a token request. Returns `None`
+/// if the request does not authenticate as the description requires.
 pub(super) fn client_credentials<'f>(
     authentication: ClientAuthentication,
     request: &Request,

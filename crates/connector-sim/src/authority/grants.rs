@@ -1,4 +1,4 @@
-//! Codes, grants and their tokens, under the description's class of rotation.
+//! Codes, grants and their tokens, with the rotation class of the description.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,15 +28,15 @@ pub(super) struct Code {
     pub(super) challenge: Option<String>,
     pub(super) nonce: Option<String>,
     pub(super) issued: Timestamp,
-    /// The grant that it was exchanged for.
+    /// The grant that the code was exchanged for.
     pub(super) grant: Option<u64>,
 }
 
 struct Access {
     grant: u64,
-    /// `None` if it does not expire.
+    /// Expiry; `None` if the token does not expire.
     ends: Option<Timestamp>,
-    /// The refresh token that it was issued for.
+    /// The refresh token from which this token was issued.
     parent: Option<String>,
 }
 
@@ -44,20 +44,20 @@ struct Refresh {
     grant: u64,
     parent: Option<String>,
     ends: Option<Timestamp>,
-    /// The time of its issue or of its last use: it lies idle since.
+    /// Time of the issue or the last use. Idle time counts from here.
     touched: Timestamp,
     first_use: Option<Timestamp>,
     is_successor_used: bool,
 }
 
-/// Tokens as they were issued.
+/// A newly issued token pair.
 pub(super) struct Pair {
     pub(super) access: String,
     pub(super) refresh: Option<String>,
 }
 
 impl Grants {
-    /// Begins a grant. Where an account has one grant for a client, the others end.
+    /// Starts a grant. If an account can have only one grant per client, the other grants end.
     pub(super) fn begin(
         &mut self,
         world: &World,
@@ -80,7 +80,8 @@ impl Grants {
         self.made
     }
 
-    /// Issues an access token, and a refresh token if `with_refresh`, as successors of `parent`.
+    /// Issues an access token as a successor of `parent`, with a refresh token if `with_refresh` is
+    /// true.
     pub(super) fn issue(
         &mut self,
         world: &World,
@@ -90,7 +91,7 @@ impl Grants {
     ) -> Pair {
         let now = world.now();
         let access = match world.description.authentication {
-            // The address is the credential.
+            // The URL itself is the credential.
             CallAuthentication::SecretUrl => {
                 let secret = world.secrets.issue("");
                 let host = self.live.get(&grant).and_then(|it| it.host.as_deref());
@@ -128,7 +129,7 @@ impl Grants {
         Pair { access, refresh }
     }
 
-    /// Spends a refresh token: new tokens of its grant, or the reason of the refusal.
+    /// Spends a refresh token. Returns new tokens of its grant, or the reason for a refusal.
     pub(super) fn refresh(
         &mut self,
         world: &World,
@@ -136,10 +137,7 @@ impl Grants {
         token: &str,
     ) -> Result<(Grant, Pair), &'static str> {
         let now = world.now();
-        let known = self
-            .refresh
-            .get_mut(token)
-            .ok_or("the token is not known")?;
+        let known = self.refresh.get_mut(token).ok_or("the token is unknown")?;
         let grant = self.live.get(&known.grant).cloned();
         let grant = grant.ok_or("the grant was revoked")?;
         if grant.client_id != client_id {
@@ -150,7 +148,7 @@ impl Grants {
         }
         let idle = world.description.lifetimes.idle_seconds;
         if idle.is_some_and(|it| known.touched.after(Duration::from_secs(it)) <= now) {
-            return Err("the token was not used for too long");
+            return Err("the token was unused for too long");
         }
         let since_first_use = known.first_use.map(|at| now.since(at));
         let rotation = world.description.rotation;
@@ -168,7 +166,7 @@ impl Grants {
             self.reused_refresh_tokens += 1;
             if rotation == RotationClass::Strict {
                 self.end_where(|it| it.number == grant.number);
-                return Err("the token was used before; the grant ends");
+                return Err("the token was used before, so the grant ends");
             }
             return Err("the token was used before");
         }
@@ -184,7 +182,7 @@ impl Grants {
         Ok((grant, pair))
     }
 
-    /// The live grant of an access token that is presented now.
+    /// Returns the live grant of an access token, and records its use.
     pub(super) fn used(&mut self, token: &str, now: Timestamp) -> Option<Grant> {
         let known = self.access.get(token)?;
         if known.ends.is_some_and(|ends| ends <= now) {
@@ -202,14 +200,14 @@ impl Grants {
         }
     }
 
-    /// The grant of a token, live or not.
+    /// Returns the grant of a token, even if it has ended.
     pub(super) fn of_token(&self, token: &str) -> Option<&Grant> {
         let access = self.access.get(token).map(|it| it.grant);
         let grant = access.or_else(|| self.refresh.get(token).map(|it| it.grant))?;
         self.live.get(&grant)
     }
 
-    /// True if the token is an access token, live or not.
+    /// Returns true if the token is an access token, even if it has expired.
     pub(super) fn is_access(&self, token: &str) -> bool {
         self.access.contains_key(token)
     }

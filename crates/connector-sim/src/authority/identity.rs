@@ -1,4 +1,4 @@
-//! The account as the provider names it: a document, or the claims of an ID token.
+//! The provider's statement of the account: a JSON document, or the claims of an ID token.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::form::{merge, set_at};
 use super::{Grant, World};
 
-/// The lifetime of an ID token in seconds.
+/// Lifetime of an ID token, in seconds.
 const ID_TOKEN_SECONDS: i64 = 3600;
 
 /// The key that signs ID tokens (ES256).
@@ -26,7 +26,7 @@ impl Signer {
             Error::new(
                 ErrorKind::Bug,
                 "sim.authority.start",
-                "the system's random generator failed",
+                "the system's random source failed",
             )
         };
         let random = SystemRandom::new();
@@ -50,14 +50,15 @@ impl Signer {
         let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
         let header = json!({ "alg": "ES256", "kid": "sim", "typ": "JWT" });
         let signed = format!("{}.{}", encode(&header), encode(claims));
-        // Signing fails only with the random generator; the token is then refused.
+        // Signing fails only if the random source fails. The client then refuses the token.
         let signature = self.key.sign(&self.random, signed.as_bytes());
         let signature = signature.map(|it| BASE64_URL_SAFE_NO_PAD.encode(it.as_ref()));
         format!("{signed}.{}", signature.unwrap_or_default())
     }
 }
 
-/// The JSON object that names an account, as the description's identity rule reads it.
+/// Returns the JSON object that identifies an account, in the form that the description's identity
+/// rule reads.
 pub(super) fn document(world: &World, key: &str) -> Value {
     let account = {
         let state = world.state();
@@ -83,7 +84,7 @@ pub(super) fn document(world: &World, key: &str) -> Value {
     document
 }
 
-/// Adds what a token response says about the account.
+/// Adds the account to a token response.
 pub(super) fn add_to_response(world: &World, grant: &Grant, nonce: Option<&str>, body: &mut Value) {
     let Some(rule) = &world.description.identity else {
         return;
@@ -103,7 +104,7 @@ fn id_token(world: &World, issuer: &str, grant: &Grant, nonce: Option<&str>) -> 
     let mut claims = document(world, &grant.account);
     let mut filled = String::new();
     let mut rest = issuer;
-    // A claim that the issuer names in braces is part of every token.
+    // A placeholder in the issuer, `{claim}`, names a claim that every token contains.
     while let Some((before, after)) = rest.split_once('{') {
         let (name, after) = after.split_once('}').unwrap_or((after, ""));
         if claims.get(name).and_then(Value::as_str).is_none() {

@@ -1,4 +1,4 @@
-//! An authorization server that follows a description.
+//! An authorization server that is configured by a description.
 
 mod consent;
 mod form;
@@ -30,16 +30,16 @@ use crate::message::{Request, Response};
 use crate::secrets::Secrets;
 use crate::server::{Server, Service};
 
-/// The provider's part of a simulator: its API, its deviations and its data.
+/// The provider-specific part of a simulator: API, deviations and data.
 ///
-/// A closure `Fn(&Request, &Grant) -> Response` is a provider with an API and no deviation. Hooks are
-/// called from many tasks at once and must not block.
+/// A closure `Fn(&Request, &Grant) -> Response` implements this trait for a provider with an API
+/// and no deviations. The hooks are called from many tasks concurrently and must not block.
 pub trait Provider: Send + Sync + 'static {
-    /// Answers an API request whose credential is a live access token of `grant`.
+    /// Returns the response to an API request with a live access token of `grant`.
     fn call(&self, request: &Request, grant: &Grant) -> Response;
 
-    /// Answers an API request without a live access token. Default: 401 with the error
-    /// `invalid_token` (RFC 6750 section 3.1).
+    /// Returns the response to an API request without a live access token. Default: 401 with the
+    /// error `invalid_token` (RFC 6750 section 3.1).
     fn unauthenticated(&self, request: &Request) -> Response {
         let _ = request;
         Response::json(401, &json!({ "error": "invalid_token" }))
@@ -54,8 +54,7 @@ pub trait Provider: Send + Sync + 'static {
         None
     }
 
-    /// Changes the query of the callback that a browser is sent to, for example by a signature with
-    /// `client_secret`.
+    /// Changes the query of a callback, for example adds a signature with `client_secret`.
     fn callback(&self, account: &Account, client_secret: &str, query: &mut Vec<(String, String)>) {
         let _ = (account, client_secret, query);
     }
@@ -65,12 +64,12 @@ pub trait Provider: Send + Sync + 'static {
         let _ = (grant, body);
     }
 
-    /// Changes the body of a response of the identity endpoint.
+    /// Changes the body of a response from the identity endpoint.
     fn identity(&self, grant: &Grant, body: &mut Value) {
         let _ = (grant, body);
     }
 
-    /// Origins that the provider serves beside those of the description.
+    /// Returns origins that the provider serves in addition to those in the description.
     fn origins(&self) -> Vec<Origin> {
         Vec::new()
     }
@@ -85,7 +84,7 @@ where
     }
 }
 
-/// An API that has no endpoint.
+/// An API without endpoints.
 fn no_api(_: &Request, _: &Grant) -> Response {
     Response::json(404, &json!({ "error": "not_found" }))
 }
@@ -101,7 +100,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// An account with this key. The parts of a composite key are joined with colons.
+    /// Creates an account with this key. The parts of a composite key are joined with colons.
     pub fn new(key: impl Into<String>) -> Self {
         let key = key.into();
         Self {
@@ -112,48 +111,48 @@ impl Account {
         }
     }
 
-    /// Sets its name for people.
+    /// Sets the display name.
     pub fn with_label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
 
-    /// Sets its own host, where accounts have hosts.
+    /// Sets the account's own host. Needed only for providers with per-account hosts.
     pub fn with_host(mut self, host: impl Into<String>) -> Self {
         self.host = Some(host.into());
         self
     }
 
-    /// Sets the JSON object in which the provider names the account: the response of the identity
-    /// endpoint, members of the token response, or claims of the ID token. Key and label are added at
-    /// the description's pointers unless the object has values there.
+    /// Sets the JSON object that identifies the account: the response of the identity endpoint,
+    /// members of the token response, or claims of the ID token. The key and the label are added at
+    /// the description's pointers, unless the object already has values there.
     pub fn with_document(mut self, document: Value) -> Self {
         self.document = document;
         self
     }
 
-    /// The key.
+    /// Returns the key.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// The account's own host.
+    /// Returns the account's own host.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
         self.host.as_deref()
     }
 }
 
-/// A grant of an account's owner to a client, as a provider's API sees it.
+/// A grant from an account's owner to a client, as the provider's API receives it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Grant {
-    /// Its number, unique at the simulator.
+    /// The number of the grant, unique in the simulator.
     pub number: u64,
     /// The key of the account.
     pub account: String,
-    /// The account's own host, where accounts have hosts.
+    /// The account's own host, if accounts have hosts.
     pub host: Option<String>,
     /// The client.
     pub client_id: String,
@@ -165,19 +164,19 @@ pub struct Grant {
 #[derive(Clone)]
 struct Client {
     id: String,
-    /// The current secret first. Empty for a public client.
+    /// The secrets, current one first. Empty for a public client.
     secrets: Vec<String>,
 }
 
-/// Facts about an authorization server that no description has.
+/// Settings of the authorization server that no description contains.
 #[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 struct Rules {
     code_lifetime: Duration,
-    /// `None` if access tokens do not expire.
+    /// Lifetime of access tokens; `None` if they do not expire.
     access_lifetime: Option<Duration>,
-    /// True if token responses state the access token's lifetime.
+    /// True if token responses contain the access token's lifetime.
     states_lifetime: bool,
-    /// With a lifetime that token responses state.
+    /// Lifetime of refresh tokens, if token responses contain it.
     refresh_lifetime: Option<Duration>,
     issues_refresh_tokens: bool,
     repeats_refresh_token: bool,
@@ -189,9 +188,10 @@ struct Rules {
     scopes: Vec<String>,
 }
 
-/// An authorization server and API of one provider, built from its [`Description`].
+/// A simulator of one provider, with an authorization server and an API, built from the provider's
+/// [`Description`].
 ///
-/// Clones are handles to the same simulator, which ends with the last one.
+/// Clones share the simulator, which ends when the last clone is dropped.
 #[derive(Clone)]
 pub struct Authority {
     world: Arc<World>,
@@ -211,7 +211,7 @@ pub(crate) struct World {
 struct State {
     clients: Vec<Client>,
     accounts: Vec<Account>,
-    /// The key of the account whose owner uses the browser.
+    /// The key of the account whose owner is signed in to the browser.
     signed_in: Option<String>,
     decisions: VecDeque<Consent>,
     grants: Grants,
@@ -228,7 +228,7 @@ pub struct AuthorityBuilder {
 }
 
 impl Authority {
-    /// Simulates the provider of `description`.
+    /// Returns a builder for a simulator of the provider in `description`.
     ///
     /// # Errors
     /// As for [`Description::validate`].
@@ -236,19 +236,19 @@ impl Authority {
         AuthorityBuilder::new(description.clone())
     }
 
-    /// The HTTP server: loopback overrides, request counts, faults.
+    /// Returns the HTTP server, with its loopback overrides, request counts and faults.
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// The clock.
+    /// Returns the clock.
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.world.clock
     }
 
-    /// The registration of the first client, with its current secret.
+    /// Returns the registration of the first client, with its current secret.
     #[must_use]
     pub fn app(&self) -> App {
         let state = self.world.state();
@@ -264,7 +264,7 @@ impl Authority {
         app
     }
 
-    /// Issues a new secret for the first client. The secret before it stays valid until
+    /// Issues a new secret for the first client. The previous secret stays valid until
     /// [`Authority::end_old_client_secrets`].
     #[must_use = "configure the registration with the new secret"]
     pub fn rotate_client_secret(&self) -> SecretString {
@@ -276,7 +276,7 @@ impl Authority {
         SecretString::from(secret)
     }
 
-    /// Ends all secrets of the first client but the newest.
+    /// Invalidates all secrets of the first client except the newest.
     pub fn end_old_client_secrets(&self) {
         self.world.state().clients[0].secrets.truncate(1);
     }
@@ -288,17 +288,17 @@ impl Authority {
         state.accounts.push(account);
     }
 
-    /// The accounts.
+    /// Returns the accounts.
     #[must_use]
     pub fn accounts(&self) -> Vec<Account> {
         self.world.state().accounts.clone()
     }
 
-    /// Signs the owner of the account with this key in: further authorization requests are about
-    /// this account, unless their host names another one.
+    /// Signs in the owner of the account with this key. Later authorization requests are for this
+    /// account, unless their host belongs to another account.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such account.
+    /// [`ErrorKind::NotFound`] if the account does not exist.
     pub fn sign_in(&self, account: &str) -> Result<()> {
         let mut state = self.world.state();
         if !state.accounts.iter().any(|known| known.key == account) {
@@ -312,28 +312,28 @@ impl Authority {
         Ok(())
     }
 
-    /// Decides on the next consent page that a browser opens, after earlier decisions. Without a
-    /// decision, the owner grants all scopes.
+    /// Sets the decision for the next consent page that a browser opens. Decisions are queued.
+    /// Without a decision, the owner grants all scopes.
     pub fn decide(&self, consent: Consent) {
         self.world.state().decisions.push_back(consent);
     }
 
-    /// Opens an authorization URL as the browser of the signed-in owner, who decides `consent`, and
-    /// returns the callback URL that the browser is sent to.
+    /// Opens an authorization URL like the browser of the signed-in owner, who makes the decision
+    /// `consent`. Returns the callback URL of the redirect.
     ///
     /// # Errors
-    /// [`ErrorKind::Rejected`] where the provider shows an error page of its own instead: an unknown
-    /// client, redirect URI or account.
+    /// [`ErrorKind::Rejected`] if the provider shows an error page, because the client, the
+    /// redirect URI or the account is unknown.
     pub fn visit(&self, url: &Url, consent: &Consent) -> Result<Url> {
         consent::visit(&self.world, url, consent)
             .map_err(|message| Error::new(ErrorKind::Rejected, "sim.authority.visit", message))
     }
 
-    /// Issues a token pair for an account, as the provider's own console does for a token that is
-    /// pasted into another system. Returns the access token and the refresh token, if any.
+    /// Issues a token pair for an account without a flow, like a provider's console that creates a
+    /// token to paste elsewhere. Returns the access token and the refresh token, if any.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such account.
+    /// [`ErrorKind::NotFound`] if the account does not exist.
     pub fn issue(
         &self,
         account: &str,
@@ -359,7 +359,7 @@ impl Authority {
         ))
     }
 
-    /// Ends every grant, as the owners of the accounts would by removing the app.
+    /// Ends every grant, as if the owners had removed the app.
     pub fn end_grants(&self) {
         self.world.state().grants.end_where(|_| true);
     }
@@ -370,31 +370,30 @@ impl Authority {
         state.grants.end_where(|grant| grant.account == account);
     }
 
-    /// The live grants.
+    /// Returns the live grants.
     #[must_use]
     pub fn grants(&self) -> Vec<Grant> {
         self.world.state().grants.live()
     }
 
-    /// Ends all access tokens; refresh tokens stay valid.
+    /// Ends all access tokens. Refresh tokens stay valid.
     pub fn end_access_tokens(&self) {
         self.world.state().grants.end_access_tokens();
     }
 
-    /// The number of code exchanges that presented a code again.
+    /// Returns the number of code exchanges with an already used code.
     #[must_use]
     pub fn reused_codes(&self) -> usize {
         self.world.state().grants.reused_codes
     }
 
-    /// The number of refreshes that presented a refresh token whose time had ended because it was
-    /// used before.
+    /// Returns the number of refreshes with an already used refresh token that was no longer valid.
     #[must_use]
     pub fn reused_refresh_tokens(&self) -> usize {
         self.world.state().grants.reused_refresh_tokens
     }
 
-    /// The public key of ID tokens as a JSON Web Key Set (RFC 7517).
+    /// Returns the public key of ID tokens as a JSON Web Key Set (RFC 7517).
     #[must_use]
     pub fn key_set(&self) -> Value {
         self.world.signer.key_set()
@@ -440,14 +439,15 @@ impl AuthorityBuilder {
         }
     }
 
-    /// Sets the text that every secret of the simulator contains, so that a test can search for it.
+    /// Sets a text that every secret of the simulator contains, so that a test can search for
+    /// secrets.
     pub fn with_mark(mut self, mark: impl Into<String>) -> Self {
         self.mark = mark.into();
         self
     }
 
-    /// Adds an account. Without one there is the account `1`; its key is `1:1` where the
-    /// description's account key has two parts.
+    /// Adds an account. Default: one account with the key `1`, or `1:1` if the description's
+    /// account key has two parts.
     pub fn with_account(mut self, account: Account) -> Self {
         self.accounts.push(account);
         self
@@ -471,8 +471,8 @@ impl AuthorityBuilder {
         self
     }
 
-    /// Sets the lifetime of access tokens, which token responses then state. Default: the
-    /// description's.
+    /// Sets the lifetime of access tokens, and adds it to token responses. Default: the
+    /// description's lifetime.
     pub fn with_access_lifetime(mut self, lifetime: Duration) -> Self {
         self.rules.access_lifetime = Some(lifetime);
         self.rules.states_lifetime = true;
@@ -480,32 +480,32 @@ impl AuthorityBuilder {
         self
     }
 
-    /// Sets the lifetime of refresh tokens, which token responses then state. Default: the
-    /// description's, unstated.
+    /// Sets the lifetime of refresh tokens, and adds it to token responses. Default: the
+    /// description's lifetime, which is not added to token responses.
     pub fn with_refresh_lifetime(mut self, lifetime: Duration) -> Self {
         self.rules.refresh_lifetime = Some(lifetime);
         self
     }
 
-    /// Leaves the access token's lifetime out of token responses.
+    /// Omits the access token's lifetime from token responses.
     pub fn without_stated_lifetime(mut self) -> Self {
         self.rules.states_lifetime = false;
         self
     }
 
-    /// Issues access tokens only.
+    /// Issues access tokens without refresh tokens.
     pub fn without_refresh_tokens(mut self) -> Self {
         self.rules.issues_refresh_tokens = false;
         self
     }
 
-    /// Repeats a refresh token that does not rotate in every token response.
+    /// Repeats an unrotated refresh token in every token response.
     pub fn with_repeated_refresh_token(mut self) -> Self {
         self.rules.repeats_refresh_token = true;
         self
     }
 
-    /// Ends a grant's access tokens with the refresh that replaces them.
+    /// Ends the previous access token at each refresh.
     pub fn with_access_ended_by_refresh(mut self) -> Self {
         self.rules.refresh_ends_access = true;
         self
@@ -517,8 +517,8 @@ impl AuthorityBuilder {
         self
     }
 
-    /// Shows browsers a consent page. Without it, a browser is redirected at once: the owner decides
-    /// as [`Authority::decide`] says.
+    /// Shows a consent page to browsers. Without this setting, a browser is redirected at once,
+    /// with the decision from [`Authority::decide`].
     pub fn with_consent_page(mut self) -> Self {
         self.rules.asks = true;
         self
@@ -530,11 +530,11 @@ impl AuthorityBuilder {
         self
     }
 
-    /// Starts the simulator on a free port of the loopback address. Needs a tokio runtime.
+    /// Starts the simulator on a free port of the loopback address. Requires a tokio runtime.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] if the description is wrong; [`ErrorKind::Network`] if no port is
-    /// free.
+    /// * [`ErrorKind::Configuration`] if the description is invalid.
+    /// * [`ErrorKind::Network`] if no port is free.
     pub async fn start(self, clock: impl Clock) -> Result<Authority> {
         self.description.validate()?;
         let mut accounts = self.accounts;
@@ -624,7 +624,7 @@ impl World {
         }
     }
 
-    /// True if `request` goes to the endpoint of `template`.
+    /// Returns true if `request` matches the endpoint of `template`.
     fn is_at(&self, template: Option<&EndpointTemplate>, request: &Request) -> bool {
         let Some(template) = template else {
             return false;
@@ -646,7 +646,8 @@ impl World {
             .cloned()
     }
 
-    /// The grant whose live access token `request` carries where the description says.
+    /// Returns the grant of the live access token in `request`, at the position that the
+    /// description defines.
     fn authenticate(&self, request: &Request) -> Option<Grant> {
         let now = self.now();
         let mut state = self.state();
@@ -657,7 +658,7 @@ impl World {
         }
         let token = form::presented(&self.description.authentication, request)?;
         let grant = state.grants.used(&token, now)?;
-        // A token of one account's host is unknown at the host of another one.
+        // A token of one account is invalid at the host of another account.
         let is_foreign = |account: &Account| {
             account.host.as_deref() == Some(request.host()) && account.host != grant.host
         };

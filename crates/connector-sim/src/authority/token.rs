@@ -20,7 +20,7 @@ use crate::message::{Request, Response};
 
 type Fields = BTreeMap<String, String>;
 
-/// Answers a request to the token endpoint.
+/// Returns the response to a token request.
 pub(super) fn respond(world: &World, request: &Request) -> Response {
     let description = &world.description;
     let Some(endpoint) = &description.token else {
@@ -41,14 +41,17 @@ pub(super) fn respond(world: &World, request: &Request) -> Response {
         "authorization_code" => {
             let mut names = endpoint.omitted_parameters.iter();
             if names.any(|name| fields.contains_key(name)) {
-                return wrong("a parameter is not accepted");
+                return wrong("a parameter is not supported");
             }
             if !has_all(&fields, &endpoint.exchange_parameters) {
                 return wrong("a parameter is missing");
             }
             let redirect_uri = world.rules.redirect_uri.as_str();
             if !omits("redirect_uri") && get("redirect_uri") != redirect_uri {
-                return dead_grant(description, "the redirect URI is another one");
+                return dead_grant(
+                    description,
+                    "the redirect URI differs from the one in the authorization request",
+                );
             }
             exchange(world, request, &fields, &client_id)
         }
@@ -90,12 +93,13 @@ pub(super) fn respond(world: &World, request: &Request) -> Response {
         _ => wrong_request(
             description,
             "unsupported_grant_type",
-            "the grant type is not known",
+            "the grant type is not supported",
         ),
     }
 }
 
-/// Answers a request to the revocation endpoint. An unknown token is no error (RFC 7009 section 2.2).
+/// Returns the response to a revocation request. An unknown token is not an error (RFC 7009 section
+/// 2.2).
 pub(super) fn revoke(world: &World, request: &Request) -> Response {
     let description = &world.description;
     let Some(endpoint) = &description.revocation else {
@@ -112,11 +116,11 @@ pub(super) fn revoke(world: &World, request: &Request) -> Response {
         return wrong_request(
             description,
             "invalid_request",
-            "a parameter is not accepted",
+            "a parameter is not supported",
         );
     }
     let mut state = world.state();
-    // Where only access tokens are accepted, any other one is unknown.
+    // If only access tokens are accepted, any other token counts as unknown.
     let known = state.grants.of_token(token).cloned();
     let known = known
         .filter(|_| endpoint.token != RevokedToken::AccessToken || state.grants.is_access(token));
@@ -125,7 +129,7 @@ pub(super) fn revoke(world: &World, request: &Request) -> Response {
             return wrong_request(
                 description,
                 "invalid_request",
-                "the token is of another client",
+                "the token belongs to another client",
             );
         }
         match endpoint.reach {
@@ -139,7 +143,8 @@ pub(super) fn revoke(world: &World, request: &Request) -> Response {
     Response::json(200, &json!({}))
 }
 
-/// The fields of a request in the form that the description has, and the authenticated client.
+/// Returns the fields of a request, parsed in the description's format, and the authenticated
+/// client.
 fn read(
     world: &World,
     request: &Request,
@@ -154,11 +159,11 @@ fn read(
         }
         TokenMethod::Post if *request.method() == Method::POST => {
             if request.is_json() != (encoding == BodyEncoding::Json) {
-                return wrong("the body has another encoding");
+                return wrong("the body has the wrong encoding");
             }
             request.fields()
         }
-        _ => return wrong("the method is another one"),
+        _ => return wrong("the method is wrong"),
     };
     let mut headers = description.headers.iter();
     if headers.any(|(name, value)| request.header(name) != value) {
@@ -190,7 +195,7 @@ fn has_all(fields: &Fields, wanted: &BTreeMap<String, String>) -> bool {
     wanted.all(|(name, value)| fields.get(name) == Some(value))
 }
 
-/// True if the request goes to the host of another account.
+/// Returns true if the request was sent to the host of another account.
 fn is_foreign(world: &World, request: &Request, grant: &Grant) -> bool {
     let endpoint = world.description.token.as_ref();
     endpoint.is_some_and(|it| it.endpoint.wants_account())
@@ -206,16 +211,16 @@ fn exchange(world: &World, request: &Request, fields: &Fields, client_id: &str) 
         return wrong_request(
             description,
             "invalid_request",
-            "code_verifier is not accepted",
+            "code_verifier is not supported",
         );
     }
     let mut state = world.state();
     let grants = &mut state.grants;
     let Some(code) = grants.codes.get(get("code")) else {
-        return wrong("the code is not known");
+        return wrong("the code is unknown");
     };
     if let Some(grant) = code.grant {
-        // RFC 6749 section 4.1.2: what the code was exchanged for ends.
+        // RFC 6749 section 4.1.2: the grant of a reused code ends.
         grants.reused_codes += 1;
         grants.end_where(|it| it.number == grant);
         return wrong("the code was used before");
@@ -252,7 +257,7 @@ fn exchange(world: &World, request: &Request, fields: &Fields, client_id: &str) 
     }
 }
 
-/// The code challenge of a verifier.
+/// Returns the code challenge of a verifier.
 fn proved(pkce: Option<Pkce>, verifier: &str) -> String {
     let digest = digest(&SHA256, verifier.as_bytes());
     match pkce {
@@ -261,7 +266,8 @@ fn proved(pkce: Option<Pkce>, verifier: &str) -> String {
     }
 }
 
-/// A token response (RFC 6749 section 5.1) with its values where the description reads them.
+/// Returns a token response (RFC 6749 section 5.1), with its values at the positions from the
+/// description.
 fn issued(world: &World, grant: &Grant, pair: Pair, nonce: Option<&str>) -> Response {
     let description = &world.description;
     let (fields, rules) = (token_fields(description), &world.rules);

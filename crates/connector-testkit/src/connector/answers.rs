@@ -1,4 +1,4 @@
-//! Token requests that go wrong, and what hooks make of it.
+//! Failing token requests, and their interpretation by the hooks.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -16,7 +16,8 @@ use super::fixture::TokenFault;
 use super::say;
 use super::world::{Exchange, Failed, World, answer, expect};
 
-/// A bad answer and what contract sections 5 and 6 make of it.
+/// A failure response, and its expected interpretation according to sections 5 and 6 of the
+/// contract.
 struct Bad {
     fault: TokenFault,
     class: ExchangeClass,
@@ -40,7 +41,8 @@ fn with_header(status: u16, name: &'static str, value: String) -> TokenFault {
     }
 }
 
-/// Every bad answer. The codes of RFC 6749 mean what it says unless the description says more.
+/// Returns every failure response. Error codes have their meaning in RFC 6749 unless the
+/// description defines another one.
 fn table(world: &World) -> Vec<Bad> {
     use ExchangeClass::{AppFault, DeadGrant, Malformed, SiblingWon};
     let described = |status: u16, code: Option<&str>, usual: ExchangeClass| {
@@ -91,7 +93,7 @@ fn table(world: &World) -> Vec<Bad> {
             with_header(429, "retry-after", "later".to_owned()),
             transient(None),
         ),
-        // A complete refusal is one in whatever form it comes.
+        // A complete refusal counts as a refusal in any format.
         bare(403, html, Malformed),
         bare(400, "", Malformed),
         bare(
@@ -112,7 +114,7 @@ fn table(world: &World) -> Vec<Bad> {
         (answer(302, ""), Malformed),
         (answer(408, ""), transient(None)),
         (answer(500, ""), transient(None)),
-        // A gateway may answer for a provider that has acted.
+        // A gateway may send this response although the provider has acted.
         (answer(500, error("invalid_grant")), transient(None)),
         (answer(502, html), transient(None)),
         (
@@ -131,12 +133,16 @@ fn table(world: &World) -> Vec<Bad> {
         .collect()
 }
 
-/// The error's own advice is that of its class.
+/// Checks that the error's retry advice matches its class.
 fn check_advice(what: &str, error: &ExchangeError) {
     let (kind, retry) = (error.error().kind(), error.error().retry());
     match error.class() {
         ExchangeClass::Transient { after: Some(after) } => {
-            assert_eq!(retry, Retry::After(after), "{what}: the wait is lost");
+            assert_eq!(
+                retry,
+                Retry::After(after),
+                "{what}: the retry delay is missing"
+            );
         }
         ExchangeClass::DeadGrant => {
             assert_eq!(kind, ErrorKind::NeedsReauthorization, "{what}");
@@ -154,7 +160,7 @@ async fn every_bad_answer_has_its_class(world: &World, exchange: Exchange) {
         assert_eq!((error.class(), error.sent()), (class, sent), "{what}");
         check_advice(&what, &error);
     }
-    say(&format!("bad token answers to a {exchange:?}: {count}"));
+    say(&format!("failing responses to a {exchange:?}: {count}"));
 }
 
 pub(super) async fn a_bad_answer_to_a_code_has_its_class(world: &World) {
@@ -165,7 +171,8 @@ pub(super) async fn a_bad_answer_to_a_refresh_has_its_class(world: &World) {
     every_bad_answer_has_its_class(world, Exchange::Refresh).await;
 }
 
-/// Codes are always exchanged; whether there is something to refresh, the answer tells.
+/// Returns the kinds of exchanges to test. Codes are always exchanged. Refreshes are tested if the
+/// token response has a refresh token.
 async fn exchanges(world: &World) -> Vec<Exchange> {
     let mut exchanges = vec![Exchange::Code];
     if world.connect().await.refresh_token().is_some() {
@@ -197,7 +204,7 @@ async fn too_late_an_answer_leaves_open_what_happened(world: &World, exchange: E
     let slow = TokenFault::Slow(Duration::from_secs(3600));
     let failing = pin!(world.failed(exchange, slow));
     let passing = pin!(async {
-        // The transport's deadline, and the provider's delay.
+        // The transport's timeout and the provider's delay.
         clock.wait_for_sleepers(2).await;
         let sent = world.wire.take();
         clock.advance(sent.last().map_or(Duration::ZERO, |seen| seen.timeout));
@@ -223,7 +230,7 @@ pub(super) async fn a_refresh_answered_too_late_leaves_open_what_happened(world:
     too_late_an_answer_leaves_open_what_happened(world, Exchange::Refresh).await;
 }
 
-/// The class of a refusal with this meaning.
+/// Returns the class of a refusal with this meaning.
 const fn meaning(means: RefusalMeaning) -> ExchangeClass {
     match means {
         RefusalMeaning::DeadGrant => ExchangeClass::DeadGrant,
@@ -234,7 +241,7 @@ const fn meaning(means: RefusalMeaning) -> ExchangeClass {
     }
 }
 
-/// A refusal with this code and description where the provider writes them.
+/// Returns a refusal with this code and description in the provider's format.
 fn error_body(world: &World, code: &str, description: &str) -> String {
     let token = world.description().token.as_ref();
     let fields = token.map(|it| it.response.clone()).unwrap_or_default();
@@ -273,7 +280,7 @@ pub(super) async fn described_error_codes_have_their_class(world: &World) {
         }
     }
     assert!(tried > 0, "no code was tried");
-    say(&format!("described error codes: {tried}"));
+    say(&format!("described error codes tested: {tried}"));
 }
 
 pub(super) async fn odd_but_good_answers_are_understood(world: &World) {
@@ -282,7 +289,7 @@ pub(super) async fn odd_but_good_answers_are_understood(world: &World) {
         world.fixture.fault(TokenFault::Edit(changes));
         expect(
             world.exchange(&callback, &flow).await,
-            "an odd but good answer",
+            "an unusual but valid response",
         )
     };
     let seconds = |answer: &connector_core::provider::oauth::TokenAnswer| answer.expires_in();
@@ -300,7 +307,7 @@ pub(super) async fn odd_but_good_answers_are_understood(world: &World) {
         assert_eq!(seconds(&answer), read.map(Duration::from_secs), "{written}");
     }
     let answer = edited(vec![("expires_in", None), ("token_type", None)]).await;
-    assert_eq!(seconds(&answer), None, "an answer without `expires_in`");
+    assert_eq!(seconds(&answer), None, "a response without `expires_in`");
     let answer = edited(vec![("refresh_token", None), ("unheard_of", Some("[{}]"))]).await;
     assert!(answer.refresh_token().is_none());
 
@@ -312,11 +319,11 @@ pub(super) async fn odd_but_good_answers_are_understood(world: &World) {
         .fixture
         .fault(TokenFault::Edit(vec![("refresh_token", None)]));
     let refreshed = world.connector().refresh(&world.cx(), &credential).await;
-    let answer = expect(refreshed, "a refresh whose answer has no refresh token");
+    let answer = expect(refreshed, "a refresh whose response has no refresh token");
     let kept = answer.refresh_token();
     assert!(
         kept.is_none_or(|kept| super::world::same(kept, before)),
-        "a refresh token is made up"
+        "the credential has a refresh token that the provider did not send"
     );
 }
 

@@ -53,10 +53,13 @@ pub(super) async fn the_authorization_url_carries_the_state_once(world: &World) 
     let Flow { url, state, .. } = world.flow();
     assert!(
         values(&url, "state") == [state.expose_secret()],
-        "`state` is not there exactly once as it was given"
+        "the URL must contain `state` exactly once and unchanged"
     );
     let copies = url.as_str().matches(state.expose_secret()).count();
-    assert_eq!(copies, 1, "the state stands in another place too");
+    assert_eq!(
+        copies, 1,
+        "the URL contains the state in another place, too"
+    );
 }
 
 pub(super) async fn the_authorization_url_carries_a_challenge_where_described(world: &World) {
@@ -74,7 +77,7 @@ pub(super) async fn the_authorization_url_carries_a_challenge_where_described(wo
     assert_eq!(values(&url, "code_challenge_method"), method);
 }
 
-/// The SHA-256 of a text in lower-case hexadecimal.
+/// Returns the SHA-256 of a text in lower-case hexadecimal.
 fn hexadecimal(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     hex::encode(digest)
@@ -90,11 +93,11 @@ pub(super) async fn the_authorization_url_holds_no_secret(world: &World) {
     let Flow { url, verifier, .. } = world.flow();
     assert!(
         world.probe.scan_bytes(url.as_str().as_bytes()).is_empty(),
-        "the authorization URL shows a secret of the app"
+        "the authorization URL contains a secret of the app"
     );
     assert!(
         !url.as_str().contains(verifier.secret().expose_secret()),
-        "the authorization URL shows the code verifier"
+        "the authorization URL contains the code verifier"
     );
 }
 
@@ -119,7 +122,7 @@ pub(super) async fn without_its_host_an_account_is_not_reached(world: &World) {
     let request = AuthorizationRequest::new(&world.app, &flow.state, &flow.verifier);
     assert!(
         world.connector().authorization_url(&request).is_err(),
-        "an account without its host gets an authorization URL"
+        "an account without a host gets an authorization URL"
     );
     let Some(code) = callback.code() else {
         panic!("the callback has no code");
@@ -127,7 +130,7 @@ pub(super) async fn without_its_host_an_account_is_not_reached(world: &World) {
     let exchange = CodeExchange::new(&code, &flow.verifier);
     let cx = world.cx();
     match world.connector().exchange_code(&cx, &exchange).await {
-        Ok(_) => panic!("a code without its account's host is exchanged"),
+        Ok(_) => panic!("a code without the account's host is exchanged"),
         Err(error) => assert_eq!(error.sent(), Sent::No, "{error:?}"),
     }
     assert_eq!(world.wire.count(), 0, "an exchange sent a request");
@@ -145,7 +148,7 @@ pub(super) async fn without_its_host_an_account_is_not_reached(world: &World) {
     }
     assert!(
         world.refresh(&bare).await.is_err() && world.identify(&bare).await.is_err(),
-        "a credential without its account's host is used"
+        "a credential without the account's host is used"
     );
     assert_eq!(
         world.wire.count(),

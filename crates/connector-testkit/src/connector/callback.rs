@@ -1,4 +1,4 @@
-//! The callback, before its code is exchanged.
+//! Callbacks, before the code is exchanged.
 
 use connector_core::provider::oauth::{Callback, CallbackProblem};
 use secrecy::SecretString;
@@ -16,7 +16,7 @@ fn owned(callback: &Callback) -> Pairs {
         .collect()
 }
 
-/// Checks a query of these pairs. One that is refused before any connector sees it is refused.
+/// Checks a callback with these query pairs. A query that cannot be parsed counts as refused.
 fn check(world: &World, pairs: &[(String, String)]) -> Result<(), Option<CallbackProblem>> {
     let query = query(pairs.iter().map(|(name, value)| (&**name, &**value)));
     let callback =
@@ -30,7 +30,11 @@ fn without(pairs: &Pairs, name: &str) -> Pairs {
 }
 
 fn sent_nothing(world: &World) {
-    assert_eq!(world.wire.count(), 0, "checking a callback sent a request");
+    assert_eq!(
+        world.wire.count(),
+        0,
+        "the check of a callback sent a request"
+    );
 }
 
 pub(super) async fn a_right_callback_passes(world: &World) {
@@ -61,14 +65,14 @@ pub(super) async fn a_changed_callback_is_refused(world: &World) {
             else {
                 continue;
             };
-            // Two spellings of one query are one query.
+            // Two encodings of the same pairs are equal.
             if signed(&changed) == right {
                 continue;
             }
             refused += 1;
             assert!(
                 world.check(&changed).is_err(),
-                "bit {bit} of byte {at} of a callback can be changed"
+                "a callback is accepted with bit {bit} of byte {at} changed"
             );
         }
     }
@@ -83,7 +87,7 @@ pub(super) async fn a_missing_or_doubled_parameter_is_refused(world: &World) {
     let mut refused = 0;
     for name in world.fixture.signed_parameters() {
         let Some(value) = callback.get(name) else {
-            panic!("the callback has no {name}, which the fixture says is signed");
+            panic!("the callback has no {name}, which is signed according to the fixture");
         };
         let mut bad = vec![("without", without(&right, name))];
         for value in [value, "other", ""] {
@@ -141,7 +145,10 @@ pub(super) async fn a_callback_under_an_old_secret_passes_while_it_is_configured
     assert_eq!(check(&[newer.clone(), signing.clone()]), Ok(()));
     assert_eq!(check(&[signing, newer.clone()]), Ok(()));
     assert_eq!(check(&[newer]), Err(CallbackProblem::SignatureMismatch));
-    assert!(check(&[]).is_err(), "without a secret a callback passes");
+    assert!(
+        check(&[]).is_err(),
+        "a callback is accepted without a secret"
+    );
     sent_nothing(world);
 }
 
@@ -169,7 +176,7 @@ pub(super) async fn a_callback_of_another_issuer_is_refused(world: &World) {
 
 pub(super) async fn a_denied_consent_is_told_as_such(world: &World) {
     let Some((callback, _)) = world.callback(&Consent::Deny).await else {
-        panic!("the fixture sends the browser back only sometimes");
+        panic!("the fixture's provider redirects the browser only sometimes");
     };
     assert_eq!(world.check(&callback), Err(CallbackProblem::ConsentDenied));
     sent_nothing(world);
@@ -191,7 +198,7 @@ pub(super) async fn an_error_leads_to_no_exchange(world: &World) {
     ] {
         assert!(
             check(world, &pairs).is_err(),
-            "a callback with {what} passes"
+            "a callback with {what} is accepted"
         );
     }
     sent_nothing(world);

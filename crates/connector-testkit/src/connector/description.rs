@@ -1,4 +1,4 @@
-//! The description, and the hosts that accounts may have.
+//! The description, and the permitted hosts of accounts.
 
 use connector_core::provider::description::{Description, RefusalRule};
 use connector_core::{ErrorKind, ProviderId};
@@ -6,7 +6,7 @@ use connector_core::{ErrorKind, ProviderId};
 use super::say;
 use super::world::{World, expect};
 
-/// The rules of a description that recognise a refusal by its code, with the code.
+/// Returns the description's rules for refusals that match an error code, each with its code.
 pub(super) fn codes(description: &Description) -> impl Iterator<Item = (&str, &RefusalRule)> {
     let rules = description.refusals.iter();
     rules.filter_map(|rule| Some((rule.code.as_deref()?, rule)))
@@ -14,7 +14,7 @@ pub(super) fn codes(description: &Description) -> impl Iterator<Item = (&str, &R
 
 pub(super) async fn the_description_is_valid(world: &World) {
     let description = world.description();
-    expect(description.validate(), "the description's own check");
+    expect(description.validate(), "the description is valid");
     expect(
         ProviderId::new(description.provider.as_str()),
         "the provider's id",
@@ -37,7 +37,7 @@ pub(super) async fn required_scopes_are_asked_for(world: &World) {
     for scope in &scopes.required {
         assert!(
             scopes.default.contains(scope),
-            "{scope:?} is required and not asked for: add it to `scopes.default`"
+            "{scope:?} is required but not requested: add it to `scopes.default`"
         );
     }
 }
@@ -59,11 +59,11 @@ pub(super) async fn an_error_code_has_one_meaning(world: &World) {
 pub(super) async fn an_account_host_has_one_accepted_form(world: &World) {
     let connector = world.connector();
     let Some(text) = world.fixture.account() else {
-        panic!("accounts have hosts of their own: the fixture must name an account");
+        panic!("accounts have their own hosts: the fixture must return an account");
     };
     let host = expect(connector.account_host(text), "the account to connect");
     let Some(host) = host else {
-        panic!("accounts have hosts of their own, but {text:?} leads to none");
+        panic!("accounts have their own hosts, but {text:?} is accepted without one");
     };
     for spelling in [
         host.clone(),
@@ -144,7 +144,7 @@ pub(super) async fn hostile_account_hosts_are_refused(world: &World) {
         .iter()
         .flat_map(|before| AFTER.map(|after| format!("{before}{host}{after}")))
         .collect();
-    // The first is the host itself.
+    // The first entry is the host itself.
     hostile.remove(0);
     hostile.extend(ALONE.map(str::to_owned));
     let (label, rest) = host.split_once('.').unwrap_or((host, ""));
@@ -167,11 +167,11 @@ pub(super) async fn hostile_account_hosts_are_refused(world: &World) {
     hostile.extend(world.fixture.hostile_accounts());
     for text in &hostile {
         match connector.account_host(text) {
-            Ok(accepted) => panic!("{text:?} is taken for the account host {accepted:?}"),
+            Ok(accepted) => panic!("{text:?} is accepted as the account host {accepted:?}"),
             Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text:?}"),
         }
     }
-    assert!(hostile.len() >= 200, "too few texts were tried");
+    assert!(hostile.len() >= 200, "too few texts were tested");
     assert_eq!(world.wire.count(), 0, "a request was sent");
     say(&format!("hostile account hosts refused: {}", hostile.len()));
 }

@@ -1,4 +1,4 @@
-//! Token requests that go well: what goes out, and where to.
+//! Successful token requests: their content and their destination.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -19,15 +19,15 @@ use super::fixture::{Consent, TokenFault};
 use super::wire::Seen;
 use super::world::{World, expect};
 
-/// The longest that a request to a token endpoint may take: what claims are reckoned with.
+/// Maximum duration of a request to a token endpoint. Claim lifetimes are based on it.
 const DEADLINE: Duration = Duration::from_secs(15);
 const LONGEST_TOKEN_ANSWER: usize = 1024 * 1024;
 const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
 
-/// The requests of one life: the code is exchanged, the account identified, the token refreshed
-/// where it can be, and revoked where it can be.
+/// Returns the requests of a credential's whole life: the code exchange, the identification, and,
+/// if supported, a refresh and a revocation.
 async fn life(world: &World, strange: bool) -> Life {
-    // Providers name places in their answers; none of these is one that a token may go to.
+    // Responses may contain URLs. A token must be sent to none of these.
     let strange_answer = || {
         TokenFault::Edit(vec![
             ("instance_url", Some(r#""https://evil.example""#)),
@@ -84,7 +84,7 @@ impl Life {
     }
 }
 
-/// The fields of the token requests among these, in the provider's form.
+/// Returns the fields of all token requests, in the provider's format.
 fn all_fields(world: &World, seen: &[Seen]) -> Vec<(Seen, Fields)> {
     let fields = |seen: &Seen| {
         let mut request = http::Request::builder()
@@ -103,7 +103,7 @@ type Fields = Vec<(String, String)>;
 fn field(fields: &[(String, String)], name: &str) -> Option<String> {
     let mut values = fields.iter().filter(|(its_name, _)| its_name == name);
     let value = values.next().map(|(_, value)| value.clone());
-    assert!(values.next().is_none(), "{name} stands there twice");
+    assert!(values.next().is_none(), "the field {name} occurs twice");
     value
 }
 
@@ -111,12 +111,12 @@ pub(super) async fn a_code_is_good_once(world: &World) {
     let (callback, flow) = world.granted().await;
     expect(world.exchange(&callback, &flow).await, "the exchange");
     match world.exchange(&callback, &flow).await {
-        Ok(_) => panic!("a code that was used brings a second token"),
+        Ok(_) => panic!("a used code returns a second token"),
         Err(error) => {
             assert_eq!(error.sent(), Sent::Answered, "{error:?}");
             assert!(
                 !matches!(error.class(), ExchangeClass::Transient { .. }),
-                "a used code is not tried again: {error:?}"
+                "a used code causes a retry: {error:?}"
             );
         }
     }
@@ -130,11 +130,11 @@ pub(super) async fn token_requests_stay_inside_their_bounds(world: &World) {
     };
     let host = world.host.as_deref().unwrap_or_default();
     expect(endpoint.url(host), "the token endpoint");
-    assert!(!life.exchange.is_empty(), "an exchange sends no request");
+    assert!(!life.exchange.is_empty(), "an exchange sent no request");
     for seen in life.tokens() {
         assert!(
             seen.longest_answer <= LONGEST_TOKEN_ANSWER,
-            "a token answer of {} bytes is read",
+            "a token response of {} bytes is accepted",
             seen.longest_answer
         );
     }
@@ -142,16 +142,16 @@ pub(super) async fn token_requests_stay_inside_their_bounds(world: &World) {
         assert_eq!(
             seen.class,
             RequestClass::Token,
-            "the class of a credential's request"
+            "the request class of a request for a credential"
         );
         assert!(
             seen.timeout <= DEADLINE,
-            "a request may take {:?}",
+            "the request timeout is {:?}",
             seen.timeout
         );
         assert!(
             seen.longest_answer <= LONGEST_ANSWER,
-            "an answer of {} bytes is read",
+            "a response of {} bytes is accepted",
             seen.longest_answer
         );
     }
@@ -165,14 +165,14 @@ pub(super) async fn token_requests_are_written_as_described(world: &World) {
         .iter()
         .find(|(_, fields)| field(fields, "code").is_some());
     let Some((_, fields)) = with_code else {
-        panic!("no request of the exchange has the provider's form and a code");
+        panic!("no request of the exchange has the provider's format and a code");
     };
     let parameters = token.iter().flat_map(|it| &it.exchange_parameters);
     for (name, value) in parameters {
         assert_eq!(field(fields, name).as_ref(), Some(value), "{name}");
     }
     for name in token.iter().flat_map(|it| &it.omitted_parameters) {
-        assert!(field(fields, name).is_none(), "{name} is sent");
+        assert!(field(fields, name).is_none(), "the field {name} is sent");
     }
     if life.refresh.is_empty() {
         return;
@@ -183,7 +183,7 @@ pub(super) async fn token_requests_are_written_as_described(world: &World) {
             && field(fields, "refresh_token").is_some()
     };
     let Some((_, fields)) = refresh.iter().find(|(_, fields)| spends(fields)) else {
-        panic!("no request of the refresh has the provider's form and a refresh token");
+        panic!("no request of the refresh has the provider's format and a refresh token");
     };
     for (name, value) in token.iter().flat_map(|it| &it.refresh_parameters) {
         assert_eq!(field(fields, name).as_ref(), Some(value), "{name}");
@@ -196,7 +196,7 @@ pub(super) async fn the_client_authenticates_as_described(world: &World) {
     let id = world.app.client_id();
     let secret = world.app.client_secret();
     let secret = secret.map(|it| it.expose_secret().to_owned());
-    // One that was replaced still verifies, and is never sent.
+    // A replaced secret still verifies, but is never sent.
     let mut secrets = world.app.client_secrets().to_vec();
     secrets.push(SecretString::from("an-old-secret"));
     let app = world.app_with(&secrets);
@@ -205,7 +205,7 @@ pub(super) async fn the_client_authenticates_as_described(world: &World) {
     world.wire.take();
     if credential.refresh_token().is_some() {
         let refreshed = world.connector().refresh(&cx, &credential).await;
-        expect(refreshed, "a refresh while a secret is being replaced");
+        expect(refreshed, "a refresh during a secret rotation");
     }
     let mut seen = world.wire.take();
     seen.extend(life(world, false).await.exchange);
@@ -234,7 +234,7 @@ pub(super) async fn the_client_authenticates_as_described(world: &World) {
             assert!(header.is_sensitive(), "the header is not marked sensitive");
             assert!(
                 field(fields, "client_secret").is_none(),
-                "the client secret is in the body too"
+                "the client secret is also in the body"
             );
         } else {
             let is_public = authentication == Some(ClientAuthentication::None);
@@ -242,9 +242,9 @@ pub(super) async fn the_client_authenticates_as_described(world: &World) {
             assert_eq!(field(fields, id_parameter).as_deref(), Some(id));
             assert!(
                 field(fields, "client_secret") == secret,
-                "the body's client secret is not the app's first"
+                "the client secret in the body is not the app's first one"
             );
-            assert!(header.is_none(), "the client authenticates twice");
+            assert!(header.is_none(), "the client authenticates in two ways");
         }
     }
 }
@@ -277,15 +277,18 @@ pub(super) async fn granted_scopes_are_those_of_the_answer(world: &World) {
     let (Some(first), Some(last)) = (asked.first(), asked.last()) else {
         panic!("the case needs scopes");
     };
-    assert_ne!(first, last, "the fixture's app must ask for two scopes");
+    assert_ne!(first, last, "the fixture's app must request two scopes");
     let consent = Consent::GrantOnly(vec![first.clone()]);
     let Some((callback, flow)) = world.callback(&consent).await else {
-        panic!("the fixture sends no browser back after a consent");
+        panic!("the fixture's provider does not redirect the browser after consent");
     };
     let answer = expect(world.exchange(&callback, &flow).await, "the exchange");
     let check = |scopes: Option<&[String]>, when: &str| {
         let Some(scopes) = scopes else {
-            panic!("{when}: the answer's scopes are lost; then all would count as granted");
+            panic!(
+                "{when}: the scopes of the response are lost, so all requested scopes would count \
+                 as granted"
+            );
         };
         assert!(scopes.contains(first), "{when}: {first} was granted");
         assert!(!scopes.contains(last), "{when}: {last} was not granted");
@@ -327,17 +330,17 @@ pub(super) async fn no_request_leaves_for_another_origin(world: &World) {
         let origin = Url::parse(&request.url).ok();
         let origin = origin.and_then(|url| Origin::of(&url).ok());
         let Some(origin) = origin else {
-            panic!("a request goes to no https origin");
+            panic!("a request is sent to a URL that is not https");
         };
         assert!(
             origins.contains(&origin),
-            "a request goes to {origin:?}, which the description does not name"
+            "a request is sent to {origin:?}, which is not in the description"
         );
     }
     super::say(&format!("requests to described origins: {seen}"));
 }
 
-/// How many callers run at once.
+/// Number of concurrent callers.
 const CALLERS: usize = 8;
 
 pub(super) async fn hooks_run_at_the_same_time(world: &World) {
@@ -369,10 +372,10 @@ pub(super) async fn hooks_run_at_the_same_time(world: &World) {
     assert_eq!(exchanged, CALLERS, "codes that were exchanged");
 }
 
-/// Runs all callers, none of whose requests is answered before all have sent one. Returns how many
-/// came through.
+/// Runs all callers concurrently. No request gets a response before every caller has sent one.
+/// Returns the number of successful callers.
 async fn together(world: &World, hook: &str, callers: Vec<BoxFuture<'_, bool>>) -> usize {
-    /// A caller that was polled so often without sending anything waits for another one.
+    /// Number of polls without a request after which a caller counts as blocked by another one.
     const PATIENCE: usize = 1000;
     world.wire.take();
     world.wire.hold(true);
@@ -380,7 +383,7 @@ async fn together(world: &World, hook: &str, callers: Vec<BoxFuture<'_, bool>>) 
     for _ in 0..PATIENCE {
         let polled = poll_fn(|task| Poll::Ready(all.as_mut().poll(task))).await;
         let Poll::Pending = polled else {
-            panic!("{hook} answers without asking the provider");
+            panic!("{hook} returns a result without a request to the provider");
         };
         if world.wire.count() == CALLERS {
             break;

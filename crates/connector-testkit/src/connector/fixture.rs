@@ -1,4 +1,4 @@
-//! What the suite needs to know about the provider that a connector is for.
+//! Fixtures for the connector suite.
 
 use std::sync::Arc;
 
@@ -16,49 +16,49 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
-/// A connector under test, in front of a simulated provider that keeps the provider's own rules.
+/// A connector under test with a simulated provider that enforces the provider's own rules.
 ///
-/// Every case starts its own, so that cases run in any order and at the same time. What a provider
-/// does not have is read from the connector's description; the methods that have a default are for
-/// what no description says. Methods panic when the simulator cannot do what is asked: the case
-/// then fails.
+/// Each case starts its own fixture, so that cases run in any order and concurrently. The suite
+/// reads the provider's features from the connector's description. The methods with a default
+/// supply facts that a description cannot contain. A method panics if the simulator cannot do what
+/// is requested: the case then fails.
 #[async_trait]
 pub trait ConnectorFixture: Send + Sync + 'static {
-    /// Starts a fresh provider. `mark` stands somewhere in every secret that it makes up: client
-    /// secrets, codes, tokens, secrets of webhooks. The suite searches for it where no secret may
-    /// stand.
+    /// Starts a fresh provider. Every secret that the provider generates must contain `mark`:
+    /// client secrets, codes, tokens, webhook secrets. The suite searches for `mark` in all places
+    /// where no secret may appear.
     async fn start(mark: &str) -> Self
     where
         Self: Sized;
 
-    /// The connector.
+    /// Returns the connector.
     fn connector(&self) -> &dyn Connector;
 
-    /// The registration as the provider knows it, with one client secret. Where the provider has
-    /// scopes, it asks for at least two of which neither includes the other.
+    /// Returns the app registration at the provider, with one client secret. If the provider has
+    /// scopes, the app requests at least two, neither of which includes the other.
     fn app(&self) -> App;
 
-    /// The way to the provider, with deadlines on [`ConnectorFixture::clock`]. The suite records and
-    /// sometimes replaces what goes through it.
+    /// Returns a transport to the provider, with timeouts on [`ConnectorFixture::clock`]. The suite
+    /// records requests and replaces some responses.
     fn transport(&self) -> Arc<dyn HttpTransport>;
 
-    /// The clock of provider and transport. The suite moves it.
+    /// Returns the clock of the provider and the transport. The suite advances this clock.
     fn clock(&self) -> &ManualClock;
 
-    /// The account to connect, as its owner names it, where accounts have hosts of their own.
+    /// Returns the account to connect, as entered by its owner. Needed only for providers with
+    /// per-account hosts.
     fn account(&self) -> Option<&str> {
         None
     }
 
-    /// Goes where the browser goes, to the authorization URL, and returns the query of the callback
-    /// that it is sent to. `None` if the provider never sends a browser back after this decision.
+    /// Opens the authorization URL like a browser, and returns the query of the callback. `None` if
+    /// the provider never redirects the browser after this decision.
     async fn visit(&self, url: &Url, consent: &Consent) -> Option<String>;
 
-    /// Makes the next request to the token endpoint that is not yet spoken for go wrong.
+    /// Makes the next request to the token endpoint fail that has no fault assigned yet.
     fn fault(&self, fault: TokenFault);
 
-    /// Ends every grant at the provider, as the account's owner would: the app is removed, or its
-    /// access is taken away.
+    /// Ends every grant at the provider, as if the account's owner had removed the app.
     fn end_grants(&self);
 
     /// The parameter of the authorization URL that names the app, and its value. Default: the client
@@ -69,60 +69,61 @@ pub trait ConnectorFixture: Send + Sync + 'static {
         (name.to_owned(), self.app().client_id().to_owned())
     }
 
-    /// The fields of a request to the token endpoint; `None` if the request is no token request of the
-    /// provider. Default: in the form that the description has. A provider whose exchange has another
-    /// form, or takes several requests, overrides it.
+    /// Returns the fields of a request to the token endpoint; `None` if the request is not a token
+    /// request. Default: parses the format in the description. Override this method for a provider
+    /// whose exchange has another format or takes several requests.
     fn token_fields(&self, request: &http::Request<Bytes>) -> Option<Vec<(String, String)>> {
         described_fields(self, request)
     }
 
-    /// The parameters of a callback that the provider signs, the signature included. Empty where it
+    /// Returns the signed parameters of a callback, including the signature. Empty if the provider
     /// signs none.
     fn signed_parameters(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// A delivery as the provider would post it now, signed with the app's secret: of this body, or
-    /// of one that the provider sends. `None` where the description has no webhooks.
+    /// Returns a delivery as the provider would send it now, signed with the app's secret. Uses
+    /// `body`, or a typical body of the provider. `None` if the description has no webhooks.
     fn delivery(&self, body: Option<Bytes>) -> Option<Delivery> {
         let _ = body;
         None
     }
 
-    /// The scheme of the deliveries, where the description has none because the connector's own hook
-    /// verifies them: the suite takes the wire form from it.
+    /// Returns the webhook scheme from which the suite takes the wire format. Override this method
+    /// if the description has no scheme because the connector's own hook verifies deliveries.
     fn webhook_scheme(&self) -> Option<WebhookScheme> {
         self.connector().description().webhook.clone()
     }
 
-    /// The secret that signs [`ConnectorFixture::delivery`], where each subscription has its own.
+    /// Returns the secret that signs [`ConnectorFixture::delivery`], if each subscription has its
+    /// own.
     fn subscription_secret(&self) -> Option<SecretString> {
         None
     }
 
-    /// Texts of other kinds that the provider signs with the secret of its webhooks: the queries of
-    /// callbacks and of first visits, session tokens, signed requests. Each `seed` makes other texts,
-    /// among them those that somebody who chooses parameters could have signed. Needed where the
-    /// scheme says [`secret_signs_more`](WebhookScheme::secret_signs_more).
+    /// Returns other texts that the provider signs with the webhook secret: queries of callbacks
+    /// and of first visits, session tokens, signed requests. Each `seed` must give different texts,
+    /// including texts that an attacker who controls parameters could get signed. Needed if the
+    /// scheme sets [`secret_signs_more`](WebhookScheme::secret_signs_more).
     fn also_signed(&self, seed: u64) -> Vec<AlsoSigned> {
         let _ = seed;
         Vec::new()
     }
 
-    /// The queries of callbacks in which the signature of a delivery stands for its body: `signature`
+    /// Returns callback queries that reuse the signature of a delivery with this body. `signature`
     /// is the value of the delivery's header.
     fn callbacks_of(&self, body: &Bytes, signature: &str) -> Vec<String> {
         let _ = (body, signature);
         Vec::new()
     }
 
-    /// Texts that name no account, beside those that the suite makes up.
+    /// Returns texts that are not account names, in addition to those that the suite generates.
     fn hostile_accounts(&self) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// The fields of a token request, read as the description says that they are written.
+/// Returns the fields of a token request, parsed in the format of the description.
 fn described_fields<F: ConnectorFixture + ?Sized>(
     fixture: &F,
     request: &http::Request<Bytes>,
@@ -172,20 +173,20 @@ fn described_fields<F: ConnectorFixture + ?Sized>(
     }
 }
 
-/// A text that is no delivery, signed with the secret of the webhooks.
+/// A signed text that is not a delivery but is signed with the webhook secret.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AlsoSigned {
-    /// Its kind, for the output of the suite.
+    /// The kind of the text, for the suite's output.
     pub kind: &'static str,
-    /// The text that was signed.
+    /// The signed text.
     pub text: Bytes,
-    /// The signature's bytes.
+    /// The bytes of the signature.
     pub tag: Vec<u8>,
 }
 
 impl AlsoSigned {
-    /// A text of this kind and its signature.
+    /// Creates a text of this kind with its signature.
     #[must_use]
     pub fn new(kind: &'static str, text: impl Into<Bytes>, tag: impl Into<Vec<u8>>) -> Self {
         Self {
@@ -196,22 +197,22 @@ impl AlsoSigned {
     }
 }
 
-/// A delivery, and what a connector should read from it.
+/// A delivery, and the values that a connector must read from it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Delivery {
     /// The request.
     pub request: http::Request<Bytes>,
-    /// Its topic.
+    /// The topic.
     pub topic: String,
-    /// The provider's id of the delivery, where it has one.
+    /// The provider's id of the delivery, if it has one.
     pub delivery_id: Option<String>,
-    /// The account that it is about, where it says.
+    /// The account in the delivery, if it has one.
     pub account: Option<AccountHint>,
 }
 
 impl Delivery {
-    /// A delivery about `topic` that names neither itself nor an account.
+    /// Creates a delivery about `topic`, without a delivery id and without an account.
     #[must_use]
     pub fn new(request: http::Request<Bytes>, topic: impl Into<String>) -> Self {
         Self {
@@ -229,7 +230,7 @@ impl Delivery {
         self
     }
 
-    /// Sets the account that it is about.
+    /// Sets the account of the delivery.
     #[must_use]
     pub fn with_account(mut self, account: AccountHint) -> Self {
         self.account = Some(account);

@@ -1,4 +1,4 @@
-//! Which account a credential leads to.
+//! Identification of the account of a credential.
 
 use connector_core::ErrorKind;
 use connector_core::http::{Sent, TransportErrorKind};
@@ -27,10 +27,10 @@ pub(super) async fn a_wrong_token_is_unauthorized(world: &World) {
     world.wire.take();
     let wrong = world.with_secret(&credential, "no-token-of-this-provider");
     match world.identify(&wrong).await {
-        Ok(_) => panic!("a wrong token leads to an account"),
+        Ok(_) => panic!("a wrong token is identified as an account"),
         Err(error) => assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}"),
     }
-    assert!(world.wire.count() > 0, "the provider was not asked");
+    assert!(world.wire.count() > 0, "the provider got no request");
 }
 
 pub(super) async fn identify_tells_failures_apart(world: &World) {
@@ -53,7 +53,7 @@ pub(super) async fn identify_tells_failures_apart(world: &World) {
             ErrorKind::UnexpectedAnswer,
         ),
         (
-            "200 with nothing",
+            "200 with an empty body",
             answer(200, ""),
             ErrorKind::UnexpectedAnswer,
         ),
@@ -73,7 +73,7 @@ pub(super) async fn identify_tells_failures_apart(world: &World) {
             ErrorKind::Timeout,
         ),
         (
-            "an endless answer",
+            "an endless response",
             broken(TransportErrorKind::Answer),
             ErrorKind::UnexpectedAnswer,
         ),
@@ -83,7 +83,7 @@ pub(super) async fn identify_tells_failures_apart(world: &World) {
         }
         world.wire.answer(instead);
         match world.identify(&credential).await {
-            Ok(_) => panic!("{what} leads to an account"),
+            Ok(_) => panic!("{what} is identified as an account"),
             Err(error) => assert_eq!(error.kind(), kind, "{what}"),
         }
     }

@@ -1,19 +1,19 @@
-//! The rules of [`Connector`](connector_core::provider::Connector) and of a provider's description,
-//! each as a case that any provider's code can be put to.
+//! Conformance cases for [`Connector`](connector_core::provider::Connector) implementations and
+//! provider descriptions: one case per rule.
 //!
 //! ```ignore
 //! connector_testkit::connector_suite!(Fixture);
 //! ```
 //!
-//! expands to one `#[test]` per rule, for a [`ConnectorFixture`]: the connector in front of a
-//! simulated provider. A case that the description rules out, such as revocation where no
-//! revocation endpoint is described, passes and says in its output that it does not apply.
-//! [`applicable`] lists those that do; a provider's tests compare their number with the one that
-//! they expect, so that a description which loses a field does not lose its cases unseen.
+//! expands to one `#[test]` per rule for a [`ConnectorFixture`], which provides the connector and a
+//! simulated provider. Some cases do not apply to every description: for example, revocation needs
+//! a revocation endpoint. A case that does not apply passes, and prints the reason. [`applicable`]
+//! lists the cases that apply. A provider's tests should compare their number with the expected
+//! number, because a description that loses a field also loses its cases.
 
 #![expect(
     clippy::panic,
-    reason = "a case is the body of a test, and fails as tests do"
+    reason = "a case is the body of a test, and fails in the same way"
 )]
 
 mod answers;
@@ -38,7 +38,7 @@ pub use self::simulated::{Simulated, SimulatedProvider};
 use self::world::World;
 use crate::trace;
 
-/// What a case needs the provider to have.
+/// A feature of the provider that a case needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
     Authorization,
@@ -65,8 +65,8 @@ struct Case {
     run: for<'a> fn(&'a World) -> BoxFuture<'a, ()>,
 }
 
-/// Makes one `#[test]` of every rule of [`Connector`](connector_core::provider::Connector) for a
-/// [`ConnectorFixture`](crate::connector::ConnectorFixture).
+/// Generates one `#[test]` for every rule of [`Connector`](connector_core::provider::Connector)
+/// with a [`ConnectorFixture`](crate::connector::ConnectorFixture).
 #[macro_export]
 macro_rules! connector_suite {
     ($fixture:ty) => {
@@ -74,7 +74,7 @@ macro_rules! connector_suite {
     };
 }
 
-/// One `#[test]` per case.
+/// Generates one `#[test]` per case.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! connector_tests {
@@ -194,16 +194,16 @@ macro_rules! table {
 
 const CASES: &[Case] = connector_cases! { [table] [] };
 
-/// The names of all cases.
+/// Returns the names of all cases.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
     CASES.iter().map(|case| case.name).collect()
 }
 
-/// The names of the cases that apply to the fixture's connector.
+/// Returns the names of the cases that apply to the fixture's connector.
 ///
 /// # Panics
-/// If the fixture does not start.
+/// Panics if the fixture does not start.
 #[must_use]
 pub fn applicable<F: ConnectorFixture>() -> Vec<&'static str> {
     block_on(async {
@@ -218,10 +218,10 @@ pub fn applicable<F: ConnectorFixture>() -> Vec<&'static str> {
     })
 }
 
-/// Runs the case called `name` on a fixture of its own; where it does not apply, prints why.
+/// Runs the case `name` with a new fixture. If the case does not apply, prints the reason.
 ///
 /// # Panics
-/// If the rule does not hold, or there is no such case.
+/// Panics if the connector breaks the rule, or if there is no such case.
 pub fn run<F: ConnectorFixture>(name: &str) {
     let Some(case) = CASES.iter().find(|case| case.name == name) else {
         panic!("the connector suite has no case {name}");
@@ -235,7 +235,7 @@ pub fn run<F: ConnectorFixture>(name: &str) {
     });
 }
 
-#[expect(clippy::print_stdout, reason = "it is the output of a test")]
+#[expect(clippy::print_stdout, reason = "the output belongs to a test")]
 fn say(line: &str) {
     println!("{line}");
 }
@@ -247,6 +247,6 @@ fn block_on<T>(case: impl Future<Output = T>) -> T {
         .build();
     match runtime {
         Ok(runtime) => runtime.block_on(case),
-        Err(error) => panic!("the case's runtime does not start: {error}"),
+        Err(error) => panic!("the runtime for the case does not start: {error}"),
     }
 }

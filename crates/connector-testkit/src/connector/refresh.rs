@@ -1,4 +1,4 @@
-//! Refreshing, and what becomes of the refresh tokens.
+//! Refreshes and the rotation of refresh tokens.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(super) async fn a_refreshed_token_works(world: &World) {
     let second = world.refreshed(&first).await;
     assert!(
         !same(first.secret(), second.secret()),
-        "a refresh brings the same access token"
+        "a refresh returns the same access token"
     );
     world.identified(&second).await;
     let third = world.refreshed(&second).await;
@@ -23,7 +23,7 @@ pub(super) async fn a_refreshed_token_works(world: &World) {
 pub(super) async fn a_refresh_token_is_kept_or_replaced_as_described(world: &World) {
     let credential = world.connect().await;
     let Some(before) = credential.refresh_token() else {
-        panic!("the first answer has no refresh token");
+        panic!("the first token response has no refresh token");
     };
     let answer = world.connector().refresh(&world.cx(), &credential).await;
     let answer = expect(answer, "the refresh");
@@ -32,11 +32,11 @@ pub(super) async fn a_refresh_token_is_kept_or_replaced_as_described(world: &Wor
     match rotation {
         RotationClass::Stable => assert!(
             brought.is_none_or(|brought| same(brought, before)),
-            "the description says `stable`, and the refresh token is another one"
+            "the description says `stable`, but the refresh token changed"
         ),
         _ => assert!(
             brought.is_some_and(|brought| !same(brought, before)),
-            "the description says {rotation:?}, and the refresh token stays the same"
+            "the description says {rotation:?}, but the refresh token is unchanged"
         ),
     }
 }
@@ -64,7 +64,7 @@ pub(super) async fn a_spent_refresh_token_fares_as_described(world: &World) {
             dead(world, &other).await;
         }
         RotationClass::Grace(Grace::UntilSuccessorUsed { max_seconds }) => {
-            // The answer before was lost, so that nothing of it was used.
+            // The previous response was lost, so its tokens were never used.
             let third = world.refreshed(&first).await;
             world.identified(&third).await;
             dead(world, &first).await;
@@ -77,14 +77,14 @@ pub(super) async fn a_spent_refresh_token_fares_as_described(world: &World) {
             world.identified(&second).await;
             dead(world, &first).await;
         }
-        other => panic!("the suite does not know the rotation class {other:?}"),
+        other => panic!("the suite does not support the rotation class {other:?}"),
     }
 }
 
 async fn dead(world: &World, credential: &Credential) {
     match world.refresh(credential).await {
         Ok(_) => panic!(
-            "the description says {:?}, and a spent refresh token brings a token",
+            "the description says {:?}, but a used refresh token returns a token",
             world.description().rotation
         ),
         Err(error) => assert_eq!(
@@ -115,7 +115,7 @@ pub(super) async fn an_ended_grant_is_dead(world: &World) {
     world.fixture.end_grants();
     if world.has_test_endpoint() {
         match world.identify(&credential).await {
-            Ok(_) => panic!("an ended grant still leads to its account"),
+            Ok(_) => panic!("an ended grant is still identified as its account"),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}"),
         }
     }

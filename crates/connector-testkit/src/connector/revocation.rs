@@ -1,4 +1,4 @@
-//! Revoking a credential.
+//! Revocation of credentials.
 
 use connector_core::ErrorKind;
 use connector_core::http::Sent;
@@ -12,7 +12,7 @@ pub(super) async fn revoking_twice_is_harmless(world: &World) {
     expect(revoke().await, "the revocation");
     if world.has_test_endpoint() {
         match world.identify(&credential).await {
-            Ok(_) => panic!("a revoked credential still leads to its account"),
+            Ok(_) => panic!("a revoked credential is still identified as its account"),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}"),
         }
     }
@@ -22,7 +22,7 @@ pub(super) async fn revoking_twice_is_harmless(world: &World) {
             "a revoked credential is refreshed"
         );
     }
-    // Either says that there is nothing left to do.
+    // Both results mean that there is nothing left to revoke.
     if let Err(error) = revoke().await {
         assert_eq!(error.class(), ExchangeClass::DeadGrant, "{error:?}");
     }
@@ -32,7 +32,7 @@ pub(super) async fn revoking_is_unsupported_where_it_is_not_described(world: &Wo
     let credential = world.connect().await;
     world.wire.take();
     match world.connector().revoke(&world.cx(), &credential).await {
-        Ok(()) => panic!("a credential is revoked where the description says that none can be"),
+        Ok(()) => panic!("a credential is revoked although the description has no revocation"),
         Err(error) => {
             assert_eq!(error.error().kind(), ErrorKind::Unsupported, "{error:?}");
             assert_eq!(error.sent(), Sent::No, "{error:?}");

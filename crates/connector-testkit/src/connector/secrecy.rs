@@ -1,4 +1,4 @@
-//! Where no secret may stand.
+//! Places where no secret may appear.
 
 use connector_core::http::{Sent, TransportErrorKind};
 use secrecy::ExposeSecret;
@@ -9,7 +9,7 @@ use super::wire::Instead;
 use super::world::{Exchange, World, answer, expect};
 use crate::leak;
 
-/// What was shown, to search at the end.
+/// The collected output, searched at the end.
 struct Shown<'a> {
     world: &'a World,
     texts: usize,
@@ -40,7 +40,7 @@ pub(super) async fn secrets_stand_in_no_url(world: &World) {
         .scan_bytes(credential.secret().expose_secret().as_bytes());
     assert!(
         !planted.is_empty(),
-        "the provider's access tokens do not hold the mark that the fixture was given"
+        "the provider's access tokens do not contain the mark of the fixture"
     );
     world.identified(&credential).await;
     if credential.refresh_token().is_some() {
@@ -59,7 +59,7 @@ pub(super) async fn secrets_stand_in_no_url(world: &World) {
             "a URL holds a secret"
         );
     }
-    assert!(seen.len() > 1, "too few requests were seen");
+    assert!(seen.len() > 1, "too few requests were recorded");
     say(&format!("URLs without secrets: {}", seen.len()));
 }
 
@@ -71,12 +71,12 @@ pub(super) async fn answers_and_errors_show_no_secrets(world: &World) {
     let planted = |text: &str| !world.probe.scan_bytes(text.as_bytes()).is_empty();
     assert!(
         planted(credential.secret().expose_secret()),
-        "the provider's access tokens do not hold the mark that the fixture was given"
+        "the provider's access tokens do not contain the mark of the fixture"
     );
     shown.add("the connector", &format!("{:?}", world.connector()));
     shown.add("the app", &format!("{:?}", world.app));
     shown.add("the callback", &format!("{callback:?}"));
-    shown.add("the token answer", &format!("{brought:?}"));
+    shown.add("the token response", &format!("{brought:?}"));
     shown.add("the credential", &format!("{credential:?}"));
     let identity = world.identified(&credential).await;
     shown.add("the identity", &format!("{identity:?}"));
@@ -116,7 +116,7 @@ pub(super) async fn answers_and_errors_show_no_secrets(world: &World) {
     let credential = world.connect().await;
     let mut bad = vec![
         Instead::Answer(401, Vec::new(), mark.clone()),
-        // A machine-readable code is shown; a text beside it is not.
+        // An error code is shown; the text beside it is not.
         Instead::Answer(
             403,
             Vec::new(),
@@ -137,15 +137,15 @@ pub(super) async fn answers_and_errors_show_no_secrets(world: &World) {
     for instead in bad {
         world.wire.answer(instead);
         match world.identify(&credential).await {
-            Ok(_) => panic!("a bad answer leads to an account"),
+            Ok(_) => panic!("a failing response is identified as an account"),
             Err(error) => shown.error("an identify error", &error),
         }
     }
-    // Not a header: a secret that no request can carry is not quoted either.
+    // A secret that is not a valid header value is not quoted either.
     let odd = world.with_secret(&credential, &format!("{mark}\n"));
     match world.identify(&odd).await {
         Ok(_) if !world.has_test_endpoint() => {}
-        Ok(_) => panic!("a token with a line break leads to an account"),
+        Ok(_) => panic!("a token with a line break is identified as an account"),
         Err(error) => shown.error("an identify error", &error),
     }
     if let Err(error) = world.connector().revoke(&world.cx(), &odd).await {
@@ -164,7 +164,7 @@ pub(super) async fn refused_texts_are_not_repeated(world: &World) {
         format!("{mark} {mark}"),
     ] {
         match world.connector().account_host(&text) {
-            Ok(_) => panic!("a text that names no account is accepted"),
+            Ok(_) => panic!("a text that is no account name is accepted"),
             Err(error) => shown.error("a refused account", &error),
         }
     }

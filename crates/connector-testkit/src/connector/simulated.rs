@@ -1,4 +1,4 @@
-//! A fixture for a plain provider: its description, simulated.
+//! A fixture for a standard provider, simulated from its description.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,7 +16,7 @@ use url::Url;
 
 use super::fixture::{ConnectorFixture, Consent, Delivery, TokenFault};
 
-/// A provider whose simulator follows from its description.
+/// A provider whose simulator is generated from its description.
 ///
 /// ```
 /// use connector_core::provider::Description;
@@ -38,13 +38,14 @@ use super::fixture::{ConnectorFixture, Consent, Delivery, TokenFault};
 /// connector_testkit::connector_suite!(Simulated<Acme>);
 /// ```
 pub trait SimulatedProvider: Send + Sync + 'static {
-    /// The description. It has at least two default scopes if the provider has scopes.
+    /// Returns the description. It must have at least two default scopes if the provider has
+    /// scopes.
     fn description() -> Description;
 
-    /// The connector. Default: the one that the description alone makes.
+    /// Returns the connector. Default: the generic connector for the description.
     ///
     /// # Panics
-    /// If the description is not valid.
+    /// Panics if the description is invalid.
     #[must_use]
     fn connector(description: Description) -> Box<dyn Connector> {
         match GenericConnector::new(description) {
@@ -53,18 +54,18 @@ pub trait SimulatedProvider: Send + Sync + 'static {
         }
     }
 
-    /// Adds what no description says to the simulator.
+    /// Configures facts in the simulator that a description cannot contain.
     fn simulator(builder: AuthorityBuilder) -> AuthorityBuilder {
         builder
     }
 
-    /// A delivery as the provider posts it; see [`ConnectorFixture::delivery`].
+    /// Returns a delivery as the provider sends it; see [`ConnectorFixture::delivery`].
     fn delivery(authority: &Authority, body: Option<Bytes>) -> Option<Delivery> {
         let _ = (authority, body);
         None
     }
 
-    /// The secret that signs [`SimulatedProvider::delivery`]; see
+    /// Returns the secret that signs [`SimulatedProvider::delivery`]; see
     /// [`ConnectorFixture::subscription_secret`].
     #[must_use]
     fn subscription_secret() -> Option<SecretString> {
@@ -90,7 +91,7 @@ impl<P> fmt::Debug for Simulated<P> {
 }
 
 impl<P> Simulated<P> {
-    /// The simulator.
+    /// Returns the simulator.
     #[must_use]
     pub const fn authority(&self) -> &Authority {
         &self.authority
@@ -141,7 +142,7 @@ impl<P: SimulatedProvider> ConnectorFixture for Simulated<P> {
     async fn visit(&self, url: &Url, consent: &Consent) -> Option<String> {
         match self.authority.visit(url, consent) {
             Ok(target) => target.query().map(str::to_owned),
-            Err(error) => panic!("the provider shows an error page: {error}"),
+            Err(error) => panic!("the provider returned an error page: {error}"),
         }
     }
 

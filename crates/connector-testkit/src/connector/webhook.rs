@@ -1,4 +1,4 @@
-//! Deliveries.
+//! Webhook deliveries.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use super::fixture::Delivery;
 use super::say;
 use super::world::World;
 
-/// The texts of other kinds that are offered as deliveries, at least.
+/// Minimum number of other signed texts to send as deliveries.
 const OFFERS: u64 = 2_000;
 
 type Request = http::Request<Bytes>;
@@ -32,7 +32,7 @@ fn scheme(world: &World) -> &WebhookScheme {
     }
 }
 
-/// The rule that decides about a delivery.
+/// Returns the rule that applies to a delivery.
 fn rule<'w>(world: &'w World, request: &Request) -> &'w WebhookSignature {
     let is_held = |rule: &&WebhookSignature| {
         rule.pointer.is_some()
@@ -43,14 +43,16 @@ fn rule<'w>(world: &'w World, request: &Request) -> &'w WebhookSignature {
     };
     match scheme(world).signatures.iter().find(is_held) {
         Some(rule) => rule,
-        None => panic!("the fixture's delivery has no header that the scheme calls signature"),
+        None => {
+            panic!("the fixture's delivery has no header that the scheme defines as the signature")
+        }
     }
 }
 
 fn delivery(world: &World, body: Option<Bytes>) -> Delivery {
     match world.fixture.delivery(body) {
         Some(delivery) => delivery,
-        None => panic!("the description has webhooks: the fixture must make deliveries"),
+        None => panic!("the description has webhooks: the fixture must return deliveries"),
     }
 }
 
@@ -81,7 +83,7 @@ async fn verify(world: &World, request: &Request) -> Result<Event> {
     verify_with(world, &[signing(world)], request).await
 }
 
-/// Verifies with these secrets in the place of those that the scheme takes.
+/// Verifies with these secrets instead of the configured ones.
 async fn verify_with(world: &World, secrets: &[SecretString], request: &Request) -> Result<Event> {
     match scheme(world).secret {
         WebhookSecret::Subscription => verify_at(world, &world.app, secrets, request).await,
@@ -92,25 +94,25 @@ async fn verify_with(world: &World, secrets: &[SecretString], request: &Request)
 async fn verified(world: &World, request: &Request) -> Event {
     match verify(world, request).await {
         Ok(event) => event,
-        Err(error) => panic!("a right delivery is refused: {}", error.report()),
+        Err(error) => panic!("a valid delivery is refused: {}", error.report()),
     }
 }
 
 async fn refused(world: &World, request: &Request, what: &str) {
     match verify(world, request).await {
-        Ok(_) => panic!("a delivery passes: {what}"),
+        Ok(_) => panic!("a delivery is accepted: {what}"),
         Err(error) => assert_eq!(error.kind(), ErrorKind::WebhookRefused, "{what}"),
     }
 }
 
-/// The header that holds the signature; `None` if it stands in the body.
+/// Returns the header that contains the signature; `None` if the signature is in the body.
 fn signature(world: &World, request: &Request) -> Option<HeaderName> {
     let names = rule(world, request).headers.iter();
     let mut names = names.filter_map(|name| HeaderName::try_from(name.as_str()).ok());
     names.find(|name| request.headers().contains_key(name))
 }
 
-/// The app with other secrets for webhooks.
+/// Returns the app with other webhook secrets.
 fn app_with(world: &World, secrets: &[SecretString]) -> App {
     match scheme(world).secret {
         WebhookSecret::Webhook => {
@@ -124,7 +126,7 @@ fn app_with(world: &World, secrets: &[SecretString]) -> App {
     }
 }
 
-/// The secret that the fixture's deliveries are verified with.
+/// Returns the secret that verifies the fixture's deliveries.
 fn signing(world: &World) -> SecretString {
     let secret = match scheme(world).secret {
         WebhookSecret::Webhook => world.app.webhook_secrets().first().cloned(),
@@ -137,7 +139,7 @@ fn signing(world: &World) -> SecretString {
     }
 }
 
-/// A secret of the scheme's form that nothing is signed with.
+/// Returns an unused secret in the format of the scheme.
 fn another(world: &World, text: &str) -> SecretString {
     let bytes: [u8; 32] = std::array::from_fn(|at| text.as_bytes().get(at).copied().unwrap_or(7));
     let form = &scheme(world).signatures[0].key;
@@ -164,7 +166,7 @@ pub(super) async fn a_right_delivery_is_read_as_it_was_signed(world: &World) {
     assert_eq!(event.account, account);
     assert!(
         event.body == *request.body(),
-        "the body is not passed on byte for byte"
+        "the body is not passed on unchanged"
     );
 }
 
@@ -173,7 +175,7 @@ pub(super) async fn a_changed_bit_of_a_delivery_is_refused(world: &World) {
     verified(world, &right).await;
     let rule = rule(world, &right);
     let mut tried = 0;
-    // A token that is sent along covers no body.
+    // A static token does not cover the body.
     let covered = if rule.algorithm.signs() {
         right.body().len() * 8
     } else {
@@ -188,14 +190,14 @@ pub(super) async fn a_changed_bit_of_a_delivery_is_refused(world: &World) {
         tried += 1;
     }
     let Some(name) = signature(world, &right) else {
-        say("the token stands in the body, which the case about tokens changes");
+        say("the token is in the body, and the case about tokens changes it");
         return;
     };
     let signed = right.headers()[&name].as_bytes();
     for bit in 0..signed.len() * 8 {
         let mut changed = signed.to_vec();
         changed[bit / 8] ^= 1 << (bit % 8);
-        // Hexadecimal has two cases for one digit, and so have the names of schemes in Basic.
+        // Hexadecimal digits and the scheme name in Basic are case-insensitive.
         let is_same = (rule.encoding == SignatureEncoding::Hex
             || rule.algorithm == WebhookAlgorithm::Basic)
             && changed.eq_ignore_ascii_case(signed)
@@ -213,14 +215,14 @@ pub(super) async fn a_changed_bit_of_a_delivery_is_refused(world: &World) {
         tried += 1;
     }
     let enough = if rule.algorithm.signs() { 256 } else { 32 };
-    assert!(tried > enough, "too little was changed");
+    assert!(tried > enough, "too few bits were changed");
     say(&format!("changed deliveries refused: {tried}"));
 }
 
 pub(super) async fn a_missing_or_doubled_signature_is_refused(world: &World) {
     let right = delivery(world, None).request;
     let Some(name) = signature(world, &right) else {
-        say("the token stands in the body");
+        say("the token is in the body");
         return;
     };
     let signed = right.headers()[&name].clone();
@@ -236,10 +238,10 @@ pub(super) async fn a_missing_or_doubled_signature_is_refused(world: &World) {
     add("with an empty signature", &|headers| {
         headers.insert(&name, HeaderValue::from_static(""));
     });
-    add("with its signature twice", &|headers| {
+    add("with a repeated signature", &|headers| {
         headers.append(&name, signed.clone());
     });
-    add("with another signature behind it", &|headers| {
+    add("with another signature after it", &|headers| {
         headers.append(&name, HeaderValue::from_static("x"));
     });
     add("with another signature before it", &|headers| {
@@ -276,7 +278,10 @@ pub(super) async fn a_delivery_has_the_described_method_and_form(world: &World) 
         refused(world, &empty, "an empty body with its signature").await;
         tried += 1;
     }
-    assert!(tried > 0, "nothing is refused for its method or form");
+    assert!(
+        tried > 0,
+        "nothing is refused because of its method or format"
+    );
 }
 
 pub(super) async fn an_old_webhook_secret_counts_while_it_is_configured(world: &World) {
@@ -291,7 +296,7 @@ pub(super) async fn an_old_webhook_secret_counts_while_it_is_configured(world: &
         }
     }
     match verify_with(world, &[newer], &request).await {
-        Ok(_) => panic!("a secret that is no longer configured still counts"),
+        Ok(_) => panic!("a secret that is no longer configured is still accepted"),
         Err(error) => assert_eq!(error.kind(), ErrorKind::WebhookRefused),
     }
 }
@@ -300,7 +305,7 @@ pub(super) async fn a_delivery_for_one_connection_needs_its_secret(world: &World
     let request = delivery(world, None).request;
     let own = [another(world, "a-secret-of-this-connection")];
     match verify_at(world, &world.app, &own, &request).await {
-        Ok(_) => panic!("the app's secret opens the endpoint of one connection"),
+        Ok(_) => panic!("the app's secret is accepted at the endpoint of one connection"),
         Err(error) => assert_eq!(error.kind(), ErrorKind::WebhookRefused),
     }
     let app = app_with(world, &[another(world, "a-secret-of-the-app")]);
@@ -313,7 +318,7 @@ pub(super) async fn without_a_secret_no_delivery_is_verified(world: &World) {
     let request = delivery(world, None).request;
     for secrets in [vec![], vec![SecretString::from("")]] {
         match verify_with(world, &secrets, &request).await {
-            Ok(_) => panic!("a delivery passes without a secret"),
+            Ok(_) => panic!("a delivery is accepted without a secret"),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Configuration),
         }
     }
@@ -327,9 +332,9 @@ pub(super) async fn a_body_that_is_not_text_is_passed_on_or_refused_as_described
         Ok(event) => {
             assert!(
                 is_taken,
-                "a body passes that has none of the described forms"
+                "a body that has none of the described formats is accepted"
             );
-            assert!(event.body == body, "the body is not what was signed");
+            assert!(event.body == body, "the body differs from the signed one");
         }
         Err(error) => {
             assert!(
@@ -342,17 +347,17 @@ pub(super) async fn a_body_that_is_not_text_is_passed_on_or_refused_as_described
     }
 }
 
-/// Offers everything else that the secret signs as a delivery, and deliveries as callbacks.
+/// Sends all other texts that the secret signs as deliveries, and sends deliveries as callbacks.
 pub(super) async fn what_else_the_secret_signs_is_no_delivery(world: &World) {
     let described = scheme(world);
     assert!(
         described.secret_signs_more,
-        "the secret of the webhooks signs callbacks too: describe it as `secret_signs_more`"
+        "the webhook secret also signs callbacks: set `secret_signs_more` in the description"
     );
     let right = delivery(world, None).request;
     verified(world, &right).await;
     let Some(name) = signature(world, &right) else {
-        panic!("a secret that signs more has its signature in a header");
+        panic!("a secret that signs other texts must have its signature in a header");
     };
     let rule = rule(world, &right);
     let (mut offered, mut accepted) = (0_u64, 0_u64);
@@ -361,7 +366,7 @@ pub(super) async fn what_else_the_secret_signs_is_no_delivery(world: &World) {
         let texts = world.fixture.also_signed(seed);
         assert!(
             !texts.is_empty(),
-            "the fixture must supply what else the secret signs"
+            "the fixture must return the other texts that the secret signs"
         );
         for text in texts {
             kinds.insert(text.kind);
@@ -374,7 +379,7 @@ pub(super) async fn what_else_the_secret_signs_is_no_delivery(world: &World) {
                 _ => format!("{}{tag}", rule.prefix),
             };
             let Ok(value) = HeaderValue::from_str(&tag) else {
-                panic!("a signature does not fit into a header");
+                panic!("a signature is not a valid header value");
             };
             let mut request = right.clone();
             request.headers_mut().insert(&name, value);
@@ -382,14 +387,14 @@ pub(super) async fn what_else_the_secret_signs_is_no_delivery(world: &World) {
             offered += 1;
             if verify(world, &request).await.is_ok() {
                 accepted += 1;
-                say(&format!("a {} passes as a delivery", text.kind));
+                say(&format!("a {} is accepted as a delivery", text.kind));
             }
         }
         if offered >= OFFERS {
             break;
         }
     }
-    assert_eq!(accepted, 0, "of {offered} texts that are no deliveries");
+    assert_eq!(accepted, 0, "of {offered} texts that are not deliveries");
     let mut back = 0_u64;
     for seed in 0..OFFERS {
         let body = Bytes::from(format!("{{\"id\":{seed},\"a\":\"x&b=c&timestamp=1\"}}"));
@@ -405,17 +410,20 @@ pub(super) async fn what_else_the_secret_signs_is_no_delivery(world: &World) {
                 world
                     .connector()
                     .check_callback(&world.cx(), world.host.as_deref(), &callback);
-            assert!(checked.is_err(), "a delivery's signature opens a callback");
+            assert!(
+                checked.is_err(),
+                "a delivery's signature is accepted in a callback"
+            );
             back += 1;
         }
     }
     say(&format!(
-        "offered as deliveries: {offered} of {kinds:?}, {accepted} accepted; deliveries offered as \
+        "sent as deliveries: {offered} of {kinds:?}, {accepted} accepted; deliveries sent as \
          callbacks: {back}, 0 accepted"
     ));
 }
 
-/// Offers random bytes in every place of a delivery.
+/// Sends random bytes in every part of a delivery.
 pub(super) async fn random_deliveries_are_refused_and_break_nothing(world: &World) {
     let right = delivery(world, None).request;
     let name = signature(world, &right);
@@ -451,14 +459,14 @@ pub(super) async fn random_deliveries_are_refused_and_break_nothing(world: &Worl
         refused(world, &request, "random bytes").await;
         tried += 1;
     }
-    assert!(tried > rounds / 2, "too little was tried");
+    assert!(tried > rounds / 2, "too few variants were tested");
     say(&format!("random deliveries refused: {tried}"));
 }
 
 pub(super) async fn a_delivery_out_of_its_time_is_refused(world: &World) {
     let request = delivery(world, None).request;
     let Some(timestamp) = &rule(world, &request).timestamp else {
-        panic!("the fixture's delivery has no timestamp that is signed");
+        panic!("the fixture's delivery has no signed timestamp");
     };
     let clock = world.fixture.clock();
     let tolerance = Duration::from_secs(timestamp.tolerance_seconds);
@@ -473,7 +481,7 @@ pub(super) async fn a_delivery_out_of_its_time_is_refused(world: &World) {
         sent.before(tolerance).before(second),
     ] {
         clock.set_wall(at);
-        refused(world, &request, "out of its time").await;
+        refused(world, &request, "outside the time window").await;
     }
     clock.set_wall(sent);
     let text = |at: Timestamp| match timestamp.unit {
@@ -509,7 +517,7 @@ pub(super) async fn a_delivery_out_of_its_time_is_refused(world: &World) {
                 with_header(&request, &pair.header, &other),
             ));
         }
-        _ => panic!("the suite does not know where the timestamp stands"),
+        _ => panic!("the suite does not know the position of the timestamp"),
     }
     for (what, request) in changed {
         refused(world, &request, what).await;
@@ -518,7 +526,7 @@ pub(super) async fn a_delivery_out_of_its_time_is_refused(world: &World) {
 
 fn with_header(request: &Request, name: &str, value: &str) -> Request {
     let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) else {
-        panic!("a header of the scheme cannot be written");
+        panic!("a header of the scheme has an invalid value");
     };
     let mut request = request.clone();
     request.headers_mut().insert(name, value);
@@ -564,7 +572,7 @@ pub(super) async fn what_the_signature_leaves_out_is_a_hint(world: &World) {
             ] {
                 assert!(
                     is_same || !changed.is_signed(field),
-                    "{field:?} counts as signed, and the header {header} changes it unnoticed"
+                    "{field:?} counts as signed, but a changed header {header} is accepted"
                 );
             }
         }

@@ -1,4 +1,5 @@
-//! The transport that the suite gives to hooks: it records what goes out, and can answer itself.
+//! The transport that the suite passes to hooks. It records requests, and can return responses
+//! itself.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,7 +14,7 @@ use connector_core::http::{
 use http::HeaderMap;
 use tokio::sync::watch;
 
-/// A request as it went out. It has no `Debug`: it holds secrets.
+/// A sent request. Does not implement `Debug`, because it contains secrets.
 #[derive(Clone)]
 pub(super) struct Seen {
     pub(super) method: http::Method,
@@ -25,7 +26,7 @@ pub(super) struct Seen {
     pub(super) class: RequestClass,
 }
 
-/// What comes instead of the provider's answer.
+/// A replacement for the provider's response.
 pub(super) enum Instead {
     Answer(u16, Vec<(&'static str, String)>, String),
     Error(TransportErrorKind, Sent),
@@ -34,7 +35,7 @@ pub(super) enum Instead {
 pub(super) struct Wire {
     inner: Arc<dyn HttpTransport>,
     state: Mutex<State>,
-    /// While true, requests wait before they go out.
+    /// While true, requests wait before they are sent.
     held: watch::Sender<bool>,
 }
 
@@ -53,17 +54,17 @@ impl Wire {
         }
     }
 
-    /// The requests since the last call.
+    /// Returns the requests since the last call.
     pub(super) fn take(&self) -> Vec<Seen> {
         std::mem::take(&mut self.state().seen)
     }
 
-    /// How many requests have gone out since the last [`Wire::take`].
+    /// Returns the number of requests since the last [`Wire::take`].
     pub(super) fn count(&self) -> usize {
         self.state().seen.len()
     }
 
-    /// Answers the next request.
+    /// Replaces the response to the next request.
     pub(super) fn answer(&self, instead: Instead) {
         self.state().instead.push_back(instead);
     }

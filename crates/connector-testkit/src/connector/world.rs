@@ -1,4 +1,4 @@
-//! One started fixture, and the steps that cases are made of.
+//! A started fixture, and the steps that the cases share.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -21,18 +21,18 @@ use super::fixture::{ConnectorFixture, Consent, TokenFault};
 use super::wire::Wire;
 use crate::leak::{self, Probe};
 
-/// What a case runs in.
+/// The environment of a case.
 pub(super) struct World {
     pub(super) fixture: Arc<dyn ConnectorFixture>,
     pub(super) wire: Wire,
     pub(super) app: App,
-    /// The account's host, as the connector accepted it.
+    /// The account's host, in the form that the connector accepted.
     pub(super) host: Option<String>,
     pub(super) probe: Probe,
     scheme: Option<WebhookScheme>,
 }
 
-/// One authorization, from the URL to the callback.
+/// One connect flow, from the URL to the callback.
 pub(super) struct Flow {
     pub(super) url: Url,
     pub(super) state: SecretString,
@@ -60,7 +60,8 @@ impl World {
         }
     }
 
-    /// Why a case with these needs does not apply to the connector's description.
+    /// Returns the reason why a case with these needs does not apply to the connector's
+    /// description.
     pub(super) async fn lacks(&self, needs: &[Need]) -> Option<&'static str> {
         for need in needs {
             if let Some(why) = self.lack(*need).await {
@@ -81,7 +82,7 @@ impl World {
             Need::Scopes => (!self.scopes().is_empty(), "the provider has no scopes"),
             Need::AccountHost => (
                 description.account_host.is_some(),
-                "accounts have no hosts of their own",
+                "accounts do not have their own hosts",
             ),
             Need::CallbackSignature => (
                 !self.fixture.signed_parameters().is_empty(),
@@ -92,11 +93,11 @@ impl World {
                     .authorization
                     .as_ref()
                     .is_some_and(|it| it.issuer.is_some()),
-                "no issuer is described",
+                "the description has no issuer",
             ),
             Need::Denial => (
                 self.callback(&Consent::Deny).await.is_some(),
-                "a refusal leads to no callback",
+                "a denied consent leads to no callback",
             ),
             Need::Refresh => (
                 self.answer().await.refresh_token().is_some()
@@ -121,7 +122,7 @@ impl World {
             ),
             Need::UsualTokenFields => (
                 self.has_usual_token_fields(),
-                "token responses have another form",
+                "token responses have another format",
             ),
             Need::BareUrls => (
                 description.authentication != CallAuthentication::SecretUrl
@@ -135,7 +136,7 @@ impl World {
             Need::WebhookTime => (
                 self.scheme()
                     .is_some_and(|it| it.signatures.iter().any(|it| it.timestamp.is_some())),
-                "webhooks have no timestamp that is signed",
+                "webhooks have no signed timestamp",
             ),
             Need::SignsMore => (
                 self.scheme().is_some_and(|it| {
@@ -143,27 +144,27 @@ impl World {
                         && !self.fixture.signed_parameters().is_empty();
                     it.secret_signs_more || signs_callbacks
                 }),
-                "the secret of the webhooks signs nothing else",
+                "the webhook secret signs nothing else",
             ),
         };
         (!has).then_some(why)
     }
 
-    /// True if a credential can be tested at the provider. A connector that reads the account in the
-    /// token response need not have an endpoint for it.
+    /// Returns true if a credential can be tested at the provider. A connector that reads the
+    /// account from the token response may have no endpoint for this.
     pub(super) fn has_test_endpoint(&self) -> bool {
         let rule = self.description().identity.as_ref();
-        // Without a rule, the connector has a hook of its own.
+        // Without a rule, the connector has its own hook.
         rule.is_none_or(|it| it.test_endpoint().is_some())
     }
 
-    /// True if the account is read in the body of an answer to a request for it.
+    /// Returns true if the account is read from the body of the identity endpoint's response.
     pub(super) fn reads_identity_body(&self) -> bool {
         let rule = self.description().identity.as_ref();
         rule.is_none_or(|it| matches!(it.source(), IdentitySource::Endpoint(_)))
     }
 
-    /// True if the token response has the form of RFC 6749.
+    /// Returns true if the token response has the format of RFC 6749.
     pub(super) fn has_usual_token_fields(&self) -> bool {
         let usual = connector_core::provider::description::TokenFields::default();
         self.description().token.as_ref().is_none_or(|it| {
@@ -181,7 +182,7 @@ impl World {
         self.connector().description()
     }
 
-    /// The scheme by which deliveries are made: the fixture's, else the description's.
+    /// Returns the webhook scheme for deliveries: the fixture's or else the description's.
     pub(super) fn scheme(&self) -> Option<&WebhookScheme> {
         self.scheme.as_ref()
     }
@@ -194,7 +195,7 @@ impl World {
         Context::new(app, &self.wire, self.fixture.clock())
     }
 
-    /// The app with other client secrets, in this order.
+    /// Returns the app with other client secrets, in this order.
     pub(super) fn app_with(&self, client_secrets: &[SecretString]) -> App {
         let mut app = App::new(self.app.client_id()).with_scopes(self.app.scopes());
         for secret in client_secrets {
@@ -206,7 +207,7 @@ impl World {
         }
     }
 
-    /// The scopes that are asked for.
+    /// Returns the requested scopes.
     pub(super) fn scopes(&self) -> &[String] {
         match self.app.scopes() {
             [] => &self.description().scopes.default,
@@ -231,7 +232,7 @@ impl World {
         }
     }
 
-    /// The callback after this decision, in its flow.
+    /// Returns the callback after this decision, and its flow.
     pub(super) async fn callback(&self, consent: &Consent) -> Option<(Callback, Flow)> {
         let flow = self.flow();
         let query = self.fixture.visit(&flow.url, consent).await?;
@@ -243,11 +244,11 @@ impl World {
         Some((callback, flow))
     }
 
-    /// The callback of an owner who grants everything.
+    /// Returns the callback after a consent to all scopes.
     pub(super) async fn granted(&self) -> (Callback, Flow) {
         match self.callback(&Consent::Grant).await {
             Some(granted) => granted,
-            None => panic!("the fixture sends no browser back after a consent"),
+            None => panic!("the fixture's provider does not redirect the browser after consent"),
         }
     }
 
@@ -270,7 +271,7 @@ impl World {
         self.connector().exchange_code(&self.cx(), &exchange).await
     }
 
-    /// The first answer of a grant.
+    /// Returns the first token response of a grant.
     pub(super) async fn answer(&self) -> TokenAnswer {
         let (callback, flow) = self.granted().await;
         expect(
@@ -279,14 +280,14 @@ impl World {
         )
     }
 
-    /// A credential as the hub makes it of an answer.
+    /// Builds a credential from a token response, as the hub does.
     pub(super) fn credential(
         &self,
         answer: &TokenAnswer,
         before: Option<&Credential>,
     ) -> Credential {
         let Some(template) = self.description().api.first() else {
-            panic!("the description names no origin");
+            panic!("the description has no origin");
         };
         let url = expect(
             template.url(self.host.as_deref().unwrap_or_default()),
@@ -319,7 +320,7 @@ impl World {
         }
     }
 
-    /// The credential with another access token.
+    /// Returns the credential with another access token.
     pub(super) fn with_secret(&self, credential: &Credential, secret: &str) -> Credential {
         let answer = TokenAnswer::new(secret.to_owned());
         self.credential(&answer, Some(credential))
@@ -353,11 +354,11 @@ impl World {
     pub(super) async fn identified(&self, credential: &Credential) -> Identity {
         match self.identify(credential).await {
             Ok(identity) => identity,
-            Err(error) => panic!("a good credential is not identified: {}", error.report()),
+            Err(error) => panic!("a valid credential is not identified: {}", error.report()),
         }
     }
 
-    /// Makes the next token request of either kind go wrong, and returns what comes of it.
+    /// Makes the next token request of this kind fail, and returns the result.
     pub(super) async fn failed(&self, kind: Exchange, fault: TokenFault) -> Failed {
         let what = format!("{kind:?} with {}", name(&fault));
         let outcome = match kind {
@@ -381,14 +382,14 @@ impl World {
     }
 }
 
-/// A token request.
+/// The kind of a token request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Exchange {
     Code,
     Refresh,
 }
 
-/// A token request that went wrong.
+/// A failed token request.
 pub(super) struct Failed {
     pub(super) what: String,
     pub(super) error: ExchangeError,
@@ -408,7 +409,7 @@ fn name(fault: &TokenFault) -> String {
     }
 }
 
-/// An answer without headers of note.
+/// Returns a response without special headers.
 pub(super) fn answer(status: u16, body: impl Into<String>) -> TokenFault {
     TokenFault::Answer {
         status,
@@ -425,19 +426,19 @@ pub(super) fn expect<T, E: Display>(result: Result<T, E>, what: &str) -> T {
     }
 }
 
-/// True if both are the same secret.
+/// Returns true if both secrets are equal.
 pub(super) fn same(a: &SecretString, b: &SecretString) -> bool {
     a.expose_secret() == b.expose_secret()
 }
 
-/// The query of these pairs.
+/// Builds a query from these pairs.
 pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     form_urlencoded::Serializer::new(String::new())
         .extend_pairs(pairs)
         .finish()
 }
 
-/// The values of a parameter of a URL.
+/// Returns the values of a parameter of a URL.
 pub(super) fn values(url: &Url, name: &str) -> Vec<String> {
     url.query_pairs()
         .filter(|(its_name, _)| its_name == name)

@@ -1,20 +1,20 @@
-//! A caller that chooses its calls at random, as an engine with much bad luck would.
+//! A caller that makes random calls, like an engine under many simultaneous failures.
 
 use super::{Held, Operation, Outcome, View};
 
-/// Chooses calls on one connection by what it saw of it. The same seed and the same outcomes give
+/// Selects calls on one connection from earlier outcomes. The same seed and the same outcomes give
 /// the same calls.
 #[derive(Debug)]
 pub struct Actor {
     random: u64,
-    /// Names and pairs of this actor start here, so that nobody else uses them.
+    /// Start of the number range for this actor's claims and pairs. No other actor uses the range.
     next: u64,
     seen: Option<View>,
     mine: Option<Mine>,
     last: Option<Operation>,
 }
 
-/// A claim that this actor was granted.
+/// A claim that was granted to this actor.
 #[derive(Debug, Clone)]
 struct Mine {
     claim: u64,
@@ -23,17 +23,17 @@ struct Mine {
     fence: u64,
     exchange: bool,
     stands: bool,
-    /// The pair to take instead of an exchange's result.
+    /// The pending pair to use instead of the result of an exchange.
     pending: Option<Held>,
-    /// True once the claim can bring nothing any more and is only to be resolved.
+    /// True if the claim can no longer return a credential and must only be resolved.
     over: bool,
 }
 
 impl Actor {
-    /// The actor `number` of a run; no two actors of a connection share a number.
+    /// Creates the actor `number` of a run. The actors of a connection must have different numbers.
     #[must_use]
     pub const fn new(seed: u64, number: u32) -> Self {
-        // Spread, so that neighbouring actors do not choose alike.
+        // The multiplication gives actors with adjacent numbers different random sequences.
         let random = seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Self {
             random,
@@ -44,7 +44,7 @@ impl Actor {
         }
     }
 
-    /// One of `count` equally likely numbers, from zero on (splitmix64).
+    /// Returns a random number below `count`, uniformly distributed (splitmix64).
     fn one_of(&mut self, count: u64) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;
@@ -58,7 +58,7 @@ impl Actor {
         self.next
     }
 
-    /// The next call.
+    /// Returns the next call.
     pub fn next_call(&mut self) -> Operation {
         let operation = self.choose();
         self.last = Some(operation.clone());
@@ -67,7 +67,7 @@ impl Actor {
 
     fn choose(&mut self) -> Operation {
         let chance = self.one_of(100);
-        // A call whose outcome got lost is repeated as it was.
+        // A call whose outcome was lost is repeated unchanged.
         if chance < 6
             && let Some(last) = self.last.clone().filter(may_be_repeated)
         {
@@ -108,7 +108,7 @@ impl Actor {
         }
     }
 
-    /// What the holder of a claim does next.
+    /// Returns the next call for the holder of a claim.
     fn go_on(&mut self, mine: &Mine) -> Operation {
         match (self.one_of(10), mine.exchange) {
             (0, _) => Operation::Load,
@@ -141,8 +141,8 @@ impl Actor {
         }
     }
 
-    /// Takes note of what a call returned. A call without a known outcome is not noted; it is
-    /// repeated now and then.
+    /// Records the outcome of a call. Do not call this for a call without a known outcome: the
+    /// actor repeats such a call from time to time.
     pub fn learn(&mut self, operation: &Operation, outcome: &Outcome) {
         if let Outcome::Granted { fence, view, .. } = outcome
             && let Operation::Claim {
@@ -165,7 +165,7 @@ impl Actor {
                 over: false,
             });
         } else if let Some(mine) = &mut self.mine {
-            // A claim that stands is not left behind: nobody else could go on for a day.
+            // An active claim must be resolved: other actors could not continue for a day.
             let resolved = match (operation, outcome) {
                 (Operation::Load | Operation::Claim { .. }, _) => {
                     return self.look(operation, outcome);
@@ -185,7 +185,7 @@ impl Actor {
         self.look(operation, outcome);
     }
 
-    /// Takes note of what an outcome shows of the connection.
+    /// Records the state of the connection that an outcome contains.
     fn look(&mut self, operation: &Operation, outcome: &Outcome) {
         match outcome {
             Outcome::Loaded(seen) => self.seen.clone_from(seen),
@@ -197,7 +197,7 @@ impl Actor {
                     seen.version = *version;
                 }
             }
-            // What else changed is read before the next choice, or tried with what was seen.
+            // Other changes are read before the next call, or the next call uses the old state.
             Outcome::Stored if self.one_of(2) == 0 => {
                 if let (Operation::Commit { base, .. }, Some(seen)) = (operation, &mut self.seen) {
                     seen.generation = base + 1;
@@ -209,7 +209,7 @@ impl Actor {
     }
 }
 
-/// Calls that say what repeating them does.
+/// Returns true for calls whose repetition the contract defines.
 fn may_be_repeated(operation: &Operation) -> bool {
     match operation {
         Operation::Claim { stands, .. } => *stands,

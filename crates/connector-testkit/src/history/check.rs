@@ -1,4 +1,4 @@
-//! Looking for an order in which the calls of a history can have taken effect.
+//! Search for an order in which the calls of a history can have taken effect.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -8,32 +8,32 @@ use connector_core::ConnectionKey;
 use super::model::Model;
 use super::{Entry, Operation};
 
-/// How many calls before the one that fits no order are shown.
+/// Maximum number of earlier calls to show in a violation.
 const SHOWN: usize = 12;
 
-/// What a history that is in order held.
+/// Statistics of a valid history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Checked {
-    /// How many connections it was about.
+    /// Number of connections.
     pub connections: usize,
-    /// How many calls it held.
+    /// Number of calls.
     pub calls: usize,
-    /// How many of them overlapped another call on their connection.
+    /// Number of calls that overlapped another call on the same connection.
     pub overlapping: usize,
-    /// How many of them have no known end.
+    /// Number of calls without a known outcome.
     pub unknown: usize,
 }
 
-/// A call that fits no order.
+/// A call that fits no valid order.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Violation {
     /// The connection.
     pub connection: ConnectionKey,
-    /// The call that fits no order with those before it.
+    /// The call that fits no order with the calls before it.
     pub call: Box<Entry>,
-    /// Calls on the connection that started before it ended, the latest last.
+    /// Calls on the connection that started before this call ended, latest last.
     pub before: Vec<Entry>,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "no order of the calls on {} explains what {:?} saw",
+            "no order of the calls on {} explains the outcome of {:?}",
             self.connection.id, self.call
         )?;
         self.before
@@ -52,14 +52,14 @@ impl fmt::Display for Violation {
 
 impl std::error::Error for Violation {}
 
-/// Judges a history, each connection by itself.
+/// Checks a history, each connection separately.
 ///
-/// The cost grows with the calls that overlap at one time, not with the length of the history: at
-/// the end of a call only the orders of those that are open then are tried, and orders that lead to
-/// the same state are followed once.
+/// The cost depends on the number of concurrent calls, not on the length of the history. At the end
+/// of each call, only the calls that are still open are reordered, and orders that lead to the same
+/// state are merged.
 ///
 /// # Errors
-/// The first [`Violation`] of the first connection that has one.
+/// The first [`Violation`] of the first invalid connection.
 pub fn check(entries: &[Entry]) -> Result<Checked, Box<Violation>> {
     let mut by_connection = BTreeMap::<&ConnectionKey, Vec<&Entry>>::new();
     for entry in entries {
@@ -80,8 +80,8 @@ pub fn check(entries: &[Entry]) -> Result<Checked, Box<Violation>> {
     Ok(checked)
 }
 
-/// One way to order the calls so far: which of the open calls have taken effect, and what they led
-/// to.
+/// A partial order of the calls so far: the open calls that have taken effect, and the resulting
+/// model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Way {
     effective: BTreeSet<usize>,
@@ -107,7 +107,7 @@ fn check_one(entries: &[&Entry], checked: &mut Checked) -> Result<(), Box<Violat
     let mut overlapping = BTreeSet::new();
     for (_, at, starts) in moments {
         if starts {
-            // What a call without a known end read is of no consequence.
+            // A read without a known outcome has no effect on the result.
             if entries[at].end.is_none() && entries[at].operation == Operation::Load {
                 continue;
             }
@@ -128,7 +128,8 @@ fn check_one(entries: &[&Entry], checked: &mut Checked) -> Result<(), Box<Violat
     Ok(())
 }
 
-/// Every way on which the call `ends` has taken effect. Other open calls may come before it.
+/// Returns every partial order in which the call `ends` has taken effect. Other open calls may come
+/// before it.
 fn ways_past(
     entries: &[&Entry],
     ways: &HashSet<Way>,
@@ -160,14 +161,13 @@ fn ways_past(
                         unchanged.insert(next);
                     }
                     Some(_) => further.push((next, model)),
-                    // A call that need not have happened and changed nothing did not.
+                    // A call with an unknown outcome and no effect is left out.
                     None => (),
                 }
             }
         }
         if unchanged != way.effective {
-            // A mere read that fits here is best done with: every way on from where it has not
-            // happened is one from where it has.
+            // A read that fits here is placed here: this excludes no later order.
             let done = Way {
                 effective: unchanged,
                 model: way.model,

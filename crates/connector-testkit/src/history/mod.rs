@@ -1,12 +1,14 @@
-//! What concurrent callers of a [`TokenStore`] saw, recorded and judged.
+//! Recording and checking of histories: the calls of concurrent callers of a [`TokenStore`], with
+//! their outcomes.
 //!
-//! Calls on one connection must take effect one after the other, each at some instant between its
-//! start and its end. [`check`] looks for such an order: it plays the recorded calls against a
-//! small sequential model of the contract, and reports the first call that fits no order.
+//! Calls on one connection must be linearizable: each takes effect at one instant between its start
+//! and its end. [`check`] searches for such an order. It replays the recorded calls on a small
+//! sequential model of the contract, and reports the first call that fits no order.
 //!
-//! Callers may be tasks or processes. Each takes its calls from an [`Actor`] of its own, makes them
-//! with [`Recorder::call`], and keeps the entries; all take their stamps from one [`Stamps`].
-//! The store's clock may move meanwhile, but not by a day: claims stand for a day or not at all.
+//! Callers may be tasks or processes. Each caller gets its calls from its own [`Actor`], makes them
+//! with [`Recorder::call`], and keeps the entries. All callers share one [`Stamps`]. The store's
+//! clock may advance during the run, but by less than a day: claims in a history either last a day
+//! or expire immediately.
 
 mod actor;
 mod check;
@@ -35,10 +37,10 @@ use serde::{Deserialize, Serialize};
 pub use self::actor::Actor;
 pub use self::check::{Checked, Violation, check};
 
-/// How long a claim that stands does so.
+/// Lifetime of a claim that does not expire immediately.
 const STANDS: Duration = Duration::from_secs(86_400);
 
-/// One call on one connection. Numbers are those of the contract's types.
+/// One call on one connection. The numbers are those of the contract's types.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Operation {
@@ -46,76 +48,76 @@ pub enum Operation {
     Load,
     /// [`TokenStore::claim`].
     Claim {
-        /// The claim's name.
+        /// The number of the claim.
         claim: u64,
-        /// The grant that was seen.
+        /// The grant that the caller saw.
         grant: u64,
-        /// The generation that was seen.
+        /// The generation that the caller saw.
         seen: u64,
-        /// True for a claim that leads to a new grant.
+        /// True for a claim for a new grant.
         exchange: bool,
-        /// True for a claim that stands for a day, false for one that is past its hold at once.
+        /// True for a claim that lasts a day, false for a claim that expires immediately.
         stands: bool,
     },
     /// [`TokenStore::commit`].
     Commit {
-        /// The claim's name.
+        /// The number of the claim.
         claim: u64,
-        /// The claim's grant.
+        /// The grant of the claim.
         grant: u64,
         /// The generation that was spent.
         base: u64,
-        /// The claim's fence.
+        /// The fence of the claim.
         fence: u64,
-        /// What tells the credential apart.
+        /// The number of the new credential.
         pair: u64,
-        /// The fence of the pending pair that is taken.
+        /// The fence of the pending pair that becomes current.
         takes_pending: Option<u64>,
     },
     /// [`TokenStore::fail`].
     Fail {
-        /// The claim's name.
+        /// The number of the claim.
         claim: u64,
-        /// The claim's grant.
+        /// The grant of the claim.
         grant: u64,
-        /// The generation that was to be spent.
+        /// The generation that was about to be spent.
         base: u64,
-        /// The claim's fence.
+        /// The fence of the claim.
         fence: u64,
-        /// True if it resolves its claim.
+        /// True if the call resolves its claim.
         resolves: bool,
-        /// True if it gives the grant up.
+        /// True if the call gives up the grant.
         gives_up: bool,
     },
     /// [`TokenStore::put_grant`].
     Put {
-        /// The generation that is expected; `None` for a first grant.
+        /// The expected generation; `None` for a first grant.
         at: Option<u64>,
-        /// The grant's number.
+        /// The number of the grant.
         grant: u64,
-        /// The generation of its credential.
+        /// The generation of the grant's credential.
         generation: u64,
-        /// The fence of its claim.
+        /// The fence of the claim.
         fence: u64,
-        /// What tells the credential apart.
+        /// The number of the credential.
         pair: u64,
     },
-    /// [`TokenStore::update`] of the state.
+    /// [`TokenStore::update`] of the status.
     Update {
-        /// The version that is expected.
+        /// The expected version.
         at: u64,
-        /// True to make it degraded, false to make it connected.
+        /// True to set the status to degraded, false to set it to connected.
         degraded: bool,
     },
     /// [`TokenStore::end`] that keeps the record.
     End {
-        /// The generation that is expected.
+        /// The expected generation.
         at: Option<u64>,
     },
 }
 
 impl Operation {
-    /// True if a call that returned this changes nothing, whatever it finds.
+    /// Returns true if a call with this outcome changes nothing in any state.
     fn only_reads(&self, outcome: &Outcome) -> bool {
         match self {
             Self::Load => true,
@@ -135,36 +137,36 @@ impl Operation {
     }
 }
 
-/// What a call returned.
+/// The outcome of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// What was loaded.
+    /// The loaded row.
     Loaded(Option<View>),
     /// A claim was granted.
     Granted {
-        /// Its fence.
+        /// The fence of the claim.
         fence: u64,
-        /// The fence of the claim that it supersedes.
+        /// The fence of the claim that this claim supersedes.
         superseded: Option<u64>,
-        /// The row after it.
+        /// The row after the claim.
         view: View,
     },
-    /// The expectation did not hold.
+    /// The row was not in the expected state.
     Moved(View),
-    /// Another claim, of this fence, stands.
+    /// Another claim, with this fence, is active.
     Held(u64),
-    /// Giving up was refused over pending pairs.
+    /// Giving up was refused because there are pending pairs.
     PendingLeft(View),
-    /// A result was kept aside.
+    /// A result was stored as pending.
     Pending,
     /// A grant or a result was stored.
     Stored,
     /// A failure was recorded.
     Applied,
-    /// A record was changed and has this version.
+    /// A record was changed. Contains the new version.
     Updated(u64),
-    /// The connection ended or had ended; for a commit, its grant had.
+    /// The connection had ended or was ended by this call. For a commit: its grant had ended.
     Ended,
     /// The connection had ended before.
     AlreadyEnded,
@@ -172,56 +174,56 @@ pub enum Outcome {
     Missing,
 }
 
-/// A sealed credential as the history sees it.
+/// A sealed credential, as recorded in a history.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Held {
-    /// What tells it apart.
+    /// The number of the credential.
     pub pair: u64,
-    /// Its grant.
+    /// The grant of the credential.
     pub grant: u64,
-    /// Its generation; for a pending pair the one that was spent for it.
+    /// The generation of the credential. For a pending pair: the generation that was spent for it.
     pub generation: u64,
-    /// Its fence.
+    /// The fence of the credential.
     pub fence: u64,
 }
 
-/// A claim as the history sees it.
+/// A claim, as recorded in a history.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Standing {
-    /// Its name.
+    /// The number of the claim.
     pub claim: u64,
-    /// Its grant.
+    /// The grant of the claim.
     pub grant: u64,
-    /// The generation that it spends.
+    /// The generation that the claim spends.
     pub generation: u64,
-    /// Its fence.
+    /// The fence of the claim.
     pub fence: u64,
-    /// True for a claim that leads to a new grant.
+    /// True for a claim for a new grant.
     pub exchange: bool,
-    /// True while its hold has not passed.
+    /// True until the claim expires.
     pub stands: bool,
 }
 
-/// A connection as the history sees it.
+/// A connection, as recorded in a history.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct View {
-    /// Its grant.
+    /// The current grant.
     pub grant: u64,
-    /// Its generation.
+    /// The current generation.
     pub generation: u64,
-    /// The last fence that a claim was given.
+    /// The highest fence of any claim.
     pub fence: u64,
-    /// The version of its record.
+    /// The version of the record.
     pub version: u64,
-    /// The name of its state.
+    /// The name of the status.
     pub status: String,
-    /// Its credential.
+    /// The current credential.
     pub current: Option<Held>,
-    /// The credential before it.
+    /// The previous credential.
     pub previous: Option<Held>,
-    /// Pairs that arrived late, the newest fence first.
+    /// Pairs that arrived late, newest fence first.
     pub pending: Vec<Held>,
-    /// The claim that nobody has resolved.
+    /// The unresolved claim.
     pub claim: Option<Standing>,
 }
 
@@ -267,39 +269,40 @@ impl View {
 /// One recorded call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The connection that it was about.
+    /// The connection of the call.
     pub connection: ConnectionKey,
-    /// The stamp that was taken before it.
+    /// The stamp taken before the call.
     pub start: u64,
-    /// What was called.
+    /// The operation.
     pub operation: Operation,
-    /// The stamp that was taken after it and what it returned; `None` if that is not known: it
-    /// failed, or its process ended. It may then have taken effect at any time, or never.
+    /// The stamp taken after the call, and the outcome. `None` if the outcome is unknown: the call
+    /// failed, or its process ended. The call may then have taken effect at any time, or never.
     pub end: Option<(u64, Outcome)>,
 }
 
 impl Entry {
-    /// The entry as one line of text, without the line's end.
+    /// Returns the entry as one line of text, without a line break.
     ///
     /// # Errors
-    /// [`ErrorKind::Bug`]; no entry that was recorded can cause it.
+    /// [`ErrorKind::Bug`] if serialization fails. A recorded entry never causes this.
     pub fn to_line(&self) -> Result<String> {
         serde_json::to_string(self).map_err(|cause| {
             Error::new(
                 ErrorKind::Bug,
                 "history.to_line",
-                "an entry could not be written",
+                "a history entry could not be serialized",
             )
             .with_source(cause)
         })
     }
 
-    /// Reads the lines that [`Entry::to_line`] wrote, of any number of callers. Of two entries with
-    /// the same start the one whose end is known counts, so that a caller may write an entry before
-    /// its call and again after it. A last line without its end is left out: its writer was killed.
+    /// Parses lines that [`Entry::to_line`] wrote, from any number of callers. If two entries have
+    /// the same start, the entry with an outcome is used, so that a caller may write an entry
+    /// before its call and again after it. An incomplete last line is ignored: its writer was
+    /// killed.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if a whole line is not an entry.
+    /// [`ErrorKind::InvalidInput`] if a complete line is not an entry.
     pub fn read(text: &str) -> Result<Vec<Self>> {
         let mut entries = std::collections::BTreeMap::<u64, Self>::new();
         for line in text.split_inclusive('\n') {
@@ -310,7 +313,7 @@ impl Entry {
                 Error::new(
                     ErrorKind::InvalidInput,
                     "history.read",
-                    "a line is not an entry of a history; record it again",
+                    "a line is not a history entry; record the history again",
                 )
                 .with_source(cause)
             })?;
@@ -323,7 +326,7 @@ impl Entry {
     }
 }
 
-/// Numbers that are given once each, in an order that fits real time.
+/// A source of unique numbers whose order matches real time.
 #[derive(Debug)]
 pub struct Stamps(Source);
 
@@ -334,32 +337,33 @@ enum Source {
 }
 
 impl Stamps {
-    /// Stamps for the tasks of one process.
+    /// Creates stamps for the tasks of one process.
     #[must_use]
     pub const fn counter() -> Self {
         Self(Source::Counter(AtomicU64::new(0)))
     }
 
-    /// Stamps for all processes that open the same file, which grows by a byte with each stamp. It
-    /// must lie on a local file system.
+    /// Opens stamps for all processes that use the same file. The file grows by a byte with each
+    /// stamp, and must be on a local file system.
     ///
     /// # Errors
-    /// If the file cannot be opened or made.
+    /// An I/O error if the file cannot be opened or created.
     pub fn shared(path: &Path) -> std::io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         Ok(Self(Source::File(Mutex::new(file))))
     }
 
-    /// The next stamp.
+    /// Returns the next stamp.
     ///
     /// # Errors
-    /// If the shared file cannot be written.
+    /// An I/O error if the shared file cannot be written.
     pub fn take(&self) -> std::io::Result<u64> {
         match &self.0 {
             Source::Counter(counter) => Ok(counter.fetch_add(1, Ordering::SeqCst) + 1),
             Source::File(file) => {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                // Appending moves the offset to the end of this write, whoever else appends.
+                // Appending sets the offset to the end of this write, even if other processes
+                // append.
                 file.write_all(b".")?;
                 file.stream_position()
             }
@@ -375,16 +379,16 @@ pub struct Recorder<'a, S> {
 }
 
 impl<'a, S: TokenStore> Recorder<'a, S> {
-    /// Records calls of `store` under `stamps`.
+    /// Creates a recorder for calls of `store` with these stamps.
     #[must_use]
     pub const fn new(store: &'a S, stamps: &'a Stamps) -> Self {
         Self { store, stamps }
     }
 
-    /// Stamps a call that is about to be made.
+    /// Creates the entry for a call, with its start stamp.
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`] if there is no stamp to be had.
+    /// [`ErrorKind::StoreUnavailable`] if no stamp is available.
     pub fn begin(&self, key: &ConnectionKey, operation: Operation) -> Result<Entry> {
         Ok(Entry {
             connection: key.clone(),
@@ -394,11 +398,11 @@ impl<'a, S: TokenStore> Recorder<'a, S> {
         })
     }
 
-    /// Makes the call of a stamped entry and completes it; an error of the store leaves its end
-    /// unknown and is returned beside it.
+    /// Makes the call of an entry and adds the outcome. If the store returns an error, the outcome
+    /// stays unknown, and the error is returned with the entry.
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`] if there is no stamp to be had.
+    /// [`ErrorKind::StoreUnavailable`] if no stamp is available.
     pub async fn finish(&self, mut entry: Entry) -> Result<(Entry, Option<Error>)> {
         match perform(self.store, &entry.connection, &entry.operation).await {
             Ok(outcome) => {
@@ -409,10 +413,10 @@ impl<'a, S: TokenStore> Recorder<'a, S> {
         }
     }
 
-    /// Makes one call and records it, as [`Recorder::begin`] and [`Recorder::finish`] do.
+    /// Makes one call and records it. Combines [`Recorder::begin`] and [`Recorder::finish`].
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnavailable`] if there is no stamp to be had.
+    /// [`ErrorKind::StoreUnavailable`] if no stamp is available.
     pub async fn call(
         &self,
         key: &ConnectionKey,
@@ -427,7 +431,7 @@ impl<'a, S: TokenStore> Recorder<'a, S> {
             Error::new(
                 ErrorKind::StoreUnavailable,
                 "history.stamp",
-                "the file of stamps cannot be written",
+                "the stamp file could not be written",
             )
             .with_source(cause)
         })
@@ -441,7 +445,7 @@ fn pair(number: u64) -> Sealed {
     )
 }
 
-/// The number in [`pair`]; no pair has the last one.
+/// Returns the number in a [`pair`]. The maximum number is never used for a pair.
 fn pair_of(sealed: &Sealed) -> u64 {
     std::str::from_utf8(sealed.bytes())
         .ok()
@@ -461,7 +465,8 @@ fn number_of(claim: ClaimId) -> u64 {
     u64::from_be_bytes(bytes)
 }
 
-/// Each connection of a history leads to an account of its own.
+/// Returns the request to store a first or later grant. Each connection of a history has its own
+/// account.
 fn first_or_next(
     key: &ConnectionKey,
     at: Option<u64>,

@@ -1,30 +1,30 @@
-//! The contract of one connection, sequentially and without a database.
+//! A sequential in-memory model of the store contract for one connection.
 
 use std::collections::VecDeque;
 
 use super::{Held, Operation, Outcome, Standing, View};
 
-/// How many results of commits a store remembers at least.
+/// Minimum number of commit results that a store must remember.
 const REMEMBERED: usize = 8;
 
-/// One connection that may not exist yet.
+/// The model of one connection, which may not exist yet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Model(Option<Row>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Row {
-    /// Everything but the version, which is zero here.
+    /// All visible fields. The version in the view is always zero.
     view: View,
     version: Known,
-    /// What tells the first credential of the grant apart.
+    /// The number of the grant's first credential.
     first: u64,
-    /// The fence that the standing claim superseded.
+    /// The fence of the claim that the active claim superseded.
     superseded: Option<u64>,
     results: VecDeque<(u64, Outcome)>,
 }
 
-/// What is known of a record's version: the contract says that it grows with every write, not which
-/// calls beside an update count as one.
+/// The known facts about a record's version. The contract requires that the version grows with
+/// every write, but only for updates does it define which calls count as a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Known {
     Exactly(u64),
@@ -47,8 +47,8 @@ impl Known {
 }
 
 impl Model {
-    /// The models that `operation` may lead to, given what it returned; none if that cannot be.
-    /// Without an outcome every one that it may have had counts.
+    /// Returns the models that are possible after `operation` with the outcome `seen`, or none if
+    /// the outcome is impossible. Without an outcome, all possible outcomes are considered.
     pub(super) fn after(&self, operation: &Operation, seen: Option<&Outcome>) -> Vec<Self> {
         self.possible(operation)
             .into_iter()
@@ -59,7 +59,7 @@ impl Model {
             .collect()
     }
 
-    /// Compares what the model expects with what was seen, and learns the version from it.
+    /// Compares the expected outcome with the outcome seen, and learns the version from it.
     fn agrees(&mut self, expected: &Outcome, seen: &Outcome) -> bool {
         let mut seen = seen.clone();
         let version = match &mut seen {
@@ -79,7 +79,7 @@ impl Model {
         }
     }
 
-    /// Every outcome that the call may have now, each with what it leads to.
+    /// Returns every outcome that is possible now, each with the model after it.
     fn possible(&self, operation: &Operation) -> Vec<(Outcome, Self)> {
         let Some(row) = &self.0 else {
             return vec![Self::without_a_row(operation)];
@@ -188,7 +188,7 @@ impl Row {
         self.view.status != "disconnected"
     }
 
-    /// A write that surely counts as one.
+    /// Applies a write that increases the version.
     fn changed(&self, outcome: Outcome, change: impl FnOnce(&mut Self)) -> (Outcome, Model) {
         let mut row = self.clone();
         change(&mut row);
@@ -196,7 +196,7 @@ impl Row {
         (outcome, Model(Some(row)))
     }
 
-    /// A write that may count as one.
+    /// Applies a write that may increase the version.
     fn touched(&self, outcome: Outcome, change: impl FnOnce(&mut Self)) -> (Outcome, Model) {
         let mut row = self.clone();
         change(&mut row);
@@ -261,7 +261,8 @@ impl Row {
             possible.push(same(Outcome::Moved(self.view.clone())));
         }
         match &self.view.claim {
-            // A repetition; whether it sees first that the row moved is not said.
+            // A repetition of the claim. The contract does not define whether it returns `Moved`
+            // first.
             Some(standing) if standing.claim == claim => possible.push(same(Outcome::Granted {
                 fence: standing.fence,
                 superseded: self.superseded,
@@ -329,7 +330,8 @@ impl Row {
                 return same(Outcome::Pending);
             };
             if moved {
-                // It stays pending; whether that resolves the claim is not said.
+                // The pair stays pending. The contract does not define whether that resolves the
+                // claim.
                 let resolved = self.touched(Outcome::Pending, |row| row.resolve(fence));
                 let mut possible = same(Outcome::Pending);
                 possible.push(resolved);
@@ -396,7 +398,7 @@ impl Row {
         }
         let mut possible = Vec::new();
         if gives_up {
-            // Which of two reasons for refusing comes first is not said.
+            // The contract does not define which of the two refusals comes first.
             if !self.view.pending.is_empty() {
                 possible.push(touched(Outcome::PendingLeft(resolved.view.clone())));
             }

@@ -1,4 +1,4 @@
-//! Where messages of HTTP/1.1 begin and end. Their bytes stay as they are.
+//! Framing of HTTP/1.1 messages. The bytes of a message are not changed.
 
 use std::io;
 
@@ -13,7 +13,7 @@ const LONGEST_HEAD: usize = 64 * 1024;
 const LONGEST_MESSAGE: usize = 16 * 1024 * 1024;
 const MOST_HEADERS: usize = 256;
 
-/// One end of a connection, and what was read from it and is not part of a message yet.
+/// One side of a connection, with data that was read but is not part of a complete message yet.
 pub(super) struct Peer {
     stream: TcpStream,
     unread: Vec<u8>,
@@ -30,12 +30,13 @@ impl Request {
         &self.bytes
     }
 
-    /// The path, without the query.
+    /// Returns the path without the query.
     pub(super) fn path(&self) -> &str {
         &self.path
     }
 
-    /// True for a method whose answers have no body, whatever their headers say.
+    /// Returns true for the method HEAD, whose responses have no body even if their headers
+    /// describe one.
     pub(super) const fn is_head(&self) -> bool {
         self.is_head
     }
@@ -58,12 +59,12 @@ impl Answer {
         self.status
     }
 
-    /// True if only the end of the connection says where the answer ends.
+    /// Returns true if the response ends only with the connection.
     pub(super) const fn is_ended_by_close(&self) -> bool {
         self.is_ended_by_close
     }
 
-    /// The number of bytes up to `after` bytes, modulo its length, inside `part`.
+    /// Returns the length up to and including `after` bytes (modulo the part's length) of `part`.
     pub(super) fn cut(&self, part: Part, after: usize) -> usize {
         let (start, end) = match part {
             Part::StatusLine => (0, self.status_line),
@@ -74,7 +75,7 @@ impl Answer {
     }
 }
 
-/// How the end of a body is found.
+/// The rule for the end of a body.
 enum Body {
     Length(usize),
     Chunked,
@@ -90,7 +91,7 @@ impl Peer {
         })
     }
 
-    /// The next request; `None` if the client has hung up after the one before.
+    /// Reads the next request; `None` if the client has closed the connection.
     pub(super) async fn request(&mut self) -> io::Result<Option<Request>> {
         while self.unread.is_empty() {
             if !self.fill(LONGEST_HEAD).await? {
@@ -116,7 +117,7 @@ impl Peer {
         }
     }
 
-    /// The answer to a request, with the interim ones before it.
+    /// Reads the response to a request, including interim responses before it.
     pub(super) async fn answer(&mut self, to_head: bool) -> io::Result<Answer> {
         let mut start = 0;
         loop {
@@ -132,7 +133,7 @@ impl Peer {
             if status.is_informational() {
                 start = head;
                 if start > LONGEST_HEAD {
-                    return Err(wrong("too many interim answers"));
+                    return Err(wrong("too many interim responses"));
                 }
                 continue;
             }
@@ -155,7 +156,7 @@ impl Peer {
         }
     }
 
-    /// Reads up to the end of the message whose body begins at `head`, and says where that is.
+    /// Reads up to the end of the message whose body starts at `head`, and returns its end.
     async fn end(&mut self, head: usize, body: &Body) -> io::Result<usize> {
         match body {
             Body::Length(length) => {
@@ -174,7 +175,7 @@ impl Peer {
                 loop {
                     let Status::Complete((line, size)) =
                         httparse::parse_chunk_size(&self.unread[at..])
-                            .map_err(|_| wrong("a chunk's size is none"))?
+                            .map_err(|_| wrong("a chunk has an invalid size"))?
                     else {
                         self.more(LONGEST_MESSAGE).await?;
                         continue;
@@ -208,7 +209,7 @@ impl Peer {
         }
     }
 
-    /// Reads on inside a message.
+    /// Reads more data inside a message.
     async fn more(&mut self, longest: usize) -> io::Result<()> {
         if self.fill(longest).await? {
             Ok(())
@@ -217,7 +218,7 @@ impl Peer {
         }
     }
 
-    /// Reads what is there; false if the other side sends no more.
+    /// Reads available data. Returns false if the other side sends no more.
     async fn fill(&mut self, longest: usize) -> io::Result<bool> {
         if self.unread.len() >= longest {
             return Err(wrong("a message is too long"));
@@ -229,13 +230,13 @@ impl Peer {
         self.stream.write_all(bytes).await
     }
 
-    /// Returns once the other side has hung up. What it still sends is thrown away.
+    /// Waits until the other side has closed the connection. Data that still arrives is dropped.
     pub(super) async fn left(&mut self) {
         let mut rest = [0; 1024];
         while matches!(self.stream.read(&mut rest).await, Ok(1..)) {}
     }
 
-    /// Makes the end of the connection a reset.
+    /// Makes the connection end with a reset.
     pub(super) fn reset(&self) -> io::Result<()> {
         self.stream.set_zero_linger()
     }
@@ -252,7 +253,7 @@ fn body(headers: &[Header<'_>], otherwise: Body) -> io::Result<Body> {
         return if coding.eq_ignore_ascii_case("chunked") {
             Ok(Body::Chunked)
         } else {
-            Err(wrong("a transfer coding is not known"))
+            Err(wrong("a transfer coding is not supported"))
         };
     }
     match value("content-length") {

@@ -1,10 +1,11 @@
-//! Faults on the wire: a proxy on the loopback address that loses, cuts and delays on request.
+//! Network faults: a proxy on the loopback address that drops, truncates and delays traffic on
+//! request.
 //!
-//! A [`FaultProxy`] stands between a client of HTTP/1.1 and a server on this machine. It passes
-//! every byte on as it is, except for requests that a test has injected a [`Fault`] for. What became
-//! of such a request is told by the [`Injected`] that the injection gave back, so a test knows
-//! whether the server acted, and waits for events and never for time. Time is the clock that the
-//! proxy is given.
+//! A [`FaultProxy`] is a proxy between an HTTP/1.1 client and a server on the same machine. It
+//! forwards all bytes unchanged, except for requests for which a test has injected a [`Fault`]. The
+//! injection returns an [`Injected`], which reports the progress of the faulty request. A test
+//! therefore knows whether the server got the request, and waits for events instead of sleeping.
+//! Delays use the clock of the proxy.
 //!
 //! ```
 //! use connector_core::clock::{ManualClock, Timestamp};
@@ -52,104 +53,104 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use self::message::{Answer, Peer};
 
-/// More connections than this wait until others have ended.
+/// Maximum number of concurrent connections. Further connections wait.
 const MOST_CONNECTIONS: usize = 1024;
 
-/// What goes wrong with one request, or with its answer.
+/// A fault of one request or of its response.
 ///
-/// Faults of a request come before the server has seen any of it, faults of an answer after the
-/// server has given all of it.
+/// A request fault happens before the server has received any of the request. A response fault
+/// happens after the server has sent the whole response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The connection is closed; the server never sees the request.
+    /// Closes the connection. The server never receives the request.
     DropRequest,
-    /// The connection is reset; the server never sees the request.
+    /// Resets the connection. The server never receives the request.
     ResetRequest,
-    /// Nothing happens until the client hangs up; the server never sees the request.
+    /// Waits until the client closes the connection. The server never receives the request.
     HoldRequest,
-    /// The request takes this long, on the proxy's clock, and arrives whether or not the client is
-    /// still there.
+    /// Delays the request by this time on the proxy's clock. The request is forwarded even if the
+    /// client has closed the connection.
     DelayRequest(Duration),
-    /// Nothing happens until the client hangs up. Then the server gets the request after all.
+    /// Waits until the client closes the connection, and then forwards the request.
     DeliverLate,
-    /// The connection is closed instead of an answer.
+    /// Closes the connection instead of sending the response.
     DropAnswer,
-    /// The connection is reset instead of an answer.
+    /// Resets the connection instead of sending the response.
     ResetAnswer,
-    /// There is no answer until the client hangs up.
+    /// Sends no response until the client closes the connection.
     HoldAnswer,
-    /// The answer takes this long, on the proxy's clock.
+    /// Delays the response by this time on the proxy's clock.
     DelayAnswer(Duration),
-    /// The connection is closed in the middle of the answer.
+    /// Closes the connection in the middle of the response.
     Truncate {
-        /// The part of the answer that the end lies in.
+        /// The part of the response in which the connection is closed.
         within: Part,
-        /// How many bytes of that part still arrive, modulo its length.
+        /// Number of bytes of that part that are still sent, modulo the length of the part.
         after: usize,
     },
-    /// The answer arrives byte by byte. All of it arrives.
+    /// Sends the complete response byte by byte.
     Trickle,
 }
 
-/// A part of an answer.
+/// A part of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// The first line, with its end.
+    /// The first line, including its line break.
     StatusLine,
-    /// The headers, with the empty line behind them.
+    /// The headers, including the empty line after them.
     Headers,
-    /// The body. Where there is none, the whole answer arrives.
+    /// The body. If there is no body, the whole response is sent.
     Body,
 }
 
-/// What has become of a request that met a fault.
+/// The progress of a request with a fault.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each says one thing that happened, in any combination"
+    reason = "each flag records an independent event, and all combinations occur"
 )]
 pub struct Exchange {
-    /// The request has arrived here, whole.
+    /// True after the proxy has received the whole request.
     pub is_met: bool,
-    /// The request has been passed on, whole.
+    /// True after the proxy has forwarded the whole request.
     pub is_forwarded: bool,
-    /// What the server answered, once its answer is here, whole.
+    /// The status of the server's response, after the proxy has received the whole response.
     pub status: Option<StatusCode>,
-    /// How many bytes of the answer were passed on.
+    /// Number of bytes of the response that were forwarded.
     pub delivered: usize,
-    /// Nothing more happens by itself: the client has to hang up, or time has to pass.
+    /// True while the proxy waits for the client to close the connection, or for the clock.
     pub is_stalled: bool,
-    /// The client has hung up while the proxy was waiting for that.
+    /// True if the client closed the connection while the proxy waited for that.
     pub has_client_left: bool,
-    /// Nothing more happens at all.
+    /// True after the exchange has ended.
     pub is_over: bool,
 }
 
-/// A fault that was injected, and what has become of it.
+/// An injected fault, and the progress of its request.
 #[derive(Debug, Clone)]
 pub struct Injected {
     fault: Fault,
-    // Kept by every clone, so that waiting cannot fail.
+    // Every clone keeps the sender, so waiting cannot fail.
     progress: Arc<watch::Sender<Exchange>>,
 }
 
 impl Injected {
-    /// What goes wrong.
+    /// Returns the fault.
     #[must_use]
     pub const fn fault(&self) -> Fault {
         self.fault
     }
 
-    /// What has happened so far.
+    /// Returns the current progress.
     #[must_use]
     pub fn exchange(&self) -> Exchange {
         *self.progress.borrow()
     }
 
-    /// Waits until the exchange is as `wanted`. It waits for ever if that never happens, as for a
-    /// request that nobody makes.
+    /// Waits until the progress satisfies `wanted`. Waits forever if that never happens, for
+    /// example if no request is made.
     pub async fn when(&self, wanted: impl FnMut(&Exchange) -> bool) -> Exchange {
         let mut progress = self.progress.subscribe();
         match progress.wait_for(wanted).await {
@@ -158,7 +159,7 @@ impl Injected {
         }
     }
 
-    /// Waits until nothing more happens.
+    /// Waits until the exchange has ended.
     pub async fn over(&self) -> Exchange {
         self.when(|exchange| exchange.is_over).await
     }
@@ -167,7 +168,7 @@ impl Injected {
         self.progress.send_modify(change);
     }
 
-    /// Marks a wait that only the client or the clock ends.
+    /// Marks a wait that only the client or the clock can end.
     async fn stalled<T>(&self, wait: impl Future<Output = T>) -> T {
         self.note(|it| it.is_stalled = true);
         let waited = wait.await;
@@ -182,11 +183,11 @@ struct Shared {
     faults: Mutex<VecDeque<(String, Injected)>>,
 }
 
-/// A proxy in front of one server. It ends, with all its connections, when it is dropped.
+/// A proxy in front of one server. The proxy and all its connections end on drop.
 ///
-/// Clients may keep their connections; the server gets a new one for each request. Heads are read up
-/// to 64 KiB, messages up to 16 MiB; what is longer is a connection that breaks. Up to 1,024
-/// connections are served at once.
+/// Clients may reuse their connections. The server gets a new connection for each request. Headers
+/// may have up to 64 KiB and messages up to 16 MiB; longer ones break the connection. The proxy
+/// serves up to 1,024 connections concurrently.
 pub struct FaultProxy {
     shared: Arc<Shared>,
     address: SocketAddr,
@@ -194,11 +195,11 @@ pub struct FaultProxy {
 }
 
 impl FaultProxy {
-    /// Starts a proxy in front of `server` on a port of the loopback address that is free. Needs a
-    /// tokio runtime.
+    /// Starts a proxy in front of `server` on a free port of the loopback address. Requires a tokio
+    /// runtime.
     ///
     /// # Errors
-    /// If no port can be had.
+    /// An I/O error if no port is available.
     pub async fn start(server: SocketAddr, clock: impl Clock) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -215,14 +216,14 @@ impl FaultProxy {
         })
     }
 
-    /// Where clients connect to.
+    /// Returns the address for clients.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Makes `fault` happen to the next request whose path is `path`, query aside, and that no
-    /// earlier injection waits for.
+    /// Injects `fault` into the next request with this `path` (ignoring the query) that has no
+    /// earlier injection assigned.
     pub fn inject(&self, path: impl Into<String>, fault: Fault) -> Injected {
         let injected = Injected {
             fault,
@@ -233,7 +234,7 @@ impl FaultProxy {
         injected
     }
 
-    /// How many faults no request has met yet.
+    /// Returns the number of faults whose request has not arrived yet.
     #[must_use]
     pub fn unmet(&self) -> usize {
         self.shared.faults().len()
@@ -269,12 +270,12 @@ impl Shared {
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    // Connections end with this task.
+    // The connections end together with this task.
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
-            // Either side may break a connection whenever it likes.
+            // Both sides may break a connection at any time.
             let _ = converse(&shared, stream).await;
         });
         while connections.try_join_next().is_some() {}
@@ -284,7 +285,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// One client's requests, one after the other.
+/// Handles the requests of one client, one after the other.
 async fn converse(shared: &Shared, stream: TcpStream) -> io::Result<()> {
     let mut client = Peer::new(stream)?;
     while let Some(request) = client.request().await? {
@@ -307,7 +308,7 @@ async fn converse(shared: &Shared, stream: TcpStream) -> io::Result<()> {
             client.reset()?;
         }
         if !matches!(then, Ok(Then::GoOn)) {
-            // Closed before it is said to be over.
+            // The connection is closed before the exchange is marked as ended.
             drop(client);
             injected.note(|it| it.is_over = true);
             return then.map(drop);
@@ -317,7 +318,7 @@ async fn converse(shared: &Shared, stream: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// What becomes of a client's connection.
+/// The next step for a client's connection.
 enum Then {
     GoOn,
     Close,
@@ -373,7 +374,7 @@ async fn met(
         for byte in bytes.chunks(1) {
             client.write(byte).await?;
             injected.note(|it| it.delivered += 1);
-            // Whoever reads sees them one by one.
+            // Yields, so that the reader gets the bytes one by one.
             tokio::task::yield_now().await;
         }
     } else {
@@ -383,7 +384,7 @@ async fn met(
     Ok(then)
 }
 
-/// A request on its way to the server.
+/// A request that is being sent to the server.
 #[derive(Clone, Copy)]
 struct Upstream<'a> {
     address: SocketAddr,

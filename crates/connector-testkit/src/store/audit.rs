@@ -7,7 +7,7 @@ use super::samples::{LEASE, audit_entry, key, key_of, reason_of, seconds, tenant
 use super::steps::{Handle, done, open, reasons, valid};
 use crate::fixture::StoreFixture;
 
-/// An entry that handlers are told about.
+/// Returns an entry that is passed to handlers.
 fn notable(reason: &str) -> AuditEntry {
     AuditEntry {
         notify: true,
@@ -113,7 +113,7 @@ pub(super) async fn audit_pages_meet_each_entry_once<F: StoreFixture>(fixture: &
     for turn in 0.. {
         let filter = AuditFilter::default();
         let slice = done(stores[turn % 2].audit(&filter, after.as_ref(), 2).await);
-        assert!(slice.items.len() <= 2, "at most two were asked for");
+        assert!(slice.items.len() <= 2, "the limit was two");
         met.extend(slice.items.iter().map(|record| reason_of(&record.entry)));
         match slice.next {
             Some(next) => after = Some(next),
@@ -124,8 +124,8 @@ pub(super) async fn audit_pages_meet_each_entry_once<F: StoreFixture>(fixture: &
             done(stores[1].append(audit_entry(&key(1), &reason)).await);
         }
     }
-    // Where entries are committed out of the order of their numbers, a listing may pass one that
-    // was recorded meanwhile.
+    // If entries are not committed in the order of their numbers, a listing may miss an entry that
+    // was recorded during the listing.
     let (before, meanwhile) = met.split_at(recorded.len().min(met.len()));
     assert_eq!(before, recorded);
     let distinct: std::collections::BTreeSet<_> = meanwhile.iter().collect();
@@ -160,7 +160,7 @@ pub(super) async fn pruning_removes_only_old_entries<F: StoreFixture>(fixture: &
         done(store.append(entry).await);
         fixture.advance(seconds(10));
     }
-    // They are 50, 40, 30, 20 and 10 seconds old now.
+    // The entries are now 50, 40, 30, 20 and 10 seconds old.
     assert_eq!(done(store.prune(seconds(50), 100).await), 0);
     assert_eq!(done(store.prune(seconds(25), 0).await), 0);
     assert_eq!(done(store.prune(seconds(25), 2).await), 2);
@@ -189,7 +189,7 @@ pub(super) async fn pruning_keeps_unhandled_changes<F: StoreFixture>(fixture: &F
     assert_eq!(done(store.prune(seconds(100), 100).await), 3);
     assert_eq!(reasons(&store).await, ["unhandled"]);
     let changes = done(store.take_changes(10, LEASE).await);
-    assert_eq!(changed(&changes), ["unhandled"], "it is still handed out");
+    assert_eq!(changed(&changes), ["unhandled"], "it is still delivered");
     assert!(done(store.change_handled(&changes[0]).await));
     assert_eq!(done(store.prune(seconds(100), 100).await), 1);
 }
@@ -235,7 +235,7 @@ pub(super) async fn a_change_is_handed_out_until_it_is_handled<F: StoreFixture>(
     fixture.advance(seconds(100_000));
     assert_eq!(done(other.take_changes(10, LEASE).await), []);
     let kept = read(&store, &AuditFilter::default()).await;
-    assert_eq!(kept.len(), 1, "the entry stays in the log");
+    assert_eq!(kept.len(), 1, "the entry remains in the log");
 }
 
 pub(super) async fn a_lost_change_lease_changes_nothing<F: StoreFixture>(fixture: &F) {

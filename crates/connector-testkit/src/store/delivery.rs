@@ -23,7 +23,7 @@ fn delivery_key(id: &str) -> DeliveryKey {
     }
 }
 
-/// An inbound delivery that is due at once and remembered for a week.
+/// Returns an inbound delivery that is due at once and is remembered for a week.
 pub(super) fn delivery(id: &str) -> NewDelivery {
     NewDelivery {
         key: delivery_key(id),
@@ -37,7 +37,7 @@ pub(super) fn delivery(id: &str) -> NewDelivery {
     }
 }
 
-/// A delivery in the turn of this owner and lane.
+/// Returns a delivery of this owner and lane.
 fn of(owner: &str, lane: &str, id: &str) -> NewDelivery {
     NewDelivery {
         turn: DeliveryTurn {
@@ -53,7 +53,7 @@ async fn accepted(store: &Handle, delivery: NewDelivery) {
     assert_eq!(outcome, AcceptOutcome::Accepted);
 }
 
-/// Every inbound delivery that is due.
+/// Leases every due inbound delivery.
 async fn leased(store: &Handle) -> Vec<LeasedDelivery> {
     done(
         store
@@ -62,7 +62,7 @@ async fn leased(store: &Handle) -> Vec<LeasedDelivery> {
     )
 }
 
-/// The one inbound delivery that is due.
+/// Leases the only due inbound delivery.
 pub(super) async fn leased_one(store: &Handle) -> LeasedDelivery {
     let mut leased = leased(store).await;
     match (leased.pop(), leased.is_empty()) {
@@ -101,7 +101,7 @@ pub(super) async fn accept_twice_is_a_duplicate<F: StoreFixture>(fixture: &F) {
     assert_eq!(
         name_of(&leased.sealed),
         "d1",
-        "the first one's content stays"
+        "the content of the first one remains"
     );
     again("leased").await;
     assert!(done(store.done(&leased).await));
@@ -204,7 +204,7 @@ pub(super) async fn the_longest_due_delivery_comes_first<F: StoreFixture>(fixtur
                 .lease(&LeaseRequest::new(Direction::Inbound, 2, LEASE))
                 .await,
         );
-        assert_eq!(leased.len(), 2, "two were asked for");
+        assert_eq!(leased.len(), 2, "the limit was two");
         order.extend(leased.into_iter().map(|leased| leased.key.id));
     }
     assert_eq!(order, ["a", "b", "c", "d"]);
@@ -294,7 +294,11 @@ pub(super) async fn a_lost_delivery_lease_changes_nothing<F: StoreFixture>(fixtu
     assert!(!done(store.retry(&lost, seconds(0), "late").await));
     assert!(!done(store.park(&lost, "late").await));
     assert_eq!(record(&store, "d1").await, before);
-    assert_eq!(leased(&store).await, [], "the other one's lease stands");
+    assert_eq!(
+        leased(&store).await,
+        [],
+        "the lease of the other one remains"
+    );
     assert!(done(other.done(&held).await));
     assert!(!done(store.done(&lost).await));
 }
@@ -316,7 +320,7 @@ pub(super) async fn a_retried_delivery_waits<F: StoreFixture>(fixture: &F) {
     );
     assert_eq!(waiting.due_at, waiting.accepted_at.after(seconds(120)));
     fixture.advance(seconds(119));
-    assert_eq!(leased(&store).await, [], "a second too early");
+    assert_eq!(leased(&store).await, [], "one second too early");
     fixture.advance(seconds(1));
     assert_eq!(leased_one(&store).await.attempt, 2);
 }
@@ -362,7 +366,7 @@ pub(super) async fn listing_deliveries_meets_each_once<F: StoreFixture>(fixture:
         for turn in 0.. {
             let slice = stores[turn % 2].deliveries(&filter, after.as_ref(), 2);
             let slice = done(slice.await);
-            assert!(slice.items.len() <= 2, "at most two were asked for");
+            assert!(slice.items.len() <= 2, "the limit was two");
             for record in slice.items {
                 *met.entry(record.key.id).or_default() += 1;
             }
@@ -389,7 +393,7 @@ pub(super) async fn a_replayed_delivery_is_handed_out<F: StoreFixture>(fixture: 
     let (store, other) = (open(fixture).await, open(fixture).await);
     assert!(
         !done(store.replay(&delivery_key("d1"), None).await),
-        "there is none"
+        "there is no content"
     );
     accepted(&store, delivery("d1")).await;
     assert!(
@@ -400,7 +404,7 @@ pub(super) async fn a_replayed_delivery_is_handed_out<F: StoreFixture>(fixture: 
     assert!(done(store.done(&first).await));
     assert!(done(other.replay(&delivery_key("d1"), None).await));
     let second = leased_one(&store).await;
-    assert_eq!(second.attempt, 2, "it counts on");
+    assert_eq!(second.attempt, 2, "the count continues");
     assert_eq!(second.sealed, sealed("d1"));
 }
 
@@ -430,7 +434,8 @@ pub(super) async fn a_tenant_replays_only_its_own_deliveries<F: StoreFixture>(fi
 
 pub(super) async fn owners_and_their_lanes_take_turns<F: StoreFixture>(fixture: &F) {
     let (store, other) = (open(fixture).await, open(fixture).await);
-    // One owner was first, with many in one lane; then one more lane of it, then another owner.
+    // The first owner has many deliveries in one lane, then one in a second lane. After that comes
+    // another owner.
     for number in 0..12 {
         accepted(&store, of("a", "1", &format!("a1-{number:02}"))).await;
     }
@@ -447,7 +452,7 @@ pub(super) async fn owners_and_their_lanes_take_turns<F: StoreFixture>(fixture: 
         ids.join(" ")
     };
     assert_eq!(turns(&store, 4).await, "a1-00 b1-00 a2-00 b1-01");
-    // What is leased counts also in another process.
+    // Leases of other processes count, too.
     accepted(&store, of("c", "1", "c1-00")).await;
     assert_eq!(turns(&other, 3).await, "c1-00 a1-01 b1-02");
     assert_eq!(turns(&store, 100).await.split(' ').count(), 10);
@@ -469,14 +474,14 @@ pub(super) async fn no_owner_leases_more_than_its_cap<F: StoreFixture>(fixture: 
     };
     assert_eq!((count(&held, "a"), count(&held, "b")), (5, 1));
     for lane in ["a1", "a2", "a3"] {
-        assert!(count(&held, lane) <= 2, "{lane} has more than its cap");
+        assert!(count(&held, lane) <= 2, "{lane} exceeds its limit");
     }
     assert_eq!(
         done(other.lease(&request).await),
         [],
-        "the owner's cap is reached"
+        "the owner's limit is reached"
     );
-    // What is handled, put back or given up makes room for one each.
+    // Each delivery that is handled, returned or parked frees one slot.
     let mut ended = 0;
     while ended < 3 {
         let Some(one) = held.pop() else {
@@ -492,9 +497,9 @@ pub(super) async fn no_owner_leases_more_than_its_cap<F: StoreFixture>(fixture: 
         });
         ended += 1;
         let next = done(other.lease(&request).await);
-        assert_eq!(next.len(), 1, "one place is free");
+        assert_eq!(next.len(), 1, "one slot is free");
     }
-    // Leases that have passed count no more.
+    // Expired leases do not count.
     fixture.advance(LEASE);
     assert_eq!(done(other.lease(&request).await).len(), 6);
 }
@@ -528,7 +533,7 @@ pub(super) async fn waiting_deliveries_of_an_owner_are_bounded<F: StoreFixture>(
     let known = leased(&stores[0]).await;
     let again = bounded("a", &known[0].key.id);
     assert_eq!(accept(again).await, AcceptOutcome::Duplicate);
-    // What is under way still waits; what is handled does not.
+    // In-flight deliveries count as queued; handled deliveries do not.
     assert_eq!(accept(bounded("a", "more")).await, AcceptOutcome::Full);
     assert_eq!(accept(bounded("b", "b0")).await, AcceptOutcome::Accepted);
     let elsewhere = NewDelivery {
@@ -572,7 +577,7 @@ pub(super) async fn deliveries_of_one_content_are_bounded<F: StoreFixture>(fixtu
         }
     }
     assert_eq!(accepted, 4);
-    // Handled ones count too: the bound is on what a body can bring into the queue.
+    // Handled deliveries count, too: the limit applies to all deliveries of one body.
     for one in leased(&stores[0]).await {
         assert!(done(stores[0].done(&one).await));
         let again = alike(1, &one.key.id);

@@ -18,7 +18,7 @@ use super::steps::{Handle, claimed, connect, done, due, loaded, names, open, pen
 use super::subscription::{channel, end_with_copy, opened, subscribed};
 use crate::fixture::StoreFixture;
 
-/// One record of every kind, all sealed under [`KEY`].
+/// Creates one record of every kind, all sealed under [`KEY`].
 #[expect(clippy::too_many_lines, reason = "one block for each kind of record")]
 async fn one_of_each<F: StoreFixture>(fixture: &F, store: &Handle) -> Vec<SealedRow> {
     let key = key(1);
@@ -134,16 +134,13 @@ async fn one_of_each<F: StoreFixture>(fixture: &F, store: &Handle) -> Vec<Sealed
     ]
 }
 
-/// Every record that is not under the named key, `n` at a time.
+/// Returns every record that is not sealed under the given key, `n` per page.
 async fn rows(store: &Handle, not_under: connector_core::cipher::KeyId, n: u16) -> Vec<SealedRow> {
     let mut found = Vec::new();
     let mut after: Option<Cursor> = None;
     loop {
         let slice = done(store.sealed_rows(&not_under, after.as_ref(), n).await);
-        assert!(
-            slice.items.len() <= usize::from(n),
-            "at most {n} were asked for"
-        );
+        assert!(slice.items.len() <= usize::from(n), "the limit was {n}");
         found.extend(slice.items);
         match slice.next {
             Some(next) => after = Some(next),
@@ -195,7 +192,7 @@ pub(super) async fn sealed_rows_pages_meet_every_record_once<F: StoreFixture>(fi
         assert_eq!(by_row(found).len(), expected, "{n} at a time");
     }
 
-    // A rotation changes every record that it meets, and still meets the rest.
+    // A rotation changes every record that it lists, and still lists all the others.
     let mut met = 0;
     let mut after: Option<Cursor> = None;
     loop {
@@ -261,7 +258,7 @@ pub(super) async fn reseal_of_a_changed_record_is_refused<F: StoreFixture>(fixtu
     let (store, other) = (open(fixture).await, open(fixture).await);
     let rows_before = one_of_each(fixture, &store).await;
     let before = loaded(&store, &key(1)).await;
-    let earlier = sealed("what was there before");
+    let earlier = sealed("the previous content");
     for row in &rows_before {
         let refused = store.reseal(&row.row, &earlier, sealed_under(OTHER_KEY, "too late"));
         assert!(!done(refused.await), "{:?}", row.row);
@@ -278,7 +275,7 @@ pub(super) async fn reseal_of_a_changed_record_is_refused<F: StoreFixture>(fixtu
     assert_eq!(done(commit.await), CommitOutcome::Stored);
     let (current, younger) = (RowRef::Current(key.clone()), sealed("younger"));
     let refused = store.reseal(&current, &younger, sealed("too late"));
-    assert!(!done(refused.await), "a refresh came between");
+    assert!(!done(refused.await), "a refresh happened in between");
     let stored = loaded(&store, &key).await;
     assert_eq!(names(&stored).current.as_deref(), Some("refreshed"));
     assert_eq!(names(&stored).previous.as_deref(), Some("younger"));
@@ -302,8 +299,8 @@ pub(super) async fn reseal_of_a_changed_record_is_refused<F: StoreFixture>(fixtu
     }
 }
 
-/// Connections, work, revocations and deliveries that no time removes, and records whose own time
-/// is a day.
+/// Creates connections, work, revocations and deliveries that never expire, and records that expire
+/// after a day.
 async fn long_lived<F: StoreFixture>(fixture: &F, store: &Handle) -> usize {
     let rows = one_of_each(fixture, store).await;
     let work = SideEffects::none().with_work(WorkKind::Refresh, seconds(0));
@@ -314,8 +311,8 @@ async fn long_lived<F: StoreFixture>(fixture: &F, store: &Handle) -> usize {
 pub(super) async fn purge_removes_only_what_has_expired<F: StoreFixture>(fixture: &F) {
     let (store, reader) = (open(fixture).await, open(fixture).await);
     let kept = long_lived(fixture, &store).await;
-    // A flow that nobody finished, one that was begun, a quarantined answer and three deliveries
-    // whose time passes after a minute.
+    // An unfinished flow, a flow that has begun, a quarantined response and three deliveries, all
+    // of which expire after a minute.
     let minute = seconds(60);
     let short = |number| NewState {
         open_for: minute,
@@ -357,12 +354,12 @@ pub(super) async fn purge_removes_only_what_has_expired<F: StoreFixture>(fixture
     assert_eq!(all, kept + 6);
 
     fixture.advance(seconds(59));
-    assert_eq!(done(store.purge(100).await), 0, "a second too early");
+    assert_eq!(done(store.purge(100).await), 0, "one second too early");
     assert_eq!(rows(&reader, OTHER_KEY, 100).await.len(), all);
     fixture.advance(seconds(61));
     assert_eq!(done(store.purge(100).await), 5);
     let left = rows(&reader, OTHER_KEY, 100).await;
-    assert_eq!(left.len(), kept + 1, "what waits is kept: {left:?}");
+    assert_eq!(left.len(), kept + 1, "queued deliveries are kept: {left:?}");
     assert_eq!(leased_one(&reader).await.key.id, "waiting");
     assert_eq!(due(&reader).await, [(key(2), WorkKind::Refresh)]);
     assert_eq!(done(store.purge(100).await), 0);

@@ -1,11 +1,11 @@
-//! The suites for stores, as lists of cases; the macros make tests of them.
+//! The store suites as lists of cases. The macros generate tests from them.
 //!
-//! Cases see a store through its traits only. Sealed bytes in them are opaque examples: a store
-//! never opens what it keeps.
+//! Cases use a store only through its traits. Sealed bytes in the cases are opaque examples,
+//! because a store never opens sealed bytes.
 
 #![expect(
     clippy::panic,
-    reason = "a case is the body of a test, and fails as tests do"
+    reason = "a case is the body of a test, and fails in the same way"
 )]
 
 mod audit;
@@ -22,7 +22,7 @@ use futures_util::future::LocalBoxFuture;
 use crate::fixture::StoreFixture;
 use crate::trace;
 
-/// Runs one case on a fresh fixture, on two threads, so that tasks meet.
+/// Runs one case with a fresh fixture, on two threads, so that tasks run concurrently.
 fn run<F: StoreFixture>(case: for<'a> fn(&'a F) -> LocalBoxFuture<'a, ()>) {
     trace::init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -34,18 +34,18 @@ fn run<F: StoreFixture>(case: for<'a> fn(&'a F) -> LocalBoxFuture<'a, ()>) {
             let fixture = F::create().await;
             case(&fixture).await;
         }),
-        Err(error) => panic!("the case's runtime does not start: {error}"),
+        Err(error) => panic!("the runtime for the case does not start: {error}"),
     }
 }
 
-/// A public module with one function per case and the list of all of them.
+/// Generates a public module with one function per case, and a list of all cases.
 macro_rules! suite_module {
     ([$(#[$doc:meta])* $module:ident of $cases:ident] $($name:ident)*) => {
         $(#[$doc])*
         pub mod $module {
             use crate::fixture::{Case, StoreFixture};
 
-            /// Every case of the suite.
+            /// Returns every case of the suite.
             #[must_use]
             pub fn cases<F: StoreFixture>() -> Vec<Case> {
                 vec![$(Case::new(stringify!($name), $name::<F>)),*]
@@ -55,7 +55,7 @@ macro_rules! suite_module {
                 #[doc = concat!("Runs the case `", stringify!($name), "`.")]
                 ///
                 /// # Panics
-                /// If the rule does not hold.
+                /// Panics if the store breaks the rule.
                 pub fn $name<F: StoreFixture>() {
                     super::run::<F>(|fixture| Box::pin(super::$cases::$name(fixture)));
                 }
@@ -64,7 +64,7 @@ macro_rules! suite_module {
     };
 }
 
-/// One `#[test]` per case.
+/// Generates one `#[test]` per case.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! suite_tests {
@@ -78,8 +78,8 @@ macro_rules! suite_tests {
     };
 }
 
-/// Makes one `#[test]` of every rule of
-/// [`TokenStore`](connector_core::store::TokenStore) for a [`StoreFixture`].
+/// Generates one `#[test]` for every rule of [`TokenStore`](connector_core::store::TokenStore) with
+/// a [`StoreFixture`].
 #[macro_export]
 macro_rules! token_store_suite {
     ($fixture:ty) => {
@@ -87,8 +87,8 @@ macro_rules! token_store_suite {
     };
 }
 
-/// Makes one `#[test]` of every rule of
-/// [`StateStore`](connector_core::store::StateStore) for a [`StoreFixture`].
+/// Generates one `#[test]` for every rule of [`StateStore`](connector_core::store::StateStore) with
+/// a [`StoreFixture`].
 #[macro_export]
 macro_rules! state_store_suite {
     ($fixture:ty) => {
@@ -96,8 +96,8 @@ macro_rules! state_store_suite {
     };
 }
 
-/// Makes one `#[test]` of every rule of
-/// [`DeliveryQueue`](connector_core::store::DeliveryQueue) for a [`StoreFixture`].
+/// Generates one `#[test]` for every rule of
+/// [`DeliveryQueue`](connector_core::store::DeliveryQueue) with a [`StoreFixture`].
 #[macro_export]
 macro_rules! delivery_queue_suite {
     ($fixture:ty) => {
@@ -105,8 +105,8 @@ macro_rules! delivery_queue_suite {
     };
 }
 
-/// Makes one `#[test]` of every rule of
-/// [`AuditLog`](connector_core::store::AuditLog) for a [`StoreFixture`].
+/// Generates one `#[test]` for every rule of [`AuditLog`](connector_core::store::AuditLog) with a
+/// [`StoreFixture`].
 #[macro_export]
 macro_rules! audit_log_suite {
     ($fixture:ty) => {
@@ -114,8 +114,8 @@ macro_rules! audit_log_suite {
     };
 }
 
-/// Makes one `#[test]` of every rule of
-/// [`SubscriptionStore`](connector_core::store::SubscriptionStore) for a [`StoreFixture`].
+/// Generates one `#[test]` for every rule of
+/// [`SubscriptionStore`](connector_core::store::SubscriptionStore) with a [`StoreFixture`].
 #[macro_export]
 macro_rules! subscription_store_suite {
     ($fixture:ty) => {
@@ -123,8 +123,8 @@ macro_rules! subscription_store_suite {
     };
 }
 
-/// Makes one `#[test]` of every rule of
-/// [`Maintenance`](connector_core::store::Maintenance) for a [`StoreFixture`].
+/// Generates one `#[test]` for every rule of [`Maintenance`](connector_core::store::Maintenance)
+/// with a [`StoreFixture`].
 #[macro_export]
 macro_rules! maintenance_suite {
     ($fixture:ty) => {

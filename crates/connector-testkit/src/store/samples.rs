@@ -1,4 +1,4 @@
-//! Example values. Everything has a name that tells it apart in a failed assertion.
+//! Example values. Each has a name that identifies it in a failed assertion.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use connector_core::{
 
 use super::steps::valid;
 
-/// How long a claim stands in the cases.
+/// Lifetime of a claim in the cases.
 pub(super) const HOLD: Duration = Duration::from_secs(60);
-/// How long a lease stands in the cases.
+/// Duration of a lease in the cases.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
-/// The key that everything is sealed under, unless a case says otherwise.
+/// The default key id of all sealed values.
 pub(super) const KEY: KeyId = KeyId::from_bytes([1; 8]);
-/// A key that nothing is sealed under, unless a case says otherwise.
+/// A second key id, used only by cases that need one.
 pub(super) const OTHER_KEY: KeyId = KeyId::from_bytes([2; 8]);
 
 pub(super) const fn seconds(count: u64) -> Duration {
@@ -44,7 +44,7 @@ pub(super) fn account_key(name: &str) -> AccountKey {
     valid(AccountKey::new(name))
 }
 
-/// The connection `number` of tenant `t1`.
+/// Returns the connection `number` of tenant `t1`.
 pub(super) fn key(number: u8) -> ConnectionKey {
     key_of("t1", number)
 }
@@ -53,7 +53,7 @@ pub(super) fn key_of(tenant_name: &str, number: u8) -> ConnectionKey {
     ConnectionKey::new(tenant(tenant_name), ConnectionId::from_bytes([number; 16]))
 }
 
-/// Opaque bytes that carry a name; a store neither reads nor changes them.
+/// Returns opaque bytes with a name. A store neither reads nor changes them.
 pub(super) fn sealed(name: &str) -> Sealed {
     sealed_under(KEY, name)
 }
@@ -62,7 +62,7 @@ pub(super) fn sealed_under(key: KeyId, name: &str) -> Sealed {
     Sealed::new(key, format!("sealed {name}").into_bytes())
 }
 
-/// The name that [`sealed`] put into the bytes.
+/// Returns the name in bytes from [`sealed`].
 pub(super) fn name_of(sealed: &Sealed) -> String {
     let text = String::from_utf8_lossy(sealed.bytes());
     text.strip_prefix("sealed ").unwrap_or(&text).to_owned()
@@ -75,7 +75,8 @@ pub(super) fn expiries() -> Expiries {
     }
 }
 
-/// The first grant of `account`, whose host is named after it, under `key`; its credential is named `first`.
+/// Returns the first grant of `account` under `key`. The host is named after the account, and the
+/// credential is named `first`.
 pub(super) fn first_grant(key: &ConnectionKey, account: &str) -> PutGrant {
     PutGrant {
         key: key.clone(),
@@ -94,7 +95,7 @@ pub(super) fn first_grant(key: &ConnectionKey, account: &str) -> PutGrant {
     }
 }
 
-/// The grant that follows what `seen` shows, made under the claim of `fence`.
+/// Returns the grant that follows the state `seen`, under the claim with this fence.
 pub(super) fn next_grant(seen: &ConnectionRecord, fence: Fence, name: &str) -> PutGrant {
     PutGrant {
         key: seen.key.clone(),
@@ -126,7 +127,7 @@ pub(super) const fn claim_id(number: u8) -> ClaimId {
     ClaimId::from_bytes([number; 16])
 }
 
-/// A wish to refresh what `seen` shows.
+/// Returns a request to claim the refresh of the state `seen`.
 pub(super) fn claim_request(seen: &ConnectionRecord, number: u8) -> ClaimRequest {
     ClaimRequest {
         claim_id: claim_id(number),
@@ -146,7 +147,7 @@ pub(super) fn revocation(fence: Fence, name: &str) -> NewRevocation {
     }
 }
 
-/// An audit entry that can be told apart by `reason`.
+/// Returns an audit entry that is identified by `reason`.
 pub(super) fn audit_entry(key: &ConnectionKey, reason: &str) -> AuditEntry {
     AuditEntry {
         class: AuditClass::Connection,
@@ -163,7 +164,7 @@ pub(super) fn audit_entry(key: &ConnectionKey, reason: &str) -> AuditEntry {
     }
 }
 
-/// What tells an [`audit_entry`] apart.
+/// Returns the text that identifies an [`audit_entry`].
 pub(super) fn reason_of(entry: &AuditEntry) -> String {
     match &entry.event {
         Event::ConnectFailed { reason, .. } => reason.clone(),
@@ -171,7 +172,7 @@ pub(super) fn reason_of(entry: &AuditEntry) -> String {
     }
 }
 
-/// One audit entry and nothing else.
+/// Returns side effects with one audit entry and nothing else.
 pub(super) fn audited(key: &ConnectionKey, reason: &str) -> SideEffects {
     SideEffects::none().with_audit(audit_entry(key, reason))
 }

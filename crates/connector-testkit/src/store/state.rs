@@ -46,7 +46,11 @@ pub(super) async fn too_many_open_states_are_refused<F: StoreFixture>(fixture: &
 
     done(store.begin(&state_key(0), &BINDING, &CODE).await);
     let put = done(store.put_state(one_more()).await);
-    assert_eq!(put, PutStateOutcome::Stored, "a begun flow does not count");
+    assert_eq!(
+        put,
+        PutStateOutcome::Stored,
+        "a flow that has begun does not count"
+    );
     let put = done(store.put_state(new_state(202)).await);
     assert_eq!(put, PutStateOutcome::TooMany);
     fixture.advance(seconds(600));
@@ -101,7 +105,7 @@ pub(super) async fn a_finished_state_is_dropped_early<F: StoreFixture>(fixture: 
     assert!(done(
         store.finish_state(&state_key(1), outcome.clone()).await
     ));
-    // A flow that would be kept for less than that is not kept longer.
+    // A flow with a shorter retention is not kept longer.
     let short = NewState {
         keep_for: seconds(60),
         ..new_state(4)
@@ -113,7 +117,7 @@ pub(super) async fn a_finished_state_is_dropped_early<F: StoreFixture>(fixture: 
     ));
     fixture.advance(seconds(60));
     let gone = done(store.begin(&state_key(4), &BINDING, &CODE).await);
-    assert_eq!(gone, BeginOutcome::Unknown, "its own keeping time");
+    assert_eq!(gone, BeginOutcome::Unknown, "its own retention");
     fixture.advance(StateKey::FINISHED_FOR.saturating_sub(seconds(61)));
     let kept = done(store.begin(&state_key(1), &BINDING, &CODE).await);
     assert_eq!(
@@ -124,7 +128,7 @@ pub(super) async fn a_finished_state_is_dropped_early<F: StoreFixture>(fixture: 
     fixture.advance(seconds(1));
     let gone = done(store.begin(&state_key(1), &BINDING, &CODE).await);
     assert_eq!(gone, BeginOutcome::Unknown);
-    assert_eq!(done(store.purge(100).await), 2, "the finished ones alone");
+    assert_eq!(done(store.purge(100).await), 2, "only the finished flows");
     for number in [2, 3] {
         let unfinished = done(store.begin(&state_key(number), &BINDING, &CODE).await);
         assert_eq!(unfinished, BeginOutcome::InProgress, "state {number}");
@@ -140,7 +144,7 @@ pub(super) async fn a_state_is_read_back<F: StoreFixture>(fixture: &F) {
     assert_eq!(read, Some((written.tenant, written.app, written.sealed)));
     assert_eq!(done(store.state(&state_key(2)).await), None);
     let first = done(store.begin(&state_key(1), &BINDING, &CODE).await);
-    assert_eq!(first, BeginOutcome::First, "reading takes nothing");
+    assert_eq!(first, BeginOutcome::First, "a read consumes nothing");
     assert!(done(store.state(&state_key(1)).await).is_some());
 
     done(store.put_state(new_state(3)).await);
@@ -148,7 +152,7 @@ pub(super) async fn a_state_is_read_back<F: StoreFixture>(fixture: &F) {
     assert_eq!(done(store.state(&state_key(3)).await), None, "it expired");
     assert!(
         done(store.state(&state_key(1)).await).is_some(),
-        "a begun flow is kept"
+        "a flow that has begun is kept"
     );
 }
 
@@ -164,7 +168,7 @@ pub(super) async fn put_state_twice_stores_it_once<F: StoreFixture>(fixture: &F)
         assert_eq!(put, PutStateOutcome::Stored, "state {number}");
     }
     let put = done(other.put_state(new_state(1)).await);
-    assert_eq!(put, PutStateOutcome::Stored, "repeating one at the limit");
+    assert_eq!(put, PutStateOutcome::Stored, "a repetition at the limit");
     let first = done(store.begin(&state_key(1), &BINDING, &CODE).await);
     assert_eq!(first, BeginOutcome::First);
     let put = done(other.put_state(new_state(1)).await);
@@ -173,7 +177,7 @@ pub(super) async fn put_state_twice_stores_it_once<F: StoreFixture>(fixture: &F)
     assert_eq!(
         again,
         BeginOutcome::InProgress,
-        "a repetition does not open a begun flow again"
+        "a repetition does not reset a flow that has begun"
     );
 }
 
@@ -235,7 +239,7 @@ pub(super) async fn another_code_is_a_conflict<F: StoreFixture>(fixture: &F) {
     assert_eq!(conflict, BeginOutcome::Conflict { first: true });
     let conflict = done(store.begin(&state_key(1), &BINDING, &[3; 32]).await);
     let again = BeginOutcome::Conflict { first: false };
-    assert_eq!(conflict, again, "whatever the other code is");
+    assert_eq!(conflict, again, "for any other code");
     let unharmed = done(other.begin(&state_key(1), &BINDING, &CODE).await);
     assert_eq!(unharmed, BeginOutcome::InProgress);
     done(
@@ -244,7 +248,7 @@ pub(super) async fn another_code_is_a_conflict<F: StoreFixture>(fixture: &F) {
             .await,
     );
     let conflict = done(other.begin(&state_key(1), &BINDING, &OTHER_CODE).await);
-    assert_eq!(conflict, again, "also once it is over");
+    assert_eq!(conflict, again, "also after the flow has ended");
 }
 
 pub(super) async fn a_wrong_binding_consumes_nothing<F: StoreFixture>(fixture: &F) {
@@ -254,13 +258,13 @@ pub(super) async fn a_wrong_binding_consumes_nothing<F: StoreFixture>(fixture: &
     assert_eq!(wrong().await, BeginOutcome::Unknown);
     let first = done(store.begin(&state_key(1), &BINDING, &OTHER_CODE).await);
     assert_eq!(first, BeginOutcome::First);
-    assert_eq!(wrong().await, BeginOutcome::Unknown, "once it has begun");
+    assert_eq!(wrong().await, BeginOutcome::Unknown, "after it has begun");
     done(
         store
             .finish_state(&state_key(1), failed("consent_denied"))
             .await,
     );
-    assert_eq!(wrong().await, BeginOutcome::Unknown, "once it is over");
+    assert_eq!(wrong().await, BeginOutcome::Unknown, "after it has ended");
 }
 
 pub(super) async fn an_expired_state_is_unknown<F: StoreFixture>(fixture: &F) {
@@ -300,11 +304,11 @@ pub(super) async fn the_first_outcome_stays<F: StoreFixture>(fixture: &F) {
     assert!(!finish("too early").await, "it has not begun");
     done(store.begin(&state_key(1), &BINDING, &CODE).await);
     assert!(finish("consent_denied").await);
-    assert!(finish("consent_denied").await, "the same one again");
+    assert!(finish("consent_denied").await, "the same state again");
     assert!(!finish("another").await);
     let outcome = done(store.begin(&state_key(1), &BINDING, &CODE).await);
     assert_eq!(outcome, BeginOutcome::Done(failed("consent_denied")));
     let unknown = state_key(2);
     let unknown = store.finish_state(&unknown, failed("unknown")).await;
-    assert!(!done(unknown), "there is no such flow");
+    assert!(!done(unknown), "the flow does not exist");
 }

@@ -1,4 +1,4 @@
-//! What many cases do on their way to the rule that they show.
+//! Steps that many cases share.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -14,27 +14,27 @@ use super::samples::{
 };
 use crate::fixture::StoreFixture;
 
-/// The outcome, or a failed case that shows what came instead.
+/// Extracts the expected outcome. Another outcome fails the case and is shown.
 macro_rules! outcome {
     ($outcome:expr, $pattern:pat => $value:expr) => {
         match $outcome {
             $pattern => $value,
-            #[allow(unreachable_patterns, reason = "some outcomes have one form")]
+            #[allow(unreachable_patterns, reason = "some outcomes have only one form")]
             other => panic!("expected {}, got {other:?}", stringify!($pattern)),
         }
     };
 }
 pub(super) use outcome;
 
-/// An opened store. Cases see it as the engine does.
+/// An opened store, with the same traits that the engine uses.
 pub(super) type Handle = Arc<dyn Store>;
 
-/// Opens the fixture's data once more.
+/// Opens another handle to the fixture's data.
 pub(super) async fn open<F: StoreFixture>(fixture: &F) -> Handle {
     Arc::new(fixture.open().await)
 }
 
-/// What a store returned; an error fails the case.
+/// Returns the store's result. An error fails the case.
 #[track_caller]
 pub(super) fn done<T>(result: Result<T>) -> T {
     match result {
@@ -43,7 +43,7 @@ pub(super) fn done<T>(result: Result<T>) -> T {
     }
 }
 
-/// An example value; one that breaks its own rule fails the case.
+/// Returns an example value. An invalid value fails the case.
 #[track_caller]
 pub(super) fn valid<T, E: Display>(result: std::result::Result<T, E>) -> T {
     match result {
@@ -52,14 +52,14 @@ pub(super) fn valid<T, E: Display>(result: std::result::Result<T, E>) -> T {
     }
 }
 
-/// What a task returned.
+/// Returns the result of a task.
 #[track_caller]
 pub(super) fn joined<T>(result: std::result::Result<T, tokio::task::JoinError>) -> T {
     match result {
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(error) => panic!("a task was lost: {error}"),
+            Err(error) => panic!("a task panicked or was cancelled: {error}"),
         },
     }
 }
@@ -67,11 +67,11 @@ pub(super) fn joined<T>(result: std::result::Result<T, tokio::task::JoinError>) 
 pub(super) async fn loaded(store: &Handle, key: &ConnectionKey) -> Stored {
     match done(store.load(key).await) {
         Some(stored) => stored,
-        None => panic!("connection {} is not there", key.id),
+        None => panic!("connection {} does not exist", key.id),
     }
 }
 
-/// Keeps the first grant of `account` under `key`.
+/// Stores the first grant of `account` under `key`.
 pub(super) async fn connect(store: &Handle, key: &ConnectionKey, account: &str) -> Stored {
     let put = done(
         store
@@ -82,7 +82,7 @@ pub(super) async fn connect(store: &Handle, key: &ConnectionKey, account: &str) 
     loaded(store, key).await
 }
 
-/// A claim that was granted, and what its holder keeps in mind.
+/// A granted claim, and the values that its holder must keep.
 pub(super) struct Claimed {
     pub(super) request: ClaimRequest,
     pub(super) fence: Fence,
@@ -92,7 +92,7 @@ pub(super) struct Claimed {
 }
 
 impl Claimed {
-    /// The exchange's result, a credential of this name.
+    /// Returns the commit of an exchange result: a credential with this name.
     pub(super) fn commit(&self, name: &str) -> Commit {
         Commit {
             claim_id: self.request.claim_id,
@@ -119,7 +119,7 @@ impl Claimed {
     }
 }
 
-/// The verdict that changes nothing.
+/// A verdict that changes nothing.
 pub(super) const LATER: Verdict = Verdict::Later { status: None };
 
 /// Makes a claim that must be granted.
@@ -137,13 +137,13 @@ pub(super) async fn granted(store: &Handle, key: &ConnectionKey, request: ClaimR
     )
 }
 
-/// Claims the refresh of what is there.
+/// Claims the refresh of the current credential.
 pub(super) async fn claimed(store: &Handle, key: &ConnectionKey, number: u8) -> Claimed {
     let seen = loaded(store, key).await.connection;
     granted(store, key, claim_request(&seen, number)).await
 }
 
-/// Claims and commits, so that a credential of this name is the current one.
+/// Claims and commits, so that the credential with this name is the current one.
 pub(super) async fn refreshed(
     store: &Handle,
     key: &ConnectionKey,
@@ -160,7 +160,7 @@ pub(super) async fn refreshed(
     loaded(store, key).await
 }
 
-/// Two claims on the same generation, the first one past its hold and superseded.
+/// Makes two claims on the same generation. The first one has expired and is superseded.
 pub(super) async fn overtaken<F: StoreFixture>(
     fixture: &F,
     store: &Handle,
@@ -173,8 +173,8 @@ pub(super) async fn overtaken<F: StoreFixture>(
     (older, younger)
 }
 
-/// Brings a connection to a current credential `younger` and a pending one `older`; returns the
-/// claim under which the pending one was made.
+/// Creates a connection with the current credential `younger` and the pending credential `older`.
+/// Returns the claim of the pending one.
 pub(super) async fn pending<F: StoreFixture>(
     fixture: &F,
     store: &Handle,
@@ -189,7 +189,7 @@ pub(super) async fn pending<F: StoreFixture>(
     older
 }
 
-/// The names of everything sealed that a connection holds.
+/// The names of all sealed values of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Names {
     pub(super) current: Option<String>,
@@ -209,7 +209,7 @@ pub(super) fn names(stored: &Stored) -> Names {
     }
 }
 
-/// What tells the audit entries of everybody apart, in order.
+/// Returns the reasons that identify the audit entries of all tenants, in order.
 pub(super) async fn reasons(store: &Handle) -> Vec<String> {
     let filter = AuditFilter::default();
     let slice = done(store.audit(&filter, None, 1_000).await);
@@ -220,7 +220,7 @@ pub(super) async fn reasons(store: &Handle) -> Vec<String> {
         .collect()
 }
 
-/// The work that is due now, leased.
+/// Leases the work that is due now.
 pub(super) async fn due(store: &Handle) -> Vec<(ConnectionKey, WorkKind)> {
     done(store.take_due(&WorkKind::ALL, 1_000, LEASE).await)
         .into_iter()

@@ -16,7 +16,7 @@ use super::samples::{audited, key, key_of, name_of, sealed, seconds};
 use super::steps::{Handle, connect, done, due, joined, loaded, open, outcome, reasons, valid};
 use crate::fixture::StoreFixture;
 
-/// The channel whose id is 32 times this digit.
+/// Returns the channel whose id is 32 times this digit.
 pub(super) fn channel(digit: char) -> ChannelId {
     valid(ChannelId::new(digit.to_string().repeat(32)))
 }
@@ -37,7 +37,7 @@ async fn put(store: &Handle, new: NewSubscription) -> PutSubscriptionOutcome {
     done(store.put_subscription(new, SideEffects::none()).await)
 }
 
-/// Keeps the subscription `number` of a connection.
+/// Stores the subscription `number` of a connection.
 pub(super) async fn subscribed(
     store: &Handle,
     connection: &ConnectionKey,
@@ -50,7 +50,7 @@ pub(super) async fn subscribed(
     key
 }
 
-/// The subscription as the store has it.
+/// Returns the subscription from the store.
 async fn seen(store: &Handle, key: &SubscriptionKey) -> Subscription {
     let all = done(store.subscriptions(&key.connection).await);
     match all.into_iter().find(|it| it.key == *key) {
@@ -116,13 +116,13 @@ async fn end(store: &Handle, connection: &ConnectionKey, how: End, copied: bool)
     done(store.end(connection, request, SideEffects::none()).await)
 }
 
-/// Ends a connection and leaves a copy of its credential for its channels.
+/// Ends a connection and stores a copy of its credential for its channels.
 pub(super) async fn end_with_copy(store: &Handle, connection: &ConnectionKey) {
     let ended = end(store, connection, End::Deactivate, true).await;
     assert_eq!(ended, EndOutcome::Ended);
 }
 
-/// The channels and resources of endings.
+/// Returns the channels and resources of endings.
 fn parts(endings: &[Ending]) -> Vec<(ChannelId, Option<&str>)> {
     endings
         .iter()
@@ -142,7 +142,11 @@ pub(super) async fn a_subscription_is_read_back<F: StoreFixture>(fixture: &F) {
     let second = subscribed(&store, &connection, 1, "products").await;
     let all = done(reader.subscriptions(&connection).await);
     let keys: Vec<_> = all.iter().map(|it| it.key.clone()).collect();
-    assert_eq!(keys, [first.clone(), second], "in the order of the puts");
+    assert_eq!(
+        keys,
+        [first.clone(), second],
+        "in the order of their creation"
+    );
     let new = &all[0];
     assert_eq!(new.watch.as_str(), "orders");
     assert_eq!((&new.provider, &new.app), (&stored.provider, &stored.app));
@@ -171,7 +175,7 @@ pub(super) async fn a_subscription_is_read_back<F: StoreFixture>(fixture: &F) {
     let (id, resource, expires) = (open.channel.clone(), open.resource.as_str(), open.expires);
     assert_eq!((id, resource), (channel('a'), "resource a"));
     let left = expires.map(connector_core::store::TimeLeft::remaining);
-    assert_eq!(left, Some(seconds(70)), "on the store's clock");
+    assert_eq!(left, Some(seconds(70)), "by the store's clock");
     let candidate = outcome!(&found.candidate, Some(candidate) => candidate);
     assert_eq!(candidate.channel, channel('b'));
     assert_eq!(candidate.age, seconds(30));
@@ -220,7 +224,7 @@ pub(super) async fn putting_a_subscription_twice_stores_it_once<F: StoreFixture>
     }
     assert_eq!(done(store.subscriptions(&connection).await).len(), 1);
     assert_eq!(reasons(&store).await, ["subscribed"]);
-    // The id of one subscription is not that of another one.
+    // An id of one subscription is invalid for another subscription.
     let again = store.put_subscription(new(&connection, 1, "products"), SideEffects::none());
     let outcome = again.await.map_err(|error| error.kind());
     assert_eq!(outcome, Err(ErrorKind::InvalidInput));
@@ -261,7 +265,7 @@ pub(super) async fn too_many_subscriptions_are_refused<F: StoreFixture>(fixture:
     for number in 3..most {
         subscribed(store, &connection, number, &format!("watch {number}")).await;
     }
-    // Three more fit; ten ask at once.
+    // Three more subscriptions fit. Ten tasks try concurrently.
     let tasks: Vec<_> = (0..10_u8)
         .map(|number| {
             let store = Arc::clone(&handles[usize::from(number % 2)]);
@@ -306,7 +310,11 @@ pub(super) async fn effects_of_a_subscription_ride_in_its_commit<F: StoreFixture
     done(store.put_subscription(refused, effects("exists")).await);
     let moved = store.change_subscription(&key, version, begin('b'), effects("moved"));
     done(moved.await);
-    assert_eq!(due(&reader).await, [], "refused changes have no effects");
+    assert_eq!(
+        due(&reader).await,
+        [],
+        "refused changes have no side effects"
+    );
 
     done(store.end_subscription(&key, effects("ended")).await);
     assert_eq!(due(&reader).await, work);
@@ -369,11 +377,11 @@ pub(super) async fn a_subscription_is_found_by_its_channels<F: StoreFixture>(fix
     assert_eq!(found().await, "");
     opened(&store, &other, 'e', None).await;
     change(&store, &key, begin('a')).await;
-    assert_eq!(found().await, "ae", "the provider may call it already");
+    assert_eq!(found().await, "ae", "the provider may already use it");
     change(&store, &key, open_channel('a', None)).await;
     assert_eq!(found().await, "ae");
     change(&store, &key, begin('b')).await;
-    assert_eq!(found().await, "abe", "both while one replaces the other");
+    assert_eq!(found().await, "abe", "both, during a replacement");
     change(&store, &key, begin('c')).await;
     assert_eq!(found().await, "ace");
     change(&store, &key, open_channel('c', None)).await;
@@ -405,7 +413,10 @@ pub(super) async fn a_notification_is_counted_and_makes_work_due<F: StoreFixture
         assert_eq!(due(&other).await, work, "also while it is leased");
         let after = seen(store, &key).await;
         assert_eq!((after.notified, after.read), (count, 0));
-        assert_eq!(after.version, before.version, "no change fails for it");
+        assert_eq!(
+            after.version, before.version,
+            "no change fails because of it"
+        );
     }
     change(&store, &key, open_channel('a', None)).await;
     assert!(done(store.notify_subscription(&channel('a')).await));
@@ -440,12 +451,15 @@ pub(super) async fn of_many_changes_of_a_version_one_is_written<F: StoreFixture>
                 changed += 1;
             }
             ChangeSubscriptionOutcome::Moved(seen) => moved.push(*seen),
-            ChangeSubscriptionOutcome::Missing => panic!("the subscription is there"),
+            ChangeSubscriptionOutcome::Missing => panic!("the subscription exists"),
         }
     }
     assert_eq!(changed, 1);
     let kept = seen(&stores[1], &key).await;
-    assert!(moved.iter().all(|seen| *seen == kept), "what the store has");
+    assert!(
+        moved.iter().all(|seen| *seen == kept),
+        "the content of the store"
+    );
     let cursor = kept.cursor.unwrap_or_default();
     assert_eq!(reasons(&stores[0]).await, [cursor]);
 }
@@ -509,7 +523,11 @@ pub(super) async fn a_change_leaves_the_rest_alone<F: StoreFixture>(fixture: &F)
     }
     assert_eq!(after, expected);
     let stored = loaded(&store, &connection).await.connection;
-    assert_eq!(stored.version, Version::new(1), "the connection's stays");
+    assert_eq!(
+        stored.version,
+        Version::new(1),
+        "the copy of the connection remains"
+    );
 }
 
 pub(super) async fn a_replaced_channel_becomes_an_ending<F: StoreFixture>(fixture: &F) {
@@ -519,14 +537,14 @@ pub(super) async fn a_replaced_channel_becomes_an_ending<F: StoreFixture>(fixtur
     let key = subscribed(&store, &connection, 1, "orders").await;
     opened(&store, &key, 'a', None).await;
     change(&store, &key, begin('b')).await;
-    assert_eq!(endings(&reader, &connection).await, [], "both may live");
+    assert_eq!(endings(&reader, &connection).await, [], "both may exist");
     change(&store, &key, begin('c')).await;
     let lost = [(channel('b'), None)];
     assert_eq!(parts(&endings(&reader, &connection).await), lost);
     change(&store, &key, open_channel('c', None)).await;
     let all = endings(&reader, &connection).await;
     let expected = [(channel('b'), None), (channel('a'), Some("resource a"))];
-    assert_eq!(parts(&all), expected, "the oldest first");
+    assert_eq!(parts(&all), expected, "oldest first");
     let first = done(reader.endings(&connection, 1).await);
     assert_eq!(parts(&first), expected[..1]);
     let ending = &all[1];
@@ -687,7 +705,7 @@ pub(super) async fn the_end_of_a_connection_ends_its_subscriptions<F: StoreFixtu
         let polled = subscribed(&store, &connection, 100 + number, "polled").await;
         assert_eq!(endings(&reader, &connection).await.len(), 1);
 
-        // Another generation: nothing ends.
+        // The generation differs, so nothing ends.
         let moved = EndRequest {
             how,
             at: Some(connector_core::store::Generation::new(99)),
@@ -720,9 +738,13 @@ pub(super) async fn the_end_of_a_connection_ends_its_subscriptions<F: StoreFixtu
             assert_eq!(done(ended.await), EndSubscriptionOutcome::Missing);
         }
         end(&store, &connection, how, false).await;
-        assert_eq!(endings(&reader, &connection).await.len(), 3, "a late end");
+        assert_eq!(
+            endings(&reader, &connection).await.len(),
+            3,
+            "an end that comes late"
+        );
     }
-    // Forgetting what was deactivated leaves what must be ended.
+    // Forgetting a deactivated connection keeps its endings.
     assert_eq!(endings(&reader, &key(1)).await.len(), 3);
     end(&store, &key(1), End::Forget, false).await;
     assert_eq!(endings(&reader, &key(1)).await.len(), 3);
@@ -788,5 +810,5 @@ pub(super) async fn a_finished_ending_is_gone<F: StoreFixture>(fixture: &F) {
             .sealed_rows(&super::samples::OTHER_KEY, None, 100)
             .await,
     );
-    assert_eq!(rows.items, [], "no copy of the credential is left");
+    assert_eq!(rows.items, [], "no copy of the credential remains");
 }

@@ -1,4 +1,4 @@
-//! Plain providers of unlike forms: a description, its simulator, and the whole suite.
+//! Standard providers with different features: a description, its simulator, and the whole suite.
 
 use connector_core::provider::Description;
 use connector_sim::AuthorityBuilder;

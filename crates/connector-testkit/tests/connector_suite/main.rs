@@ -1,10 +1,10 @@
-//! The suite for connectors is passed by plain descriptions of unlike providers, and a connector
-//! that is wrong in one way fails the case of its rule.
+//! Tests of the connector suite: descriptions of different providers pass it, and a connector with
+//! one fault fails the case of the broken rule.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test fails by panicking, and prints its counts"
+    reason = "tests fail by panicking, and print their counts"
 )]
 
 mod forms;
@@ -35,7 +35,7 @@ use self::provider::{CLIENT_ID, Provider, REDIRECT_URI, hex};
 use self::tested::{Tested, Wrong};
 
 thread_local! {
-    /// What is wrong with the connectors that this thread makes.
+    /// The fault of the connectors that this thread creates.
     static WRONG: Cell<Option<Wrong>> = const { Cell::new(None) };
     /// True while cases are expected to fail on this thread.
     static QUIET: Cell<bool> = const { Cell::new(false) };
@@ -44,13 +44,13 @@ thread_local! {
 /// A kind of provider.
 trait Kind: Send + Sync + 'static {
     const DESCRIPTION: &'static str;
-    /// Whether it signs callbacks, which no description can say.
+    /// True if the provider signs callbacks. A description cannot contain this.
     const SIGNS: bool = false;
-    /// Whether a refusal brings the browser back.
+    /// True if the provider redirects the browser after a denied consent.
     const TELLS_REFUSALS: bool = true;
 }
 
-/// Each refresh token works once; everything else is as the RFCs have it.
+/// Single-use refresh tokens. Everything else follows the RFCs.
 struct Strict;
 
 impl Kind for Strict {
@@ -89,7 +89,8 @@ impl Kind for Strict {
     }"#;
 }
 
-/// Refresh tokens stay; JSON, the client's secret in the body, a header of its own, commas.
+/// Stable refresh tokens, JSON, the client secret in the body, a custom header, comma-separated
+/// scopes.
 struct Stable;
 
 impl Kind for Stable {
@@ -110,7 +111,7 @@ impl Kind for Stable {
     }"#;
 }
 
-/// Every account has a host; callbacks are signed; no PKCE, no scopes, no revocation; a grace.
+/// Per-account hosts, signed callbacks, no PKCE, no scopes, no revocation, a grace period.
 struct Hosts;
 
 impl Kind for Hosts {
@@ -132,7 +133,7 @@ impl Kind for Hosts {
     const SIGNS: bool = true;
 }
 
-/// Old refresh tokens live on; who refuses stays at the provider.
+/// Old refresh tokens remain valid. A denied consent leads to no callback.
 struct LivingOn;
 
 impl Kind for LivingOn {
@@ -254,7 +255,7 @@ mod living_on {
     connector_testkit::connector_suite!(super::Fixture<super::LivingOn>);
 }
 
-/// Runs every case against a connector with this fault; returns the names of those that fail.
+/// Runs every case against a connector with this fault. Returns the names of the failed cases.
 fn failing<K: Kind>(wrong: Option<Wrong>) -> BTreeSet<&'static str> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -276,8 +277,8 @@ fn failing<K: Kind>(wrong: Option<Wrong>) -> BTreeSet<&'static str> {
     failing
 }
 
-/// Each fault of a connector with the cases that it fails: that of its own rule, then those that
-/// see the same rule from elsewhere.
+/// Each fault of a connector with the failed cases: first the case of the broken rule, then other
+/// cases that depend on it.
 type Faults = &'static [(Wrong, &'static [&'static str])];
 
 const OF_STRICT: Faults = &[
@@ -559,7 +560,7 @@ const OF_HOSTS: Faults = &[
     ),
 ];
 
-/// Puts connectors with these faults to every case; returns the cases that were failed.
+/// Runs every case against connectors with these faults. Returns the failed cases.
 fn caught<K: Kind>(faults: Faults) -> BTreeSet<&'static str> {
     faults
         .iter()
@@ -589,7 +590,7 @@ fn a_wrong_connector_fails_the_right_case() {
 
 #[test]
 fn a_right_connector_fails_no_case() {
-    // Through the same code as the wrong ones, not through the generic connector.
+    // Uses the same code as the faulty connectors, not the generic connector.
     assert_eq!(failing::<Hosts>(None), BTreeSet::new());
     assert_eq!(failing::<Strict>(Some(Wrong::Nothing)), BTreeSet::new());
     println!("cases passed by right connectors: {}", 2 * names().len());

@@ -1,4 +1,4 @@
-//! A plain provider in full: its description, its simulator and its conformance test.
+//! A standard provider in full: its description, its simulator and its conformance test.
 
 use connector_core::provider::Description;
 use connector_testkit::connector::{Simulated, SimulatedProvider};

@@ -1,4 +1,4 @@
-//! A strict provider in memory, whose rules are those of a description.
+//! An in-memory provider that enforces the rules of its description.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{self, Write as _};
@@ -33,7 +33,7 @@ const ACCESS_LIFE: Duration = Duration::from_secs(3600);
 
 type Pairs = BTreeMap<String, String>;
 
-/// What the provider is, and what has happened at it.
+/// The provider, with its settings and its state.
 #[derive(Clone)]
 pub(crate) struct Provider(Arc<Shared>);
 
@@ -41,7 +41,7 @@ struct Shared {
     description: Description,
     host: Option<String>,
     mark: String,
-    /// Whether it signs callbacks.
+    /// True if the provider signs callbacks.
     signs: bool,
     clock: ManualClock,
     state: Mutex<State>,
@@ -64,7 +64,7 @@ struct Code {
 struct Grant {
     scopes: String,
     access: BTreeMap<String, Timestamp>,
-    /// With the time of the first use.
+    /// Refresh tokens, with the time of their first use.
     refresh: BTreeMap<String, Option<Timestamp>>,
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// What a callback's signature is over: all other parameters, in the order of their names.
+/// Returns the signed text of a callback: all other parameters, sorted by name.
 pub(crate) fn signed_text<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut pairs: Vec<_> = pairs.filter(|(name, _)| *name != "signature").collect();
     pairs.sort_unstable();
@@ -184,7 +184,7 @@ impl Provider {
             .finish()
     }
 
-    /// The secret that signs deliveries.
+    /// Returns the secret that signs deliveries.
     fn signing_secret(&self) -> String {
         match self.0.description.webhook.as_ref().map(|it| it.secret) {
             Some(WebhookSecret::Client) => self.client_secret(),
@@ -228,7 +228,7 @@ impl Provider {
         Some(delivery.with_delivery_id(id))
     }
 
-    /// Callbacks, with whatever parameters somebody adds to the address, as the provider signs them.
+    /// Returns signed callbacks with additional parameters that an attacker added to the URL.
     pub(crate) fn also_signed(&self, seed: u64) -> Vec<AlsoSigned> {
         let secret = self.client_secret();
         let seed = seed.to_string();

@@ -1,4 +1,4 @@
-//! A connector made of the hooks' defaults, right or wrong in one way.
+//! A connector built from the default hooks, either correct or with one fault.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -24,18 +24,18 @@ use url::Url;
 
 use super::provider::{hex, sign, signed_text};
 
-/// What is wrong with a connector.
+/// The fault of a connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wrong {
     Nothing,
-    // Its description.
+    // Description.
     NoLifetime,
     RequiredScopeNotAsked,
     CodeWithTwoMeanings,
     HostAsTyped,
     AnyHost,
     HostQuoted,
-    // The authorization URL.
+    // Authorization URL.
     OtherEndpoint,
     ClientTwice,
     StateTwice,
@@ -44,7 +44,7 @@ pub(crate) enum Wrong {
     SecretInUrl,
     NoRedirectUri,
     HostGuessed,
-    // The callback.
+    // Callback.
     HalfTheCallbackSignature,
     SignatureOptional,
     AnyAccount,
@@ -63,7 +63,7 @@ pub(crate) enum Wrong {
     VerifierWithRefresh,
     ScopesAsAsked,
     OneAtATime,
-    // Token answers.
+    // Token responses.
     BrokenIsUnsent,
     DeadIsTransient,
     WaitForgotten,
@@ -79,11 +79,11 @@ pub(crate) enum Wrong {
     AllUnauthorized,
     TokenInUrl,
     TokenSentElsewhere,
-    // Refreshing.
+    // Refreshes.
     OldTokenKept,
     RefreshTokenLost,
     RefreshWithoutToken,
-    // Revoking.
+    // Revocation.
     SecondRevocationFails,
     RevocationPretended,
     // Deliveries.
@@ -107,7 +107,7 @@ pub(crate) struct Tested {
     description: Description,
     signs: bool,
     wrong: Option<Wrong>,
-    // Hooks keep no state; some faults do.
+    // Hooks are stateless, but some faults need state.
     kept: Mutex<Option<AccountKey>>,
     kept_token: Mutex<Option<(SecretString, SecretString)>>,
     seen_secrets: Mutex<Vec<SecretString>>,
@@ -123,7 +123,7 @@ impl fmt::Debug for Tested {
     }
 }
 
-/// Keeps the one request that a default would send.
+/// Captures the request that a default hook would send.
 #[derive(Debug, Default)]
 struct Capture(Mutex<Option<OutboundRequest>>);
 
@@ -176,7 +176,7 @@ impl Tested {
         self.wrong == Some(wrong)
     }
 
-    /// Changes a token request before it goes out.
+    /// Changes a token request before it is sent.
     fn spoil(&self, cx: &Context<'_>, outbound: &mut OutboundRequest, is_refresh: bool) {
         let mut add = |text: &str| {
             let mut body = outbound.request.body().to_vec();
@@ -288,7 +288,7 @@ impl Tested {
         }
     }
 
-    /// The signature over a callback, as the provider makes it.
+    /// Checks the signature of a callback, in the provider's form.
     fn check_signature(
         &self,
         app: &App,
@@ -331,7 +331,7 @@ impl Tested {
         Ok(())
     }
 
-    /// Changes a delivery, or what it is checked with, before the default sees it.
+    /// Changes a delivery, or its verification parameters, before the default hook gets it.
     fn verify(
         &self,
         cx: &Context<'_>,
@@ -393,7 +393,7 @@ impl Tested {
                 drop(signature.map(|it| it.to_str().unwrap().to_owned()));
             }
             Some(Wrong::AnyBody) => scheme.body = vec![BodyForm::Bytes],
-            // Any JSON object, also one that a query with a space in front happens to be.
+            // Any JSON object, including a query with a space in front.
             Some(Wrong::BlanksBeforeTheBody) if request.body().first() == Some(&b' ') => {
                 scheme.body = vec![BodyForm::Json];
             }
@@ -433,7 +433,7 @@ impl Tested {
     }
 }
 
-/// The URL with its query changed.
+/// Returns the URL with a changed query.
 fn requery(url: &Url, change: impl Fn(&str, &str) -> String) -> Url {
     let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
     let mut changed = url.clone();

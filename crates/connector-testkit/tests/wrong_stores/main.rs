@@ -1,9 +1,9 @@
-//! A suite that lets a wrong store pass proves nothing: each fault fails the case of its rule.
+//! Tests of the store suites: each fault of a store fails the case of the broken rule.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test fails by panicking, and prints its counts"
+    reason = "tests fail by panicking, and print their counts"
 )]
 
 mod wrong;
@@ -25,7 +25,7 @@ use connector_testkit::{Case, StoreFixture};
 use self::wrong::{Fault, Wrong};
 
 thread_local! {
-    /// The fault of the fixtures that this thread makes.
+    /// The fault of the fixtures that this thread creates.
     static FAULT: Cell<Option<Fault>> = const { Cell::new(None) };
     /// True while cases are expected to fail on this thread.
     static QUIET: Cell<bool> = const { Cell::new(false) };
@@ -72,7 +72,7 @@ fn all_cases() -> Vec<Case> {
     cases
 }
 
-/// Runs every case against a store with this fault; returns the names of those that fail.
+/// Runs every case against a store with this fault. Returns the names of the failed cases.
 fn failing(fault: Option<Fault>) -> BTreeSet<&'static str> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -96,11 +96,11 @@ fn failing(fault: Option<Fault>) -> BTreeSet<&'static str> {
     failing
 }
 
-/// What a fault may break beside the rule that it breaks.
+/// The other cases that a fault may fail, beside the case of the broken rule.
 enum Beside {
-    /// Cases that see the same rule from elsewhere.
+    /// Cases that depend on the same rule.
     These(&'static [&'static str]),
-    /// Any case that takes several steps on a connection to get to its own rule.
+    /// Any case that takes several steps on a connection before it tests its own rule.
     Connections,
 }
 

@@ -1,4 +1,4 @@
-//! A store that is right but for one thing.
+//! A correct store with one fault.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -20,58 +20,58 @@ use connector_core::store::{
 };
 use connector_core::{AccountKey, AppKey, AuditEntry, ConnectionKey, ProviderId, Result, Status};
 
-/// What is wrong with a store.
+/// The fault of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// A commit leaves its claim standing.
+    /// A commit does not resolve its claim.
     ClaimKeptByCommit,
-    /// A commit clears whatever claim stands.
+    /// A commit clears any active claim.
     YoungerClaimCleared,
-    /// A commit forgets its effects.
+    /// A commit loses its side effects.
     EffectsLost,
-    /// A commit writes its effects after its credential, in a second step.
+    /// A commit writes its side effects after its credential, in a second step.
     CommitInTwoSteps,
-    /// A change that is refused has its effects all the same.
+    /// A refused change still applies its side effects.
     EffectsOfRefused,
-    /// A key finds what another tenant has under the same id.
+    /// A key returns another tenant's record with the same id.
     WrongTenant,
-    /// A list shows every tenant's connections.
+    /// A list contains the connections of all tenants.
     ListOfEverybody,
-    /// The audit log shows every tenant's entries.
+    /// The audit log contains the entries of all tenants.
     AuditOfEverybody,
-    /// A late pair is reported as pending and not kept.
+    /// A late pair is reported as pending, but not stored.
     PendingForgotten,
-    /// A late pair takes the place of the current one.
+    /// A late pair replaces the current one.
     LateCommitStored,
     /// Giving up ends a grant although a pair is pending.
     PendingIgnored,
-    /// A claim stands for ever.
+    /// A claim never expires.
     ClaimNeverExpires,
-    /// A claim that was superseded is not reported.
+    /// A superseded claim is not reported.
     SupersededUnreported,
-    /// A claim is granted over a generation that has moved.
+    /// A claim is granted although the generation has changed.
     StaleClaimGranted,
-    /// A claim is given the fence of the one before.
+    /// A claim gets the fence of the previous one.
     FenceReused,
     /// An update overwrites a version that it has not seen.
     UpdateUnchecked,
-    /// Reads come from a memory of the handle.
+    /// Reads return a value that the handle cached.
     StaleRead,
-    /// A failure counts each time it is reported.
+    /// A failure is counted each time it is reported.
     FailuresCountTwice,
-    /// The generation stays when a connection ends.
+    /// The generation does not change when a connection ends.
     GenerationKeptAtEnd,
-    /// What is to be revoked is lost at the end.
+    /// The credentials to revoke are lost at the end of a connection.
     RevocationLost,
-    /// Work is handed out without a lease.
+    /// Work is returned without a lease.
     WorkHandedOutTwice,
     /// A flow begins with each callback.
     StateBegunTwice,
     /// A callback from another browser uses the flow up.
     WrongBindingConsumes,
-    /// The same delivery is accepted again.
+    /// A repeated delivery is accepted.
     DuplicateAccepted,
-    /// A lost lease of a delivery is honoured.
+    /// A lost lease of a delivery is accepted.
     LostLeaseHonoured,
     WaitingUnbounded,
     ContentUnbounded,
@@ -79,45 +79,45 @@ pub(crate) enum Fault {
     LanesForgotten,
     CapsIgnored,
     ReplayForEverybody,
-    /// A kind of sealed record is not listed.
+    /// One kind of sealed record is not listed.
     QuarantineUnlisted,
-    /// A record is sealed again whatever it holds.
+    /// A record is resealed regardless of its content.
     ResealUnchecked,
-    /// A purge removes what is still kept.
+    /// A purge removes records that are still needed.
     PurgeRemovesLive,
     /// Pruning removes entries of any age.
     PruneRemovesYoung,
     /// Pruning removes changes that no handler has handled.
     PruneRemovesUnhandled,
-    /// The audit log shows entries after the time that was asked for.
+    /// The audit log returns entries after the requested time.
     UntilIgnored,
-    /// Every conflict of a flow is reported as its first.
+    /// Every conflict of a flow is reported as the first one.
     ConflictAlwaysFirst,
-    /// A second subscription of one watch is reported as stored.
+    /// A second subscription for one watch is reported as stored.
     WatchTwice,
-    /// A subscription is kept whatever the grant was that its caller saw.
+    /// A subscription is stored although the grant has changed.
     SubscriptionOfOldGrant,
-    /// A key finds the subscriptions that another tenant has under the same connection id.
+    /// A key returns another tenant's subscriptions with the same connection id.
     SubscriptionsOfOtherTenant,
     /// A change of a subscription overwrites a version that its caller has not seen.
     CursorUnchecked,
-    /// A replaced channel is forgotten.
+    /// A replaced channel is lost.
     ReplacedChannelLost,
     /// Notifications that arrive during a read count as read.
     NotificationSwallowed,
-    /// A notification makes no work due.
+    /// A notification does not schedule work.
     NotificationWithoutWork,
-    /// A connection's subscriptions are shown after its end.
+    /// A connection's subscriptions are still listed after its end.
     SubscriptionsOutliveConnection,
-    /// The channels of an ended connection are forgotten.
+    /// The channels of an ended connection are lost.
     ChannelsLostAtEnd,
-    /// A finished ending stays.
+    /// A finished ending is not removed.
     EndingKept,
     /// The secrets of channels are not listed.
     ChannelSecretsUnlisted,
 }
 
-/// A store with a fault, or without.
+/// A store with or without a fault.
 #[derive(Debug)]
 pub(crate) struct Wrong<S> {
     right: S,
@@ -146,7 +146,7 @@ impl<S: Store> Wrong<S> {
         self.fault == Some(fault)
     }
 
-    /// The row as this store shows it.
+    /// Returns the row as this store shows it.
     fn shown(&self, mut stored: Stored) -> Stored {
         let seen = &mut stored.connection;
         if self.is(Fault::GenerationKeptAtEnd) && !seen.is_live() {
@@ -155,7 +155,7 @@ impl<S: Store> Wrong<S> {
         stored
     }
 
-    /// The effects of a change that was refused.
+    /// Applies the side effects of a refused change.
     async fn refused(&self, effects: &SideEffects) -> Result<()> {
         if self.is(Fault::EffectsOfRefused) {
             for entry in &effects.audit {
@@ -450,7 +450,7 @@ impl<S: Store> TokenStore for Wrong<S> {
     ) -> Result<FailOutcome> {
         let mut failure = failure;
         if self.is(Fault::FailuresCountTwice) {
-            // Another name for each report.
+            // Each report gets a different claim id.
             let load = self.right.load(key).await?;
             let version = load.map_or(0, |stored| stored.connection.version.get());
             let mut bytes = [0xff; 16];

@@ -1,10 +1,10 @@
-//! A browser as far as the story needs one: cookies, forms, and redirects one at a time.
+//! A minimal browser for the offline run: cookies, forms, and single redirects.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, COOKIE, HOST, LOCATION, SET_COOKIE};
+use http::header::{CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
@@ -13,10 +13,10 @@ use url::{Url, form_urlencoded};
 
 use crate::Outcome;
 
-/// The largest page, in bytes.
+/// Maximum size of a page in bytes.
 const LARGEST_PAGE: usize = 1024 * 1024;
 
-/// Sends a request to a server on this machine.
+/// Sends a request to a server on the same machine.
 pub(crate) async fn send(
     address: SocketAddr,
     mut request: Request<Bytes>,
@@ -25,7 +25,7 @@ pub(crate) async fn send(
     request.headers_mut().entry(HOST).or_insert(host);
     let stream = TokioIo::new(TcpStream::connect(address).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
-    // It ends with the sender.
+    // The connection ends when the sender is dropped.
     tokio::spawn(connection);
     let response = sender.send_request(request.map(Full::new)).await?;
     let (parts, body) = response.into_parts();
@@ -36,18 +36,18 @@ pub(crate) async fn send(
 /// A browser with the cookies of one site.
 pub(crate) struct Browser {
     site: Url,
-    /// Where the site is on this machine: the TLS of its https ends in front of it.
+    /// The site's address on this machine. A proxy in front of the site would terminate TLS.
     address: SocketAddr,
     cookies: BTreeMap<String, String>,
 }
 
-/// What a browser has before it.
+/// A page that the browser shows.
 pub(crate) struct Page {
     pub(crate) status: StatusCode,
     pub(crate) text: String,
-    /// Where it is sent on, if it is.
+    /// The target of the redirect, if the response is one.
     pub(crate) location: Option<Url>,
-    /// The names and attributes of the cookies that were set, without their values.
+    /// Names and attributes of the new cookies, without their values.
     pub(crate) set: Vec<String>,
 }
 
@@ -71,6 +71,7 @@ impl Browser {
             .finish();
         let request = Request::post(path(url))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(ORIGIN, self.site.origin().ascii_serialization())
             .body(body.into())?;
         self.go(url, request).await
     }
@@ -89,7 +90,7 @@ impl Browser {
             }
             self.address
         } else {
-            // Not by name: nothing leaves this machine.
+            // Only addresses, no host names: no request leaves this machine.
             let host = url.host_str().unwrap_or_default();
             let port = url.port().unwrap_or_default();
             format!("{host}:{port}").parse()?
@@ -118,24 +119,26 @@ impl Browser {
 }
 
 impl Page {
-    /// Where the browser is sent.
+    /// Returns the target of the redirect.
     pub(crate) fn location(&self) -> Outcome<&Url> {
         self.location
             .as_ref()
-            .ok_or_else(|| format!("answered {}, not sent on", self.status).into())
+            .ok_or_else(|| format!("the response is {}, not a redirect", self.status).into())
     }
 
-    /// The value of a form's field.
+    /// Returns the value of a form field.
     pub(crate) fn field(&self, name: &str) -> Outcome<&str> {
         let (_, rest) = self
             .text
             .split_once(&format!("name=\"{name}\""))
             .ok_or("the page has no such field")?;
-        let (_, value) = rest.split_once("value=\"").ok_or("the field is empty")?;
+        let (_, value) = rest
+            .split_once("value=\"")
+            .ok_or("the field has no value")?;
         Ok(value.split('"').next().unwrap_or_default())
     }
 
-    /// What a person reads: the text without its tags.
+    /// Returns the text of the page without tags.
     pub(crate) fn read(&self) -> String {
         let (_, body) = self.text.split_once("<body>").unwrap_or_default();
         let mut text = String::new();

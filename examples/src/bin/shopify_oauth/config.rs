@@ -1,4 +1,4 @@
-//! What the program is told: by its options, and by the environment.
+//! Settings of the program, from its options and the environment.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -14,29 +14,29 @@ pub(crate) const CALLBACK: &str = "/shopify/callback";
 
 const USAGE: &str = "usage: shopify_oauth [--serve] [--listen 127.0.0.1:PORT]";
 
-/// What the program is asked to do.
+/// The mode of the program.
 pub(crate) enum Settings {
-    /// To tell its story with a simulated Shopify.
+    /// Run all steps offline with a simulated Shopify.
     Story,
-    /// To stay up for a person with a browser.
+    /// Keep serving for a person with a browser.
     Serve {
         listen: SocketAddr,
-        /// Nothing for a simulated Shopify.
+        /// Settings of the real Shopify. `None` for a simulated Shopify.
         real: Option<Box<Real>>,
     },
 }
 
-/// What the real Shopify needs.
+/// Settings of the real Shopify.
 pub(crate) struct Real {
     pub(crate) shopify: ShopifyConfig,
     pub(crate) keyring: Keyring,
-    /// The redirect URI without its path: what browsers and Shopify call this program.
+    /// The redirect URI without its path: the public origin of this program.
     pub(crate) origin: Url,
 }
 
 impl Settings {
-    /// Reads the options and the environment. One variable of Shopify's asks for the real one, and
-    /// then for all of them.
+    /// Reads the options and the environment. If one of Shopify's variables is set, the program
+    /// uses the real Shopify, and all required variables must be set.
     pub(crate) async fn read() -> Outcome<Self> {
         let (mut serve, mut listen) = (false, None);
         let mut options = std::env::args().skip(1).collect::<Vec<_>>().into_iter();
@@ -45,13 +45,13 @@ impl Settings {
                 "--serve" => serve = true,
                 "--listen" => {
                     let address = options.next().ok_or(USAGE)?;
-                    let address: SocketAddr = address
-                        .parse()
-                        .map_err(|_| "--listen: give an address and a port, as 127.0.0.1:4000")?;
+                    let address: SocketAddr = address.parse().map_err(
+                        |_| "--listen needs an address and a port, for example 127.0.0.1:4000",
+                    )?;
                     if !address.ip().is_loopback() {
                         return Err(
-                            "--listen: this program speaks plain HTTP, so it listens on a \
-                                    loopback address only; lead a tunnel there"
+                            "--listen: the address must be a loopback address, because this program \
+                                    serves plain HTTP; forward a tunnel to it"
                                 .into(),
                         );
                     }
@@ -87,7 +87,7 @@ impl Settings {
 }
 
 impl Real {
-    /// The settings, and the port of this machine that the redirect URI names, if it names one.
+    /// Returns the settings, and the port of the redirect URI if the URI leads to this machine.
     async fn from_env() -> Outcome<(Self, Option<u16>)> {
         let config = ShopifyConfig::from_env()?;
         let keyring = Keyring::from_env()?;
@@ -98,7 +98,7 @@ impl Real {
         let redirect_uri = app.redirect_uri().ok_or("no redirect URI is configured")?;
         let redirect_uri = redirect_uri.url();
         if redirect_uri.path() != CALLBACK || redirect_uri.query().is_some() {
-            return Err(format!("SHOPIFY_REDIRECT_URI: its path has to be {CALLBACK}").into());
+            return Err(format!("SHOPIFY_REDIRECT_URI: the path must be {CALLBACK}").into());
         }
         let is_here = match redirect_uri.host() {
             Some(Host::Domain(name)) => name == "localhost",
@@ -119,7 +119,7 @@ impl Real {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "this is where the environment is read"
+    reason = "only this function reads the environment"
 )]
 fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())

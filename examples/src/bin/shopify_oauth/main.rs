@@ -1,10 +1,11 @@
-//! A web program that connects Shopify shops: login, connect, callback, webhooks, App URL.
+//! A web service that connects Shopify shops: login, authorize, callback, webhooks, App URL.
 //!
-//! `cargo run --bin shopify_oauth` plays the browser itself against a simulated Shopify, offline and
-//! to its end. `--serve` keeps it up for a person. With Shopify's credentials in the environment it
-//! serves the real Shopify: see docs/providers/shopify.md. Read `routes.rs` first.
+//! `cargo run --bin shopify_oauth` runs all steps offline: it simulates Shopify and the browser,
+//! and ends by itself. With `--serve`, it keeps serving for your browser. If Shopify's credentials
+//! are in the environment, it serves the real Shopify: see docs/providers/shopify.md. Read
+//! `routes.rs` first.
 
-#![expect(clippy::print_stdout, reason = "the example explains what it does")]
+#![expect(clippy::print_stdout, reason = "the example prints its steps")]
 
 mod browser;
 mod config;
@@ -35,7 +36,7 @@ use crate::story::Story;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// How long work under way may take once the program is told to end.
+/// Time limit for work in flight when the program ends.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
@@ -56,28 +57,28 @@ async fn run() -> Outcome {
     }
 }
 
-/// Plays the browser itself, as against a service behind a proxy that ends TLS.
+/// Runs all steps with a simulated browser. The service behaves as if a proxy terminated TLS.
 async fn tell() -> Outcome {
-    step("A web program and a shop");
+    step("Setup: web service, simulated shop");
     let directory = tempfile::tempdir()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let origin = Url::parse("https://app.example")?;
     let service = Service::simulated(origin, address, directory.path()).await?;
     say(&format!(
-        "The program listens on {address}; browsers call it https://app.example."
+        "The program listens on {address}. Its public address is https://app.example."
     ));
     let service = Arc::new(service);
     let running = Running::start(listener, Arc::clone(&service));
     Story::new(Arc::clone(&service))?.tell().await?;
     running.stop(&service).await?;
-    println!("\nDone. With --serve it stays up for a browser of yours.");
+    println!("\nDone. Run it with --serve to use your own browser.");
     Ok(())
 }
 
-/// Stays up until it is told to end.
+/// Serves until a signal arrives.
 async fn serve(listen: SocketAddr, real: Option<Box<Real>>) -> Outcome {
-    // Before the address is told: whoever reads it may end the program at once.
+    // Before the address is printed: a reader of the address may send the signal at once.
     let told = told_to_end()?;
     let directory = tempfile::tempdir()?;
     let listener = TcpListener::bind(listen).await?;
@@ -86,15 +87,15 @@ async fn serve(listen: SocketAddr, real: Option<Box<Real>>) -> Outcome {
         let origin = real.origin.clone();
         let (service, password) = Service::real(*real, address).await?;
         say(&format!(
-            "Listening on {address}, where {origin} has to lead."
+            "Listening on {address}. {origin} must lead to this address."
         ));
         say(&format!("Ada's password: {}", password.expose_secret()));
         service
     } else {
         let origin = Url::parse(&format!("http://{address}"))?;
         let service = Service::simulated(origin, address, directory.path()).await?;
-        say("Shopify is simulated; its owner agrees to everything.");
-        say("The shop to connect is demo-shop.myshopify.com.");
+        say("Shopify is simulated. The shop owner consents to every request.");
+        say("Connect the shop demo-shop.myshopify.com.");
         service
     };
     let service = Arc::new(service);
@@ -103,7 +104,7 @@ async fn serve(listen: SocketAddr, real: Option<Box<Real>>) -> Outcome {
     let worker = tokio::spawn(service.hub.worker().run(dropped(stopped)));
     say(&format!("Open {} (end with Ctrl-C)", service.own("/")?));
     told.await;
-    say("Ending: no new requests, then the worker, then what is under way.");
+    say("Ending: closing the server, then the worker, then the hub.");
     drop(stop_worker);
     worker.await?;
     running.stop(&service).await?;
@@ -128,12 +129,12 @@ impl Running {
         }
     }
 
-    /// Answers what was asked, finishes what the hub has under way, and closes the store.
+    /// Finishes open requests, waits for the hub's work in flight, and closes the store.
     async fn stop(mut self, service: &Service) -> Outcome {
         drop(self.stop);
         tokio::select! {
             ended = &mut self.server => ended??,
-            // A browser that asks for nothing must not keep the program up.
+            // An idle browser connection must not keep the program running.
             () = service.clock.sleep(PATIENCE) => self.server.abort(),
         }
         service.hub.shutdown(PATIENCE).await?;
@@ -142,12 +143,12 @@ impl Running {
     }
 }
 
-/// Ends once the sender is gone.
+/// Completes when the sender is dropped.
 async fn dropped(mut receiver: watch::Receiver<()>) {
     while receiver.changed().await.is_ok() {}
 }
 
-/// Ends on Ctrl-C, and where there is one on SIGTERM. Both are caught from this call on.
+/// Completes on Ctrl-C, and on SIGTERM on Unix. The signals are caught from this call on.
 fn told_to_end() -> Outcome<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
@@ -163,7 +164,7 @@ fn told_to_end() -> Outcome<impl Future<Output = ()>> {
     }
     #[cfg(not(unix))]
     Ok(async {
-        // Without a handler the program ends all the same, and less gently.
+        // If the handler cannot be installed, Ctrl-C ends the process directly.
         let _ = tokio::signal::ctrl_c().await;
     })
 }

@@ -1,11 +1,11 @@
-//! What people see. Everything that is not written here goes through [`escape`].
+//! HTML pages. [`escape`] escapes every text that comes from outside.
 
 use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
 use connectors::shopify::models::Product;
 use connectors::{Connection, Error, ErrorKind};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::session::Session;
 
@@ -36,35 +36,36 @@ fn page(title: &str, body: &str) -> Html<String> {
     ))
 }
 
-/// The login. `shop` is where the person came from, if it was from there.
-pub(crate) fn login(asks: bool, shop: &str) -> Html<String> {
+/// The login page. `shop` is the shop that sent the person here, or empty. The form repeats `token`,
+/// the value of a cookie of this browser, which a form of another site cannot know.
+pub(crate) fn login(asks: bool, shop: &str, token: &SecretString) -> Html<String> {
     let password = if asks {
-        "<label>Password, from the program's terminal: \
+        "<label>Password (see the program's terminal): \
          <input name=\"password\" type=\"password\" maxlength=\"100\"></label> "
     } else {
         ""
     };
-    let shop = escape(shop);
+    let (shop, token) = (escape(shop), csrf(token));
     page(
         "Log in",
         &format!(
-            "<p>You are Ada, of Ada's Bakery. The login is your application's part: this one \
-             stands for it.</p><form method=\"post\" action=\"/login\">{password}\
-             <input name=\"shop\" type=\"hidden\" value=\"{shop}\">\
+            "<p>You are Ada, of Ada's Bakery. Your application has its own login; this page is a \
+             placeholder for it.</p><form method=\"post\" action=\"/login\">{password}\
+             <input name=\"shop\" type=\"hidden\" value=\"{shop}\">{token}\
              <button>Log in as Ada</button></form>"
         ),
     )
 }
 
-/// The shops of Ada's Bakery, and the form that connects one.
+/// The shops of Ada's Bakery, and the form that connects a shop.
 pub(crate) fn start(
     session: &Session,
     connections: &[Connection],
     shop: &str,
     is_simulated: bool,
 ) -> Html<String> {
-    let csrf = csrf(session);
-    let shop = escape(shop);
+    let csrf = csrf(&session.csrf);
+    let (shop, tenant) = (escape(shop), escape(session.tenant.as_str()));
     let shops = list(connections.iter().map(|connection| {
         format!(
             "<a href=\"/connections/{}\">{}</a>: {}",
@@ -74,29 +75,30 @@ pub(crate) fn start(
         )
     }));
     let other_side = if is_simulated {
-        "<p>Or come from the other side: <a href=\"/simulator/open\">open the app from within the \
-         simulated shop</a>.</p>"
+        "<p>Or start at the shop: <a href=\"/simulator/open\">open the app from the simulated \
+         shop</a>.</p>"
     } else {
         ""
     };
     page(
         "Ada's shops",
         &format!(
-            "{shops}<form method=\"post\" action=\"/shopify/connect\">{csrf}<label>Shop: \
+            "{shops}<p>You work for <code>{tenant}</code>. A shop that you connect belongs to it.</p>\
+             <form method=\"post\" action=\"/shopify/connect\">{csrf}<label>Shop: \
              <input name=\"shop\" value=\"{shop}\" required maxlength=\"255\" size=\"35\"></label> \
              <button>Connect</button></form>{other_side}"
         ),
     )
 }
 
-/// A connection, and products if there are any to show.
+/// A connection and its products.
 pub(crate) fn connection(
     session: &Session,
     connection: &Connection,
     products: &Result<Vec<Product>, Error>,
     is_simulated: bool,
 ) -> Html<String> {
-    let csrf = csrf(session);
+    let csrf = csrf(&session.csrf);
     let host = connection.account.host.as_deref().unwrap_or_default();
     let shop = format!(
         "<input name=\"shop\" type=\"hidden\" value=\"{}\">",
@@ -128,25 +130,25 @@ pub(crate) fn connection(
     )
 }
 
-/// A list of items that are HTML already.
+/// A list of items that are already HTML.
 fn list(items: impl Iterator<Item = String>) -> String {
     let items: Vec<String> = items.map(|item| format!("<li>{item}</li>")).collect();
     format!("<ul>{}</ul>", items.concat())
 }
 
-fn csrf(session: &Session) -> String {
+fn csrf(token: &SecretString) -> String {
     format!(
         "<input name=\"csrf\" type=\"hidden\" value=\"{}\">",
-        escape(session.csrf.expose_secret())
+        escape(token.expose_secret())
     )
 }
 
-/// Sends the browser on, with a cookie.
+/// Redirects the browser and sets a cookie.
 pub(crate) fn redirect(to: &str, cookie: String) -> Response {
     (AppendHeaders([(SET_COOKIE, cookie)]), Redirect::to(to)).into_response()
 }
 
-/// Why a page is not shown, and what to do.
+/// An error page with the reason and the next step.
 pub(crate) struct Refusal {
     status: StatusCode,
     title: &'static str,
@@ -166,15 +168,15 @@ impl Refusal {
         Self::new(
             StatusCode::UNAUTHORIZED,
             "Not logged in",
-            "nobody is logged in in this browser; log in, and connect again",
+            "you are not logged in; log in, and connect again",
         )
     }
 
     pub(crate) fn forged_form() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
-            "Not from here",
-            "the form was not made for this login; load the page anew",
+            "Invalid form",
+            "the form does not belong to this login; reload the page",
         )
     }
 }
@@ -183,13 +185,13 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let (status, title) = match error.kind() {
             ErrorKind::CallbackRefused => (StatusCode::FORBIDDEN, "The shop was not connected"),
-            ErrorKind::InvalidInput => (StatusCode::BAD_REQUEST, "Something to correct"),
+            ErrorKind::InvalidInput => (StatusCode::BAD_REQUEST, "Invalid input"),
             ErrorKind::NotFound => (StatusCode::NOT_FOUND, "Not found"),
             ErrorKind::ConnectedElsewhere | ErrorKind::Conflict => {
                 (StatusCode::CONFLICT, "Not possible now")
             }
-            ErrorKind::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many at once"),
-            _ => (StatusCode::SERVICE_UNAVAILABLE, "It did not work"),
+            ErrorKind::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
+            _ => (StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable"),
         };
         Self::new(status, title, error.message())
     }

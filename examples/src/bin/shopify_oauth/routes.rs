@@ -1,23 +1,23 @@
-//! The routes that a service adds for Shopify, and a login to stand for its own.
+//! The routes that a service adds for Shopify, and a placeholder for its login.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Form, Path, RawQuery, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN,
+    REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
-use axum::middleware::map_response;
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use connectors::clock::Clock;
 use connectors::shopify::endpoints::ListProducts;
 use connectors::shopify::models::Product;
 use connectors::shopify::{ShopDomain, Shopify, ShopifyClient};
-use connectors::{ConnectionId, ConnectionKey, Receipt};
+use connectors::{ConnectionId, ConnectionKey, Receipt, SystemRandom, random_token};
 use futures_util::{StreamExt, TryStreamExt};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -26,22 +26,24 @@ use url::form_urlencoded;
 use crate::config::CALLBACK;
 use crate::pages::{self, Refusal};
 use crate::service::{APP_URL, Service, WEBHOOKS};
-use crate::session::Session;
+use crate::session::{Session, equal};
 use crate::{say, simulated};
 
-/// The largest form, in bytes.
+/// Maximum size of a form in bytes.
 const LARGEST_FORM: usize = 4 * 1024;
-/// The largest delivery, in bytes: what the hub looks at.
+/// Maximum size of a delivery in bytes. The hub accepts no larger body.
 const LARGEST_DELIVERY: usize = 1_048_576;
-/// Products and connections that a page shows.
+/// Maximum number of products and connections on a page.
 const SHOWN: u16 = 10;
 
 const SESSION: &str = "session";
-/// The cookie that ties a connect to the browser that began it.
+/// Name of the cookie whose value the login form repeats.
+const LOGIN: &str = "login";
+/// Name of the cookie that binds an authorization to the browser that started it.
 const BINDING: &str = "connect";
 
-/// Everything is the program's own. There is no `form-action`: browsers hold it against the
-/// redirect to Shopify, too, which follows a form.
+/// The content security policy. It has no `form-action`, because browsers would apply it to the
+/// redirect to Shopify, which follows a form.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -64,9 +66,21 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
     }
     router
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
+        .layer(from_fn_with_state(Arc::clone(&service), own_forms))
         .route(WEBHOOKS, deliveries)
         .layer(map_response(with_policy))
         .with_state(service)
+}
+
+/// Refuses a form that a page of another site sends. Browsers name the sending page's origin.
+async fn own_forms(State(service): Shared, request: Request<Body>, next: Next) -> Response {
+    let own = service.origin().ascii_serialization();
+    let origin = request.headers().get(ORIGIN);
+    if request.method() == Method::POST && origin.is_some_and(|it| it.as_bytes() != own.as_bytes())
+    {
+        return Refusal::forged_form().into_response();
+    }
+    next.run(request).await
 }
 
 async fn with_policy(mut response: Response) -> Response {
@@ -74,7 +88,7 @@ async fn with_policy(mut response: Response) -> Response {
     let values: [(HeaderName, &'static str); 4] = [
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // The address of the callback has a code in it.
+        // The callback's URL contains the authorization code.
         (REFERRER_POLICY, "no-referrer"),
         (CACHE_CONTROL, "no-store"),
     ];
@@ -88,47 +102,65 @@ async fn style() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/css")], pages::STYLE)
 }
 
-/// The session of the browser that sent these headers.
+/// Returns the session of the browser that sent these headers.
 pub(crate) fn session(service: &Service, headers: &HeaderMap) -> Option<Session> {
     let cookie = service.cookies.get(headers, SESSION)?;
     service.sessions.find(&cookie)
 }
 
-/// The start page. Where somebody came from within a shop, the form names that shop already; it is
-/// still they who send it.
+/// The start page. If the person comes from a shop, the form already contains the shop's name. The
+/// person still has to submit the form.
 async fn start(
     State(service): Shared,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Html<String>, Refusal> {
+) -> Result<Response, Refusal> {
     let query = query.unwrap_or_default();
     let shop = form_urlencoded::parse(query.as_bytes())
         .find_map(|(name, value)| (name == "shop").then(|| ShopDomain::parse(&value).ok()))
         .flatten();
     let shop = shop.as_ref().map_or("", ShopDomain::as_str);
     let Some(session) = session(&service, &headers) else {
-        return Ok(pages::login(service.sessions.asks(), shop));
+        let token = match service.cookies.get(&headers, LOGIN) {
+            Some(token) => token,
+            None => random_token(&SystemRandom::new())?,
+        };
+        let cookie = [(SET_COOKIE, service.cookies.set(LOGIN, &token))];
+        let page = pages::login(service.sessions.asks(), shop, &token);
+        return Ok((AppendHeaders(cookie), page).into_response());
     };
     let tenant = &session.tenant;
     let connections = service.hub.tenant(tenant).list(None, SHOWN).await?.items;
     let is_simulated = service.simulator.is_some();
-    Ok(pages::start(&session, &connections, shop, is_simulated))
+    Ok(pages::start(&session, &connections, shop, is_simulated).into_response())
 }
 
 #[derive(Deserialize)]
 struct LogIn {
+    #[serde(default)]
+    csrf: SecretString,
     #[serde(default)]
     password: SecretString,
     #[serde(default)]
     shop: String,
 }
 
-async fn log_in(State(service): Shared, Form(form): Form<LogIn>) -> Result<Response, Refusal> {
+/// Logs in. Another site must not log a browser in as somebody of its choice: a shop that its user
+/// connects next would be that person's (login CSRF).
+async fn log_in(
+    State(service): Shared,
+    headers: HeaderMap,
+    Form(form): Form<LogIn>,
+) -> Result<Response, Refusal> {
+    let cookie = service.cookies.get(&headers, LOGIN);
+    if !cookie.is_some_and(|it| equal(&it, &form.csrf)) {
+        return Err(Refusal::forged_form());
+    }
     let session = service.sessions.log_in(&form.password)?.ok_or_else(|| {
         Refusal::new(
             StatusCode::UNAUTHORIZED,
             "Not logged in",
-            "the password is not the one that the program's terminal shows; take that one",
+            "the password is wrong; use the password that the program's terminal shows",
         )
     })?;
     let back = match ShopDomain::parse(&form.shop) {
@@ -145,8 +177,8 @@ pub(crate) struct ShopForm {
     pub(crate) shop: String,
 }
 
-/// Begins to connect a shop. That changes state, so it takes a form that this program made for the
-/// person who is logged in.
+/// Starts the authorization of a shop. This changes state, so the request must be a form that this
+/// program created for the person who is logged in.
 async fn connect(
     State(service): Shared,
     headers: HeaderMap,
@@ -161,7 +193,7 @@ async fn connect(
         .authorize(&session.tenant, Shopify::ID)
         .actor(session.actor.clone())
         .account(form.shop);
-    // Several connects in one browser share its cookie.
+    // Several authorizations in one browser share the cookie.
     if let Some(binding) = service.cookies.get(&headers, BINDING) {
         begun = begun.binding(binding);
     }
@@ -187,7 +219,7 @@ async fn callback(
         .tenant(&session.tenant)
         .await?;
     let key = connected.connection().key();
-    // The shop is connected whether or not this works; connecting again tries again.
+    // If the subscription fails, the shop is still connected. Connecting again retries.
     match service.subscribe(key).await {
         Ok(made) => say(&format!("Connected. New webhook subscriptions: {made}.")),
         Err(error) => say(&format!("Connected, but without webhooks: {error}")),
@@ -195,7 +227,8 @@ async fn callback(
     Ok(Redirect::to(&format!("/connections/{}", key.id)))
 }
 
-/// A connection's page. The tenant is that of the login, so nobody sees another's.
+/// The page of a connection. The tenant comes from the login, so one tenant cannot see another
+/// tenant's connections.
 async fn connection(
     State(service): Shared,
     Path(id): Path<String>,
@@ -206,7 +239,7 @@ async fn connection(
     let tenant = &session.tenant;
     let key = service.hub.tenant(tenant).key(id);
     let products = products(&service, &key).await;
-    // Read after the call, which may have changed it.
+    // Read after the API call, because the call may have changed the status.
     let connection = service.hub.tenant(tenant).get(id).await?;
     let is_simulated = service.simulator.is_some();
     Ok(pages::connection(
@@ -224,8 +257,8 @@ async fn products(service: &Service, key: &ConnectionKey) -> connectors::Result<
     products.take(usize::from(SHOWN)).try_collect().await
 }
 
-/// The App URL: somebody installs the app from within Shopify. The signature says which shop, not
-/// who of this application's users they are: so they log in, and connect with a form of ours.
+/// The App URL: a person opens or installs the app in Shopify. The signature proves the shop, but
+/// not which user of this application the person is. So the person logs in and submits the form.
 async fn app_url(State(service): Shared, RawQuery(query): RawQuery) -> Result<Redirect, Refusal> {
     let query = query.unwrap_or_default();
     let now = service.clock.now();
@@ -233,7 +266,7 @@ async fn app_url(State(service): Shared, RawQuery(query): RawQuery) -> Result<Re
     Ok(Redirect::to(&format!("/?shop={shop}")))
 }
 
-/// Where Shopify posts. The body is the bytes that arrived: they are what is signed.
+/// The webhook route. The hub gets the unchanged bytes of the body, because Shopify signs them.
 async fn webhooks(State(service): Shared, headers: HeaderMap, body: Bytes) -> Response {
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;

@@ -1,4 +1,4 @@
-//! What the service runs on.
+//! The hub, the store and the settings of the service.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -25,32 +25,32 @@ use crate::Outcome;
 use crate::config::{CALLBACK, Real};
 use crate::session::{Cookies, Sessions};
 
-/// Where Shopify posts deliveries.
+/// Path to which Shopify posts deliveries.
 pub(crate) const WEBHOOKS: &str = "/shopify/webhooks";
-/// The App URL: where Shopify sends people who open the app from within their shop.
+/// Path of the App URL, to which Shopify redirects people who open the app in their shop.
 pub(crate) const APP_URL: &str = "/shopify/app";
-/// What is subscribed to, as GraphQL spells it.
+/// Subscribed topics, in the spelling of GraphQL.
 const TOPICS: [&str; 2] = ["APP_UNINSTALLED", "PRODUCTS_UPDATE"];
 
-/// All that the routes need.
+/// The state of the routes.
 pub(crate) struct Service {
     pub(crate) hub: Hub,
     pub(crate) store: SqliteStore,
     pub(crate) shopify: Shopify,
-    /// The registration, for what Shopify signs outside of a connect.
+    /// The registration, to verify texts that Shopify signs outside of an authorization.
     pub(crate) app: Arc<App>,
     pub(crate) clock: SystemClock,
     pub(crate) sessions: Sessions,
     pub(crate) cookies: Cookies,
     pub(crate) simulator: Option<Simulator>,
     pub(crate) handled: Handled,
-    /// What browsers and Shopify call this program.
+    /// The public origin of this program.
     origin: Url,
-    /// Where it listens.
+    /// The address on which the program listens.
     pub(crate) address: SocketAddr,
 }
 
-/// What the application does with deliveries: here it counts them.
+/// The application's webhook handler. This example counts the deliveries.
 #[derive(Clone, Default)]
 pub(crate) struct Handled(Arc<AtomicUsize>);
 
@@ -71,7 +71,7 @@ impl DeliveryHandler for Handled {
 }
 
 impl Service {
-    /// With a simulated Shopify and keys that are forgotten.
+    /// Creates the service with a simulated Shopify and a temporary key.
     pub(crate) async fn simulated(
         origin: Url,
         address: SocketAddr,
@@ -90,8 +90,8 @@ impl Service {
         Ok(service)
     }
 
-    /// With the real Shopify. The second value is the password of the login: strangers can reach
-    /// the program through its tunnel.
+    /// Creates the service with the real Shopify. The second value is the password of the login,
+    /// which is needed because anyone can reach the program through its tunnel.
     pub(crate) async fn real(real: Real, address: SocketAddr) -> Outcome<(Self, SecretString)> {
         let password = random_token(&SystemRandom::new())?;
         let sessions = Sessions::new(Some(password.clone()));
@@ -117,7 +117,7 @@ impl Service {
         sessions: Sessions,
     ) -> Outcome<Self> {
         let mut transport = HttpClient::builder();
-        // Empty unless there is a simulator.
+        // Empty without a simulator.
         for loopback in config.loopbacks() {
             transport = transport.with_loopback(loopback.clone());
         }
@@ -149,12 +149,18 @@ impl Service {
         })
     }
 
-    /// The address of one of the program's own pages.
+    /// Returns the public URL of a page of this program.
     pub(crate) fn own(&self, path: &str) -> Outcome<Url> {
         Ok(self.origin.join(path)?)
     }
 
-    /// Where a browser finds the page that `url` names: a simulated shop is on this machine.
+    /// Returns the origin of the service's own pages.
+    pub(crate) fn origin(&self) -> url::Origin {
+        self.origin.origin()
+    }
+
+    /// Returns the URL at which a browser finds the page `url`. A simulated shop is on this
+    /// machine.
     pub(crate) fn as_browsers_see(&self, url: &Url) -> connectors::Result<Url> {
         match &self.simulator {
             Some(simulator) => simulator.browser_url(url),
@@ -162,7 +168,7 @@ impl Service {
         }
     }
 
-    /// Subscribes to what the shop does not tell yet, and says how many subscriptions are new.
+    /// Creates the missing webhook subscriptions and returns their number.
     pub(crate) async fn subscribe(&self, key: &ConnectionKey) -> Outcome<usize> {
         let uri = self.own(WEBHOOKS)?;
         if uri.scheme() != "https" {

@@ -1,4 +1,4 @@
-//! Who is logged in: the application's own part, and here a pretence.
+//! Login sessions. This is a placeholder for the application's own login.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -8,10 +8,10 @@ use connectors::{Actor, SystemRandom, TenantId, random_token};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-/// Sessions that are kept; the oldest goes for a new one.
+/// Maximum number of sessions. A new session replaces the oldest one.
 const KEPT: usize = 100;
 
-/// A browser in which somebody is logged in. It is always Ada.
+/// A browser session of a logged-in user, who is always Ada.
 #[derive(Clone)]
 pub(crate) struct Session {
     id: SecretString,
@@ -19,26 +19,26 @@ pub(crate) struct Session {
     pub(crate) actor: Actor,
     /// The customer of the application that the user works for.
     pub(crate) tenant: TenantId,
-    /// What every form of this session carries: another site cannot know it.
+    /// The CSRF token in every form of this session. Other sites cannot know it.
     pub(crate) csrf: SecretString,
 }
 
 impl Session {
-    /// The value of the session's cookie.
+    /// Returns the value of the session's cookie.
     pub(crate) fn id(&self) -> &SecretString {
         &self.id
     }
 
-    /// True if a form was made for this session.
+    /// Returns true if the form was created for this session.
     pub(crate) fn made(&self, csrf: &SecretString) -> bool {
         equal(&self.csrf, csrf)
     }
 }
 
-/// All sessions. They end with the program.
+/// All sessions, in memory only.
 pub(crate) struct Sessions {
     open: Mutex<VecDeque<Session>>,
-    /// What the login asks for, where strangers can reach it.
+    /// The password of the login, if anyone can reach the program.
     password: Option<SecretString>,
 }
 
@@ -50,12 +50,12 @@ impl Sessions {
         }
     }
 
-    /// True if the login asks for a password.
+    /// Returns true if the login requires a password.
     pub(crate) fn asks(&self) -> bool {
         self.password.is_some()
     }
 
-    /// Logs Ada in, if the password is right or none is asked for.
+    /// Logs Ada in if the password is right or not required.
     pub(crate) fn log_in(&self, password: &SecretString) -> connectors::Result<Option<Session>> {
         if self
             .password
@@ -77,23 +77,24 @@ impl Sessions {
         Ok(Some(session))
     }
 
-    /// The session that a browser's cookie names.
+    /// Returns the session that the browser's cookie identifies.
     pub(crate) fn find(&self, cookie: &SecretString) -> Option<Session> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.iter().find(|it| equal(&it.id, cookie)).cloned()
     }
 }
 
-fn equal(one: &SecretString, other: &SecretString) -> bool {
+/// Compares two secrets in constant time.
+pub(crate) fn equal(one: &SecretString, other: &SecretString) -> bool {
     let (one, other) = (one.expose_secret(), other.expose_secret());
     one.as_bytes().ct_eq(other.as_bytes()).into()
 }
 
-/// How cookies are named and set.
+/// Names and attributes of cookies.
 ///
-/// Over https their names begin with `__Host-`, so that no other host under the same domain can set
-/// them. Over plain http, which is for this machine only, not every browser takes that name or
-/// `Secure`: there they go without.
+/// Over https, the names begin with `__Host-`, so that no other host under the same domain can set
+/// them. Over plain http, which is used on this machine only, some browsers do not accept this
+/// prefix or `Secure`, so the cookies have neither.
 #[derive(Clone, Copy)]
 pub(crate) struct Cookies {
     is_https: bool,
@@ -109,7 +110,7 @@ impl Cookies {
         format!("{prefix}{name}")
     }
 
-    /// The value of a `Set-Cookie` header.
+    /// Returns the value of a `Set-Cookie` header.
     pub(crate) fn set(self, name: &str, value: &SecretString) -> String {
         let secure = if self.is_https { "; Secure" } else { "" };
         format!(
@@ -119,7 +120,7 @@ impl Cookies {
         )
     }
 
-    /// The value of a cookie that a browser sent.
+    /// Returns the value of a cookie that the browser sent.
     pub(crate) fn get(self, headers: &HeaderMap, name: &str) -> Option<SecretString> {
         let name = self.full_name(name);
         let lines = headers.get_all(header::COOKIE).iter();

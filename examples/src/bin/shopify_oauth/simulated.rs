@@ -1,4 +1,4 @@
-//! What a person does in their shop, where the shop is simulated.
+//! Actions of a person in a simulated shop.
 
 use axum::extract::{Form, State};
 use axum::http::HeaderMap;
@@ -12,7 +12,7 @@ use crate::routes::{Shared, ShopForm, session};
 use crate::service::{APP_URL, Service, WEBHOOKS};
 use crate::{Outcome, say};
 
-/// Opens the app from within the first shop, as from its admin's list of apps.
+/// Opens the app from the first shop's list of apps.
 pub(crate) async fn open(State(service): Shared) -> Result<Redirect, Refusal> {
     let target = open_app(&service).map_err(|error| failed(&*error))?;
     Ok(Redirect::to(&target))
@@ -26,7 +26,7 @@ fn open_app(service: &Service) -> Outcome<String> {
     Ok(target.into())
 }
 
-/// Removes the app from the shop, and delivers what Shopify delivers then.
+/// Uninstalls the app in the shop, and sends the webhook that Shopify sends in this case.
 pub(crate) async fn uninstall(
     State(service): Shared,
     headers: HeaderMap,
@@ -40,9 +40,7 @@ pub(crate) async fn uninstall(
     let status = deliver_uninstalled(&service, &shop)
         .await
         .map_err(|error| failed(&*error))?;
-    say(&format!(
-        "The signed app/uninstalled of {shop} is answered {status}."
-    ));
+    say(&format!("webhook: app/uninstalled of {shop}: {status}."));
     Ok(Redirect::to("/"))
 }
 
@@ -58,7 +56,7 @@ async fn deliver_uninstalled(service: &Service, shop: &ShopDomain) -> Outcome<ht
 fn failed(error: &(dyn std::error::Error + Send + Sync)) -> Refusal {
     Refusal::new(
         http::StatusCode::INTERNAL_SERVER_ERROR,
-        "The simulator did not do it",
+        "The simulator failed",
         &error.to_string(),
     )
 }

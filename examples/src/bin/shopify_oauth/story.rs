@@ -1,4 +1,4 @@
-//! The program plays the browser, and tells what happens.
+//! Runs all steps with a simulated browser and prints them.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::config::CALLBACK;
 use crate::service::{APP_URL, Service, WEBHOOKS};
 use crate::{Outcome, ensure, say, step};
 
-/// Who is in the story.
+/// The service and the browser of the user Ada.
 pub(crate) struct Story {
     service: Arc<Service>,
     ada: Browser,
@@ -25,17 +25,17 @@ impl Story {
     }
 
     pub(crate) async fn tell(mut self) -> Outcome {
-        step("Somebody opens the app from within the shop");
+        step("App URL and signature");
         let shop = self.open_app().await?;
-        step("They log in at the application");
+        step("Login");
         let start = self.log_in(&shop).await?;
-        step("They connect the shop");
+        step("Authorize");
         let callback = self.consent(&start).await?;
-        step("Callbacks that are not theirs");
+        step("Callback: forged callbacks");
         self.refuse(&callback).await?;
-        step("The callback");
+        step("Callback and token exchange");
         let page = self.connected(&callback).await?;
-        step("The shop removes the app");
+        step("Webhook and signature: the shop uninstalls the app");
         self.uninstalled(&shop).await?;
         let page = self.ada.get(&page).await?;
         say(&format!("The connection's page: {}", page.read()));
@@ -58,59 +58,76 @@ impl Story {
             "the App URL is refused",
         )?;
         say(&format!(
-            "Shopify sends the browser to {app_url}, and signs which shop it is: {shop}."
+            "Shopify redirects the browser to {app_url}. The signed query names the shop {shop}."
         ));
         let forged = signed
             .as_str()
             .replace(shop.as_str(), "other.myshopify.com");
         let refused = self.ada.get(&Url::parse(&forged)?).await?;
         say(&format!(
-            "The same with another shop's name is answered {}.",
+            "The same query with another shop's name: {}.",
             refused.status
         ));
-        ensure(refused.status == StatusCode::FORBIDDEN, "a forged App URL")?;
+        ensure(
+            refused.status == StatusCode::FORBIDDEN,
+            "a forged App URL was accepted",
+        )?;
         let page = self.ada.get(answer.location()?).await?;
-        say("The query connects nothing: it does not say which customer of ours this is.");
+        say("This query alone connects nothing, because it does not name the customer.");
         ensure(
             page.field("shop")? == shop.as_str(),
-            "the shop is forgotten",
+            "the page does not contain the shop",
         )?;
         Ok(shop)
     }
 
     async fn log_in(&mut self, shop: &ShopDomain) -> Outcome<Page> {
         let url = self.service.own("/login")?;
-        let answer = self.ada.post(&url, &[("shop", shop.as_str())]).await?;
-        say("You are Ada. The login is the application's part; this one asks for nothing.");
+        let forged = self.ada.post(&url, &[("shop", shop.as_str())]).await?;
+        say(&format!(
+            "A login form of another site, without this browser's token: {}.",
+            forged.status
+        ));
+        ensure(forged.status == StatusCode::FORBIDDEN, "a forged login")?;
+        let page = self.ada.get(&self.service.own("/")?).await?;
+        let form = [("shop", shop.as_str()), ("csrf", page.field("csrf")?)];
+        let answer = self.ada.post(&url, &form).await?;
+        say("You are Ada. Your application has its own login; this one is a placeholder.");
         say(&format!("Cookie: {}", answer.set.join(", ")));
         let start = self.ada.get(answer.location()?).await?;
         say(&format!("The start page: {}", start.read()));
         Ok(start)
     }
 
-    /// Begins to connect, lets the shop's owner agree, and tells where the browser is sent then.
+    /// Starts the authorization, lets the shop owner consent, and returns the callback's URL.
     async fn consent(&mut self, start: &Page) -> Outcome<Url> {
         let url = self.service.own("/shopify/connect")?;
         let shop = start.field("shop")?;
         let forged = self.ada.post(&url, &[("shop", shop), ("csrf", "")]).await?;
         say(&format!(
-            "A form of another site, without this login's CSRF token: {}.",
+            "A form without this login's CSRF token: {}.",
             forged.status
         ));
-        ensure(forged.status == StatusCode::FORBIDDEN, "a forged form")?;
+        ensure(
+            forged.status == StatusCode::FORBIDDEN,
+            "a forged form was accepted",
+        )?;
         let form = [("shop", shop), ("csrf", start.field("csrf")?)];
         let answer = self.ada.post(&url, &form).await?;
         let consent = answer.location()?;
-        say(&format!("The program's own form: {}.", answer.status));
+        say(&format!("The form of this program: {}.", answer.status));
         say(&format!("Cookie: {}", answer.set.join(", ")));
-        say("It ties the connect to this browser. Over https its name begins with __Host-; over");
-        say("plain http, as with --serve on this machine, not all browsers take that.");
-        say(&format!("The consent page is {}.", consent.path()));
+        say("The cookie binds the authorization to this browser. Over https its name begins with");
+        say("__Host-. Over plain http, some browsers do not accept this prefix.");
+        say(&format!(
+            "The path of the consent page is {}.",
+            consent.path()
+        ));
         let agreed = self.ada.get(consent).await?;
         let callback = agreed.location()?.clone();
         let parameters: Vec<String> = callback.query_pairs().map(|(k, _)| k.into()).collect();
         say(&format!(
-            "The shop's owner agrees. Shopify sends the browser to {} with {}.",
+            "The shop owner consents. Shopify redirects the browser to {} with {}.",
             callback.path(),
             parameters.join(", ")
         ));
@@ -119,17 +136,25 @@ impl Story {
 
     async fn refuse(&mut self, callback: &Url) -> Outcome {
         let mut other = Browser::new(self.service.own("/")?, self.service.address);
-        other.post(&self.service.own("/login")?, &[]).await?;
+        let page = other.get(&self.service.own("/")?).await?;
+        let form = [("csrf", page.field("csrf")?)];
+        other.post(&self.service.own("/login")?, &form).await?;
         let refused = other.get(callback).await?;
-        say("Another browser, in which Ada is logged in as well, is led to this callback:");
+        say("Another browser, in which Ada is also logged in, loads this callback:");
         say(&format!("{}: {}", refused.status, refused.read()));
-        ensure(refused.status == StatusCode::FORBIDDEN, "another browser")?;
+        ensure(
+            refused.status == StatusCode::FORBIDDEN,
+            "the callback of another browser was accepted",
+        )?;
         let mut forged = self.service.own(CALLBACK)?;
         forged.set_query(Some("code=guessed&state=guessed"));
         let refused = self.ada.get(&forged).await?;
-        say("Ada's browser is led to a callback that somebody made up:");
+        say("Ada's browser loads a callback with a guessed code and state:");
         say(&format!("{}: {}", refused.status, refused.read()));
-        ensure(refused.status == StatusCode::FORBIDDEN, "a forged callback")
+        ensure(
+            refused.status == StatusCode::FORBIDDEN,
+            "a forged callback was accepted",
+        )
     }
 
     async fn connected(&mut self, callback: &Url) -> Outcome<Url> {
@@ -142,8 +167,11 @@ impl Story {
             "the shop is not connected",
         )?;
         let again = self.ada.get(callback).await?;
-        say("Loaded again, the callback leads to the same page; the code is sent once.");
-        ensure(again.location()? == &url, "the second load leads elsewhere")?;
+        say("A second load of the callback leads to the same page. The code is sent once.");
+        ensure(
+            again.location()? == &url,
+            "the second load leads to another page",
+        )?;
         Ok(url)
     }
 
@@ -156,32 +184,36 @@ impl Story {
         let mut forged = delivery.clone();
         *forged.body_mut() = "{ }".into();
         let refused = browser::send(self.service.address, forged).await?.status();
-        say(&format!(
-            "{topic} with another body than the signed one is answered {refused}."
-        ));
-        ensure(refused == StatusCode::UNAUTHORIZED, "a forged delivery")?;
+        say(&format!("{topic} with a changed body: {refused}."));
+        ensure(
+            refused == StatusCode::UNAUTHORIZED,
+            "a forged delivery was accepted",
+        )?;
         let accepted = browser::send(self.service.address, delivery)
             .await?
             .status();
-        say(&format!("The signed delivery is answered {accepted}."));
-        ensure(accepted.is_success(), "the delivery is refused")?;
-        say("Who it is about is not signed. So it ends nothing:");
-        // This page calls no API: what it shows is what the hub knows.
+        say(&format!("{topic} with a valid signature: {accepted}."));
+        ensure(accepted.is_success(), "the delivery was refused")?;
+        say("The signature does not cover the shop, so the delivery alone changes no status:");
+        // This page calls no API. It shows the status that the hub has stored.
         let start = self.service.own("/")?;
         let page = self.ada.get(&start).await?;
         say(&format!("The start page: {}", page.read()));
-        ensure(page.text.contains(": connected<"), "the webhook ended it")?;
+        ensure(
+            page.text.contains(": connected<"),
+            "the webhook changed the status",
+        )?;
         self.service.hub.worker().tick().await?;
-        say("The worker runs, and asks the shop.");
+        say("The worker runs and calls the shop's API.");
         say(&format!(
-            "Deliveries that the application's handler was given: {}.",
+            "Deliveries passed to the application's handler: {}.",
             self.service.handled.count()
         ));
         let page = self.ada.get(&start).await?;
         say(&format!("The start page: {}", page.read()));
         ensure(
             page.text.contains(": needs_reauthorization("),
-            "the connection still claims to work",
+            "the connection does not need reauthorization",
         )
     }
 }

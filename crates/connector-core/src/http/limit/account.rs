@@ -1,4 +1,5 @@
-//! The limits of one account: which of them a call draws from, and what its response means for each.
+//! The rate limits of one account: selects the limits that a call uses and updates them from its
+//! response.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,36 +18,36 @@ use crate::http::limit::{
     Budget, Draw, Draws, Limit, MANY, Per, Permit, Priority, RateModel, Report, keep, next_sweep,
 };
 
-/// Longest time during which a call keeps the permit of one limit while it waits for another.
+/// Maximum time during which a call keeps a permit of one limit while it waits for another limit.
 const SHORT_HOLD: Duration = Duration::from_millis(250);
 
-/// The limits of one account under one registration. Clones share the state.
+/// The rate limits of one account under one app registration. Clones share the state.
 ///
-/// [`Limits::account`](crate::http::limit::Limits::account) creates it. A call draws from the limits
-/// that its operation names. A response updates the limit that it describes, and a refusal delays
-/// the calls under one limit only: the one that the response names, or else the most specific one
-/// that the call drew from.
+/// Create it with [`Limits::account`](crate::http::limit::Limits::account). Each operation names
+/// the limits that its calls use. A response updates the limit that it describes. A 429 response
+/// delays only the calls under one limit: the limit that the response names, or else the most
+/// specific limit that the call used.
 #[derive(Clone)]
 pub struct AccountLimits(Arc<AccountState>);
 
 pub(super) struct AccountState {
     app: Arc<AppState>,
     group: Group,
-    /// Receives refusals of calls that draw from no limit of the account.
+    /// Records rate-limit responses to calls that use no limit of the account.
     gate: Budget,
     retries: RetryBudget,
 }
 
-/// The limits that all accounts of a registration share.
+/// The limits that all accounts of an app registration share.
 pub(super) struct AppState {
     limits: Arc<[Limit]>,
     group: Group,
     clock: Arc<dyn Clock>,
-    /// The id under which the provider counts an operation, by limit and operation.
+    /// The provider's bucket id for each pair of limit and operation.
     routes: Mutex<HashMap<(usize, &'static str), Box<str>>>,
 }
 
-/// The state of the limits of one scope, in the order of the description.
+/// The state of all limits of one scope, in the order of the description.
 struct Group(Box<[Slot]>);
 
 struct Slot {
@@ -125,27 +126,27 @@ impl AccountState {
     }
 }
 
-/// A limit that a call draws from.
+/// A limit that a call uses.
 struct Target {
     budget: Budget,
     from: From,
     cost: u32,
 }
 
-/// The owner of a permit's budget.
+/// The owner of the budget that a permit came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum From {
-    /// An application's own budget.
+    /// A budget of the application.
     Application,
-    /// The account, for calls that draw from none of its limits.
+    /// The account's gate, for calls that use none of its limits.
     Gate,
-    /// The limit with this number in the description.
+    /// The limit with this index in the description.
     Limit(usize),
 }
 
 type Targets = SmallVec<[Target; 2]>;
 
-/// A call, as far as limits are concerned.
+/// The properties of a call that its limits depend on.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     pub(crate) operation: &'static str,
@@ -155,13 +156,13 @@ pub(crate) struct Call<'a> {
     pub(crate) extra: &'a [Budget],
 }
 
-/// The response to a call, as far as limits are concerned.
+/// The properties of a response that the limits depend on.
 pub(crate) struct Answered<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) received: Timestamp,
-    /// The statements that the classifier or the operation read.
+    /// The reports that the classifier or the operation read from the response.
     pub(crate) reports: SmallVec<[Report; 1]>,
-    /// The advice of the error if a limit refused the call.
+    /// The retry advice of the error if the provider's rate limit rejected the call.
     pub(crate) refused: Option<Retry>,
 }
 
@@ -170,14 +171,14 @@ impl AccountLimits {
         Self(state)
     }
 
-    /// Limits that nobody else shares.
+    /// Creates limits that are not shared.
     pub(crate) fn alone(limits: &[Limit], clock: Arc<dyn Clock>) -> Self {
         let app = Arc::new(AppState::new(limits, clock));
         Self::new(Arc::new(AccountState::new(app)))
     }
 
-    /// The limit per app or per account with this name, for calls that the application sends without
-    /// a [`Session`](crate::api::Session).
+    /// Returns the limit per app or per account with this name, for calls that your application
+    /// sends without a [`Session`](crate::api::Session).
     #[must_use]
     pub fn budget(&self, name: &str) -> Option<Budget> {
         let limits = &self.0.app.limits;
@@ -189,8 +190,8 @@ impl AccountLimits {
         &self.0.retries
     }
 
-    /// The permits of a call, if all can be had without waiting and without passing anybody of the
-    /// same or a higher class.
+    /// Acquires the permits of a call if all are available now and no call of the same or a higher
+    /// priority is waiting.
     pub(crate) fn try_acquire(&self, call: Call<'_>) -> Result<Option<Permits>> {
         let targets = self.targets(call)?;
         let mut permits = Unsent(targets.iter().map(|_| None).collect());
@@ -199,11 +200,11 @@ impl AccountLimits {
         Ok(delayed.is_none().then(|| permits.into_permits()))
     }
 
-    /// Waits for the permits of a call until `deadline`.
+    /// Waits until `deadline` for the permits of a call.
     ///
-    /// The call waits for one limit at a time, with the same turn everywhere, and holds no permit of
-    /// another limit for longer than [`SHORT_HOLD`]. So limits cannot block each other, and a call
-    /// that waits for one limit keeps no capacity of another from other calls.
+    /// The call waits for one limit at a time and uses the same turn in each queue. While it waits,
+    /// it keeps permits of other limits for at most [`SHORT_HOLD`]. Therefore limits cannot
+    /// deadlock, and a call that waits for one limit does not block the capacity of another.
     pub(crate) async fn acquire(&self, call: Call<'_>, deadline: Monotonic) -> Result<Permits> {
         let turn = Turn::next(call.class);
         let mut may_hold = true;
@@ -243,7 +244,9 @@ impl AccountLimits {
         };
         let (message, after) = match denied {
             Denied::Full(after) => (
-                format!("too many calls wait for the limit (`{name}`); send less at once"),
+                format!(
+                    "too many calls are waiting for the limit (`{name}`); send fewer calls at once"
+                ),
                 after,
             ),
             Denied::Late(after) => (
@@ -254,13 +257,13 @@ impl AccountLimits {
                 ),
                 after,
             ),
-            // Moved waiters try again; this is for completeness.
+            // Unreachable in practice, because waiters of a moved limit retry.
             Denied::Moved => (format!("the limit (`{name}`) changed"), SHORT_HOLD),
         };
         Error::new(ErrorKind::RateLimited, operation, message).with_retry(Retry::After(after))
     }
 
-    /// The limits that a call draws from.
+    /// Returns the limits that a call uses.
     fn targets(&self, call: Call<'_>) -> Result<Targets> {
         let own = |budget: &Budget| Target {
             budget: budget.clone(),
@@ -359,7 +362,7 @@ impl AccountLimits {
         Ok(group.of_key(number, &key, limit.model, &app.clock))
     }
 
-    /// Settles the permits of a call that was answered.
+    /// Updates the limits of a call from its response.
     pub(crate) fn settle(&self, permits: Permits, call: Call<'_>, answered: &Answered<'_>) {
         let mut told: SmallVec<[Told; 2]> = SmallVec::new();
         for (from, permit) in permits.0 {
@@ -405,7 +408,7 @@ impl AccountLimits {
         }
     }
 
-    /// Adds what the classifier and the operation read to the limits that they speak of.
+    /// Assigns the reports of the classifier and the operation to the limits that they describe.
     fn add_reports(&self, told: &mut [Told], reports: &[Report]) {
         for report in reports {
             let described = match report.limit {
@@ -425,7 +428,7 @@ impl AccountLimits {
         }
     }
 
-    /// The limit of the description that a permit belongs to, if it belongs to one.
+    /// Returns the described limit that a permit belongs to, if there is one.
     fn limit(&self, from: From) -> Option<&Limit> {
         match from {
             From::Limit(number) => Some(&self.0.app.limits[number]),
@@ -438,7 +441,8 @@ impl AccountLimits {
         app.or(self.0.group.0[number].own.as_ref())
     }
 
-    /// The most specific limit of those that pass, the first in the description among equals.
+    /// Returns the most specific limit for which `passes` is true. If several limits are equally
+    /// specific, returns the first one in the description.
     fn most_specific(&self, told: &[Told], passes: impl Fn(&Told) -> bool) -> Option<usize> {
         let scope = |from| match from {
             From::Application => None,
@@ -456,7 +460,8 @@ impl AccountLimits {
         best.map(|(_, number)| number)
     }
 
-    /// The limit that refused a call: the one that the response names, else the most specific one.
+    /// Returns the index of the limit that rejected a call: the limit that the response names, or
+    /// else the most specific one.
     fn refusing(&self, told: &[Told], answered: &Answered<'_>) -> Option<usize> {
         let limit = |it: &Told| self.limit(it.from);
         let by_rule =
@@ -480,7 +485,7 @@ impl AccountLimits {
             .or_else(|| self.most_specific(told, is_own))
     }
 
-    /// Turns the report of the limit that refused a call into that of a refusal.
+    /// Marks the report of the limit that rejected a call as a rejection.
     fn refuse(&self, told: &mut Told, retry: Retry) {
         let limit = self.limit(told.from);
         let report = &mut told.report;
@@ -492,7 +497,7 @@ impl AccountLimits {
             )
         });
         if limit.is_none_or(|limit| matches!(limit.model, RateModel::Cost { .. })) {
-            // The provider took nothing.
+            // The provider consumed no units.
             report.actual = report.actual.or(Some(0.0));
         }
         if let Retry::After(after) = retry
@@ -507,7 +512,8 @@ impl AccountLimits {
         }
     }
 
-    /// The limit under which the provider counts the call, if it is another one than the permit's.
+    /// Returns the limit under which the provider counts the call, if it differs from the permit's
+    /// limit.
     fn moved(
         &self,
         number: usize,
@@ -532,7 +538,7 @@ impl AccountLimits {
     }
 }
 
-/// The last draw from `limit`.
+/// Returns the last draw from `limit`.
 fn draw_of<'a>(draws: &'a Draws, limit: &Limit) -> Option<&'a Draw> {
     draws.named.iter().rfind(|draw| draw.limit == limit.name)
 }
@@ -568,29 +574,29 @@ impl fmt::Debug for AccountLimits {
     }
 }
 
-/// A permit and the statements of the response about its limit.
+/// A permit with the response's reports about its limit.
 struct Told {
     from: From,
     permit: Permit,
     report: Report,
 }
 
-/// The permits of one attempt. Permits that are dropped count as calls that were sent.
+/// The permits of one attempt. A dropped permit counts as a call that was sent.
 pub(crate) struct Permits(SmallVec<[(From, Permit); 2]>);
 
 impl Permits {
-    /// Nothing was sent.
+    /// Returns the permits of a call that was not sent.
     pub(crate) fn release(self) {
         self.0.into_iter().for_each(|(_, permit)| permit.release());
     }
 }
 
-/// Permits of a call that still waits for others. They are given back when they are dropped.
+/// Permits of a call that is still waiting for other permits. Dropping them returns them.
 struct Unsent(SmallVec<[Option<(From, Permit)>; 2]>);
 
 impl Unsent {
-    /// Takes what can be had without waiting; else the number of the first limit that delays the
-    /// call.
+    /// Acquires all permits that are available now. If a limit delays the call, returns the index
+    /// of the first such limit.
     fn try_rest(
         &mut self,
         targets: &Targets,

@@ -1,4 +1,4 @@
-//! One limit and the calls that wait for it.
+//! A rate limit and its queue of waiting calls.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,11 +14,11 @@ use crate::http::limit::gauge::{Gauge, Go, Taken};
 use crate::http::limit::queue::Queue;
 use crate::http::limit::{Priority, RateModel, Report};
 
-/// Most calls that wait for one limit, unless [`Budget::with_max_waiters`] sets another number.
+/// Default of [`Budget::with_max_waiters`].
 const MAX_WAITERS: usize = 10_000;
 
-/// A limit: of a provider for one account, or of the application for a tenant, an actor or anything
-/// else that it counts. Clones share the state.
+/// A rate limit with a queue: a provider's limit for one account, or your application's own limit,
+/// for example per tenant or per actor. Clones share the state.
 #[derive(Clone)]
 pub struct Budget(Arc<Shared>);
 
@@ -29,18 +29,19 @@ struct Shared {
 
 struct State {
     gauge: Gauge,
-    /// No call goes before this.
+    /// No call is admitted before this time.
     held_until: Monotonic,
     waiting: Queue<Turn, Arc<Notify>>,
     max_waiters: usize,
-    /// True once the provider counts these calls under another key.
+    /// True once the provider counts these calls under another bucket id.
     moved: bool,
     used_at: Monotonic,
-    /// The ratio of requested to expected cost of each operation, as its last response stated it.
+    /// Ratio of requested to expected cost for each operation, from its last response.
     factors: HashMap<&'static str, f64>,
 }
 
-/// The place of a call among all calls of the process: interactive ones first, then the oldest.
+/// The position of a call among all calls of the process: by priority, then by the time at which
+/// the call started to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Turn {
     rank: u8,
@@ -48,7 +49,7 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// The turn of a call that begins to wait now.
+    /// Creates the turn of a call that starts to wait now.
     pub(crate) fn next(class: Priority) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         Self {
@@ -57,7 +58,8 @@ impl Turn {
         }
     }
 
-    /// The turn of a call that has not waited: after every waiter of its class.
+    /// Creates the turn of a call that has not waited. The turn sorts after all waiters of the same
+    /// priority.
     pub(crate) const fn last(class: Priority) -> Self {
         Self {
             rank: rank(class),
@@ -73,34 +75,35 @@ const fn rank(class: Priority) -> u8 {
     }
 }
 
-/// The reason why a call got no permit.
+/// The reason why no permit was returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Denied {
-    /// Too many calls wait.
+    /// The queue is full.
     Full(Duration),
-    /// The time is over; the duration estimates when the limit lets the call go.
+    /// The deadline passed. The duration estimates when the limit will admit the call.
     Late(Duration),
-    /// The provider counts these calls under another key by now.
+    /// The provider now counts these calls under another bucket id.
     Moved,
 }
 
 impl Budget {
-    /// A limit of the application. [`RateModel::Cost`] counts as a bucket here, and
-    /// [`RateModel::Learned`] limits nothing: no response describes an application's limit.
+    /// Creates a limit of the application. [`RateModel::Cost`] behaves like a bucket here.
+    /// [`RateModel::Learned`] limits nothing, because no response describes the application's own
+    /// limits.
     #[must_use]
     pub fn new(model: RateModel, clock: Arc<dyn Clock>) -> Self {
         Self::with(Some(model), false, clock)
     }
 
-    /// Sets the largest number of calls that wait for the limit at once. Further calls fail.
-    /// Default: 10,000.
+    /// Sets the maximum number of calls that wait for the limit at the same time. Further calls
+    /// fail. Default: 10,000.
     #[must_use]
     pub fn with_max_waiters(self, waiters: usize) -> Self {
         self.0.state().max_waiters = waiters;
         self
     }
 
-    /// A limit of the provider, which responses describe.
+    /// Creates a limit of the provider, which responses update.
     pub(crate) fn of_provider(model: Option<RateModel>, clock: Arc<dyn Clock>) -> Self {
         Self::with(model, true, clock)
     }
@@ -122,16 +125,16 @@ impl Budget {
         }))
     }
 
-    /// Waits until a call that is expected to cost `cost` may go. `operation` names calls whose true
-    /// costs are alike. Dropping the future gives the place in the queue up.
+    /// Waits until the limit admits a call with the expected cost `cost`. `operation` groups calls
+    /// of similar actual cost. Dropping the future removes the call from the queue.
     ///
-    /// The wait has no deadline; bound it with a timeout of your own, or send calls through
-    /// [`Session::with_budget`](crate::api::Session::with_budget), which bounds it with the session's
-    /// patience.
+    /// The wait has no deadline. Add a timeout of your own, or send calls through
+    /// [`Session::with_budget`](crate::api::Session::with_budget), which limits the wait to the
+    /// session's patience.
     ///
     /// # Errors
-    /// [`ErrorKind::RateLimited`] if too many calls wait already; [`Retry::After`] says when to
-    /// repeat the call.
+    /// [`ErrorKind::RateLimited`] if the queue is full. [`Retry::After`] contains the time to wait
+    /// before you retry.
     pub async fn acquire(
         &self,
         class: Priority,
@@ -150,7 +153,7 @@ impl Budget {
                     return Err(Error::new(
                         ErrorKind::RateLimited,
                         operation,
-                        "too many calls wait for the limit; send less at once",
+                        "too many calls are waiting for the limit; send fewer calls at once",
                     )
                     .with_retry(Retry::After(after)));
                 }
@@ -158,7 +161,7 @@ impl Budget {
         }
     }
 
-    /// A permit if the limit has one now and nobody with an earlier turn waits for it.
+    /// Returns a permit if one is available now and no call with an earlier turn is waiting.
     pub(crate) fn try_acquire(
         &self,
         turn: Turn,
@@ -176,7 +179,7 @@ impl Budget {
         }
     }
 
-    /// Waits for a permit until `until`, behind every waiter with an earlier turn.
+    /// Waits until `until` for a permit, behind all waiters with an earlier turn.
     pub(crate) async fn wait(
         &self,
         turn: Turn,
@@ -199,7 +202,7 @@ impl Budget {
                     Go::WhenAnswered
                 };
                 if go == Go::Now {
-                    // The place is given up when it is dropped, which wakes the next waiter.
+                    // Dropping `place` removes the call from the queue and wakes the next waiter.
                     return Ok(self.grant(&mut state, now, operation, cost));
                 }
                 if left.is_zero() || state.at_least(now, operation, cost) > left {
@@ -253,12 +256,12 @@ impl Budget {
         })
     }
 
-    /// The units that percentages in headers refer to.
+    /// Returns the number of units that percentages in headers refer to.
     pub(crate) fn capacity(&self) -> f64 {
         self.0.state().gauge.capacity()
     }
 
-    /// Takes over what a response states to a call that took nothing here.
+    /// Applies the report of a response whose call took no units from this limit.
     pub(crate) fn observe(&self, report: &Report) {
         let now = self.0.clock.monotonic();
         let mut state = self.0.state();
@@ -267,19 +270,21 @@ impl Budget {
         state.wake_first();
     }
 
-    /// Sends every waiter to the limit under which the provider counts its call by now.
+    /// Wakes all waiters, so that they queue at the limit under which the provider now counts their
+    /// calls.
     pub(crate) fn move_away(&self) {
         let mut state = self.0.state();
         state.moved = true;
         state.waiting.values().for_each(|wake| wake.notify_one());
     }
 
-    /// Returns true if both are the same limit.
+    /// Returns true if both handles refer to the same limit.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Returns true if nobody else holds the limit and nothing would be lost by starting anew.
+    /// Returns true if the limit has no other handle, has not been used for `keep`, and has the
+    /// state of a new limit.
     pub(crate) fn is_forgettable(&self, keep: Duration) -> bool {
         if Arc::strong_count(&self.0) > 1 {
             return false;
@@ -337,7 +342,8 @@ impl State {
         self.gauge.at_least(now, units).max(held)
     }
 
-    /// An estimate of the time until the last waiter can go, if all cost as much as this call.
+    /// Estimates the time until the last waiter is admitted, if all waiting calls cost as much as
+    /// this one.
     fn estimate(&mut self, now: Monotonic, operation: &'static str, cost: u32) -> Duration {
         let waiting = u32::try_from(self.waiting.len().max(1)).unwrap_or(u32::MAX);
         let units = self.units(operation, cost) * f64::from(waiting);
@@ -352,7 +358,7 @@ impl State {
     }
 }
 
-/// A place in the queue, given up when it is dropped.
+/// A position in the queue. Dropping it leaves the queue.
 struct Place<'a> {
     budget: &'a Budget,
     turn: Turn,
@@ -368,8 +374,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// The right to send one call. A permit that is dropped counts as a call that was sent and cost what
-/// was expected.
+/// Permission to send one call. A dropped permit counts as a sent call with its expected cost.
 #[must_use]
 pub struct Permit {
     budget: Budget,
@@ -383,12 +388,12 @@ impl Permit {
         &self.budget
     }
 
-    /// Settles a call that was sent with what its response stated.
+    /// Completes the permit of a sent call with the report from its response.
     pub fn complete(mut self, report: &Report) {
         self.settle(report);
     }
 
-    /// Gives the permit of a call that was not sent back.
+    /// Returns the permit of a call that was not sent.
     pub fn release(mut self) {
         if let Some(taken) = self.taken.take() {
             let mut state = self.budget.0.state();

@@ -1,4 +1,4 @@
-//! Limits as data: the part of a provider's description that says how it limits calls.
+//! Rate limits as data: the part of a provider's description that states its limits.
 
 use std::collections::HashSet;
 
@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use crate::http::limit::header::HeaderRule;
 
-/// A limit of a provider: a name, what the provider counts together, how it counts, and how its
-/// responses describe the limit.
+/// A rate limit of a provider: its name, its scope, its counting model, and the response headers
+/// that report its state.
 ///
 /// ```
 /// use connector_core::http::limit::{Limit, Per, RateModel};
@@ -32,20 +32,20 @@ pub struct Limit {
     /// The name of the limit, unique within the description: 1 to 64 lower-case letters, digits,
     /// `-`, `_` and `.`.
     pub name: String,
-    /// The calls that the provider counts together.
+    /// The scope of the limit: the set of calls that the provider counts together.
     pub per: Per,
-    /// The way in which the provider counts them.
+    /// The counting model.
     pub model: RateModel,
-    /// The headers that describe the limit.
+    /// The response headers that report the state of the limit.
     #[serde(default)]
     pub learn: HeaderRule,
-    /// A fixed pause after a refusal, in seconds, for providers that state none in the response.
+    /// Fixed pause after a 429 response, in seconds, for providers whose responses state no wait.
     #[serde(default)]
     pub penalty_seconds: Option<u32>,
 }
 
 impl Limit {
-    /// A limit that no header describes.
+    /// Creates a limit whose state no header reports.
     #[must_use]
     pub fn new(name: impl Into<String>, per: Per, model: RateModel) -> Self {
         Self {
@@ -57,7 +57,7 @@ impl Limit {
         }
     }
 
-    /// A bucket that holds `capacity` requests and regains `per_second` of them each second.
+    /// Creates a bucket of `capacity` requests that refills by `per_second` requests each second.
     #[must_use]
     pub fn bucket(name: impl Into<String>, per: Per, capacity: u32, per_second: f64) -> Self {
         let model = RateModel::Bucket {
@@ -67,13 +67,13 @@ impl Limit {
         Self::new(name, per, model)
     }
 
-    /// At most `requests` requests in any `seconds` seconds.
+    /// Creates a limit of `requests` requests in any period of `seconds` seconds.
     #[must_use]
     pub fn window(name: impl Into<String>, per: Per, requests: u32, seconds: u32) -> Self {
         Self::new(name, per, RateModel::Window { requests, seconds })
     }
 
-    /// A bucket of points for each account whose state every response reports, named `cost`.
+    /// Creates a bucket of points per account, named `cost`, whose state every response reports.
     #[must_use]
     pub fn cost(capacity: u32, per_second: u32) -> Self {
         let model = RateModel::Cost {
@@ -83,27 +83,27 @@ impl Limit {
         Self::new("cost", Per::Account, model)
     }
 
-    /// At most `most` requests in flight at once.
+    /// Creates a limit of `most` requests in flight.
     #[must_use]
     pub fn concurrent(name: impl Into<String>, per: Per, most: u32) -> Self {
         Self::new(name, per, RateModel::Concurrent { most })
     }
 
-    /// Sets the headers that describe the limit.
+    /// Sets the response headers that report the state of the limit.
     #[must_use]
     pub fn with_learn(mut self, learn: HeaderRule) -> Self {
         self.learn = learn;
         self
     }
 
-    /// Sets a fixed pause after a refusal, in seconds.
+    /// Sets a fixed pause after a 429 response, in seconds.
     #[must_use]
     pub fn with_penalty_seconds(mut self, seconds: u32) -> Self {
         self.penalty_seconds = Some(seconds);
         self
     }
 
-    /// The first field that makes no sense, with the reason.
+    /// Returns the first invalid field with the reason.
     fn wrong(&self) -> Option<(String, &'static str)> {
         let named = (1..=64).contains(&self.name.len())
             && self
@@ -132,11 +132,11 @@ impl Limit {
     }
 }
 
-/// The first field of `limits` that makes no sense, as a path from the description, with the reason.
+/// Returns the first invalid field of `limits`, as a path within the description, with the reason.
 pub(crate) fn wrong(limits: &[Limit]) -> Option<(String, &'static str)> {
     const MOST: usize = 64;
     if limits.len() > MOST {
-        return Some(("limits".to_owned(), "names more than 64 limits"));
+        return Some(("limits".to_owned(), "lists more than 64 limits"));
     }
     let mut names = HashSet::new();
     limits.iter().enumerate().find_map(|(number, limit)| {
@@ -148,61 +148,62 @@ pub(crate) fn wrong(limits: &[Limit]) -> Option<(String, &'static str)> {
     })
 }
 
-/// The calls that a provider counts together under one limit.
+/// The scope of a limit: the set of calls that a provider counts together.
 ///
-/// Every limit counts the calls of one registration (client id) separately.
+/// Every limit counts each app registration (client id) separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Per {
-    /// All calls of the registration, whatever the account.
+    /// All calls of the app registration, for all accounts.
     App,
     /// All calls to one account.
     Account,
-    /// The calls of one operation to one account. The key is the operation's name unless the
-    /// operation names another key.
+    /// The calls of one operation to one account. The key is the operation's name, unless the
+    /// operation sets another key.
     Operation,
-    /// The calls to one resource of an account, for example a channel or a base. The operation names
+    /// The calls to one resource of an account, for example a channel or a base. The operation sets
     /// the key.
     Resource,
 }
 
-/// The way in which a provider counts calls.
+/// The counting model of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum RateModel {
     /// A bucket of points whose state every response reports. Capacity, level and rate are learned
-    /// from [`Report`](crate::http::limit::Report)s. Until the first report, calls go one at a time.
+    /// from [`Report`](crate::http::limit::Report)s. Until the first report, calls are sent one at
+    /// a time.
     Cost {
-        /// Capacity in points, until a response states another.
+        /// Capacity in points until a response reports another value.
         capacity: u32,
-        /// Points restored each second, until a response states another rate.
+        /// Points restored each second until a response reports another rate.
         per_second: u32,
     },
-    /// A bucket that refills steadily.
+    /// A token bucket that refills at a constant rate.
     Bucket {
         /// Capacity in requests or units.
         capacity: u32,
         /// Requests or units restored each second.
         per_second: f64,
     },
-    /// A number of requests in any period of this length. A request counts from the moment it is
-    /// sent until one period after its response, so that no reading of the provider's clock is
-    /// exceeded.
+    /// A maximum number of requests in any period of this length. A request counts from when it is
+    /// sent until one period after its response arrives. The limit therefore holds even if the
+    /// provider's clock differs from ours.
     Window {
         /// Requests or units in one period.
         requests: u32,
         /// Length of the period in seconds.
         seconds: u32,
     },
-    /// A number of requests in flight at once. A request counts until its response has been read.
+    /// A maximum number of requests in flight. A request counts until its response has been read.
     Concurrent {
-        /// Most requests in flight.
+        /// Maximum number of requests in flight.
         most: u32,
     },
-    /// A window whose figures only responses state. Until the first response, calls go one at a
-    /// time; while responses state nothing, the limit delays no call.
+    /// A window whose size and length are known only from responses. Until the first response,
+    /// calls are sent one at a time. If responses report nothing, the limit delays no call.
     Learned,
 }
 
@@ -239,7 +240,7 @@ impl RateModel {
     }
 }
 
-/// Returns true if `name` is the name of a header.
+/// Returns true if `name` is a valid header name.
 pub(super) fn is_header(name: &str) -> bool {
     HeaderName::from_bytes(name.as_bytes()).is_ok()
 }

@@ -1,10 +1,10 @@
-//! The limits that a call draws from.
+//! The limits that a call uses.
 
 use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-/// The limits of the provider's description that a call draws from.
+/// The limits of the provider's description that a call uses, with the cost for each.
 ///
 /// ```
 /// use connector_core::http::limit::{Draw, Draws};
@@ -21,7 +21,7 @@ pub struct Draws {
 }
 
 impl Draws {
-    /// Every limit per app and per account, `cost` of each, in the limit's unit.
+    /// Creates draws from every limit per app and per account, with `cost` units of each.
     pub fn cost(cost: u32) -> Self {
         Self {
             general: true,
@@ -30,7 +30,7 @@ impl Draws {
         }
     }
 
-    /// No limit but those that are added with [`Draws::with`].
+    /// Creates an empty set of draws. Add limits with [`Draws::with`].
     pub fn none() -> Self {
         Self {
             general: false,
@@ -38,7 +38,7 @@ impl Draws {
         }
     }
 
-    /// Adds a limit, or replaces the draw from one that the call would draw from anyway.
+    /// Adds a limit, or replaces the cost and key of a limit that is already used.
     pub fn with(mut self, draw: Draw) -> Self {
         self.named.push(draw);
         self
@@ -46,13 +46,13 @@ impl Draws {
 }
 
 impl Default for Draws {
-    /// Every limit per app and per account, 1 of each.
+    /// Creates draws from every limit per app and per account, with 1 unit of each.
     fn default() -> Self {
         Self::cost(1)
     }
 }
 
-/// The draw of a call from one named limit.
+/// The units that a call takes from one named limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Draw {
@@ -62,7 +62,7 @@ pub struct Draw {
 }
 
 impl Draw {
-    /// A draw from the limit with this name in the provider's description.
+    /// Creates a draw from the limit with this name in the provider's description.
     pub fn new(limit: &'static str) -> Self {
         Self {
             limit,
@@ -71,14 +71,15 @@ impl Draw {
         }
     }
 
-    /// Sets the key under which the limit counts the call: a channel, a report type, a base. Limits
-    /// per resource need one. Limits per operation without one count by the operation's name.
+    /// Sets the key under which the limit counts the call, for example a channel, a report type or
+    /// a base. A limit per resource requires a key. For a limit per operation, the default key is
+    /// the operation's name.
     pub fn with_key(mut self, key: impl Into<Cow<'static, str>>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// Sets the cost in the limit's unit. Default: that of [`Draws::cost`].
+    /// Sets the cost in the limit's unit. Default: the cost set with [`Draws::cost`].
     pub fn with_cost(mut self, cost: u32) -> Self {
         self.cost = Some(cost);
         self

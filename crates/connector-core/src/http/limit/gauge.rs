@@ -1,4 +1,4 @@
-//! The state of one limit, without a clock and without waiting.
+//! The state of one rate limit, without a clock and without a queue.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,38 +6,38 @@ use std::time::Duration;
 use crate::clock::Monotonic;
 use crate::http::limit::{LONGEST_WAIT, RateModel, Report};
 
-/// The earliest moment for a call.
+/// The earliest time at which a call can be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Go {
-    /// Now.
+    /// Immediately.
     Now,
-    /// After this time, unless something changes before.
+    /// After this time, unless the state changes first.
     In(Duration),
-    /// When another call has been answered.
+    /// When the response to another call has arrived.
     WhenAnswered,
 }
 
-/// The units that a call has taken.
+/// The units taken by one call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Taken {
     pub(crate) units: f64,
-    /// The sum of settled units at the time of the call.
+    /// Total of settled units when the call was sent.
     settled_before: f64,
     at: Monotonic,
 }
 
-/// The calls under a limit.
+/// The calls counted by a limit.
 #[derive(Debug, Default)]
 struct Calls {
     in_flight: u32,
-    /// The units that the calls in flight have taken.
+    /// Units taken by the calls in flight.
     reserved: f64,
-    /// The units for which all calls together were settled.
+    /// Total of units settled for all calls.
     settled: f64,
 }
 
 impl Calls {
-    /// Counts a call that takes `units`; returns the sum of settled units before it.
+    /// Counts a call that takes `units`. Returns the total of settled units before the call.
     fn take(&mut self, units: f64) -> f64 {
         self.in_flight += 1;
         self.reserved += units;
@@ -53,7 +53,7 @@ impl Calls {
         };
     }
 
-    /// The units that were settled while the call was in flight.
+    /// Returns the units settled while the call was in flight.
     fn settled_since(&self, taken: Taken) -> f64 {
         self.settled - taken.settled_before
     }
@@ -69,8 +69,9 @@ pub(crate) enum Gauge {
     Learned(Learned),
 }
 
-/// Slows a limit down whose figures turned out too high, because other processes use it too or the
-/// provider lowered it: each refusal takes a fifth of the pace, and the pace recovers within minutes.
+/// Slows down a limit whose configured rate is too high, because other processes use the same limit
+/// or the provider lowered it. Each 429 response reduces the rate by a fifth, and the rate recovers
+/// within minutes.
 #[derive(Debug)]
 struct Pace {
     factor: f64,
@@ -81,7 +82,7 @@ struct Pace {
 impl Pace {
     const CUT: f64 = 0.8;
     const SLOWEST: f64 = 0.02;
-    /// A fifth in five minutes.
+    /// Recovers a fifth of the rate in five minutes.
     const RECOVERY_PER_SECOND: f64 = 0.2 / 300.0;
 
     const fn full(now: Monotonic) -> Self {
@@ -101,8 +102,8 @@ impl Pace {
         self.factor
     }
 
-    /// A call that went at `taken_at` was refused. Calls that were in flight during the last cut
-    /// say nothing new.
+    /// Reduces the rate after a 429 response to a call sent at `taken_at`. Ignores calls that were
+    /// already in flight at the last reduction.
     fn refused(&mut self, now: Monotonic, taken_at: Monotonic) {
         let factor = self.factor(now);
         if taken_at >= self.cut_at {
@@ -118,9 +119,9 @@ pub(crate) struct Bucket {
     per_second: f64,
     level: f64,
     at: Monotonic,
-    /// False while responses report the bucket's state and none has arrived yet.
+    /// False until the first response, if responses report the bucket's state.
     learned: bool,
-    /// True if responses report the level, so that units in flight are known to the provider.
+    /// True if responses report the level, so that the provider already counts the units in flight.
     reported: bool,
     calls: Calls,
     pace: Pace,
@@ -133,7 +134,7 @@ pub(crate) struct Bucket {
 pub(crate) struct Window {
     units: f64,
     length: Duration,
-    /// Answered calls that still count, the oldest first: the time until which they count, and their
+    /// Completed calls that still count, oldest first: the time until which they count, and their
     /// units.
     answered: VecDeque<(Monotonic, f64)>,
     counted: f64,
@@ -151,20 +152,20 @@ pub(crate) struct Concurrent {
 #[derive(Debug)]
 pub(crate) struct Learned {
     told: Told,
-    /// False until the first response.
+    /// False until the first response arrives.
     answered: bool,
 }
 
-/// The state of a window as responses stated it.
+/// The state of a window as reported by responses.
 #[derive(Debug, Default)]
 struct Told {
-    /// True once a response stated what is left.
+    /// True once a response has reported the remaining units.
     known: bool,
     limit: Option<f64>,
     level: f64,
-    /// The lowest figure that responses of this window stated.
+    /// The lowest number of remaining units reported within this window.
     lowest: f64,
-    /// Units of answered calls whose responses stated no figure since.
+    /// Units of calls that completed after the last report and whose responses reported nothing.
     unstated: f64,
     until: Option<Monotonic>,
     calls: Calls,
@@ -191,12 +192,12 @@ impl Told {
         match self.until {
             Some(until) => Go::In(until.since(now)),
             None if self.calls.in_flight > 0 => Go::WhenAnswered,
-            // Nothing will tell more than this call.
+            // No pending response can report more, so send this call to learn the state.
             None => Go::Now,
         }
     }
 
-    /// A lower bound of the time until a call that takes `units` can go.
+    /// Returns a lower bound of the time until a call that takes `units` can be sent.
     fn at_least(&mut self, now: Monotonic, units: f64) -> Duration {
         match self.go(now, units) {
             Go::In(wait) if self.calls.reserved <= 0.0 => wait,
@@ -214,7 +215,7 @@ impl Told {
         self.level += taken.units;
     }
 
-    /// Counts a call as answered; returns the units that were settled while it was in flight.
+    /// Counts a call as completed. Returns the units settled while the call was in flight.
     fn settle(&mut self, taken: Taken, report: &Report) -> f64 {
         self.calls.end(taken);
         if report.available.is_none() {
@@ -225,15 +226,16 @@ impl Told {
         meanwhile
     }
 
-    /// Takes over what a response states. `meanwhile` may be missing in its figures.
+    /// Applies the report of a response. The report may not include the `meanwhile` units yet.
     ///
-    /// Within one window, what is left only falls. So the lowest figure includes every call whose
-    /// response stated a figure, and only calls in flight may be missing in it.
+    /// Within one window, the number of remaining units only decreases. Therefore the lowest
+    /// reported number includes every call whose response reported a number. Only calls in flight
+    /// can be missing from it.
     fn observe(&mut self, now: Monotonic, report: &Report, meanwhile: f64, longest: Duration) {
         self.limit = report.capacity.or(self.limit);
         let available = match (report.available, report.reset) {
             (Some(available), _) => available,
-            // A refusal that states when the window ends.
+            // A 429 response that reports only the end of the window.
             (None, Some(_)) if report.refused => 0.0,
             _ => return,
         };
@@ -254,8 +256,8 @@ impl Told {
 }
 
 impl Gauge {
-    /// A limit nothing of which is used. `reported` if responses report the state of a
-    /// [`RateModel::Cost`].
+    /// Creates an unused limit. `reported` is true if responses report the state of a
+    /// [`RateModel::Cost`] limit.
     pub(crate) fn new(model: Option<RateModel>, reported: bool, now: Monotonic) -> Self {
         let bucket = |capacity: f64, per_second: f64, reported: bool| {
             let refill = Duration::try_from_secs_f64(capacity / per_second);
@@ -302,7 +304,7 @@ impl Gauge {
         }
     }
 
-    /// The units that percentages refer to.
+    /// Returns the number of units that percentages refer to.
     pub(crate) fn capacity(&self) -> f64 {
         match self {
             Self::Bucket(bucket) => bucket.capacity,
@@ -311,8 +313,8 @@ impl Gauge {
         }
     }
 
-    /// The earliest moment for a call that takes `units`. A call that takes more than there can ever
-    /// be goes when the limit is unused, and the provider decides.
+    /// Returns the earliest time for a call that takes `units`. A call that exceeds the capacity is
+    /// sent when the limit is unused, and the provider accepts or rejects it.
     pub(crate) fn go(&mut self, now: Monotonic, units: f64) -> Go {
         match self {
             Self::Open => Go::Now,
@@ -325,8 +327,8 @@ impl Gauge {
         }
     }
 
-    /// A lower bound of the time until a call that takes `units` can go, whatever the calls in
-    /// flight turn out to take.
+    /// Returns a lower bound of the time until a call that takes `units` can be sent. The bound
+    /// holds for any final cost of the calls in flight.
     pub(crate) fn at_least(&mut self, now: Monotonic, units: f64) -> Duration {
         match self {
             Self::Bucket(bucket) => bucket.at_least(now, units),
@@ -337,7 +339,7 @@ impl Gauge {
         }
     }
 
-    /// An estimate of the time until `units` more can be taken.
+    /// Estimates the time until `units` more can be taken.
     pub(crate) fn estimate(&mut self, now: Monotonic, units: f64) -> Duration {
         let wait = match self {
             Self::Open | Self::Concurrent(_) => Duration::from_secs(1),
@@ -386,7 +388,7 @@ impl Gauge {
         taken
     }
 
-    /// Nothing was sent.
+    /// Returns the units of a call that was not sent.
     pub(crate) fn give_back(&mut self, taken: Taken) {
         match self {
             Self::Open => {}
@@ -401,7 +403,7 @@ impl Gauge {
         }
     }
 
-    /// The call was sent, and its response stated this.
+    /// Settles a sent call with the report from its response.
     pub(crate) fn settle(&mut self, now: Monotonic, taken: Taken, report: &Report) {
         match self {
             Self::Open => {}
@@ -416,7 +418,7 @@ impl Gauge {
         }
     }
 
-    /// A response to a call that took nothing here stated this.
+    /// Applies the report of a response whose call took no units from this limit.
     pub(crate) fn observe(&mut self, now: Monotonic, report: &Report) {
         match self {
             Self::Open | Self::Concurrent(_) => {}
@@ -432,7 +434,7 @@ impl Gauge {
         }
     }
 
-    /// Returns true if nothing would be lost by starting anew.
+    /// Returns true if the state equals that of a new limit.
     pub(crate) fn is_full(&mut self, now: Monotonic) -> bool {
         match self {
             Self::Open => true,
@@ -460,7 +462,7 @@ impl Gauge {
         matches!(self, Self::Bucket(_))
     }
 
-    /// Returns true if a call takes one place of it, whatever the call costs.
+    /// Returns true if the limit counts calls instead of units.
     pub(crate) fn counts_calls(&self) -> bool {
         matches!(self, Self::Concurrent(_))
     }
@@ -470,7 +472,8 @@ impl Bucket {
     fn refill(&mut self, now: Monotonic) {
         let rate = self.per_second * self.pace.factor(now);
         let restored = now.since(self.at).as_secs_f64() * rate;
-        // A bucket that is full at the provider gains nothing until the calls in flight arrive.
+        // A bucket that is full at the provider does not refill until the calls in flight arrive
+        // there.
         let most = if self.reported {
             self.capacity
         } else {
@@ -489,7 +492,7 @@ impl Bucket {
         if missing <= 0.0 {
             return Go::Now;
         }
-        // After the longest wait, one call finds out whether the figures are true.
+        // After the longest wait, one call is sent to check the reported state.
         let left = self.used_at.after(self.longest_wait).since(now);
         if left.is_zero() && self.calls.in_flight == 0 {
             return Go::Now;
@@ -498,8 +501,8 @@ impl Bucket {
         if !self.reported && self.calls.in_flight > 0 && units.min(self.capacity) > room {
             return Go::WhenAnswered;
         }
-        // Clocks count milliseconds; a wait that is rounded to nothing would be asked for again and
-        // again.
+        // Clocks count milliseconds. A wait that rounds down to zero would be retried in a busy
+        // loop.
         let wait = self.wait(missing).min(left.max(Duration::from_secs(1)));
         Go::In(wait.max(Duration::from_millis(1)))
     }
@@ -523,9 +526,9 @@ impl Bucket {
         self.refill(now);
         self.calls.end(taken);
         self.used_at = now;
-        // The response may not include calls that were in flight at the same time: those that still
-        // are, and those that were answered since this one went. Counting some of them twice holds
-        // calls back a little; not counting one would overdraw the bucket.
+        // The response may not include calls that were in flight at the same time: calls that still
+        // are, and calls completed since this call was sent. Counting some of them twice delays
+        // calls slightly. Omitting one would overdraw the bucket.
         self.learn(report, self.calls.settled_since(taken));
         if report.available.is_none() {
             if let Some(actual) = report.actual {
@@ -555,7 +558,7 @@ impl Bucket {
 }
 
 impl Window {
-    /// Number of calls that are kept one by one.
+    /// Maximum number of calls that are stored individually.
     const EXACT: usize = 1024;
 
     fn forget(&mut self, now: Monotonic) {
@@ -599,14 +602,15 @@ impl Window {
         }
     }
 
-    /// Counts units from now on for one window.
+    /// Counts units for one window from now on.
     fn count(&mut self, now: Monotonic, units: f64) {
         let until = now.after(self.length);
         self.counted += units;
         let until = if self.answered.len() < Self::EXACT {
             until
         } else {
-            // Many entries end on a grid, rounded up, so that their number is bounded.
+            // Beyond this number, the end times are rounded up to a grid, which bounds the number
+            // of entries.
             let grain = (self.length.as_nanos() / Self::EXACT as u128).max(1);
             let ends = until.since_origin().as_nanos().div_ceil(grain) * grain;
             u64::try_from(ends).map_or(until, |ends| Monotonic::new(Duration::from_nanos(ends)))
@@ -627,8 +631,8 @@ impl Window {
         if report.reset.is_some() {
             self.told.observe(now, report, meanwhile, self.longest_wait);
         } else if let Some(available) = report.available {
-            // A window that rolls: calls of others, which this limit has not counted, count from now
-            // on.
+            // In a rolling window, calls of other processes, which this limit has not counted,
+            // count from now on.
             self.forget(now);
             let others = (self.units - available) - self.counted - self.told.calls.reserved;
             if others > 0.0 {

@@ -1,4 +1,4 @@
-//! Headers that describe a limit: which they are, as data, and how they are read.
+//! Response headers that report the state of a limit: their description as data, and their parser.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::http::limit::described::{Per, RateModel, is_header};
 use crate::http::limit::{LONGEST_WAIT, Report};
 use crate::http::retry_after::{date, http_date};
 
-/// The headers that describe one limit. A field that is absent is not read; a header that cannot be
-/// read counts as absent.
+/// The response headers that describe one limit. Absent fields are not read. A header that cannot
+/// be parsed is treated as absent.
 ///
-/// Figures are clamped: no header makes a call wait for longer than an hour, or than the described
-/// window where that is longer.
+/// Values are clamped: no header makes a call wait for longer than an hour, or than the described
+/// window if the window is longer.
 ///
 /// ```
 /// use connector_core::http::limit::HeaderRule;
@@ -34,26 +34,26 @@ use crate::http::retry_after::{date, http_date};
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct HeaderRule {
-    /// Header with the number of requests allowed each second. For buckets.
+    /// Header with the number of requests allowed per second. Only for buckets.
     pub rate: Option<String>,
     /// Header with the capacity of the bucket or the number of requests in a window.
     pub limit: Option<String>,
-    /// Header with the number of requests left.
+    /// Header with the number of remaining requests.
     pub remaining: Option<String>,
-    /// Header with the number of requests used and allowed, as `32/40`.
+    /// Header with the used and the allowed number of requests, for example `32/40`.
     pub used_of_limit: Option<String>,
-    /// Header with the time at which the window starts anew. For windows.
+    /// Header with the time at which the window resets. Only for windows.
     pub reset: Option<TimeHeader>,
-    /// Header with the length of the window. For windows.
+    /// Header with the length of the window. Only for windows.
     pub window: Option<TimeHeader>,
-    /// Header with the used share of the limit in per cent. For buckets.
+    /// Header with the used percentage of the limit. Only for buckets.
     pub usage: Option<UsageHeader>,
-    /// Header with an id that all operations under one limit share. The limit is then counted by
-    /// that id and by the key that the operation names. For limits of operations and resources.
+    /// Header with a bucket id that several operations share. The limit is then counted by this id
+    /// and by the key that the operation sets. Only for limits per operation or per resource.
     pub bucket: Option<String>,
-    /// The other headers describe this limit only if this condition holds.
+    /// Condition under which the other headers describe this limit.
     pub when: Option<HeaderMatch>,
-    /// A refused call was refused by this limit if this condition holds.
+    /// Condition under which a 429 response was caused by this limit.
     pub refused: Option<HeaderMatch>,
 }
 
@@ -62,14 +62,14 @@ pub struct HeaderRule {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TimeHeader {
-    /// Name of the header.
+    /// Header name.
     pub header: String,
-    /// Format of its value.
+    /// Format of the header's value.
     pub format: TimeFormat,
 }
 
 impl TimeHeader {
-    /// A header with this name and format.
+    /// Creates a time header with this name and format.
     #[must_use]
     pub fn new(header: impl Into<String>, format: TimeFormat) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl TimeHeader {
     }
 }
 
-/// Format of a time in a header. Numbers may have decimals.
+/// Format of a time in a header. Numbers may have decimal places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -92,29 +92,30 @@ pub enum TimeFormat {
     UnixSeconds,
     /// Milliseconds since 1970-01-01T00:00:00Z.
     UnixMilliseconds,
-    /// Seconds from now below 1,000,000,000, otherwise seconds since 1970-01-01T00:00:00Z.
+    /// Seconds from now if below 1,000,000,000, otherwise seconds since 1970-01-01T00:00:00Z.
     SecondsOrUnixSeconds,
-    /// A date of HTTP (RFC 9110 section 5.6.7) or of RFC 3339.
+    /// An HTTP date (RFC 9110 section 5.6.7) or an RFC 3339 date.
     Date,
 }
 
-/// A header whose JSON value states used shares of a limit in per cent.
+/// A header whose JSON value contains used percentages of a limit.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct UsageHeader {
-    /// Name of the header.
+    /// Header name.
     pub header: String,
-    /// JSON pointers (RFC 6901) to used shares in per cent; a segment `*` stands for every member or
-    /// element. The largest share counts.
+    /// JSON pointers (RFC 6901) to used percentages. A segment `*` matches every member or element.
+    /// The largest percentage applies.
     pub percent: Vec<String>,
-    /// JSON pointer, as in `percent`, to the minutes until calls are accepted again.
+    /// JSON pointer, in the same syntax as `percent`, to the number of minutes until calls are
+    /// accepted again.
     #[serde(default)]
     pub regain_minutes: Option<String>,
 }
 
 impl UsageHeader {
-    /// A header with this name and these pointers to used shares.
+    /// Creates a usage header with this name and these JSON pointers to used percentages.
     #[must_use]
     pub fn new<S: Into<String>>(
         header: impl Into<String>,
@@ -128,19 +129,19 @@ impl UsageHeader {
     }
 }
 
-/// A condition on a header: it has one of these values, compared without regard to case.
+/// A condition that holds if a header has one of the given values. The comparison ignores case.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct HeaderMatch {
-    /// Name of the header.
+    /// Header name.
     pub header: String,
     /// Accepted values.
     pub values: Vec<String>,
 }
 
 impl HeaderMatch {
-    /// A condition that holds if the header has one of `values`.
+    /// Creates a condition that holds if the header has one of `values`.
     #[must_use]
     pub fn new<S: Into<String>>(
         header: impl Into<String>,
@@ -161,19 +162,20 @@ impl HeaderMatch {
     }
 }
 
-/// Longest text of a header that is read.
+/// Maximum length of a header value that is parsed.
 const LONGEST_TEXT: usize = 4096;
-/// Longest id of a bucket.
+/// Maximum length of a bucket id.
 const LONGEST_ID: usize = 128;
 
 impl HeaderRule {
-    /// Returns true if no header is read.
+    /// Returns true if the rule reads no header.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The first field that makes no sense for a limit of this scope and model, with the reason.
+    /// Returns the first field that is invalid for a limit of this scope and model, with the
+    /// reason.
     pub(super) fn wrong(&self, per: Per, model: RateModel) -> Option<(String, &'static str)> {
         const NAME: &str = "is not the name of a header";
         let time = |it: &Option<TimeHeader>| it.as_ref().map(|it| it.header.clone());
@@ -212,7 +214,7 @@ impl HeaderRule {
         const POINTER: &str = "must be a JSON pointer (RFC 6901)";
         let usage = self.usage.as_ref()?;
         if usage.percent.is_empty() {
-            return Some(("usage.percent".to_owned(), "names no share"));
+            return Some(("usage.percent".to_owned(), "names no percentage"));
         }
         let wrong = |pointer: &String| !pointer.starts_with('/');
         if let Some(number) = usage.percent.iter().position(wrong) {
@@ -229,7 +231,7 @@ impl HeaderRule {
                 let condition = condition.as_ref()?;
                 let empty = condition.values.iter().any(String::is_empty);
                 (condition.values.is_empty() || empty)
-                    .then(|| (format!("{field}.values"), "names no value"))
+                    .then(|| (format!("{field}.values"), "lists no values"))
             })
     }
 
@@ -243,22 +245,22 @@ impl HeaderRule {
             (
                 self.rate.is_some() && !is_bucket,
                 "rate",
-                "describes a bucket, which `model` is not",
+                "is only for the bucket model",
             ),
             (
                 self.usage.is_some() && !is_bucket,
                 "usage",
-                "describes a bucket, which `model` is not",
+                "is only for the bucket model",
             ),
             (
                 self.reset.is_some() && !is_window,
                 "reset",
-                "describes a window, which `model` is not",
+                "is only for the window model",
             ),
             (
                 self.window.is_some() && !is_window,
                 "window",
-                "describes a window, which `model` is not",
+                "is only for the window model",
             ),
             (
                 self.window.as_ref().is_some_and(|it| !is_length(it)),
@@ -268,27 +270,27 @@ impl HeaderRule {
             (
                 self.limit.is_some() && is_concurrent,
                 "limit",
-                "describes a bucket or a window, which `model` is not",
+                "is only for bucket and window models",
             ),
             (
                 self.remaining.is_some() && is_concurrent,
                 "remaining",
-                "describes a bucket or a window, which `model` is not",
+                "is only for bucket and window models",
             ),
             (
                 self.used_of_limit.is_some() && is_concurrent,
                 "used_of_limit",
-                "describes a bucket or a window, which `model` is not",
+                "is only for bucket and window models",
             ),
             (
                 self.used_of_limit.is_some() && self.remaining.is_some(),
                 "used_of_limit",
-                "states what `remaining` states; name one of them",
+                "has the same meaning as `remaining`; set only one of them",
             ),
             (
                 self.bucket.is_some() && matches!(per, Per::App | Per::Account),
                 "bucket",
-                "is for limits per operation or per resource",
+                "is only for limits per operation or per resource",
             ),
         ];
         problems
@@ -296,8 +298,8 @@ impl HeaderRule {
             .find_map(|(bad, field, reason)| bad.then(|| (field.to_owned(), reason)))
     }
 
-    /// The figures that `headers`, received at `received`, state about this limit. `capacity` is
-    /// what percentages refer to.
+    /// Parses the state that `headers`, received at `received`, report about this limit.
+    /// Percentages refer to `capacity`.
     pub(crate) fn read(&self, headers: &HeaderMap, received: Timestamp, capacity: f64) -> Report {
         let mut report = Report::new();
         if self.when.as_ref().is_some_and(|when| !when.holds(headers)) {
@@ -340,14 +342,14 @@ impl HeaderRule {
         }
     }
 
-    /// The id under which the provider counts the call, if the rule names a header for it.
+    /// Returns the provider's bucket id for the call, if the rule names a header for it.
     pub(crate) fn bucket<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
         let id = text(headers, self.bucket.as_deref()?)?;
         let fits = (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
         fits.then_some(id)
     }
 
-    /// Returns true if the headers say that this limit refused the call.
+    /// Returns true if the headers state that this limit rejected the call.
     pub(crate) fn refused(&self, headers: &HeaderMap) -> bool {
         self.refused.as_ref().is_some_and(|it| it.holds(headers))
     }
@@ -357,7 +359,8 @@ impl TimeHeader {
     fn read(&self, headers: &HeaderMap, received: Timestamp) -> Option<Duration> {
         let text = text(headers, &self.header)?;
         let from_unix = |millis: f64| {
-            // The provider's own clock, where it states one, makes up for a difference to ours.
+            // Uses the provider's clock if the response has a date, which compensates for clock
+            // differences.
             let now = text_date(headers).unwrap_or(received);
             let millis = millis.clamp(0.0, 1e16) - as_f64(now.as_unix_millis());
             from_millis(millis.max(0.0))
@@ -383,8 +386,8 @@ impl TimeHeader {
     }
 }
 
-/// A point in time in whole seconds may have been rounded down by up to a second. A fiftieth of the
-/// wait, at most a second, makes up for that.
+/// Rounds a wait up. A time in whole seconds may have been rounded down by up to one second, so
+/// this adds 2 % of the wait, at most one second.
 fn rounded_up(wait: Duration, text: &str) -> Duration {
     if text.contains('.') {
         return wait;
@@ -419,7 +422,7 @@ impl UsageHeader {
     }
 }
 
-/// Passes every finite number under `pointer` to `found`.
+/// Calls `found` with every finite number at `pointer`.
 fn visit(value: &Value, pointer: &str, found: &mut dyn FnMut(f64)) {
     let Some(rest) = pointer.strip_prefix('/') else {
         let number = match value {
@@ -469,8 +472,8 @@ fn number(headers: &HeaderMap, name: Option<&str>) -> Option<f64> {
     finite(text(headers, name?)?)
 }
 
-/// A number. Where a list stands in the place of one, its first element counts, without the
-/// parameters of RFC 8941 (`100, 100;w=60`).
+/// Parses a finite number. For a list, parses the first element without its RFC 8941 parameters
+/// (`100, 100;w=60`).
 fn finite(text: &str) -> Option<f64> {
     let first = text.split([',', ';']).next()?.trim();
     first.parse().ok().filter(|it: &f64| it.is_finite())
@@ -482,13 +485,13 @@ fn text_date(headers: &HeaderMap) -> Option<Timestamp> {
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "milliseconds of this era are exact in 53 bits"
+    reason = "current timestamps in milliseconds fit into 53 bits"
 )]
 fn as_f64(millis: i64) -> f64 {
     millis as f64
 }
 
-/// A wait, at least nothing and at most a day.
+/// Converts milliseconds to a wait between zero and one day.
 fn from_millis(millis: f64) -> Duration {
     let longest = LONGEST_WAIT.as_secs_f64() * 24.0;
     Duration::from_secs_f64((millis / 1000.0).clamp(0.0, longest))
@@ -503,7 +506,7 @@ mod tests {
 
     const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "date"];
 
-    /// A rule that reads every header, with the time in `format`.
+    /// Returns a rule that reads every header, with times in `format`.
     fn rule(format: TimeFormat) -> HeaderRule {
         let name = |it: &str| Some(it.to_owned());
         HeaderRule {
@@ -542,7 +545,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_of_a_header_panic_or_yield_a_figure_out_of_range(
+        fn any_header_bytes_are_parsed_within_range_without_a_panic(
             values in prop::collection::vec(bytes(), NAMES.len()),
             format in prop::sample::select(vec![
                 TimeFormat::Seconds,

@@ -1,9 +1,9 @@
-//! Calls within a provider's limits: acquire permits, send, settle them with the response.
+//! Rate limiting: acquire permits, send the call, and complete the permits with the response.
 //!
-//! A provider's description names its limits ([`Limit`]): what each counts together ([`Per`]), how
-//! ([`RateModel`]), and which headers describe it ([`HeaderRule`]). An operation says which of them
-//! it draws from ([`Draws`]). [`Limits`] holds their state for a process, and an application adds
-//! limits of its own as [`Budget`]s.
+//! A provider's description lists its limits ([`Limit`]). Each limit has a scope ([`Per`]), a
+//! counting model ([`RateModel`]) and the headers that describe its state ([`HeaderRule`]). An
+//! operation names the limits that it uses ([`Draws`]). [`Limits`] contains the state of all limits
+//! in a process. An application can add its own limits as [`Budget`]s.
 
 mod account;
 mod budget;
@@ -34,38 +34,37 @@ pub use self::draw::{Draw, Draws};
 pub use self::header::{HeaderMatch, HeaderRule, TimeFormat, TimeHeader, UsageHeader};
 pub use self::report::Report;
 
-/// The longest wait that a figure from a response causes, unless the description itself states a
-/// longer window.
+/// Maximum wait caused by a value in a response, unless the description states a longer window.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-/// The class of a call. Interactive calls go before background ones; within each class, the call that
-/// began to wait first goes first.
+/// Priority of a call. Interactive calls are sent before background calls. Within one priority, the
+/// call that has waited longest is sent first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Priority {
-    /// Somebody waits for the answer.
+    /// A user waits for the response.
     #[default]
     Interactive,
-    /// Nobody does: synchronisation, maintenance.
+    /// No user waits for the response, for example in a sync or in maintenance.
     Background,
 }
 
-/// An account under a registration, for which a provider counts calls.
+/// An account under an app registration: the unit for which a provider counts calls.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct LimitKey {
     /// The provider.
     pub provider: ProviderId,
-    /// The client id of the registration.
+    /// The client id of the app registration.
     pub client_id: String,
-    /// The tenant whose registration it is; `None` if all tenants share it.
+    /// The tenant that owns the app registration; `None` if all tenants share the registration.
     pub tenant: Option<TenantId>,
     /// The account.
     pub account: AccountKey,
 }
 
 impl LimitKey {
-    /// An account under a registration that all tenants share.
+    /// Creates the key of an account under a registration that all tenants share.
     #[must_use]
     pub fn new(provider: ProviderId, client_id: impl Into<String>, account: AccountKey) -> Self {
         Self {
@@ -76,8 +75,8 @@ impl LimitKey {
         }
     }
 
-    /// Says that the registration is the tenant's own. Its limits are then separate from those of
-    /// other tenants, even under the same client id.
+    /// Sets the tenant that owns the registration. The limits are then separate from those of other
+    /// tenants, even if the client id is the same.
     #[must_use]
     pub fn with_tenant(mut self, tenant: TenantId) -> Self {
         self.tenant = Some(tenant);
@@ -100,25 +99,26 @@ struct Registration {
     tenant: Option<TenantId>,
 }
 
-/// Above this number of limits of one kind, unused ones are evicted.
+/// Number of limits of one kind above which unused limits are evicted.
 const MANY: usize = 1024;
-/// Above this number of limits of one kind, unused ones are evicted however recently they were used.
+/// Number of limits of one kind above which unused limits are evicted even if they were used
+/// recently.
 const MOST: usize = 65_536;
-/// Time after the last call during which a limit is kept in any case. It is kept for longer while it
-/// has not recovered.
+/// Minimum time that an unused limit is kept after its last call. A limit that has not recovered is
+/// kept longer.
 const KEEP: Duration = Duration::from_secs(3600);
 
-/// Time after the last call during which a limit is kept, if there are `count` of its kind.
+/// Returns how long an unused limit is kept if there are `count` limits of its kind.
 const fn keep(count: usize) -> Duration {
     if count < MOST { KEEP } else { Duration::ZERO }
 }
 
-/// The number of limits of one kind at which unused ones are evicted again, if `count` were kept.
+/// Returns the number of limits at which the next eviction runs, if `count` limits were kept.
 fn next_sweep(count: usize) -> usize {
     MANY.max(count.saturating_mul(2))
 }
 
-/// The state of the limits of all accounts that this process calls. Clones share it.
+/// The state of all rate limits of this process. Clones share the state.
 #[derive(Clone)]
 pub struct Limits {
     shared: Arc<Mutex<Known>>,
@@ -132,7 +132,7 @@ struct Known {
 }
 
 impl Limits {
-    /// Limits nothing of which is used.
+    /// Creates the state with all limits unused.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -145,8 +145,9 @@ impl Limits {
         }
     }
 
-    /// The limits of an account, the same ones for the same key. `limits` is the description's; it
-    /// counts for the first account of a registration, and all its accounts share limits per app.
+    /// Returns the limits of an account. The same key always returns the same limits. `limits` is
+    /// the list from the description. The list passed for the first account of a registration
+    /// applies to all its accounts, which share the limits per app.
     #[must_use]
     pub fn account(&self, key: &LimitKey, limits: &[Limit]) -> AccountLimits {
         let mut known = self.shared.lock().unwrap_or_else(PoisonError::into_inner);

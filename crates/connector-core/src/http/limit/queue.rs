@@ -1,8 +1,8 @@
-//! The calls that wait for a limit.
+//! A queue of calls that wait for a limit.
 
 use std::collections::BTreeMap;
 
-/// Waiters in the order of their keys. Adding, removing and finding the first take logarithmic time.
+/// Waiters sorted by key. Insertion, removal and finding the first waiter take logarithmic time.
 #[derive(Debug)]
 pub(crate) struct Queue<K, V>(BTreeMap<K, V>);
 
@@ -23,7 +23,7 @@ impl<K: Ord, V> Queue<K, V> {
         self.first().is_some_and(|(first, _)| first == key)
     }
 
-    /// Returns true if nobody waits with a smaller key.
+    /// Returns true if no waiter has a smaller key.
     pub(crate) fn may_pass(&self, key: &K) -> bool {
         self.first().is_none_or(|(first, _)| key <= first)
     }
@@ -32,7 +32,7 @@ impl<K: Ord, V> Queue<K, V> {
         self.0.insert(key, waiter);
     }
 
-    /// Removes a waiter; true if it was the first.
+    /// Removes a waiter. Returns true if it was the first one.
     pub(crate) fn remove(&mut self, key: &K) -> bool {
         let was_first = self.is_first(key);
         self.0.remove(key);
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::print_stdout, reason = "tests print what they counted")]
-    fn a_hundred_thousand_waiters_leave_with_few_comparisons_each_in_any_order() {
+    fn a_hundred_thousand_waiters_leave_in_any_order_with_few_comparisons() {
         const WAITERS: u32 = 100_000;
         for (order, step) in [
             ("first to last", 1),

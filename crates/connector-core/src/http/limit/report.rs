@@ -1,12 +1,11 @@
-//! The statements of a response about a limit.
+//! The state of a limit as reported by a response.
 
 use std::time::Duration;
 
 use crate::http::limit::LONGEST_WAIT;
 
-/// The statements of a response about one limit. A figure that a response does not state stays
-/// unset. Figures that are negative or no number are dropped, and figures beyond the supported range
-/// are clamped.
+/// The state of one limit as reported by a response. Values that the response does not contain stay
+/// unset. Negative values and NaN are ignored, and values outside the supported range are clamped.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[must_use]
 pub struct Report {
@@ -22,37 +21,37 @@ pub struct Report {
     pub(crate) refused: bool,
 }
 
-/// The largest figure that is taken over, in the limit's unit.
+/// Maximum value in the limit's unit. Larger values are clamped.
 const MOST: f64 = 1e9;
-/// The lowest restore rate that is taken over: one unit an hour.
+/// Minimum restore rate: one unit per hour. Lower rates are clamped.
 const SLOWEST: f64 = 1.0 / 3600.0;
 
 impl Report {
-    /// A report without statements.
+    /// Creates an empty report.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Names the limit that the report describes. Without a name, the report describes the most
-    /// specific limit that the call drew from.
+    /// Sets the name of the limit that the report describes. Without a name, the report describes
+    /// the most specific limit that the call used.
     pub fn with_limit(mut self, name: &'static str) -> Self {
         self.limit = Some(name);
         self
     }
 
-    /// Sets the units that had to be available for the call to be carried out.
+    /// Sets the units that had to be available before the provider executed the call.
     pub fn with_requested(mut self, points: f64) -> Self {
         self.requested = sane(points);
         self
     }
 
-    /// Sets the units that the call took in the end.
+    /// Sets the units that the call actually consumed.
     pub fn with_actual(mut self, points: f64) -> Self {
         self.actual = sane(points);
         self
     }
 
-    /// Sets the units that were left after the call.
+    /// Sets the units available after the call.
     pub fn with_available(mut self, points: f64) -> Self {
         self.available = sane(points);
         self
@@ -72,7 +71,7 @@ impl Report {
         self
     }
 
-    /// Sets the time until the window starts anew.
+    /// Sets the time until the window resets.
     pub fn with_reset(mut self, reset: Duration) -> Self {
         self.reset = Some(reset);
         self
@@ -84,13 +83,13 @@ impl Report {
         self
     }
 
-    /// Sets a time during which nothing is sent under the limit; at most an hour counts.
+    /// Sets a pause during which no call is sent under the limit. At most one hour.
     pub fn with_hold(mut self, hold: Duration) -> Self {
         self.hold = Some(hold.min(LONGEST_WAIT));
         self
     }
 
-    /// Fills in the statements of `earlier` that this report does not make.
+    /// Fills in values that only `earlier` contains.
     pub(crate) fn or(self, earlier: Self) -> Self {
         Self {
             limit: self.limit.or(earlier.limit),

@@ -1,4 +1,4 @@
-//! The place of the credential in a call of the provider's API.
+//! Position of the credential in an API request.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,27 +11,30 @@ use zeroize::Zeroizing;
 
 use crate::http::Origin;
 
-/// The place of the credential in a call of the API and in the identity request.
+/// Position of the credential in API requests and in the identity request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CallAuthentication {
-    /// `Authorization: Bearer`, as in RFC 6750 section 2.1.
+    /// `Authorization: Bearer` (RFC 6750 section 2.1).
     #[default]
     Bearer,
-    /// A header with this name that holds nothing else.
+    /// A header with this name that contains only the credential.
     Header(String),
-    /// A header that holds a prefix and the credential, as in `Authorization: Bot …`.
+    /// A header that contains a prefix and the credential, for example `Authorization: Bot …`.
     Prefixed {
         /// The name of the header.
         header: String,
-        /// The text before the credential, with its space.
+        /// The text before the credential, including the space.
         prefix: String,
     },
-    /// HTTP Basic (RFC 7617) with the credential as user name and no password. A credential that
-    /// contains a colon is a user name with its password.
+    /// HTTP Basic (RFC 7617).
+    ///
+    /// The credential is the user name, and the password is empty. If the credential contains a
+    /// colon, it is sent as user name and password.
     Basic,
-    /// The credential is the address itself: a secret URL. A request has no path of its own.
+    /// The credential is the request URL itself, a secret URL. The request must not have its own
+    /// path.
     SecretUrl,
 }
 
@@ -47,11 +50,13 @@ impl CallAuthentication {
         }
     }
 
-    /// Attaches `secret` to `request`, marked as sensitive; `None` if it does not fit.
+    /// Adds `secret` to `request` and marks the header as sensitive. Returns `None` if the secret
+    /// contains characters that are not allowed in a request, or if a secret URL has another origin
+    /// than the request.
     pub(crate) fn attach<B>(&self, request: &mut http::Request<B>, secret: &str) -> Option<()> {
         let (name, value) = match self {
             Self::Bearer => {
-                // The header keeps these very bytes: no second copy of the secret is made.
+                // The header takes over this buffer, so no second copy of the secret is made.
                 let value = Bytes::from(["Bearer ", secret].concat());
                 (AUTHORIZATION, HeaderValue::from_maybe_shared(value))
             }
@@ -76,8 +81,8 @@ impl CallAuthentication {
     }
 }
 
-/// The value of an `Authorization` header with a user name, and with a password if `secret` has a
-/// colon (RFC 7617 section 2).
+/// Returns the value of a Basic `Authorization` header (RFC 7617 section 2). The part of `secret`
+/// after the first colon, if any, is the password.
 pub(crate) fn basic(secret: &str) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
     let pair = Zeroizing::new(if secret.contains(':') {
         secret.to_owned()
@@ -90,7 +95,7 @@ pub(crate) fn basic(secret: &str) -> Result<HeaderValue, http::header::InvalidHe
     Ok(value)
 }
 
-/// Sends the request to the secret URL; the origin stays the one that the request names.
+/// Replaces the request's URL with the secret URL, which must have the same origin.
 fn at_secret_url<B>(request: &mut http::Request<B>, secret: &str) -> Option<()> {
     let url = Url::parse(secret).ok()?;
     let meant = Url::parse(&request.uri().to_string()).ok()?;
@@ -120,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_stands_where_the_description_says() {
+    fn a_credential_is_sent_in_the_described_header() {
         let prefixed = CallAuthentication::Prefixed {
             header: "authorization".to_owned(),
             prefix: "Bot ".to_owned(),

@@ -1,4 +1,5 @@
-//! URLs with a place for the account's host, the rule for such hosts, and pointers into JSON.
+//! URL templates with a placeholder for the account host, the rule for account hosts, and JSON
+//! pointers.
 
 use std::fmt;
 
@@ -9,34 +10,37 @@ use url::Url;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Origin;
 
-/// An https URL whose host may be `{account}`, the account's own host.
+/// An https URL template. The host may be the placeholder `{account}`, which stands for the
+/// account's own host.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct EndpointTemplate(String);
 
 impl EndpointTemplate {
-    /// The placeholder for the account's host.
+    /// The placeholder for the account host.
     const ACCOUNT: &'static str = "{account}";
 
-    /// Creates a template from its text; [`Description::validate`](crate::provider::Description::validate)
-    /// checks it.
+    /// Creates a template. [`Description::validate`](crate::provider::Description::validate) checks
+    /// its syntax.
     #[must_use]
     pub fn new(template: impl Into<String>) -> Self {
         Self(template.into())
     }
 
-    /// True if the URL contains the account's host.
+    /// Returns true if the URL contains the placeholder for the account host.
     #[must_use]
     pub fn wants_account(&self) -> bool {
         self.0.contains(Self::ACCOUNT)
     }
 
-    /// The URL for the account with this host. Pass only a host that the account rule accepted.
+    /// Returns the URL for the account with this host.
+    ///
+    /// Pass only a host that [`AccountHost::accept`] has returned.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] if the template is not an https URL with a host name, or has the
-    /// placeholder anywhere but in the place of the host; [`ErrorKind::InvalidInput`] if the
-    /// template needs the account's host and `account_host` is empty.
+    /// [`ErrorKind::Configuration`] if the template is not an https URL with a host name, or if the
+    /// placeholder is not the whole host. [`ErrorKind::InvalidInput`] if the template needs an
+    /// account host and `account_host` is empty.
     pub fn url(&self, account_host: &str) -> Result<Url> {
         let wrong = || {
             Error::new(
@@ -45,12 +49,12 @@ impl EndpointTemplate {
                 "the endpoint is not an https URL with a host name; correct the description",
             )
         };
-        // A URL parser takes the first segment of the path for a host that is empty.
+        // If the host is empty, a URL parser uses the first path segment as the host.
         if account_host.is_empty() && self.wants_account() {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 "endpoint_template.url",
-                "every account of the provider has its own host; name the account",
+                "each account of the provider has its own host; enter the account",
             ));
         }
         let text = match self.0.strip_prefix("https://{account}") {
@@ -69,21 +73,21 @@ impl EndpointTemplate {
     }
 }
 
-/// The hosts that accounts may have: one label in front of a suffix.
+/// The rule for account hosts: one label followed by a suffix.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AccountHost {
-    /// The suffix of every account's host, with its leading dot: `.example.com`.
+    /// The suffix of every account host, with its leading dot, for example `.example.com`.
     pub suffix: String,
-    /// True if account keys are unique across all hosts. Otherwise the host is part of the key: two
-    /// accounts with the same id on different hosts are different accounts.
+    /// True if account keys are unique across all hosts. Otherwise the host is part of the key,
+    /// because the same id on two hosts belongs to two accounts.
     #[serde(default)]
     pub global_keys: bool,
 }
 
 impl AccountHost {
-    /// One label in front of `suffix`, which starts with a dot.
+    /// Returns the rule for hosts with one label before `suffix`. The suffix must start with a dot.
     #[must_use]
     pub fn new(suffix: impl Into<String>) -> Self {
         Self {
@@ -92,14 +96,15 @@ impl AccountHost {
         }
     }
 
-    /// The account host that `text` names: the whole host or its first label, in any case, with
-    /// surrounding white space.
+    /// Returns the normalized account host for `text`.
+    ///
+    /// The text is the whole host or only its first label. Case and surrounding whitespace are
+    /// ignored.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for anything else: a scheme, a port, a path, userinfo, a second
-    /// label, another suffix, a label that no host has (RFC 1123 section 2.1: a hyphen at either
-    /// end, more than 63 characters) or that is not valid Punycode. The error does not repeat the
-    /// text.
+    /// [`ErrorKind::InvalidInput`] for any other text: a scheme, a port, a path, userinfo, a second
+    /// label, another suffix, an invalid label (RFC 1123 section 2.1: a hyphen at either end, more
+    /// than 63 characters) or invalid Punycode. The error does not contain the text.
     pub fn accept(&self, text: &str) -> Result<String> {
         let text = text
             .trim_matches(|c: char| c.is_ascii_whitespace())
@@ -113,7 +118,7 @@ impl AccountHost {
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
-            // A label in Punycode has to stand for something, or no request can go there.
+            // Requests to a label with invalid Punycode would fail.
             && Origin::parse(&format!("https://{host}")).is_ok();
         if good {
             Ok(host)
@@ -130,20 +135,20 @@ impl AccountHost {
     }
 }
 
-/// A JSON pointer (RFC 6901) to one value of a provider's response.
+/// A JSON pointer (RFC 6901) to a value in a provider's response.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Pointer(String);
 
 impl Pointer {
-    /// Creates a pointer from its text; [`Description::validate`](crate::provider::Description::validate)
-    /// checks that it starts with a slash.
+    /// Creates a pointer. [`Description::validate`](crate::provider::Description::validate) checks
+    /// that it starts with a slash.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The pointer as text.
+    /// Returns the pointer as a string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -153,14 +158,14 @@ impl Pointer {
         self.0.starts_with('/') && self.0.len() <= 256
     }
 
-    /// The value that the pointer leads to in `value`.
+    /// Returns the value in `value` that the pointer refers to.
     #[must_use]
     pub fn find<'v>(&self, value: &'v Value) -> Option<&'v Value> {
         value.pointer(&self.0)
     }
 
-    /// The text or the whole number that the pointer leads to, as text; `None` for anything else and
-    /// for an empty text.
+    /// Returns the string, integer or boolean that the pointer refers to, as a string. Returns
+    /// `None` for any other value and for an empty string.
     #[must_use]
     pub fn text(&self, value: &Value) -> Option<String> {
         match self.find(value)? {
@@ -184,7 +189,7 @@ impl fmt::Debug for Pointer {
     }
 }
 
-/// Reads one pointer or a list of pointers.
+/// Deserializes one pointer or a list of pointers.
 pub(super) fn one_or_many<'de, D>(deserializer: D) -> Result<Vec<Pointer>, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -244,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_placeholder_stands_only_for_the_host() {
+    fn the_placeholder_is_allowed_only_as_the_host() {
         let good = EndpointTemplate::new("https://{account}/admin/token");
         assert_eq!(
             good.url("a.example").unwrap().as_str(),

@@ -1,4 +1,4 @@
-//! The source of the account behind a credential.
+//! The source of the account that a credential belongs to.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use super::endpoint::{EndpointTemplate, Pointer, one_or_many};
 
-/// The source of the account behind a credential: an endpoint, the token response, or its ID token.
+/// The source of the account that a credential belongs to: an endpoint, the token response, or the
+/// ID token.
 ///
 /// ```
 /// use connector_core::provider::description::{IdentityRule, IdentitySource};
@@ -22,31 +23,35 @@ use super::endpoint::{EndpointTemplate, Pointer, one_or_many};
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct IdentityRule {
-    /// An endpoint that is read with GET and the credential. The response is a JSON object.
+    /// An endpoint that returns the account as a JSON object. The request is a GET with the
+    /// credential.
     #[serde(default)]
     pub endpoint: Option<EndpointTemplate>,
-    /// The issuer of the ID token that names the account (OpenID Connect Core section 2). `iss` must
-    /// equal it; `{claim}` stands for another claim of the token, as in
-    /// `https://login.example/{tid}/v2.0`.
+    /// The issuer of the ID token that identifies the account (OpenID Connect Core section 2).
+    ///
+    /// The token's `iss` must equal this value. A claim name in braces is replaced by the value of
+    /// that claim, for example `https://login.example/{tid}/v2.0`.
     #[serde(default)]
     pub issuer: Option<String>,
-    /// An endpoint that accepts every valid credential, read with GET to test one where the account
-    /// itself is not read at an endpoint. Without it, such a connection cannot be tested on demand.
+    /// An endpoint that accepts a GET request with any valid credential.
+    ///
+    /// Used to test a credential if the account is not read from an endpoint. Without a probe, such
+    /// a connection cannot be tested on demand.
     #[serde(default)]
     pub probe: Option<EndpointTemplate>,
-    /// Pointers to the parts of the account's stable key, each a text or a whole number. Several
-    /// parts are joined with a colon, as for a directory and the user in it.
+    /// Pointers to the parts of the account's stable key. Each part is a string or an integer.
+    /// Several parts are joined with a colon, for example a directory id and a user id.
     #[serde(deserialize_with = "one_or_many")]
     pub account: Vec<Pointer>,
-    /// Pointers to take instead where one of the first leads nowhere: Slack's `/enterprise/id` in
-    /// place of `/team/id`.
+    /// Pointers to use if one of the `account` pointers finds no value. For example, Slack returns
+    /// `/enterprise/id` in place of `/team/id`.
     #[serde(default, deserialize_with = "one_or_many")]
     pub alternative: Vec<Pointer>,
-    /// A pointer to the account's name for people.
+    /// Pointer to the account's display name.
     #[serde(default)]
     pub label: Option<Pointer>,
-    /// Pointers to further facts about the account, by the name to keep them under. They must not be
-    /// secret.
+    /// Pointers to additional facts about the account, keyed by the name under which each fact is
+    /// stored. These facts must not be secret.
     #[serde(default)]
     pub metadata: BTreeMap<String, Pointer>,
 }
@@ -55,21 +60,23 @@ pub struct IdentityRule {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum IdentitySource<'a> {
-    /// A GET request with the credential.
+    /// An endpoint, read with a GET request and the credential.
     Endpoint(&'a EndpointTemplate),
     /// The token response.
     TokenResponse,
-    /// The ID token of the token response. It comes straight from the token endpoint over TLS, so its
-    /// signature is not checked (OpenID Connect Core section 3.1.3.7, point 6); issuer, audience,
-    /// expiry and nonce are.
+    /// The ID token of the token response.
+    ///
+    /// The signature of the ID token is not checked, because the token comes directly from the
+    /// token endpoint over TLS (OpenID Connect Core section 3.1.3.7, point 6). Issuer, audience,
+    /// expiry and nonce are checked.
     IdToken {
-        /// The issuer, which may name claims in braces.
+        /// The issuer, which may contain claim names in braces.
         issuer: &'a str,
     },
 }
 
 impl IdentityRule {
-    /// An endpoint whose response holds the account's key at `account`, a JSON pointer.
+    /// Returns a rule that reads the account's key from an endpoint, at the JSON pointer `account`.
     #[must_use]
     pub fn endpoint(endpoint: EndpointTemplate, account: impl Into<String>) -> Self {
         Self {
@@ -78,7 +85,8 @@ impl IdentityRule {
         }
     }
 
-    /// A token response that holds the account's key at `account`, a JSON pointer.
+    /// Returns a rule that reads the account's key from the token response, at the JSON pointer
+    /// `account`.
     #[must_use]
     pub fn token_response(account: impl Into<String>) -> Self {
         Self {
@@ -92,7 +100,7 @@ impl IdentityRule {
         }
     }
 
-    /// An ID token of `issuer` whose `sub` is the account's key.
+    /// Returns a rule that uses the `sub` claim of an ID token from `issuer` as the account's key.
     #[must_use]
     pub fn id_token(issuer: impl Into<String>) -> Self {
         Self {
@@ -101,14 +109,14 @@ impl IdentityRule {
         }
     }
 
-    /// Sets the pointer to the account's name for people.
+    /// Sets the pointer to the account's display name.
     #[must_use]
     pub fn with_label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(Pointer::new(label));
         self
     }
 
-    /// The source of the identity.
+    /// Returns the source of the identity.
     #[must_use]
     pub fn source(&self) -> IdentitySource<'_> {
         match (&self.endpoint, &self.issuer) {
@@ -118,13 +126,13 @@ impl IdentityRule {
         }
     }
 
-    /// The endpoint to test a credential at.
+    /// Returns the endpoint at which a credential can be tested.
     #[must_use]
     pub fn test_endpoint(&self) -> Option<&EndpointTemplate> {
         self.endpoint.as_ref().or(self.probe.as_ref())
     }
 
-    /// The name of the first field that has a senseless value.
+    /// Returns the name of the first field with an invalid value.
     pub(super) fn wrong(&self) -> Option<&'static str> {
         let all = |pointers: &[Pointer]| pointers.iter().all(Pointer::is_valid);
         if self.endpoint.is_some() && self.issuer.is_some() {

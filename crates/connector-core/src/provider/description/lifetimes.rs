@@ -1,4 +1,4 @@
-//! Scopes, lifetimes, and the policies that follow from them.
+//! Scopes, token lifetimes and refresh policies.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Scopes {
-    /// The scopes to request unless the app or the flow names others.
+    /// Scopes to request, unless the app or the flow sets other scopes.
     pub default: Vec<String>,
-    /// The scopes that the connector cannot work without.
+    /// Scopes without which the connector does not work.
     pub required: Vec<String>,
-    /// The character between two scopes.
+    /// Separator between two scopes.
     pub separator: char,
 }
 
@@ -27,35 +27,36 @@ impl Default for Scopes {
     }
 }
 
-/// Lifetimes of tokens where the token response does not state them, in seconds.
+/// Lifetimes of tokens in seconds, used when the token response does not state them.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Lifetimes {
-    /// The access token's lifetime where a response states none.
+    /// Lifetime of an access token if the response does not state one.
     pub unstated: Unstated,
-    /// The refresh token's lifetime, if it has one.
+    /// Lifetime of a refresh token. Absent if refresh tokens do not expire.
     pub refresh_seconds: Option<u64>,
-    /// The time after which the provider drops an unused refresh token.
+    /// Time after which the provider deletes an unused refresh token.
     pub idle_seconds: Option<u64>,
-    /// The time before its end at which an access token is refreshed in the background. Default: a
-    /// quarter of its lifetime, at most 30 minutes.
+    /// Time before expiry at which an access token is refreshed in the background. Default: a
+    /// quarter of the token's lifetime, at most 30 minutes.
     pub refresh_ahead_seconds: Option<u64>,
     /// The time before a refresh token's end at which its owner is asked to connect again. Default: a
     /// sixth of its lifetime, at most 14 days.
     pub notice_seconds: Option<u64>,
-    /// True if an access token without `expires_in` and without a refresh token does not expire.
+    /// True if an access token does not expire when the response contains neither `expires_in` nor
+    /// a refresh token.
     pub access_may_never_expire: bool,
 }
 
 impl Lifetimes {
-    /// The refresh token's lifetime where the response does not state it.
+    /// Returns the lifetime of a refresh token if the response does not state one.
     #[must_use]
     pub fn refresh(&self) -> Option<Duration> {
         self.refresh_seconds.map(Duration::from_secs)
     }
 
-    /// The time before its end at which an access token is refreshed in the background.
+    /// Returns the time before expiry at which an access token is refreshed in the background.
     #[must_use]
     pub fn refresh_ahead(&self) -> Option<Duration> {
         self.refresh_ahead_seconds.map(Duration::from_secs)
@@ -67,7 +68,7 @@ impl Lifetimes {
         self.notice_seconds.map(Duration::from_secs)
     }
 
-    /// The name of the first field that has a senseless value.
+    /// Returns the name of the first field with an invalid value.
     pub(super) fn wrong(&self) -> Option<&'static str> {
         const LONGEST: u64 = 100 * 365 * 86_400;
         let senseless = |seconds: u64| seconds == 0 || seconds > LONGEST;
@@ -87,14 +88,14 @@ impl Lifetimes {
     }
 }
 
-/// The lifetime of an access token whose response states none.
+/// Lifetime of an access token if the response does not state one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Unstated {
-    /// This many seconds.
+    /// A fixed lifetime in seconds.
     Assume(u64),
-    /// Unknown: the token is refreshed once the provider's API refuses it, and never on a guess
+    /// An unknown lifetime. The token is refreshed only after the provider's API rejects it
     /// (Notion).
     UntilRefused,
 }
@@ -108,27 +109,28 @@ impl Default for Unstated {
 
 /// The policy for refreshing access tokens: before they expire, or on demand.
 ///
-/// Under either policy a refresh token is used before it expires or lies idle for too long.
+/// Under both policies, a refresh token is used before it expires or reaches its idle limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RefreshPolicy {
-    /// Before they expire, so that no caller waits for a refresh.
+    /// Tokens are refreshed before they expire, so that callers do not wait for a refresh.
     #[default]
     Proactive,
-    /// When somebody asks for one. Right where tokens are short-lived and most connections are
-    /// seldom used.
+    /// A token is refreshed when a caller needs it. Use this policy if tokens are short-lived and
+    /// most connections are rarely used.
     OnDemand,
 }
 
-/// The number of grants of one app that may live for one account.
+/// Maximum number of active grants of one app for one account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum GrantsPerAccount {
-    /// Any number, independently of each other.
+    /// Any number of independent grants.
     #[default]
     Many,
-    /// One: a new grant ends the old one, whoever holds it.
+    /// One grant. A new grant invalidates the previous grant, even if that grant belongs to another
+    /// tenant.
     One,
 }

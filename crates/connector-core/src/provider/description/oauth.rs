@@ -1,4 +1,4 @@
-//! The authorization, token and revocation endpoints, and how requests to them deviate from the RFCs.
+//! The authorization, token and revocation endpoints, and their deviations from the RFCs.
 
 use std::collections::BTreeMap;
 
@@ -11,38 +11,40 @@ use super::endpoint::{EndpointTemplate, Pointer, one_or_many};
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AuthorizationEndpoint {
-    /// Its URL.
+    /// URL of the endpoint.
     pub endpoint: EndpointTemplate,
     /// The PKCE method to use.
     #[serde(default)]
     pub pkce: Pkce,
-    /// The issuer identifier that the callback's `iss` must equal (RFC 9207), where known.
+    /// The issuer identifier that the callback's `iss` must equal (RFC 9207), if known.
     #[serde(default)]
     pub issuer: Option<String>,
-    /// True if the server always sends `iss`: a callback without it is refused.
+    /// True if the server always sends `iss`. A callback without `iss` is then rejected.
     #[serde(default)]
     pub issuer_required: bool,
-    /// Parameters to add to every request, for example `prompt`. They must not name a parameter that
-    /// the flow sets itself (`state`, `redirect_uri`, …).
+    /// Parameters to add to every authorization request, for example `prompt`. Parameters that the
+    /// flow itself sets are not allowed (`state`, `redirect_uri`, …).
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
-    /// The names of the parameters that an application may set for one flow, for example
-    /// `login_hint`. They are added to the request and sealed with the flow. Any other name is
-    /// refused. One that `parameters` names too replaces that value, for one flow.
+    /// Names of the parameters that an application may set for one flow, for example `login_hint`.
+    ///
+    /// These parameters are added to the request and sealed with the flow. Any other parameter is
+    /// rejected. If `parameters` contains the same name, the application's value replaces that
+    /// value for this flow.
     #[serde(default)]
     pub flow_parameters: Vec<String>,
-    /// The callback parameter that holds the authorization code: `spapi_oauth_code` at Amazon.
-    /// Default: `code`.
+    /// The name of the callback parameter that contains the authorization code, for example
+    /// `spapi_oauth_code` at Amazon. Default: `code`.
     #[serde(default = "code")]
     pub code_parameter: String,
-    /// True to send an OpenID Connect `nonce` (Core section 3.1.2.1) and to require it in the ID
-    /// token.
+    /// True to send an OpenID Connect `nonce` (Core section 3.1.2.1) and to require the same value
+    /// in the ID token.
     #[serde(default)]
     pub nonce: bool,
 }
 
 impl AuthorizationEndpoint {
-    /// An endpoint that follows the RFCs.
+    /// Returns an endpoint that follows the RFCs.
     #[must_use]
     pub fn new(endpoint: EndpointTemplate) -> Self {
         Self {
@@ -67,13 +69,13 @@ fn code() -> String {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Pkce {
-    /// `S256`, as RFC 7636 section 4.2 has it.
+    /// `S256` (RFC 7636 section 4.2).
     #[default]
     S256,
-    /// The SHA-256 of the verifier in lower-case hexadecimal instead of base64url (TikTok's desktop
-    /// login). Not RFC 7636.
+    /// The SHA-256 of the verifier in lowercase hexadecimal instead of base64url (TikTok's desktop
+    /// login). This method is not part of RFC 7636.
     S256Hex,
-    /// None: the provider refuses its parameters.
+    /// No PKCE, because the provider rejects its parameters.
     Refused,
 }
 
@@ -82,16 +84,16 @@ pub enum Pkce {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TokenEndpoint {
-    /// Its URL.
+    /// URL of the endpoint.
     pub endpoint: EndpointTemplate,
     /// The method of client authentication.
     #[serde(default)]
     pub client_authentication: ClientAuthentication,
-    /// The name of the parameter that holds the client id, in authorization and token requests:
-    /// `client_key` at TikTok. Default: `client_id`.
+    /// The name of the parameter that contains the client id in authorization and token requests,
+    /// for example `client_key` at TikTok. Default: `client_id`.
     #[serde(default = "client_id")]
     pub client_id_parameter: String,
-    /// The HTTP method. GET puts the parameters into the query.
+    /// The HTTP method. GET sends the parameters in the query.
     #[serde(default)]
     pub method: TokenMethod,
     /// The encoding of a POST request's body.
@@ -103,17 +105,17 @@ pub struct TokenEndpoint {
     /// Parameters to add to a refresh.
     #[serde(default)]
     pub refresh_parameters: BTreeMap<String, String>,
-    /// Parameters of the RFCs that this endpoint refuses, for example `redirect_uri` or
-    /// `grant_type`. They are left out of the code exchange.
+    /// Standard parameters that this endpoint rejects, for example `redirect_uri` or `grant_type`.
+    /// These parameters are omitted from the code exchange.
     #[serde(default)]
     pub omitted_parameters: Vec<String>,
-    /// The places of the values in the token response.
+    /// Positions of the values in the token response.
     #[serde(default)]
     pub response: TokenFields,
 }
 
 impl TokenEndpoint {
-    /// An endpoint that follows the RFCs.
+    /// Returns an endpoint that follows the RFCs.
     #[must_use]
     pub fn new(endpoint: EndpointTemplate) -> Self {
         Self {
@@ -134,10 +136,10 @@ fn client_id() -> String {
     "client_id".to_owned()
 }
 
-/// The places of the values in a token response (RFC 6749 sections 5.1 and 5.2).
+/// Positions of the values in a token response (RFC 6749 sections 5.1 and 5.2).
 ///
-/// Each list names pointers that are tried in their order; the first one that leads to a value counts.
-/// The defaults are those of RFC 6749, with the usual names for a refresh token's lifetime.
+/// Each field is a list of pointers, tried in order. The first pointer that finds a value is used.
+/// The defaults follow RFC 6749, with the usual names for the lifetime of a refresh token.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
@@ -154,17 +156,21 @@ pub struct TokenFields {
     /// The refresh token's lifetime in seconds.
     #[serde(deserialize_with = "one_or_many")]
     pub refresh_expires_in: Vec<Pointer>,
-    /// The granted scopes: a text or a list.
+    /// The granted scopes, as a string or a list.
     #[serde(deserialize_with = "one_or_many")]
     pub scope: Vec<Pointer>,
-    /// Error codes. Every pointer that leads to a text or a number yields a code, and a
-    /// [`RefusalRule`](super::RefusalRule) may name any of them; the first one is shown.
+    /// Error codes.
+    ///
+    /// Every pointer that finds a string or a number yields a code. A
+    /// [`RefusalRule`](super::RefusalRule) can match any of these codes. Messages show the first
+    /// one.
     #[serde(deserialize_with = "one_or_many")]
     pub error: Vec<Pointer>,
     /// The provider's description of an error.
     #[serde(deserialize_with = "one_or_many")]
     pub error_description: Vec<Pointer>,
-    /// Further values to keep, sealed, with the credential, by the name to keep them under.
+    /// Pointers to additional values, keyed by the name under which each value is stored. The
+    /// values are sealed with the credential.
     pub keep: BTreeMap<String, Pointer>,
 }
 
@@ -185,7 +191,7 @@ impl Default for TokenFields {
 }
 
 impl TokenFields {
-    /// The name of the first field that has a malformed pointer.
+    /// Returns the name of the first field with a malformed pointer.
     pub(super) fn wrong(&self) -> Option<&'static str> {
         let lists = [
             ("access_token", &self.access_token),
@@ -212,15 +218,15 @@ impl TokenFields {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ClientAuthentication {
-    /// HTTP Basic with the form-encoded client id and secret (section 2.3.1); a client without a
+    /// HTTP Basic with the form-encoded client id and secret (section 2.3.1). A client without a
     /// secret sends `client_id` in the body (section 3.2.1).
     #[default]
     Basic,
     /// `client_id` and `client_secret` in the body.
     Body,
-    /// `client_id` in the body and no secret, even if the registration has one.
+    /// `client_id` in the body and no secret, even if the app registration has one.
     None,
-    /// HTTP Basic with the client secret as user name and no password (Stripe).
+    /// HTTP Basic with the client secret as the user name and an empty password (Stripe).
     SecretAsUser,
 }
 
@@ -232,7 +238,7 @@ pub enum TokenMethod {
     /// POST, as RFC 6749 section 3.2 requires.
     #[default]
     Post,
-    /// GET, with the parameters in the query (Instagram). Such URLs contain secrets.
+    /// GET, with the parameters in the query (Instagram). The request URL contains secrets.
     Get,
 }
 
@@ -241,10 +247,10 @@ pub enum TokenMethod {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BodyEncoding {
-    /// `application/x-www-form-urlencoded`, as the RFCs have it.
+    /// `application/x-www-form-urlencoded`, as in the RFCs.
     #[default]
     Form,
-    /// `application/json`, one text member for each parameter.
+    /// `application/json`, with one string member per parameter.
     Json,
 }
 
@@ -253,9 +259,9 @@ pub enum BodyEncoding {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RevocationEndpoint {
-    /// Its URL.
+    /// URL of the endpoint.
     pub endpoint: EndpointTemplate,
-    /// The extent of a revocation.
+    /// The scope of a revocation.
     #[serde(default)]
     pub reach: RevocationReach,
     /// The encoding of the request's body.
@@ -264,15 +270,18 @@ pub struct RevocationEndpoint {
     /// The token to send.
     #[serde(default)]
     pub token: RevokedToken,
-    /// The name that connectors share whose connections end together, because one authorization
-    /// server and one client id serve them all (Google). A revocation that reaches the account is
-    /// not sent while any connector of the family has a live connection to the account.
+    /// The name of a family of connectors that share one authorization server and one client id
+    /// (Google).
+    ///
+    /// Revoking one connection of an account also ends the account's connections of the other
+    /// connectors in the family. An account-wide revocation is therefore not sent while any
+    /// connector of the family has an active connection to the account.
     #[serde(default)]
     pub family: Option<String>,
 }
 
 impl RevocationEndpoint {
-    /// An endpoint that revokes everything the app holds for the account.
+    /// Returns an endpoint that revokes all tokens of the app for the account.
     #[must_use]
     pub fn new(endpoint: EndpointTemplate) -> Self {
         Self {
@@ -285,29 +294,30 @@ impl RevocationEndpoint {
     }
 }
 
-/// The token of a credential that a revocation endpoint accepts.
+/// The token that a revocation endpoint accepts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RevokedToken {
-    /// The refresh token, or the access token of a credential without one, with `token_type_hint`
-    /// (RFC 7009 section 2.1).
+    /// The refresh token, with `token_type_hint` (RFC 7009 section 2.1). If the credential has no
+    /// refresh token, the access token is sent.
     #[default]
     RefreshToken,
-    /// The access token alone, without `token_type_hint` (Notion, TikTok).
+    /// Only the access token, without `token_type_hint` (Notion, TikTok).
     AccessToken,
 }
 
-/// The extent of a revocation.
+/// The scope of a revocation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RevocationReach {
-    /// Only the token that is sent: access and refresh token are revoked one after the other.
+    /// Only the token in the request. The access token and the refresh token are revoked in
+    /// separate requests.
     Token,
-    /// The grant of the token: other connections of the same account live on.
+    /// The grant of the token. Other connections of the same account stay valid.
     Grant,
-    /// Everything that the app holds for the account, other tenants' connections included.
+    /// All tokens of the app for the account, including those of other tenants' connections.
     #[default]
     Account,
 }

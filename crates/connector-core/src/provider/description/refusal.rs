@@ -1,31 +1,34 @@
-//! The meaning of a token endpoint's refusals.
+//! The meaning of error responses from a token endpoint.
 
 use serde::Deserialize;
 
-/// One refusal of a token endpoint and its meaning. A refusal is recognised by status, code and
-/// description together, because providers reuse codes.
+/// A rule that classifies an error response from a token endpoint.
 ///
-/// Every condition that is set must hold. Rules are tried in their order, before the codes of RFC 6749
-/// section 5.2; the first one that fits decides.
+/// The rule matches on status, code and description together, because providers reuse codes.
+///
+/// Every condition that is set must match. Rules are tried in order, before the codes of RFC 6749
+/// section 5.2. The first rule that matches decides.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RefusalRule {
-    /// The HTTP status; any status from 200 to 499 if absent. A rule never applies to 429 or 5xx.
+    /// The HTTP status to match. If absent, any status from 200 to 499 except 429 matches. No rule
+    /// matches 429 or 5xx.
     #[serde(default)]
     pub status: Option<u16>,
-    /// An error code of the response. Without it, the rule applies to responses without any code.
+    /// The error code to match. If absent, the rule matches only responses without an error code.
     #[serde(default)]
     pub code: Option<String>,
-    /// A part of the error description, in any case. Prefer a code: descriptions change.
+    /// A substring of the error description, matched case-insensitively. Prefer a code, because
+    /// descriptions change.
     #[serde(default)]
     pub description: Option<String>,
-    /// The meaning.
+    /// The meaning of a matching response.
     pub means: RefusalMeaning,
 }
 
 impl RefusalRule {
-    /// The meaning of the error code `code`, whatever the status.
+    /// Returns a rule for the error code `code` with any status.
     #[must_use]
     pub fn code(code: impl Into<String>, means: RefusalMeaning) -> Self {
         Self {
@@ -36,7 +39,7 @@ impl RefusalRule {
         }
     }
 
-    /// The meaning of `status` in a response without an error code.
+    /// Returns a rule for `status` in a response without an error code.
     #[must_use]
     pub const fn status(status: u16, means: RefusalMeaning) -> Self {
         Self {
@@ -47,14 +50,14 @@ impl RefusalRule {
         }
     }
 
-    /// Restricts the rule to a status.
+    /// Restricts the rule to one status.
     #[must_use]
     pub const fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);
         self
     }
 
-    /// Restricts the rule to descriptions that contain `part`, in any case.
+    /// Restricts the rule to descriptions that contain `part`, matched case-insensitively.
     #[must_use]
     pub fn with_description(mut self, part: impl Into<String>) -> Self {
         self.description = Some(part.into());
@@ -75,7 +78,7 @@ impl RefusalRule {
         fits_code && fits_description && self.status.is_none_or(|it| it == status)
     }
 
-    /// The name of the first field that has a senseless value.
+    /// Returns the name of the first field with an invalid value.
     pub(super) fn wrong(&self) -> Option<&'static str> {
         if self
             .status
@@ -94,20 +97,20 @@ impl RefusalRule {
     }
 }
 
-/// The meaning of a refusal.
+/// The meaning of an error response from the token endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RefusalMeaning {
-    /// The grant is over, as with `invalid_grant`.
+    /// The grant has ended, as with `invalid_grant`.
     DeadGrant,
-    /// The registration is refused, as with `invalid_client`. If it happens to one account alone, the
-    /// app is no longer installed there.
+    /// The provider rejects the app registration, as with `invalid_client`. If only one account is
+    /// affected, the app is no longer installed there.
     AppFault,
-    /// The registration is refused, and nothing about one account can cause it.
+    /// The provider rejects the app registration, and the cause cannot be a single account.
     AppFaultCertain,
-    /// Another request with the same refresh token is being worked on, or has won.
+    /// Another request with the same refresh token is in progress or has succeeded.
     SiblingWon,
-    /// The provider is busy; ask again later.
+    /// The provider is temporarily unavailable. Retry later.
     Transient,
 }

@@ -1,4 +1,4 @@
-//! Responses of a token endpoint (RFC 6749 sections 5.1 and 5.2), read tolerantly.
+//! Tolerant parser for token endpoint responses (RFC 6749 sections 5.1 and 5.2).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,12 +22,12 @@ use crate::provider::description::{Description, Pointer, RefusalMeaning, TokenFi
 use crate::provider::oauth::Identity;
 use crate::provider::oauth::identity::kept;
 
-/// A successful response of a token endpoint.
+/// A successful response from a token endpoint.
 ///
-/// Tolerant where providers deviate: `expires_in` may be missing, a number or a text; `token_type`
-/// may be missing; scopes may be a text or a list. Other fields are available through
-/// [`TokenAnswer::field`] until the response is dropped; those that a later call needs are kept with
-/// [`TokenAnswer::keep`].
+/// The parser accepts common deviations from RFC 6749. `expires_in` may be missing, a number or a
+/// string. `token_type` may be missing. Scopes may be a string or a list. [`TokenAnswer::field`]
+/// reads other fields until the response is dropped. [`TokenAnswer::keep`] stores fields that later
+/// calls need.
 pub struct TokenAnswer {
     kind: CredentialKind,
     access_token: SecretString,
@@ -43,7 +43,8 @@ pub struct TokenAnswer {
 }
 
 impl TokenAnswer {
-    /// A response with this access token and nothing else, for connectors that read another form.
+    /// Returns a response that contains only this access token, for connectors that parse other
+    /// response formats.
     #[must_use]
     pub fn new(access_token: impl Into<SecretString>) -> Self {
         Self {
@@ -61,7 +62,7 @@ impl TokenAnswer {
         }
     }
 
-    /// Sets the kind of credential, for a grant whose secret is a URL or a key.
+    /// Sets the kind of credential, for a grant whose secret is a URL or an API key.
     #[must_use]
     pub fn with_kind(mut self, kind: CredentialKind) -> Self {
         self.kind = kind;
@@ -96,15 +97,19 @@ impl TokenAnswer {
         self
     }
 
-    /// Binds the credential to this origin, one that the description's `api` names, instead of the
-    /// first one: a region.
+    /// Binds the credential to an origin other than the description's first one, for example to the
+    /// origin of a region.
+    ///
+    /// The origin must be one of the description's `api` origins.
     #[must_use]
     pub fn with_origin(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
         self
     }
 
-    /// Sets the account that the response names. An account that stood in the callback only must be
+    /// Sets the account that the response identifies.
+    ///
+    /// If only the callback identified the account, the account must be
     /// [asserted](crate::Account::asserted).
     #[must_use]
     pub fn with_identity(mut self, identity: Identity) -> Self {
@@ -112,7 +117,7 @@ impl TokenAnswer {
         self
     }
 
-    /// Keeps a secret, sealed, with the credential, under this name. Read it with
+    /// Stores a secret under this name, sealed with the credential. Read it with
     /// [`Credential::extra`](crate::Credential::extra).
     #[must_use]
     pub fn keep(mut self, name: impl Into<String>, secret: impl Into<SecretString>) -> Self {
@@ -120,83 +125,87 @@ impl TokenAnswer {
         self
     }
 
-    /// Adds another grant that came with the same response, for example a user's token beside a
-    /// bot's. It becomes a connection of its own, before this one.
+    /// Adds another grant from the same response, for example a user's token in addition to a
+    /// bot's.
+    ///
+    /// The sibling becomes a separate connection, stored before this one.
     #[must_use]
     pub fn with_sibling(mut self, sibling: Self) -> Self {
         self.siblings.push(sibling);
         self
     }
 
-    /// The kind of credential.
+    /// Returns the kind of credential.
     #[must_use]
     pub const fn kind(&self) -> CredentialKind {
         self.kind
     }
 
-    /// The access token.
+    /// Returns the access token.
     #[must_use]
     pub const fn access_token(&self) -> &SecretString {
         &self.access_token
     }
 
-    /// The refresh token. Without one, the one that was sent stays.
+    /// Returns the new refresh token. `None` means that the refresh token in the request stays
+    /// valid.
     #[must_use]
     pub const fn refresh_token(&self) -> Option<&SecretString> {
         self.refresh_token.as_ref()
     }
 
-    /// The access token's lifetime, if the provider stated it in a readable form.
+    /// Returns the access token's lifetime, if the provider stated it in a supported format.
     #[must_use]
     pub const fn expires_in(&self) -> Option<Duration> {
         self.expires_in
     }
 
-    /// The refresh token's lifetime, if the provider stated it in a readable form.
+    /// Returns the refresh token's lifetime, if the provider stated it in a supported format.
     #[must_use]
     pub const fn refresh_expires_in(&self) -> Option<Duration> {
         self.refresh_expires_in
     }
 
-    /// The granted scopes, if the provider stated them. Without them they are those that were
-    /// requested (RFC 6749 section 5.1).
+    /// Returns the granted scopes, if the provider stated them. `None` means that the granted
+    /// scopes equal the requested scopes (RFC 6749 section 5.1).
     #[must_use]
     pub fn scopes(&self) -> Option<&[String]> {
         self.scopes.as_deref()
     }
 
-    /// The origin to bind the credential to, if it is not the description's first.
+    /// Returns the origin to bind the credential to, if it is not the description's first origin.
     #[must_use]
     pub const fn origin(&self) -> Option<&Origin> {
         self.origin.as_ref()
     }
 
-    /// The account that the response names.
+    /// Returns the account that the response identifies.
     #[must_use]
     pub const fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
     }
 
-    /// The secrets to keep with the credential, by their names.
+    /// Returns the secrets to store with the credential, with their names.
     pub fn kept(&self) -> impl Iterator<Item = (&str, &SecretString)> {
         self.kept
             .iter()
             .map(|(name, secret)| (name.as_str(), secret))
     }
 
-    /// The other grants of the same response.
+    /// Returns the other grants from the same response.
     #[must_use]
     pub fn siblings(&self) -> &[Self] {
         &self.siblings
     }
 
-    /// Takes the other grants of the same response out.
+    /// Removes the other grants from the response and returns them.
     #[must_use]
     pub fn take_siblings(&mut self) -> Vec<Self> {
         std::mem::take(&mut self.siblings)
     }
 
-    /// Another field of the response, if it is there and has this type. It may be secret.
+    /// Returns a top-level field of the response, if it exists and has this type. The value may be
+    /// secret.
     #[must_use]
     pub fn field<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         self.body
@@ -204,8 +213,8 @@ impl TokenAnswer {
             .and_then(|value| T::deserialize(value).ok())
     }
 
-    /// The value that a JSON pointer (RFC 6901) leads to in the response, if it has this type. It may
-    /// be secret.
+    /// Returns the value at a JSON pointer (RFC 6901) in the response, if it exists and has this
+    /// type. The value may be secret.
     #[must_use]
     pub fn pointer<T: DeserializeOwned>(&self, pointer: &str) -> Option<T> {
         self.body
@@ -247,7 +256,7 @@ impl TokenAnswer {
     }
 }
 
-/// The places of the values in a token response.
+/// Returns the positions of the values in a token response.
 fn token_fields(description: &Description) -> Cow<'_, TokenFields> {
     match &description.token {
         Some(endpoint) => Cow::Borrowed(&endpoint.response),
@@ -255,7 +264,7 @@ fn token_fields(description: &Description) -> Cow<'_, TokenFields> {
     }
 }
 
-/// Takes the first text that one of the pointers leads to out of the response.
+/// Removes the first string that one of the pointers finds from the response and returns it.
 fn take_text(body: &mut Value, pointers: &[Pointer]) -> Option<SecretString> {
     pointers.iter().find_map(|pointer| {
         let value = body.pointer_mut(pointer.as_str())?;
@@ -286,8 +295,8 @@ impl fmt::Debug for TokenAnswer {
     }
 }
 
-/// Seconds as a whole number, a fraction or a text; nothing for what is negative, not finite, or
-/// longer than a hundred years.
+/// Parses seconds from a number or a string and rounds them down. Returns `None` for values that
+/// are negative, not finite, or longer than 100 years.
 fn seconds(value: &Value) -> Option<Duration> {
     const LONGEST: f64 = 100.0 * 365.0 * 86_400.0;
     let seconds = match value {
@@ -300,7 +309,7 @@ fn seconds(value: &Value) -> Option<Duration> {
         .then(|| Duration::from_secs_f64(seconds.floor()))
 }
 
-/// Scopes as a text or as a list of texts, each of which may hold several.
+/// Parses scopes from a string or a list of strings. Each string may contain several scopes.
 fn scopes(value: &Value, separator: char) -> Option<Vec<String>> {
     let mut scopes: Vec<String> = Vec::new();
     let mut add = |text: &str| {
@@ -318,15 +327,15 @@ fn scopes(value: &Value, separator: char) -> Option<Vec<String>> {
     Some(scopes)
 }
 
-/// A body as JSON: a byte order mark before it is skipped (RFC 8259 section 8.1).
+/// Parses a body as JSON. A leading byte order mark is skipped (RFC 8259 section 8.1).
 ///
-/// The parser's own error may quote the body, so it is dropped.
+/// The parser's error is discarded, because it may quote the body.
 pub(super) fn json(body: &[u8]) -> Option<Value> {
     serde_json::from_slice(without_bom(body)).ok()
 }
 
-/// A body as a JSON object, or as a form where it is not JSON: some token endpoints answer in the
-/// encoding of the request, whatever was accepted.
+/// Parses a body as a JSON object, or as a form if the body is not JSON. Some token endpoints
+/// respond in the encoding of the request and ignore `Accept`.
 fn object(body: &[u8]) -> Option<Value> {
     if let Some(value) = json(body) {
         return value.is_object().then_some(value);
@@ -344,30 +353,31 @@ fn object(body: &[u8]) -> Option<Value> {
     Some(Value::Object(fields))
 }
 
-/// The class of an exchange that brought no token.
+/// The class of a token request that returned no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExchangeClass {
-    /// For now; `after` is what the provider asked for.
+    /// A temporary failure.
     Transient {
-        /// The time that the provider asked to wait.
+        /// The delay that the provider asked for.
         after: Option<Duration>,
     },
-    /// The grant is over: `invalid_grant` and the provider's own codes for it.
+    /// The grant has ended: `invalid_grant` or the provider's own codes for it.
     DeadGrant,
-    /// The registration is refused: `invalid_client`, `unauthorized_client` and the provider's own
-    /// codes. `certain` if nothing about one account can cause it.
+    /// The provider rejects the app registration: `invalid_client`, `unauthorized_client` or the
+    /// provider's own codes.
     AppFault {
-        /// True if nothing about one account can cause it.
+        /// True if the cause cannot be a single account.
         certain: bool,
     },
-    /// Another request with the same token is being worked on or has won: wait and read again.
+    /// Another request with the same token is in progress or has succeeded. Wait, then read the
+    /// credential again.
     SiblingWon,
-    /// The answer, or the request, is not what it should be.
+    /// The request or the response is malformed.
     Malformed,
 }
 
-/// An exchange that brought no token: what the machine decides by.
+/// A failed token request, with the class that determines the next step.
 #[derive(Debug)]
 pub struct ExchangeError {
     class: ExchangeClass,
@@ -377,7 +387,8 @@ pub struct ExchangeError {
 }
 
 impl ExchangeError {
-    /// A failure of `class`. `sent` says whether the provider may have acted on the request.
+    /// Returns a failure of this class. `sent` states whether the provider may have acted on the
+    /// request.
     #[must_use]
     pub fn new(class: ExchangeClass, sent: Sent, source: Error) -> Self {
         Self {
@@ -388,7 +399,7 @@ impl ExchangeError {
         }
     }
 
-    /// Adds the provider's error code, here and to the error to show.
+    /// Adds the provider's error code to this failure and to its [`Error`].
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
         let code = code.into();
@@ -397,29 +408,29 @@ impl ExchangeError {
         self
     }
 
-    /// Adds the provider's description of the error. Only [`Error::report`] shows it.
+    /// Adds the provider's description of the error. Only [`Error::report`] shows the description.
     #[must_use]
     pub fn with_description(mut self, text: &str) -> Self {
         self.source = self.source.with_source(ProviderText::of(text));
         self
     }
 
-    /// A request that brought no answer.
+    /// Returns the failure for a request that received no response.
     #[must_use]
     pub fn from_transport(operation: &'static str, error: TransportError) -> Self {
         let sent = error.sent();
         let (kind, message) = match error.kind() {
             TransportErrorKind::AddressRefused => (
                 ErrorKind::AddressRefused,
-                "the provider's address may not be reached from here; check the description",
+                "requests to the provider's address are not allowed; check the description",
             ),
             TransportErrorKind::Timeout => (
                 ErrorKind::Timeout,
-                "the provider did not answer in time; try again later",
+                "the provider did not respond in time; try again later",
             ),
             TransportErrorKind::Answer => (
                 ErrorKind::UnexpectedAnswer,
-                "the provider's answer is too long or not HTTP",
+                "the provider's response is too long or not valid HTTP",
             ),
             _ => (
                 ErrorKind::Network,
@@ -439,31 +450,31 @@ impl ExchangeError {
         )
     }
 
-    /// The kind of failure.
+    /// Returns the class of the failure.
     #[must_use]
     pub const fn class(&self) -> ExchangeClass {
         self.class
     }
 
-    /// Tells whether the provider may have acted on the request.
+    /// Returns whether the provider may have acted on the request.
     #[must_use]
     pub const fn sent(&self) -> Sent {
         self.sent
     }
 
-    /// The provider's error code, if its answer had one.
+    /// Returns the provider's error code, if the response had one.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
     }
 
-    /// The error to show.
+    /// Returns the [`Error`] by reference.
     #[must_use]
     pub const fn error(&self) -> &Error {
         &self.source
     }
 
-    /// The error to return.
+    /// Converts the failure into its [`Error`].
     #[must_use]
     pub fn into_error(self) -> Error {
         self.source
@@ -482,17 +493,17 @@ impl std::error::Error for ExchangeError {
     }
 }
 
-/// Reads a token endpoint's response.
+/// Parses a response from a token endpoint.
 ///
-/// A success is status 200 to 299 with an object (JSON, or a form where it is not JSON) that has an
-/// access token and no error code. Every complete response with a status from 400 to 499 is a
-/// refusal, whatever its body: its meaning follows from the description's
-/// [`refusals`](Description::refusals), then from the codes of RFC 6749 section 5.2, then from the
-/// status (401, 409, 429). 408, 5xx, redirects and unreadable successes leave open whether the
-/// provider acted.
+/// A response is a success if its status is 200 to 299 and its body is an object with an access
+/// token and without an error code. The body is parsed as JSON, or as a form if it is not JSON.
+/// Every complete response with a status from 400 to 499 is a refusal, whatever its body. The
+/// description's [`refusals`](Description::refusals) decide its meaning first, then the codes of
+/// RFC 6749 section 5.2, then the status (401, 409, 429). After a 408, a 5xx, a redirect or an
+/// unreadable success, the provider may or may not have acted.
 ///
 /// # Errors
-/// [`ExchangeError`], with the class that status, code and description mean.
+/// [`ExchangeError`], whose class depends on the status, code and description.
 pub fn read_token_answer(
     description: &Description,
     operation: &'static str,
@@ -522,7 +533,7 @@ pub fn read_token_answer(
             ExchangeClass::Transient { after },
             Sent::Answered,
             ErrorKind::RateLimited,
-            "the provider limits token requests; try again later",
+            "the provider limits the rate of token requests; try again later",
         );
     }
     if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
@@ -544,8 +555,8 @@ pub fn read_token_answer(
                 ExchangeClass::Malformed,
                 Sent::Maybe,
                 ErrorKind::UnexpectedAnswer,
-                "the provider's response to the token request cannot be read: it has no access \
-                 token; check the endpoint and `token.response` in the description",
+                "the provider's token response contains no access token; check the endpoint and \
+                 `token.response` in the description",
             ),
         };
     }
@@ -554,31 +565,33 @@ pub fn read_token_answer(
             ExchangeClass::AppFault { certain: false },
             Sent::Answered,
             ErrorKind::AppMisconfigured,
-            "the provider refused the client's authentication; check the app's client id and secret",
+            "the provider rejected the client authentication; check the app's client id and secret",
         ),
         409 => fail(
             ExchangeClass::SiblingWon,
             Sent::Answered,
             ErrorKind::Conflict,
-            "the provider is working on another request with the same token; read again",
+            "the provider is processing another request with the same token; read the credential \
+             again",
         ),
         400..=499 => fail(
             ExchangeClass::Malformed,
             Sent::Answered,
             ErrorKind::Rejected,
-            "the provider refused the token request in a form that RFC 6749 does not know; describe \
-             it in `refusals`",
+            "the provider rejected the token request with a response that RFC 6749 does not \
+             define; add a rule to `refusals`",
         ),
         _ => fail(
             ExchangeClass::Malformed,
             Sent::Maybe,
             ErrorKind::UnexpectedAnswer,
-            "the provider's token endpoint gave no response that RFC 6749 knows; check the endpoint",
+            "the provider's token endpoint returned a response that RFC 6749 does not define; \
+             check the endpoint",
         ),
     }
 }
 
-/// The error codes and the description of a response.
+/// The error codes and the error description of a response.
 struct Refusal {
     status: StatusCode,
     codes: Vec<String>,
@@ -593,7 +606,8 @@ impl Refusal {
             pointers
                 .iter()
                 .filter_map(|it| it.text(body))
-                // Reddit repeats the status as the error; `false` is the absence of one.
+                // Reddit repeats the status as the error code. `false` means that there is no
+                // error.
                 .filter(|code| *code != status.as_str() && code != "false")
                 .collect()
         };
@@ -604,7 +618,8 @@ impl Refusal {
         }
     }
 
-    /// The meaning of the codes; `None` if there is no code and no rule for the status.
+    /// Returns the meaning of the error codes. Returns `None` if there is no code and no rule for
+    /// the status.
     fn meaning(
         &self,
         description: &Description,
@@ -613,7 +628,7 @@ impl Refusal {
         let described = description.refusals.iter().find(|rule| {
             let shown = self.description.as_deref();
             rule.applies(self.status.as_u16(), &self.codes, shown)
-                // A success without a code is a success, whatever its status.
+                // A success without an error code stays a success, even if a rule names its status.
                 && (!self.codes.is_empty() || self.status.is_client_error())
         });
         if let Some(rule) = described {
@@ -632,13 +647,13 @@ impl Refusal {
             Some((
                 ExchangeClass::Malformed,
                 ErrorKind::Rejected,
-                "the provider refused the token request with an error code that the description does \
-                 not explain; look the code up, and add it to `refusals`",
+                "the provider rejected the token request with an error code that the description \
+                 does not contain; look up the code and add it to `refusals`",
             ))
         }
     }
 
-    /// Adds code and description to the error; the description is for operators only.
+    /// Adds the code and the description to the error. Only operators see the description.
     fn explain(&self, error: ExchangeError) -> ExchangeError {
         let code = self.codes.first().map(|code| shown_code(code));
         let error = match code.filter(|code| !code.is_empty()) {
@@ -660,7 +675,8 @@ fn classified(
         RefusalMeaning::SiblingWon => (
             ExchangeClass::SiblingWon,
             ErrorKind::Conflict,
-            "the provider is working on another request with the same token; read again",
+            "the provider is processing another request with the same token; read the credential \
+             again",
         ),
         RefusalMeaning::Transient => (
             ExchangeClass::Transient { after },
@@ -670,27 +686,30 @@ fn classified(
         RefusalMeaning::DeadGrant => (
             ExchangeClass::DeadGrant,
             ErrorKind::NeedsReauthorization,
-            "the provider says that the grant is over; the account's owner must connect it again",
+            "the provider reports that the grant has ended; the account's owner must connect the \
+             account again",
         ),
         RefusalMeaning::AppFaultCertain => (
             ExchangeClass::AppFault { certain: true },
             ErrorKind::AppMisconfigured,
-            "the provider refused the app; check its client id and secret",
+            "the provider rejected the app; check the app's client id and secret",
         ),
         RefusalMeaning::AppFault => (
             ExchangeClass::AppFault { certain: false },
             ErrorKind::AppMisconfigured,
-            "the provider refused the app; check its client id and secret",
+            "the provider rejected the app; check the app's client id and secret",
         ),
     }
 }
 
-/// The provider's own description of an error, for operators: [`Error::report`] shows it.
+/// The provider's own description of an error. Only [`Error::report`] shows it, for operators.
 pub(crate) struct ProviderText(String);
 
 impl ProviderText {
-    /// At most 300 characters on one line. A word that may be a token which the provider quotes is left
-    /// out: one of more than 24 characters, or of more than 16 with a digit.
+    /// Shortens the text to one line of at most 300 characters.
+    ///
+    /// Words that may be a quoted token are omitted: words of more than 24 characters, and words of
+    /// more than 16 characters that contain a digit.
     fn of(text: &str) -> Self {
         let words = text.split(|c: char| c.is_whitespace() || c.is_control());
         let words = words.filter(|word| !word.is_empty()).map(|word| {
@@ -724,7 +743,7 @@ impl fmt::Debug for ProviderText {
 
 impl std::error::Error for ProviderText {}
 
-/// The provider's id of a request, under the names that are usual for it.
+/// Returns the provider's id for a request, read from the usual header names.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
     ["x-request-id", "request-id", "x-amzn-requestid"]
         .into_iter()
@@ -740,7 +759,7 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
+#[expect(clippy::print_stdout, reason = "the test prints counts")]
 mod tests {
     use proptest::prelude::*;
     use secrecy::ExposeSecret;
@@ -785,7 +804,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_read_tolerantly() {
+    fn deviating_token_responses_are_accepted() {
         let answer = read(
             200,
             r#"{"access_token":"a","expires_in":"3600","refresh_token":"r","scope":"x, y",
@@ -870,8 +889,8 @@ mod tests {
         }
     }
 
-    /// The meaning of a refusal depends on status, code and description together, in whatever form the
-    /// provider writes them (kinds 1, 3 and 20 of the refusals that clients elsewhere misread).
+    /// The meaning of a refusal depends on its status, code and description together, in any format
+    /// that a provider uses.
     #[test]
     fn a_complete_refusal_has_its_meaning_in_every_form() {
         use ExchangeClass::{AppFault, DeadGrant, Malformed};
@@ -881,7 +900,7 @@ mod tests {
             format!(r#"{{"error":"invalid_request","error_description":"{description}"}}"#)
         };
         let table = [
-            // 1: status, code and description together.
+            // Status, code and description together.
             (401, shopify(ACTIVE), DeadGrant, Some("invalid_request")),
             (
                 401,
@@ -902,7 +921,7 @@ mod tests {
                 Malformed,
                 Some("invalid_request"),
             ),
-            // 3: other forms of a complete refusal.
+            // Other formats of a complete refusal.
             (
                 400,
                 r#"{"error":{"code":190,"message":"expired"}}"#.into(),
@@ -945,13 +964,13 @@ mod tests {
                 Malformed,
                 None,
             ),
-            // 20: no readable code; a described status has a meaning.
+            // No readable code, but the description has a rule for the status.
             (410, String::new(), DeadGrant, None),
             (410, "<html>".into(), DeadGrant, None),
             (400, String::new(), Malformed, None),
             (422, "<html>".into(), Malformed, None),
             (404, String::new(), Malformed, None),
-            // A number that repeats the status is no code (Reddit).
+            // A number that repeats the status is not an error code (Reddit).
             (
                 401,
                 r#"{"message":"Unauthorized","error":401}"#.into(),
@@ -972,7 +991,7 @@ mod tests {
         println!("refusals in other forms: {}", table.len());
     }
 
-    /// Kind 10: what varies in practice is read all the same.
+    /// Common deviations in a successful response are accepted.
     #[test]
     fn a_success_is_read_in_every_form_that_providers_send() {
         let bodies = [
@@ -1000,9 +1019,9 @@ mod tests {
         println!("forms of a token response: {}", bodies.len());
     }
 
-    /// Kind 14: a list's elements may hold several scopes.
+    /// An element of a list may contain several scopes.
     #[test]
-    fn scopes_are_split_wherever_they_stand() {
+    fn scopes_are_split_in_strings_and_in_list_elements() {
         for (scope, read_as) in [
             (r#"["read write","other"]"#, vec!["read", "write", "other"]),
             (r#""read,write other""#, vec!["read", "write", "other"]),
@@ -1019,9 +1038,9 @@ mod tests {
         }
     }
 
-    /// Kind 24: the operator sees the provider's own words, and nobody else.
+    /// Only the operators' report shows the provider's description of an error.
     #[test]
-    fn the_report_shows_the_description_and_nothing_else_does() {
+    fn only_the_report_shows_the_description() {
         let body = r#"{"error":"invalid_grant","error_description":"AADSTS70008:\n expired"}"#;
         let error = read(400, body).unwrap_err().into_error();
         assert!(error.to_string().contains("code invalid_grant"), "{error}");
@@ -1044,7 +1063,7 @@ mod tests {
     }
 
     #[test]
-    fn described_places_and_kept_fields_are_read() {
+    fn described_pointers_and_kept_fields_are_read() {
         let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
         let mut endpoint = TokenEndpoint::new(EndpointTemplate::new("https://acme.example/t"));
         endpoint.response.access_token =
@@ -1108,7 +1127,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_answers_nor_errors_show_what_they_read() {
+    fn token_responses_and_errors_show_no_secrets() {
         let answer = read(
             200,
             r#"{"access_token":"tell-nobody","id_token":"nor-this"}"#,

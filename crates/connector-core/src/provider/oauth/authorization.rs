@@ -12,29 +12,29 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::provider::description::{Description, Pkce};
 use crate::provider::oauth::CodeVerifier;
 
-/// The parts of one authorization request.
+/// The parameters of an authorization request.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct AuthorizationRequest<'a> {
-    /// The registration that asks.
+    /// The app registration that sends the request.
     pub app: &'a App,
-    /// The account's host, for providers whose accounts have their own.
+    /// The account's host, for providers with per-account hosts.
     pub account_host: Option<&'a str>,
     /// The `state` parameter.
     pub state: &'a SecretString,
-    /// The code verifier, whose challenge is sent.
+    /// The code verifier. The request contains its challenge.
     pub verifier: &'a CodeVerifier,
-    /// The scopes that the application requests for this flow; empty for the app's.
+    /// Scopes that the application requests for this flow. If empty, the app's scopes are used.
     pub flow_scopes: &'a [String],
-    /// The parameters that the application set for this flow.
+    /// Parameters that the application sets for this flow.
     pub parameters: &'a BTreeMap<String, String>,
 }
 
-/// No parameters of a flow.
+/// Empty parameters of a flow.
 pub(super) static NO_PARAMETERS: BTreeMap<String, String> = BTreeMap::new();
 
 impl<'a> AuthorizationRequest<'a> {
-    /// A request by `app` under `state`.
+    /// Returns a request of `app` with this `state`.
     #[must_use]
     pub fn new(app: &'a App, state: &'a SecretString, verifier: &'a CodeVerifier) -> Self {
         Self {
@@ -47,28 +47,29 @@ impl<'a> AuthorizationRequest<'a> {
         }
     }
 
-    /// Sets the account's host. Pass only one that the account rule accepted.
+    /// Sets the account's host. Pass only a host that the account host rule has accepted.
     #[must_use]
     pub fn with_account_host(mut self, account_host: Option<&'a str>) -> Self {
         self.account_host = account_host;
         self
     }
 
-    /// Sets the scopes that the application requests for this flow.
+    /// Sets the scopes to request for this flow.
     #[must_use]
     pub fn with_scopes(mut self, scopes: &'a [String]) -> Self {
         self.flow_scopes = scopes;
         self
     }
 
-    /// Sets the parameters that the application set for this flow.
+    /// Sets additional parameters for this flow.
     #[must_use]
     pub fn with_parameters(mut self, parameters: &'a BTreeMap<String, String>) -> Self {
         self.parameters = parameters;
         self
     }
 
-    /// The scopes to request: the flow's, else the app's, else the description's defaults.
+    /// Returns the scopes to request: those of the flow, of the app, or the description's defaults,
+    /// in this order.
     #[must_use]
     pub fn scopes<'s>(&'s self, description: &'s Description) -> &'s [String] {
         match (self.flow_scopes, self.app.scopes()) {
@@ -78,11 +79,13 @@ impl<'a> AuthorizationRequest<'a> {
     }
 }
 
-/// The URL to send the browser to, with PKCE unless the provider refuses it.
+/// Returns the URL to which the browser is sent for authorization.
+///
+/// The URL uses PKCE unless the provider rejects it.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`] if the provider has no authorization endpoint;
-/// [`ErrorKind::Configuration`] if the app has no redirect URI or the description is wrong.
+/// [`ErrorKind::Unsupported`] if the provider has no authorization endpoint.
+/// [`ErrorKind::Configuration`] if the app has no redirect URI or the description is invalid.
 pub fn authorization_url(
     description: &Description,
     request: &AuthorizationRequest<'_>,
@@ -99,18 +102,18 @@ pub fn authorization_url(
         return Err(Error::new(
             ErrorKind::Configuration,
             OPERATION,
-            "the app has no redirect URI; set the one that is registered at the provider",
+            "the app has no redirect URI; set the one registered with the provider",
         ));
     };
     let url = endpoint
         .endpoint
         .url(request.account_host.unwrap_or_default())?;
-    // The text is sent exactly as it is registered: providers compare it byte by byte.
+    // The redirect URI is sent exactly as registered, because providers compare it byte by byte.
     let redirect_uri = RedirectUrl::new(redirect_uri.as_str().to_owned()).map_err(|_| {
         Error::new(
             ErrorKind::Configuration,
             OPERATION,
-            "the app's redirect URI is not a URL; set the one that is registered",
+            "the app's redirect URI is not a valid URL; set the registered one",
         )
     })?;
     let client = BasicClient::new(ClientId::new(request.app.client_id().to_owned()))
@@ -120,7 +123,7 @@ pub fn authorization_url(
     let mut authorize = client.authorize_url(|| state);
     let scopes = request.scopes(description);
     if !scopes.is_empty() {
-        // Joined here: the separator is the provider's, not always a space.
+        // Scopes are joined here because some providers use a separator other than a space.
         let joined = scopes.join(&description.scopes.separator.to_string());
         authorize = authorize.add_scope(Scope::new(joined));
     }
@@ -136,7 +139,7 @@ pub fn authorization_url(
     if endpoint.nonce {
         authorize = authorize.add_extra_param("nonce", request.verifier.nonce());
     }
-    // A parameter of the flow replaces the description's.
+    // A flow parameter replaces the description's parameter of the same name.
     let described = endpoint.parameters.iter();
     let described = described.filter(|(name, _)| !request.parameters.contains_key(*name));
     for (name, value) in described.chain(request.parameters) {
@@ -146,8 +149,9 @@ pub fn authorization_url(
     Ok(percent_encoded(description, url))
 }
 
-/// The URL with spaces as `%20`, which every server reads, in place of `+`, which only form decoders
-/// read; and with the provider's name for the client id.
+/// Encodes spaces as `%20` instead of `+` and applies the provider's name for the client id.
+///
+/// Every server decodes `%20`. Only form decoders decode `+`.
 fn percent_encoded(description: &Description, mut url: Url) -> Url {
     let client_id = description.client_id();
     let Some(query) = url.query() else { return url };
@@ -157,7 +161,7 @@ fn percent_encoded(description: &Description, mut url: Url) -> Url {
             Some(value) => format!("{client_id}={value}"),
             None => pair.to_owned(),
         });
-    // A plus sign of a value is written as %2B.
+    // A plus sign within a value is already encoded as %2B.
     let query = renamed.collect::<Vec<_>>().join("&").replace('+', "%20");
     url.set_query(Some(&query));
     url
@@ -233,7 +237,7 @@ mod tests {
             .to_string()
     }
 
-    /// Kind 13: `+` is a space to form decoders only.
+    /// Only form decoders read `+` as a space.
     #[test]
     fn spaces_are_percent_encoded() {
         let url = url(|_| {}, "https://app.example/cb");
@@ -243,7 +247,7 @@ mod tests {
         assert!(!url.contains('+'), "{url}");
     }
 
-    /// Kind 5: providers compare redirect URIs byte by byte.
+    /// Providers compare redirect URIs byte by byte.
     #[test]
     fn the_redirect_uri_is_sent_as_it_is_registered() {
         for (registered, sent) in [
@@ -293,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_may_name_the_client_id_and_write_the_challenge_otherwise() {
+    fn the_client_id_parameter_and_the_challenge_format_can_differ() {
         let url = url(
             |description| {
                 description.authorization.as_mut().unwrap().pkce = Pkce::S256Hex;
@@ -303,7 +307,7 @@ mod tests {
         );
         assert!(url.contains("client_key=client&"), "{url}");
         assert!(!url.contains("client_id="), "{url}");
-        // SHA-256 of the verifier of RFC 7636 appendix B.
+        // SHA-256 of the verifier in RFC 7636 appendix B.
         let hexadecimal = "13d31e961a1ad8ec2f16b10c4c982e0876a878ad6df144566ee1894acb70f9c3";
         assert!(
             url.contains(&format!("code_challenge={hexadecimal}")),

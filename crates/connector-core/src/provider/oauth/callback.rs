@@ -9,14 +9,15 @@ use url::form_urlencoded;
 use crate::error::{Error, ErrorKind, Result, shown_code};
 use crate::provider::description::Description;
 
-/// The longest callback query that is read, in bytes.
+/// Maximum length of a callback query, in bytes.
 const LONGEST_QUERY: usize = 8 * 1024;
 
-/// Parameters that decide something and must therefore not occur twice.
+/// Parameters that must not occur twice, because they affect a decision.
 const SINGLE: [&str; 4] = ["state", "error", "error_description", "iss"];
 
-/// The query of a callback, taken apart once. It holds the authorization code, so it shows names
-/// only.
+/// The parsed query of a callback.
+///
+/// `Debug` shows only parameter names, because the query contains the authorization code.
 pub struct Callback {
     raw: String,
     code_parameter: String,
@@ -24,20 +25,21 @@ pub struct Callback {
 }
 
 impl Callback {
-    /// Parses the raw query, with or without its question mark. The code stands in `code`.
+    /// Parses the raw query, with or without the leading question mark. The authorization code is
+    /// read from `code`.
     ///
     /// # Errors
-    /// As for [`Callback::parse_with`].
+    /// See [`Callback::parse_with`].
     pub fn parse(query: &str) -> Result<Self> {
         Self::parse_with(query, "code")
     }
 
-    /// Parses the raw query of a provider that names the authorization code `code_parameter`; see
+    /// Parses the raw query and reads the authorization code from `code_parameter`. See
     /// [`Description::code_parameter`].
     ///
     /// # Errors
-    /// [`ErrorKind::CallbackRefused`] if the query is longer than 8 KiB, or names `state`, the code,
-    /// `error`, `error_description` or `iss` twice.
+    /// [`ErrorKind::CallbackRefused`] if the query is longer than 8 KiB, or if `state`, the code,
+    /// `error`, `error_description` or `iss` occurs twice.
     pub fn parse_with(query: &str, code_parameter: &str) -> Result<Self> {
         let query = query.strip_prefix('?').unwrap_or(query);
         if query.len() > LONGEST_QUERY {
@@ -60,32 +62,32 @@ impl Callback {
         {
             None => Ok(callback),
             Some(_) => Err(refused(
-                "the callback names a parameter twice; connect again",
+                "the callback contains a parameter twice; connect again",
             )),
         }
     }
 
-    /// The query as it came, for signatures over it.
+    /// Returns the query as received, for signatures that cover it.
     #[must_use]
     pub fn raw(&self) -> &str {
         &self.raw
     }
 
-    /// Every parameter in its order, decoded.
+    /// Returns every parameter in order, decoded.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The values of the parameter `name`, in their order.
+    /// Returns all values of the parameter `name`, in order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.pairs()
             .filter(move |(its_name, _)| *its_name == name)
             .map(|(_, value)| value)
     }
 
-    /// The first value of the parameter `name`.
+    /// Returns the first value of the parameter `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.pairs()
@@ -93,13 +95,13 @@ impl Callback {
             .map(|(_, value)| value)
     }
 
-    /// The `state` parameter.
+    /// Returns the `state` parameter.
     #[must_use]
     pub fn state(&self) -> Option<&str> {
         self.get("state").filter(|state| !state.is_empty())
     }
 
-    /// The authorization code.
+    /// Returns the authorization code.
     #[must_use]
     pub fn code(&self) -> Option<SecretString> {
         self.get(&self.code_parameter)
@@ -107,27 +109,31 @@ impl Callback {
             .map(SecretString::from)
     }
 
-    /// The error code that came instead (RFC 6749 section 4.1.2.1).
+    /// Returns the error code of a failed authorization (RFC 6749 section 4.1.2.1).
     #[must_use]
     pub fn error(&self) -> Option<&str> {
         self.get("error").filter(|error| !error.is_empty())
     }
 
-    /// The error code with the characters that RFC 6749 section 5.2 allows, at most 64 of them: fit
-    /// for logs and events.
+    /// Returns the error code in a form that is safe for logs and events.
+    ///
+    /// The result contains at most 64 characters, all of them allowed by RFC 6749 section 5.2.
     #[must_use]
     pub fn shown_error(&self) -> Option<String> {
         self.error().map(shown_code).filter(|code| !code.is_empty())
     }
 
-    /// The provider's description of the error. It is the sender's text: show it to operators only.
+    /// Returns the provider's description of the error. The text is untrusted: show it only to
+    /// operators.
     #[must_use]
     pub fn error_description(&self) -> Option<&str> {
         self.get("error_description")
             .filter(|text| !text.is_empty())
     }
 
-    /// SHA-256 of the code, or of the error that came instead: what a state is begun with.
+    /// Returns the SHA-256 of the code, or of the error if there is no code.
+    ///
+    /// The digest marks the state as used by this callback.
     #[must_use]
     pub fn code_digest(&self) -> [u8; 32] {
         let (label, value) = match (self.get(&self.code_parameter), self.error()) {
@@ -153,30 +159,30 @@ impl fmt::Debug for Callback {
     }
 }
 
-/// The reason why a callback that belongs to a flow is not followed by an exchange.
+/// The reason for which a callback of a flow is not followed by a code exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallbackProblem {
-    /// The account's owner said no (`access_denied`).
+    /// The account's owner denied access (`access_denied`).
     ConsentDenied,
     /// The provider reported another error.
     ProviderError,
-    /// `iss` is missing although the server always sends it.
+    /// `iss` is missing, although the server always sends it.
     IssuerMissing,
-    /// `iss` names another issuer: a mix-up attack (RFC 9207).
+    /// `iss` is the identifier of another issuer: a mix-up attack (RFC 9207).
     IssuerMismatch,
-    /// The provider's own signature over the callback does not fit.
+    /// The provider's signature over the callback is invalid.
     SignatureMismatch,
-    /// The callback is too old or from the future.
+    /// The timestamp of the callback is too old or in the future.
     Stale,
-    /// The callback is about another account than the one that was asked for.
+    /// The callback belongs to an account other than the requested one.
     OtherAccount,
-    /// There is neither a code nor an error.
+    /// The callback contains neither a code nor an error.
     Incomplete,
 }
 
 impl CallbackProblem {
-    /// The stable name of the reason, for outcomes and audit entries.
+    /// Returns the stable name of the reason, for outcomes and audit entries.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -192,11 +198,13 @@ impl CallbackProblem {
     }
 }
 
-/// Checks what RFC 6749 and RFC 9207 say about a callback, for error callbacks too: `iss` is
-/// compared when it is there and required when the description says so.
+/// Checks a callback as RFC 6749 and RFC 9207 require, including error callbacks.
+///
+/// If `iss` is present, it must equal the known issuer. If the description requires `iss`, it must
+/// be present.
 ///
 /// # Errors
-/// The problem, if there is one. The state is consumed all the same.
+/// [`CallbackProblem`] if a check fails. The state is consumed in any case.
 pub fn check_callback(
     description: &Description,
     callback: &Callback,
@@ -252,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_may_name_the_code_otherwise() {
+    fn the_code_parameter_can_have_another_name() {
         let query = "spapi_oauth_code=secret&state=s&selling_partner_id=A1";
         let callback = Callback::parse_with(query, "spapi_oauth_code").unwrap();
         assert_eq!(callback.code().unwrap().expose_secret(), "secret");
@@ -264,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn doubled_or_endless_parameters_are_refused() {
+    fn repeated_parameters_and_long_queries_are_refused() {
         for query in [
             "code=a&code=b",
             "state=a&state=a",
@@ -277,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_issuer_is_compared_when_sent_and_required_when_promised() {
+    fn the_issuer_is_checked_if_present_and_can_be_required() {
         let check = |query: &str, issuer, required| {
             check_callback(
                 &description(issuer, required),

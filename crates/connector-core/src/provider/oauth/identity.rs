@@ -1,4 +1,4 @@
-//! The account behind a credential.
+//! The account that a credential belongs to.
 
 use std::collections::BTreeMap;
 
@@ -24,18 +24,18 @@ use crate::provider::oauth::answer::json;
 use crate::provider::oauth::jwt::names_audience;
 use crate::provider::oauth::{ExchangeClass, ExchangeError, TokenAnswer};
 
-/// The account behind a credential, as an authenticated response of the provider named it.
+/// The account that a credential belongs to, read from an authenticated response of the provider.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Identity {
     /// The account.
     pub account: Account,
-    /// Further facts about it.
+    /// Additional facts about the account.
     pub metadata: Metadata,
 }
 
 impl Identity {
-    /// The identity `account`.
+    /// Returns an identity without metadata.
     #[must_use]
     pub fn new(account: Account) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl Identity {
         }
     }
 
-    /// Adds further facts.
+    /// Sets additional facts about the account.
     #[must_use]
     pub fn with_metadata(mut self, metadata: Metadata) -> Self {
         self.metadata = metadata;
@@ -52,17 +52,19 @@ impl Identity {
     }
 }
 
-/// Identifies the account of a credential from the source that the description names.
+/// Returns the account of a credential, read from the source in the description.
 ///
-/// An endpoint is read with the credential where the description puts it: as bearer (RFC 6750
-/// section 2.1) unless it says otherwise. An identity that came with the token response is returned
-/// from the credential, after the credential was tested at the probe endpoint, if there is one.
+/// An endpoint is read with the credential in the position that the description sets; the default
+/// is a bearer token (RFC 6750 section 2.1). If the token response identified the account, the
+/// identity stored in the credential is returned. If the description has a probe endpoint, the
+/// credential is tested there first.
 ///
 /// # Errors
-/// [`ErrorKind::Unauthorized`] if the provider refuses the credential, [`ErrorKind::Forbidden`] if the
-/// credential may not read its own account, [`ErrorKind::Unsupported`] if the description names no
-/// source, [`ErrorKind::UnexpectedAnswer`] if the response has no account; network and provider
-/// trouble as their kinds say.
+/// * [`ErrorKind::Unauthorized`] if the provider rejects the credential.
+/// * [`ErrorKind::Forbidden`] if the credential may not read its own account.
+/// * [`ErrorKind::Unsupported`] if the description has no source.
+/// * [`ErrorKind::UnexpectedAnswer`] if the response contains no account.
+/// * Another kind if the network or the provider fails.
 pub async fn identify(
     description: &Description,
     cx: &Context<'_>,
@@ -73,7 +75,7 @@ pub async fn identify(
     let Some(rule) = &description.identity else {
         return fail(
             ErrorKind::Unsupported,
-            "the description names no identity; add one, or override the hook",
+            "the description has no `identity`; add it, or override the hook",
         );
     };
     let body = match rule.test_endpoint() {
@@ -81,25 +83,27 @@ pub async fn identify(
         None => None,
     };
     match (rule.source(), body) {
-        (IdentitySource::Endpoint(_), Some(body)) => {
-            identity_in(rule, &body).map_or_else(|| {
+        (IdentitySource::Endpoint(_), Some(body)) => identity_in(rule, &body).map_or_else(
+            || {
                 fail(
                     ErrorKind::UnexpectedAnswer,
-                    "the identity response has no account key where the description says; correct it",
+                    "the identity response has no account key at the described position; correct \
+                     the description",
                 )
-            }, Ok)
-        }
+            },
+            Ok,
+        ),
         _ => match credential.identity() {
             Some(identity) => Ok(identity.clone()),
             None => fail(
                 ErrorKind::UnexpectedAnswer,
-                "the token response named no account; connect again, or check the description",
+                "the token response contained no account; connect again, or check the description",
             ),
         },
     }
 }
 
-/// Reads a JSON object with the credential.
+/// Reads a JSON object from the endpoint with the credential.
 async fn read(
     description: &Description,
     cx: &Context<'_>,
@@ -108,7 +112,7 @@ async fn read(
     operation: &'static str,
 ) -> Result<Value> {
     let fail = |kind, message| Err(failed(description, operation, kind, message));
-    // The URL is the description's, its host at most the one that is sealed with the credential.
+    // The URL comes from the description. Only its host may come from the sealed credential.
     let url = endpoint.url(credential.account_host().unwrap_or_default())?;
     let request = http::Request::get(url.as_str()).body(Bytes::new());
     let Ok(mut request) = request else {
@@ -128,7 +132,8 @@ async fn read(
     {
         return fail(
             ErrorKind::UnexpectedAnswer,
-            "the credential has characters that no request may have; connect again",
+            "the credential contains characters that are not allowed in a request; connect the \
+             account again",
         );
     }
     let response = cx
@@ -139,25 +144,25 @@ async fn read(
         status if status.is_success() => Ok(json(response.body()).unwrap_or(Value::Null)),
         StatusCode::UNAUTHORIZED => fail(
             ErrorKind::Unauthorized,
-            "the provider refused the access token",
+            "the provider rejected the access token",
         ),
         StatusCode::FORBIDDEN => fail(
             ErrorKind::Forbidden,
-            "the provider does not let the credential read its own account: the app lacks a scope \
-             or a permission, or the account does not allow it; the app's operator adds the scope, \
-             or the account's administrator allows the app",
+            "the credential may not read its own account: the app lacks a scope or a permission, \
+             or the account does not allow the app; add the scope, or ask the account's \
+             administrator to allow the app",
         ),
         StatusCode::TOO_MANY_REQUESTS => fail(
             ErrorKind::RateLimited,
-            "the provider limits requests; try again later",
+            "the provider limits the rate of requests; try again later",
         ),
         status if status.is_server_error() => fail(
             ErrorKind::ProviderUnavailable,
-            "the provider failed; try again later",
+            "the provider returned a server error; try again later",
         ),
         _ => fail(
             ErrorKind::UnexpectedAnswer,
-            "the identity endpoint gave an unknown response; check the description",
+            "the identity endpoint returned an unknown response; check the description",
         ),
     }
 }
@@ -171,7 +176,7 @@ fn failed(
     Error::new(kind, operation, message).with_provider(description.provider.as_str().to_owned())
 }
 
-/// The account that a JSON object names.
+/// Returns the account that a JSON object identifies.
 fn identity_in(rule: &IdentityRule, body: &Value) -> Option<Identity> {
     let parts = |pointers: &[Pointer]| -> Option<Vec<String>> {
         pointers.iter().map(|pointer| pointer.text(body)).collect()
@@ -186,14 +191,15 @@ fn identity_in(rule: &IdentityRule, body: &Value) -> Option<Identity> {
     let mut metadata = Metadata::new();
     for (name, pointer) in &rule.metadata {
         if let Some(value) = pointer.find(body).filter(|value| !value.is_null()) {
-            // A JSON value has a JSON form.
+            // Every JSON value can be serialized.
             let _ = metadata.insert(name.as_str(), value);
         }
     }
     Some(Identity::new(account).with_metadata(metadata))
 }
 
-/// Reads the account that a token response names, where the description says that it does.
+/// Reads the account from a token response, if the description says that the response identifies
+/// it.
 pub(super) fn names_account(
     description: &Description,
     cx: &Context<'_>,
@@ -216,7 +222,7 @@ pub(super) fn names_account(
                 })?;
                 identity_in(rule, &claims)
             }
-            // A refresh need not bring one (OpenID Connect Core section 12.2).
+            // A refresh response may omit the ID token (OpenID Connect Core section 12.2).
             None => None,
         },
         IdentitySource::Endpoint(_) => None,
@@ -227,8 +233,8 @@ pub(super) fn names_account(
     })
 }
 
-/// The claims of an ID token that came straight from the token endpoint (OpenID Connect Core
-/// section 3.1.3.7).
+/// Returns the claims of an ID token that comes directly from the token endpoint (OpenID Connect
+/// Core section 3.1.3.7).
 fn claims(
     issuer: &str,
     token: &str,
@@ -236,7 +242,7 @@ fn claims(
     nonce: Option<&str>,
     now: Timestamp,
 ) -> Result<Value, &'static str> {
-    /// Clocks may differ by this much.
+    /// Maximum difference between two clocks, in seconds.
     const LEEWAY_SECONDS: i64 = 60;
     let payload = token.split('.').nth(1).unwrap_or_default();
     let payload = BASE64_URL_SAFE_NO_PAD
@@ -245,9 +251,10 @@ fn claims(
     let claims: Value =
         serde_json::from_slice(&payload).map_err(|_| "the ID token is not a JWT")?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    let issuer = fill(issuer, &claims).ok_or("the ID token lacks a claim of its issuer")?;
+    let issuer =
+        fill(issuer, &claims).ok_or("the ID token lacks a claim of the issuer template")?;
     if text("iss") != Some(issuer.as_str()) {
-        return Err("the ID token is of another issuer; check the description");
+        return Err("the ID token was issued by another issuer; check the description");
     }
     if !names_audience(&claims, client_id) {
         return Err("the ID token is for another client; check the app's client id");
@@ -264,14 +271,15 @@ fn claims(
     Ok(claims)
 }
 
-/// The issuer with the claims that it names; `None` if one is missing.
+/// Replaces the claim names in the issuer template with their values. Returns `None` if a claim is
+/// missing.
 fn fill(template: &str, claims: &Value) -> Option<String> {
     let mut filled = String::with_capacity(template.len() + 36);
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
         let (name, after) = after.split_once('}')?;
         let value = claims.get(name)?.as_str()?;
-        // A claim fills one segment of the issuer.
+        // A claim replaces exactly one segment of the issuer.
         if value.is_empty() || value.contains(['/', '?', '#']) {
             return None;
         }
@@ -283,7 +291,7 @@ fn fill(template: &str, claims: &Value) -> Option<String> {
     Some(filled)
 }
 
-/// The fields of a token response that the description keeps, by their names.
+/// Returns the fields of a token response that the description keeps, with their names.
 pub(super) fn kept(description: &Description, body: &Value) -> BTreeMap<String, String> {
     let keep = description.token.iter().flat_map(|it| &it.response.keep);
     keep.filter_map(|(name, pointer)| {
@@ -298,7 +306,7 @@ pub(super) fn kept(description: &Description, body: &Value) -> BTreeMap<String, 
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
+#[expect(clippy::print_stdout, reason = "the test prints counts")]
 mod tests {
     use super::*;
     use serde_json::json;

@@ -1,8 +1,9 @@
-//! JSON Web Tokens (RFC 7519, RFC 7515): assertions that a provider accepts from the app, and tokens
+//! JSON Web Tokens (RFC 7519, RFC 7515): assertions that an app sends to a provider, and tokens
 //! that a provider signs.
 //!
-//! Only RS256 and ES256, the algorithms that providers use for both, and HS256 for tokens that are
-//! signed with the client secret. `alg` is never taken from the token alone: a key has one algorithm.
+//! Assertions and provider tokens use RS256 or ES256, the algorithms that providers use for both.
+//! Tokens signed with the client secret use HS256. Each key has one fixed algorithm, so the token's
+//! `alg` header alone never determines the algorithm.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,12 +29,13 @@ use crate::provider::Context;
 const SIGN: &str = "jwt.sign";
 const VERIFY: &str = "jwt.verify";
 
-/// The longest token that is read, in bytes.
+/// Maximum length of a token, in bytes.
 const LONGEST: usize = 16 * 1024;
-/// Clocks of provider and machine may differ by this much.
+/// Default tolerance between the provider's clock and the local clock.
 const LEEWAY: Duration = Duration::from_secs(60);
 
-/// A private key that signs assertions (RFC 7523): of a GitHub app, of a Google service account.
+/// A private key that signs assertions (RFC 7523), for example the key of a GitHub app or a Google
+/// service account.
 pub struct SigningKey {
     key: PrivateKey,
     key_id: Option<String>,
@@ -45,16 +47,18 @@ enum PrivateKey {
 }
 
 impl SigningKey {
-    /// Reads a private key in PEM: PKCS#8 with an RSA or a P-256 key, or PKCS#1.
+    /// Parses a PEM private key: PKCS#8 with an RSA or P-256 key, or PKCS#1.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] if the text is not such a key. The error quotes nothing of it.
+    /// [`ErrorKind::Configuration`] if the text is not such a key. The error does not quote the
+    /// text.
     pub fn from_pem(pem: &SecretString) -> Result<Self> {
         let wrong = || {
             Error::new(
                 ErrorKind::Configuration,
                 SIGN,
-                "the private key is not PEM with an RSA key of at least 2,048 bits or a P-256 key",
+                "the private key is not a PEM file with an RSA key of at least 2,048 bits or a \
+                 P-256 key",
             )
         };
         let text = pem.expose_secret().as_bytes();
@@ -72,7 +76,7 @@ impl SigningKey {
         Ok(Self { key, key_id: None })
     }
 
-    /// Sets the key id that the header names (`kid`).
+    /// Sets the key id for the token's `kid` header.
     #[must_use]
     pub fn with_key_id(mut self, key_id: impl Into<String>) -> Self {
         self.key_id = Some(key_id.into());
@@ -136,7 +140,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// The claims that a verified token must have.
+/// The expected claims of a token to verify.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Expected<'a> {
@@ -146,7 +150,8 @@ pub struct Expected<'a> {
 }
 
 impl<'a> Expected<'a> {
-    /// A token for `audience` by one of `issuers`. Without issuers, `iss` is not compared.
+    /// Expects a token for `audience` from one of `issuers`. If `issuers` is empty, `iss` is not
+    /// checked.
     pub const fn new(issuers: &'a [&'a str], audience: &'a str) -> Self {
         Self {
             issuers,
@@ -155,7 +160,7 @@ impl<'a> Expected<'a> {
         }
     }
 
-    /// Sets the time by which the provider's clock may differ. Default: 60 seconds.
+    /// Sets the tolerance between the provider's clock and the local clock. Default: 60 seconds.
     pub const fn with_leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
         self
@@ -165,14 +170,14 @@ impl<'a> Expected<'a> {
     fn check(&self, claims: &Value, now: Timestamp) -> Result<()> {
         let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
         if !self.issuers.is_empty() && !self.issuers.contains(&text("iss")) {
-            return Err(refused("the token is by another issuer"));
+            return Err(refused("the token was issued by another issuer"));
         }
         if !names_audience(claims, self.audience) {
             return Err(refused("the token is for another audience"));
         }
         let at = |name: &str| {
             let seconds = claims.get(name).and_then(Value::as_f64)?;
-            // Beyond this, no clock is meant.
+            // Larger values are not plausible timestamps.
             #[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
             (0.0..1e12)
                 .contains(&seconds)
@@ -182,20 +187,20 @@ impl<'a> Expected<'a> {
         let latest = now.as_unix_millis() + millis(self.leeway);
         match at("exp") {
             Some(expires) if expires.as_unix_millis() > earliest => {}
-            _ => return Err(refused("the token has expired, or does not expire")),
+            _ => return Err(refused("the token has expired, or has no valid expiry")),
         }
         for name in ["nbf", "iat"] {
             if claims.get(name).is_some()
                 && at(name).is_none_or(|begins| begins.as_unix_millis() > latest)
             {
-                return Err(refused("the token is from the future"));
+                return Err(refused("the token is not yet valid"));
             }
         }
         Ok(())
     }
 }
 
-/// True if `aud`, a text or a list, names `audience` (RFC 7519 section 4.1.3).
+/// Returns true if `aud` equals `audience` or is a list that contains it (RFC 7519 section 4.1.3).
 pub(super) fn names_audience(claims: &Value, audience: &str) -> bool {
     match claims.get("aud") {
         Some(Value::Array(many)) => many.iter().any(|it| it.as_str() == Some(audience)),
@@ -208,12 +213,14 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
-/// Verifies a token that is signed with a shared secret (HS256), such as a Shopify session token, and
-/// returns its claims. Several secrets may be valid during a rotation.
+/// Verifies a token signed with a shared secret (HS256), such as a Shopify session token, and
+/// returns its claims.
+///
+/// During a rotation, several secrets may be valid.
 ///
 /// # Errors
-/// [`ErrorKind::Unauthorized`] if the token is not signed with one of `secrets`, or `expected` does not
-/// hold.
+/// [`ErrorKind::Unauthorized`] if the token is not signed with one of `secrets`, or if its claims
+/// do not match `expected`.
 pub fn verify_hs256(
     token: &str,
     secrets: &[SecretString],
@@ -230,13 +237,13 @@ pub fn verify_hs256(
         !secret.is_empty() && hmac::verify(&key, parts.signed, &parts.signature).is_ok()
     };
     if !secrets.iter().any(fits) {
-        return Err(refused("the token's signature does not fit"));
+        return Err(refused("the token's signature is invalid"));
     }
     expected.check(&parts.claims, now)?;
     Ok(parts.claims)
 }
 
-/// A token, decoded and not verified.
+/// A decoded token that has not been verified.
 struct Parts<'t> {
     algorithm: String,
     key_id: Option<String>,
@@ -260,7 +267,8 @@ impl<'t> Parts<'t> {
         };
         let header = read(header)?;
         let text = |name: &str| header.get(name).and_then(Value::as_str).map(str::to_owned);
-        // An extension that must be understood is not (RFC 7515 section 4.1.11).
+        // `crit` lists extensions that the verifier must support. None are supported (RFC 7515
+        // section 4.1.11).
         if header.get("crit").is_some() {
             return Err(malformed());
         }
@@ -278,10 +286,10 @@ fn refused(message: &'static str) -> Error {
     Error::new(ErrorKind::Unauthorized, VERIFY, message)
 }
 
-/// A provider's public keys (RFC 7517), read from its address and cached.
+/// A provider's public keys (RFC 7517), fetched from its URL and cached.
 ///
-/// Keys are read again when a token names an unknown one, at most once a minute, and once a day in any
-/// case. While the address does not answer, known keys stay in use.
+/// The keys are fetched again once a day, and when a token has an unknown key id, at most once a
+/// minute. If a fetch fails, the cached keys stay in use.
 #[derive(Debug)]
 pub struct KeySet {
     url: Url,
@@ -295,11 +303,12 @@ struct Cached {
     tried_at: Option<Monotonic>,
 }
 
-/// An unknown key id makes no more requests than this.
+/// Minimum interval between two fetches.
 const READ_AGAIN: Duration = Duration::from_secs(60);
-/// Keys that the provider has withdrawn are dropped after this.
+/// Time after which the cached keys are fetched again. Keys that the provider has withdrawn are
+/// then dropped.
 const KEEP: Duration = Duration::from_secs(86_400);
-/// The most keys that are kept.
+/// Maximum number of cached keys.
 const MOST_KEYS: usize = 64;
 
 #[derive(Debug)]
@@ -339,7 +348,8 @@ struct JsonKey {
 }
 
 impl KeySet {
-    /// The key set at `url`, a constant of the connector. Nothing is read yet.
+    /// Returns the key set at `url` without fetching it. The URL must be a constant of the
+    /// connector.
     #[must_use]
     pub fn at(url: Url) -> Self {
         Self {
@@ -348,12 +358,12 @@ impl KeySet {
         }
     }
 
-    /// Verifies a token that one of the provider's keys has signed (RS256, ES256) and returns its
-    /// claims.
+    /// Verifies a token signed by one of the provider's keys (RS256, ES256) and returns its claims.
     ///
     /// # Errors
-    /// [`ErrorKind::Unauthorized`] if no key fits or `expected` does not hold; network and provider
-    /// trouble as their kinds say if the keys cannot be read: try again.
+    /// [`ErrorKind::Unauthorized`] if the signature matches none of the keys, or if the claims do
+    /// not match `expected`. If the keys cannot be fetched, the kind is that of the network or
+    /// provider failure, and you should retry later.
     pub async fn verify(
         &self,
         cx: &Context<'_>,
@@ -369,7 +379,7 @@ impl KeySet {
         } else {
             match self.read(cx).await {
                 Ok(keys) => keys,
-                // A withdrawn key is better than none for a while.
+                // If the fetch fails, a key that may have been withdrawn is still accepted.
                 Err(_) if known => keys,
                 Err(error) => return Err(error),
             }
@@ -377,7 +387,7 @@ impl KeySet {
         let fits = |key: &&PublicKey| key.is_meant(&parts) && key.verifies(&parts);
         if !keys.iter().any(|key| fits(&key)) {
             return Err(refused(
-                "the token's signature fits none of the provider's keys",
+                "the token's signature matches none of the provider's keys",
             ));
         }
         expected.check(&parts.claims, cx.clock.now())?;
@@ -390,7 +400,7 @@ impl KeySet {
         (Arc::clone(&cached.keys), is_current)
     }
 
-    /// True if the keys may be read now; remembers that they are.
+    /// Returns true if the keys may be fetched now, and records the attempt.
     fn may_read(&self, now: Monotonic) -> bool {
         let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         let may = cached.tried_at.is_none_or(|at| now.since(at) >= READ_AGAIN);
@@ -406,7 +416,7 @@ impl KeySet {
         let request = request.map_err(|_| {
             failed(
                 ErrorKind::Configuration,
-                "the address of the provider's keys is not a URL",
+                "the URL of the provider's keys is invalid",
             )
         })?;
         let response = cx
@@ -415,14 +425,14 @@ impl KeySet {
             .map_err(|error| {
                 failed(
                     ErrorKind::Network,
-                    "the provider's keys cannot be read now; try again later",
+                    "the provider's keys cannot be fetched; try again later",
                 )
                 .with_source(error)
             })?;
         if !response.status().is_success() {
             return Err(failed(
                 ErrorKind::ProviderUnavailable,
-                "the provider's keys cannot be read now; try again later",
+                "the provider's keys cannot be fetched; try again later",
             ));
         }
         let set: JsonKeySet = serde_json::from_slice(response.body()).map_err(|_| {
@@ -441,7 +451,7 @@ impl KeySet {
 }
 
 impl PublicKey {
-    /// A key that signs with a known algorithm; `None` for any other.
+    /// Returns a signing key with a supported algorithm, or `None` for any other key.
     fn of(key: JsonKey) -> Option<Self> {
         if key.usage.as_deref().is_some_and(|usage| usage != "sig") {
             return None;
@@ -501,7 +511,7 @@ impl PublicKey {
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
+#[expect(clippy::print_stdout, reason = "the test prints counts")]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -685,7 +695,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_private_key_is_refused_and_not_quoted() {
+    fn an_invalid_private_key_is_refused_and_not_quoted() {
         for bad in [
             "",
             "leaked-secret",

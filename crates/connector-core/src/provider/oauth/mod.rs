@@ -1,7 +1,8 @@
-//! OAuth 2.0 messages: what is asked of a provider and what its answers mean.
+//! OAuth 2.0 messages: requests to a provider and their responses.
 //!
-//! Every function here is the default of a hook of [`Connector`](crate::provider::Connector); a connector
-//! calls it for the part that follows the RFCs and changes what deviates.
+//! The public functions of this module are the defaults of the
+//! [`Connector`](crate::provider::Connector) hooks. A connector calls them for everything that
+//! follows the RFCs and overrides only what deviates.
 
 mod answer;
 mod authorization;

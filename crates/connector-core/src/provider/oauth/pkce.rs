@@ -11,12 +11,12 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::error::{Error, ErrorKind, Result};
 use crate::random::{Random, random_token};
 
-/// A code verifier (RFC 7636 section 4.1).
+/// A PKCE code verifier (RFC 7636 section 4.1).
 #[derive(Clone)]
 pub struct CodeVerifier(SecretString);
 
 impl CodeVerifier {
-    /// A new verifier from `random`.
+    /// Generates a random verifier.
     ///
     /// # Errors
     /// [`ErrorKind::Bug`] if the random source fails.
@@ -24,10 +24,11 @@ impl CodeVerifier {
         random_token(random).map(Self)
     }
 
-    /// A verifier that was kept: 43 to 128 unreserved characters.
+    /// Restores a stored verifier of 43 to 128 unreserved characters.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if the text is not a verifier; it is not repeated.
+    /// [`ErrorKind::InvalidInput`] if the text is not a code verifier. The error does not contain
+    /// the text.
     pub fn from_secret(secret: SecretString) -> Result<Self> {
         let text = secret.expose_secret();
         let unreserved =
@@ -43,25 +44,26 @@ impl CodeVerifier {
         }
     }
 
-    /// The verifier as it is sent with the code.
+    /// Returns the verifier, which the code exchange sends.
     #[must_use]
     pub const fn secret(&self) -> &SecretString {
         &self.0
     }
 
-    /// The challenge as it is sent with the authorization request (RFC 7636 section 4.2).
+    /// Returns the challenge, which the authorization request sends (RFC 7636 section 4.2).
     #[must_use]
     pub fn challenge(&self) -> String {
         self.pkce_challenge().as_str().to_owned()
     }
 
-    /// The SHA-256 of the verifier in lower-case hexadecimal.
+    /// Returns the SHA-256 of the verifier in lowercase hexadecimal.
     pub(crate) fn hexadecimal_challenge(&self) -> String {
         hex::encode(digest(&SHA256, self.0.expose_secret().as_bytes()).as_ref())
     }
 
-    /// The `nonce` of the flow (OpenID Connect Core section 3.1.2.1): derived, so that nothing more
-    /// has to be remembered.
+    /// Returns the `nonce` of the flow (OpenID Connect Core section 3.1.2.1).
+    ///
+    /// The nonce is derived from the verifier, so it does not have to be stored.
     pub(crate) fn nonce(&self) -> String {
         let mut context = Context::new(&SHA256);
         context.update(b"nonce\0");
@@ -100,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_verifier_is_refused() {
+    fn an_invalid_verifier_is_refused() {
         for bad in ["short", &"a".repeat(129), &format!("{}+", "a".repeat(43))] {
             assert!(CodeVerifier::from_secret(bad.to_owned().into()).is_err());
         }

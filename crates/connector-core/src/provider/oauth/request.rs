@@ -29,7 +29,7 @@ use crate::provider::oauth::{
     Callback, CodeVerifier, ExchangeClass, ExchangeError, TokenAnswer, read_token_answer,
 };
 
-/// An authorization code with the facts that its exchange needs.
+/// An authorization code and the data for its exchange.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CodeExchange<'a> {
@@ -37,17 +37,19 @@ pub struct CodeExchange<'a> {
     pub code: &'a SecretString,
     /// The code verifier of the flow.
     pub verifier: &'a CodeVerifier,
-    /// The account's host, for providers whose accounts have their own.
+    /// The account's host, for providers with per-account hosts.
     pub account_host: Option<&'a str>,
-    /// The callback that brought the code, for providers that name the account or a region there.
-    /// Its parameters are claims of the browser.
+    /// The callback that contained the code, for providers whose callbacks also identify the
+    /// account or a region.
+    ///
+    /// The parameters come from the browser and are not authenticated.
     pub callback: Option<&'a Callback>,
-    /// The parameters that the application set for the flow.
+    /// Additional parameters that the application set for the flow.
     pub parameters: &'a BTreeMap<String, String>,
 }
 
 impl<'a> CodeExchange<'a> {
-    /// The exchange of `code` in the flow of `verifier`.
+    /// Returns the exchange of `code` in the flow with this `verifier`.
     #[must_use]
     pub fn new(code: &'a SecretString, verifier: &'a CodeVerifier) -> Self {
         Self {
@@ -59,21 +61,21 @@ impl<'a> CodeExchange<'a> {
         }
     }
 
-    /// Sets the account's host. Pass only one that the account rule accepted.
+    /// Sets the account's host. Pass only a host that the account host rule has accepted.
     #[must_use]
     pub fn with_account_host(mut self, account_host: Option<&'a str>) -> Self {
         self.account_host = account_host;
         self
     }
 
-    /// Sets the callback that brought the code.
+    /// Sets the callback that contained the code.
     #[must_use]
     pub fn with_callback(mut self, callback: &'a Callback) -> Self {
         self.callback = Some(callback);
         self
     }
 
-    /// Sets the parameters that the application set for the flow.
+    /// Sets the additional parameters of the flow.
     #[must_use]
     pub fn with_parameters(mut self, parameters: &'a BTreeMap<String, String>) -> Self {
         self.parameters = parameters;
@@ -81,10 +83,12 @@ impl<'a> CodeExchange<'a> {
     }
 }
 
-/// A request to a provider's token endpoint: fields, client authentication and encoding as the
-/// description has them. Sent once, never repeated.
+/// A request to a provider's token endpoint.
 ///
-/// A connector's hook uses it for a request that the RFCs do not have:
+/// The description determines the fields, the client authentication and the encoding. The request
+/// is sent once and never retried.
+///
+/// Use this type in a connector's hook for a request that the RFCs do not define:
 ///
 /// ```no_run
 /// # use connector_core::provider::{Context, Description};
@@ -98,7 +102,7 @@ impl<'a> CodeExchange<'a> {
 ///     .await
 /// # }
 /// ```
-#[must_use = "nothing is sent before send is awaited"]
+#[must_use = "the request is not sent until `send` is awaited"]
 pub struct TokenRequest<'a> {
     description: &'a Description,
     cx: &'a Context<'a>,
@@ -110,7 +114,7 @@ pub struct TokenRequest<'a> {
 }
 
 impl<'a> TokenRequest<'a> {
-    /// A request to the description's token endpoint for the account with this host.
+    /// Returns a request to the description's token endpoint, for the account with this host.
     pub fn to(
         description: &'a Description,
         cx: &'a Context<'a>,
@@ -128,8 +132,10 @@ impl<'a> TokenRequest<'a> {
         }
     }
 
-    /// A request to another URL of the provider, encoded as its token endpoint's. The URL must be a
-    /// constant of the connector.
+    /// Returns a request to another URL of the provider, encoded in the same way as a token
+    /// request.
+    ///
+    /// The URL must be a constant of the connector.
     pub fn at_url(description: &'a Description, cx: &'a Context<'a>, url: &Url) -> Self {
         Self {
             url: Ok(url.clone()),
@@ -149,58 +155,58 @@ impl<'a> TokenRequest<'a> {
         }
     }
 
-    /// Adds a field.
+    /// Adds a field to the request.
     pub fn field(mut self, name: impl Into<String>, value: impl AsRef<str>) -> Self {
         let value = Zeroizing::new(value.as_ref().to_owned());
         self.fields.push((name.into(), value));
         self
     }
 
-    /// Adds fields.
+    /// Adds several fields to the request.
     pub fn fields<'f>(self, fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> Self {
         fields
             .into_iter()
             .fold(self, |request, (name, value)| request.field(name, value))
     }
 
-    /// Replaces the description's client authentication.
+    /// Overrides the description's client authentication.
     pub fn with_client_authentication(mut self, authentication: ClientAuthentication) -> Self {
         self.authentication = authentication;
         self
     }
 
-    /// Replaces the description's method.
+    /// Overrides the description's HTTP method.
     pub fn with_method(mut self, method: TokenMethod) -> Self {
         self.method = method;
         self
     }
 
-    /// Replaces the description's encoding.
+    /// Overrides the description's encoding.
     pub fn with_encoding(mut self, encoding: BodyEncoding) -> Self {
         self.encoding = encoding;
         self
     }
 
-    /// Leaves the fields with these names out.
+    /// Removes the fields with these names.
     fn without(mut self, names: &[String]) -> Self {
         self.fields.retain(|(name, _)| !names.contains(name));
         self
     }
 
-    /// Sends the request and reads the response as a token response.
+    /// Sends the request and parses the response as a token response.
     ///
     /// # Errors
-    /// [`ExchangeError`]: see [`read_token_answer`].
+    /// [`ExchangeError`], as for [`read_token_answer`].
     pub async fn send(self, operation: &'static str) -> Result<TokenAnswer, ExchangeError> {
         let (description, cx) = (self.description, self.cx);
         let response = self.response(operation).await?;
         read_token_answer(description, operation, cx.clock.now(), &response)
     }
 
-    /// Sends the request and returns the complete response, whatever its status.
+    /// Sends the request and returns the complete response with any status.
     ///
     /// # Errors
-    /// [`ExchangeError`] if there is no complete response.
+    /// [`ExchangeError`] if no complete response was received.
     pub async fn response(
         self,
         operation: &'static str,
@@ -265,7 +271,8 @@ impl<'a> TokenRequest<'a> {
         Ok(request)
     }
 
-    /// Adds what proves who the client is (RFC 6749 section 2.3): fields, or the header to set.
+    /// Adds the client authentication (RFC 6749 section 2.3): fields, or a header value that the
+    /// caller sets.
     fn authenticate(&mut self, operation: &'static str) -> Result<Option<HeaderValue>, Error> {
         let app = self.cx.app;
         let secret = app.client_secret().map(ExposeSecret::expose_secret);
@@ -287,7 +294,7 @@ impl<'a> TokenRequest<'a> {
                 return Err(Error::new(
                     ErrorKind::Configuration,
                     operation,
-                    "the app has no client secret; the provider accepts no request without one",
+                    "the app has no client secret; the provider requires one",
                 ));
             }
             (ClientAuthentication::Body, Some(secret)) => {
@@ -304,7 +311,8 @@ impl<'a> TokenRequest<'a> {
             Error::new(
                 ErrorKind::Configuration,
                 operation,
-                "the client secret has characters that no header may have; correct it",
+                "the client secret contains characters that are not allowed in a header; correct \
+                 it",
             )
         })
     }
@@ -324,7 +332,7 @@ fn no_endpoint(description: &Description) -> Error {
     Error::new(
         ErrorKind::Unsupported,
         "oauth.token_request",
-        "the provider has no token endpoint; its credentials are not refreshed",
+        "the provider has no token endpoint, so its credentials cannot be refreshed",
     )
     .with_provider(description.provider.as_str().to_owned())
 }
@@ -332,11 +340,13 @@ fn no_endpoint(description: &Description) -> Error {
 type TokenClient =
     BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
 
-/// Exchanges an authorization code (RFC 6749 section 4.1.3), with its verifier unless the provider
-/// refuses PKCE. Sent once, never repeated.
+/// Exchanges an authorization code (RFC 6749 section 4.1.3).
+///
+/// The request contains the code verifier unless the provider rejects PKCE. The request is sent
+/// once and never retried.
 ///
 /// # Errors
-/// [`ExchangeError`]: see [`read_token_answer`].
+/// [`ExchangeError`], as for [`read_token_answer`].
 pub async fn exchange_code(
     description: &Description,
     cx: &Context<'_>,
@@ -370,11 +380,13 @@ pub async fn exchange_code(
     names_account(description, cx, OPERATION, answer, nonce.as_deref())
 }
 
-/// Spends a refresh token (RFC 6749 section 6). Sent once, never repeated.
+/// Sends a refresh request (RFC 6749 section 6) with the credential's refresh token.
+///
+/// The request is sent once and never retried.
 ///
 /// # Errors
-/// [`ExchangeError`]: see [`read_token_answer`];
-/// [`DeadGrant`](ExchangeClass::DeadGrant) with nothing sent if there is no refresh token.
+/// [`ExchangeError`], as for [`read_token_answer`]. Without a refresh token, the class is
+/// [`DeadGrant`](ExchangeClass::DeadGrant) and nothing is sent.
 pub async fn refresh(
     description: &Description,
     cx: &Context<'_>,
@@ -385,7 +397,8 @@ pub async fn refresh(
         let error = Error::new(
             ErrorKind::NeedsReauthorization,
             OPERATION,
-            "the credential came without a refresh token; the account's owner must connect it again",
+            "the credential has no refresh token; the account's owner must connect the account \
+             again",
         );
         return Err(ExchangeError::new(
             ExchangeClass::DeadGrant,
@@ -393,7 +406,7 @@ pub async fn refresh(
             error,
         ));
     };
-    // The host is the one that is sealed with the credential, never one that stands beside it.
+    // The host comes from the sealed credential, never from data stored outside the seal.
     let request = TokenRequest::to(description, cx, credential.account_host());
     let client = client(cx, &request)?;
     let refresh_token = RefreshToken::new(refresh_token.expose_secret().to_owned());
@@ -413,7 +426,7 @@ pub async fn refresh(
 /// Requests a token for the app itself (RFC 6749 section 4.4).
 ///
 /// # Errors
-/// [`ExchangeError`]: see [`read_token_answer`].
+/// [`ExchangeError`], as for [`read_token_answer`].
 pub async fn client_credentials(
     description: &Description,
     cx: &Context<'_>,
@@ -433,11 +446,11 @@ pub async fn client_credentials(
 }
 
 impl TokenRequest<'_> {
-    /// Adds the fields of a request that the `oauth2` crate has built.
+    /// Adds the fields of a request built by the `oauth2` crate.
     fn with_rfc(self, request: &HttpRequest) -> Self {
         form_urlencoded::parse(request.body()).fold(self, |to, (name, value)| {
             let value = Zeroizing::new(value.into_owned());
-            // The client's own fields follow from the description.
+            // The description determines the client id and client secret fields.
             match &*name {
                 "client_id" | "client_secret" => to,
                 name => to.field(name, value.as_str()),
@@ -446,7 +459,7 @@ impl TokenRequest<'_> {
     }
 }
 
-/// The `oauth2` crate's client: what it builds is taken before it would be sent.
+/// Returns a client of the `oauth2` crate. The client only builds requests and never sends them.
 fn client(cx: &Context<'_>, request: &TokenRequest<'_>) -> Result<TokenClient, ExchangeError> {
     let unusable = |error: Error| ExchangeError::new(ExchangeClass::Malformed, Sent::No, error);
     let url = match &request.url {
@@ -465,7 +478,7 @@ fn client(cx: &Context<'_>, request: &TokenRequest<'_>) -> Result<TokenClient, E
             unusable(Error::new(
                 ErrorKind::Configuration,
                 "oauth.token_request",
-                "the app's redirect URI is not a URL; set the one that is registered",
+                "the app's redirect URI is not a valid URL; set the registered one",
             ))
         })?;
         client = client.set_redirect_uri(exact);
@@ -473,14 +486,14 @@ fn client(cx: &Context<'_>, request: &TokenRequest<'_>) -> Result<TokenClient, E
     Ok(client)
 }
 
-/// The error that stops the `oauth2` crate after it has built a request: sending and reading are
-/// ours.
+/// The error that stops the `oauth2` crate after it has built a request. This module sends the
+/// request and parses the response itself.
 #[derive(Debug)]
 pub(crate) struct Taken;
 
 impl fmt::Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the request was taken")
+        f.write_str("the request was captured")
     }
 }
 
@@ -499,7 +512,8 @@ fn fields_of(
         *slot.borrow_mut() = Some(request);
         Err(Taken)
     }));
-    // Whatever the outcome says, what counts is the request: nothing was sent.
+    // The outcome is always an error, because nothing was sent. Only the captured request is
+    // needed.
     drop(outcome);
     slot.into_inner().ok_or_else(|| {
         let error = Error::new(

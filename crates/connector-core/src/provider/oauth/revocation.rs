@@ -14,15 +14,17 @@ use crate::provider::oauth::{ExchangeClass, ExchangeError, TokenRequest, read_to
 
 const OPERATION: &str = "oauth.revoke";
 
-/// Revokes a credential: its refresh token where it has one, else its access token (RFC 7009
-/// section 2.1); both where the provider revokes only the token that it is given; the access token
-/// alone where [`RevokedToken`] says so. A token that the
-/// provider does not know any more counts as revoked (section 2.2).
+/// Revokes a credential.
+///
+/// By default, one request sends the refresh token, or the access token if there is no refresh
+/// token (RFC 7009 section 2.1). If the provider revokes only the token in the request, the refresh
+/// token and the access token are sent in two requests. [`RevokedToken::AccessToken`] sends only
+/// the access token. A token that the provider no longer knows counts as revoked (section 2.2).
 ///
 /// # Errors
-/// [`ExchangeError`]: [`Transient`](ExchangeClass::Transient) when it should be tried again,
-/// [`Malformed`](ExchangeClass::Malformed) with [`ErrorKind::Unsupported`] if the provider has no
-/// revocation endpoint.
+/// [`ExchangeError`]. The class is [`Transient`](ExchangeClass::Transient) if you should retry
+/// later. If the provider has no revocation endpoint, the class is
+/// [`Malformed`](ExchangeClass::Malformed) and the error kind is [`ErrorKind::Unsupported`].
 pub async fn revoke(
     description: &Description,
     cx: &Context<'_>,
@@ -32,7 +34,8 @@ pub async fn revoke(
         return Err(unusable(Error::new(
             ErrorKind::Unsupported,
             OPERATION,
-            "the provider has no revocation endpoint; its owner removes the app there",
+            "the provider has no revocation endpoint; the account's owner must remove the app at \
+             the provider",
         )));
     };
     let host = credential.account_host().unwrap_or_default();
@@ -82,18 +85,18 @@ async fn revoke_one(
         .with_encoding(endpoint.encoding)
         .response(OPERATION)
         .await?;
-    // A refusal may come with any status that is not a failure of the server.
+    // A refusal may have any status below 500.
     match read_token_answer(description, OPERATION, cx.clock.now(), &response) {
         Err(error) if error.class() == ExchangeClass::DeadGrant => Ok(()),
         Err(error) if error.code() == Some("invalid_token") => Ok(()),
         Err(error) if response.status().is_success() && error.code().is_none() => Ok(()),
-        // Some providers answer so for a token that they no longer know.
+        // Some providers respond with 404 or 410 to a token that they no longer know.
         Err(_) if matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::GONE) => Ok(()),
         Err(error) => Err(error),
         Ok(_) => Err(unusable(Error::new(
             ErrorKind::UnexpectedAnswer,
             OPERATION,
-            "the revocation endpoint answered with a token; check the description's endpoints",
+            "the revocation endpoint returned a token; check the description's endpoints",
         ))),
     }
 }

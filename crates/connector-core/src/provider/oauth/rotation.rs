@@ -1,36 +1,39 @@
-//! The fate of a refresh token that was used.
+//! The validity of a refresh token after its use.
 
 use serde::{Deserialize, Serialize};
 
-/// A provider's treatment of a refresh token that was used (RFC 6749 section 6, RFC 9700
-/// section 4.14).
+/// The validity of a refresh token after its use (RFC 6749 section 6, RFC 9700 section 4.14).
 ///
-/// It decides how long others stay away from a token whose answer was lost, and what may be done
-/// with a new pair before it is durable. A provider that says nothing is [`RotationClass::Strict`].
+/// The class determines how long other workers wait before they use a token whose refresh response
+/// was lost. The class also determines whether a new token pair may be used before it has been
+/// stored. The default is [`RotationClass::Strict`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RotationClass {
-    /// The refresh token stays the same; sending it twice is an ordinary repetition.
+    /// The refresh token does not change. Repeating a refresh is harmless.
     Stable,
-    /// Each answer brings a new refresh token, and the old ones go on working.
+    /// Each response contains a new refresh token. The old refresh tokens stay valid.
     OldTokensLiveOn,
-    /// Each answer brings a new refresh token, and the one before works for a while.
+    /// Each response contains a new refresh token. The previous refresh token stays valid for a
+    /// limited time.
     Grace(Grace),
-    /// Each answer brings a new refresh token, and using an old one ends the grant.
+    /// Each response contains a new refresh token. Using an old refresh token ends the grant.
     #[default]
     Strict,
 }
 
 impl RotationClass {
-    /// True where a lost answer takes the usable refresh token with it, or may do so.
+    /// Returns true if a lost response can leave the grant without a valid refresh token.
     #[must_use]
     pub const fn rotates(self) -> bool {
         matches!(self, Self::Grace(_) | Self::Strict)
     }
 
-    /// True where the first use of a new access token or refresh token ends the time in which the
-    /// one before still works, so that a pair must be durable before it is used.
+    /// Returns true if the first use of a new access token or refresh token invalidates the
+    /// previous refresh token.
+    ///
+    /// A new token pair must then be stored before it is used.
     #[must_use]
     pub const fn first_use_ends_grace(self) -> bool {
         matches!(self, Self::Grace(Grace::UntilSuccessorUsed { .. }))
@@ -38,7 +41,7 @@ impl RotationClass {
 }
 
 impl Grace {
-    /// The longest time, in seconds, for which a used refresh token still works.
+    /// Returns the maximum time, in seconds, for which a used refresh token stays valid.
     #[must_use]
     pub const fn seconds(self) -> u32 {
         match self {
@@ -48,19 +51,19 @@ impl Grace {
     }
 }
 
-/// The time for which a refresh token still works after it was used.
+/// The time for which a refresh token stays valid after its use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Grace {
-    /// For a fixed time.
+    /// A fixed time.
     Time {
-        /// The time in seconds.
+        /// The time, in seconds.
         seconds: u32,
     },
-    /// Until anything of its successor is used.
+    /// Until the new access token or the new refresh token is used.
     UntilSuccessorUsed {
-        /// The longest time in seconds.
+        /// The maximum time, in seconds.
         max_seconds: u32,
     },
 }
@@ -84,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_that_says_nothing_is_strict() {
+    fn rotation_is_strict_by_default() {
         assert_eq!(RotationClass::default(), RotationClass::Strict);
     }
 }

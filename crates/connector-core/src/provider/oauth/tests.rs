@@ -1,4 +1,4 @@
-//! The messages as they go over the wire, and what their answers lead to.
+//! Tests of the requests on the wire and of the handling of their responses.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -23,7 +23,7 @@ use crate::provider::description::{
 use crate::provider::oauth::{self, CodeExchange, CodeVerifier, ExchangeClass};
 use crate::provider_id::ProviderId;
 
-/// Answers every request alike and remembers the last one.
+/// Returns the same response to every request and records the last request.
 #[derive(Debug)]
 struct Wire {
     status: u16,
@@ -141,7 +141,7 @@ async fn a_code_is_exchanged_as_rfc_6749_section_4_1_3_says() {
         .unwrap();
     let request = wire.last();
     assert_eq!(request.uri(), "https://shop.acme.example/token");
-    // Section 2.3.1: id and secret are form-encoded before they are joined.
+    // Section 2.3.1: the id and the secret are form-encoded before they are joined.
     assert_eq!(
         request.headers()["authorization"],
         "Basic Y2xpZW50K2lkOnMlM0FlK2NyZXQ="
@@ -202,7 +202,7 @@ async fn without_a_refresh_token_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_says_whether_it_may_have_been_acted_on() {
+async fn a_lost_response_states_whether_the_provider_may_have_acted() {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
     let app = app();
     for (kind, sent) in [
@@ -222,7 +222,7 @@ async fn a_lost_answer_says_whether_it_may_have_been_acted_on() {
 }
 
 #[tokio::test]
-async fn the_app_asks_for_a_token_of_its_own() {
+async fn client_credentials_request_an_app_token() {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
     let app = app();
     let wire = Wire::answering(200, r#"{"access_token":"a"}"#);
@@ -239,7 +239,7 @@ async fn the_app_asks_for_a_token_of_its_own() {
 }
 
 #[tokio::test]
-async fn revoking_sends_the_refresh_token_and_takes_unknown_tokens_for_revoked() {
+async fn revocation_sends_the_refresh_token_and_accepts_unknown_tokens() {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
     let app = app();
     for (status, body, revoked) in [

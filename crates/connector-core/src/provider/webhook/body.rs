@@ -1,4 +1,4 @@
-//! Reading the body of a delivery by its forms.
+//! Parses the body of a delivery in one of the accepted formats.
 
 use std::collections::BTreeMap;
 
@@ -13,34 +13,34 @@ use super::scheme::{BodyForm, WebhookFact, WebhookScheme};
 use super::signature::is_word;
 use crate::error::{Error, Result};
 
-/// The most events that one delivery may bundle.
+/// Maximum number of events in one delivery.
 const MOST_ITEMS: usize = 1_000;
 
-/// A body that has one of the accepted forms.
+/// A body in one of the accepted formats.
 pub(super) struct Body {
-    /// The whole of it. Null where nothing asks for its members.
+    /// The whole parsed body. Null if no member is read.
     top: Value,
     items: Vec<Part>,
 }
 
-/// The bytes of an event and its value; without one, that of the whole body.
+/// The bytes of an event and its value. Without a value, the value of the whole body is used.
 type Part = (Bytes, Option<Value>);
 
 /// One event of a body.
 pub(super) struct Item<'b> {
     top: &'b Value,
     own: &'b Value,
-    /// Its bytes.
+    /// The bytes of the event.
     pub(super) raw: &'b Bytes,
 }
 
 impl Item<'_> {
-    /// The text or number at a pointer into the item.
+    /// Returns the string, number or boolean at a pointer into the item.
     pub(super) fn text(&self, pointer: &str) -> Option<String> {
         text_of(self.own.pointer(pointer)?)
     }
 
-    /// The text or number at a pointer from the top of the body.
+    /// Returns the string, number or boolean at a pointer into the whole body.
     pub(super) fn envelope_text(&self, pointer: &str) -> Option<String> {
         text_of(self.top.pointer(pointer)?)
     }
@@ -57,11 +57,11 @@ fn text_of(value: &Value) -> Option<String> {
 }
 
 impl Body {
-    /// Reads a body by the first form that it has.
+    /// Parses a body with the first accepted format that matches.
     ///
     /// # Errors
-    /// [`WebhookRefused`](crate::ErrorKind::WebhookRefused) if it has none of them, or bundles too
-    /// many events.
+    /// [`WebhookRefused`](crate::ErrorKind::WebhookRefused) if no accepted format matches, or if
+    /// the body contains too many events.
     pub(super) fn read(scheme: &WebhookScheme, body: &Bytes) -> Result<Self> {
         let wants_members = wants_members(scheme);
         for form in &scheme.body {
@@ -75,17 +75,17 @@ impl Body {
             }
         }
         Err(refused(
-            "the body has none of the forms that the provider sends; check the content type that \
-             is set up there",
+            "the body has none of the provider's formats; check the content type configured at the \
+             provider",
         ))
     }
 
-    /// The value from the top of the body.
+    /// Returns the whole parsed body.
     pub(super) const fn top(&self) -> &Value {
         &self.top
     }
 
-    /// Its events.
+    /// Returns the events of the body.
     pub(super) fn items(&self) -> impl ExactSizeIterator<Item = Item<'_>> {
         self.items.iter().map(|(raw, own)| Item {
             top: &self.top,
@@ -95,7 +95,7 @@ impl Body {
     }
 }
 
-/// True if anything is read from inside the body.
+/// Returns true if the scheme reads any member of the body.
 fn wants_members(scheme: &WebhookScheme) -> bool {
     let facts = scheme.facts();
     scheme.items.is_some()
@@ -112,7 +112,7 @@ fn reads_body(fact: &WebhookFact) -> bool {
     }
 }
 
-/// The body as a value; null where its members are not wanted. `None` if it has another form.
+/// Parses the body. Returns null if no member is read, and `None` if the format does not match.
 fn parse(form: &BodyForm, body: &Bytes, wants_members: bool) -> Option<Value> {
     match form {
         BodyForm::Bytes => (!body.is_empty()).then_some(Value::Null),
@@ -141,7 +141,7 @@ fn parse(form: &BodyForm, body: &Bytes, wants_members: bool) -> Option<Value> {
 }
 
 fn json(body: &[u8], wants_members: bool) -> Option<Value> {
-    // The parser does not look inside texts that it skips.
+    // Strings that the parser skips are not checked for valid UTF-8, so check the whole body first.
     let text = std::str::from_utf8(body).ok()?;
     if wants_members {
         serde_json::from_str(text).ok()
@@ -151,7 +151,8 @@ fn json(body: &[u8], wants_members: bool) -> Option<Value> {
     }
 }
 
-/// The fields of a form. One that stands there twice is null: programs disagree about which counts.
+/// Parses the fields of a form. A field that occurs twice becomes null, because parsers disagree
+/// about which value to use.
 fn form_fields(body: &[u8]) -> Option<Map<String, Value>> {
     let text = std::str::from_utf8(body).ok()?;
     if !text.contains('=') || text.starts_with(['{', '[']) {
@@ -170,7 +171,8 @@ fn form_fields(body: &[u8]) -> Option<Map<String, Value>> {
     Some(fields)
 }
 
-/// The events of a bundle, each with its bytes; `None` if there is no array at the pointer.
+/// Returns the events of a delivery, each with its bytes. Returns `None` if there is no array at
+/// the pointer.
 fn items_at(pointer: &str, body: &Bytes) -> Result<Option<Vec<Part>>> {
     let Ok(text) = std::str::from_utf8(body) else {
         return Ok(None);
@@ -190,7 +192,7 @@ fn items_at(pointer: &str, body: &Bytes) -> Result<Option<Vec<Part>>> {
         return Ok(None);
     };
     if raw.len() > MOST_ITEMS {
-        return Err(refused("the delivery bundles more than 1,000 events"));
+        return Err(refused("the delivery contains more than 1,000 events"));
     }
     let item = |raw: &&RawValue| {
         let value = serde_json::from_str(raw.get()).map_err(|_| unreadable())?;

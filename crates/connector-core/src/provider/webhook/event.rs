@@ -1,4 +1,4 @@
-//! Deliveries as connectors read them.
+//! Parsed webhook deliveries.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,22 +11,25 @@ use crate::app::AppKey;
 use crate::clock::Timestamp;
 use crate::provider_id::ProviderId;
 
-/// The endpoint that a delivery came to.
+/// The endpoint that received a delivery.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct WebhookEndpoint<'a> {
-    /// The registration that the endpoint belongs to.
+    /// The app registration that the endpoint belongs to.
     pub app: &'a AppKey,
-    /// The secrets of the one connection that the endpoint belongs to, the newest first. Empty for an
-    /// endpoint of the whole app, whose secrets are the registration's.
+    /// The secrets of the endpoint's connection, newest first.
+    ///
+    /// Empty if the endpoint belongs to a whole app. The secrets of the app registration are then
+    /// used.
     pub secrets: &'a [SecretString],
-    /// The public URL of the endpoint, as the provider was told it. Only its scheme, host and path
-    /// are used; the query is the request's.
+    /// The public URL of the endpoint, as registered with the provider.
+    ///
+    /// Only the scheme, the host and the path are used. The query comes from the request.
     pub url: Option<&'a http::Uri>,
 }
 
 impl<'a> WebhookEndpoint<'a> {
-    /// The endpoint of a whole app.
+    /// Returns the endpoint of a whole app.
     #[must_use]
     pub const fn of_app(app: &'a AppKey) -> Self {
         Self {
@@ -36,7 +39,7 @@ impl<'a> WebhookEndpoint<'a> {
         }
     }
 
-    /// The endpoint of one connection, with secrets of its own.
+    /// Returns the endpoint of one connection, which has its own secrets.
     #[must_use]
     pub const fn of_connection(app: &'a AppKey, secrets: &'a [SecretString]) -> Self {
         Self {
@@ -46,8 +49,10 @@ impl<'a> WebhookEndpoint<'a> {
         }
     }
 
-    /// Sets the public URL of the endpoint. It is needed where the provider signs the URL that it
-    /// called: behind a proxy, the request does not tell it.
+    /// Sets the public URL of the endpoint.
+    ///
+    /// Required if the provider signs the URL that it calls, because a request behind a proxy does
+    /// not contain the public URL.
     #[must_use]
     pub const fn with_url(mut self, url: &'a http::Uri) -> Self {
         self.url = Some(url);
@@ -65,32 +70,32 @@ impl fmt::Debug for WebhookEndpoint<'_> {
     }
 }
 
-/// The account that a delivery says it is about.
+/// The account that a delivery claims to be about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AccountHint {
-    /// Its stable key.
+    /// The account's stable key.
     Key(AccountKey),
-    /// Its host, in the form that the account rule accepts.
+    /// The account's host, as normalized by the account host rule.
     Host(String),
 }
 
-/// A part of a delivery that a signature may cover. The body always is.
+/// A part of a delivery that a signature may cover. The body is always covered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignedField {
-    /// The account that it is about.
+    /// The account.
     Account,
     /// The topic.
     Topic,
-    /// The id of the delivery.
+    /// The delivery id.
     DeliveryId,
-    /// The time when it was sent or triggered.
+    /// The time at which the delivery was sent or the event occurred.
     Time,
 }
 
 impl SignedField {
-    /// Every field, and its bit in a set.
+    /// Every field with its bit in a set.
     const ALL: [(Self, u8); 4] = [
         (Self::Account, 1),
         (Self::Topic, 2),
@@ -101,7 +106,8 @@ impl SignedField {
     /// The set of all fields.
     pub const EVERY: u8 = 15;
 
-    /// The fields of a set, which is a sum of [bits](SignedField::bit). Bits of no field are ignored.
+    /// Returns the fields of a set, given as a sum of [bits](SignedField::bit). Unknown bits are
+    /// ignored.
     #[must_use]
     pub const fn set(bits: u8) -> &'static [Self] {
         use SignedField::{Account as A, DeliveryId as D, Time as S, Topic as T};
@@ -125,7 +131,7 @@ impl SignedField {
         }
     }
 
-    /// The bit of the field in a set.
+    /// Returns the bit of the field in a set.
     #[must_use]
     pub fn bit(self) -> u8 {
         let found = Self::ALL.into_iter().find(|(field, _)| *field == self);
@@ -133,41 +139,42 @@ impl SignedField {
     }
 }
 
-/// A delivery whose signature fits, as its connector read it.
+/// A parsed delivery whose signature has been verified.
 ///
-/// A fact for which [`Event::is_signed`] is false is a hint: anybody who once saw a delivery may have
-/// changed it.
+/// If [`Event::is_signed`] returns false for a field, treat the field as a hint. An attacker who
+/// has seen a delivery could have changed it.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
     /// The provider.
     pub provider: ProviderId,
-    /// The registration whose endpoint it came to.
+    /// The app registration whose endpoint received the delivery.
     pub app: AppKey,
-    /// The topic, in the provider's words.
+    /// The topic, as named by the provider.
     pub topic: String,
-    /// The account it is about, if it says.
+    /// The account that the event is about, if the delivery contains it.
     pub account: Option<AccountHint>,
-    /// The provider's id of the delivery, the same each time it is repeated.
+    /// The provider's id for the delivery. Retries of a delivery have the same id.
     pub delivery_id: Option<String>,
-    /// The provider's id of what happened; several deliveries may be about one event.
+    /// The provider's id for the event. Several deliveries can have the same event id.
     pub event_id: Option<String>,
-    /// The time when it happened, by the provider's clock.
+    /// The time of the event, by the provider's clock.
     pub triggered_at: Option<Timestamp>,
-    /// The body, byte for byte. In a bundle, the bytes of this event within the body.
+    /// The body, byte for byte. If the delivery contains several events, the bytes of this event
+    /// within the body.
     pub body: Bytes,
-    /// Facts that stand in headers only, by the names in
-    /// [`WebhookScheme::fields`](super::WebhookScheme::fields). They are hints.
+    /// Values of the headers in [`WebhookScheme::fields`](super::WebhookScheme::fields), keyed by
+    /// header name. Treat these values as hints.
     pub fields: BTreeMap<String, String>,
-    /// The fields that the signature covers besides the body.
+    /// The fields that the signature covers in addition to the body.
     pub signed: &'static [SignedField],
-    /// True if it says that the connection may have ended or lost rights: the provider is asked,
-    /// and its answer decides.
+    /// True if the connection may have ended or lost permissions. The hub then checks the
+    /// connection at the provider.
     pub probes: bool,
 }
 
 impl Event {
-    /// An event whose signature covers `body` alone.
+    /// Returns an event whose signature covers only the body.
     #[must_use]
     pub fn new(provider: ProviderId, app: AppKey, topic: impl Into<String>, body: Bytes) -> Self {
         Self {
@@ -210,31 +217,33 @@ impl fmt::Debug for Event {
     }
 }
 
-/// The content of a verified request.
+/// The result of verifying a request.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Incoming {
     /// A delivery.
     Accept {
-        /// Its events, in their order. Providers that bundle send several.
+        /// The events of the delivery, in order. Some providers send several events in one
+        /// delivery.
         events: Vec<Event>,
-        /// The answer that the provider waits for; without it, an empty one with status 200.
+        /// The response that the provider expects. `None` for an empty response with status 200.
         reply: Option<http::Response<Bytes>>,
     },
-    /// A handshake: this answer and nothing else.
+    /// A handshake without events. The application only sends this response.
     Reply(http::Response<Bytes>),
-    /// A handshake that brings the endpoint's secret, which the application has to keep. It is not
-    /// known to be genuine: an endpoint without a secret takes it from anybody.
+    /// A handshake that contains the endpoint's secret. The application must store the secret.
+    ///
+    /// The request is not authenticated: an endpoint without a secret accepts one from any sender.
     Secret {
         /// The secret.
         secret: SecretString,
-        /// The answer.
+        /// The response.
         reply: http::Response<Bytes>,
     },
 }
 
 impl Incoming {
-    /// A delivery of these events whose answer is empty.
+    /// Returns a delivery of these events with an empty response.
     #[must_use]
     pub const fn events(events: Vec<Event>) -> Self {
         Self::Accept {

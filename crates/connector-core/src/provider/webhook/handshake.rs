@@ -1,4 +1,4 @@
-//! Answering the requests with which providers check an endpoint.
+//! Answers the requests with which providers check an endpoint.
 
 use std::collections::BTreeMap;
 
@@ -18,18 +18,19 @@ use super::{Incoming, refused};
 use crate::app::App;
 use crate::error::Result;
 
-/// The name of the registration's extra value that holds the token with which a provider asks
-/// whether an endpoint is the application's: Meta's verify token.
+/// Name of the app's extra value with the verify token.
+///
+/// Providers such as Meta send this token to check that the endpoint belongs to the application.
 pub const VERIFY_TOKEN: &str = "webhook_verify_token";
 
-/// The longest text that is sent back, in bytes.
+/// Maximum length of a text to send back, in bytes.
 const LONGEST_ECHO: usize = 4_096;
-/// The longest secret that is taken, in bytes.
+/// Maximum length of an accepted secret, in bytes.
 const LONGEST_SECRET: usize = 1_024;
 
 type Request = http::Request<Bytes>;
 
-/// Answers a handshake that is not signed; `None` if the request is none.
+/// Answers an unsigned handshake. Returns `None` if the request is not a handshake.
 pub(super) fn unsigned(
     scheme: &WebhookScheme,
     app: &App,
@@ -41,7 +42,8 @@ pub(super) fn unsigned(
             Handshake::Challenge(challenge) => {
                 challenge_of(challenge, app, request)?.map(Incoming::Reply)
             }
-            // Whoever can replace a secret that is in use owns the endpoint.
+            // A secret in use is never replaced, because the new secret would give its sender
+            // control of the endpoint.
             Handshake::Secret(handshake) if secrets.is_empty() => {
                 secret_of(handshake, scheme, request)?
             }
@@ -54,7 +56,7 @@ pub(super) fn unsigned(
     Ok(None)
 }
 
-/// Answers a handshake that was signed; `None` if the delivery is none.
+/// Answers a signed handshake. Returns `None` if the delivery is not a handshake.
 pub(super) fn signed(scheme: &WebhookScheme, body: &Body) -> Result<Option<Response<Bytes>>> {
     let top = body.top();
     for handshake in &scheme.handshakes {
@@ -65,7 +67,8 @@ pub(super) fn signed(scheme: &WebhookScheme, body: &Body) -> Result<Option<Respo
             Handshake::Answer(fixed) if matches(&fixed.when, top) => {
                 return answer(fixed.status, fixed.reply.as_ref()).map(Some);
             }
-            // Brought again, and signed with the secret that it brings: nothing to keep.
+            // A repeated handshake, signed with the secret that it contains. The secret is already
+            // stored.
             Handshake::Secret(SecretHandshake {
                 pointer: Some(pointer),
                 ..
@@ -81,7 +84,7 @@ fn matches(when: &BTreeMap<String, Value>, top: &Value) -> bool {
         .all(|(pointer, value)| top.pointer(pointer) == Some(value))
 }
 
-/// True if the body is an object with this member and no other.
+/// Returns true if the body is an object whose only member is the string at the pointer.
 fn is_only_member(top: &Value, pointer: &str) -> bool {
     top.as_object().is_some_and(|members| members.len() == 1)
         && top.pointer(pointer).is_some_and(Value::is_string)
@@ -98,7 +101,7 @@ fn echo_of(echo: &Echo, top: &Value) -> Result<Response<Bytes>> {
     }
 }
 
-/// A plain text that no browser takes for a page.
+/// Returns a plain text response that browsers do not interpret as HTML.
 fn plain(text: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::copy_from_slice(text.as_bytes()));
     let headers = response.headers_mut();
@@ -119,7 +122,7 @@ fn challenge_of(
     let get = |name: &str| {
         let mut found = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
         match (found.next(), found.next()) {
-            (_, Some(_)) => Err(refused("a parameter of the handshake is there twice")),
+            (_, Some(_)) => Err(refused("a parameter of the handshake occurs twice")),
             (found, None) => Ok(found.map(|(_, value)| value)),
         }
     };
@@ -137,13 +140,15 @@ fn challenge_of(
             .filter(|token| !token.expose_secret().is_empty())
             .ok_or_else(|| {
                 unusable(
-                    "the registration has no verify token; set its extra value webhook_verify_token",
+                    "the app registration has no verify token; set its extra value \
+                     webhook_verify_token",
                 )
             })?;
         let given = get(parameter)?.unwrap_or_default();
         if !is_one_of(std::slice::from_ref(token), &given) {
             return Err(refused(
-                "the handshake's verify token is another one; compare it with the provider's",
+                "the handshake's verify token does not match; compare it with the token set at the \
+                 provider",
             ));
         }
     }

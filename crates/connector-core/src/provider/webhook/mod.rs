@@ -1,9 +1,10 @@
-//! Webhooks: deliveries, and the schemes by which they are verified.
+//! Webhooks: deliveries and the schemes that verify them.
 //!
-//! A connector's hook verifies a delivery and returns plain [`Event`]s; only the hub turns them into
-//! something that handlers trust. The default hook follows the description's [`WebhookScheme`]. A
-//! connector with a scheme that data cannot express uses [`Secrets`], [`single_header`],
-//! [`decode_base64`], [`decode_hex`] and [`check_window`].
+//! A connector's hook verifies a delivery and returns plain [`Event`]s. Only the hub converts these
+//! into the trusted events that handlers receive. The default hook follows the description's
+//! [`WebhookScheme`]. If data cannot express a provider's scheme, the connector verifies the
+//! delivery itself with [`Secrets`], [`single_header`], [`decode_base64`], [`decode_hex`] and
+//! [`check_window`].
 
 mod body;
 mod event;

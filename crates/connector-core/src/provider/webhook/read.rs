@@ -1,4 +1,4 @@
-//! Reading the events of a delivery by its scheme.
+//! Reads the events of a delivery with the provider's scheme.
 
 use std::collections::BTreeMap;
 
@@ -20,17 +20,21 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::provider::Context;
 use crate::provider::description::Description;
 
-/// The longest value of a header that is kept as a field, in bytes.
+/// Maximum length of a header value in an event's fields, in bytes. Longer values are omitted.
 const LONGEST_FIELD: usize = 2_048;
 
-/// Verifies a delivery by the description's scheme and reads it. The signature is checked on the raw
-/// body before anything is parsed, except where the scheme has its token inside the body.
+/// Verifies a delivery with the description's scheme and parses it.
+///
+/// The signature is checked on the raw body before anything is parsed. The only exception is a
+/// scheme whose token is inside the body.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`] if the description has no scheme; [`ErrorKind::Configuration`] if there
-/// is no secret, or it is not in its form, or the endpoint's URL is signed and not known;
-/// [`ErrorKind::WebhookRefused`] if anything does not fit: the method, the form of the body, a header
-/// that is there twice, the signature, the timestamp, a missing fact, two accounts.
+/// * [`ErrorKind::Unsupported`] if the description has no scheme.
+/// * [`ErrorKind::Configuration`] if there is no secret, if a secret has the wrong format, or if
+///   the endpoint's URL is signed but not known.
+/// * [`ErrorKind::WebhookRefused`] if the delivery fails a check: the method, the format of the
+///   body, a header that occurs twice, the signature, the timestamp, a missing required fact, or
+///   two different accounts.
 pub fn verify(
     description: &Description,
     cx: &Context<'_>,
@@ -44,11 +48,13 @@ pub fn verify(
     verify_with(description, &accept, cx, endpoint, request)
 }
 
-/// As [`verify`], with a rule for account hosts of the connector's own: `accept_host` returns the one
-/// accepted form of a host, or `None` for a text that names none of the provider's.
+/// Verifies a delivery like [`verify`], with the connector's own rule for account hosts.
+///
+/// `accept_host` returns the normalized host, or `None` if the text is not an account host of this
+/// provider.
 ///
 /// # Errors
-/// As for [`verify`].
+/// See [`verify`].
 pub fn verify_with(
     description: &Description,
     accept_host: &dyn Fn(&str) -> Option<String>,
@@ -65,7 +71,9 @@ pub fn verify_with(
     }
     let method = request.method().as_str();
     if !scheme.methods.iter().any(|known| known == method) {
-        return Err(refused("the delivery does not have the method of one"));
+        return Err(refused(
+            "the delivery has an HTTP method that the scheme does not accept",
+        ));
     }
     let rule = verify::check(scheme, secrets, cx.clock.now(), endpoint, request)?;
     let body = Body::read(scheme, request.body())?;
@@ -87,13 +95,15 @@ pub fn verify_with(
     })
 }
 
-/// Reads the events of a message whose source was proved in another way, as with a queue of the
-/// application's own. Its headers are the attributes of the message. All that it says counts as
-/// signed.
+/// Reads the events of a message that was authenticated in another way, for example by the
+/// application's own queue.
+///
+/// The headers are the attributes of the message. All facts in the message count as signed.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`] if the description has no scheme; [`ErrorKind::WebhookRefused`] if the
-/// body does not have the form of the scheme, misses a required fact, or names two accounts.
+/// [`ErrorKind::Unsupported`] if the description has no scheme. [`ErrorKind::WebhookRefused`] if
+/// the body does not have the format of the scheme, lacks a required fact, or contains two
+/// different accounts.
 pub fn read_proved(
     description: &Description,
     accept_host: &dyn Fn(&str) -> Option<String>,
@@ -112,14 +122,16 @@ pub fn read_proved(
     reader.events(app, &body)
 }
 
-/// The id of the subscription (channel, hook) that a delivery claims to belong to, by which its
-/// secret is found. `None` if the secrets are not those of subscriptions, or the delivery names none.
+/// Returns the id of the subscription (channel, hook) that a delivery claims to belong to.
 ///
-/// Nothing is known to be genuine yet: use it to look up a secret, and for nothing else.
+/// Use the id to look up the subscription's secret. Returns `None` if the scheme has no secrets per
+/// subscription, or if the delivery contains no id.
+///
+/// The delivery is not yet verified. Do not use the id for anything but this look-up.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`] if the description has no scheme; [`ErrorKind::WebhookRefused`] if the
-/// body does not have its form.
+/// [`ErrorKind::Unsupported`] if the description has no scheme. [`ErrorKind::WebhookRefused`] if
+/// the body does not have the format of the scheme.
 pub fn channel(
     description: &Description,
     request: &http::Request<Bytes>,
@@ -153,7 +165,7 @@ fn scheme_of(description: &Description) -> Result<&WebhookScheme> {
     })
 }
 
-/// The answer to a delivery, if it is not an empty one with status 200.
+/// Returns the response to a delivery, or `None` for an empty response with status 200.
 fn acknowledgement(scheme: &WebhookScheme) -> Result<Option<Response<Bytes>>> {
     if scheme.status == 200 && scheme.reply.is_none() {
         return Ok(None);
@@ -161,13 +173,13 @@ fn acknowledgement(scheme: &WebhookScheme) -> Result<Option<Response<Bytes>>> {
     answer(scheme.status, scheme.reply.as_ref()).map(Some)
 }
 
-/// An answer with a JSON body or none.
+/// Returns a response with a JSON body or an empty body.
 pub(super) fn answer(status: u16, reply: Option<&Value>) -> Result<Response<Bytes>> {
     let bug = || {
         Error::new(
             ErrorKind::Bug,
             "webhook.answer",
-            "the scheme's answer cannot be written; please report it",
+            "the response in the webhook scheme is invalid; please report it",
         )
     };
     let body = match reply {
@@ -183,7 +195,7 @@ pub(super) fn answer(status: u16, reply: Option<&Value>) -> Result<Response<Byte
     Ok(response)
 }
 
-/// A fact, and whether it is covered by the signature.
+/// A fact with a flag that states whether the signature covers it.
 struct Found {
     text: String,
     is_signed: bool,
@@ -192,7 +204,8 @@ struct Found {
 struct Reader<'r> {
     description: &'r Description,
     scheme: &'r WebhookScheme,
-    /// The rule that decided; `None` if all was proved in another way.
+    /// The signature rule that verified the delivery. `None` if the message was authenticated in
+    /// another way.
     rule: Option<&'r WebhookSignature>,
     accept_host: &'r dyn Fn(&str) -> Option<String>,
     headers: &'r HeaderMap,
@@ -222,8 +235,8 @@ impl Reader<'_> {
         let account = self.account(item)?;
         for required in &scheme.required {
             let (is_there, message) = match required {
-                RequiredFact::Topic => (topic.is_some(), "the delivery names no topic"),
-                RequiredFact::Account => (account.is_some(), "the delivery names no account"),
+                RequiredFact::Topic => (topic.is_some(), "the delivery contains no topic"),
+                RequiredFact::Account => (account.is_some(), "the delivery contains no account"),
                 RequiredFact::DeliveryId => (delivery_id.is_some(), "the delivery has no id"),
             };
             if !is_there {
@@ -270,18 +283,20 @@ impl Reader<'_> {
         })
     }
 
-    /// The account, and whether the signature covers it. Sources that disagree are refused: one of
-    /// them was changed on the way.
+    /// Returns the account, and whether the signature covers it.
+    ///
+    /// If the sources disagree, the delivery is rejected, because one of them has been changed in
+    /// transit.
     fn account(&self, item: &Item<'_>) -> Result<Option<(AccountHint, bool)>> {
         let host = |text: &str| {
             (self.accept_host)(text)
                 .map(AccountHint::Host)
-                .ok_or_else(|| refused("the delivery names no account host of this provider"))
+                .ok_or_else(|| refused("the delivery's account host is invalid for this provider"))
         };
         let key = |text: &str| {
             AccountKey::new(text)
                 .map(AccountHint::Key)
-                .map_err(|_| refused("the delivery names no account of this provider"))
+                .map_err(|_| refused("the delivery's account key is invalid"))
         };
         match self.agreed(&self.scheme.account_host, item, host)? {
             Some(found) => Ok(Some(found)),
@@ -289,8 +304,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The account that these sources name, as far as they are present, and whether the signature
-    /// covers it.
+    /// Returns the account in those sources that are present, and whether the signature covers it.
     fn agreed(
         &self,
         facts: &[WebhookFact],
@@ -306,13 +320,13 @@ impl Reader<'_> {
             match &mut account {
                 None => account = Some((named, found.is_signed)),
                 Some((known, is_signed)) if *known == named => *is_signed |= found.is_signed,
-                Some(_) => return Err(refused("the delivery names two accounts")),
+                Some(_) => return Err(refused("the delivery contains two different accounts")),
             }
         }
         Ok(account)
     }
 
-    /// The first source that is present.
+    /// Returns the first source that is present.
     fn first(&self, facts: &[WebhookFact], item: &Item<'_>) -> Result<Option<Found>> {
         for fact in facts {
             if let Some(found) = self.fact(fact, item)? {

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A provider's proof that a delivery is its own, and the places of the facts about it.
+/// A provider's webhook scheme: how deliveries are signed, and which fields contain the topic, the
+/// account and the ids.
 ///
-/// A scheme is data: with it, [`verify`](super::verify) checks deliveries of GitHub, Notion, Slack,
-/// Stripe, `TikTok`, Discord, `HubSpot`, Meta, Airtable, Shopify, Google, Microsoft and of every sender
-/// that follows Standard Webhooks, without code of the provider's own. Header names are in any case.
-/// Where several sources stand for one fact, the first that is present counts; only the sources of
-/// the account must agree with each other.
+/// With a scheme, [`verify`](super::verify) checks deliveries without provider-specific code.
+/// Supported senders include GitHub, Notion, Slack, Stripe, `TikTok`, Discord, `HubSpot`, Meta,
+/// Airtable, Shopify, Google, Microsoft and all senders that follow Standard Webhooks. Header names
+/// are case-insensitive. If a fact has several sources, the first source that is present is used.
+/// The sources of the account are an exception: all that are present must agree.
 ///
 /// ```
 /// use connector_core::provider::webhook::WebhookScheme;
@@ -38,77 +39,85 @@ use serde_json::Value;
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct WebhookScheme {
-    /// The signatures that the provider writes, in order of preference: the first whose header is
-    /// present, and whose [`condition`](WebhookSignature::when) holds, decides. A delivery that
-    /// fails it is refused, even if a later one would pass.
+    /// The provider's signatures, in order of preference.
+    ///
+    /// Only the first signature whose header is present and whose
+    /// [`condition`](WebhookSignature::when) holds is checked. If that signature is invalid, the
+    /// delivery is rejected, even if a later signature would be valid.
     pub signatures: Vec<WebhookSignature>,
-    /// The source of the secrets.
+    /// The source of the webhook secrets.
     #[serde(default)]
     pub secret: WebhookSecret,
-    /// True if the provider signs other texts with the same secret and algorithm: queries of
-    /// callbacks, session tokens, signed requests. Then `body` must be `json_object` alone, so that
-    /// none of those texts passes as a delivery.
+    /// True if the provider signs other data with the same secret and algorithm, for example
+    /// callback queries, session tokens or signed requests.
+    ///
+    /// The `body` must then be `json_object` alone, so that no other signed data passes as a
+    /// delivery.
     #[serde(default)]
     pub secret_signs_more: bool,
-    /// The accepted methods, in capitals; without it, POST.
+    /// The accepted HTTP methods, in uppercase. Default: POST.
     #[serde(default = "post")]
     pub methods: Vec<String>,
-    /// The accepted forms of the body; the first that fits is the one by which it is read. Without
-    /// it, a JSON object.
+    /// The accepted formats of the body. The body is parsed with the first format that matches.
+    /// Default: a JSON object.
     #[serde(default = "json_object")]
     pub body: Vec<BodyForm>,
-    /// A JSON pointer (RFC 6901, at most one step) to the array of events, where one delivery bundles
-    /// several. Pointers of facts then start at the member of the array.
+    /// JSON pointer (RFC 6901, at most one step) to the array of events, if one delivery contains
+    /// several.
+    ///
+    /// The pointers of facts are then relative to each array element.
     #[serde(default)]
     pub items: Option<String>,
     /// The sources of the topic.
     #[serde(default)]
     pub topic: Vec<WebhookFact>,
-    /// The sources of the account's host. All that are present must name the same host.
+    /// The sources of the account's host. All sources that are present must contain the same host.
     #[serde(default)]
     pub account_host: Vec<WebhookFact>,
-    /// The sources of the account's key. All that are present must name the same key.
+    /// The sources of the account's key. All sources that are present must contain the same key.
     #[serde(default)]
     pub account_key: Vec<WebhookFact>,
-    /// The sources of the id of the delivery.
+    /// The sources of the delivery id.
     #[serde(default)]
     pub delivery_id: Vec<WebhookFact>,
-    /// The sources of the id of the event.
+    /// The sources of the event id.
     #[serde(default)]
     pub event_id: Vec<WebhookFact>,
     /// The sources of the time of the event.
     #[serde(default)]
     pub triggered_at: Vec<WebhookFact>,
-    /// The written form of that time.
+    /// The format of the event time.
     #[serde(default)]
     pub triggered_at_form: TimeForm,
-    /// The sources of the id of the subscription (channel, hook) that the delivery claims to belong
-    /// to, where each subscription has a secret of its own; see [`channel`](super::channel).
+    /// The sources of the subscription id (channel, hook), for providers with a separate secret per
+    /// subscription.
+    ///
+    /// The delivery claims to belong to this subscription. See [`channel`](super::channel).
     #[serde(default)]
     pub channel: Vec<WebhookFact>,
-    /// The facts without which a delivery is refused.
+    /// Required facts. A delivery without one of these facts is rejected.
     #[serde(default)]
     pub required: Vec<RequiredFact>,
-    /// The headers that are kept in [`Event::fields`](super::Event::fields).
+    /// Headers to copy into [`Event::fields`](super::Event::fields).
     #[serde(default)]
     pub fields: Vec<String>,
-    /// The topics that say that a connection may have ended or lost rights; see
+    /// Topics which mean that a connection may have ended or lost permissions. See
     /// [`Event::probes`](super::Event::probes).
     #[serde(default)]
     pub probe_topics: Vec<String>,
-    /// The status that acknowledges a delivery, 200 to 299.
+    /// The status that acknowledges a delivery, from 200 to 299.
     #[serde(default = "ok")]
     pub status: u16,
-    /// The JSON body that acknowledges a delivery; without it, none.
+    /// The JSON body that acknowledges a delivery. Absent for an empty body.
     #[serde(default)]
     pub reply: Option<Value>,
-    /// The handshakes with which the provider proves that the endpoint is the application's.
+    /// The handshakes with which the provider checks who controls the endpoint.
     #[serde(default)]
     pub handshakes: Vec<Handshake>,
 }
 
 impl WebhookScheme {
-    /// A scheme with this one signature, of JSON objects that are posted.
+    /// Returns a scheme with one signature, for JSON objects sent with POST.
     #[must_use]
     pub fn new(signature: WebhookSignature) -> Self {
         Self {
@@ -135,7 +144,7 @@ impl WebhookScheme {
         }
     }
 
-    /// The sources of each fact, by the name of the field.
+    /// Returns the sources of each fact, with the name of the field.
     pub(super) fn facts(&self) -> [(&'static str, &[WebhookFact]); 7] {
         [
             ("topic", &self.topic),
@@ -149,7 +158,7 @@ impl WebhookScheme {
     }
 }
 
-/// One way in which a provider signs.
+/// A signature of a delivery: its algorithm, its position and its format.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -157,39 +166,42 @@ pub struct WebhookSignature {
     /// The algorithm.
     #[serde(default)]
     pub algorithm: WebhookAlgorithm,
-    /// The form of the key in the secret.
+    /// The format of the key in the secret.
     #[serde(default)]
     pub key: KeyForm,
-    /// The signed text, part after part; without it, the body.
+    /// The parts of the signed text, in order. Default: the body.
     #[serde(default = "whole_body")]
     pub signed: Vec<SignedPart>,
-    /// The header that holds the signature, in each of its spellings: the first that is present
-    /// counts.
+    /// Names of the header that contains the signature. The first name that is present is used.
     #[serde(default)]
     pub headers: Vec<String>,
-    /// A JSON pointer to a [shared token](WebhookAlgorithm::SharedToken) that stands in the body, in
-    /// each of the [items](WebhookScheme::items) where there are some. Instead of `headers`.
+    /// JSON pointer to a [shared token](WebhookAlgorithm::SharedToken) in the body, used instead of
+    /// `headers`.
+    ///
+    /// If the delivery has [items](WebhookScheme::items), each item must contain the token.
     #[serde(default)]
     pub pointer: Option<String>,
-    /// The division of the header's value into signatures.
+    /// The way to split the header's value into signatures.
     #[serde(default)]
     pub entries: SignatureEntries,
-    /// The text before a signature, as in `sha256=`.
+    /// The text before a signature, for example `sha256=`.
     #[serde(default)]
     pub prefix: String,
     /// The encoding of a signature.
     #[serde(default)]
     pub encoding: SignatureEncoding,
-    /// The signed time of sending, and how far off it may be.
+    /// The signed timestamp of the delivery, with its tolerance.
     #[serde(default)]
     pub timestamp: Option<WebhookTimestamp>,
-    /// A header that must have this value for the rule to apply.
+    /// A header value on which this signature depends. The signature is skipped unless the header
+    /// has this value.
     #[serde(default)]
     pub when: Option<HeaderCondition>,
 }
 
 impl WebhookSignature {
-    /// HMAC-SHA256 over the body, in base64, in the header with one of these spellings.
+    /// Returns an HMAC-SHA256 signature over the body, in base64, in a header with one of these
+    /// names.
     #[must_use]
     pub fn new<S: Into<String>>(headers: impl IntoIterator<Item = S>) -> Self {
         Self {
@@ -206,7 +218,7 @@ impl WebhookSignature {
         }
     }
 
-    /// Sets how the signature is written: the text before it and its encoding.
+    /// Sets the prefix and the encoding of the signature.
     #[must_use]
     pub fn with_form(mut self, prefix: impl Into<String>, encoding: SignatureEncoding) -> Self {
         self.prefix = prefix.into();
@@ -214,8 +226,8 @@ impl WebhookSignature {
         self
     }
 
-    /// Signs the Unix seconds in this header, a dot and the body; the time may be off by five
-    /// minutes.
+    /// Changes the signed text to the Unix seconds in this header, a dot and the body. The
+    /// tolerance is five minutes.
     #[must_use]
     pub fn with_timestamp(mut self, header: impl Into<String>) -> Self {
         let header = header.into();
@@ -237,40 +249,41 @@ pub enum WebhookAlgorithm {
     /// HMAC-SHA256 (RFC 2104).
     #[default]
     HmacSha256,
-    /// HMAC-SHA1 (RFC 2104), for providers that offer nothing better.
+    /// HMAC-SHA1 (RFC 2104), for providers without a stronger algorithm.
     HmacSha1,
-    /// SHA-256 over a text that contains the [secret](SignedPart::Secret): `HubSpot`'s versions 1 and
-    /// 2. Prefer the provider's HMAC where it has one.
+    /// SHA-256 over a text that contains the [secret](SignedPart::Secret): version 1 and version 2
+    /// of `HubSpot`'s signatures. Prefer the provider's HMAC, if available.
     Sha256,
-    /// Ed25519 (RFC 8032); the secret is the provider's public key.
+    /// Ed25519 (RFC 8032). The secret is the provider's public key.
     Ed25519,
-    /// The secret itself, sent along. It proves who sent the delivery and protects no part of it.
+    /// The secret itself, sent with the delivery. The secret authenticates the sender but does not
+    /// protect the content.
     SharedToken,
-    /// HTTP Basic (RFC 7617) in `Authorization`; the secret is `user:password`.
+    /// HTTP Basic (RFC 7617) in `Authorization`. The secret is `user:password`.
     Basic,
 }
 
 impl WebhookAlgorithm {
-    /// True if the algorithm covers a text, false if it only sends a secret along.
+    /// Returns true if the algorithm signs a text, and false if it only sends a secret.
     #[must_use]
     pub const fn signs(self) -> bool {
         !matches!(self, Self::SharedToken | Self::Basic)
     }
 }
 
-/// The form of a key's bytes in a secret.
+/// The format of the key within a secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum KeyForm {
-    /// The text of the secret is the key.
+    /// The bytes of the secret are the key.
     #[default]
     Text,
-    /// Base64 with the standard alphabet, padded or not.
+    /// Base64 with the standard alphabet, with or without padding.
     Base64,
     /// Hexadecimal.
     Hex,
-    /// Base64 after this prefix, which may be absent: `whsec_` in Standard Webhooks.
+    /// Base64 after an optional prefix, for example `whsec_` in Standard Webhooks.
     Prefixed(String),
 }
 
@@ -279,17 +292,18 @@ pub enum KeyForm {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SignedPart {
-    /// This text.
+    /// A fixed text.
     Text(String),
-    /// The value of this header.
+    /// The value of a header.
     Header(String),
-    /// A value of a header that is written as `key=value`, separated by commas.
+    /// One value of a header with comma-separated `key=value` pairs.
     Pair(HeaderPair),
-    /// The method, in capitals.
+    /// The HTTP method, in uppercase.
     Method,
-    /// The URL that the provider called: scheme, host, path and query. The public URL of the
-    /// endpoint must be known, see [`WebhookEndpoint::with_url`](super::WebhookEndpoint::with_url),
-    /// unless the request's own URI is absolute.
+    /// The URL that the provider called: scheme, host, path and query.
+    ///
+    /// If the request's own URI is not absolute, set the endpoint's public URL with
+    /// [`WebhookEndpoint::with_url`](super::WebhookEndpoint::with_url).
     Uri(SignedUri),
     /// The secret, for [`WebhookAlgorithm::Sha256`] only.
     Secret,
@@ -297,40 +311,42 @@ pub enum SignedPart {
     Body,
 }
 
-/// The form of the URL in a signed text.
+/// The format of the URL in a signed text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SignedUri {
-    /// The characters whose percent-escapes are decoded, once; all other escapes stay. For `HubSpot`
-    /// `:/?@!$'()*,;` (see its page on request validation).
+    /// Characters whose percent-escapes are decoded once. All other escapes stay encoded.
+    ///
+    /// For `HubSpot`, use `:/?@!$'()*,;` (see its page on request validation).
     #[serde(default)]
     pub decoded: String,
 }
 
-/// A key in a header that is written as `key=value`, separated by commas.
+/// A key in a header with comma-separated `key=value` pairs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct HeaderPair {
-    /// The header.
+    /// The name of the header.
     pub header: String,
-    /// The key. It must occur once.
+    /// The key. It must occur exactly once.
     pub key: String,
 }
 
-/// The division of a header's value into signatures.
+/// The way to split a header's value into signatures.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SignatureEntries {
-    /// It is one signature.
+    /// The value is one signature.
     #[default]
     One,
-    /// The values of this key in a list of `key=value`, separated by commas. Any may match; other
-    /// keys are ignored.
+    /// The values of this key in a list of comma-separated `key=value` pairs. Any of them may
+    /// match. Other keys are ignored.
     Pairs(String),
-    /// Separated by spaces. Any that begins with the prefix may match; the others are ignored.
+    /// Signatures separated by spaces. Any signature with the prefix may match. Signatures without
+    /// the prefix are ignored.
     Spaced,
 }
 
@@ -339,10 +355,10 @@ pub enum SignatureEntries {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SignatureEncoding {
-    /// Base64 with the standard alphabet and its padding.
+    /// Base64 with the standard alphabet and padding.
     #[default]
     Base64,
-    /// Hexadecimal, of either case.
+    /// Hexadecimal in uppercase or lowercase.
     Hex,
 }
 
@@ -351,31 +367,33 @@ pub enum SignatureEncoding {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WebhookSecret {
-    /// The registration's client secrets.
+    /// The client secrets of the app registration.
     #[default]
     Client,
-    /// The registration's webhook secrets.
+    /// The webhook secrets of the app registration.
     Webhook,
-    /// The secret of the connection's subscription: it comes with the endpoint, and no secret of the
-    /// registration stands in for it.
+    /// The secret of the connection's subscription.
+    ///
+    /// The secret comes with the [`WebhookEndpoint`](super::WebhookEndpoint). Secrets of the app
+    /// registration are never used instead.
     Subscription,
 }
 
-/// The signed time at which a delivery was sent.
+/// The signed timestamp of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "TimestampFields")]
 #[non_exhaustive]
 pub struct WebhookTimestamp {
-    /// Its source. It must be among the signed parts.
+    /// The source of the timestamp. The source must be one of the signed parts.
     pub source: TimestampSource,
-    /// Its unit.
+    /// The unit of the timestamp.
     pub unit: TimestampUnit,
-    /// The number of seconds by which it may be off, in both directions: 1 to 86,400.
+    /// Maximum difference from the local clock in both directions, in seconds: 1 to 86,400.
     pub tolerance_seconds: u64,
 }
 
 impl WebhookTimestamp {
-    /// A timestamp in Unix seconds that may be off by five minutes.
+    /// Returns a timestamp in Unix seconds with a tolerance of five minutes.
     #[must_use]
     pub const fn new(source: TimestampSource) -> Self {
         Self {
@@ -391,9 +409,9 @@ impl WebhookTimestamp {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TimestampSource {
-    /// The value of this header.
+    /// The value of a header.
     Header(String),
-    /// A value in a header of pairs.
+    /// One value of a header with `key=value` pairs.
     Pair(HeaderPair),
 }
 
@@ -409,7 +427,8 @@ pub enum TimestampUnit {
     Millis,
 }
 
-/// The written form of [`WebhookTimestamp`]: the source stands beside its settings.
+/// The serialized format of [`WebhookTimestamp`], with the source and its settings on the same
+/// level.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TimestampFields {
@@ -430,7 +449,7 @@ impl TryFrom<TimestampFields> for WebhookTimestamp {
         let source = match (fields.header, fields.pair) {
             (Some(header), None) => TimestampSource::Header(header),
             (None, Some(pair)) => TimestampSource::Pair(pair),
-            _ => return Err("`timestamp` has either `header` or `pair`"),
+            _ => return Err("`timestamp` must have either `header` or `pair`"),
         };
         Ok(Self {
             source,
@@ -440,39 +459,41 @@ impl TryFrom<TimestampFields> for WebhookTimestamp {
     }
 }
 
-/// A header that must have a certain value.
+/// A condition on the value of a header.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct HeaderCondition {
-    /// The header.
+    /// The name of the header.
     pub header: String,
-    /// Its value, compared byte for byte.
+    /// The required value, compared byte for byte.
     pub value: String,
 }
 
-/// The form of a body.
+/// The format of a body.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BodyForm {
-    /// A JSON object, whose first byte is the opening brace. White space before it is refused: a
-    /// signed query may begin with a space and still parse as an object.
+    /// A JSON object.
+    ///
+    /// The first byte must be the opening brace. Leading whitespace is rejected, because a signed
+    /// query that begins with a space could also parse as an object.
     JsonObject,
     /// A JSON object or array.
     Json,
-    /// A form (`application/x-www-form-urlencoded`). Pointers read its fields as texts.
+    /// A form (`application/x-www-form-urlencoded`). Pointers read its fields as strings.
     Form,
-    /// A form whose field of this name holds a JSON object; pointers read that object.
+    /// A form in which this field contains a JSON object. Pointers read that object.
     FormJson(String),
-    /// Any bytes, at least one.
+    /// Any non-empty sequence of bytes.
     Bytes,
-    /// No bytes.
+    /// An empty body.
     Empty,
 }
 
 impl BodyForm {
-    /// True if pointers can read it.
+    /// Returns true if pointers can read the body.
     pub(super) const fn has_members(&self) -> bool {
         !matches!(self, Self::Bytes | Self::Empty)
     }
@@ -483,37 +504,42 @@ impl BodyForm {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WebhookFact {
-    /// The value of this header.
+    /// The value of a header.
     Header(String),
-    /// A text or number in the body, by its JSON pointer (RFC 6901); in a bundle, a pointer into the
+    /// A string, number or boolean in the body, at a JSON pointer (RFC 6901).
+    ///
+    /// If the delivery contains several events, the pointer is relative to the
     /// [item](WebhookScheme::items).
     Pointer(String),
-    /// As `pointer`, but from the top of the body in a bundle too.
+    /// As for `Pointer`, but always relative to the whole body.
     Envelope(String),
-    /// These sources together, with a slash between them. A slash or percent sign inside one is
-    /// escaped; a source that is absent is empty.
+    /// Several sources, joined with a slash.
+    ///
+    /// A slash or percent sign within a source is escaped. An absent source is replaced by an empty
+    /// string.
     Joined(Vec<WebhookFact>),
-    /// These parts of a composite account key, with a colon between them, as
-    /// [`IdentityRule::account`](crate::provider::description::IdentityRule::account) joins them. Absent if one
-    /// part is.
+    /// The parts of a composite account key, joined with a colon as in
+    /// [`IdentityRule::account`](crate::provider::description::IdentityRule::account).
+    ///
+    /// If one part is absent, the whole key is absent.
     Key(Vec<WebhookFact>),
 }
 
 impl WebhookFact {
-    /// The header of this name.
+    /// Returns a source that reads the header `name`.
     #[must_use]
     pub fn header(name: impl Into<String>) -> Self {
         Self::Header(name.into())
     }
 
-    /// The member of the body at this JSON pointer.
+    /// Returns a source that reads the body at this JSON pointer.
     #[must_use]
     pub fn pointer(pointer: impl Into<String>) -> Self {
         Self::Pointer(pointer.into())
     }
 }
 
-/// The written form of an event's time.
+/// The format of an event's time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -545,74 +571,79 @@ pub enum RequiredFact {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Handshake {
-    /// A signed delivery whose text at `pointer` is sent back: Slack's `url_verification`.
+    /// A signed delivery that is answered with the text at `pointer`, for example Slack's
+    /// `url_verification`.
     Echo(Echo),
-    /// A signed delivery with a fixed answer: Discord's PING.
+    /// A signed delivery with a fixed response, for example Discord's PING.
     Answer(Answer),
-    /// A request whose query holds a text to send back: Meta's `hub.challenge`, Microsoft's
-    /// `validationToken`. It is not signed.
+    /// An unsigned request that is answered with the value of a query parameter, for example Meta's
+    /// `hub.challenge` or Microsoft's `validationToken`.
     Challenge(Challenge),
-    /// A request that brings the secret of the endpoint: Notion's `verification_token`, an
-    /// `X-Hook-Secret`. It is taken only while the endpoint has no secret.
+    /// A request that contains the endpoint's secret, for example Notion's `verification_token` or
+    /// an `X-Hook-Secret`.
+    ///
+    /// The secret is accepted only while the endpoint has none.
     Secret(SecretHandshake),
 }
 
-/// A handshake that sends a part of the body back.
+/// A handshake that is answered with a part of the body.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Echo {
-    /// The members of the body by which it is recognised, by JSON pointer.
+    /// Required values in the body, keyed by JSON pointer. They identify the handshake.
     pub when: BTreeMap<String, Value>,
-    /// The JSON pointer to the text that is sent back.
+    /// JSON pointer to the text to send back.
     pub pointer: String,
-    /// The member of a JSON object in which it is sent back; without it, as plain text.
+    /// The member of the JSON response that contains the text. If absent, the response is plain
+    /// text.
     #[serde(default)]
     pub member: Option<String>,
 }
 
-/// A handshake with a fixed answer.
+/// A handshake with a fixed response.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Answer {
-    /// The members of the body by which it is recognised, by JSON pointer.
+    /// Required values in the body, keyed by JSON pointer. They identify the handshake.
     pub when: BTreeMap<String, Value>,
-    /// The status of the answer.
+    /// The status of the response.
     #[serde(default = "ok")]
     pub status: u16,
-    /// Its JSON body; without it, none.
+    /// The JSON body of the response. Absent for an empty body.
     #[serde(default)]
     pub reply: Option<Value>,
 }
 
-/// A handshake that sends a parameter of the query back, as plain text.
+/// A handshake that is answered with a query parameter, as plain text.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Challenge {
-    /// Its method, in capitals.
+    /// The HTTP method, in uppercase.
     pub method: String,
-    /// The parameter that is sent back. A request without it is no handshake.
+    /// The parameter to send back. A request without this parameter is not a handshake.
     pub parameter: String,
-    /// Parameters that must have these values.
+    /// Required values of other parameters.
     #[serde(default)]
     pub when: BTreeMap<String, String>,
-    /// The parameter that must equal the registration's verify token, which is its extra value
-    /// [`VERIFY_TOKEN`](super::VERIFY_TOKEN).
+    /// The parameter that must equal the app registration's verify token.
+    ///
+    /// The verify token is the app's extra value [`VERIFY_TOKEN`](super::VERIFY_TOKEN).
     #[serde(default)]
     pub token_parameter: Option<String>,
 }
 
-/// A handshake that brings a secret.
+/// A handshake that contains a secret.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SecretHandshake {
-    /// The JSON pointer to the secret. Either this or `header`.
+    /// JSON pointer to the secret. Set either this field or `header`.
     #[serde(default)]
     pub pointer: Option<String>,
-    /// The header that holds the secret. It is sent back in the same header.
+    /// The header that contains the secret. The response repeats this header.
     #[serde(default)]
     pub header: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! The parts of a signature check.
+//! Functions for checking signatures.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,27 +14,29 @@ use subtle::ConstantTimeEq;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The bytes of an HMAC-SHA256.
+/// Length of an HMAC-SHA256, in bytes.
 const LENGTH: usize = 32;
-/// The characters of it in base64, with the padding.
+/// Length of an HMAC-SHA256 in base64, including padding.
 const BASE64_LENGTH: usize = 44;
 
-/// A refused delivery. `message` says which rule it breaks, for the person who sets it up; it quotes
-/// nothing of the delivery.
+/// Returns the error for a rejected delivery.
+///
+/// `message` states the rule that the delivery breaks and is meant for the person who sets up the
+/// webhook. The message must not quote the delivery.
 #[must_use]
 pub fn refused(message: &'static str) -> Error {
     Error::new(ErrorKind::WebhookRefused, "webhook.verify", message)
 }
 
-/// Secrets that a delivery may be signed with under HMAC-SHA256: the current one and, while one is
-/// being replaced, the old one.
+/// The HMAC-SHA256 secrets of an endpoint: the current secret and, during a rotation, the old one.
 pub struct Secrets(SmallVec<[hmac::Key; 2]>);
 
 impl Secrets {
-    /// Takes the secrets as the bytes that providers use as HMAC keys.
+    /// Creates HMAC keys from the bytes of the secrets.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] if there is none or one is empty: anybody could sign with it.
+    /// [`ErrorKind::Configuration`] if there are no secrets or if one is empty. With an empty
+    /// secret, anyone could sign a delivery.
     pub fn new<S: AsRef<[u8]>>(secrets: impl IntoIterator<Item = S>) -> Result<Self> {
         let mut keys = SmallVec::new();
         for secret in secrets {
@@ -51,7 +53,7 @@ impl Secrets {
     /// Checks the signature of `message` in constant time.
     ///
     /// # Errors
-    /// [`ErrorKind::WebhookRefused`] if it fits none of the secrets.
+    /// [`ErrorKind::WebhookRefused`] if the signature matches none of the secrets.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<()> {
         self.verify_parts(&[message], signature)
     }
@@ -59,13 +61,13 @@ impl Secrets {
     /// Checks the signature of the concatenation of `parts` in constant time, without copying them.
     ///
     /// # Errors
-    /// As for [`Secrets::verify`].
+    /// See [`Secrets::verify`].
     pub fn verify_parts(&self, parts: &[&[u8]], signature: &[u8]) -> Result<()> {
         accept(self.0.iter().any(|key| fits(key, parts, signature)))
     }
 }
 
-/// Checks that there are secrets, and that each can be used.
+/// Checks that there is at least one secret and that no secret is empty.
 pub(crate) fn check_secrets(secrets: &[SecretString]) -> Result<()> {
     if secrets.is_empty() {
         return Err(no_secret());
@@ -78,7 +80,7 @@ pub(crate) fn check_secrets(secrets: &[SecretString]) -> Result<()> {
 fn check_secret(secret: &[u8]) -> Result<()> {
     if secret.is_empty() {
         return Err(unusable(
-            "a webhook secret is empty; set the one of the provider",
+            "a webhook secret is empty; set the provider's secret",
         ));
     }
     Ok(())
@@ -92,7 +94,7 @@ fn fits(key: &hmac::Key, parts: &[&[u8]], signature: &[u8]) -> bool {
     is_same(mac(key, parts).as_ref(), signature)
 }
 
-/// The HMAC of the concatenation of `parts`.
+/// Returns the HMAC of the concatenation of `parts`.
 pub(super) fn mac(key: &hmac::Key, parts: &[&[u8]]) -> hmac::Tag {
     let mut context = hmac::Context::with_key(key);
     for part in parts {
@@ -106,14 +108,15 @@ pub(super) fn accept(fits: bool) -> Result<()> {
         Ok(())
     } else {
         Err(refused(
-            "the signature does not fit the body; check the webhook secret, and that nothing on \
-             the way changes the body",
+            "the signature does not match the body; check the webhook secret, and that no proxy \
+             changes the body",
         ))
     }
 }
 
-/// Compares two tags in constant time, by words: by bytes it takes as long as the rest of a check
-/// without the hash.
+/// Compares two tags in constant time, eight bytes at a time.
+///
+/// A comparison byte by byte would take as long as the rest of the check without the hash.
 pub(super) fn is_same(tag: &[u8], signature: &[u8]) -> bool {
     let words = |bytes: &[u8]| match bytes.as_chunks() {
         ([a, b, c, d], []) => Some([a, b, c, d].map(|word| u64::from_ne_bytes(*word))),
@@ -125,17 +128,19 @@ pub(super) fn is_same(tag: &[u8], signature: &[u8]) -> bool {
     }
 }
 
-/// Opens a `signed_request` as Meta posts it: the signature in base64url, a dot, and the payload in
-/// base64url, which is what is signed. Returns the payload, a JSON object.
+/// Verifies a `signed_request` from Meta and returns its payload, a JSON object.
 ///
-/// It is no webhook: a scheme whose secret signs these too must set
-/// [`secret_signs_more`](super::WebhookScheme::secret_signs_more).
+/// The text consists of the signature in base64url, a dot, and the payload in base64url. The
+/// signature covers the encoded payload.
+///
+/// A signed request is not a webhook. If a scheme's secret also signs such requests, the scheme
+/// must set [`secret_signs_more`](super::WebhookScheme::secret_signs_more).
 ///
 /// # Errors
-/// [`ErrorKind::WebhookRefused`] if it is malformed, signed with none of the secrets, or names another
-/// algorithm than HMAC-SHA256.
+/// [`ErrorKind::WebhookRefused`] if the text is malformed, is signed with none of the secrets, or
+/// uses an algorithm other than HMAC-SHA256.
 pub fn open_signed_request(secrets: &Secrets, text: &str) -> Result<Vec<u8>> {
-    let wrong = || refused("the signed request is not in its form");
+    let wrong = || refused("the signed request is malformed");
     let (signature, payload) = text.split_once('.').ok_or_else(wrong)?;
     let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| wrong())?;
     secrets.verify(payload.as_bytes(), &signature)?;
@@ -145,7 +150,7 @@ pub fn open_signed_request(secrets: &Secrets, text: &str) -> Result<Vec<u8>> {
     if algorithm.is_some_and(|it| it.eq_ignore_ascii_case("HMAC-SHA256")) && value.is_object() {
         Ok(payload)
     } else {
-        Err(refused("the signed request names another algorithm"))
+        Err(refused("the signed request uses an unsupported algorithm"))
     }
 }
 
@@ -156,25 +161,26 @@ impl fmt::Debug for Secrets {
 }
 
 fn no_secret() -> Error {
-    unusable("there is no secret to check webhooks with; set the one of the provider")
+    unusable("there is no webhook secret; set the provider's secret")
 }
 
 pub(super) fn unusable(message: &'static str) -> Error {
     Error::new(ErrorKind::Configuration, "webhook.secrets", message)
 }
 
-/// The one value of a header, as text without surrounding white space; `None` if it is absent.
+/// Returns the only value of a header without surrounding whitespace, or `None` if the header is
+/// absent.
 ///
 /// # Errors
-/// [`ErrorKind::WebhookRefused`] if it is there twice, since programs disagree about which one
-/// counts, or if it is no text.
+/// [`ErrorKind::WebhookRefused`] if the value is not text, or if the header occurs twice. Programs
+/// disagree about which of two values to use.
 pub fn single_header<'r>(headers: &'r HeaderMap, name: &str) -> Result<Option<&'r str>> {
-    // A look-up by text makes a header name of it first, which takes longer than to pass over the few
-    // headers of a delivery.
+    // A look-up by name first converts the string into a `HeaderName`. That takes longer than a
+    // scan of the few headers of a delivery.
     let mut found = None;
     for (held, value) in headers {
         if is_name(held.as_str(), name) && found.replace(value).is_some() {
-            return Err(refused("a header of the delivery is there twice"));
+            return Err(refused("a header of the delivery occurs twice"));
         }
     }
     found
@@ -185,16 +191,16 @@ pub fn single_header<'r>(headers: &'r HeaderMap, name: &str) -> Result<Option<&'
         .transpose()
 }
 
-/// True if `held`, which is in lower case, is the name that is meant.
+/// Returns true if `held`, which is in lowercase, equals `name` in any case.
 fn is_name(held: &str, name: &str) -> bool {
-    // Schemes write their names as they are held, so that most comparisons end with the first.
+    // Schemes usually contain lowercase names, so the first comparison is usually enough.
     held.len() == name.len() && (held == name || held.eq_ignore_ascii_case(name))
 }
 
-/// A signature in base64 with the standard alphabet and its padding.
+/// Decodes a signature in base64 with the standard alphabet and padding.
 ///
 /// # Errors
-/// [`ErrorKind::WebhookRefused`] if it is anything else, or not 32 bytes.
+/// [`ErrorKind::WebhookRefused`] if the text has another format or does not decode to 32 bytes.
 pub fn decode_base64(text: &str) -> Result<[u8; LENGTH]> {
     let mut signature = [0; LENGTH];
     if text.len() != BASE64_LENGTH {
@@ -206,10 +212,10 @@ pub fn decode_base64(text: &str) -> Result<[u8; LENGTH]> {
     }
 }
 
-/// A signature in hexadecimal, of either case.
+/// Decodes a signature in uppercase or lowercase hexadecimal.
 ///
 /// # Errors
-/// [`ErrorKind::WebhookRefused`] if it is anything else, or not 32 bytes.
+/// [`ErrorKind::WebhookRefused`] if the text has another format or does not decode to 32 bytes.
 pub fn decode_hex(text: &str) -> Result<[u8; LENGTH]> {
     let mut signature = [0; LENGTH];
     hex::decode_to_slice(text, &mut signature).map_err(|_| malformed())?;
@@ -217,10 +223,10 @@ pub fn decode_hex(text: &str) -> Result<[u8; LENGTH]> {
 }
 
 pub(super) fn malformed() -> Error {
-    refused("the signature is not in its form; check which scheme the endpoint is set up for")
+    refused("the signature is malformed; check the webhook scheme of the endpoint")
 }
 
-/// Passes a delivery that was sent at most `tolerance` before or after `now`.
+/// Checks that a delivery was sent at most `tolerance` before or after `now`.
 ///
 /// # Errors
 /// [`ErrorKind::WebhookRefused`] for any other time.
@@ -230,12 +236,12 @@ pub fn check_window(now: Timestamp, sent: Timestamp, tolerance: Duration) -> Res
         Ok(())
     } else {
         Err(refused(
-            "the delivery is too old or from the future; check this machine's clock",
+            "the delivery's timestamp is too old or in the future; check this machine's clock",
         ))
     }
 }
 
-/// The first of `names` that is there.
+/// Returns the value of the first header in `names` that is present.
 pub(crate) fn first_header<'r>(
     headers: &'r HeaderMap,
     names: &[String],
@@ -248,7 +254,7 @@ pub(crate) fn first_header<'r>(
     Ok(None)
 }
 
-/// True for a text that is fit for an id or a topic: short, and without control characters.
+/// Returns true if the text can be an id or a topic: 1 to 255 bytes without control characters.
 pub(super) fn is_word(value: &str) -> bool {
     (1..=255).contains(&value.len()) && !value.chars().any(char::is_control)
 }

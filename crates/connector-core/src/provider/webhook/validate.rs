@@ -1,4 +1,4 @@
-//! Checks that a webhook scheme makes sense.
+//! Validates webhook schemes.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use super::scheme::{
     TimestampSource, WebhookAlgorithm, WebhookFact, WebhookScheme, WebhookSecret, WebhookSignature,
 };
 
-/// The most parts that a signed text may have.
+/// Maximum number of parts in a signed text.
 const MOST_PARTS: usize = 16;
-/// The largest tolerance of a timestamp, in seconds.
+/// Maximum tolerance of a timestamp, in seconds.
 const LONGEST_TOLERANCE: u64 = 86_400;
 
-/// A problem: the field and the rule that it breaks.
+/// The result of a check. The error contains the field and the rule that it breaks.
 type Check = Result<(), String>;
 
 fn fail<T>(field: &str, rule: &str) -> Result<T, String> {
@@ -28,11 +28,11 @@ fn ensure(holds: bool, field: &str, rule: &str) -> Check {
 }
 
 impl WebhookScheme {
-    /// Checks that the scheme does not contradict itself. The description checks it as part of
+    /// Checks the fields of the scheme and their combinations. Called by
     /// [`Description::validate`](crate::provider::Description::validate).
     ///
     /// # Errors
-    /// A sentence that names the first field that is wrong.
+    /// A message that names the first invalid field.
     pub(crate) fn validate(&self, has_account_hosts: bool) -> Check {
         ensure(!self.signatures.is_empty(), "signatures", "is empty")?;
         for (number, signature) in self.signatures.iter().enumerate() {
@@ -47,12 +47,12 @@ impl WebhookScheme {
         ensure(
             (200..=299).contains(&self.status),
             "status",
-            "is not from 200 to 299: the provider would send the delivery again",
+            "must be from 200 to 299; otherwise the provider retries the delivery",
         )?;
         ensure(
             self.reply.is_none() || self.status != 204,
             "reply",
-            "is a body, and an answer with status 204 has none",
+            "must be absent if the status is 204",
         )?;
         for (number, handshake) in self.handshakes.iter().enumerate() {
             self.validate_handshake(&format!("handshakes[{number}]"), handshake)?;
@@ -71,8 +71,8 @@ impl WebhookScheme {
             ensure(
                 self.body == [BodyForm::JsonObject],
                 "body",
-                "must be json_object alone where `webhook.secret_signs_more`: another signed text \
-                 would pass as a delivery",
+                "must be json_object alone if `webhook.secret_signs_more` is set; otherwise other \
+                 signed data could pass as a delivery",
             )?;
         }
         if let Some(items) = &self.items {
@@ -80,19 +80,19 @@ impl WebhookScheme {
             ensure(
                 items.is_empty() || (items.starts_with('/') && steps == 2 && items.len() > 1),
                 "items",
-                "is neither empty nor a JSON pointer with one step",
+                "must be empty or a JSON pointer with one step",
             )?;
             ensure(
                 self.body
                     .iter()
                     .any(|form| matches!(form, BodyForm::Json | BodyForm::JsonObject)),
                 "items",
-                "needs a JSON body",
+                "requires a JSON body",
             )?;
             ensure(
                 !items.is_empty() || self.body.contains(&BodyForm::Json),
                 "items",
-                "is the whole body, and `webhook.body` accepts no array",
+                "refers to the whole body, but `webhook.body` accepts no array",
             )?;
         }
         Ok(())
@@ -108,28 +108,28 @@ impl WebhookScheme {
         ensure(
             self.account_host.is_empty() || self.account_key.is_empty(),
             "account_key",
-            "and `webhook.account_host` are both there; keep one",
+            "and `webhook.account_host` are both set; keep one",
         )?;
         ensure(
             self.account_host.is_empty() || has_account_hosts,
             "account_host",
-            "is there, but the description has no `account_host`",
+            "is set, but the description has no `account_host`",
         )?;
         ensure(
             self.channel.is_empty() || self.secret == WebhookSecret::Subscription,
             "channel",
-            "is there, but `webhook.secret` is not subscription",
+            "is set, but `webhook.secret` is not subscription",
         )?;
         for name in &self.fields {
             check_header("fields", name)?;
         }
         for topic in &self.probe_topics {
-            ensure(!topic.is_empty(), "probe_topics", "has an empty topic")?;
+            ensure(!topic.is_empty(), "probe_topics", "contains an empty topic")?;
         }
         ensure(
             self.probe_topics.is_empty() || !self.topic.is_empty(),
             "probe_topics",
-            "is there, but `webhook.topic` has no source",
+            "is set, but `webhook.topic` has no source",
         )?;
         for required in &self.required {
             let is_read = match required {
@@ -139,7 +139,7 @@ impl WebhookScheme {
                 }
                 RequiredFact::DeliveryId => !self.delivery_id.is_empty(),
             };
-            ensure(is_read, "required", "names a fact that has no source")?;
+            ensure(is_read, "required", "contains a fact that has no source")?;
         }
         Ok(())
     }
@@ -154,7 +154,7 @@ impl WebhookScheme {
             ensure(
                 has_members,
                 field,
-                "reads the body, and `webhook.body` has no members",
+                "reads the body, but no format in `webhook.body` has members",
             )
         };
         match handshake {
@@ -172,12 +172,12 @@ impl WebhookScheme {
                 ensure(
                     (200..=299).contains(&answer.status),
                     &format!("{field}.status"),
-                    "is not from 200 to 299",
+                    "must be from 200 to 299",
                 )?;
                 ensure(
                     answer.reply.is_none() || answer.status != 204,
                     &format!("{field}.reply"),
-                    "is a body, and an answer with status 204 has none",
+                    "must be absent if the status is 204",
                 )
             }
             Handshake::Challenge(challenge) => {
@@ -191,19 +191,19 @@ impl WebhookScheme {
                 ensure(
                     token.is_none_or(|token| !token.is_empty() && *token != challenge.parameter),
                     &format!("{field}.token_parameter"),
-                    "is empty or the parameter that is sent back",
+                    "must not be empty or equal to `parameter`",
                 )
             }
             Handshake::Secret(secret) => {
                 ensure(
                     self.secret != WebhookSecret::Client,
                     field,
-                    "brings a secret, and `webhook.secret` is client",
+                    "sets a secret, but `webhook.secret` is client",
                 )?;
                 match (&secret.pointer, &secret.header) {
                     (Some(pointer), None) => check_pointer(&format!("{field}.pointer"), pointer),
                     (None, Some(header)) => check_header(&format!("{field}.header"), header),
-                    _ => fail(field, "has either `pointer` or `header`"),
+                    _ => fail(field, "must have either `pointer` or `header`"),
                 }
             }
         }
@@ -214,13 +214,13 @@ impl WebhookSignature {
     fn validate(&self, field: &str) -> Check {
         let at = |name: &str| format!("{field}.{name}");
         match &self.pointer {
-            None => ensure(!self.headers.is_empty(), &at("headers"), "names no header")?,
+            None => ensure(!self.headers.is_empty(), &at("headers"), "is empty")?,
             Some(pointer) => {
                 check_pointer(&at("pointer"), pointer)?;
                 ensure(
                     self.headers.is_empty() && self.algorithm == WebhookAlgorithm::SharedToken,
                     &at("pointer"),
-                    "is for a shared_token without `headers`",
+                    "requires the algorithm shared_token, without `headers`",
                 )?;
             }
         }
@@ -237,7 +237,7 @@ impl WebhookSignature {
             SignatureEntries::Spaced => ensure(
                 !self.prefix.is_empty() && !self.prefix.contains(' '),
                 &at("prefix"),
-                "must tell the entries of a list apart and have no space",
+                "must not be empty or contain a space if signatures are separated by spaces",
             )?,
             SignatureEntries::One => {}
         }
@@ -249,7 +249,7 @@ impl WebhookSignature {
             WebhookAlgorithm::Ed25519 => self.key != KeyForm::Text,
             _ => self.key == KeyForm::Text,
         };
-        ensure(fits, &at("key"), "does not fit the algorithm")?;
+        ensure(fits, &at("key"), "does not match the algorithm")?;
         if let Some(when) = &self.when {
             check_header(&at("when.header"), &when.header)?;
         }
@@ -259,12 +259,12 @@ impl WebhookSignature {
             ensure(
                 self.signed == [SignedPart::Body] && self.timestamp.is_none(),
                 &at("signed"),
-                "and `timestamp` are for algorithms that sign",
+                "and `timestamp` require an algorithm that signs",
             )?;
             ensure(
                 self.entries == SignatureEntries::One,
                 &at("entries"),
-                "is for algorithms that sign",
+                "requires an algorithm that signs",
             )?;
         }
         self.validate_timestamp(&at("timestamp"))
@@ -275,7 +275,7 @@ impl WebhookSignature {
         ensure(
             count(&SignedPart::Body) == 1,
             field,
-            "must have the body, once",
+            "must contain the body exactly once",
         )?;
         ensure(
             self.signed.len() <= MOST_PARTS,
@@ -286,7 +286,7 @@ impl WebhookSignature {
         ensure(
             count(&SignedPart::Secret) == wanted,
             field,
-            "must have the secret, once, for sha256, and never for another algorithm",
+            "must contain the secret exactly once for sha256, and never for another algorithm",
         )?;
         for part in &self.signed {
             match part {
@@ -298,7 +298,7 @@ impl WebhookSignature {
                         .bytes()
                         .all(|byte| byte.is_ascii_graphic() && byte != b'%'),
                     field,
-                    "decodes more than printable ASCII without the percent sign in a URI",
+                    "may decode only printable ASCII other than the percent sign",
                 )?,
                 SignedPart::Method | SignedPart::Secret | SignedPart::Body => {}
             }
@@ -323,12 +323,12 @@ impl WebhookSignature {
         ensure(
             is_signed,
             field,
-            "is not among the signed parts, so anybody could change it",
+            "is not among the signed parts, so an attacker could change it",
         )?;
         ensure(
             (1..=LONGEST_TOLERANCE).contains(&timestamp.tolerance_seconds),
             &format!("{field}.tolerance_seconds"),
-            "is not from 1 to 86400",
+            "must be from 1 to 86400",
         )
     }
 }
@@ -340,7 +340,7 @@ fn check_fact(field: &str, fact: &WebhookFact, has_members: bool, is_outer: bool
             ensure(
                 has_members,
                 field,
-                "reads the body, and `webhook.body` has no members",
+                "reads the body, but no format in `webhook.body` has members",
             )?;
             check_pointer(field, pointer)
         }
@@ -348,7 +348,7 @@ fn check_fact(field: &str, fact: &WebhookFact, has_members: bool, is_outer: bool
             ensure(
                 is_outer && facts.len() > 1,
                 field,
-                "joins fewer than two sources, or joins joined ones",
+                "must join at least two sources, and must not join joined sources",
             )?;
             facts
                 .iter()

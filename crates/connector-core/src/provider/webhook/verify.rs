@@ -1,4 +1,4 @@
-//! Checking the signature of a delivery by its scheme.
+//! Checks the signature of a delivery with the provider's scheme.
 
 use std::time::Duration;
 
@@ -25,16 +25,16 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::provider::Context;
 
-/// The most signatures of one header that are tried.
+/// Maximum number of signatures in one header that are checked.
 const MOST_ENTRIES: usize = 16;
-/// The longest signature, in bytes: Ed25519's.
+/// Maximum length of a signature, in bytes (Ed25519).
 const LONGEST: usize = 64;
 
-/// The signature's bytes.
+/// The bytes of a signature.
 type Tag = SmallVec<[u8; LONGEST]>;
 type Request = http::Request<Bytes>;
 
-/// The secrets for deliveries to `endpoint`.
+/// Returns the secrets for deliveries to `endpoint`.
 pub(super) fn secrets<'a>(
     scheme: &WebhookScheme,
     cx: &Context<'a>,
@@ -50,7 +50,8 @@ pub(super) fn secrets<'a>(
     }
 }
 
-/// Checks a delivery's signature, then its time. Returns the rule that decided.
+/// Checks the signature of a delivery, then its timestamp. Returns the signature rule that was
+/// used.
 pub(super) fn check<'s>(
     scheme: &'s WebhookScheme,
     secrets: &[SecretString],
@@ -72,7 +73,8 @@ pub(super) fn check<'s>(
     Ok(rule)
 }
 
-/// The first rule whose condition holds and whose header is present, with the header's value.
+/// Returns the first rule whose condition holds and whose header is present, with the header's
+/// value.
 fn rule_of<'r>(
     scheme: &'r WebhookScheme,
     request: &'r Request,
@@ -94,7 +96,7 @@ fn rule_of<'r>(
     Err(refused("the delivery has no signature"))
 }
 
-/// Checks a signature over a text.
+/// Checks a signature over the signed text.
 fn check_signed(
     rule: &WebhookSignature,
     secrets: &[SecretString],
@@ -118,7 +120,7 @@ fn check_signed(
             SignedPart::Body => request.body(),
             SignedPart::Text(text) => text.as_bytes(),
             SignedPart::Header(name) => single_header(request.headers(), name)?
-                .ok_or_else(|| refused("a header that is signed is missing"))?
+                .ok_or_else(|| refused("a signed header is missing"))?
                 .as_bytes(),
             SignedPart::Pair(pair) => pair_in(request, &pair.header, &pair.key)?.as_bytes(),
             SignedPart::Method => request.method().as_str().as_bytes(),
@@ -166,7 +168,7 @@ fn fits(
         WebhookAlgorithm::Ed25519 => {
             if secret.len() != 32 {
                 return Err(unusable(
-                    "the public key for webhooks is not 32 bytes; copy the provider's",
+                    "the webhook public key is not 32 bytes; copy the provider's key again",
                 ));
             }
             let message = parts.concat();
@@ -177,7 +179,7 @@ fn fits(
     })
 }
 
-/// The signatures in a header's value.
+/// Returns the signatures in a header's value.
 fn entries(rule: &WebhookSignature, value: &str) -> Result<SmallVec<[Tag; 1]>> {
     let mut tags = SmallVec::new();
     let length = match rule.algorithm {
@@ -210,7 +212,7 @@ fn entries(rule: &WebhookSignature, value: &str) -> Result<SmallVec<[Tag; 1]>> {
     Ok(tags)
 }
 
-/// A signature of `length` bytes; `None` if the text is anything else.
+/// Decodes a signature of `length` bytes. Returns `None` if the text has another format or length.
 fn decode(encoding: SignatureEncoding, text: &str, length: usize) -> Option<Tag> {
     let mut tag: Tag = smallvec::smallvec![0; length];
     let written = match encoding {
@@ -228,37 +230,38 @@ fn decode(encoding: SignatureEncoding, text: &str, length: usize) -> Option<Tag>
     (written == length).then_some(tag)
 }
 
-/// The text after `prefix`.
+/// Returns the text after `prefix`.
 fn after<'t>(text: &'t str, prefix: &str) -> Result<&'t str> {
-    // An empty `String` has no memory behind it, and the C library compares with masked loads where
-    // the processor has AVX-512. One of no bytes at an address that is not mapped takes about 60 ns.
+    // This check avoids a slow comparison. An empty `String` has a dangling pointer, and on
+    // processors with AVX-512 the C library compares with masked loads. A masked load of zero bytes
+    // from an unmapped address takes about 60 ns.
     if prefix.is_empty() {
         return Ok(text);
     }
     text.strip_prefix(prefix)
-        .ok_or_else(|| refused("the signature does not begin as it should"))
+        .ok_or_else(|| refused("the signature does not have the expected prefix"))
 }
 
-/// The pairs of a header that is written as `key=value`, separated by commas.
+/// Returns the pairs of a header with comma-separated `key=value` pairs.
 fn pairs(value: &str) -> impl Iterator<Item = (&str, &str)> {
     value
         .split(',')
         .filter_map(|pair| pair.trim_ascii().split_once('='))
 }
 
-/// The one value of `key` in a header of pairs.
+/// Returns the only value of `key` in a header of pairs.
 fn pair_in<'r>(request: &'r Request, header: &str, key: &str) -> Result<&'r str> {
     let value = single_header(request.headers(), header)?
-        .ok_or_else(|| refused("a header that is signed is missing"))?;
+        .ok_or_else(|| refused("a signed header is missing"))?;
     let mut found = pairs(value).filter_map(|(held, text)| (held == key).then_some(text));
     match (found.next(), found.next()) {
         (Some(text), None) => Ok(text),
-        (None, _) => Err(refused("a value that is signed is missing from its header")),
-        _ => Err(refused("a value that is signed stands in its header twice")),
+        (None, _) => Err(refused("a signed value is missing from its header")),
+        _ => Err(refused("a signed value occurs twice in its header")),
     }
 }
 
-/// The URL that the provider called.
+/// Returns the URL that the provider called.
 fn signed_uri(
     form: &SignedUri,
     endpoint: &WebhookEndpoint<'_>,
@@ -270,13 +273,13 @@ fn signed_uri(
         None if own.scheme().is_some() && own.authority().is_some() => own,
         None => {
             return Err(unusable(
-                "the provider signs the URL of the endpoint, and its public URL is not known; set it",
+                "the provider signs the endpoint's URL, but the public URL is not known; set it",
             ));
         }
     };
     let (Some(scheme), Some(authority)) = (base.scheme_str(), base.authority()) else {
         return Err(unusable(
-            "the endpoint's public URL has no scheme or host; set the one that the provider calls",
+            "the endpoint's public URL has no scheme or host; set the URL that the provider calls",
         ));
     };
     let mut text = format!("{scheme}://{authority}{}", base.path());
@@ -287,7 +290,7 @@ fn signed_uri(
     Ok(unescape(&text, &form.decoded))
 }
 
-/// Decodes the escapes of these characters, in one pass.
+/// Decodes the percent-escapes of the characters in `decoded`, in one pass.
 fn unescape(text: &str, decoded: &str) -> String {
     if decoded.is_empty() || !text.contains('%') {
         return text.to_owned();
@@ -318,7 +321,7 @@ fn unescape(text: &str, decoded: &str) -> String {
     out
 }
 
-/// The bytes of the key in a secret.
+/// Returns the key bytes in a secret.
 fn key_bytes<'s>(form: &KeyForm, secret: &'s SecretString) -> Result<Key<'s>> {
     let text = secret.expose_secret();
     let base64 = |text: &str| {
@@ -334,12 +337,12 @@ fn key_bytes<'s>(form: &KeyForm, secret: &'s SecretString) -> Result<Key<'s>> {
     match decoded {
         Some(bytes) if !bytes.is_empty() => Ok(Key::Decoded(Zeroizing::new(bytes))),
         _ => Err(unusable(
-            "a webhook secret is not written as the provider writes it; copy it again",
+            "a webhook secret does not have the provider's format; copy it again",
         )),
     }
 }
 
-/// The key in a secret. What was decoded is wiped.
+/// The key bytes in a secret. Decoded bytes are zeroed on drop.
 enum Key<'s> {
     Text(&'s [u8]),
     Decoded(Zeroizing<Vec<u8>>),
@@ -362,13 +365,14 @@ fn check_token(secrets: &[SecretString], given: &str) -> Result<()> {
         Ok(())
     } else {
         Err(refused(
-            "the token is not the endpoint's; check the webhook secret",
+            "the token does not match; check the webhook secret",
         ))
     }
 }
 
-/// True if `given` is one of the secrets. Digests are compared, so that the time does not tell the
-/// length of a secret.
+/// Returns true if `given` is one of the secrets.
+///
+/// The function compares digests, so that its run time does not reveal the length of a secret.
 pub(super) fn is_one_of(secrets: &[SecretString], given: &str) -> bool {
     let given = digest::digest(&digest::SHA256, given.as_bytes());
     let mut found = false;
@@ -379,8 +383,9 @@ pub(super) fn is_one_of(secrets: &[SecretString], given: &str) -> bool {
     found
 }
 
-/// Checks the tokens in the items of a body. The body is parsed before it is known to be genuine:
-/// the token stands inside.
+/// Checks the tokens in the items of a body.
+///
+/// The tokens are inside the body, so the body is parsed before it is authenticated.
 fn check_body_tokens(
     scheme: &WebhookScheme,
     secrets: &[SecretString],
@@ -407,7 +412,7 @@ fn check_body_tokens(
 }
 
 fn check_basic(secrets: &[SecretString], value: &str) -> Result<()> {
-    let wrong = || refused("the delivery has no credentials in HTTP Basic");
+    let wrong = || refused("the delivery has no HTTP Basic credentials");
     let (scheme, credentials) = value.split_once(' ').ok_or_else(wrong)?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(wrong());
@@ -422,7 +427,7 @@ fn check_basic(secrets: &[SecretString], value: &str) -> Result<()> {
     )
 }
 
-/// Checks the time of sending, which is signed.
+/// Checks the signed timestamp.
 fn check_time(rule: &WebhookSignature, now: Timestamp, request: &Request) -> Result<()> {
     let Some(timestamp) = &rule.timestamp else {
         return Ok(());
@@ -433,7 +438,7 @@ fn check_time(rule: &WebhookSignature, now: Timestamp, request: &Request) -> Res
         TimestampSource::Pair(pair) => pair_in(request, &pair.header, &pair.key)?,
     };
     let sent = whole_number(text)
-        .ok_or_else(|| refused("the delivery's timestamp is not a number of its unit"))?;
+        .ok_or_else(|| refused("the delivery's timestamp is not a whole number"))?;
     let sent = match timestamp.unit {
         TimestampUnit::Seconds => Timestamp::from_unix_seconds(sent),
         TimestampUnit::Millis => Timestamp::from_unix_millis(sent),
@@ -441,8 +446,10 @@ fn check_time(rule: &WebhookSignature, now: Timestamp, request: &Request) -> Res
     check_window(now, sent, Duration::from_secs(timestamp.tolerance_seconds))
 }
 
-/// A number of digits alone. With a sign or more, the border between a timestamp and the text beside
-/// it could be moved where a provider signs both without a separator.
+/// Parses a number that consists only of digits.
+///
+/// Some providers sign the timestamp and the text after it without a separator. If signs or spaces
+/// were accepted, an attacker could move characters from one to the other.
 pub(super) fn whole_number(text: &str) -> Option<i64> {
     let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_plain.then(|| text.parse().ok()).flatten()

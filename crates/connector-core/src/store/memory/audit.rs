@@ -1,4 +1,4 @@
-//! The audit log in memory.
+//! The in-memory audit log.
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -16,7 +16,7 @@ use crate::store::{AuditFilter, AuditLog, AuditRecord, Change, Cursor, Page};
 pub(super) struct Audit {
     last: u64,
     records: BTreeMap<u64, AuditRecord>,
-    /// The records that no handler has been told about, and who is telling one.
+    /// Entries that no handler has handled yet, each with its lease if a handler has one.
     untold: BTreeMap<u64, Option<Lease>>,
     last_lease: u64,
 }

@@ -1,4 +1,4 @@
-//! The delivery queue in memory.
+//! The in-memory delivery queue.
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -33,7 +33,8 @@ pub(super) struct Delivery {
     accepted_at: Timestamp,
     due_at: Timestamp,
     keep_until: Timestamp,
-    /// Whoever has it now; the lease ends when it is due again and somebody takes it.
+    /// The number of the current lease. It ends when the delivery is due again and another caller
+    /// leases it.
     lease: Option<u64>,
     turn: DeliveryTurn,
     content: Option<[u8; 32]>,
@@ -72,7 +73,7 @@ impl Deliveries {
         }
     }
 
-    /// Removes at most `n` that need not be remembered any more.
+    /// Removes at most `n` deliveries whose retention time has passed.
     pub(super) fn purge(&mut self, now: Timestamp, n: usize) -> usize {
         let gone: Vec<_> = self
             .rows
@@ -87,7 +88,7 @@ impl Deliveries {
         gone.len()
     }
 
-    /// The bound that keeps a new delivery out, if one does.
+    /// Returns the rejection if a limit does not allow the new delivery.
     fn bound(&self, new: &NewDelivery, now: Timestamp) -> Option<AcceptOutcome> {
         let is_there = |key: &DeliveryKey| {
             key.direction == new.key.direction
@@ -125,7 +126,7 @@ impl Deliveries {
         None
     }
 
-    /// The keys of the deliveries whose turn it is, in the order of their turns.
+    /// Returns the keys of the deliveries to lease next, in order.
     fn turns(&self, request: &LeaseRequest, now: Timestamp) -> Vec<DeliveryKey> {
         let waiting = self.rows.iter().filter(|(key, row)| {
             key.direction == request.direction && row.state == DeliveryState::Waiting
@@ -165,7 +166,7 @@ impl Deliveries {
         turns.map(|(.., key)| key.clone()).collect()
     }
 
-    /// The delivery, if this lease of it was not lost. The lease ends.
+    /// Ends the lease and returns the delivery. Returns `None` if this lease was lost.
     fn end_lease(&mut self, leased: &LeasedDelivery) -> Option<&mut Delivery> {
         let row = self.rows.get_mut(&leased.key)?;
         if row.lease != Some(leased.lease) {

@@ -1,4 +1,4 @@
-//! Rotation of keys and removal of what has expired, in memory.
+//! In-memory key rotation and removal of expired rows.
 
 use std::fmt;
 
@@ -17,8 +17,8 @@ use crate::store::{
     Cursor, DeliveryKey, EndingCredential, Maintenance, Page, RowRef, SealedRow, StateKey,
 };
 
-/// Where a sealed record stands among all: the number of its row, which part of it, and the fence
-/// where a row has several of one part.
+/// The position of a sealed record in the listing: the number of its row, the part of the row, and
+/// the fence for parts that occur several times in a row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Position(u64, u8, u64);
 
@@ -40,7 +40,7 @@ impl Position {
     }
 }
 
-/// A sealed record where it lies.
+/// A reference to a sealed record in the data.
 #[derive(Clone, Copy)]
 enum Record<'a> {
     Current(&'a Row, &'a Credential),
@@ -248,7 +248,8 @@ impl Data {
     }
 }
 
-/// Removes at most `n` entries that `expired` names and returns how many it removed.
+/// Removes at most `n` entries for which `expired` returns true, and returns the number of removed
+/// entries.
 fn remove_some<K: Ord + Clone, V>(
     rows: &mut std::collections::BTreeMap<K, V>,
     n: usize,

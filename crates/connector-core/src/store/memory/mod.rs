@@ -1,4 +1,4 @@
-//! A store in memory.
+//! The in-memory store.
 
 mod audit;
 mod delivery;
@@ -14,16 +14,17 @@ use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Cursor, Page};
 
-/// A store that keeps everything in the memory of this process, for tests and for programs that
-/// run once and may forget.
+/// A store that keeps all data in the memory of this process, for tests and for programs that run
+/// once and need no persistence.
 ///
-/// It keeps every rule of the store traits but one: what it acknowledged is gone when the process
-/// ends, and with it every refresh token. At providers that rotate, accounts must then be connected
-/// again. Records are removed by [`Maintenance::purge`](crate::store::Maintenance::purge) and audit entries by
-/// [`AuditLog::prune`](crate::store::AuditLog::prune) alone, so its memory grows with its use.
+/// The store follows every rule of the store traits except durability: all data, including every
+/// refresh token, is lost when the process ends. Accounts at providers that rotate refresh tokens
+/// must then be connected again. Memory use grows, because only
+/// [`Maintenance::purge`](crate::store::Maintenance::purge) removes records and only
+/// [`AuditLog::prune`](crate::store::AuditLog::prune) removes audit entries.
 ///
-/// Clones share the data, as two programs on one database do. Every call takes one lock for a
-/// moment and never waits for anything else. No call ever fails with
+/// Clones share the data, like two programs that use the same database. Every call takes one lock
+/// briefly and waits for nothing else. No call fails with
 /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable).
 ///
 /// ```
@@ -40,7 +41,7 @@ pub struct MemoryStore {
     data: Arc<Mutex<Data>>,
 }
 
-/// Everything that the store keeps.
+/// All data of the store.
 #[derive(Default)]
 struct Data {
     numbers: Numbers,
@@ -51,7 +52,7 @@ struct Data {
     subscriptions: subscription::Subscriptions,
 }
 
-/// Numbers that are given once each, in growing order.
+/// A source of unique, increasing numbers.
 #[derive(Default)]
 struct Numbers(u64);
 
@@ -63,7 +64,7 @@ impl Numbers {
 }
 
 impl MemoryStore {
-    /// An empty store on `clock`.
+    /// Creates an empty store that uses `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -72,9 +73,10 @@ impl MemoryStore {
         }
     }
 
-    /// The data, and what time it is for the whole call.
+    /// Locks the data and returns it with the time to use for the whole call.
     fn open(&self) -> (MutexGuard<'_, Data>, Timestamp) {
-        // A panic elsewhere leaves the data whole: every call checks first and writes last.
+        // A panic in another call leaves the data consistent, because every call checks first and
+        // writes last.
         let data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
         (data, self.clock.now())
     }
@@ -88,7 +90,7 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-/// The number that a cursor stands for; zero without one.
+/// Parses the number in a cursor. Returns zero without a cursor.
 fn number_after(after: Option<&Cursor>, operation: &'static str) -> Result<u64> {
     after.map_or(Ok(0), |cursor| {
         cursor
@@ -102,11 +104,11 @@ fn foreign_cursor(operation: &'static str) -> Error {
     Error::new(
         ErrorKind::InvalidInput,
         operation,
-        "the cursor is not one of this list; pass what the slice before returned",
+        "the cursor does not belong to this list; pass the cursor of the previous page",
     )
 }
 
-/// The first `n` of `matches`, at least one, and where the list goes on.
+/// Returns the first `n` of `matches`, at least one, and the cursor of the next page.
 fn slice<P: fmt::Display, T>(matches: impl IntoIterator<Item = (P, T)>, n: u16) -> Result<Page<T>> {
     let n = usize::from(n.max(1));
     let mut items = Vec::new();
@@ -228,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lists_go_on_for_the_longest_names_and_a_length_of_zero() {
+    async fn lists_continue_with_the_longest_names_and_a_limit_of_zero() {
         let store = store();
         for id in 1..=3 {
             let put = store.put_grant(grant(id), SideEffects::none()).await;

@@ -1,4 +1,4 @@
-//! Connect flows in memory.
+//! In-memory connect flows.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,9 +26,10 @@ pub(super) struct State {
     pub(super) app: AppKey,
     pub(super) sealed: Sealed,
     binding: [u8; 32],
-    /// How long it is kept from its callback on.
+    /// Retention time from the callback on.
     keep_for: Duration,
-    /// The end of its time: for the callback first, of its keeping once that came.
+    /// Time at which the flow expires. Until the callback, this is the deadline for the callback;
+    /// afterwards, it is the end of the retention time.
     until: Timestamp,
     begun: Option<Begun>,
 }
@@ -36,7 +37,7 @@ pub(super) struct State {
 struct Begun {
     code: [u8; 32],
     outcome: Option<ConnectOutcome>,
-    /// True once another code came.
+    /// True once a callback with a different code has arrived.
     conflict: bool,
 }
 
@@ -75,7 +76,7 @@ impl StateStore for MemoryStore {
                 Err(Error::new(
                     ErrorKind::InvalidInput,
                     "store.put_state",
-                    "another flow has this key; draw the state parameter anew",
+                    "another flow has this key; generate a new state parameter",
                 ))
             };
         }
@@ -128,7 +129,8 @@ impl StateStore for MemoryStore {
         let Some(state) = data.states.0.get_mut(key) else {
             return Ok(BeginOutcome::Unknown);
         };
-        // Both are digests of secrets, so what the time of this comparison tells is of no use.
+        // Both values are digests of secrets, so the timing of this comparison reveals nothing
+        // useful.
         if state.binding != *binding || state.has_expired(now) {
             return Ok(BeginOutcome::Unknown);
         }

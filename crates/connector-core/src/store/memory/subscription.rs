@@ -1,4 +1,4 @@
-//! Subscriptions in memory.
+//! In-memory subscriptions.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// The subscriptions of a connection, by their ids.
+    /// Returns the subscriptions of a connection, sorted by id.
     fn of_connection<'s>(&'s self, connection: &'s ConnectionKey) -> impl Iterator<Item = &'s Row> {
         let first = SubscriptionKey::new(connection.clone(), SubscriptionId::from_bytes([0; 16]));
         self.rows
@@ -52,7 +52,7 @@ impl Data {
         }
     }
 
-    /// Ends every subscription of a connection that ends.
+    /// Ends all subscriptions of a connection that is being disconnected.
     pub(super) fn end_subscriptions(
         &mut self,
         connection: &ConnectionKey,
@@ -64,7 +64,8 @@ impl Data {
         let mut ended: Vec<Row> = keys.iter().filter_map(|key| rows.remove(key)).collect();
         ended.sort_by_key(|row| row.number);
         let Some(credential) = credential else {
-            // Copies that an earlier end of the connection brought stay.
+            // Keeps endings that already have a credential copy, from an earlier end of the
+            // connection.
             endings.retain(|_, it| {
                 it.ending.connection != *connection || it.ending.credential.is_some()
             });
@@ -110,7 +111,7 @@ impl SubscriptionStore for MemoryStore {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 "store.put_subscription",
-                "another subscription has this id; draw another one",
+                "another subscription has this id; generate a new id",
             ));
         }
         if own().count() >= SubscriptionId::PER_CONNECTION {

@@ -1,4 +1,4 @@
-//! Connections, claims and due work in memory.
+//! In-memory connections, claims and due work.
 
 pub(super) mod row;
 
@@ -56,7 +56,7 @@ pub(super) struct Quarantine {
     pub(super) provider: ProviderId,
     pub(super) app: AppKey,
     pub(super) sealed: Sealed,
-    /// What was put, so that a repetition is recognised after a change of keys.
+    /// The sealed bytes as first stored, to recognize a repeated call after a key rotation.
     put: Given,
     due_at: Timestamp,
     keep_until: Timestamp,
@@ -150,7 +150,8 @@ impl Data {
         }
     }
 
-    /// Queues a revocation; false if that of this connection and fence is queued already.
+    /// Queues a revocation. Returns false if a revocation of this connection and fence is already
+    /// queued.
     fn queue(&mut self, revocation: Revocation) -> bool {
         let place = (revocation.key.clone(), revocation.fence);
         if self.tokens.revocations.contains_key(&place) {
@@ -168,7 +169,7 @@ impl Data {
             || grant.fence != Fence::new(1)
         {
             return Err(refused(
-                "grant, generation and fence of a new connection are 1",
+                "grant, generation and fence of a new connection must be 1",
             ));
         }
         let account = AccountRef {
@@ -189,7 +190,7 @@ impl Data {
         }
         if self.tokens.rows.contains_key(&grant.key) {
             return Err(refused(
-                "the connection leads to another account; use another connection id",
+                "the connection belongs to another account; use another connection id",
             ));
         }
         let number = self.numbers.next();
@@ -211,7 +212,8 @@ impl Data {
             != (&grant.provider, &grant.app, &grant.account.key)
         {
             return Err(refused(
-                "the connection leads to another account; keep the grant under its own connection",
+                "the connection belongs to another account; store the grant under its own \
+                 connection",
             ));
         }
         if known.generation != seen {
@@ -227,8 +229,8 @@ impl Data {
             || row.current.as_ref().is_some_and(|c| c.fence == grant.fence)
         {
             return Err(refused(
-                "grant and generation follow the known ones, and the fence is that of a claim on \
-                 this connection whose exchange brought nothing else",
+                "grant and generation must be the next numbers, and the fence must be of an unused \
+                 claim on this connection",
             ));
         }
         row.replace_grant(grant, now);
@@ -415,7 +417,7 @@ impl TokenStore for MemoryStore {
             return Ok(EndOutcome::Missing);
         };
         let had_ended = !row.connection.is_live();
-        // Forgetting removes a deactivated connection's record, so it is a change of its own.
+        // Forgetting also removes the record of a deactivated connection, so it counts as a change.
         let changes = !had_ended || request.how == End::Forget;
         if changes
             && request
@@ -447,7 +449,7 @@ impl TokenStore for MemoryStore {
                 sealed: new.sealed,
             });
         }
-        // A late call that queues something needs the work that its effects schedule.
+        // A repeated call that queues a revocation also schedules the work in its side effects.
         if changes || queued {
             data.apply(key, effects, now);
         }

@@ -1,4 +1,4 @@
-//! The decisions about stored records, written once for every store.
+//! State transitions of stored records, shared by all stores.
 
 mod subscription;
 

@@ -1,4 +1,4 @@
-//! The decisions about a subscription's record.
+//! State transitions of a subscription's record.
 
 use std::time::Duration;
 
@@ -15,27 +15,27 @@ use crate::store::{
     SubscriptionFailures, SubscriptionKey, WorkKind,
 };
 
-/// A subscription as a store writes it: instants on the store's clock instead of ages.
+/// A subscription as a store writes it, with instants on the store's clock instead of ages.
 ///
-/// A store reads the record, applies [`SubscriptionRecord::change`], and writes the record and the
-/// endings that the change returns in one commit.
+/// A store reads the record and applies [`SubscriptionRecord::change`]. The store then writes the
+/// record and the endings that the change returns, in one commit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SubscriptionRecord {
-    /// Its key.
+    /// The key of the subscription.
     pub key: SubscriptionKey,
     /// The connection's provider.
     pub provider: ProviderId,
-    /// The connection's registration.
+    /// The connection's app registration.
     pub app: AppKey,
     /// The connection's account.
     pub account: AccountKey,
-    /// The account's own host, where accounts have hosts.
+    /// The account's own host, for providers with per-account hosts.
     pub account_host: Option<String>,
-    /// The grant under which it was put.
+    /// The connection's grant when the subscription was created.
     pub grant: GrantNumber,
-    /// Its version.
+    /// The version of the record.
     pub version: Version,
-    /// The resource that it watches.
+    /// The watched resource.
     pub watch: Watch,
     /// The channel that exists at the provider.
     pub channel: Option<ChannelRecord>,
@@ -43,17 +43,17 @@ pub struct SubscriptionRecord {
     pub candidate: Option<CandidateRecord>,
     /// The sealed secrets of both channels.
     pub secrets: Option<Sealed>,
-    /// The position up to which changes are in the inbox.
+    /// The position up to which changes have been stored in the inbox.
     pub cursor: Option<String>,
-    /// The number of notifications that have arrived.
+    /// Number of notifications received.
     pub notified: u64,
-    /// The value of `notified` when changes were last read completely.
+    /// The value of `notified` at the last complete read of changes.
     pub read: u64,
     /// The time of the last complete read of changes.
     pub read_at: Option<Timestamp>,
     /// The time of the last comparison with the provider's list.
     pub compared_at: Option<Timestamp>,
-    /// The failures since the last success.
+    /// The failures since the last success; `None` if there are none.
     pub failures: Option<SubscriptionFailureRecord>,
 }
 
@@ -64,7 +64,7 @@ pub struct ChannelRecord {
     pub channel: ChannelId,
     /// The provider's id of the channel.
     pub resource: String,
-    /// The time at which the provider ends it; `None` if it does not expire.
+    /// Expiry of the channel at the provider; `None` if it does not expire.
     pub expires_at: Option<Timestamp>,
     /// The lifetime that the provider granted when the channel was created or last renewed.
     pub granted: Option<Duration>,
@@ -75,24 +75,24 @@ pub struct ChannelRecord {
 pub struct CandidateRecord {
     /// The channel's id.
     pub channel: ChannelId,
-    /// The time at which its creation began.
+    /// The time at which the creation started.
     pub begun_at: Timestamp,
 }
 
 /// The failures since the last success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscriptionFailureRecord {
-    /// The number of failures.
+    /// Number of failures.
     pub count: u32,
-    /// The time of the last one.
+    /// The time of the last failure.
     pub at: Timestamp,
     /// The stable name of the last error.
     pub error: String,
 }
 
 impl SubscriptionRecord {
-    /// The record of a new subscription of `connection`; `None` if the connection has ended or has
-    /// another grant than the caller saw.
+    /// Creates the record of a new subscription of `connection`. Returns `None` if the connection
+    /// has ended or if its grant differs from the grant that the caller read.
     #[must_use]
     pub fn new(new: NewSubscription, connection: &ConnectionRecord) -> Option<Self> {
         if !connection.is_live() || connection.grant != new.grant {
@@ -153,7 +153,7 @@ impl SubscriptionRecord {
         }
     }
 
-    /// Returns whether the open channel or the candidate has this id.
+    /// Returns true if the open channel or the candidate has this id.
     #[must_use]
     pub fn has_channel(&self, channel: &ChannelId) -> bool {
         let open = self.channel.as_ref().map(|open| &open.channel);
@@ -161,7 +161,7 @@ impl SubscriptionRecord {
         open == Some(channel) || candidate == Some(channel)
     }
 
-    /// Returns what must be ended at the provider when the subscription ends.
+    /// Returns the channels to delete at the provider when the subscription ends.
     #[must_use]
     pub fn endings(&self) -> Vec<Ending> {
         let open = self.channel.as_ref();
@@ -186,11 +186,11 @@ impl SubscriptionRecord {
         }
     }
 
-    /// Applies a change that was made for this version, and returns the channels that it replaced.
+    /// Applies a change that was made for this version. Returns the replaced channels.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if it opens a channel that is not the candidate, or opens a
-    /// channel while it begins or drops one. The record is unchanged then.
+    /// [`ErrorKind::InvalidInput`] if the change opens a channel that is not the candidate, or if
+    /// it opens a channel and also begins or drops one. The record is not changed in this case.
     pub fn change(&mut self, change: SubscriptionChange, now: Timestamp) -> Result<Vec<Ending>> {
         let mut replaced = Vec::new();
         if let Some(opened) = change.open {
@@ -199,7 +199,7 @@ impl SubscriptionRecord {
                 Err(Error::new(ErrorKind::InvalidInput, operation, message))
             };
             if change.begin.is_some() || change.drop_channel {
-                return refused("one change either opens a channel, or begins or drops one");
+                return refused("a change must not open a channel and also begin or drop one");
             }
             if self.candidate.as_ref().map(|it| &it.channel) != Some(&opened.channel) {
                 return refused(
@@ -261,7 +261,8 @@ impl SubscriptionRecord {
         Ok(replaced)
     }
 
-    /// The effect of a notification: the connection's subscription work is due now.
+    /// Returns the side effect of a notification: the connection's subscription work becomes due
+    /// now.
     #[must_use]
     pub fn due_now() -> SideEffects {
         SideEffects::none().with_work(WorkKind::Subscriptions, Duration::ZERO)

@@ -1,4 +1,4 @@
-//! Writing to the store: new pairs, failures, write-backs after a restore, revocations.
+//! Store writes: new token pairs, failures, repairs after a restored backup, revocations.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::audit;
 use crate::token::machine::{Action, Input};
 use crate::token::renewal;
 
-/// Failures in a row that are worth an alert.
+/// Number of consecutive failures after which a warning is logged.
 const ALERT: u32 = 3;
 
 impl Driver<'_> {
@@ -28,7 +28,7 @@ impl Driver<'_> {
         fence: Fence,
     ) -> Result<(Sealed, Expiries)> {
         let Some(pair) = &self.pair else {
-            return Err(bug("no pair is in hand"));
+            return Err(bug("there is no new token pair"));
         };
         let sealed = self
             .inner
@@ -39,7 +39,7 @@ impl Driver<'_> {
 
     fn pending(&self, fence: Fence) -> Result<(Sealed, Expiries)> {
         let pair = self.stored.pending.iter().find(|pair| pair.fence == fence);
-        let pair = pair.ok_or_else(|| bug("no such pair is pending"))?;
+        let pair = pair.ok_or_else(|| bug("there is no such pending token pair"))?;
         let expiries = Expiries {
             access: pair.access_left.map(TimeLeft::remaining),
             refresh: pair.refresh_left.map(TimeLeft::remaining),
@@ -58,7 +58,7 @@ impl Driver<'_> {
             retry_after,
         } = action
         else {
-            return Err(bug("no commit was asked for"));
+            return Err(bug("the machine requested no commit"));
         };
         let claim_id = self.timer(number)?;
         let (credential, expiries) = match takes_pending {
@@ -94,7 +94,7 @@ impl Driver<'_> {
         Ok(Input::Committed(outcome))
     }
 
-    /// The work that the credential of a refresh makes due.
+    /// Returns the scheduled work for the credential of a refresh.
     fn work(&self, expiries: Expiries, refresh_left: Option<Duration>) -> SideEffects {
         let description = self.connector.description();
         renewal::work(
@@ -116,7 +116,7 @@ impl Driver<'_> {
         if self.connector.description().identify_after_refresh {
             return Status::Degraded(DegradedReason::AccountUnverified);
         }
-        // A refresh tells nothing about what else the owner did not grant.
+        // A refresh gives no information about other missing scopes.
         match &self.stored.connection.status {
             reduced @ Status::Degraded(DegradedReason::ScopesReduced) => reduced.clone(),
             _ => Status::Connected,
@@ -134,7 +134,7 @@ impl Driver<'_> {
             retry_after,
         } = action
         else {
-            return Err(bug("no failure was to be recorded"));
+            return Err(bug("the machine requested no record of a failure"));
         };
         let failure = Failure {
             claim_id: self.timer(number)?,
@@ -154,7 +154,8 @@ impl Driver<'_> {
                 connector = self.stored.connection.provider.as_str(),
                 connection = %self.key.id,
                 failures = ALERT,
-                "a connection could not be refreshed several times in a row; it is tried again"
+                "a connection could not be refreshed several times in a row; the refresh is \
+                 retried"
             );
         }
         let on_demand = self.connector.description().refresh == RefreshPolicy::OnDemand;
@@ -195,7 +196,7 @@ impl Driver<'_> {
                 };
                 (held, expiries)
             }
-            (None, None) => return Err(bug("nothing is in hand to write back")),
+            (None, None) => return Err(bug("there is no credential to write back")),
         };
         let kind = SealedKind::Credential;
         let sealed = self
@@ -246,7 +247,7 @@ impl Driver<'_> {
         Ok(Input::Revoked)
     }
 
-    /// `effects` with the entry of a state that changes to `to`.
+    /// Adds the audit entry for a change of the status to `to`.
     pub(super) fn with_status(&self, effects: SideEffects, to: &Status) -> SideEffects {
         match audit::status_changed(&self.stored.connection, to, &self.context) {
             Some(entry) => effects.with_audit(entry),

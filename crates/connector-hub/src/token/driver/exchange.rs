@@ -1,4 +1,4 @@
-//! One request to the token endpoint, and the meaning of its response.
+//! One request to the token endpoint, and the interpretation of its response.
 
 use std::future::Future;
 use std::pin::pin;
@@ -17,12 +17,12 @@ use crate::token::deadline::DeadlineTransport;
 use crate::token::machine::{Exchanged, Fault, Input, NewAccess};
 use crate::token::renewal::{self, Renewed};
 
-/// A timer that is late by this much belongs to a process that did not run.
+/// If a timer fires later than this, the process was suspended in between.
 const OVERSLEPT: Duration = Duration::from_secs(1);
-/// The time for which such a process still looks for a response that has arrived: longer than its
-/// transport does.
+/// Time that a resumed process waits for a response that has already arrived. Longer than the
+/// timeout of its transport.
 const LAST_LOOK: Duration = Duration::from_secs(3);
-/// The shortest remaining lifetime, in seconds, of an access token that a call can use.
+/// Minimum remaining lifetime, in seconds, of an access token that a call can use.
 const SHORTEST_LIFE: u64 = 5;
 
 impl Driver<'_> {
@@ -46,14 +46,14 @@ impl Driver<'_> {
         let mut refresh = pin!(connector.refresh(&cx, &before));
         let started = clock.monotonic();
         let mut answer = within(&mut refresh, &*clock, limit).await;
-        // A process that was frozen finds its time over, and the response unread.
+        // After a suspension, the deadline has passed although a response may be waiting unread.
         if answer.is_none() && clock.monotonic().since(started) >= limit.saturating_add(OVERSLEPT) {
             answer = within(&mut refresh, &*clock, LAST_LOOK).await;
         }
         let Some(answer) = answer else {
             tracing::warn!(
                 operation = "token.exchange",
-                "the provider did not answer in time"
+                "the provider did not respond in time"
             );
             return self.exchanged(Exchanged::Failed {
                 fault: Fault::Transient { after: None },
@@ -72,7 +72,7 @@ impl Driver<'_> {
                     connector = self.stored.connection.provider.as_str(),
                     code = error.code(),
                     error = %error,
-                    "the token endpoint gave no token"
+                    "the token endpoint returned no token"
                 );
                 Exchanged::Failed {
                     fault: self.fault(&error).await,
@@ -91,7 +91,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Takes a response that brought tokens `elapsed` after its request was started.
+    /// Processes a token response that arrived `elapsed` after the start of its request.
     fn renewed(
         &mut self,
         before: &Credential,
@@ -124,7 +124,7 @@ impl Driver<'_> {
             self.access(before, answer, &renewed, elapsed),
         );
         if matches!(access, NewAccess::Unusable { .. }) {
-            // Nobody may be handed this token: it counts as expired from the start.
+            // The token must not be returned to callers, so it counts as expired from the start.
             renewed.expiries.access = Some(Duration::ZERO);
             renewed.credential = renewed.credential.with_expiry(now);
         }
@@ -139,13 +139,13 @@ impl Driver<'_> {
         renewed: &Renewed,
         elapsed: Duration,
     ) -> NewAccess {
-        // A token that is renewed with itself may stay as it is and live longer.
+        // A derived token may keep its value and get a longer lifetime.
         let prolonged = self.is_minted() && renewed.credential.expires_at() > before.expires_at();
         if renewed.same_access && !prolonged {
             return NewAccess::Same;
         }
         let stated = match renewed.expiries.access {
-            // What expired before it was sent counts as expired now.
+            // A token that had expired before it was sent counts as expired now.
             Some(_) if is_negative(answer) => Duration::ZERO,
             Some(life) => life.saturating_sub(elapsed),
             None => return NewAccess::Usable,
@@ -157,7 +157,7 @@ impl Driver<'_> {
         NewAccess::Unusable { seconds }
     }
 
-    /// The meaning of a failure, after the breaker and the brake on waves of dead grants decided.
+    /// Classifies a failure, after asking the breaker and the brake on waves of dead grants.
     async fn fault(&self, error: &ExchangeError) -> Fault {
         let refuses = matches!(
             error.class(),
@@ -197,7 +197,7 @@ impl Driver<'_> {
         }
     }
 
-    /// The provider refused the grant; what is known about it says why.
+    /// Returns the reason why the provider refused the grant, as far as it is known.
     fn why_dead(&self) -> ReauthorizationReason {
         let ran_out = self.stored.current.as_ref().and_then(|it| it.refresh_left);
         if ran_out.is_some_and(TimeLeft::has_passed) {
@@ -208,7 +208,7 @@ impl Driver<'_> {
     }
 }
 
-/// True if the response states a negative lifetime, as a number or as text.
+/// Returns true if the response has a negative lifetime, as a number or as text.
 fn is_negative(answer: &TokenAnswer) -> bool {
     let number = answer.field::<f64>("expires_in");
     let text = || answer.field::<String>("expires_in")?.trim().parse().ok();
@@ -217,7 +217,7 @@ fn is_negative(answer: &TokenAnswer) -> bool {
         .is_some_and(|seconds: f64| seconds < 0.0)
 }
 
-/// The output of `future`, if it is ready within `limit`.
+/// Returns the output of `future` if it is ready within `limit`.
 async fn within<F: Future + Unpin>(
     future: F,
     clock: &dyn Clock,

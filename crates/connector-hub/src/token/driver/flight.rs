@@ -1,4 +1,4 @@
-//! The task of one flight: reads the row, decides whether the machine has to run, and runs it.
+//! The task of one flight: reads the row, decides whether the machine must run, and runs it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,10 @@ use crate::token::machine::{DAILY, Machine, Reason, Settings, Start};
 use crate::token::outcome::{NoToken, NoTokenReason, RefreshOutcome};
 use crate::token::windows::spread;
 
-/// Minimum pause before readers of a good token start another flight after one that brought no token.
+/// Minimum pause after a flight that returned no token, before readers of a valid token start
+/// another one.
 const SHORT_REST: Duration = Duration::from_secs(5);
-/// The pause of a connection whose credential was obtained by another client id.
+/// Pause for a connection whose credential was issued to another client id.
 const FOREIGN_PAUSE: Duration = Duration::from_secs(60);
 
 /// The cause of a flight.
@@ -24,13 +25,14 @@ const FOREIGN_PAUSE: Duration = Duration::from_secs(60);
 pub(crate) enum RefreshTrigger {
     /// A caller needs a token.
     Fetch,
-    /// A caller read a good token that expires soon, or was not compared with the store for a while.
+    /// A caller read a valid token that expires soon, or that has not been compared with the store
+    /// recently.
     Renew,
-    /// The worker found the refresh due.
+    /// The refresh is due according to the schedule.
     Scheduled,
-    /// The refresh token has to be used, however good the access token is.
+    /// The refresh token must be used before it lapses, regardless of the access token.
     KeepAlive,
-    /// Somebody asks for a refresh.
+    /// The application requested a refresh.
     Force(RequestContext),
     /// The provider's API refused this generation.
     Rejected(Generation),
@@ -105,7 +107,7 @@ impl Flight<'_> {
         let resend = !behind && driver.owes_resend();
         let good = driver.is_good();
         let (reason, seen) = match &trigger {
-            // The row holds a good token; nothing needs to be exchanged for this caller.
+            // The row has a valid token, so this caller needs no exchange.
             RefreshTrigger::Fetch if !behind && good => {
                 if !resend {
                     return Ok(RefreshOutcome::Current);
@@ -118,7 +120,7 @@ impl Flight<'_> {
             {
                 return Ok(RefreshOutcome::Current);
             }
-            // Patience is free only as long as the token is good.
+            // The flight may wait only while the token is valid.
             RefreshTrigger::Renew | RefreshTrigger::Scheduled | RefreshTrigger::KeepAlive
                 if good =>
             {
@@ -165,19 +167,19 @@ impl Flight<'_> {
         Reason::Rejected {
             worked: proof.worked,
             unproven: proof.unproven,
-            // A process that has just started has not had the token for long; the token may be old
-            // all the same.
+            // The cache only knows how long this process has had the token. The token itself may be
+            // older.
             age: proof.age.max(driver.age()),
         }
     }
 
-    /// The rest of a pause after a refresh of this generation that failed, or of the day between two
-    /// attempts at a provider that refuses every one.
+    /// Returns the rest of the pause after a failed refresh of this generation. After a provider
+    /// refused every attempt, the pause is one day.
     fn resting(&self, driver: &Driver<'_>, trigger: &RefreshTrigger) -> Option<NoToken> {
         let generation = driver.generation();
         let rejected = match trigger {
             RefreshTrigger::Force(_) => return None,
-            // A newer token is there.
+            // A newer token exists.
             RefreshTrigger::Rejected(refused) if *refused != generation => return None,
             RefreshTrigger::Rejected(_) => true,
             _ => false,
@@ -210,14 +212,14 @@ impl Flight<'_> {
         }
     }
 
-    /// The result of a flight that failed. A token that has not expired is served while the store does
-    /// not answer.
+    /// Returns the result of a failed flight. While the store is unavailable, unexpired tokens are
+    /// still returned to callers.
     fn failed(error: &connector_core::Error) -> NoToken {
         if error.kind() == ErrorKind::StoreUnavailable {
             tracing::warn!(
                 operation = "token.flight",
                 error = %error,
-                "the store does not answer; cached tokens are served until they expire"
+                "the store is unavailable; cached tokens are returned until they expire"
             );
             return super::store_unavailable();
         }

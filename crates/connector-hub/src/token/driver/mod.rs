@@ -1,7 +1,9 @@
-//! Carries out the machine's decisions: the store, the cipher, the provider, the clocks.
+//! The driver: executes the machine's actions with the store, the cipher, the provider and the
+//! clocks.
 //!
-//! `flight` starts a flight and runs the machine, `row` reads the connection's row, `exchange` talks
-//! to the token endpoint, `commit` writes to the store, `probe` identifies the account.
+//! `flight` starts a flight and runs the machine, `row` reads the connection's row, `exchange`
+//! sends requests to the token endpoint, `commit` writes to the store, `probe` identifies the
+//! account.
 
 mod commit;
 mod exchange;
@@ -29,10 +31,10 @@ use crate::token::machine::{Action, Input, Machine, Outcome, Report};
 use crate::token::outcome::{NoToken, NoTokenReason, RefreshOutcome};
 use crate::token::renewal::{self, Renewed};
 
-/// Interval between two looks at a generation that another process is expected to move.
+/// Interval at which a waiting flight polls the generation that another process is about to change.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// The claim of the moment, with the timer that started before its first statement.
+/// The current claim, with the timer that started before the first attempt to claim.
 struct Timer {
     number: u8,
     id: ClaimId,
@@ -46,20 +48,20 @@ struct Driver<'a> {
     owner: SealOwner,
     connector: Arc<dyn Connector>,
     stored: Stored,
-    /// The opened credential of the generation beside it.
+    /// The opened credential, and its generation.
     current: Option<(Generation, Arc<Credential>)>,
     app: Option<Arc<App>>,
     registration: Option<Registration>,
     timer: Option<Timer>,
-    /// The answer in hand.
+    /// The new token pair from the last exchange, until it is stored.
     pair: Option<Renewed>,
-    /// The account that the answer in hand names, if it is another one than the connection's.
+    /// True if the new token pair does not belong to the connection's account.
     mismatch: bool,
-    /// The generation that the pair in hand was committed as.
+    /// The generation under which the new pair was committed.
     committed: Option<Generation>,
     context: RequestContext,
     progress: Progress,
-    /// The row as it was loaded for the flight; given to the machine's first look.
+    /// True until the machine's first load, which uses the row that the flight has already read.
     fresh: bool,
 }
 
@@ -126,7 +128,7 @@ impl<'a> Driver<'a> {
                 }
             }
             let Some(input) = input else {
-                tracing::error!(operation = "token.drive", "the machine asked for nothing");
+                tracing::error!(operation = "token.drive", "the machine requested no action");
                 return broken();
             };
             let input = match input {
@@ -135,12 +137,13 @@ impl<'a> Driver<'a> {
                     tracing::warn!(operation = "token.drive", error = %error, "store call failed");
                     Input::StoreUnavailable
                 }
-                // Whatever keeps the pair in hand from being kept, it is not dropped.
+                // The new token pair is kept whatever the error is.
                 Err(error) if machine.holds_a_pair() => {
                     tracing::error!(
                         operation = "token.drive",
                         error = %error,
-                        "a new credential cannot be stored; it is held in memory and tried again"
+                        "a new credential cannot be stored; it is kept in memory and the write is \
+                         retried"
                     );
                     Input::StoreUnavailable
                 }
@@ -148,7 +151,11 @@ impl<'a> Driver<'a> {
                     return NoToken::finally(NoTokenReason::ShuttingDown).into();
                 }
                 Err(error) => {
-                    tracing::error!(operation = "token.drive", error = %error, "flight ends early");
+                    tracing::error!(
+                        operation = "token.drive",
+                        error = %error,
+                        "the refresh was stopped by an error"
+                    );
                     let kind = error.kind();
                     return NoToken::finally(NoTokenReason::Failed(kind, advice(kind))).into();
                 }
@@ -156,7 +163,10 @@ impl<'a> Driver<'a> {
             actions = match machine.step(input) {
                 Ok(actions) => actions,
                 Err(_unexpected) => {
-                    tracing::error!(operation = "token.drive", "the machine refused an input");
+                    tracing::error!(
+                        operation = "token.drive",
+                        "the machine refused an input; please report it"
+                    );
                     return broken();
                 }
             };
@@ -172,7 +182,7 @@ impl<'a> Driver<'a> {
             } if self.progress.reason() != NoTokenReason::Unresolved => {
                 self.progress.set(Step::Held);
             }
-            // A request whose outcome is recorded as unknown stays one.
+            // A request whose outcome is recorded as unknown keeps this record.
             Action::Fail {
                 resolves: false, ..
             }
@@ -221,7 +231,7 @@ impl<'a> Driver<'a> {
                 limit,
                 on_generation,
             } => self.wait(limit, on_generation).await,
-            // Carried out by the caller.
+            // These actions are executed by the caller.
             Action::Answer(_) | Action::Report(_) | Action::Finish(_) => Ok(Input::TimerFired),
         }
     }
@@ -244,7 +254,7 @@ impl<'a> Driver<'a> {
         Ok(Input::Claimed(outcome))
     }
 
-    /// The name of claim `number`; its timer starts with its first use.
+    /// Returns the id of claim `number`. The first call for a number starts the claim's timer.
     fn timer(&mut self, number: u8) -> Result<ClaimId> {
         if let Some(timer) = self.timer.as_ref().filter(|timer| timer.number == number) {
             return Ok(timer.id);
@@ -260,7 +270,7 @@ impl<'a> Driver<'a> {
         Ok(id)
     }
 
-    /// The time since the timer of the claim started, on the steady clock and on the wall clock.
+    /// Returns the time since the claim's timer started, on the steady clock and on the wall clock.
     fn elapsed(&self) -> (Duration, Duration) {
         let clock = &self.inner.clock;
         self.timer
@@ -284,12 +294,12 @@ impl<'a> Driver<'a> {
         loop {
             let pause = left.min(LOOK);
             clock.sleep(pause).await;
-            // Nothing is in hand during such a wait.
+            // No new token pair is held during such a wait, so a shutdown may interrupt it.
             if self.inner.flights.is_closed() {
                 return Err(crate::token::shutting_down("token.wait"));
             }
             left = left.saturating_sub(pause);
-            // A store that does not answer now is asked again with the next look.
+            // If the store is unavailable, the next poll asks again.
             match self.inner.store.generation(&self.key).await {
                 Ok(generation) if generation != Some(seen) => return Ok(Input::Woken),
                 _ if left.is_zero() => return Ok(Input::TimerFired),
@@ -298,12 +308,13 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Hands out what a flight brought, and returns what its callers get to know.
+    /// Makes the result of a flight available to callers, and returns the outcome for the waiting
+    /// callers.
     async fn conclude(&mut self, outcome: Outcome) -> RefreshOutcome {
         let unverified = self.mismatch || self.connector.description().identify_after_refresh;
         match outcome {
             Outcome::Fresh { .. } if unverified => self.reloaded().await,
-            // Its account cannot be identified before it is durable.
+            // The account can be identified only after the token pair is stored.
             Outcome::ServeUndurable if unverified => store_unavailable().into(),
             Outcome::Fresh { generation, .. } => {
                 self.hand_out(generation);
@@ -322,8 +333,8 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Reads the row again and hands its token out, after its account was identified where the
-    /// connector asks for it.
+    /// Reads the row again and makes its token available. If the connector requires it, the account
+    /// is identified first.
     async fn reloaded(&mut self) -> RefreshOutcome {
         if !self.reload().await {
             return store_unavailable().into();
@@ -338,7 +349,8 @@ impl<'a> Driver<'a> {
         match reason {
             NoTokenReason::Unauthorized => self.note_unauthorized().await,
             NoTokenReason::Ended => self.inner.cache.forget(&self.key),
-            // The pair is stored although its access token is of no use: others start from it.
+            // The pair is stored although its access token is unusable: the next refresh needs its
+            // refresh token.
             _ => {
                 if let Some(generation) = self.committed {
                     self.hand_out(generation);
@@ -347,7 +359,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Hands out the pair in hand as this generation.
+    /// Makes the new pair available to callers as this generation.
     fn hand_out(&self, generation: Generation) {
         let Some(pair) = &self.pair else {
             return;
@@ -370,7 +382,7 @@ impl<'a> Driver<'a> {
         self.inner.cache.put(&self.key, arrival, &*self.inner.clock);
     }
 
-    /// After a failure nothing is sent for this credential before its pause is over.
+    /// Starts the pause after a failure. Until the pause ends, nothing is sent for this credential.
     fn rest(&self, outcome: RefreshOutcome) {
         let RefreshOutcome::NoToken(NoToken {
             reason,
@@ -406,28 +418,47 @@ impl<'a> Driver<'a> {
                 %connection,
                 %seen,
                 %found,
-                "the store holds an older credential than this process has seen: was a backup \
+                "the store contains an older credential than this process has used; was a backup \
                  restored? The older token is not used"
             ),
             Report::Malformed => tracing::error!(
                 connector,
                 %connection,
-                "the token endpoint's response has no known meaning; the refresh is tried again"
+                "the token endpoint's response is not a known success or error; the refresh is \
+                 retried"
             ),
             Report::SuccessorKept { base } => {
-                tracing::warn!(connector, %connection, %base, "a late pair is kept");
+                tracing::warn!(
+                    connector,
+                    %connection,
+                    %base,
+                    "a late token pair is stored as pending"
+                );
             }
             Report::SuccessorTaken { fence } => {
-                tracing::info!(connector, %connection, %fence, "a late pair is used");
+                tracing::info!(
+                    connector,
+                    %connection,
+                    %fence,
+                    "a pending token pair replaces the current one"
+                );
             }
             Report::Unresolved => {
-                tracing::warn!(connector, %connection, "the outcome of a refresh is not known");
+                tracing::warn!(connector, %connection, "the outcome of a refresh is unknown");
             }
             Report::Rotates => {
-                tracing::warn!(connector, %connection, "the provider rotates refresh tokens");
+                tracing::warn!(
+                    connector,
+                    %connection,
+                    "the provider rotates refresh tokens, contrary to its description"
+                );
             }
             Report::TooSlow => {
-                tracing::warn!(connector, %connection, "this process is too slow for its claim");
+                tracing::warn!(
+                    connector,
+                    %connection,
+                    "this process is too slow to use its claim before the claim's deadline"
+                );
             }
         }
     }
@@ -444,10 +475,11 @@ fn broken() -> RefreshOutcome {
 fn advice(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::KeyUnknown => {
-            "the key that sealed the credential is not in the key ring; add it again"
+            "the key that sealed the credential is not in the keyring; add it again"
         }
         ErrorKind::Unsealable => {
-            "the sealed credential was changed or belongs elsewhere; restore the row from a backup"
+            "the sealed credential was changed or belongs to another row; restore the row from a \
+             backup"
         }
         ErrorKind::StoreIncompatible => {
             "the credential was written by a newer version; update this node"
@@ -455,7 +487,7 @@ fn advice(kind: ErrorKind) -> &'static str {
         ErrorKind::Configuration => {
             "the hub lacks the connector or the registration of this connection; configure it"
         }
-        _ => "the credential cannot be prepared; the log says why",
+        _ => "the credential could not be opened; see the log for the cause",
     }
 }
 
@@ -464,7 +496,7 @@ fn bug(message: &'static str) -> connector_core::Error {
 }
 
 impl Inner {
-    /// The context of what the library does by itself.
+    /// Returns the request context for actions of the library itself.
     pub(crate) fn worker_context(key: &ConnectionKey) -> RequestContext {
         let correlation = CorrelationId::new(format!("refresh-{}", key.id))
             .unwrap_or_else(|_| CorrelationId::default());

@@ -1,5 +1,5 @@
-//! Identifying the account: after fresh tokens were refused, and after a refresh where the connector
-//! asks for it.
+//! Account identification: after fresh tokens were refused, and after a refresh if the connector
+//! requires it.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::account::identify;
 use crate::token::cache::Rest;
 use crate::token::outcome::{NoToken, NoTokenReason, RefreshOutcome};
 
-/// The pause after a probe that the identity endpoint answered although the API refuses the token.
+/// Pause after a probe that succeeded although the API refuses the token.
 const PROBE_EVERY: Duration = Duration::from_secs(480);
-/// The pause after an account could not be identified.
+/// Pause after the account could not be identified.
 const IDENTIFY_AGAIN: Duration = Duration::from_secs(30);
-/// The deadline of one identification.
+/// Deadline for identifying an account once.
 const IDENTIFY_WITHIN: Duration = Duration::from_secs(15);
 
 impl Driver<'_> {
@@ -38,13 +38,13 @@ impl Driver<'_> {
             () = clock.sleep(IDENTIFY_WITHIN) => Err(connector_core::Error::new(
                 ErrorKind::Timeout,
                 "token.identify",
-                "the provider did not answer in time; try again later",
+                "the provider did not respond in time; try again later",
             )),
         }
     }
 
     /// Identifies the account of a row whose credential has not been identified since its refresh.
-    /// Returns why its token is withheld; `None` if it is not.
+    /// Returns the reason if the token is withheld; otherwise `None`.
     pub(super) async fn verify_account(&mut self) -> Option<NoToken> {
         let unverified = Status::Degraded(DegradedReason::AccountUnverified);
         let mismatch = ReauthorizationReason::AccountMismatch;
@@ -53,7 +53,7 @@ impl Driver<'_> {
             let reason = NoTokenReason::NeedsReauthorization(mismatch);
             return Some(NoToken::finally(reason));
         }
-        // A token that has expired identifies nobody: it is refreshed first.
+        // An expired token cannot identify an account, so it is refreshed first.
         if *status != unverified || self.phase() == Some(Phase::Expired) {
             return None;
         }
@@ -65,7 +65,8 @@ impl Driver<'_> {
                     operation = "token.identify",
                     connection = %self.key.id,
                     error = %error,
-                    "the account behind a new credential could not be identified; it is withheld"
+                    "the account of a new credential could not be identified; the credential is \
+                     withheld"
                 );
                 let reason = NoTokenReason::AccountUnverified;
                 return Some(NoToken::later(reason, IDENTIFY_AGAIN));
@@ -76,11 +77,12 @@ impl Driver<'_> {
                 operation = "token.identify",
                 connector = self.stored.connection.provider.as_str(),
                 connection = %self.key.id,
-                "the provider returned tokens of another account on refresh; they are withheld"
+                "the provider returned tokens of another account on refresh; the tokens are \
+                 withheld"
             );
         }
         self.set_status(to).await;
-        // What the row says now decides, whoever wrote it.
+        // The current row decides, even if another process wrote it.
         if !self.reload().await {
             return Some(super::store_unavailable());
         }
@@ -97,7 +99,8 @@ impl Driver<'_> {
         }
     }
 
-    /// Asks the provider who the credential belongs to, after fresh tokens were refused in a row.
+    /// Asks the provider for the account of the credential, after several fresh tokens in a row
+    /// were refused.
     pub(super) async fn probe(&self) -> RefreshOutcome {
         let reason = NoTokenReason::Unauthorized;
         let rest = Rest {
@@ -116,7 +119,7 @@ impl Driver<'_> {
         }
     }
 
-    /// The end of a flight for a credential that cannot be renewed.
+    /// Returns the outcome of a flight for a credential that cannot be renewed.
     pub(super) async fn unrefreshable(&self, trigger: &RefreshTrigger) -> RefreshOutcome {
         if let Status::NeedsReauthorization(reason) = self.stored.connection.status {
             return NoToken::finally(NoTokenReason::NeedsReauthorization(reason)).into();
@@ -143,8 +146,8 @@ impl Driver<'_> {
         self.set_status(status).await;
     }
 
-    /// Sets the state beside any exchange. A row that moved meanwhile is left alone: whoever moved
-    /// it knows better.
+    /// Sets the status without an exchange. If the row has changed in the meantime, it is left
+    /// unchanged, because the newer writer has newer information.
     async fn set_status(&self, status: Status) {
         if self.stored.connection.status == status {
             return;
@@ -163,7 +166,11 @@ impl Driver<'_> {
         {
             Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Moved(_) | UpdateOutcome::Missing) => {}
             Err(error) => {
-                tracing::warn!(operation = "token.status", error = %error, "state not recorded");
+                tracing::warn!(
+                    operation = "token.status",
+                    error = %error,
+                    "the status of a connection could not be recorded"
+                );
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The row of the flight: its credential, its token, and what may be done with them.
+//! The row of the flight: its credential, its token, and the permitted uses of both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::token::cache::Arrival;
 use crate::token::machine::{effective, is_within_grace};
 use crate::token::renewal;
 
-/// True for states in which the credential must not be used for calls. A grant that cannot be
-/// refreshed any more is no reason to withhold a token that has not expired.
+/// Returns true for statuses in which the credential must not be used for calls. An unexpired token
+/// of a grant that can no longer be refreshed is still returned.
 fn withholds(status: &Status) -> bool {
     matches!(
         status,
@@ -53,7 +53,7 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// Takes over a row that the store returned, and hands its token out.
+    /// Replaces the row with one that the store returned, and makes its token available.
     pub(super) async fn adopt(&mut self, stored: Stored) -> Result<()> {
         self.stored = stored;
         self.open_current().await?;
@@ -63,7 +63,8 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// Reads the row once more and hands its token out; false if the store does not answer.
+    /// Reads the row again and makes its token available. Returns false if the store is
+    /// unavailable.
     pub(super) async fn reload(&mut self) -> bool {
         match self.inner.store.load(&self.key).await {
             Ok(Some(stored)) => self.adopt(stored).await.is_ok(),
@@ -71,7 +72,7 @@ impl Driver<'_> {
         }
     }
 
-    /// True if the row is older than what this process has seen.
+    /// Returns true if the row is older than the newest state that this process has used.
     pub(super) fn is_behind(&self) -> bool {
         let connection = &self.stored.connection;
         self.inner.cache.mark(&self.key).is_some_and(|mark| {
@@ -88,12 +89,13 @@ impl Driver<'_> {
         self.renewal() != Renewal::Never
     }
 
-    /// True if renewing consumes nothing, so that no refresh token has to be kept alive.
+    /// Returns true if a renewal spends no refresh token, so that no refresh token must be kept
+    /// alive.
     pub(super) fn is_minted(&self) -> bool {
         self.renewal() == Renewal::Mint
     }
 
-    /// The rotation class of this credential.
+    /// Returns the rotation class of this credential.
     pub(super) fn class(&self) -> RotationClass {
         if self.is_minted() {
             return RotationClass::Stable;
@@ -101,8 +103,9 @@ impl Driver<'_> {
         self.connector.description().rotation
     }
 
-    /// True if a request with this refresh token may have been answered unheard, and the grace of
-    /// the provider still allows to repeat it: waiting would lose the grant.
+    /// Returns true if the token must be sent again now: the response to an earlier request with
+    /// this refresh token may have been lost, and the provider's grace period has not ended.
+    /// Waiting would lose the grant.
     pub(super) fn owes_resend(&self) -> bool {
         self.stored.claim.as_ref().is_some_and(|claim| {
             claim.generation == self.generation()
@@ -136,24 +139,24 @@ impl Driver<'_> {
         withholds(&self.stored.connection.status)
     }
 
-    /// True if the row's token may be handed out.
+    /// Returns true if the row's token may be returned to callers.
     pub(super) fn is_good(&self) -> bool {
         !self.is_withheld() && self.phase().is_some_and(|phase| phase < Phase::Mandatory)
     }
 
-    /// True if the row's token is not even due.
+    /// Returns true if the row's token is valid and its refresh is not due yet.
     pub(super) fn is_fresh(&self) -> bool {
         !self.is_withheld() && self.phase() == Some(Phase::Good)
     }
 
-    /// The age of the row's token, as far as this node's clock agrees with that of the node that
-    /// obtained it.
+    /// Returns the age of the row's token. The age is exact only if this node's clock agrees with
+    /// the clock of the node that obtained the token.
     pub(super) fn age(&self) -> Duration {
         let obtained = self.credential().map(|it| it.obtained_at());
         obtained.map_or(Duration::ZERO, |at| self.inner.clock.now().since(at))
     }
 
-    /// Hands the row's token out from now on.
+    /// Makes the row's token available to callers.
     pub(super) fn publish(&self) {
         if self.is_withheld() {
             self.inner.cache.forget(&self.key);
@@ -172,8 +175,8 @@ impl Driver<'_> {
         self.inner.cache.put(&self.key, arrival, &*self.inner.clock);
     }
 
-    /// True if the credential was obtained by another client id than the configured one: nothing
-    /// may be sent with it.
+    /// Returns true if the credential was issued to a client id other than the configured one.
+    /// Nothing may be sent with such a credential.
     pub(super) fn is_foreign(&self) -> bool {
         match (self.credential(), &self.app) {
             (Some(credential), Some(app)) => credential

@@ -12,34 +12,35 @@ use connector_core::store::{
 
 pub use crate::token::outcome::{NoToken, NoTokenReason};
 
-/// The times that bound an exchange.
+/// Time limits of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Timings {
-    /// From before the claim statement to the first byte.
+    /// Maximum time from before the claim to the first byte of the request.
     pub start: Duration,
-    /// From the first byte to the end of the answer.
+    /// Maximum time from the first byte of the request to the end of the response.
     pub deadline: Duration,
-    /// Lifetime of a claim that nobody resolves.
+    /// Lifetime of a claim that is never resolved.
     pub hold: Duration,
 }
 
-/// Seconds from before the claim statement to the first byte.
+/// Maximum seconds from before the claim to the first byte of the request.
 const START: u64 = 5;
-/// Seconds from the first byte to the end of the answer.
+/// Maximum seconds from the first byte of the request to the end of the response.
 const DEADLINE: u64 = 15;
-/// Seconds during which a provider with grace may still act on an abandoned request.
+/// Seconds in which a provider with a grace period may still process an abandoned request.
 const LATE: u64 = 30;
-/// Seconds between the end of a claim and the first byte of the request that follows it.
+/// Minimum seconds between the end of a claim and the first byte of the next request.
 const MARGIN: u64 = 5;
-/// Longest claim in seconds.
+/// Maximum lifetime of a claim, in seconds.
 const LONGEST_HOLD: u64 = 60;
-/// Shortest safe claim, in seconds, at a provider whose used tokens work for a while.
+/// Minimum safe lifetime of a claim, in seconds, at a provider with a grace period for used tokens.
 const SHORTEST_HOLD: u64 = START + DEADLINE + LATE + MARGIN;
 
 impl Timings {
-    /// The times for a class. The hold covers start, deadline, the time during which the provider may
-    /// still act on an abandoned request (30 s with grace, 35 s without), and a margin of 5 s. With
-    /// grace, it also ends so early that the resend leaves while the token still works.
+    /// Returns the time limits for a rotation class. The hold covers start, deadline, the time in
+    /// which the provider may still process an abandoned request (30 s with a grace period, 35 s
+    /// without), and a margin of 5 s. With a grace period, the hold also ends early enough that a
+    /// retry is sent while the used token still works.
     #[must_use]
     pub fn of(class: RotationClass) -> Self {
         let hold = match class {
@@ -59,8 +60,8 @@ impl Timings {
     }
 }
 
-/// The class that the machine applies: a grace that ends before a lost request can be sent again
-/// safely is no grace.
+/// Returns the rotation class that the machine applies. A grace period that is too short for a safe
+/// retry is treated as none.
 #[must_use]
 pub fn effective(class: RotationClass) -> RotationClass {
     match class {
@@ -71,8 +72,9 @@ pub fn effective(class: RotationClass) -> RotationClass {
     }
 }
 
-/// True if the grace of a token that was sent under `claim` is not over yet. `None` if the class has
-/// no grace, the claim is not one for a refresh, or its hold has not passed.
+/// Returns true if the grace period of a token that was sent under `claim` has not ended yet.
+/// `None` if the class has no grace period, the claim is not for a refresh, or the claim's lifetime
+/// has not ended.
 pub(crate) fn is_within_grace(class: RotationClass, claim: &Claim) -> Option<bool> {
     let RotationClass::Grace(grace) = class else {
         return None;
@@ -84,7 +86,7 @@ pub(crate) fn is_within_grace(class: RotationClass, claim: &Claim) -> Option<boo
     Some(age <= Duration::from_secs(grace.seconds().into()))
 }
 
-/// What the machine is told once.
+/// Constant settings of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Settings {
     pub(super) class: RotationClass,
@@ -92,8 +94,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The class of the provider, and the connection's own number from 0 to 999 that spreads its
-    /// back-off from 75 % to 125 %; larger numbers count as 999.
+    /// Creates settings from the provider's rotation class and a number from 0 to 999 for the
+    /// connection, which spreads its back-off from 75 % to 125 %. Larger numbers count as 999.
     #[must_use]
     pub fn new(class: RotationClass, jitter: u16) -> Self {
         Self {
@@ -102,7 +104,7 @@ impl Settings {
         }
     }
 
-    /// The pause before the next try after `failures` in a row.
+    /// Returns the pause before the next attempt after `failures` consecutive failures.
     #[must_use]
     pub fn backoff(&self, failures: u32) -> Duration {
         let base = Duration::from_secs(60 << failures.min(3));
@@ -110,101 +112,104 @@ impl Settings {
     }
 }
 
-/// Why a flight starts.
+/// The reason for which a flight starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// The access token is good, but not for long.
+    /// The access token is valid but in its advisory window.
     Advisory,
-    /// The access token is in its mandatory window, or has expired, or is not known.
+    /// The access token is in its mandatory window, has expired, or is unknown.
     Mandatory,
-    /// Somebody asks for it.
+    /// The application requested a refresh.
     Forced {
-        /// True if the access token is good and not in its mandatory window.
+        /// True if the access token is valid and not in its mandatory window.
         good: bool,
     },
-    /// The provider's API refused the access token of the generation that the flight starts from.
+    /// The provider's API refused the access token of the flight's starting generation.
     Rejected {
-        /// True if this process has seen that generation accepted.
+        /// True if the API accepted that generation before, as seen by this process.
         worked: bool,
-        /// Refreshes in a row that brought a token which never worked, before this one.
+        /// Number of consecutive earlier refreshes whose token never worked.
         unproven: u32,
-        /// How long ago that generation was obtained.
+        /// Age of that generation's token.
         age: Duration,
     },
 }
 
 impl Reason {
-    /// True while nobody is hurt by waiting.
+    /// Returns true if callers still have a valid token, so that waiting is harmless.
     pub(super) const fn can_wait(self) -> bool {
         matches!(self, Self::Advisory | Self::Forced { good: true })
     }
 }
 
-/// The highest numbers that this process has seen of a connection.
+/// The newest state of a connection that this process has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Mark {
-    /// The grant.
+    /// The grant number.
     pub grant: GrantNumber,
-    /// The generation within it.
+    /// The generation within the grant.
     pub generation: Generation,
-    /// The highest fence of that grant.
+    /// The highest fence of the grant.
     pub fence: Fence,
-    /// True if the driver holds the credential of that generation in memory.
+    /// True if the driver has that generation's credential in memory.
     pub in_hand: bool,
 }
 
-/// How a flight starts.
+/// The starting conditions of a flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Start {
-    /// Why.
+    /// The reason for the flight.
     pub reason: Reason,
-    /// The generation that the callers saw, or saw fail; `None` if none was known.
+    /// The generation that the callers used, or whose token was refused; `None` if they knew none.
     pub seen: Option<Generation>,
-    /// What this process has seen at most; `None` if nothing.
+    /// The newest state that this process has seen; `None` if there is none.
     pub mark: Option<Mark>,
 }
 
-/// What a failed exchange means.
+/// The classification of a failed exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// It will pass.
+    /// A temporary failure.
     Transient {
-        /// What the provider asked to wait.
+        /// The retry delay that the provider requested.
         after: Option<Duration>,
     },
-    /// The grant is refused.
+    /// The provider refused the grant.
     DeadGrant {
-        /// Why, by the provider's code; [`ReauthorizationReason::GrantRevoked`] if it does not say.
+        /// The reason according to the provider's error code;
+        /// [`ReauthorizationReason::GrantRevoked`] if the code gives none.
         reason: ReauthorizationReason,
     },
-    /// The application's registration is refused.
+    /// The provider refused the app's registration.
     App,
-    /// The grant is refused in a wave of such refusals; it must not be marked as dead.
+    /// The provider refused the grant as part of a wave of such refusals. The grant must not be
+    /// marked as dead.
     Withheld,
-    /// The time to the first byte was over before it was sent.
+    /// The deadline for the first byte passed before the request was sent.
     TooLate,
-    /// The response has no known meaning. One that is complete refuses the request.
+    /// The response is not a known success or error. A complete response of this kind refuses the
+    /// request.
     Malformed,
-    /// The provider says that another request with the same token is being served.
+    /// The provider reports that it is processing another request with the same token.
     SiblingWon,
 }
 
-/// The access token of a new pair.
+/// The access token of a new token pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NewAccess {
-    /// It can be used.
+    /// The token can be used.
     Usable,
-    /// It is the previous one.
+    /// The token equals the previous one.
     Same,
-    /// It expires before a call can use it.
+    /// The token expires before a call can use it.
     Unusable {
-        /// Its remaining lifetime in seconds.
+        /// Remaining lifetime in seconds.
         seconds: u32,
     },
 }
 
 impl NewAccess {
-    /// The reason why the pair is no refresh; `None` if it is one.
+    /// Returns the reason why the pair does not count as a refresh; `None` if it does.
     pub(super) const fn fault(self) -> Option<NoTokenReason> {
         match self {
             Self::Usable => None,
@@ -214,135 +219,134 @@ impl NewAccess {
     }
 }
 
-/// The answer to an exchange.
+/// The result of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exchanged {
-    /// A pair. The driver keeps it in hand until the machine is done with it.
+    /// A new token pair. The driver keeps it in memory until the machine has finished with it.
     Pair {
-        /// True if it holds another refresh token than the one that was sent; false if it holds the
-        /// same or none.
+        /// True if the refresh token in the response differs from the one that was sent. False if
+        /// it is the same or missing.
         rotated: bool,
-        /// Its access token.
+        /// The access token of the pair.
         access: NewAccess,
     },
-    /// No pair.
+    /// No token pair.
     Failed {
-        /// What it means.
+        /// The classification of the failure.
         fault: Fault,
-        /// How far the request got.
+        /// The progress of the request when it failed.
         sent: Sent,
     },
 }
 
-/// What happened.
+/// An input of the machine: the result of an action, or an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// The row; `None` if there is none. Answers [`Action::Load`].
+    /// The row; `None` if there is none. Reply to [`Action::Load`].
     Loaded(Option<Box<Stored>>),
-    /// Answers [`Action::Claim`].
+    /// Reply to [`Action::Claim`].
     Claimed(ClaimOutcome),
-    /// What has passed since before the claim statement was first sent. Answers
-    /// [`Action::CheckClocks`].
+    /// Time since just before the first attempt to claim. Reply to [`Action::CheckClocks`].
     Clocks {
-        /// On the steady clock.
+        /// Time by the steady clock.
         steady: Duration,
-        /// On the wall clock; zero if it went back.
+        /// Time by the wall clock; zero if the clock went backwards.
         wall: Duration,
     },
-    /// Answers [`Action::Exchange`].
+    /// Reply to [`Action::Exchange`].
     Exchanged {
-        /// The answer.
+        /// The result of the exchange.
         answer: Exchanged,
-        /// What has passed since before the claim statement, on either clock.
+        /// Time since just before the claim, by the faster of the two clocks.
         elapsed: Duration,
     },
-    /// Answers [`Action::Commit`].
+    /// Reply to [`Action::Commit`].
     Committed(CommitOutcome),
-    /// Answers [`Action::Fail`].
+    /// Reply to [`Action::Fail`].
     Recorded(FailOutcome),
-    /// Answers [`Action::WriteBack`].
+    /// Reply to [`Action::WriteBack`].
     WrittenBack(PutOutcome),
-    /// Answers [`Action::Revoke`].
+    /// Reply to [`Action::Revoke`].
     Revoked,
-    /// The store call that was asked for last has no known outcome.
+    /// The last store call has no known outcome.
     StoreUnavailable,
-    /// The time of [`Action::Wait`] has passed.
+    /// The time limit of [`Action::Wait`] has passed.
     TimerFired,
-    /// The generation moved during [`Action::Wait`].
+    /// The generation changed during [`Action::Wait`].
     Woken,
-    /// This process ended the connection or replaced its grant. May come at any time.
+    /// This process ended the connection or replaced its grant. This input may arrive at any time.
     GrantEnded,
 }
 
-/// What the driver is to do.
+/// An action for the driver.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Read the row, open its current credential, resolve the token endpoint's host.
+    /// Read the row, open its current credential, and resolve the host of the token endpoint.
     Load,
-    /// Make a claim. Start a timer on both clocks before its first statement; a repeated claim of
+    /// Make a claim. Start a timer on both clocks before the first attempt. A repeated claim with
     /// the same number keeps its name and its timer.
     Claim {
-        /// The number of the claim in this flight: each has a random name of its own.
+        /// The number of the claim in this flight. Each number has its own random claim id.
         number: u8,
-        /// The grant that was seen.
+        /// The grant in the row.
         grant: GrantNumber,
-        /// The generation that was seen.
+        /// The generation in the row.
         seen: Generation,
-        /// What it is for.
+        /// The purpose of the claim.
         kind: ClaimKind,
-        /// How long it stands.
+        /// Lifetime of the claim.
         hold: Duration,
     },
-    /// Say what has passed since the timer of the claim started. What follows must follow at once.
+    /// Report the time since the claim's timer started. The next action must follow without delay.
     CheckClocks,
-    /// Send the refresh token of this generation, once, and keep the answer in hand.
+    /// Send the refresh token of this generation once, and keep the response in memory.
     Exchange {
-        /// The generation of the row that the claim was decided on.
+        /// The generation in the row at the time of the claim.
         generation: Generation,
-        /// The first byte leaves within this time, or none does.
+        /// Time limit for sending the first byte. After it, nothing is sent.
         first_byte: Duration,
-        /// The answer is complete within this time after it, or given up.
+        /// Time limit from the first byte to the complete response. After it, the request is
+        /// abandoned.
         deadline: Duration,
     },
-    /// Keep the pair in hand, or let a pending one take the current one's place.
+    /// Store the new pair, or make a pending pair the current one.
     Commit {
         /// The number of the claim.
         number: u8,
-        /// Its grant.
+        /// The grant of the claim.
         grant: GrantNumber,
         /// The generation that was spent.
         base: Generation,
-        /// Its fence.
+        /// The fence of the claim.
         fence: Fence,
-        /// True if another refresh token came back than was sent.
+        /// True if the refresh token in the response differs from the one that was sent.
         rotates: bool,
-        /// The pending pair that takes the current one's place.
+        /// The pending pair that replaces the current one.
         takes_pending: Option<Fence>,
-        /// When to refresh again, for a pair whose access token cannot be used; `None` for any
-        /// other.
+        /// Time until the next refresh, if the pair's access token is unusable; otherwise `None`.
         retry_after: Option<Duration>,
     },
-    /// Record that the exchange brought no credential.
+    /// Record that the exchange returned no credential.
     Fail {
         /// The number of the claim.
         number: u8,
-        /// Its grant.
+        /// The grant of the claim.
         grant: GrantNumber,
-        /// The generation that was to be spent.
+        /// The generation that was about to be spent.
         base: Generation,
-        /// Its fence.
+        /// The fence of the claim.
         fence: Fence,
-        /// True if the claim is resolved.
+        /// True if this resolves the claim.
         resolves: bool,
-        /// What to make of it.
+        /// The failure to record.
         verdict: Verdict,
-        /// When to try again, for the schedule.
+        /// Time until the next attempt, for the schedule.
         retry_after: Duration,
     },
-    /// Put the pair in hand, or the newest credential in memory, in the place of what a restored
-    /// backup holds, sealed anew as a grant of its own.
+    /// Replace the credential from a restored backup with the new pair, or with the newest
+    /// credential in memory. Seal it again as a separate grant.
     WriteBack {
-        /// The generation to be found.
+        /// The generation that the row must have.
         expect: Generation,
         /// The number of the new grant.
         grant: GrantNumber,
@@ -351,86 +355,88 @@ pub enum Action {
         /// The fence of the claim.
         fence: Fence,
     },
-    /// Seal the pair in hand for revocation and queue it.
+    /// Seal the new pair for revocation, and queue the revocation.
     Revoke {
-        /// The grant it belonged to.
+        /// The grant that the pair belonged to.
         grant: GrantNumber,
-        /// The exchange that produced it.
+        /// The fence of the exchange that returned the pair.
         fence: Fence,
     },
-    /// Wait, at most this long, and where it is asked for until the generation moves.
+    /// Wait until the time limit and, if requested, until the generation changes.
     Wait {
-        /// How long at most.
+        /// Time limit.
         limit: Duration,
-        /// True if a moved generation ends the wait.
+        /// True if a changed generation ends the wait.
         on_generation: bool,
     },
-    /// Tell those who wait now; the flight goes on, later callers join it.
+    /// Send the outcome to the current waiters. The flight continues, and later callers join it.
     Answer(Outcome),
-    /// Log it and count it.
+    /// Log the report and count it.
     Report(Report),
-    /// Tell those who wait; the flight is over.
+    /// Send the outcome to all waiters, and end the flight.
     Finish(Outcome),
 }
 
-/// What operators should know.
+/// An event for operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Report {
-    /// The store is older than what this process has seen. Alert.
+    /// The store is older than the state that this process has seen. Alert.
     RestoredBackup {
-        /// The generation that was seen.
+        /// The generation that this process has seen.
         seen: Generation,
-        /// The generation that the store holds.
+        /// The generation in the store.
         found: Generation,
     },
-    /// A pair arrived late and is kept beside the current one.
+    /// A pair arrived late and is stored as pending beside the current one.
     SuccessorKept {
-        /// The generation that was spent for it.
+        /// The generation that was spent for the pair.
         base: Generation,
     },
-    /// A pending pair takes the current one's place.
+    /// A pending pair replaces the current one.
     SuccessorTaken {
-        /// The exchange that produced it.
+        /// The fence of the exchange that returned the pair.
         fence: Fence,
     },
     /// The outcome of an exchange is unknown.
     Unresolved,
-    /// The answer made no sense. Alert.
+    /// The response is not a known success or error. Alert.
     Malformed,
-    /// A provider described as not rotating brought another refresh token.
+    /// The provider returned a new refresh token, although its description says that it does not
+    /// rotate.
     Rotates,
     /// The process was too slow to use its claim.
     TooSlow,
 }
 
-/// How a flight ends. A driver whose access token is still good goes on serving it, whatever the
-/// outcome, unless the outcome brings a newer one or says that the token was refused.
+/// The outcome of a flight. If the access token is still valid, the driver keeps returning it to
+/// callers, unless the outcome has a newer token or reports that the token was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// The pair in hand is durable and has this generation.
+    /// The new pair is stored under this generation.
     Fresh {
-        /// Its grant.
+        /// The grant of the pair.
         grant: GrantNumber,
-        /// Its generation.
+        /// The generation of the pair.
         generation: Generation,
     },
-    /// The pair in hand is not durable yet; this process may serve its access token.
+    /// The new pair is not stored yet. This process may return its access token to callers.
     ServeUndurable,
-    /// The store holds a newer credential: read it. A caller it does not satisfy starts one more
-    /// flight.
+    /// The store has a newer credential: read it. A caller that needs a newer one still starts
+    /// another flight.
     Newer {
-        /// Its grant.
+        /// The grant of the credential.
         grant: GrantNumber,
-        /// Its generation.
+        /// The generation of the credential.
         generation: Generation,
     },
-    /// Several fresh access tokens in a row were refused: identify the account, and if that fails
+    /// The API refused several fresh access tokens in a row. Identify the account. If that fails
     /// too, the connection needs its owner.
     Probe,
     /// There is no newer token.
     NoToken(NoToken),
 }
 
-/// An input that does not answer what was asked for: a bug of the driver. The machine is unchanged.
+/// The error for an input that does not match the requested action. This is a bug of the driver.
+/// The machine is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unexpected;

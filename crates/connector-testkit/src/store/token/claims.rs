@@ -1,4 +1,4 @@
-//! Claiming.
+//! Claims.
 
 use std::sync::Arc;
 
@@ -127,7 +127,7 @@ pub(in crate::store) async fn fences_only_grow<F: StoreFixture>(fixture: &F) {
     grown(claimed(&stores[0], &key, 1).await.fence, "a first grant");
     fixture.advance(HOLD);
     let claim = claimed(&stores[1], &key, 2).await;
-    grown(claim.fence, "a claim that was not resolved");
+    grown(claim.fence, "an unresolved claim");
     let commit = stores[1].commit(&key, claim.commit("second"), SideEffects::none());
     done(commit.await);
     let claim = claimed(&stores[0], &key, 3).await;
@@ -165,10 +165,10 @@ pub(in crate::store) async fn a_repeated_claim_returns_the_first_result<F: Store
     assert_eq!(
         again.until.remaining(),
         seconds(50),
-        "a repetition does not extend the hold"
+        "a repetition does not extend the lifetime of the claim"
     );
     let seen = loaded(&store, &key).await.connection;
-    assert_eq!(seen.fence, younger.fence, "no fence was spent");
+    assert_eq!(seen.fence, younger.fence, "no fence was used");
 }
 
 pub(in crate::store) async fn granted_carries_the_claimed_row<F: StoreFixture>(fixture: &F) {
@@ -179,7 +179,7 @@ pub(in crate::store) async fn granted_carries_the_claimed_row<F: StoreFixture>(f
     let claim = claimed(&store, &key, 2).await;
     assert_eq!(claim.stored, loaded(&other, &key).await);
     let Some(standing) = claim.stored.claim else {
-        panic!("the row does not show the claim");
+        panic!("the row does not contain the claim");
     };
     assert_eq!(standing.claim_id, claim_id(2));
     assert_eq!(standing.fence, claim.fence);

@@ -1,4 +1,4 @@
-//! Keeping the results of exchanges.
+//! Commits of exchange results.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -107,7 +107,7 @@ pub(in crate::store) async fn a_late_commit_is_kept_as_pending<F: StoreFixture>(
     let (first, second) = overtaken(fixture, &store, &key, (1, 2)).await;
     fixture.advance(HOLD);
     let third = claimed(&store, &key, 3).await;
-    // The oldest answer arrives first; the youngest claim still stands.
+    // The oldest response arrives first, while the youngest claim is still active.
     let commit = store.commit(&key, first.commit("first answer"), SideEffects::none());
     assert_eq!(done(commit.await), CommitOutcome::Stored);
     let before = loaded(&store, &key).await;
@@ -160,7 +160,7 @@ pub(in crate::store) async fn a_commit_of_an_ended_grant_is_refused<F: StoreFixt
     let before = loaded(&store, &replaced).await;
     let commit = store.commit(&replaced, late.commit("late"), SideEffects::none());
     assert_eq!(done(commit.await), CommitOutcome::Ended);
-    assert_eq!(loaded(&store, &replaced).await, before, "nothing is kept");
+    assert_eq!(loaded(&store, &replaced).await, before, "nothing is stored");
 
     connect(&store, &ended, "shop-2").await;
     let late = claimed(&store, &ended, 3).await;
@@ -168,7 +168,7 @@ pub(in crate::store) async fn a_commit_of_an_ended_grant_is_refused<F: StoreFixt
     let before = loaded(&store, &ended).await;
     let commit = store.commit(&ended, late.commit("late"), SideEffects::none());
     assert_eq!(done(commit.await), CommitOutcome::Ended);
-    assert_eq!(loaded(&store, &ended).await, before, "nothing is kept");
+    assert_eq!(loaded(&store, &ended).await, before, "nothing is stored");
 
     let exchange = ClaimRequest {
         kind: ClaimKind::Exchange,
@@ -179,7 +179,7 @@ pub(in crate::store) async fn a_commit_of_an_ended_grant_is_refused<F: StoreFixt
     assert_eq!(
         done(commit.await),
         CommitOutcome::Ended,
-        "it needs a new grant"
+        "the connection needs a new grant"
     );
     assert_eq!(loaded(&store, &ended).await.current, None);
 
@@ -215,7 +215,11 @@ pub(in crate::store) async fn a_pending_pair_becomes_current<F: StoreFixture>(fi
         ..take(Fence::new(99))
     };
     let commit = done(store.commit(&key, unknown, SideEffects::none()).await);
-    assert_eq!(commit, CommitOutcome::Pending, "there is no such pair");
+    assert_eq!(
+        commit,
+        CommitOutcome::Pending,
+        "there is no such pending pair"
+    );
     let after = loaded(&store, &key).await;
     assert_eq!(names(&after), names(&before));
     assert_eq!(after.connection, before.connection);
@@ -261,10 +265,10 @@ pub(in crate::store) async fn an_observed_rotation_is_remembered<F: StoreFixture
     done(store.commit(&key, commit, SideEffects::none()).await);
     assert!(loaded(&store, &key).await.connection.rotates);
     let seen = refreshed(&store, &key, 3, "same again").await.connection;
-    assert!(seen.rotates, "one rotation is enough");
+    assert!(seen.rotates, "one rotation is sufficient");
 }
 
-/// Polls a call at most `polls` times before it is dropped; true if it returned.
+/// Polls a call at most `polls` times and then drops it. Returns true if the call completed.
 async fn dropped_after<T>(call: impl Future<Output = T>, polls: usize) -> bool {
     let mut call = pin!(call);
     let mut polled = 0;
@@ -291,7 +295,7 @@ pub(in crate::store) async fn a_dropped_commit_is_whole<F: StoreFixture>(fixture
         let claim = claimed(&store, &key, polls).await;
         let commit = store.commit(&key, claim.commit("second"), effects(&key, &reason));
         let returned = dropped_after(commit, polls.into()).await;
-        // What a dropped call left running may still end between two reads.
+        // Work that a dropped call left running may finish between two reads.
         let (stored, audited) = loop {
             let before = reasons(&reader).await;
             let stored = loaded(&reader, &key).await;
@@ -306,7 +310,7 @@ pub(in crate::store) async fn a_dropped_commit_is_whole<F: StoreFixture>(fixture
             stored.claim.is_none(),
             "credential and claim {reason}"
         );
-        assert!(moved || !returned, "what returned is done, {reason}");
+        assert!(moved || !returned, "a completed call is stored, {reason}");
         let repeated = store.commit(&key, claim.commit("second"), effects(&key, &reason));
         assert_eq!(done(repeated.await), CommitOutcome::Stored, "{reason}");
         let times = reasons(&reader)
@@ -342,7 +346,11 @@ pub(in crate::store) async fn a_repeated_commit_returns_the_first_result<F: Stor
             pending: vec!["kept".to_owned()],
         }
     );
-    assert_eq!(reasons(&store).await, ["stored"], "its effects came once");
+    assert_eq!(
+        reasons(&store).await,
+        ["stored"],
+        "its side effects were applied once"
+    );
 
     let claim = claimed(&store, &key, 3).await;
     let first = claim.commit("first of eight");

@@ -137,7 +137,7 @@ pub(in crate::store) async fn a_forgotten_connection_is_gone<F: StoreFixture>(fi
     assert_eq!(done(ended.await), EndOutcome::Ended);
     assert!(
         done(reader.load(&kept).await).is_some(),
-        "a deactivated one stays"
+        "a deactivated connection remains"
     );
 }
 
@@ -169,7 +169,7 @@ pub(in crate::store) async fn revocations_are_queued_once<F: StoreFixture>(fixtu
     assert_eq!(done(repeated.await), EndOutcome::AlreadyEnded);
     assert_eq!(queued().await, ["first"]);
     assert_eq!(due(&store).await, [], "nothing was queued");
-    // What is queued late needs the work that carries it out.
+    // A revocation that is queued late needs the work that executes it.
     let after = store.end(&key, request(vec![late.clone(), first]), work());
     assert_eq!(done(after.await), EndOutcome::AlreadyEnded);
     assert_eq!(queued().await, ["first", "late"]);

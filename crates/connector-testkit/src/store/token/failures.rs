@@ -1,4 +1,4 @@
-//! Exchanges that brought no credential.
+//! Exchanges that returned no credential.
 
 use connector_core::store::{
     CommitOutcome, End, EndRequest, FailOutcome, Fence, SideEffects, Verdict,
@@ -34,7 +34,7 @@ pub(in crate::store) async fn a_definite_failure_resolves_its_claim<F: StoreFixt
     let failure = store.fail(&moved, younger.failure(true, LATER), SideEffects::none());
     outcome!(done(failure.await), FailOutcome::Moved(_) => ());
     let standing = loaded(&reader, &moved).await.claim;
-    assert_eq!(standing, None, "whatever the outcome");
+    assert_eq!(standing, None, "for any outcome");
 }
 
 pub(in crate::store) async fn an_unresolved_failure_keeps_its_claim<F: StoreFixture>(fixture: &F) {
@@ -64,7 +64,11 @@ pub(in crate::store) async fn an_unresolved_failure_keeps_its_claim<F: StoreFixt
     let failure = store.fail(&key, older.failure(true, LATER), SideEffects::none());
     assert_eq!(done(failure.await), FailOutcome::Applied);
     let standing = loaded(&store, &key).await.claim.map(|claim| claim.fence);
-    assert_eq!(standing, Some(younger.fence), "nor does another's failure");
+    assert_eq!(
+        standing,
+        Some(younger.fence),
+        "a failure of another claim does not resolve it"
+    );
 }
 
 pub(in crate::store) async fn a_failure_of_a_moved_generation_changes_nothing<F: StoreFixture>(
@@ -107,7 +111,7 @@ pub(in crate::store) async fn giving_up_is_refused_while_a_pair_is_pending<F: St
     assert_eq!(
         done(failure.await),
         FailOutcome::Applied,
-        "not giving up is"
+        "a failure that does not give up is"
     );
 }
 
@@ -129,7 +133,11 @@ pub(in crate::store) async fn giving_up_is_refused_while_another_claim_stands<F:
     assert_eq!(seen.status, Status::Connected);
 
     let failure = store.fail(&key, younger.failure(true, DEAD), SideEffects::none());
-    assert_eq!(done(failure.await), FailOutcome::Applied, "the holder may");
+    assert_eq!(
+        done(failure.await),
+        FailOutcome::Applied,
+        "the holder of the claim may"
+    );
 }
 
 pub(in crate::store) async fn a_failure_counts_once_per_claim<F: StoreFixture>(fixture: &F) {

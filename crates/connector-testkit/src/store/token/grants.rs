@@ -1,4 +1,4 @@
-//! Keeping grants, and effects.
+//! Grants, and the side effects of their commits.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ pub(in crate::store) async fn one_connection_per_account<F: StoreFixture>(fixtur
     assert_eq!(
         put,
         PutOutcome::Stored,
-        "another app's is another connection"
+        "another app has a separate connection"
     );
 }
 
@@ -74,7 +74,7 @@ pub(in crate::store) async fn of_many_first_grants_one_is_stored<F: StoreFixture
         match joined(task.await) {
             PutOutcome::Stored => kept += 1,
             PutOutcome::Moved(winner) => moved.push(winner.connection.key),
-            PutOutcome::Missing => panic!("nothing was expected to be there"),
+            PutOutcome::Missing => panic!("no grant was expected"),
         }
     }
     let listed = done(stores[0].list(&Filter::everyone(), None, 100).await).items;
@@ -154,7 +154,10 @@ pub(in crate::store) async fn a_new_grant_ends_older_claims_and_pairs<F: StoreFi
         }
     );
     assert_eq!(stored.claim, None);
-    assert!(!stored.connection.rotates, "the new grant was not");
+    assert!(
+        !stored.connection.rotates,
+        "the new grant was not seen to rotate"
+    );
     assert_eq!(stored.connection.generation, seen.generation.next());
     assert_eq!(stored.connection.grant, seen.grant.next());
     let late = store.commit(&key, refresh.commit("late"), SideEffects::none());
@@ -185,7 +188,7 @@ pub(in crate::store) async fn a_grant_whose_numbers_do_not_follow_is_refused<F: 
     let claim = claimed(&store, &key(1), 1).await;
     let before = loaded(&store, &key(1)).await;
     let next = next_grant(&before.connection, claim.fence, "next");
-    // One number is wrong at a time: each is looked at.
+    // One number is wrong at a time, so that each number is checked.
     for (grant, generation) in [(1, 2), (3, 2), (2, 1), (2, 3)] {
         let mut wrong = next.clone();
         wrong.grant = GrantNumber::new(grant);
@@ -195,7 +198,7 @@ pub(in crate::store) async fn a_grant_whose_numbers_do_not_follow_is_refused<F: 
     for (fence, what) in [
         (Fence::default(), "no fence"),
         (first.connection.fence, "the fence of the first grant"),
-        (claim.fence.next(), "a fence of no claim"),
+        (claim.fence.next(), "a fence without a claim"),
     ] {
         let mut wrong = next.clone();
         wrong.fence = fence;
@@ -247,7 +250,7 @@ pub(in crate::store) async fn a_grant_takes_its_quarantined_answer<F: StoreFixtu
     let refused = store.put_grant(taking(2, "shop-1"), SideEffects::none());
     outcome!(done(refused.await), PutOutcome::Moved(_) => ());
     let kept = done(other.quarantined(&state_key(1)).await);
-    assert!(kept.is_some(), "a refused grant takes nothing");
+    assert!(kept.is_some(), "a refused grant consumes nothing");
 
     let put = done(
         store
@@ -257,7 +260,7 @@ pub(in crate::store) async fn a_grant_takes_its_quarantined_answer<F: StoreFixtu
     assert_eq!(put, PutOutcome::Stored);
     assert_eq!(done(other.quarantined(&state_key(1)).await), None);
     let kept = done(other.quarantined(&state_key(2)).await);
-    assert!(kept.is_some(), "another flow's answer stays");
+    assert!(kept.is_some(), "the response of another flow remains");
 }
 
 pub(in crate::store) async fn effects_ride_in_the_commit<F: StoreFixture>(fixture: &F) {

@@ -1,4 +1,4 @@
-//! Calls on one connection take effect one after the other.
+//! Linearizability of the calls on one connection.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use crate::history::{Actor, Recorder, Stamps, check};
 use crate::store::samples::key;
 use crate::store::steps::{done, joined};
 
-/// Actors on each connection, half of them on either handle.
+/// Number of actors per connection. Half of them use each handle.
 const ACTORS: u32 = 4;
-/// Calls of each actor.
+/// Number of calls per actor.
 const CALLS: u32 = 150;
-/// Connections, one after the other, each with its own seed.
+/// Number of connections, tested one after the other, each with its own seed.
 const ROUNDS: u8 = 4;
 
 pub(in crate::store) async fn operations_on_one_connection_are_linear<F: StoreFixture>(
@@ -33,7 +33,7 @@ pub(in crate::store) async fn operations_on_one_connection_are_linear<F: StoreFi
                     let mut entries = Vec::new();
                     for _ in 0..CALLS {
                         let entry = done(recorder.begin(&key(round), actor.next_call()));
-                        // Calls overlap even where a store never waits.
+                        // Yields, so that calls overlap even if the store never waits.
                         tokio::task::yield_now().await;
                         let (entry, error) = done(recorder.finish(entry).await);
                         if let Some(error) = error {

@@ -1,4 +1,4 @@
-//! The cases of `TokenStore`, by what they are about.
+//! The cases of `TokenStore`, by topic.
 
 mod claims;
 mod commits;

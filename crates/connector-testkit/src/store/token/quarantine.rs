@@ -1,4 +1,4 @@
-//! Token answers whose account is not known yet.
+//! Quarantined token responses whose account is not known yet.
 
 use connector_core::AppKey;
 use connector_core::store::Quarantined;
@@ -29,7 +29,7 @@ pub(in crate::store) async fn a_quarantined_answer_is_read_back<F: StoreFixture>
     assert!(done(store.quarantine(quarantine(1, "answer")).await));
     fixture.advance(seconds(400));
     let Some(kept) = done(other.quarantined(&state_key(1)).await) else {
-        panic!("the answer is not there");
+        panic!("the response is missing");
     };
     assert_eq!(kept.until.remaining(), seconds(86_000));
     let expected = Quarantined {
@@ -46,7 +46,7 @@ pub(in crate::store) async fn a_quarantined_answer_is_read_back<F: StoreFixture>
     assert_eq!(
         done(other.quarantined(&state_key(1)).await),
         None,
-        "its time has passed"
+        "its retention has ended"
     );
 }
 
@@ -69,11 +69,11 @@ pub(in crate::store) async fn quarantined_answers_are_handed_out_after_their_del
     assert_eq!(
         taken(&store, 10).await,
         Vec::<String>::new(),
-        "a second too early"
+        "one second too early"
     );
     fixture.advance(seconds(1));
     let mut names = taken(&store, 2).await;
-    assert_eq!(names.len(), 2, "two were asked for");
+    assert_eq!(names.len(), 2, "the limit was two");
     names.extend(taken(&other, 2).await);
     names.sort();
     assert_eq!(names, ["one", "three", "two"]);
@@ -86,7 +86,7 @@ pub(in crate::store) async fn quarantined_answers_are_handed_out_after_their_del
     assert_eq!(taken(&other, 10).await, ["one", "three", "two"]);
     fixture.advance(seconds(90_000));
     let late = taken(&store, 10).await;
-    assert_eq!(late, Vec::<String>::new(), "their keeping time has passed");
+    assert_eq!(late, Vec::<String>::new(), "their retention has ended");
 }
 
 pub(in crate::store) async fn a_released_answer_is_gone<F: StoreFixture>(fixture: &F) {

@@ -1,4 +1,4 @@
-//! Reading, finding and listing.
+//! Reads, lookups and lists.
 
 use std::collections::BTreeSet;
 
@@ -192,7 +192,11 @@ pub(in crate::store) async fn an_account_is_found_by_its_reference<F: StoreFixtu
     }
 
     deactivate(&writer, &key).await;
-    assert_eq!(done(reader.find(&right).await), Some(key), "after its end");
+    assert_eq!(
+        done(reader.find(&right).await),
+        Some(key),
+        "after the connection's end"
+    );
 }
 
 pub(in crate::store) async fn routing_finds_live_identified_connections_of_all_tenants<
@@ -256,7 +260,7 @@ async fn routing<F: StoreFixture>(
     let mut after: Option<Cursor> = None;
     loop {
         let slice = find(&store, after.as_ref()).await;
-        assert!(slice.items.len() <= 1, "at most one was asked for");
+        assert!(slice.items.len() <= 1, "the limit was one");
         found.extend(slice.items);
         match slice.next {
             Some(next) => after = Some(next),
@@ -267,13 +271,13 @@ async fn routing<F: StoreFixture>(
     assert_eq!(found, [live, also_live]);
 }
 
-/// Follows the cursors to the end, two connections at a time and through both handles in turn.
+/// Follows the cursors to the end, two connections at a time, alternating between both handles.
 async fn listed(stores: [&Handle; 2], filter: &Filter) -> Vec<ConnectionKey> {
     let mut found = Vec::new();
     let mut after: Option<Cursor> = None;
     for turn in 0.. {
         let slice = done(stores[turn % 2].list(filter, after.as_ref(), 2).await);
-        assert!(slice.items.len() <= 2, "at most two were asked for");
+        assert!(slice.items.len() <= 2, "the limit was two");
         found.extend(slice.items.into_iter().map(|connection| connection.key));
         match slice.next {
             Some(next) => after = Some(next),
@@ -285,14 +289,14 @@ async fn listed(stores: [&Handle; 2], filter: &Filter) -> Vec<ConnectionKey> {
 
 pub(in crate::store) async fn listing_meets_each_connection_once<F: StoreFixture>(fixture: &F) {
     let (store, other) = (open(fixture).await, open(fixture).await);
-    // Ids and accounts run against each other, so that no accidental order helps.
+    // Ids and accounts have opposite orders, so that a wrong order is not hidden by chance.
     for number in 1..=7 {
         connect(&store, &key(number), &format!("shop-{}", 9 - number)).await;
         fixture.advance(seconds(1));
     }
     let slice = done(store.list(&Filter::everyone(), None, 3).await);
     let mut met: Vec<_> = slice.items.iter().map(|seen| seen.key.clone()).collect();
-    // What changes meanwhile keeps its place.
+    // A connection that changes during the listing keeps its position.
     for number in 1..=7 {
         fixture.advance(seconds(1));
         refreshed(&other, &key(number), number, "second").await;
@@ -305,7 +309,7 @@ pub(in crate::store) async fn listing_meets_each_connection_once<F: StoreFixture
     }
     let distinct: BTreeSet<_> = met.iter().cloned().collect();
     assert_eq!(distinct, (1..=7).map(key).collect());
-    assert_eq!(met.len(), 7, "one was met twice: {met:?}");
+    assert_eq!(met.len(), 7, "a connection was listed twice: {met:?}");
 }
 
 pub(in crate::store) async fn listing_leaves_out_other_tenants<F: StoreFixture>(fixture: &F) {

@@ -1,4 +1,4 @@
-//! Credentials that are kept only to be revoked.
+//! Credentials that are stored only for their revocation.
 
 use connector_core::AppKey;
 use connector_core::store::{
@@ -43,7 +43,11 @@ pub(in crate::store) async fn a_revocation_needs_no_connection<F: StoreFixture>(
             .await,
     );
     let queued = done(store.revocations(&key(1)).await);
-    assert_eq!(queued, [orphan(7, "late")], "repeating it queues it once");
+    assert_eq!(
+        queued,
+        [orphan(7, "late")],
+        "a repeated call queues it once"
+    );
     assert_eq!(done(store.revocations(&key_of("t2", 1)).await), []);
 }
 
@@ -72,7 +76,7 @@ pub(in crate::store) async fn revocations_outlive_their_connection<F: StoreFixtu
     fixture.advance(seconds(10_000_000));
     done(store.purge(100).await);
     let left = done(other.revocations(&key(1)).await);
-    assert_eq!(left.len(), 2, "no time removes them");
+    assert_eq!(left.len(), 2, "it does not expire");
 }
 
 pub(in crate::store) async fn a_finished_revocation_is_gone<F: StoreFixture>(fixture: &F) {

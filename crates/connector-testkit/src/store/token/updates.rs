@@ -1,4 +1,4 @@
-//! Changing a record.
+//! Updates of a record.
 
 use connector_core::store::{
     ClaimRequest, ConnectionRecord, Generation, Patch, SideEffects, UpdateOutcome, Version,
@@ -12,7 +12,7 @@ use crate::store::steps::{
     Handle, claimed, connect, done, granted, loaded, names, open, outcome, refreshed, valid,
 };
 
-/// Applies a patch that must be taken.
+/// Applies a patch that must be accepted.
 async fn updated(store: &Handle, key: &ConnectionKey, patch: Patch) -> ConnectionRecord {
     let at = loaded(store, key).await.connection.version;
     let version = outcome!(
@@ -116,7 +116,7 @@ pub(in crate::store) async fn an_update_leaves_the_rest_alone<F: StoreFixture>(f
             seen.metadata = metadata;
         }
         if let Some(error) = patch.check {
-            // The clock stands, so that it is still the instant of the record's last write.
+            // The clock has not advanced since the record's last write.
             let at = seen.updated_at;
             seen.check = Some(Check { at, error });
         }
@@ -135,7 +135,7 @@ pub(in crate::store) async fn status_since_moves_with_the_status<F: StoreFixture
     let seen = updated(&store, &key, status(Status::Connected)).await;
     assert_eq!(
         seen.status_since, made.status_since,
-        "the state is the same"
+        "the status is unchanged"
     );
     assert_eq!(seen.updated_at, made.updated_at.after(seconds(10)));
     let seen = updated(&store, &key, status(Status::AppMisconfigured)).await;
@@ -167,10 +167,10 @@ pub(in crate::store) async fn confirming_the_current_generation_drops_the_previo
     assert_eq!(
         previous().await.as_deref(),
         Some("first"),
-        "the older one works"
+        "the older generation works"
     );
     let seen = updated(&store, &key, confirm(2)).await;
-    assert_eq!(previous().await, None, "the current one works");
+    assert_eq!(previous().await, None, "the current generation works");
     assert_eq!(seen.confirmed, Some(Generation::new(2)));
     let seen = updated(&store, &key, confirm(1)).await;
     assert_eq!(seen.confirmed, Some(Generation::new(2)), "it only grows");
@@ -184,11 +184,7 @@ pub(in crate::store) async fn confirming_the_current_generation_drops_the_previo
     assert_eq!(previous().await.as_deref(), Some("second"));
     fixture.advance(HOLD);
     let claim = granted(&store, &key, claim(4, 3)).await;
-    assert_eq!(
-        names(&claim.stored).previous,
-        None,
-        "in the row that was returned"
-    );
+    assert_eq!(names(&claim.stored).previous, None, "in the returned row");
     assert_eq!(previous().await, None, "confirmed by a claim");
     let seen = loaded(&store, &key).await.connection;
     assert_eq!(seen.confirmed, Some(Generation::new(3)));

@@ -9,7 +9,7 @@ use crate::fixture::StoreFixture;
 use crate::store::samples::{LEASE, first_grant, key, seconds};
 use crate::store::steps::{Handle, done, due, joined, loaded, open, outcome};
 
-/// A connection with work of this kind, due in so many seconds.
+/// Creates a connection with work of this kind, due in `delay` seconds.
 async fn scheduled(store: &Handle, key: &ConnectionKey, kind: WorkKind, delay: u64) {
     let account = format!("shop of {}", key.id);
     let effects = SideEffects::none().with_work(kind, seconds(delay));
@@ -17,19 +17,19 @@ async fn scheduled(store: &Handle, key: &ConnectionKey, kind: WorkKind, delay: u
     assert_eq!(done(put.await), PutOutcome::Stored);
 }
 
-/// Changes the schedule of a connection, beside an update that changes nothing else.
+/// Changes the schedule of a connection with an update that changes nothing else.
 async fn reschedule(store: &Handle, key: &ConnectionKey, effects: SideEffects) {
     let at = loaded(store, key).await.connection.version;
     let update = store.update(key, at, Patch::default(), effects);
     outcome!(done(update.await), UpdateOutcome::Updated(_) => ());
 }
 
-/// The one piece of work that is due.
+/// Leases the only due work.
 async fn leased(store: &Handle) -> Due {
     let mut due = done(store.take_due(&WorkKind::ALL, 100, LEASE).await);
     match (due.pop(), due.is_empty()) {
         (Some(one), true) => one,
-        (one, _) => panic!("expected one piece of work, got {one:?} and {due:?}"),
+        (one, _) => panic!("expected one due job, got {one:?} and {due:?}"),
     }
 }
 
@@ -39,7 +39,7 @@ pub(in crate::store) async fn work_is_handed_out_when_due<F: StoreFixture>(fixtu
     scheduled(&store, &key, WorkKind::Refresh, 10).await;
     assert_eq!(due(&other).await, []);
     fixture.advance(seconds(9));
-    assert_eq!(due(&other).await, [], "a second too early");
+    assert_eq!(due(&other).await, [], "one second too early");
     fixture.advance(seconds(3));
     let work = leased(&other).await;
     assert_eq!((work.key, work.kind), (key, WorkKind::Refresh));
@@ -55,7 +55,7 @@ pub(in crate::store) async fn the_longest_due_work_comes_first<F: StoreFixture>(
     let mut order = Vec::new();
     for _ in 0..2 {
         let work = done(store.take_due(&WorkKind::ALL, 2, LEASE).await);
-        assert_eq!(work.len(), 2, "two were asked for");
+        assert_eq!(work.len(), 2, "the limit was two");
         order.extend(work.into_iter().map(|due| due.key.id.as_bytes()[0]));
     }
     assert_eq!(order, [4, 2, 1, 3]);
@@ -130,7 +130,7 @@ pub(in crate::store) async fn finished_work_is_gone_or_due_later<F: StoreFixture
     let work = leased(&store).await;
     assert!(done(store.finish(&work, None).await));
     fixture.advance(seconds(100_000));
-    assert_eq!(due(&other).await, [], "it is gone");
+    assert_eq!(due(&other).await, [], "the job is gone");
 }
 
 pub(in crate::store) async fn a_change_that_schedules_ends_the_lease<F: StoreFixture>(fixture: &F) {
@@ -159,7 +159,7 @@ pub(in crate::store) async fn a_change_that_schedules_ends_the_lease<F: StoreFix
     reschedule(&other, &key, unrelated).await;
     assert!(
         done(store.finish(&work, None).await),
-        "another kind's lease stays"
+        "the lease of another kind remains"
     );
 }
 
@@ -171,7 +171,7 @@ pub(in crate::store) async fn a_lost_lease_changes_nothing<F: StoreFixture>(fixt
     let held = leased(&other).await;
     assert!(!done(store.finish(&lost, None).await));
     assert!(!done(store.finish(&lost, Some(seconds(0))).await));
-    assert_eq!(due(&store).await, [], "the other one's lease stands");
+    assert_eq!(due(&store).await, [], "the lease of the other job remains");
     assert!(done(other.finish(&held, Some(seconds(5))).await));
     fixture.advance(seconds(5));
     let next = leased(&store).await;

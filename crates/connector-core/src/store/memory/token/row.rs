@@ -1,4 +1,4 @@
-//! One connection: what changes together, and how.
+//! The row of one connection and its state transitions.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,7 +12,8 @@ use crate::store::{
     PendingCredential, PutGrant, Stored, StoredCredential,
 };
 
-/// How many claims' outcomes are remembered: one, and the 7 that may follow before it is repeated.
+/// Number of commit outcomes that are remembered: one, plus the 7 that may follow before the call
+/// is repeated.
 const REMEMBERED: usize = 8;
 
 pub(in crate::store::memory) struct Row {
@@ -22,24 +23,25 @@ pub(in crate::store::memory) struct Row {
     pub(in crate::store::memory) previous: Option<Credential>,
     pub(in crate::store::memory) pending: BTreeMap<Fence, Credential>,
     standing: Option<Standing>,
-    /// The first credential of the grant, so that putting it twice is recognised.
+    /// The first credential of the grant, to recognize a repeated put.
     first: Given,
     committed: VecDeque<(ClaimId, CommitOutcome)>,
     failed: VecDeque<ClaimId>,
 }
 
-/// A sealed credential with the ends of its tokens.
+/// A sealed credential with the expiry of its tokens.
 pub(in crate::store::memory) struct Credential {
     pub(in crate::store::memory) sealed: Sealed,
     pub(in crate::store::memory) grant: GrantNumber,
     pub(in crate::store::memory) fence: Fence,
-    /// Its generation; for a pending pair the one that was spent for it.
+    /// The generation of the credential. For a pending pair, the generation whose refresh token was
+    /// used.
     generation: Generation,
     access_until: Option<Timestamp>,
     refresh_until: Option<Timestamp>,
 }
 
-/// A digest of sealed bytes as they were first given: they may be sealed anew meanwhile.
+/// A digest of sealed bytes as they were first stored. They may have been resealed since.
 #[derive(PartialEq, Eq)]
 pub(super) struct Given([u8; 32]);
 
@@ -181,7 +183,7 @@ impl Row {
         }
     }
 
-    /// True if the connection holds exactly what this grant brought.
+    /// Returns true if the connection still contains exactly the data of this grant.
     pub(super) fn first_is_current(&self, grant: &PutGrant) -> bool {
         self.connection.grant == grant.grant
             && self.connection.generation == grant.generation
@@ -236,14 +238,14 @@ impl Row {
         }
     }
 
-    /// Notes that the record was written.
+    /// Updates the version and the time of the last write.
     pub(super) fn written(&mut self, now: Timestamp) {
         self.connection.version = self.connection.version.next();
         self.connection.updated_at = now;
     }
 
-    /// Notes what the provider accepted. A generation that this store never had (it was restored
-    /// from a backup) confirms nothing here.
+    /// Records the generation that the provider accepted. Ignores a generation that this store does
+    /// not have (for example after a restore from a backup).
     pub(super) fn confirm(&mut self, accepted: Option<Generation>) {
         let connection = &mut self.connection;
         let Some(accepted) = accepted.filter(|seen| *seen <= connection.generation) else {
@@ -295,7 +297,7 @@ impl Row {
         }
     }
 
-    /// Clears the claim of this fence, if it stands.
+    /// Clears the claim with this fence, if it is the current claim.
     pub(super) fn resolve(&mut self, fence: Fence) {
         if self
             .standing
@@ -306,7 +308,7 @@ impl Row {
         }
     }
 
-    /// The claim of another fence whose hold has not passed.
+    /// Returns the current claim if it has a different fence and its hold has not passed.
     pub(super) fn standing_beside(&self, fence: Fence, now: Timestamp) -> Option<Claim> {
         self.standing
             .as_ref()
@@ -315,7 +317,7 @@ impl Row {
             .map(|held| held.at(now))
     }
 
-    /// What a commit under this claim came to before.
+    /// Returns the outcome of an earlier commit under this claim.
     pub(super) fn outcome_of(&self, claim_id: ClaimId) -> Option<CommitOutcome> {
         self.committed
             .iter()
@@ -329,7 +331,8 @@ impl Row {
         }
         let moved = commit.base != self.connection.generation;
         if let Some(fence) = commit.takes_pending {
-            // Not remembered: the claim may still bring a credential of its own.
+            // This outcome is not remembered, because the claim may still produce its own
+            // credential.
             if !self.pending.contains_key(&fence) {
                 return CommitOutcome::Pending;
             }
@@ -371,7 +374,8 @@ impl Row {
         let taken = commit
             .takes_pending
             .and_then(|fence| self.pending.remove(&fence));
-        // The stored bytes of a pending pair may be sealed under a newer key than the caller's.
+        // The stored bytes of a pending pair may be sealed under a newer key than the caller's
+        // bytes.
         let (sealed, fence) = match taken {
             Some(pair) => (pair.sealed, pair.fence),
             None => (commit.credential, commit.fence),
@@ -396,7 +400,7 @@ impl Row {
         self.written(now);
     }
 
-    /// Counts a failure in a row, once for each claim.
+    /// Increments the count of consecutive failures, once per claim.
     pub(super) fn count_failure(&mut self, claim_id: ClaimId) {
         if self.failed.contains(&claim_id) {
             return;
