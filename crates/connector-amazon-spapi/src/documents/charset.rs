@@ -98,9 +98,18 @@ mod tests {
     #[test]
     fn text_of_another_charset_is_refused() {
         let decode = |charset: Charset, bytes: &[u8]| charset.decode(bytes).map(Cow::into_owned);
-        assert_eq!(decode(Charset::WINDOWS_1252, b"\xfcber"), Some("über".to_owned()));
-        assert_eq!(decode(Charset::WINDOWS_1252, b"\x80 5"), Some("€ 5".to_owned()));
-        assert_eq!(decode(Charset::CP932, b"\x83\x65\x83\x58\x83\x67"), Some("テスト".to_owned()));
+        assert_eq!(
+            decode(Charset::WINDOWS_1252, b"\xfcber"),
+            Some("über".to_owned())
+        );
+        assert_eq!(
+            decode(Charset::WINDOWS_1252, b"\x80 5"),
+            Some("€ 5".to_owned())
+        );
+        assert_eq!(
+            decode(Charset::CP932, b"\x83\x65\x83\x58\x83\x67"),
+            Some("テスト".to_owned())
+        );
         // 〜 and ① are in CP932 only.
         assert_eq!(decode(Charset::CP932, b"\x87\x40"), Some("①".to_owned()));
         assert_eq!(decode(Charset::UTF_8, b"\xfcber"), None);

@@ -99,6 +99,12 @@ impl DocumentFault {
         }
     }
 
+    /// The same fault, met at this row.
+    pub(super) const fn at(mut self, row: u64) -> Self {
+        self.row = row;
+        self
+    }
+
     /// The fault that an error of a reader is about; `None` if it is about none.
     #[must_use]
     pub fn of(error: &Error) -> Option<&Self> {
@@ -148,9 +154,9 @@ impl DocumentFault {
             FaultKind::LongRow => {
                 format!("row {row} of the document is longer than allowed; allow more")
             }
-            FaultKind::Truncated => format!(
-                "the document ends within its gzip stream, at row {row}; download it again"
-            ),
+            FaultKind::Truncated => {
+                format!("the document ends within its gzip stream, at row {row}; download it again")
+            }
             FaultKind::Damaged => {
                 format!("the document's gzip stream is damaged at row {row}; download it again")
             }
@@ -165,9 +171,9 @@ impl DocumentFault {
                 "the document states a charset that is not known; set the charset of the report"
                     .to_owned()
             }
-            FaultKind::Download => format!(
-                "the download of the document failed at row {row}; open the document again"
-            ),
+            FaultKind::Download => {
+                format!("the download of the document failed at row {row}; open the document again")
+            }
         };
         Error::new(kind, OPERATION, message)
             .with_retry(retry)

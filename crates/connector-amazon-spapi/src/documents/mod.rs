@@ -26,11 +26,11 @@ use http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 
 pub use self::charset::Charset;
+use self::fault::OPERATION;
 pub use self::fault::{DocumentFault, FaultKind};
 pub use self::rows::{JsonLines, Row, Rows, TypedRows};
-pub use self::upload::DocumentContent;
-use self::fault::OPERATION;
 use self::source::Source;
+pub use self::upload::DocumentContent;
 use crate::models::texts;
 
 texts! {

@@ -312,7 +312,9 @@ impl<T: DeserializeOwned> Stream for JsonLines<T> {
                 continue;
             }
             let value = match std::str::from_utf8(line) {
-                Ok(text) => serde_json::from_str(text).map_err(|_| FaultKind::Value { column: None }),
+                Ok(text) => {
+                    serde_json::from_str(text).map_err(|_| FaultKind::Value { column: None })
+                }
                 Err(_) => Err(FaultKind::Charset),
             };
             self.source.next += 1;

@@ -125,7 +125,7 @@ impl Source {
             if let Some(fault) = self.fault.take() {
                 // What is left may be a part of a row.
                 self.discard();
-                return Poll::Ready(Err(fault));
+                return Poll::Ready(Err(fault.at(self.next)));
             }
             if self.ended {
                 self.start = end;
@@ -165,7 +165,7 @@ impl Source {
             }
             if let Some(fault) = self.fault.take() {
                 self.discard();
-                return Poll::Ready(Err(fault));
+                return Poll::Ready(Err(fault.at(self.next)));
             }
             if self.ended {
                 return Poll::Ready(Ok(None));

@@ -8,8 +8,8 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use connector_core::api::{OnProgress, Session, UploadBody};
 use connector_core::{Error, ErrorKind, Result, Retry};
-use http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
 use http::HeaderMap;
+use http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
 use md5::{Digest, Md5};
 use tokio::io::AsyncReadExt;
 
@@ -199,16 +199,31 @@ mod tests {
         let md5: [u8; 16] = Md5::digest(b"").into();
         for (headers, expected) in [
             (vec![tag], Some(md5)),
-            (vec![tag, ("x-amz-server-side-encryption", "AES256")], Some(md5)),
+            (
+                vec![tag, ("x-amz-server-side-encryption", "AES256")],
+                Some(md5),
+            ),
             (vec![tag, ("x-amz-server-side-encryption", "aws:kms")], None),
-            (vec![tag, ("x-amz-server-side-encryption-customer-algorithm", "AES256")], None),
-            (vec![("etag", "\"d41d8cd98f00b204e9800998ecf8427e-2\"")], None),
+            (
+                vec![
+                    tag,
+                    ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
+                ],
+                None,
+            ),
+            (
+                vec![("etag", "\"d41d8cd98f00b204e9800998ecf8427e-2\"")],
+                None,
+            ),
             (vec![], None),
         ] {
             let map: HeaderMap = headers
                 .iter()
                 .map(|(name, value)| {
-                    (HeaderName::from_static(name), HeaderValue::from_static(value))
+                    (
+                        HeaderName::from_static(name),
+                        HeaderValue::from_static(value),
+                    )
                 })
                 .collect();
             assert_eq!(stated_md5(&map), expected, "{headers:?}");

@@ -25,7 +25,10 @@ pub(super) const OPERATIONS: &[super::Operation] = &[
 const LONGEST: usize = 8000;
 
 fn check(arguments: &Arguments) -> Result<()> {
-    let query = arguments.value()["query"].as_str().unwrap_or_default().trim();
+    let query = arguments.value()["query"]
+        .as_str()
+        .unwrap_or_default()
+        .trim();
     if query.is_empty() || query.chars().count() > LONGEST {
         let message = "a query has 1 to 8000 characters; ask for less at once";
         return Err(wrong("CreateQuery", message));

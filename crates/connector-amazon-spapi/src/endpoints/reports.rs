@@ -41,11 +41,17 @@ fn of_type(operation: super::Operation, arguments: &Arguments) -> Draws {
 fn check(operation: &'static str, arguments: &Arguments) -> Result<()> {
     let body = arguments.value();
     if body["reportType"].as_str().unwrap_or_default().is_empty() {
-        return Err(wrong(operation, "the report type is empty; give one of Amazon's list"));
+        return Err(wrong(
+            operation,
+            "the report type is empty; give one of Amazon's list",
+        ));
     }
     let marketplaces = body["marketplaceIds"].as_array().map_or(0, Vec::len);
     if !(1..=MARKETPLACES).contains(&marketplaces) {
-        return Err(wrong(operation, "a report is about 1 to 25 marketplaces; give as many"));
+        return Err(wrong(
+            operation,
+            "a report is about 1 to 25 marketplaces; give as many",
+        ));
     }
     Ok(())
 }

@@ -111,7 +111,10 @@ impl FeedFlow {
             let created = CreateFeedDocument::new(&specification);
             let created = self.client.send(&created).await?;
             let session = self.client.session();
-            match content.upload(session, &created.url, HeaderMap::new()).await {
+            match content
+                .upload(session, &created.url, HeaderMap::new())
+                .await
+            {
                 Ok(()) => return Ok(created.feed_document_id),
                 Err(error) if error.kind() == ErrorKind::Forbidden && is_first => is_first = false,
                 Err(error) => return Err(error),

@@ -63,8 +63,11 @@ impl ListingsResult {
                 issues: Vec::new(),
             })
             .collect();
-        let by_id: BTreeMap<u32, usize> =
-            messages.iter().enumerate().map(|(at, it)| (it.message_id, at)).collect();
+        let by_id: BTreeMap<u32, usize> = messages
+            .iter()
+            .enumerate()
+            .map(|(at, it)| (it.message_id, at))
+            .collect();
         let mut other_issues = Vec::new();
         for issue in std::mem::take(&mut report.issues) {
             let found = issue.message_id.and_then(|id| by_id.get(&id)).copied();
@@ -84,10 +87,12 @@ impl ListingsResult {
             .filter(|item| item.status.as_deref() == Some(PREVIEWED))
             .filter_map(|item| item.sku.as_deref())
             .collect();
-        let unrefused = messages.iter().filter(|it| it.state == MessageState::Accepted).count();
+        let unrefused = messages
+            .iter()
+            .filter(|it| it.state == MessageState::Accepted)
+            .count();
         let stated = report.summary.as_ref().and_then(|it| it.messages_accepted);
-        let is_sure =
-            stated == Some(unrefused as u64) && !other_issues.iter().any(is_refusal);
+        let is_sure = stated == Some(unrefused as u64) && !other_issues.iter().any(is_refusal);
         for message in &mut messages {
             if message.state == MessageState::Invalid {
                 continue;

@@ -59,7 +59,10 @@ impl State {
         });
         if matches!(status, "DONE" | "FATAL") {
             body["processingEndTime"] = query.created.after(TAKES).to_string().into();
-            for (name, id) in [("dataDocumentId", &query.data), ("errorDocumentId", &query.error)] {
+            for (name, id) in [
+                ("dataDocumentId", &query.data),
+                ("errorDocumentId", &query.error),
+            ] {
                 if let Some(id) = id {
                     body[name] = id.as_str().into();
                 }
@@ -93,8 +96,14 @@ pub(super) fn answer(
         ("POST", ["queries"]) => create(state, documents, call),
         ("GET", ["queries"]) => {
             let statuses = call.list("processingStatuses");
-            let start = call.get("paginationToken").and_then(|it| it.parse().ok()).unwrap_or(0);
-            let size = call.get("pageSize").and_then(|it| it.parse().ok()).unwrap_or(10);
+            let start = call
+                .get("paginationToken")
+                .and_then(|it| it.parse().ok())
+                .unwrap_or(0);
+            let size = call
+                .get("pageSize")
+                .and_then(|it| it.parse().ok())
+                .unwrap_or(10);
             let found: Vec<usize> = (0..state.queries.len())
                 .rev()
                 .filter(|at| {
@@ -150,7 +159,10 @@ fn create(state: &mut State, documents: &mut documents::State, call: &Call<'_>) 
         None => 0,
         Some(token) => {
             let known = (1..PAGES).find(|page| token == format!("page={page}+/="));
-            let is_same = state.queries.iter().any(|it| it.seller == call.seller && it.text == text);
+            let is_same = state
+                .queries
+                .iter()
+                .any(|it| it.seller == call.seller && it.text == text);
             match known.filter(|_| is_same) {
                 Some(page) => page,
                 None => return invalid("paginationToken does not belong to the query."),
@@ -165,7 +177,10 @@ fn create(state: &mut State, documents: &mut documents::State, call: &Call<'_>) 
         (None, None)
     } else {
         let rows: String = (0..ROWS)
-            .map(|row| json!({ "date": format!("2026-11-{:02}", page * ROWS + row + 1) }).to_string() + "\n")
+            .map(|row| {
+                json!({ "date": format!("2026-11-{:02}", page * ROWS + row + 1) }).to_string()
+                    + "\n"
+            })
             .collect();
         let rows = SimulatedDocument::gzip("application/jsonl", rows.as_bytes());
         (Some(documents.add(rows.encoded())), None)

@@ -101,7 +101,13 @@ impl State {
         let id = self.id();
         let content_type = document.content_type.clone();
         let document = Some(document);
-        self.stored.insert(id.clone(), Stored { document, content_type });
+        self.stored.insert(
+            id.clone(),
+            Stored {
+                document,
+                content_type,
+            },
+        );
         id
     }
 
@@ -109,7 +115,13 @@ impl State {
     pub(super) fn reserve(&mut self, content_type: &str) -> String {
         let id = self.id();
         let content_type = content_type.to_owned();
-        self.stored.insert(id.clone(), Stored { document: None, content_type });
+        self.stored.insert(
+            id.clone(),
+            Stored {
+                document: None,
+                content_type,
+            },
+        );
         id
     }
 
@@ -138,9 +150,8 @@ impl State {
 }
 
 fn refused(status: u16, code: &str) -> Response {
-    let body = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code></Error>"
-    );
+    let body =
+        format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code></Error>");
     Response::new(status, "application/xml", body)
 }
 
@@ -180,7 +191,11 @@ fn upload(stored: &mut Stored, call: &Call<'_>, damages: bool) -> Response {
         return refused(403, "SignatureDoesNotMatch");
     }
     let body = call.request.body();
-    let body = if damages { body.slice(..body.len() / 2) } else { body.clone() };
+    let body = if damages {
+        body.slice(..body.len() / 2)
+    } else {
+        body.clone()
+    };
     let md5 = Md5::digest(&body);
     let stated = call.request.header("content-md5");
     if !stated.is_empty() && stated != BASE64_STANDARD.encode(md5) {

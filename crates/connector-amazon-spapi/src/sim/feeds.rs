@@ -89,7 +89,8 @@ pub(super) fn answer(
     Some(match (method, path) {
         ("POST", ["documents"]) => {
             let body = call.request.json();
-            let Some(content_type) = body["contentType"].as_str().filter(|it| !it.is_empty()) else {
+            let Some(content_type) = body["contentType"].as_str().filter(|it| !it.is_empty())
+            else {
                 return Some(invalid("contentType is required."));
             };
             let id = documents.reserve(content_type);
@@ -102,7 +103,9 @@ pub(super) fn answer(
                 .feeds
                 .iter()
                 .any(|it| it.seller == call.seller && it.end.1.as_deref() == Some(*id))
-                || state.documents.contains(&(call.seller.to_owned(), (*id).to_owned()));
+                || state
+                    .documents
+                    .contains(&(call.seller.to_owned(), (*id).to_owned()));
             match documents.get(id).filter(|_| is_own) {
                 Some(document) => {
                     let is_gzip = document.is_gzip;
@@ -137,8 +140,12 @@ pub(super) fn answer(
 fn create(state: &mut State, documents: &mut documents::State, call: &Call<'_>) -> Response {
     let specification = call.request.json();
     let feed_type = specification["feedType"].as_str().unwrap_or_default();
-    let document = specification["inputFeedDocumentId"].as_str().unwrap_or_default();
-    let marketplaces = specification["marketplaceIds"].as_array().map_or(0, Vec::len);
+    let document = specification["inputFeedDocumentId"]
+        .as_str()
+        .unwrap_or_default();
+    let marketplaces = specification["marketplaceIds"]
+        .as_array()
+        .map_or(0, Vec::len);
     if feed_type.is_empty() || !(1..=25).contains(&marketplaces) {
         return invalid("feedType and marketplaceIds are required.");
     }
@@ -156,18 +163,23 @@ fn create(state: &mut State, documents: &mut documents::State, call: &Call<'_>) 
             match process(&id, &body, call.seller, &state.previewed) {
                 Some(report) => {
                     let report = report.to_string();
-                    let report =
-                        SimulatedDocument::gzip("application/json;charset=UTF-8", report.as_bytes());
+                    let report = SimulatedDocument::gzip(
+                        "application/json;charset=UTF-8",
+                        report.as_bytes(),
+                    );
                     ("DONE", Some(documents.add(report)))
                 }
                 None => {
-                    let reason = json!({ "errorDetails": "The feed is not a valid JSON_LISTINGS_FEED." });
+                    let reason =
+                        json!({ "errorDetails": "The feed is not a valid JSON_LISTINGS_FEED." });
                     let reason = SimulatedDocument::plain("application/json", reason.to_string());
                     ("FATAL", Some(documents.add(reason)))
                 }
             }
         }
-        "POST_PRODUCT_DATA" | "POST_INVENTORY_AVAILABILITY_DATA" | "POST_PRODUCT_PRICING_DATA"
+        "POST_PRODUCT_DATA"
+        | "POST_INVENTORY_AVAILABILITY_DATA"
+        | "POST_PRODUCT_PRICING_DATA"
         | "POST_FLAT_FILE_LISTINGS_DATA" => ("FATAL", None),
         _ => ("DONE", None),
     };
@@ -184,7 +196,9 @@ fn create(state: &mut State, documents: &mut documents::State, call: &Call<'_>) 
 /// The processing report of a listings feed; `None` if the feed as a whole is refused.
 fn process(id: &str, body: &Value, seller: &str, previewed: &[String]) -> Option<Value> {
     let header = &body["header"];
-    let messages = body["messages"].as_array().filter(|it| (1..=25_000).contains(&it.len()))?;
+    let messages = body["messages"]
+        .as_array()
+        .filter(|it| (1..=25_000).contains(&it.len()))?;
     if header["version"] != "2.0" || header["sellerId"] != seller {
         return None;
     }
@@ -203,7 +217,10 @@ fn process(id: &str, body: &Value, seller: &str, previewed: &[String]) -> Option
             problems.push(("4000001", "'operationType' is invalid.".to_owned()));
         }
         if wanted.is_some() && lacks("productType") {
-            problems.push(("90220", "'productType' is required but not supplied.".to_owned()));
+            problems.push((
+                "90220",
+                "'productType' is required but not supplied.".to_owned(),
+            ));
         }
         if let Some(wanted) = wanted.filter(|it| lacks(it)) {
             problems.push(("90220", format!("'{wanted}' is required but not supplied.")));
@@ -249,15 +266,23 @@ fn list(state: &State, call: &Call<'_>) -> Response {
         None => (call.query.clone(), 0),
     };
     let has = |name: &str, value: &str| {
-        filter.get(name).is_none_or(|list| list.split(',').any(|it| it == value))
+        filter
+            .get(name)
+            .is_none_or(|list| list.split(',').any(|it| it == value))
     };
-    let size = filter.get("pageSize").and_then(|it| it.parse().ok()).unwrap_or(10);
+    let size = filter
+        .get("pageSize")
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(10);
     let found: Vec<usize> = (0..state.feeds.len())
         .rev()
         .filter(|at| {
             let feed = &state.feeds[*at];
             feed.seller == call.seller
-                && has("feedTypes", feed.specification["feedType"].as_str().unwrap_or_default())
+                && has(
+                    "feedTypes",
+                    feed.specification["feedType"].as_str().unwrap_or_default(),
+                )
                 && has("processingStatuses", State::status(feed, call.now))
         })
         .collect();

@@ -65,7 +65,11 @@ pub(super) fn answer(state: &mut State, call: &Call<'_>) -> Option<Response> {
             if !is_one || body["name"].as_str().unwrap_or_default().is_empty() {
                 return Some(invalid("name and one resource are required."));
             }
-            if state.destinations.values().any(|it| it["resource"] == *resource) {
+            if state
+                .destinations
+                .values()
+                .any(|it| it["resource"] == *resource)
+            {
                 return Some(conflict("The destination exists already."));
             }
             let id = state.id("destination");
@@ -78,9 +82,7 @@ pub(super) fn answer(state: &mut State, call: &Call<'_>) -> Option<Response> {
             let all: Vec<&Value> = state.destinations.values().collect();
             payload(&json!(all))
         }
-        ("GET", ["destinations", id]) => {
-            state.destinations.get(*id).map_or_else(missing, payload)
-        }
+        ("GET", ["destinations", id]) => state.destinations.get(*id).map_or_else(missing, payload),
         ("DELETE", ["destinations", id]) => {
             let is_used = |it: &Subscription| it.body["destinationId"] == *id;
             if state.subscriptions.values().any(is_used) {
@@ -113,8 +115,12 @@ pub(super) fn answer(state: &mut State, call: &Call<'_>) -> Option<Response> {
             let own = |it: &&Subscription| {
                 it.seller == call.seller && kinds.contains(&it.notification_type.as_str())
             };
-            let found: Vec<&Value> =
-                state.subscriptions.values().filter(own).map(|it| &it.body).collect();
+            let found: Vec<&Value> = state
+                .subscriptions
+                .values()
+                .filter(own)
+                .map(|it| &it.body)
+                .collect();
             payload(&json!({ "subscriptions": found }))
         }
         ("GET", ["subscriptions", kind, id]) => {
@@ -123,8 +129,10 @@ pub(super) fn answer(state: &mut State, call: &Call<'_>) -> Option<Response> {
             found.map_or_else(missing, |it| payload(&it.body))
         }
         ("DELETE", ["subscriptions", kind, id]) => {
-            let is_there =
-                state.subscriptions.get(*id).is_some_and(|it| it.notification_type == *kind);
+            let is_there = state
+                .subscriptions
+                .get(*id)
+                .is_some_and(|it| it.notification_type == *kind);
             if !is_there {
                 return Some(missing());
             }
@@ -182,7 +190,9 @@ impl Simulator {
     pub fn subscriptions(&self, seller: &str) -> Vec<String> {
         let world = self.world();
         let own = world.notifications.subscriptions.iter();
-        own.filter(|(_, it)| it.seller == seller).map(|(id, _)| id.clone()).collect()
+        own.filter(|(_, it)| it.seller == seller)
+            .map(|(id, _)| id.clone())
+            .collect()
     }
 
     /// The number of notifications that were sent for tests.

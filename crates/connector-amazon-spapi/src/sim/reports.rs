@@ -68,8 +68,15 @@ impl Default for State {
 fn example() -> SimulatedDocument {
     let mut text = b"item-name\tseller-sku\tprice\tquantity\r\n".to_vec();
     for number in 1..=1000 {
-        let row = format!("Caf\u{e9} \"cup\" {number}\tSKU-{number}\t{}.99\t{}\r\n", number % 50, number % 7);
-        text.extend(row.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')));
+        let row = format!(
+            "Caf\u{e9} \"cup\" {number}\tSKU-{number}\t{}.99\t{}\r\n",
+            number % 50,
+            number % 7
+        );
+        text.extend(
+            row.chars()
+                .map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')),
+        );
     }
     SimulatedDocument::gzip("text/plain;charset=Cp1252", &text)
 }
@@ -141,7 +148,10 @@ impl State {
 
 fn marketplaces(body: &Value) -> Vec<&str> {
     let ids = body["marketplaceIds"].as_array();
-    ids.into_iter().flatten().filter_map(Value::as_str).collect()
+    ids.into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 fn missing() -> Response {
@@ -254,10 +264,15 @@ fn list(state: &State, call: &Call<'_>) -> Response {
         None => (call.query.clone(), 0),
     };
     let has = |name: &str, value: &str| {
-        filter.get(name).is_none_or(|list| list.split(',').any(|it| it == value))
+        filter
+            .get(name)
+            .is_none_or(|list| list.split(',').any(|it| it == value))
     };
     let time = |name: &str| filter.get(name).and_then(|it| Timestamp::parse(it));
-    let size = filter.get("pageSize").and_then(|it| it.parse().ok()).unwrap_or(10);
+    let size = filter
+        .get("pageSize")
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(10);
     if !(1..=100).contains(&size) {
         return invalid("pageSize is between 1 and 100.");
     }
@@ -265,7 +280,9 @@ fn list(state: &State, call: &Call<'_>) -> Response {
         .rev()
         .filter(|at| {
             let report = &state.reports[*at];
-            let report_type = report.specification["reportType"].as_str().unwrap_or_default();
+            let report_type = report.specification["reportType"]
+                .as_str()
+                .unwrap_or_default();
             report.seller == call.seller
                 && has("reportTypes", report_type)
                 && has("processingStatuses", state.status(report, call.now))
@@ -312,7 +329,9 @@ fn schedules(state: &mut State, call: &Call<'_>, method: &str, path: &[&str]) ->
             let id = format!("{}", 7000 + state.scheduled);
             let mut schedule = body;
             schedule["reportScheduleId"] = id.as_str().into();
-            state.schedules.insert(id.clone(), (seller.to_owned(), schedule));
+            state
+                .schedules
+                .insert(id.clone(), (seller.to_owned(), schedule));
             Response::json(201, &json!({ "reportScheduleId": id }))
         }
         ("GET", []) => {
@@ -345,7 +364,10 @@ impl Simulator {
     /// Sets what becomes of reports of this type. Without it, `GET_MERCHANT_LISTINGS_ALL_DATA` has
     /// 1,000 rows in ISO-8859-1, and every other type has no data.
     pub fn set_report(&self, report_type: impl Into<String>, report: SimulatedReport) {
-        self.world().reports.types.insert(report_type.into(), report);
+        self.world()
+            .reports
+            .types
+            .insert(report_type.into(), report);
     }
 
     /// Sets how long a report takes. Default: a minute.

@@ -1,5 +1,6 @@
 //! Reports, feeds and queries from their creation to their result.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,7 +58,10 @@ pub(crate) fn same(name: &str, sample: &Value, again: &Value) {
             }
         }
         Value::Array(items) => {
-            assert!(items.len() == again.as_array().map_or(0, Vec::len), "{name}");
+            assert!(
+                items.len() == again.as_array().map_or(0, Vec::len),
+                "{name}"
+            );
             for (at, item) in items.iter().enumerate() {
                 same(&format!("{name}[{at}]"), item, &again[at]);
             }
@@ -69,7 +73,8 @@ pub(crate) fn same(name: &str, sample: &Value, again: &Value) {
 }
 
 pub(crate) fn kept<T: DeserializeOwned + Serialize>(name: &str, sample: &Value) -> T {
-    let decoded: T = serde_json::from_value(sample.clone()).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let decoded: T =
+        serde_json::from_value(sample.clone()).unwrap_or_else(|e| panic!("{name}: {e}"));
     same(name, sample, &serde_json::to_value(&decoded).unwrap());
     decoded
 }
@@ -90,17 +95,24 @@ async fn a_report_runs_from_its_creation_to_its_rows() {
     // A minute on Amazon's side, seen after pauses of 30 and 60 seconds.
     let took = rig.clock.now().since(began).as_secs();
     assert!((60..130).contains(&took), "{took}");
-    let looks = rig.sim.server().count(&Method::GET, "/reports/2021-06-30/reports/*");
+    let looks = rig
+        .sim
+        .server()
+        .count(&Method::GET, "/reports/2021-06-30/reports/*");
     assert!((2..=4).contains(&looks), "{looks}");
     let rows = rig.drive(async {
         let document = flow.open(&report, DocumentOptions::new()).await.unwrap();
-        let rows = document.typed_rows::<Value>().await.unwrap();
-        rows.try_collect::<Vec<Value>>().await.unwrap()
+        type Listing = BTreeMap<String, String>;
+        let rows = document.typed_rows::<Listing>().await.unwrap();
+        rows.try_collect::<Vec<Listing>>().await.unwrap()
     });
     let rows = rows.await;
     assert_eq!(rows.len(), 1000);
     assert_eq!(rows[0]["item-name"], "Caf\u{e9} \"cup\" 1");
-    println!("rows of the report: {}, looks at its status: {looks}", rows.len());
+    println!(
+        "rows of the report: {}, looks at its status: {looks}",
+        rows.len()
+    );
 }
 
 #[tokio::test]
@@ -111,7 +123,8 @@ async fn every_end_of_a_report_is_a_result_of_its_own() {
     let why = "The requested date range is invalid.";
     rig.sim.set_report("EMPTY", SimulatedReport::Empty);
     rig.sim.set_report("FATAL", SimulatedReport::Fatal(None));
-    rig.sim.set_report("EXPLAINED", SimulatedReport::Fatal(Some(why.to_owned())));
+    rig.sim
+        .set_report("EXPLAINED", SimulatedReport::Fatal(Some(why.to_owned())));
     let mut kinds = Vec::new();
     for name in [LISTINGS, "EMPTY", "NOTHING", "FATAL", "EXPLAINED"] {
         let wanted = ReportSpecification::new(name, [US]);
@@ -120,7 +133,10 @@ async fn every_end_of_a_report_is_a_result_of_its_own() {
             ReportOutcome::NoData(_) => "no data",
             ReportOutcome::Cancelled(_) => "cancelled",
             ReportOutcome::Fatal { details: None, .. } => "fatal",
-            ReportOutcome::Fatal { details: Some(details), .. } => {
+            ReportOutcome::Fatal {
+                details: Some(details),
+                ..
+            } => {
                 assert_eq!(details, why);
                 "fatal with errorDetails"
             }
@@ -136,11 +152,16 @@ async fn every_end_of_a_report_is_a_result_of_its_own() {
     let created = Timestamp::parse(report.created_time.as_deref().unwrap()).unwrap();
     assert!(until > created && until.since(created) < Duration::from_secs(1800));
     kinds.push("cool-down");
-    rig.sim.set_report("SHARED", SimulatedReport::Document(empty()));
-    rig.sim.add_report_of_another_application(SELLER, "SHARED", US);
+    rig.sim
+        .set_report("SHARED", SimulatedReport::Document(empty()));
+    rig.sim
+        .add_report_of_another_application(SELLER, "SHARED", US);
     let shared = ReportSpecification::new("SHARED", [US]);
     let shared = rig.drive(flow.run(&shared)).await.unwrap();
-    assert!(matches!(shared, ReportOutcome::Cooldown { .. }), "{shared:?}");
+    assert!(
+        matches!(shared, ReportOutcome::Cooldown { .. }),
+        "{shared:?}"
+    );
     // Not of another marketplace, and not when it is over.
     let other = ReportSpecification::new("SHARED", [DE]);
     let other = rig.drive(flow.run(&other)).await.unwrap();
@@ -151,12 +172,26 @@ async fn every_end_of_a_report_is_a_result_of_its_own() {
     // It takes longer than the caller waits.
     rig.sim.set_report_duration(Duration::from_secs(3600));
     let polling = Polling::new().with_longest_wait(Duration::from_secs(90));
-    let id = flow.create(&ReportSpecification::new("SLOW", [US])).await.unwrap();
-    let pending = rig.drive(flow.clone().with_polling(polling).wait(&id)).await.unwrap();
+    let id = flow
+        .create(&ReportSpecification::new("SLOW", [US]))
+        .await
+        .unwrap();
+    let pending = rig
+        .drive(flow.clone().with_polling(polling).wait(&id))
+        .await
+        .unwrap();
     assert!(matches!(pending, ReportOutcome::Pending(_)), "{pending:?}");
     kinds.push("pending");
     println!("results of reports: {} ({})", kinds.len(), kinds.join(", "));
-    let expected = ["done", "no data", "cancelled", "fatal", "fatal with errorDetails", "cool-down", "pending"];
+    let expected = [
+        "done",
+        "no data",
+        "cancelled",
+        "fatal",
+        "fatal with errorDetails",
+        "cool-down",
+        "pending",
+    ];
     assert_eq!(kinds, expected);
     assert_eq!(rig.sim.server().count(&Method::POST, REPORTS) - first, 5);
 }
@@ -180,7 +215,10 @@ async fn a_report_with_personal_data_is_opened_with_a_restricted_token() {
     let plain = client.send(&GetReportDocument::new(id)).await.unwrap_err();
     assert_eq!(plain.kind(), ErrorKind::Forbidden);
     for _ in 0..2 {
-        let document = rig.drive(flow.open(report, DocumentOptions::new())).await.unwrap();
+        let document = rig
+            .drive(flow.open(report, DocumentOptions::new()))
+            .await
+            .unwrap();
         assert_eq!(document.text(100).await.unwrap(), "a\tb\n");
     }
     let tokens = "/tokens/2021-03-01/restrictedDataToken";
@@ -195,13 +233,17 @@ async fn failures_that_pass_do_not_end_the_wait_and_others_do() {
     let id = flow.create(&listings()).await.unwrap();
     let path = format!("{REPORTS}/{id}");
     for status in [503, 503, 503, 503, 503, 500, 500, 500] {
-        rig.sim.server().fault(path.as_str(), Fault::answer(status, "{}"));
+        rig.sim
+            .server()
+            .fault(path.as_str(), Fault::answer(status, "{}"));
     }
     let outcome = rig.drive(flow.wait(&id)).await.unwrap();
     assert!(matches!(outcome, ReportOutcome::Done(_)));
     assert_eq!(rig.sim.server().pending_faults(), 0);
     let refusal = r#"{"errors":[{"code":"Unauthorized","message":"Access denied","details":""}]}"#;
-    rig.sim.server().fault(path.as_str(), Fault::answer(403, refusal));
+    rig.sim
+        .server()
+        .fault(path.as_str(), Fault::answer(403, refusal));
     let refused = rig.drive(flow.wait(&id)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Forbidden);
 }
@@ -213,25 +255,41 @@ async fn reports_are_listed_cancelled_and_scheduled() {
     let mut ids = Vec::new();
     for at in 0..12 {
         let wanted = ReportSpecification::new(format!("TYPE_{}", at % 2), [US]);
-        let created = rig.drive(client.send(&CreateReport::new(&wanted))).await.unwrap();
+        let created = rig
+            .drive(client.send(&CreateReport::new(&wanted)))
+            .await
+            .unwrap();
         ids.push(created.report_id);
     }
     // The second page's only parameter is the token: the simulator refuses any other beside it.
-    let listing = GetReports::new().with_report_types(["TYPE_1"]).with_page_size(4_u32);
+    let listing = GetReports::new()
+        .with_report_types(["TYPE_1"])
+        .with_page_size(4_u32);
     let found = client.pages(listing).items().try_collect::<Vec<_>>();
     let found = rig.drive(found).await.unwrap();
     assert_eq!(found.len(), 6);
     assert!(found.iter().all(|it| it.report_type == "TYPE_1"));
-    rig.drive(client.send(&CancelReport::new(ids[11].as_str()))).await.unwrap();
-    let cancelled = client.send(&GetReport::new(ids[11].as_str())).await.unwrap();
+    rig.drive(client.send(&CancelReport::new(ids[11].as_str())))
+        .await
+        .unwrap();
+    let cancelled = client
+        .send(&GetReport::new(ids[11].as_str()))
+        .await
+        .unwrap();
     assert_eq!(cancelled.processing_status.unwrap().as_str(), "CANCELLED");
     let schedule = ReportScheduleSpecification::new(LISTINGS, [US], SchedulePeriod::OneDay);
     let mut schedules = Vec::new();
     for _ in 0..2 {
-        let created = client.send(&CreateReportSchedule::new(&schedule)).await.unwrap();
+        let created = client
+            .send(&CreateReportSchedule::new(&schedule))
+            .await
+            .unwrap();
         schedules.push(created.report_schedule_id);
     }
-    let listed = client.send(&GetReportSchedules::new([LISTINGS])).await.unwrap();
+    let listed = client
+        .send(&GetReportSchedules::new([LISTINGS]))
+        .await
+        .unwrap();
     assert_eq!(listed.len(), 1, "a schedule replaces the one before");
     let id = schedules[1].as_str();
     let known = client.send(&GetReportSchedule::new(id)).await.unwrap();
@@ -272,12 +330,18 @@ async fn a_listings_feed_tells_the_result_of_each_message() {
     let client = rig.client().await;
     let flow = FeedFlow::new(client.clone());
     let content = feed();
-    let id = rig.drive(flow.submit_listings([US], &content)).await.unwrap();
+    let id = rig
+        .drive(flow.submit_listings([US], &content))
+        .await
+        .unwrap();
     let outcome = rig.drive(flow.wait(&id)).await.unwrap();
     let FeedOutcome::Done(done) = outcome else {
         panic!("{outcome:?}");
     };
-    let result = rig.drive(flow.listings_result(&done, &content)).await.unwrap();
+    let result = rig
+        .drive(flow.listings_result(&done, &content))
+        .await
+        .unwrap();
     let states: Vec<MessageState> = result.messages.iter().map(|it| it.state).collect();
     use MessageState::{Accepted, Invalid, Previewed, Unknown};
     assert_eq!(states, [Accepted, Accepted, Accepted, Invalid]);
@@ -288,7 +352,10 @@ async fn a_listings_feed_tells_the_result_of_each_message() {
     let good = ListingsFeed::new(SELLER, content.messages[..3].to_vec());
     let id = rig.drive(flow.submit_listings([US], &good)).await.unwrap();
     let outcome = rig.drive(flow.wait(&id)).await.unwrap();
-    let result = rig.drive(flow.listings_result(outcome.feed(), &good)).await.unwrap();
+    let result = rig
+        .drive(flow.listings_result(outcome.feed(), &good))
+        .await
+        .unwrap();
     let states: Vec<MessageState> = result.messages.iter().map(|it| it.state).collect();
     assert_eq!(states, [Accepted, Previewed, Accepted]);
     assert!(!result.is_success(), "a preview is no success");
@@ -306,7 +373,10 @@ async fn a_listings_feed_tells_the_result_of_each_message() {
     }
     let report: ProcessingReport = serde_json::from_value(summary(3)).unwrap();
     assert!(ListingsResult::new(&good, report).is_success());
-    let listed = client.pages(GetFeeds::new()).items().try_collect::<Vec<_>>();
+    let listed = client
+        .pages(GetFeeds::new())
+        .items()
+        .try_collect::<Vec<_>>();
     assert_eq!(rig.drive(listed).await.unwrap().len(), 2);
     assert_eq!(rig.sim.leaked_tokens(), 0);
     println!("messages of feeds with a result: 7, reports that prove nothing: {unknown}");
@@ -320,12 +390,22 @@ async fn every_end_of_a_feed_is_a_result_of_its_own() {
         connector_amazon_spapi::documents::DocumentContent::bytes("text/xml; charset=UTF-8", "<a/>")
     };
     let mut kinds = Vec::new();
-    for name in ["POST_PRODUCT_DATA", "POST_ORDER_FULFILLMENT_DATA", "JSON_LISTINGS_FEED"] {
-        let id = rig.drive(flow.submit(name, [US], &content())).await.unwrap();
+    for name in [
+        "POST_PRODUCT_DATA",
+        "POST_ORDER_FULFILLMENT_DATA",
+        "JSON_LISTINGS_FEED",
+    ] {
+        let id = rig
+            .drive(flow.submit(name, [US], &content()))
+            .await
+            .unwrap();
         kinds.push(match rig.drive(flow.wait(&id)).await.unwrap() {
             FeedOutcome::NoData(_) => "no report",
             FeedOutcome::Fatal { details: None, .. } => "fatal",
-            FeedOutcome::Fatal { details: Some(details), .. } => {
+            FeedOutcome::Fatal {
+                details: Some(details),
+                ..
+            } => {
                 assert_eq!(details, "The feed is not a valid JSON_LISTINGS_FEED.");
                 "fatal with errorDetails"
             }
@@ -336,7 +416,10 @@ async fn every_end_of_a_feed_is_a_result_of_its_own() {
     println!("results of feeds: {}", kinds.len());
     let twice = ListingsFeed::new(
         SELLER,
-        [ListingsFeedMessage::delete(1, "A"), ListingsFeedMessage::delete(1, "B")],
+        [
+            ListingsFeedMessage::delete(1, "A"),
+            ListingsFeedMessage::delete(1, "B"),
+        ],
     );
     for wrong in [ListingsFeed::new(SELLER, []), twice] {
         let error = flow.submit_listings([US], &wrong).await.unwrap_err();
@@ -358,7 +441,11 @@ async fn a_query_of_data_kiosk_runs_over_all_pages() {
         };
         let lines = rig.drive(async {
             let document = flow.open(&query, DocumentOptions::new()).await.unwrap();
-            document.json_lines::<Value>().map(|it| it.unwrap()["date"].clone()).collect::<Vec<_>>().await
+            document
+                .json_lines::<Value>()
+                .map(|it| it.unwrap()["date"].clone())
+                .collect::<Vec<_>>()
+                .await
         });
         dates.extend(lines.await);
         pages += 1;
@@ -366,11 +453,18 @@ async fn a_query_of_data_kiosk_runs_over_all_pages() {
     }
     dates.dedup();
     assert_eq!((pages, dates.len()), (2, 6));
-    let none = rig.drive(flow.run(&QuerySpecification::new("query { noData }"))).await.unwrap();
+    let none = rig
+        .drive(flow.run(&QuerySpecification::new("query { noData }")))
+        .await
+        .unwrap();
     assert!(matches!(none, QueryOutcome::NoData(_)), "{none:?}");
     let failed = QuerySpecification::new("query { unknownField }");
     let failed = rig.drive(flow.run(&failed)).await.unwrap();
-    let QueryOutcome::Fatal { details: Some(details), .. } = failed else {
+    let QueryOutcome::Fatal {
+        details: Some(details),
+        ..
+    } = failed
+    else {
         panic!("{failed:?}");
     };
     assert!(details.contains("unknownField"));
@@ -398,9 +492,17 @@ fn every_report_and_feed_example_of_the_schemas_decodes() {
         }
         files += 1;
     }
-    println!("report examples decoded and kept: {decoded} of {decoded} in {files} schemas, {specified} with a specification");
-    assert!(decoded >= 30 && files == 22 && specified > 20, "{decoded} {files} {specified}");
-    let feed: ListingsFeed = kept("feed", &read(&feeds.join("listings-feed-schema-v2.example.json")));
+    println!(
+        "report examples decoded and kept: {decoded} of {decoded} in {files} schemas, {specified} with a specification"
+    );
+    assert!(
+        decoded >= 30 && files == 22 && specified > 20,
+        "{decoded} {files} {specified}"
+    );
+    let feed: ListingsFeed = kept(
+        "feed",
+        &read(&feeds.join("listings-feed-schema-v2.example.json")),
+    );
     let report = feeds.join("listings-feed-processing-report-schema-v2.example.json");
     let report: ProcessingReport = kept("processing report", &read(&report));
     assert_eq!(report.items.len(), 2);

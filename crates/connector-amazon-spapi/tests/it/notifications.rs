@@ -56,12 +56,17 @@ fn every_notification_example_of_the_schemas_decodes_and_is_kept() {
         let schema = read(&path);
         for example in schema["examples"].as_array().into_iter().flatten() {
             let notification = Notification::parse(example.to_string().as_bytes()).unwrap();
-            assert!(!matches!(notification.notification_type, NotificationType::Unknown(_)), "{name}");
+            assert!(
+                !matches!(notification.notification_type, NotificationType::Unknown(_)),
+                "{name}"
+            );
             assert!(!notification.id().is_empty() && notification.subscription_id().is_some());
             assert!(notification.triggered_at().is_some(), "{name}");
             let payload = example.get("payload").unwrap_or(&example["Payload"]);
             same(&name, payload, &notification.payload);
-            let event = notification.event().unwrap_or_else(|e| panic!("{name}: {e}"));
+            let event = notification
+                .event()
+                .unwrap_or_else(|e| panic!("{name}: {e}"));
             if let Some(written) = written(&event) {
                 let inner = payload.as_object().unwrap().iter().find(|(member, value)| {
                     member.to_ascii_lowercase().ends_with("notification") && value.is_object()
@@ -74,11 +79,16 @@ fn every_notification_example_of_the_schemas_decodes_and_is_kept() {
                 "version": "0", "id": "1", "detail-type": notification.notification_type.as_str(),
                 "source": "aws.partner/sellingpartnerapi.amazon.com/1/a", "detail": example,
             });
-            assert_eq!(Notification::parse(event.to_string().as_bytes()).unwrap(), notification);
+            assert_eq!(
+                Notification::parse(event.to_string().as_bytes()).unwrap(),
+                notification
+            );
             examples += 1;
         }
     }
-    println!("notification examples decoded and kept: {examples} of {examples} in {files} schemas, {typed} with a typed payload");
+    println!(
+        "notification examples decoded and kept: {examples} of {examples} in {files} schemas, {typed} with a typed payload"
+    );
     assert_eq!((files, examples), (23, 23));
     assert!(typed >= 11, "{typed}");
 }
@@ -96,7 +106,9 @@ fn payloads_without_an_example_in_the_schemas_are_typed() {
     };
     let status = json!({ "accountStatusChangeNotification": {
         "previousAccountStatus": "NORMAL", "currentAccountStatus": "ON_FIRE" } });
-    let event = notification("ACCOUNT_STATUS_CHANGED", &status).event().unwrap();
+    let event = notification("ACCOUNT_STATUS_CHANGED", &status)
+        .event()
+        .unwrap();
     let NotificationEvent::AccountStatusChanged(changed) = event else {
         panic!("{event:?}");
     };
@@ -115,13 +127,24 @@ fn payloads_without_an_example_in_the_schemas_are_typed() {
     assert_eq!(new.new_client_secret.expose_secret(), secret);
     let payload = json!({ "applicationOAuthClientSecretExpiry": {
         "clientId": "c", "clientSecretExpiryTime": "2026-12-07T00:00:00Z" } });
-    let event = notification("APPLICATION_OAUTH_CLIENT_SECRET_EXPIRY", &payload).event().unwrap();
+    let event = notification("APPLICATION_OAUTH_CLIENT_SECRET_EXPIRY", &payload)
+        .event()
+        .unwrap();
     assert!(matches!(event, NotificationEvent::ClientSecretExpiry(it) if it.client_id == "c"));
     let unknown = notification("SOMETHING_NEW", &json!({ "a": 1 }));
     assert!(matches!(unknown.event().unwrap(), NotificationEvent::Other(it) if it["a"] == 1));
     let wrong = notification("REPORT_PROCESSING_FINISHED", &json!([]));
-    assert_eq!(wrong.event().unwrap_err().kind(), ErrorKind::UnexpectedAnswer);
-    for body in ["", "{}", "[]", "{\"notificationType\":\"ORDER_CHANGE\"}", "{\"detail-type\":\"x\",\"detail\":{}}"] {
+    assert_eq!(
+        wrong.event().unwrap_err().kind(),
+        ErrorKind::UnexpectedAnswer
+    );
+    for body in [
+        "",
+        "{}",
+        "[]",
+        "{\"notificationType\":\"ORDER_CHANGE\"}",
+        "{\"detail-type\":\"x\",\"detail\":{}}",
+    ] {
         let error = Notification::parse(body.as_bytes()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WebhookRefused, "{body}");
     }
@@ -152,7 +175,11 @@ async fn ingest(rig: &Rig, routes: &NotificationRoutes, body: Vec<u8>) -> Option
     if let Some(at) = notification.triggered_at() {
         message = message.with_triggered_at(at);
     }
-    let ingested = rig.hub.ingest(&AmazonSpApi::ID, message).connection(key).await;
+    let ingested = rig
+        .hub
+        .ingest(&AmazonSpApi::ID, message)
+        .connection(key)
+        .await;
     Some(ingested.unwrap())
 }
 
@@ -161,18 +188,25 @@ async fn a_notification_goes_to_the_connection_whose_call_created_the_subscripti
     let rig = Rig::new().await;
     let key = rig.connect().await;
     let client = rig.hub.client::<AmazonClient>(&key).await.unwrap();
-    let destination = rig.sim.add_destination("arn:aws:sqs:us-east-1:123456789012:queue");
+    let destination = rig
+        .sim
+        .add_destination("arn:aws:sqs:us-east-1:123456789012:queue");
     let kind = NotificationType::ReportProcessingFinished;
     let wanted = SubscriptionSpecification::new("1.0", destination.as_str());
     let own = subscribe(&client, &kind, &wanted).await.unwrap();
     // Subscribing again returns the same one.
     let again = subscribe(&client, &kind, &wanted).await.unwrap();
     assert_eq!(again.subscription_id, own.subscription_id);
-    let elsewhere = rig.sim.add_destination("arn:aws:sqs:us-east-1:123456789012:other");
+    let elsewhere = rig
+        .sim
+        .add_destination("arn:aws:sqs:us-east-1:123456789012:other");
     let elsewhere = SubscriptionSpecification::new("1.0", elsewhere);
     let conflict = subscribe(&client, &kind, &elsewhere).await.unwrap_err();
     assert_eq!(conflict.kind(), ErrorKind::Conflict);
-    let listed = client.send(&endpoints::GetSubscriptions::new([kind])).await.unwrap();
+    let listed = client
+        .send(&endpoints::GetSubscriptions::new([kind]))
+        .await
+        .unwrap();
     assert_eq!(listed.items, [own.clone()]);
 
     let mut routes = NotificationRoutes::new().with_application_id("app");
@@ -203,7 +237,10 @@ async fn a_notification_goes_to_the_connection_whose_call_created_the_subscripti
         panic!("{notification:?}");
     };
     let early = flow.check(&event.report_id).await.unwrap();
-    assert!(matches!(early, ReportOutcome::Pending(_)), "a notification proves nothing");
+    assert!(
+        matches!(early, ReportOutcome::Pending(_)),
+        "a notification proves nothing"
+    );
     rig.clock.advance(std::time::Duration::from_secs(60));
     let outcome = flow.check(&event.report_id).await.unwrap();
     assert!(matches!(outcome, ReportOutcome::Done(_)), "{outcome:?}");
@@ -215,7 +252,12 @@ async fn a_notification_goes_to_the_connection_whose_call_created_the_subscripti
     without["notificationMetadata"]["subscriptionId"] = Value::Null;
     let mut unrouted = 0;
     for body in [
-        finished("subscription-of-nobody", "n-2", "A1SIMULATEDSELLER", &report),
+        finished(
+            "subscription-of-nobody",
+            "n-2",
+            "A1SIMULATEDSELLER",
+            &report,
+        ),
         foreign.to_string().into_bytes(),
         without.to_string().into_bytes(),
     ] {
@@ -224,7 +266,10 @@ async fn a_notification_goes_to_the_connection_whose_call_created_the_subscripti
     }
     routes.remove(id);
     assert!(ingest(&rig, &routes, message()).await.is_none());
-    println!("notifications routed: 1, repetitions recognised: {repeated}, left to nobody: {}", unrouted + 1);
+    println!(
+        "notifications routed: 1, repetitions recognised: {repeated}, left to nobody: {}",
+        unrouted + 1
+    );
 }
 
 #[tokio::test]
@@ -242,10 +287,15 @@ async fn subscriptions_and_destinations_are_checked_before_they_are_sent() {
         let refused = subscribe(&client, &NotificationType::OrderChange, &wanted).await;
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
     }
-    let destination = rig.sim.add_destination("arn:aws:sqs:us-east-1:123456789012:queue");
+    let destination = rig
+        .sim
+        .add_destination("arn:aws:sqs:us-east-1:123456789012:queue");
     let directive = ProcessingDirective::filter(filter);
-    let wanted = SubscriptionSpecification::new("1.0", destination).with_directive(directive.clone());
-    let created = subscribe(&client, &NotificationType::OrderChange, &wanted).await.unwrap();
+    let wanted =
+        SubscriptionSpecification::new("1.0", destination).with_directive(directive.clone());
+    let created = subscribe(&client, &NotificationType::OrderChange, &wanted)
+        .await
+        .unwrap();
     assert_eq!(created.processing_directive, Some(directive));
 }
 
@@ -265,7 +315,14 @@ fn a_request_of_an_event_bus_needs_its_secret() {
         bus.check(&headers(&[good])).unwrap();
     }
     let mut refused = 0;
-    for bad in [&[][..], &[""], &["ne"], &["news"], &["new", "new"], &["NEW"]] {
+    for bad in [
+        &[][..],
+        &[""],
+        &["ne"],
+        &["news"],
+        &["new", "new"],
+        &["NEW"],
+    ] {
         let error = bus.check(&headers(bad)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WebhookRefused);
         refused += 1;
