@@ -32,7 +32,10 @@ fn check_destination(arguments: &Arguments) -> Result<()> {
     let resource = &arguments.value()["resourceSpecification"];
     let is_one = resource["sqs"].is_null() != resource["eventBridge"].is_null();
     let arn = resource["sqs"]["arn"].as_str();
-    if !is_one || arn.is_some_and(|arn| !arn.starts_with("arn:aws:sqs:") || arn.ends_with(".fifo"))
+    if !is_one
+        || arn.is_some_and(|arn| {
+            !arn.starts_with("arn:aws:sqs:") || arn.rsplit('.').next() == Some("fifo")
+        })
     {
         return Err(wrong(
             "CreateDestination",

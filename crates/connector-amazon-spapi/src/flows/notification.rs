@@ -132,10 +132,10 @@ impl NotificationRoutes {
     }
 }
 
-/// The secret by which an API destination of Amazon EventBridge proves itself, in a header that its
+/// The secret by which an API destination of Amazon `EventBridge` proves itself, in a header that its
 /// connection is configured with (authorization type *API key*).
 ///
-/// See [Amazon EventBridge: connections for API destinations](https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-target-connection.html).
+/// See [Amazon `EventBridge`: connections for API destinations](https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-target-connection.html).
 #[derive(Clone)]
 pub struct BusSecret {
     header: HeaderName,

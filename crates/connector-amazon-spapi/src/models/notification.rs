@@ -112,7 +112,7 @@ texts! {
 }
 
 impl NotificationType {
-    /// Returns true if notifications of this type are delivered to Amazon EventBridge only. All
+    /// Returns true if notifications of this type are delivered to Amazon `EventBridge` only. All
     /// others are delivered to Amazon SQS only.
     #[must_use]
     pub const fn is_for_event_bridge(&self) -> bool {
@@ -143,7 +143,7 @@ model! {
     DestinationResource {
         /// A queue of Amazon SQS.
         sqs: Option<SqsResource>,
-        /// A partner event source of Amazon EventBridge.
+        /// A partner event source of Amazon `EventBridge`.
         event_bridge: Option<EventBridgeResource>,
     }
 
@@ -153,7 +153,7 @@ model! {
         arn: String,
     }
 
-    /// A partner event source of Amazon EventBridge.
+    /// A partner event source of Amazon `EventBridge`.
     EventBridgeResource {
         /// The name of the event source; absent in a request.
         name: Option<String>,
@@ -261,7 +261,7 @@ impl DestinationSpecification {
         }
     }
 
-    /// A partner event source of Amazon EventBridge for this AWS account and region.
+    /// A partner event source of Amazon `EventBridge` for this AWS account and region.
     #[must_use]
     pub fn event_bridge(
         name: impl Into<String>,
@@ -436,7 +436,7 @@ pub struct NotificationMetadata {
     pub other: Other,
 }
 
-/// The envelope of Amazon EventBridge.
+/// The envelope of Amazon `EventBridge`.
 #[derive(Deserialize)]
 struct BusEvent<'a> {
     #[serde(rename = "detail-type")]
@@ -446,7 +446,7 @@ struct BusEvent<'a> {
 }
 
 impl Notification {
-    /// Reads the body of a message of Amazon SQS, or an event of Amazon EventBridge, which contains
+    /// Reads the body of a message of Amazon SQS, or an event of Amazon `EventBridge`, which contains
     /// the notification in `detail`.
     ///
     /// The body proves nothing: call it only for a message from a queue or bus of your own, or for a

@@ -160,21 +160,16 @@ fn create(state: &mut State, documents: &mut documents::State, call: &Call<'_>) 
     let end = match feed_type {
         "JSON_LISTINGS_FEED" => {
             let body: Value = serde_json::from_slice(&content.bytes).unwrap_or(Value::Null);
-            match process(&id, &body, call.seller, &state.previewed) {
-                Some(report) => {
-                    let report = report.to_string();
-                    let report = SimulatedDocument::gzip(
-                        "application/json;charset=UTF-8",
-                        report.as_bytes(),
-                    );
-                    ("DONE", Some(documents.add(report)))
-                }
-                None => {
-                    let reason =
-                        json!({ "errorDetails": "The feed is not a valid JSON_LISTINGS_FEED." });
-                    let reason = SimulatedDocument::plain("application/json", reason.to_string());
-                    ("FATAL", Some(documents.add(reason)))
-                }
+            if let Some(report) = process(&id, &body, call.seller, &state.previewed) {
+                let report = report.to_string();
+                let content_type = "application/json;charset=UTF-8";
+                let report = SimulatedDocument::gzip(content_type, report.as_bytes());
+                ("DONE", Some(documents.add(report)))
+            } else {
+                let reason =
+                    json!({ "errorDetails": "The feed is not a valid JSON_LISTINGS_FEED." });
+                let reason = SimulatedDocument::plain("application/json", reason.to_string());
+                ("FATAL", Some(documents.add(reason)))
             }
         }
         "POST_PRODUCT_DATA"

@@ -175,6 +175,7 @@ fn subscribe(state: &mut State, call: &Call<'_>, kind: &str) -> Response {
 
 impl Simulator {
     /// Adds a destination for a queue of Amazon SQS, and returns its id.
+    #[must_use]
     pub fn add_destination(&self, arn: &str) -> String {
         let mut world = self.world();
         let state = &mut world.notifications;
