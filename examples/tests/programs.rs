@@ -358,3 +358,64 @@ fn the_web_program_serves_until_a_signal() {
     assert_eq!(rest.last().map(String::as_str), Some("  Ended."));
     println!("pages served: 1");
 }
+
+fn amazon_spapi_oauth() -> Command {
+    program(env!("CARGO_BIN_EXE_amazon_spapi_oauth"))
+}
+
+#[test]
+fn an_amazon_seller_is_connected_both_ways_and_a_report_is_read() {
+    let told = story(&mut amazon_spapi_oauth());
+    let lines = [
+        "authorize: sellercentral.amazon.com/apps/authorize/consent\n",
+        "connected: NA:A1SIMULATEDSELLER (connected)\n",
+        "authorize: amazon.com/apps/authorize/confirm/amzn1.sp.solution.",
+        "connected: NA:A1SIMULATEDSELLER (connected)\n",
+        "both ways: the same connection\n",
+        "marketplace: Amazon US\n",
+        "order: 900-0000000-0000001\n",
+        "report: [####################]",
+        "report: 1000 rows\n",
+    ];
+    assert!(told.ends_with("done\n"), "{told}");
+    check(
+        &told,
+        &lines,
+        &[
+            "access-",
+            "refresh-",
+            "secret-",
+            "code-",
+            "spapi_oauth_code",
+        ],
+    );
+    println!("lines of the Amazon story: {}", lines.len());
+}
+
+#[test]
+fn with_settings_of_amazon_the_url_of_the_real_one_is_printed() {
+    let mut program = amazon_spapi_oauth();
+    // The hub loads the machine's certificates before any request.
+    program
+        .env_remove("SSL_CERT_FILE")
+        .env_remove("SSL_CERT_DIR");
+    program.env("AMAZON_SP_APP_ID", "amzn1.sp.solution.example");
+    let incomplete = program.output().expect("the program starts");
+    let complaints = String::from_utf8_lossy(&incomplete.stderr);
+    assert!(!incomplete.status.success());
+    assert!(complaints.contains("AMAZON_LWA_CLIENT_ID"), "{complaints}");
+    program
+        .env("AMAZON_LWA_CLIENT_ID", "an-id")
+        .env("AMAZON_LWA_CLIENT_SECRET", "a-secret")
+        .env("AMAZON_REDIRECT_URI", "https://app.example/callback")
+        .env("AMAZON_SP_MARKETPLACE", "DE");
+    let output = program.output().expect("the program starts");
+    let told = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{told}");
+    let start = "authorize: open https://sellercentral-europe.amazon.com/apps/authorize/consent?";
+    assert!(told.starts_with(start), "{told}");
+    assert!(
+        told.contains("application_id=amzn1.sp.solution.example"),
+        "{told}"
+    );
+}

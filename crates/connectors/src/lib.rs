@@ -35,6 +35,8 @@ pub mod http {
 }
 #[cfg(feature = "airtable")]
 pub use connector_airtable as airtable;
+#[cfg(feature = "amazon-spapi")]
+pub use connector_amazon_spapi as amazon_spapi;
 #[cfg(feature = "gdrive")]
 pub use connector_gdrive as gdrive;
 #[cfg(feature = "notion")]

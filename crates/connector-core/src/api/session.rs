@@ -14,6 +14,7 @@ use crate::api::call_log::{CallLog, Recording};
 use crate::api::classify::Classifier;
 use crate::api::endpoint::{Endpoint, Idempotency, IdempotencyKey, PagedEndpoint, ProviderClient};
 use crate::api::link::Link;
+use crate::api::minted::{MintedTokens, TokenMint};
 use crate::api::options::CallOptions;
 use crate::api::pages::Pages;
 use crate::api::request::Request;
@@ -250,6 +251,26 @@ impl Session {
             shared: Arc::new(shared),
             ..self.clone()
         }
+    }
+
+    /// The same session with tokens that `mint` requests and that are kept in memory; clones share
+    /// them. The mint may hold a clone of this session to request them with.
+    #[must_use]
+    pub fn with_mint(&self, mint: impl TokenMint) -> Self {
+        let tokens = MintedTokens::new(mint, Arc::clone(&self.shared.clock));
+        self.with_tokens(Arc::new(tokens))
+    }
+
+    /// The origin that calls go to unless their request names another one: the credential's.
+    ///
+    /// # Errors
+    /// Those of the token's source.
+    pub async fn origin(&self) -> Result<Origin> {
+        let token = match self.shared.tokens.token() {
+            Token::Ready(token) => token,
+            Token::Wait(wait) => wait.await?,
+        };
+        Ok(token.origin().clone())
     }
 
     /// Returns the provider.

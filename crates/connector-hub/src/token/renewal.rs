@@ -231,15 +231,17 @@ pub(crate) fn windows(description: &Description, lifetime: Duration, id: Connect
 pub(crate) fn keep_alive_in(lifetimes: &Lifetimes, expiries: Expiries) -> Option<Duration> {
     let idle = lifetimes.idle_seconds.map(Duration::from_secs);
     let before_idle = idle.map(|idle| idle / 4 * 3);
-    let before_end = expiries.refresh.map(|end| end.saturating_sub(ending(end)));
+    let before_end = expiries
+        .refresh
+        .map(|end| end.saturating_sub(ending(lifetimes, end)));
     before_idle.into_iter().chain(before_end).min()
 }
 
 /// Returns the time before its expiry at which a refresh token with this total lifetime counts as
 /// about to expire.
-pub(crate) fn ending(life: Duration) -> Duration {
+pub(crate) fn ending(lifetimes: &Lifetimes, life: Duration) -> Duration {
     const LONGEST: Duration = Duration::from_secs(14 * 86_400);
-    (life / 6).min(LONGEST)
+    lifetimes.notice().unwrap_or((life / 6).min(LONGEST))
 }
 
 /// Returns the scheduled work for a credential, as side effects of the commit that stores it.
@@ -330,6 +332,20 @@ mod tests {
             answer,
             now,
         )
+    }
+
+    #[test]
+    fn an_owner_is_asked_as_long_ahead_as_the_description_says() {
+        let mut lifetimes = Lifetimes::default();
+        assert_eq!(ending(&lifetimes, DAY * 365), DAY * 14);
+        assert_eq!(ending(&lifetimes, DAY * 60), DAY * 10);
+        lifetimes.notice_seconds = Some(DAY.as_secs() * 30);
+        assert_eq!(ending(&lifetimes, DAY * 365), DAY * 30);
+        let year = Expiries {
+            access: None,
+            refresh: Some(DAY * 365),
+        };
+        assert_eq!(keep_alive_in(&lifetimes, year), Some(DAY * 335));
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl Shared {
             return Ok(());
         };
         let life = description.lifetimes.refresh().unwrap_or(Duration::MAX);
-        if left > renewal::ending(life) {
+        if left > renewal::ending(&description.lifetimes, life) {
             return Ok(());
         }
         let inner = &self.hub.inner;

@@ -31,6 +31,10 @@ enum Wrong {
 
 /// Opens `url` like the browser of the account's owner.
 pub(super) fn visit(world: &World, url: &Url, consent: &Consent) -> Result<Url, &'static str> {
+    let url = &match world.provider.authorization(url) {
+        Some(read) => read?,
+        None => url.clone(),
+    };
     let endpoint = world.description.authorization.as_ref();
     let asked_at = Request::new(
         Method::GET,
@@ -53,9 +57,7 @@ pub(super) fn respond(world: &World, request: &Request) -> Response {
     let asked = match read(world, request.url()) {
         Ok(asked) => asked,
         Err(Wrong::Redirect(url)) => return Response::redirect(&url),
-        Err(Wrong::Page(message)) => {
-            return Response::page(400, format!("<h1>Error</h1><p>{message}</p>"));
-        }
+        Err(Wrong::Page(message)) => return error_page(message),
     };
     if *request.method() == Method::POST {
         let pairs: Vec<(String, String)> = form_urlencoded::parse(request.body())
@@ -79,6 +81,11 @@ pub(super) fn respond(world: &World, request: &Request) -> Response {
             Response::redirect(&decided(world, asked, &consent))
         }
     }
+}
+
+/// The provider's error page.
+pub(super) fn error_page(message: &str) -> Response {
+    Response::page(400, format!("<h1>Error</h1><p>{message}</p>"))
 }
 
 fn read(world: &World, url: &Url) -> Result<Asked, Wrong> {

@@ -46,6 +46,14 @@ pub trait Provider: Send + Sync + 'static {
             .with_header("www-authenticate", "Bearer error=\"invalid_token\"")
     }
 
+    /// Reads an authorization request of the provider's own form, at whatever URL, and returns it as
+    /// RFC 6749 has it, at the described endpoint; an error page's message where the provider shows
+    /// one. `None` if it is none, or already has that form.
+    fn authorization(&self, url: &Url) -> Option<std::result::Result<Url, &'static str>> {
+        let _ = url;
+        None
+    }
+
     /// Changes the query of a callback, for example adds a signature with `client_secret`.
     fn callback(&self, account: &Account, client_secret: &str, query: &mut Vec<(String, String)>) {
         let _ = (account, client_secret, query);
@@ -727,6 +735,15 @@ impl Service for World {
 
     fn respond(&self, request: &Request) -> Response {
         let description = &self.description;
+        match self.provider.authorization(request.url()) {
+            Some(Ok(url)) => {
+                let (method, headers) = (request.method().clone(), request.headers().clone());
+                let request = Request::new(method, url, headers, request.body().clone());
+                return consent::respond(self, &request);
+            }
+            Some(Err(message)) => return consent::error_page(message),
+            None => {}
+        }
         let authorization = description.authorization.as_ref().map(|it| &it.endpoint);
         if self.is_at(authorization, request) {
             return consent::respond(self, request);

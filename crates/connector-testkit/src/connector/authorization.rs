@@ -41,10 +41,8 @@ pub(super) async fn the_authorization_url_is_the_described_endpoint(world: &Worl
 
 pub(super) async fn the_authorization_url_names_the_app_and_its_redirect_uri(world: &World) {
     let url = world.flow().url;
-    let token = world.description().token.as_ref();
-    let name = token.map_or("client_id", |it| &it.client_id_parameter);
-    let client_id = world.app.client_id();
-    assert_eq!(values(&url, name), [client_id], "the parameter {name}");
+    let (name, value) = world.fixture.app_parameter();
+    assert_eq!(values(&url, &name), [value], "the parameter {name}");
     let Some(redirect_uri) = world.app.redirect_uri() else {
         panic!("the fixture's app has no redirect URI");
     };

@@ -61,6 +61,14 @@ pub trait ConnectorFixture: Send + Sync + 'static {
     /// Ends every grant at the provider, as if the account's owner had removed the app.
     fn end_grants(&self);
 
+    /// The parameter of the authorization URL that names the app, and its value. Default: the client
+    /// id, under the description's name for it.
+    fn app_parameter(&self) -> (String, String) {
+        let token = self.connector().description().token.as_ref();
+        let name = token.map_or("client_id", |it| &it.client_id_parameter);
+        (name.to_owned(), self.app().client_id().to_owned())
+    }
+
     /// Returns the fields of a request to the token endpoint; `None` if the request is not a token
     /// request. Default: parses the format in the description. Override this method for a provider
     /// whose exchange has another format or takes several requests.

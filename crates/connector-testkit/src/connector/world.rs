@@ -265,8 +265,9 @@ impl World {
         let Some(code) = callback.code() else {
             panic!("the callback has no code");
         };
-        let exchange =
-            CodeExchange::new(&code, &flow.verifier).with_account_host(self.host.as_deref());
+        let exchange = CodeExchange::new(&code, &flow.verifier)
+            .with_account_host(self.host.as_deref())
+            .with_callback(callback);
         self.connector().exchange_code(&self.cx(), &exchange).await
     }
 

@@ -41,6 +41,9 @@ pub struct Lifetimes {
     /// Time before expiry at which an access token is refreshed in the background. Default: a
     /// quarter of the token's lifetime, at most 30 minutes.
     pub refresh_ahead_seconds: Option<u64>,
+    /// The time before a refresh token's end at which its owner is asked to connect again. Default: a
+    /// sixth of its lifetime, at most 14 days.
+    pub notice_seconds: Option<u64>,
     /// True if an access token does not expire when the response contains neither `expires_in` nor
     /// a refresh token.
     pub access_may_never_expire: bool,
@@ -59,6 +62,12 @@ impl Lifetimes {
         self.refresh_ahead_seconds.map(Duration::from_secs)
     }
 
+    /// The time before a refresh token's end at which its owner is asked to connect again.
+    #[must_use]
+    pub fn notice(&self) -> Option<Duration> {
+        self.notice_seconds.map(Duration::from_secs)
+    }
+
     /// Returns the name of the first field with an invalid value.
     pub(super) fn wrong(&self) -> Option<&'static str> {
         const LONGEST: u64 = 100 * 365 * 86_400;
@@ -71,6 +80,8 @@ impl Lifetimes {
             Some("idle_seconds")
         } else if self.refresh_ahead_seconds.is_some_and(senseless) {
             Some("refresh_ahead_seconds")
+        } else if self.notice_seconds.is_some_and(senseless) {
+            Some("notice_seconds")
         } else {
             None
         }

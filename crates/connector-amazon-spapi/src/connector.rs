@@ -1,0 +1,145 @@
+//! The connector: Amazon as the hub knows it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use connector_core::clock::Timestamp;
+use connector_core::http::{LoopbackOverride, Origin};
+use connector_core::provider::oauth::{
+    AuthorizationRequest, CodeExchange, ExchangeError, Identity, TokenAnswer,
+};
+use connector_core::provider::{Classifier, Connector, Context, Description};
+use connector_core::{
+    Account, AccountKey, AppSource, Credential, CredentialKind, ProviderId, Result,
+};
+use secrecy::SecretString;
+use url::Url;
+
+use crate::config::AmazonConfig;
+use crate::{Marketplace, appstore, error, metadata, oauth};
+
+/// Amazon's Selling Partner API: a seller in one region as an account.
+#[derive(Debug, Clone)]
+pub struct AmazonSpApi {
+    pub(crate) config: AmazonConfig,
+    description: Description,
+    apps: Option<Arc<dyn AppSource>>,
+}
+
+impl AmazonSpApi {
+    /// The provider's name.
+    pub const ID: ProviderId = ProviderId::from_static("amazon-spapi");
+
+    /// The connector with these settings.
+    #[must_use]
+    pub fn new(config: AmazonConfig) -> Self {
+        Self {
+            description: oauth::description(&config),
+            apps: config.app_source(),
+            config,
+        }
+    }
+
+    /// A credential to adopt: the refresh token of a self-authorized application, which the seller
+    /// copies from Amazon's console, with the seller's id and one of its marketplaces.
+    ///
+    /// Adopting it renews it, tests it, and only then stores it. For an application of the sandbox,
+    /// pass the settings that say so.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](connector_core::ErrorKind::InvalidInput) if the text is no selling
+    /// partner id.
+    pub fn self_authorized(
+        &self,
+        selling_partner_id: &str,
+        marketplace: Marketplace,
+        refresh_token: impl Into<SecretString>,
+        now: Timestamp,
+    ) -> Result<Credential> {
+        let region = marketplace.region();
+        let account = oauth::account(region, selling_partner_id)?;
+        let origin = Origin::parse(region.host(self.config.is_sandbox))?;
+        Ok(Credential::unissued(CredentialKind::OAuth, origin, now)
+            .with_refresh_token(refresh_token)
+            .with_identity(Identity::new(account)))
+    }
+
+    /// The key of a seller's account in a region: `EU:A2EXAMPLE`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](connector_core::ErrorKind::InvalidInput) if the text is no selling
+    /// partner id.
+    pub fn account_key(region: crate::Region, selling_partner_id: &str) -> Result<AccountKey> {
+        oauth::account(region, selling_partner_id).map(|it: Account| it.key)
+    }
+
+    /// Reads the query of a request to the application's OAuth login URI, under the application id of
+    /// these settings.
+    ///
+    /// # Errors
+    /// As for [`AppstoreLogin::parse`](crate::AppstoreLogin::parse);
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) if the settings have no
+    /// registration.
+    pub fn appstore_login(&self, query: &str) -> Result<crate::AppstoreLogin> {
+        crate::AppstoreLogin::parse(self.config.application_id()?, query)
+    }
+}
+
+#[async_trait]
+impl Connector for AmazonSpApi {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn app_source(&self) -> Option<Arc<dyn AppSource>> {
+        self.apps.clone()
+    }
+
+    fn loopback_overrides(&self) -> Vec<LoopbackOverride> {
+        self.config.loopbacks().to_vec()
+    }
+
+    fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Result<Url> {
+        oauth::authorization_url(&self.config, request)
+    }
+
+    async fn exchange_code(
+        &self,
+        cx: &Context<'_>,
+        exchange: &CodeExchange<'_>,
+    ) -> Result<TokenAnswer, ExchangeError> {
+        oauth::exchange_code(self, cx, exchange).await
+    }
+
+    async fn refresh(
+        &self,
+        cx: &Context<'_>,
+        credential: &Credential,
+    ) -> Result<TokenAnswer, ExchangeError> {
+        oauth::refresh(self, cx, credential).await
+    }
+
+    async fn app_token(
+        &self,
+        cx: &Context<'_>,
+        scopes: &[String],
+    ) -> Result<TokenAnswer, ExchangeError> {
+        oauth::app_token(self, cx, scopes).await
+    }
+
+    async fn identify(&self, cx: &Context<'_>, credential: &Credential) -> Result<Identity> {
+        metadata::identify(self, cx, credential).await
+    }
+
+    fn classifier(&self) -> Arc<dyn Classifier> {
+        Arc::new(error::AmazonErrors)
+    }
+}
+
+/// The parameters of a flow.
+pub(crate) mod parameter {
+    pub(crate) use super::appstore::{CALLBACK_URI, SELLER, STATE};
+
+    pub(crate) const MARKETPLACE: &str = "marketplace";
+    pub(crate) const ACCOUNT_TYPE: &str = "account_type";
+}

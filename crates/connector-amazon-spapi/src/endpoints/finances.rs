@@ -1,0 +1,123 @@
+//! Finances v2024-06-19.
+
+use connector_core::Result;
+use connector_core::api::Page;
+
+use super::{Arguments, SpApiOperation as _, operation, wrong};
+use crate::models::finance::{
+    Balance, Balances, Summaries, Summary, Transaction, TransactionsAnswer,
+};
+use crate::models::{Time, page};
+
+/// The operations of this family.
+pub(super) const OPERATIONS: &[super::Operation] = &[
+    ListTransactions::OPERATION,
+    ListBalances::OPERATION,
+    ListSummary::OPERATION,
+];
+
+fn related(name: &'static str, it: &Arguments) -> Result<()> {
+    let identifier = it.get("relatedIdentifierName").is_some();
+    if identifier != it.get("relatedIdentifierValue").is_some() {
+        return Err(wrong(
+            name,
+            "a related identifier has a name and a value; set both",
+        ));
+    }
+    Ok(())
+}
+
+fn check(it: &Arguments) -> Result<()> {
+    const NAME: &str = "ListTransactions";
+    related(NAME, it)?;
+    if it.get("postedAfter").is_none() && it.get("relatedIdentifierName").is_none() {
+        return Err(wrong(
+            NAME,
+            "the listing needs `postedAfter` or a related identifier",
+        ));
+    }
+    Ok(())
+}
+
+operation! {
+    /// Transactions that were posted in a window of at most 180 days, page by page. Pages may be empty
+    /// although more follow, and the data lag by up to 48 hours.
+    ///
+    /// See [Amazon docs: Finances API v2024-06-19](https://developer-docs.amazon.com/sp-api/docs/finances-api-v2024-06-19-reference).
+    ListTransactions -> Page<Transaction>, answer TransactionsAnswer;
+    "finances_2024-06-19" GET "/finances/2024-06-19/transactions", Safe, 0.5 / 10;
+    new {}
+    set {
+        /// Sets the beginning of the window.
+        with_posted_after: Time = "postedAfter",
+        /// Sets the end of the window, at least two minutes in the past.
+        with_posted_before: Time = "postedBefore",
+        /// Sets the marketplace.
+        with_marketplace_id: String = "marketplaceId",
+        /// Sets the status: `DEFERRED`, `RELEASED`, `DEFERRED_RELEASED`.
+        with_transaction_status: String = "transactionStatus",
+        /// Sets the kind of a related identifier: `ORDER_ID`, `FINANCIAL_EVENT_GROUP_ID`.
+        with_related_identifier_name: String = "relatedIdentifierName",
+        /// Sets the related identifier.
+        with_related_identifier_value: String = "relatedIdentifierValue",
+        /// Begins at the token of a page.
+        with_next_token: String = "nextToken",
+    }
+    check: |it| check(it);
+    decode: |answer, _response| {
+        let found = answer.payload.unwrap_or_default();
+        Ok(page(found.transactions, found.next_token))
+    };
+    pages: Transaction, keep "nextToken";
+}
+
+operation! {
+    /// The seller's balances, page by page.
+    ///
+    /// See [Amazon docs: Finances API v2024-06-19](https://developer-docs.amazon.com/sp-api/docs/finances-api-v2024-06-19-reference).
+    ListBalances -> Page<Balance>, answer Balances;
+    "finances_2024-06-19" GET "/finances/2024-06-19/balances", Safe, 0.5 / 10;
+    new {}
+    set {
+        /// Sets the marketplaces.
+        with_marketplace_ids: [String] = "marketplaceIds",
+        /// Sets the type, for example `TOTAL`.
+        with_balance_type: String = "balanceType",
+        /// Sets the type of account.
+        with_account_type: String = "accountType",
+        /// Sets the time of the balances.
+        with_as_of_date: Time = "asOfDate",
+        /// Begins at the token of a page.
+        with_next_token: String = "nextToken",
+    }
+    decode: |answer, _response| Ok(page(answer.balances, answer.next_token));
+    pages: Balance, keep "nextToken";
+}
+
+operation! {
+    /// The seller's proceeds by period, page by page.
+    ///
+    /// See [Amazon docs: Finances API v2024-06-19](https://developer-docs.amazon.com/sp-api/docs/finances-api-v2024-06-19-reference).
+    ListSummary -> Page<Summary>, answer Summaries;
+    "finances_2024-06-19" GET "/finances/2024-06-19/summary", Safe, 0.5 / 10;
+    new {}
+    set {
+        /// Sets the marketplaces.
+        with_marketplace_ids: [String] = "marketplaceIds",
+        /// Sets the type of account.
+        with_account_type: String = "accountType",
+        /// Sets the kind of a related identifier.
+        with_related_identifier_name: String = "relatedIdentifierName",
+        /// Sets the related identifier.
+        with_related_identifier_value: String = "relatedIdentifierValue",
+        /// Sets the beginning of the period.
+        with_period_start: Time = "periodStart",
+        /// Sets the end of the period.
+        with_period_end: Time = "periodEnd",
+        /// Begins at the token of a page.
+        with_next_token: String = "nextToken",
+    }
+    check: |it| related("ListSummary", it);
+    decode: |answer, _response| Ok(page(answer.summaries, answer.next_token));
+    pages: Summary, keep "nextToken";
+}

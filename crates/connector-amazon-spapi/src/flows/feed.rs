@@ -1,0 +1,269 @@
+//! Feeds from upload to processing report.
+
+use connector_core::provider::ProviderClient as _;
+use connector_core::{Error, ErrorKind, Result};
+use http::HeaderMap;
+
+use super::reason::reason;
+use super::{ListingsResult, Polling, ProcessingStatus};
+use crate::AmazonClient;
+use crate::documents::{Document, DocumentContent, DocumentOptions};
+use crate::endpoints::{CreateFeed, CreateFeedDocument, GetFeed, GetFeedDocument};
+use crate::models::feed::{
+    Feed, FeedDocumentSpecification, FeedSpecification, JSON_LISTINGS_FEED, ListingsFeed,
+    ProcessingReport,
+};
+
+const OPERATION: &str = "amazon_spapi.feed";
+const JSON: &str = "application/json; charset=UTF-8";
+/// The longest processing report of a listings feed, in bytes: 25,000 messages with some issues each.
+const LONGEST_REPORT: usize = 128 << 20;
+
+/// The way in which a feed ended.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum FeedOutcome {
+    /// Amazon has processed it. That does not mean that anything was accepted: read the result.
+    Done(Feed),
+    /// Amazon has processed it and wrote no processing report, so nothing is known about its content.
+    NoData(Feed),
+    /// It was cancelled before it started. Nothing was changed.
+    Cancelled(Feed),
+    /// It was aborted. Some, none or all of its content may have been applied.
+    Fatal {
+        /// The feed.
+        feed: Feed,
+        /// The reason (`errorDetails`), if Amazon wrote a document about it. Amazon's text, for
+        /// people.
+        details: Option<String>,
+    },
+    /// It is not processed yet: [`FeedFlow::wait`] for it again, or wait for the notification.
+    Pending(Feed),
+}
+
+impl FeedOutcome {
+    /// The feed.
+    #[must_use]
+    pub const fn feed(&self) -> &Feed {
+        match self {
+            Self::Done(feed)
+            | Self::NoData(feed)
+            | Self::Cancelled(feed)
+            | Self::Fatal { feed, .. }
+            | Self::Pending(feed) => feed,
+        }
+    }
+}
+
+/// Feeds from upload to processing report.
+///
+/// ```no_run
+/// # use connector_core::Result;
+/// use connector_amazon_spapi::AmazonClient;
+/// use connector_amazon_spapi::flows::{FeedFlow, FeedOutcome};
+/// use connector_amazon_spapi::models::feed::{ListingsFeed, ListingsFeedMessage};
+///
+/// # async fn example(client: AmazonClient) -> Result<()> {
+/// let flow = FeedFlow::new(client);
+/// let content = ListingsFeed::new("A2EXAMPLE", [ListingsFeedMessage::delete(1, "SKU-1")]);
+/// let id = flow.submit_listings(["ATVPDKIKX0DER"], &content).await?;
+/// if let FeedOutcome::Done(feed) = flow.wait(&id).await? {
+///     let result = flow.listings_result(&feed, &content).await?;
+///     println!("accepted: {} of {}", result.accepted(), content.messages.len());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct FeedFlow {
+    client: AmazonClient,
+    polling: Polling,
+}
+
+impl FeedFlow {
+    /// Feeds of this client's seller.
+    pub fn new(client: AmazonClient) -> Self {
+        Self {
+            client,
+            polling: Polling::default(),
+        }
+    }
+
+    /// Sets how it waits.
+    pub const fn with_polling(mut self, polling: Polling) -> Self {
+        self.polling = polling;
+        self
+    }
+
+    /// Uploads content for a feed and returns the id of its document. The checksum that arrived is
+    /// compared.
+    ///
+    /// An expired URL is replaced once.
+    ///
+    /// # Errors
+    /// As for [`Session::send`](connector_core::api::Session::send) and
+    /// [`DocumentContent::upload`].
+    pub async fn upload(&self, content: &DocumentContent) -> Result<String> {
+        let specification = FeedDocumentSpecification::new(content.content_type());
+        let mut is_first = true;
+        loop {
+            let created = CreateFeedDocument::new(&specification);
+            let created = self.client.send(&created).await?;
+            let session = self.client.session();
+            match content
+                .upload(session, &created.url, HeaderMap::new())
+                .await
+            {
+                Ok(()) => return Ok(created.feed_document_id),
+                Err(error) if error.kind() == ErrorKind::Forbidden && is_first => is_first = false,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Uploads content and creates a feed of it. Returns the feed's id. Repeating it creates another
+    /// feed.
+    ///
+    /// # Errors
+    /// As for [`FeedFlow::upload`] and [`Session::send`](connector_core::api::Session::send).
+    pub async fn submit<S: Into<String>>(
+        &self,
+        feed_type: impl Into<String>,
+        marketplace_ids: impl IntoIterator<Item = S>,
+        content: &DocumentContent,
+    ) -> Result<String> {
+        let feed = FeedSpecification::new(feed_type, marketplace_ids, "");
+        self.submit_as(feed, content).await
+    }
+
+    async fn submit_as(
+        &self,
+        mut feed: FeedSpecification,
+        content: &DocumentContent,
+    ) -> Result<String> {
+        feed.input_feed_document_id = self.upload(content).await?;
+        let created = self.client.send(&CreateFeed::new(&feed)).await?;
+        Ok(created.feed_id)
+    }
+
+    /// Uploads a listings feed and creates it. Returns the feed's id.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if it has no messages, more than 25,000, or two with the same id;
+    /// as for [`FeedFlow::submit`].
+    pub async fn submit_listings<S: Into<String>>(
+        &self,
+        marketplace_ids: impl IntoIterator<Item = S>,
+        listings: &ListingsFeed,
+    ) -> Result<String> {
+        let wrong = |message| Error::new(ErrorKind::InvalidInput, OPERATION, message);
+        let count = listings.messages.len();
+        if !(1..=ListingsFeed::MOST_MESSAGES).contains(&count) {
+            return Err(wrong("a listings feed has 1 to 25,000 messages; split it"));
+        }
+        let mut ids: Vec<u32> = listings.messages.iter().map(|it| it.message_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.len() != count || ids.first() == Some(&0) {
+            return Err(wrong(
+                "the messages of a listings feed have different ids from 1 on; number them",
+            ));
+        }
+        let bytes = serde_json::to_vec(listings)
+            .map_err(|_| wrong("an attribute has no JSON form; correct it"))?;
+        let content = DocumentContent::bytes(JSON, bytes);
+        let feed = FeedSpecification::new(JSON_LISTINGS_FEED, marketplace_ids, "");
+        self.submit_as(feed, &content).await
+    }
+
+    /// Waits for the end of a feed: [`FeedOutcome::Pending`] if it takes longer than the
+    /// [patience](Polling::with_longest_wait).
+    ///
+    /// # Errors
+    /// As for [`FeedFlow::check`]. Failures that pass are waited for.
+    pub async fn wait(&self, feed_id: &str) -> Result<FeedOutcome> {
+        let mut pauses = self.polling.begin(self.client.session().clock());
+        loop {
+            match self.check(feed_id).await {
+                Ok(FeedOutcome::Pending(feed)) => {
+                    if !pauses.rest().await {
+                        return Ok(FeedOutcome::Pending(feed));
+                    }
+                }
+                Ok(outcome) => return Ok(outcome),
+                Err(error) => pauses.rest_after(error).await?,
+            }
+        }
+    }
+
+    /// Asks for a feed once, for example after a notification that it has ended.
+    ///
+    /// # Errors
+    /// As for [`Session::send`](connector_core::api::Session::send).
+    pub async fn check(&self, feed_id: &str) -> Result<FeedOutcome> {
+        let feed = self.client.send(&GetFeed::new(feed_id)).await?;
+        let status = feed.processing_status.clone();
+        Ok(match status {
+            Some(ProcessingStatus::Done) if feed.result_feed_document_id.is_some() => {
+                FeedOutcome::Done(feed)
+            }
+            Some(ProcessingStatus::Done | ProcessingStatus::DoneNoData) => {
+                FeedOutcome::NoData(feed)
+            }
+            Some(ProcessingStatus::Cancelled) => FeedOutcome::Cancelled(feed),
+            Some(ProcessingStatus::Fatal) => {
+                let details = match feed.result_feed_document_id {
+                    Some(_) => reason(self.open(&feed, DocumentOptions::new())).await?,
+                    None => None,
+                };
+                FeedOutcome::Fatal { feed, details }
+            }
+            _ => FeedOutcome::Pending(feed),
+        })
+    }
+
+    /// Opens the processing report of a feed, and gets it once more if its URL has expired meanwhile.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the feed has no processing report; as for
+    /// [`Session::send`](connector_core::api::Session::send) and [`Document::open`].
+    pub async fn open(&self, feed: &Feed, options: DocumentOptions) -> Result<Document> {
+        let Some(id) = feed.result_feed_document_id.as_deref() else {
+            let message = "the feed has no processing report; look at its status";
+            return Err(Error::new(ErrorKind::NotFound, OPERATION, message)
+                .with_provider(crate::AmazonSpApi::ID.as_str().to_owned()));
+        };
+        let mut is_first = true;
+        loop {
+            let place = self.client.send(&GetFeedDocument::new(id)).await?;
+            let compression = place.compression_algorithm.as_ref();
+            let session = self.client.session();
+            match Document::open(session, &place.url, compression, options.clone()).await {
+                Err(error) if error.kind() == ErrorKind::Forbidden && is_first => is_first = false,
+                opened => return opened,
+            }
+        }
+    }
+
+    /// Reads the processing report of a listings feed, and says for each message what became of it.
+    ///
+    /// # Errors
+    /// As for [`FeedFlow::open`] and [`Document::json`];
+    /// [`ErrorKind::UnexpectedAnswer`] if the report is about another feed.
+    pub async fn listings_result(
+        &self,
+        feed: &Feed,
+        listings: &ListingsFeed,
+    ) -> Result<ListingsResult> {
+        let document = self.open(feed, DocumentOptions::new()).await?;
+        let report: ProcessingReport = document.json(LONGEST_REPORT).await?;
+        let about = report.header.feed_id.as_deref();
+        if about.is_some_and(|about| about != feed.feed_id) {
+            let message = "the processing report is about another feed; report it";
+            return Err(Error::new(ErrorKind::UnexpectedAnswer, OPERATION, message)
+                .with_provider(crate::AmazonSpApi::ID.as_str().to_owned()));
+        }
+        Ok(ListingsResult::new(listings, report))
+    }
+}

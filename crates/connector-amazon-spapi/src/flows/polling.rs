@@ -1,0 +1,134 @@
+//! Waiting for the end of a job.
+
+use std::time::Duration;
+
+use connector_core::clock::{Clock, Monotonic};
+use connector_core::{Error, ErrorKind, Retry};
+
+/// The pauses between two looks at a job, and the longest wait for its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct Polling {
+    first: Duration,
+    longest: Duration,
+    patience: Duration,
+}
+
+impl Default for Polling {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(30),
+            longest: Duration::from_secs(300),
+            patience: Duration::from_secs(2 * 3600),
+        }
+    }
+}
+
+impl Polling {
+    /// The defaults: 30 seconds, doubled up to 5 minutes, for 2 hours.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the first pause, and the longest that doubling reaches. A pause is a second at least.
+    pub fn with_pauses(mut self, first: Duration, longest: Duration) -> Self {
+        const LEAST: Duration = Duration::from_secs(1);
+        self.first = first.max(LEAST);
+        self.longest = longest.max(self.first);
+        self
+    }
+
+    /// Sets the longest wait for the end of a job.
+    pub const fn with_longest_wait(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    pub(super) fn begin(self, clock: &dyn Clock) -> Pauses<'_> {
+        Pauses {
+            clock,
+            next: self.first,
+            longest: self.longest,
+            ends: clock.monotonic().after(self.patience),
+        }
+    }
+}
+
+pub(super) struct Pauses<'a> {
+    clock: &'a dyn Clock,
+    next: Duration,
+    longest: Duration,
+    ends: Monotonic,
+}
+
+impl Pauses<'_> {
+    /// Pauses; false if the wait would become too long.
+    pub(super) async fn rest(&mut self) -> bool {
+        self.rest_for(self.next).await
+    }
+
+    async fn rest_for(&mut self, pause: Duration) -> bool {
+        let left = self.ends.since(self.clock.monotonic());
+        if left.is_zero() {
+            return false;
+        }
+        self.clock.sleep(pause.min(left)).await;
+        self.next = (self.next * 2).min(self.longest);
+        true
+    }
+
+    /// Pauses after a failure that may pass, as long as it asks for.
+    ///
+    /// # Errors
+    /// The failure, if it does not pass or the wait would become too long.
+    pub(super) async fn rest_after(&mut self, error: Error) -> Result<(), Error> {
+        let passes = matches!(
+            error.kind(),
+            ErrorKind::RateLimited
+                | ErrorKind::ProviderUnavailable
+                | ErrorKind::Timeout
+                | ErrorKind::Network
+        );
+        let pause = match error.retry() {
+            Retry::After(pause) => pause.max(self.next),
+            _ => self.next,
+        };
+        if passes && self.rest_for(pause).await {
+            return Ok(());
+        }
+        Err(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use connector_core::clock::{ManualClock, Timestamp};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn pauses_double_up_to_their_bound_and_end_with_the_patience() {
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+        let shared = Arc::new(clock.clone());
+        let waiting = tokio::spawn(async move {
+            let polling = Polling::new().with_longest_wait(Duration::from_secs(1000));
+            let mut pauses = polling.begin(&*shared);
+            let mut at = Vec::new();
+            while pauses.rest().await {
+                at.push(shared.now().as_unix_seconds());
+            }
+            at
+        });
+        while !waiting.is_finished() {
+            tokio::task::yield_now().await;
+            clock.advance(Duration::from_secs(1));
+        }
+        let at = waiting.await.unwrap();
+        for (found, expected) in at.iter().zip([30, 90, 210, 450, 750, 1000]) {
+            assert!((expected..expected + 30).contains(found), "{at:?}");
+        }
+        assert_eq!(at.len(), 6, "{at:?}");
+    }
+}

@@ -1,0 +1,159 @@
+//! Queries of Data Kiosk from creation to document.
+
+use connector_core::provider::ProviderClient as _;
+use connector_core::{Error, ErrorKind, Result};
+
+use super::reason::reason;
+use super::{Polling, ProcessingStatus};
+use crate::AmazonClient;
+use crate::documents::{Document, DocumentOptions};
+use crate::endpoints::{CreateQuery, GetDocument, GetQuery};
+use crate::models::data_kiosk::{Query, QuerySpecification};
+
+/// The way in which a query ended.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum QueryOutcome {
+    /// It is ready: open its document with [`QueryFlow::open`].
+    Done(Query),
+    /// It is ready and has no data.
+    NoData(Query),
+    /// It was cancelled before it started.
+    Cancelled(Query),
+    /// It was aborted, or it ended with errors and without data.
+    Fatal {
+        /// The query.
+        query: Query,
+        /// The content of its error document. Amazon's text, for people.
+        details: Option<String>,
+    },
+    /// It is not ready yet: [`QueryFlow::wait`] for it again, or wait for the notification.
+    Pending(Query),
+}
+
+/// Queries of Data Kiosk from creation to document.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct QueryFlow {
+    client: AmazonClient,
+    polling: Polling,
+}
+
+impl QueryFlow {
+    /// Queries of this client's seller.
+    pub fn new(client: AmazonClient) -> Self {
+        Self {
+            client,
+            polling: Polling::default(),
+        }
+    }
+
+    /// Sets how it waits.
+    pub const fn with_polling(mut self, polling: Polling) -> Self {
+        self.polling = polling;
+        self
+    }
+
+    /// Creates a query and returns its id. Repeating it creates another one.
+    ///
+    /// # Errors
+    /// As for [`Session::send`](connector_core::api::Session::send).
+    pub async fn create(&self, specification: &QuerySpecification) -> Result<String> {
+        let created = self.client.send(&CreateQuery::new(specification)).await?;
+        Ok(created.query_id)
+    }
+
+    /// Creates a query and waits for its end.
+    ///
+    /// # Errors
+    /// As for [`QueryFlow::create`] and [`QueryFlow::wait`].
+    pub async fn run(&self, specification: &QuerySpecification) -> Result<QueryOutcome> {
+        let id = self.create(specification).await?;
+        self.wait(&id).await
+    }
+
+    /// Waits for the end of a query: [`QueryOutcome::Pending`] if it takes longer than the
+    /// [patience](Polling::with_longest_wait).
+    ///
+    /// # Errors
+    /// As for [`QueryFlow::check`]. Failures that pass are waited for.
+    pub async fn wait(&self, query_id: &str) -> Result<QueryOutcome> {
+        let mut pauses = self.polling.begin(self.client.session().clock());
+        loop {
+            match self.check(query_id).await {
+                Ok(QueryOutcome::Pending(query)) => {
+                    if !pauses.rest().await {
+                        return Ok(QueryOutcome::Pending(query));
+                    }
+                }
+                Ok(outcome) => return Ok(outcome),
+                Err(error) => pauses.rest_after(error).await?,
+            }
+        }
+    }
+
+    /// Asks for a query once, for example after a notification that it has ended.
+    ///
+    /// # Errors
+    /// As for [`Session::send`](connector_core::api::Session::send).
+    pub async fn check(&self, query_id: &str) -> Result<QueryOutcome> {
+        let query = self.client.send(&GetQuery::new(query_id)).await?;
+        let status = query.processing_status.clone();
+        Ok(match status {
+            Some(ProcessingStatus::Done) if query.data_document_id.is_some() => {
+                QueryOutcome::Done(query)
+            }
+            Some(ProcessingStatus::Done | ProcessingStatus::DoneNoData)
+                if query.error_document_id.is_none() =>
+            {
+                QueryOutcome::NoData(query)
+            }
+            Some(ProcessingStatus::Cancelled) => QueryOutcome::Cancelled(query),
+            Some(status) if status.is_final() => {
+                let details = match query.error_document_id.as_deref() {
+                    Some(id) => reason(self.open_document(id, DocumentOptions::new())).await?,
+                    None => None,
+                };
+                QueryOutcome::Fatal { query, details }
+            }
+            _ => QueryOutcome::Pending(query),
+        })
+    }
+
+    /// Opens the results of a query, with one JSON value on each line
+    /// ([`Document::json_lines`]).
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the query has no data; as for
+    /// [`Session::send`](connector_core::api::Session::send) and [`Document::open_encoded`].
+    pub async fn open(&self, query: &Query, options: DocumentOptions) -> Result<Document> {
+        let Some(id) = query.data_document_id.as_deref() else {
+            let message = "the query has no data; look at its status";
+            return Err(
+                Error::new(ErrorKind::NotFound, "amazon_spapi.query", message)
+                    .with_provider(crate::AmazonSpApi::ID.as_str().to_owned()),
+            );
+        };
+        self.open_document(id, options).await
+    }
+
+    async fn open_document(&self, id: &str, options: DocumentOptions) -> Result<Document> {
+        let mut is_first = true;
+        loop {
+            let place = self.client.send(&GetDocument::new(id)).await?;
+            let session = self.client.session();
+            match Document::open_encoded(session, &place.document_url, options.clone()).await {
+                Err(error) if error.kind() == ErrorKind::Forbidden && is_first => is_first = false,
+                opened => return opened,
+            }
+        }
+    }
+
+    /// The query for the next page of the results; `None` if this was the last one.
+    #[must_use]
+    pub fn next_page(query: &Query) -> Option<QuerySpecification> {
+        let token = query.pagination.as_ref()?.next_token.as_deref()?;
+        let next = QuerySpecification::new(query.query.as_str());
+        (!token.is_empty()).then(|| next.with_pagination_token(token))
+    }
+}

@@ -1,0 +1,245 @@
+//! Finances v2024-06-19.
+
+use super::{Decimal, model, texts};
+
+model! {
+    /// The answer of `listTransactions`.
+    TransactionsAnswer {
+        /// The data.
+        payload: Option<Transactions>,
+    }
+
+    /// A page of transactions.
+    Transactions {
+        /// The token of the next page.
+        next_token: Option<String>,
+        /// The transactions.
+        transactions: Vec<Transaction>,
+    }
+
+    /// A transaction.
+    Transaction {
+        /// The selling partner metadata.
+        selling_partner_metadata: Option<SellingPartnerMetadata>,
+        /// The ids of orders, shipments and payouts that it belongs to.
+        related_identifiers: Vec<RelatedIdentifier>,
+        /// The type, for example `Shipment`.
+        transaction_type: Option<String>,
+        /// The id of the transaction.
+        transaction_id: Option<String>,
+        /// The status, for example `RELEASED`.
+        transaction_status: Option<String>,
+        /// The description.
+        description: Option<String>,
+        /// The time at which it was posted (ISO 8601).
+        posted_date: Option<String>,
+        /// The whole amount.
+        total_amount: Option<Currency>,
+        /// The marketplace details.
+        marketplace_details: Option<MarketplaceDetails>,
+        /// The items.
+        items: Vec<Item>,
+        /// The circumstances of the transaction.
+        contexts: Vec<Context>,
+        /// The parts of the amount.
+        breakdowns: Vec<Breakdown>,
+    }
+
+    /// The seller of a transaction.
+    SellingPartnerMetadata {
+        /// The selling partner id.
+        selling_partner_id: Option<String>,
+        /// The account type.
+        account_type: Option<String>,
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+    }
+
+    /// An id that a transaction belongs to.
+    RelatedIdentifier {
+        /// The related identifier name.
+        related_identifier_name: Option<RelatedIdentifierName>,
+        /// The related identifier value.
+        related_identifier_value: Option<String>,
+    }
+
+    /// An amount of money.
+    Currency {
+        /// The currency (ISO 4217).
+        currency_code: Option<String>,
+        /// The amount, a decimal number.
+        currency_amount: Option<Decimal>,
+    }
+
+    /// The marketplace of a transaction.
+    MarketplaceDetails {
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+        /// The marketplace name.
+        marketplace_name: Option<String>,
+    }
+
+    /// An item of a transaction.
+    Item {
+        /// The description.
+        description: Option<String>,
+        /// The ids of orders, shipments and payouts that it belongs to.
+        related_identifiers: Vec<ItemRelatedIdentifier>,
+        /// The whole amount.
+        total_amount: Option<Currency>,
+        /// The parts of the amount.
+        breakdowns: Vec<Breakdown>,
+        /// The circumstances of the transaction.
+        contexts: Vec<Context>,
+    }
+
+    /// An id that an item belongs to.
+    ItemRelatedIdentifier {
+        /// The item related identifier name.
+        item_related_identifier_name: Option<ItemRelatedIdentifierName>,
+        /// The item related identifier value.
+        item_related_identifier_value: Option<String>,
+    }
+
+    /// A part of an amount, with its own parts.
+    Breakdown {
+        /// The kind of part.
+        breakdown_type: Option<String>,
+        /// The amount of the part.
+        breakdown_amount: Option<Currency>,
+        /// The parts of the amount.
+        breakdowns: Vec<Breakdown>,
+    }
+
+    /// A circumstance of a transaction.
+    Context {
+        /// The context type.
+        context_type: Option<String>,
+        /// The store name.
+        store_name: Option<StoreName>,
+        /// The order type.
+        order_type: Option<String>,
+        /// The channel.
+        channel: Option<String>,
+        /// The ASIN, Amazon's id of the product.
+        asin: Option<String>,
+        /// The seller's SKU.
+        sku: Option<String>,
+        /// The quantity shipped.
+        quantity_shipped: Option<i64>,
+        /// The fulfillment network.
+        fulfillment_network: Option<String>,
+        /// The payment type.
+        payment_type: Option<String>,
+        /// The payment method.
+        payment_method: Option<String>,
+        /// The payment reference.
+        payment_reference: Option<String>,
+        /// The payment date.
+        payment_date: Option<String>,
+        /// The deferral reason.
+        deferral_reason: Option<String>,
+        /// The maturity date.
+        maturity_date: Option<String>,
+        /// The start time.
+        start_time: Option<String>,
+        /// The end time.
+        end_time: Option<String>,
+    }
+
+    /// A page of balances.
+    Balances {
+        /// The balances.
+        balances: Vec<Balance>,
+        /// The token of the next page.
+        next_token: Option<String>,
+    }
+
+    /// A balance.
+    Balance {
+        /// The partner metadata.
+        partner_metadata: Option<PartnerMetadata>,
+        /// The balance type.
+        balance_type: Option<BalanceType>,
+        /// The amount, a decimal number.
+        amount: Option<Currency>,
+        /// The balances.
+        balances: Vec<Balance>,
+        /// The as of date.
+        as_of_date: Option<String>,
+        /// The time of the last change (ISO 8601).
+        last_updated_time: Option<String>,
+    }
+
+    /// The seller of a balance.
+    PartnerMetadata {
+        /// The partner id.
+        partner_id: Option<String>,
+        /// The account type.
+        account_type: Option<String>,
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+    }
+
+    /// A page of summaries.
+    Summaries {
+        /// The main facts in each marketplace.
+        summaries: Vec<Summary>,
+        /// The token of the next page.
+        next_token: Option<String>,
+    }
+
+    /// The proceeds of a period.
+    Summary {
+        /// The partner metadata.
+        partner_metadata: Option<PartnerMetadata>,
+        /// The net proceeds.
+        net_proceeds: Option<Currency>,
+        /// The ids of orders, shipments and payouts that it belongs to.
+        related_identifiers: Vec<RelatedIdentifier>,
+        /// The parts of the amount.
+        breakdowns: Vec<Breakdown>,
+        /// The period start.
+        period_start: Option<String>,
+        /// The period end.
+        period_end: Option<String>,
+    }
+}
+
+texts! {
+    /// A related identifier name.
+    RelatedIdentifierName {
+        OrderId = "ORDER_ID",
+        ShipmentId = "SHIPMENT_ID",
+        FinancialEventGroupId = "FINANCIAL_EVENT_GROUP_ID",
+        RefundId = "REFUND_ID",
+        InvoiceId = "INVOICE_ID",
+        DisbursementId = "DISBURSEMENT_ID",
+        TransferId = "TRANSFER_ID",
+        DeferredTransactionId = "DEFERRED_TRANSACTION_ID",
+        ReleaseTransactionId = "RELEASE_TRANSACTION_ID",
+        SettlementId = "SETTLEMENT_ID",
+    }
+
+    /// An item related identifier name.
+    ItemRelatedIdentifierName {
+        OrderAdjustmentItemId = "ORDER_ADJUSTMENT_ITEM_ID",
+        CouponId = "COUPON_ID",
+        RemovalShipmentItemId = "REMOVAL_SHIPMENT_ITEM_ID",
+        TransactionId = "TRANSACTION_ID",
+    }
+
+    /// A store name.
+    StoreName {
+        AmazonHaul = "AMAZON_HAUL",
+    }
+
+    /// A balance type.
+    BalanceType {
+        Available = "AVAILABLE",
+        Reserved = "RESERVED",
+        AccountLevelReserve = "ACCOUNT_LEVEL_RESERVE",
+        Deferred = "DEFERRED",
+        Total = "TOTAL",
+    }
+}

@@ -1,0 +1,487 @@
+//! Listings Items v2021-08-01.
+
+use super::{Other, Pagination, model, texts};
+
+model! {
+    /// The result of a put, patch or delete.
+    Submission {
+        /// The seller's SKU.
+        sku: Option<String>,
+        /// The status.
+        status: Option<SubmissionStatus>,
+        /// The id of the submission.
+        submission_id: Option<String>,
+        /// The issues of the listing.
+        issues: Vec<Issue>,
+        /// Other ids of the product, such as EAN and UPC.
+        identifiers: Vec<ItemIdentifiersByMarketplace>,
+    }
+
+    /// A problem of a listing.
+    Issue {
+        /// The code.
+        code: Option<String>,
+        /// The message for people.
+        message: Option<String>,
+        /// The severity.
+        severity: Option<IssueSeverity>,
+        /// The attributes that it is about.
+        attribute_names: Vec<String>,
+        /// The categories.
+        categories: Vec<String>,
+        /// The measures that Amazon takes.
+        enforcements: Option<IssueEnforcements>,
+        /// The marketplace ids.
+        marketplace_ids: Vec<String>,
+    }
+
+    /// The measures that Amazon takes because of an issue.
+    IssueEnforcements {
+        /// The actions.
+        actions: Vec<IssueEnforcementAction>,
+        /// The exemption from the measures.
+        exemption: Option<IssueExemption>,
+    }
+
+    /// A measure that Amazon takes.
+    IssueEnforcementAction {
+        /// The action.
+        action: Option<String>,
+    }
+
+    /// An exemption from measures.
+    IssueExemption {
+        /// The status.
+        status: Option<ExemptionStatus>,
+        /// The time at which it ends (ISO 8601).
+        expiry_date: Option<String>,
+    }
+
+    /// The identifiers of an item in a marketplace.
+    ItemIdentifiersByMarketplace {
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+        /// The ASIN, Amazon's id of the product.
+        asin: Option<String>,
+    }
+
+    /// A listing.
+    Item {
+        /// The seller's SKU.
+        sku: Option<String>,
+        /// The main facts in each marketplace.
+        summaries: Vec<ItemSummaryByMarketplace>,
+        /// The attributes, by name, in the form of the product type's schema.
+        attributes: Other,
+        /// The issues of the listing.
+        issues: Vec<Issue>,
+        /// The offers.
+        offers: Vec<ItemOfferByMarketplace>,
+        /// The fulfillment availability.
+        fulfillment_availability: Vec<FulfillmentAvailability>,
+        /// The procurement.
+        procurement: Vec<ItemProcurement>,
+        /// The variations and packages that it belongs to.
+        relationships: Vec<ItemRelationshipsByMarketplace>,
+        /// The product types.
+        product_types: Vec<ItemProductTypeByMarketplace>,
+    }
+
+    /// The summary of an item in a marketplace.
+    ItemSummaryByMarketplace {
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+        /// The ASIN, Amazon's id of the product.
+        asin: Option<String>,
+        /// The product type, for example `LUGGAGE`.
+        product_type: Option<String>,
+        /// The condition.
+        condition_type: Option<ConditionType>,
+        /// The status.
+        status: Vec<ListingStatus>,
+        /// Amazon's SKU of the item in its fulfillment network.
+        fn_sku: Option<String>,
+        /// The name of the item.
+        item_name: Option<String>,
+        /// The time of creation (ISO 8601).
+        created_date: Option<String>,
+        /// The time of the last change (ISO 8601).
+        last_updated_date: Option<String>,
+        /// The main image.
+        main_image: Option<ItemImage>,
+    }
+
+    /// An image of a listing.
+    ItemImage {
+        /// The URL.
+        link: Option<String>,
+        /// The height in pixels.
+        height: Option<i64>,
+        /// The width in pixels.
+        width: Option<i64>,
+    }
+
+    /// The offer of an item in a marketplace.
+    ItemOfferByMarketplace {
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+        /// The offer type.
+        offer_type: Option<OfferType>,
+        /// The price.
+        price: Option<Money>,
+        /// The points.
+        points: Option<Points>,
+        /// The audience.
+        audience: Option<Audience>,
+    }
+
+    /// An amount of money.
+    Money {
+        /// The currency (ISO 4217).
+        currency_code: Option<String>,
+        /// The amount, a decimal number.
+        amount: Option<String>,
+    }
+
+    /// Amazon Points.
+    Points {
+        /// The number of Amazon Points.
+        points_number: Option<i64>,
+    }
+
+    /// The buyers that an offer is for.
+    Audience {
+        /// The value.
+        value: Option<String>,
+        /// The name for people.
+        display_name: Option<String>,
+    }
+
+    /// The stock of a fulfillment channel.
+    FulfillmentAvailability {
+        /// The fulfillment channel code.
+        fulfillment_channel_code: Option<String>,
+        /// The number of units.
+        quantity: Option<i64>,
+    }
+
+    /// The cost price of a vendor's product.
+    ItemProcurement {
+        /// The cost price.
+        cost_price: Option<Money>,
+    }
+
+    /// The relationships of an item in a marketplace.
+    ItemRelationshipsByMarketplace {
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+        /// The variations and packages that it belongs to.
+        relationships: Vec<ItemRelationship>,
+    }
+
+    /// A variation or package that a listing belongs to.
+    ItemRelationship {
+        /// The child skus.
+        child_skus: Vec<String>,
+        /// The parent skus.
+        parent_skus: Vec<String>,
+        /// The variation theme.
+        variation_theme: Option<ItemVariationTheme>,
+        /// The type.
+        r#type: Option<ItemRelationshipType>,
+    }
+
+    /// The attributes in which variations differ.
+    ItemVariationTheme {
+        /// The attributes, by name, in the form of the product type's schema.
+        attributes: Vec<String>,
+        /// The theme.
+        theme: Option<String>,
+    }
+
+    /// The product type of an item in a marketplace.
+    ItemProductTypeByMarketplace {
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+        /// The product type, for example `LUGGAGE`.
+        product_type: Option<String>,
+    }
+
+    /// The body of `patchListingsItem`.
+    PatchListing {
+        /// The product type, for example `LUGGAGE`.
+        product_type: Option<String>,
+        /// The changes.
+        patches: Vec<PatchOperation>,
+    }
+
+    /// A change of one attribute (JSON Patch).
+    PatchOperation {
+        /// The kind of change.
+        op: Option<PatchOp>,
+        /// The path.
+        path: Option<String>,
+        /// The value.
+        value: Vec<Other>,
+    }
+
+    /// The body of `putListingsItem`.
+    PutListing {
+        /// The product type, for example `LUGGAGE`.
+        product_type: Option<String>,
+        /// The set of requirements.
+        requirements: Option<Requirements>,
+        /// The attributes, by name, in the form of the product type's schema.
+        attributes: Other,
+    }
+
+    /// A page of listings.
+    Items {
+        /// The number of results that Amazon estimates.
+        number_of_results: Option<i64>,
+        /// The place of the next page.
+        pagination: Option<Pagination>,
+        /// The items.
+        items: Vec<Item>,
+    }
+}
+
+texts! {
+    /// The status of a submission.
+    SubmissionStatus {
+        Accepted = "ACCEPTED",
+        Invalid = "INVALID",
+        Valid = "VALID",
+    }
+
+    /// The severity of an issue.
+    IssueSeverity {
+        Error = "ERROR",
+        Warning = "WARNING",
+        Info = "INFO",
+    }
+
+    /// The status of an exemption.
+    ExemptionStatus {
+        Exempt = "EXEMPT",
+        ExemptUntilExpiryDate = "EXEMPT_UNTIL_EXPIRY_DATE",
+        NotExempt = "NOT_EXEMPT",
+    }
+
+    /// The condition of an item.
+    ConditionType {
+        NewNew = "new_new",
+        NewOpenBox = "new_open_box",
+        NewOem = "new_oem",
+        RefurbishedRefurbished = "refurbished_refurbished",
+        UsedLikeNew = "used_like_new",
+        UsedVeryGood = "used_very_good",
+        UsedGood = "used_good",
+        UsedAcceptable = "used_acceptable",
+        CollectibleLikeNew = "collectible_like_new",
+        CollectibleVeryGood = "collectible_very_good",
+        CollectibleGood = "collectible_good",
+        CollectibleAcceptable = "collectible_acceptable",
+        ClubClub = "club_club",
+    }
+
+    /// A status of a listing.
+    ListingStatus {
+        Buyable = "BUYABLE",
+        Discoverable = "DISCOVERABLE",
+    }
+
+    /// The buyers of an offer: consumers or businesses.
+    OfferType {
+        B2c = "B2C",
+        B2b = "B2B",
+    }
+
+    /// The kind of relationship.
+    ItemRelationshipType {
+        Variation = "VARIATION",
+        PackageHierarchy = "PACKAGE_HIERARCHY",
+    }
+
+    /// Data to include.
+    IncludedData {
+        Summaries = "summaries",
+        Attributes = "attributes",
+        Issues = "issues",
+        Offers = "offers",
+        FulfillmentAvailability = "fulfillmentAvailability",
+        Procurement = "procurement",
+        Relationships = "relationships",
+        ProductTypes = "productTypes",
+    }
+
+    /// Data to include in the result of a submission.
+    SubmissionData {
+        Identifiers = "identifiers",
+        Issues = "issues",
+    }
+
+    /// The mode of a submission.
+    Mode {
+        ValidationPreview = "VALIDATION_PREVIEW",
+    }
+
+    /// The kind of a change.
+    PatchOp {
+        Add = "add",
+        Replace = "replace",
+        Merge = "merge",
+        Delete = "delete",
+    }
+
+    /// A set of requirements.
+    Requirements {
+        Listing = "LISTING",
+        ListingProductOnly = "LISTING_PRODUCT_ONLY",
+        ListingOfferOnly = "LISTING_OFFER_ONLY",
+    }
+
+    /// The kind of identifiers.
+    IdentifiersType {
+        Asin = "ASIN",
+        Ean = "EAN",
+        Fnsku = "FNSKU",
+        Gtin = "GTIN",
+        Isbn = "ISBN",
+        Jan = "JAN",
+        Minsan = "MINSAN",
+        Sku = "SKU",
+        Upc = "UPC",
+    }
+
+    /// The severity of issues to search for.
+    WithIssueSeverity {
+        Warning = "WARNING",
+        Error = "ERROR",
+    }
+
+    /// The member to sort by.
+    SortBy {
+        Sku = "sku",
+        CreatedDate = "createdDate",
+        LastUpdatedDate = "lastUpdatedDate",
+    }
+
+    /// The direction of the order.
+    SortOrder {
+        Asc = "ASC",
+        Desc = "DESC",
+    }
+}
+
+/// The result of a submission, by its status. Amazon applies an accepted one later, so it is not yet
+/// a success: see [`AmazonClient::verify_listing`](crate::AmazonClient::verify_listing).
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Amazon accepted it and has yet to apply it. Its issues may be warnings.
+    Accepted(Submission),
+    /// Amazon refused it. Its issues say why.
+    Invalid(Submission),
+    /// A preview found no error. Nothing was written, and the real submission may still fail.
+    Previewed(Submission),
+    /// A status that this version does not know, or none.
+    Unknown(Submission),
+}
+
+impl Outcome {
+    pub(crate) fn of(submission: Submission) -> Self {
+        match submission.status {
+            Some(SubmissionStatus::Accepted) => Self::Accepted(submission),
+            Some(SubmissionStatus::Invalid) => Self::Invalid(submission),
+            Some(SubmissionStatus::Valid) => Self::Previewed(submission),
+            _ => Self::Unknown(submission),
+        }
+    }
+
+    /// The submission.
+    #[must_use]
+    pub const fn submission(&self) -> &Submission {
+        match self {
+            Self::Accepted(it) | Self::Invalid(it) | Self::Previewed(it) | Self::Unknown(it) => it,
+        }
+    }
+
+    /// True if Amazon accepted the submission. False for a preview.
+    #[must_use]
+    pub const fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted(_))
+    }
+}
+
+impl PutListing {
+    /// A listing of this product type with these attributes.
+    #[must_use]
+    pub fn new(product_type: impl Into<String>, attributes: Other) -> Self {
+        Self {
+            product_type: Some(product_type.into()),
+            attributes,
+            ..Self::default()
+        }
+    }
+
+    /// Sets the set of requirements that the attributes fulfill. Default: `LISTING`.
+    #[must_use]
+    pub fn with_requirements(mut self, requirements: Requirements) -> Self {
+        self.requirements = Some(requirements);
+        self
+    }
+}
+
+impl PatchListing {
+    /// Changes of a listing of this product type, none yet.
+    #[must_use]
+    pub fn new(product_type: impl Into<String>) -> Self {
+        Self {
+            product_type: Some(product_type.into()),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a change.
+    #[must_use]
+    pub fn with(mut self, patch: PatchOperation) -> Self {
+        self.patches.push(patch);
+        self
+    }
+}
+
+impl PatchOperation {
+    fn of(op: PatchOp, attribute: &str, value: Vec<Other>) -> Self {
+        Self {
+            op: Some(op),
+            path: Some(format!("/attributes/{attribute}")),
+            value,
+            ..Self::default()
+        }
+    }
+
+    /// Adds values to an attribute, or replaces those of the same selectors.
+    #[must_use]
+    pub fn add(attribute: &str, value: Vec<Other>) -> Self {
+        Self::of(PatchOp::Add, attribute, value)
+    }
+
+    /// Replaces the values of an attribute.
+    #[must_use]
+    pub fn replace(attribute: &str, value: Vec<Other>) -> Self {
+        Self::of(PatchOp::Replace, attribute, value)
+    }
+
+    /// Merges members into the values of an attribute.
+    #[must_use]
+    pub fn merge(attribute: &str, value: Vec<Other>) -> Self {
+        Self::of(PatchOp::Merge, attribute, value)
+    }
+
+    /// Deletes the values of an attribute that have these selectors; with none, all.
+    #[must_use]
+    pub fn delete(attribute: &str, selectors: Vec<Other>) -> Self {
+        Self::of(PatchOp::Delete, attribute, selectors)
+    }
+}

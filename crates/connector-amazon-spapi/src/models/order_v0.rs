@@ -1,0 +1,238 @@
+//! The parts of Orders v0 that have no successor.
+
+use super::{ApiError, model, texts};
+
+model! {
+    /// The body of `updateShipmentStatus`.
+    UpdateShipmentStatusBody {
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+        /// The shipment status.
+        shipment_status: Option<ShipmentStatus>,
+        /// The items of the order.
+        order_items: Vec<OrderItem>,
+    }
+
+    /// An order item.
+    OrderItem {
+        /// The id of the order item.
+        order_item_id: Option<String>,
+        /// The number of units.
+        quantity: Option<i64>,
+    }
+
+    /// The answer of `getOrderRegulatedInfo`.
+    RegulatedInfoAnswer {
+        /// The data.
+        payload: Option<OrderRegulatedInfo>,
+        /// The errors.
+        errors: Vec<ApiError>,
+    }
+
+    /// The regulated information of an order.
+    OrderRegulatedInfo ["PascalCase"] {
+        /// The amazon order id.
+        amazon_order_id: Option<String>,
+        /// The regulated information.
+        regulated_information: Option<RegulatedInformation>,
+        /// True if the order needs a label with the dosage.
+        requires_dosage_label: Option<bool>,
+        /// The regulated order verification status.
+        regulated_order_verification_status: Option<RegulatedOrderVerificationStatus>,
+    }
+
+    /// The regulated information that the buyer gave.
+    RegulatedInformation ["PascalCase"] {
+        /// The fields.
+        fields: Vec<RegulatedInformationField>,
+    }
+
+    /// A field of regulated information.
+    RegulatedInformationField ["PascalCase"] {
+        /// The field id.
+        field_id: Option<String>,
+        /// The field label.
+        field_label: Option<String>,
+        /// The field type.
+        field_type: Option<FieldType>,
+        /// The field value.
+        field_value: Option<String>,
+    }
+
+    /// The state of an order's verification.
+    RegulatedOrderVerificationStatus ["PascalCase"] {
+        /// The status.
+        status: Option<VerificationStatus>,
+        /// True if the seller has to act.
+        requires_merchant_action: Option<bool>,
+        /// The valid rejection reasons.
+        valid_rejection_reasons: Vec<RejectionReason>,
+        /// The rejection reason.
+        rejection_reason: Option<RejectionReason>,
+        /// The review date.
+        review_date: Option<String>,
+        /// The external reviewer id.
+        external_reviewer_id: Option<String>,
+        /// The valid verification details.
+        valid_verification_details: Vec<ValidVerificationDetail>,
+        /// The valid interim status codes.
+        valid_interim_status_codes: Vec<ValidInterimStatusCode>,
+    }
+
+    /// A rejection reason.
+    RejectionReason ["PascalCase"] {
+        /// The rejection reason id.
+        rejection_reason_id: Option<String>,
+        /// The rejection reason description.
+        rejection_reason_description: Option<String>,
+    }
+
+    /// A detail that a verification may state.
+    ValidVerificationDetail ["PascalCase"] {
+        /// The verification detail type.
+        verification_detail_type: Option<String>,
+        /// The valid verification statuses.
+        valid_verification_statuses: Vec<VerificationStatus>,
+    }
+
+    /// A status that a verification may have for now.
+    ValidInterimStatusCode ["PascalCase"] {
+        /// The status code.
+        status_code: Option<String>,
+        /// The status description.
+        status_description: Option<String>,
+    }
+
+    /// The body of `updateVerificationStatus`.
+    UpdateVerificationStatusBody {
+        /// The regulated order verification status.
+        regulated_order_verification_status: Option<VerificationUpdate>,
+    }
+
+    /// A change of an order's verification.
+    VerificationUpdate {
+        /// The status.
+        status: Option<VerificationStatus>,
+        /// The external reviewer id.
+        external_reviewer_id: Option<String>,
+        /// The rejection reason id.
+        rejection_reason_id: Option<String>,
+        /// The verification details.
+        verification_details: Option<VerificationDetails>,
+    }
+
+    /// The details of a verification.
+    VerificationDetails {
+        /// The prescription detail.
+        prescription_detail: Option<PrescriptionDetail>,
+        /// The approved alternative details.
+        approved_alternative_details: Vec<ApprovedAttribute>,
+        /// The interim status detail.
+        interim_status_detail: Option<InterimStatusDetail>,
+    }
+
+    /// A prescription.
+    PrescriptionDetail {
+        /// The prescription id.
+        prescription_id: Option<String>,
+        /// The expiration date.
+        expiration_date: Option<String>,
+        /// The written quantity.
+        written_quantity: Option<i64>,
+        /// The total refills authorized.
+        total_refills_authorized: Option<i64>,
+        /// The refills remaining.
+        refills_remaining: Option<i64>,
+        /// The clinic id.
+        clinic_id: Option<String>,
+        /// The usage instructions.
+        usage_instructions: Option<String>,
+    }
+
+    /// An attribute that was approved with another value.
+    ApprovedAttribute {
+        /// The attribute name.
+        attribute_name: Option<String>,
+        /// The original value.
+        original_value: Option<String>,
+        /// The approved value.
+        approved_value: Option<String>,
+    }
+
+    /// A status for now.
+    InterimStatusDetail {
+        /// The HTTP status of the part.
+        status_code: Option<String>,
+        /// The status date time.
+        status_date_time: Option<String>,
+    }
+
+    /// The body of `confirmShipment`.
+    ConfirmShipmentBody {
+        /// The package detail.
+        package_detail: Option<PackageDetail>,
+        /// The cod collection method.
+        cod_collection_method: Option<CodCollectionMethod>,
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+    }
+
+    /// A package that was shipped.
+    PackageDetail {
+        /// The number of the package, which the seller chooses.
+        package_reference_id: Option<String>,
+        /// The code of the carrier; `Other` needs a name.
+        carrier_code: Option<String>,
+        /// The name of a carrier without a code.
+        carrier_name: Option<String>,
+        /// The shipping method.
+        shipping_method: Option<String>,
+        /// The tracking number.
+        tracking_number: Option<String>,
+        /// The time of shipping (ISO 8601).
+        ship_date: Option<String>,
+        /// The ship from supply source id.
+        ship_from_supply_source_id: Option<String>,
+        /// The items of the order.
+        order_items: Vec<ConfirmShipmentOrderItem>,
+    }
+
+    /// An item in a package that was shipped.
+    ConfirmShipmentOrderItem {
+        /// The id of the order item.
+        order_item_id: Option<String>,
+        /// The number of units.
+        quantity: Option<i64>,
+        /// The transparency codes.
+        transparency_codes: Vec<String>,
+    }
+}
+
+texts! {
+    /// A shipment status.
+    ShipmentStatus {
+        ReadyForPickup = "ReadyForPickup",
+        PickedUp = "PickedUp",
+        RefusedPickup = "RefusedPickup",
+    }
+
+    /// A field type.
+    FieldType {
+        Text = "Text",
+        FileAttachment = "FileAttachment",
+    }
+
+    /// A verification status.
+    VerificationStatus {
+        Pending = "Pending",
+        Approved = "Approved",
+        Rejected = "Rejected",
+        Expired = "Expired",
+        Cancelled = "Cancelled",
+    }
+
+    /// The way in which cash on delivery is collected.
+    CodCollectionMethod {
+        DirectPayment = "DirectPayment",
+    }
+}

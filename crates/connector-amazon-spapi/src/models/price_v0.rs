@@ -1,0 +1,583 @@
+//! Product Pricing v0.
+
+use std::collections::BTreeMap;
+
+use super::{ApiError, Decimal, Other, model, texts};
+
+model! {
+    /// The answer of `getPricing` and `getCompetitivePricing`.
+    PricingAnswer {
+        /// The data.
+        payload: Vec<Price>,
+        /// The errors.
+        errors: Vec<ApiError>,
+    }
+
+    /// The prices of one ASIN or SKU.
+    Price ["PascalCase"] {
+        /// The status.
+        #[serde(rename = "status")]
+        status: Option<String>,
+        /// The seller's SKU.
+        #[serde(rename = "SellerSKU")]
+        seller_sku: Option<String>,
+        /// The ASIN, Amazon's id of the product.
+        #[serde(rename = "ASIN")]
+        asin: Option<String>,
+        /// The product.
+        product: Option<Product>,
+    }
+
+    /// A product with its prices.
+    Product ["PascalCase"] {
+        /// The identifiers.
+        identifiers: Option<IdentifierType>,
+        /// The attribute sets.
+        attribute_sets: Vec<Other>,
+        /// The relationships.
+        relationships: Vec<Other>,
+        /// The competitive pricing.
+        competitive_pricing: Option<CompetitivePricingType>,
+        /// The sales rankings.
+        sales_rankings: Vec<SalesRankType>,
+        /// The offers.
+        offers: Vec<OfferType>,
+    }
+
+    /// The ids of a product.
+    IdentifierType ["PascalCase"] {
+        /// The marketplace ASIN.
+        #[serde(rename = "MarketplaceASIN")]
+        marketplace_asin: Option<AsinIdentifier>,
+        /// The sku identifier.
+        #[serde(rename = "SKUIdentifier")]
+        sku_identifier: Option<SellerSkuIdentifier>,
+    }
+
+    /// An ASIN in a marketplace.
+    AsinIdentifier ["PascalCase"] {
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+        /// The ASIN, Amazon's id of the product.
+        #[serde(rename = "ASIN")]
+        asin: Option<String>,
+    }
+
+    /// A SKU of a seller in a marketplace.
+    SellerSkuIdentifier ["PascalCase"] {
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+        /// The selling partner id.
+        seller_id: Option<String>,
+        /// The seller's SKU.
+        #[serde(rename = "SellerSKU")]
+        seller_sku: Option<String>,
+    }
+
+    /// The prices of competing offers.
+    CompetitivePricingType ["PascalCase"] {
+        /// The competitive prices.
+        competitive_prices: Vec<CompetitivePriceType>,
+        /// The number of offer listings.
+        number_of_offer_listings: Vec<OfferListingCountType>,
+        /// The trade in value.
+        trade_in_value: Option<MoneyType>,
+    }
+
+    /// The price of a competing offer.
+    CompetitivePriceType {
+        /// The competitive price id.
+        #[serde(rename = "CompetitivePriceId")]
+        competitive_price_id: Option<String>,
+        /// The price.
+        #[serde(rename = "Price")]
+        price: Option<PriceType>,
+        /// The condition.
+        condition: Option<String>,
+        /// The subcondition.
+        subcondition: Option<String>,
+        /// The offer type.
+        offer_type: Option<OfferCustomerType>,
+        /// The quantity tier.
+        quantity_tier: Option<i64>,
+        /// The quantity discount type.
+        quantity_discount_type: Option<QuantityDiscountType>,
+        /// The selling partner id.
+        seller_id: Option<String>,
+        /// True if the offer is the seller's own.
+        belongs_to_requester: Option<bool>,
+    }
+
+    /// A price with its parts.
+    PriceType ["PascalCase"] {
+        /// The price with shipping, without points.
+        landed_price: Option<MoneyType>,
+        /// The price without shipping.
+        listing_price: Option<MoneyType>,
+        /// The price of shipping.
+        shipping: Option<MoneyType>,
+        /// The points.
+        points: Option<Points>,
+    }
+
+    /// An amount of money.
+    MoneyType ["PascalCase"] {
+        /// The currency (ISO 4217).
+        currency_code: Option<String>,
+        /// The amount, a decimal number.
+        amount: Option<Decimal>,
+    }
+
+    /// Amazon Points.
+    Points ["PascalCase"] {
+        /// The number of Amazon Points.
+        points_number: Option<i64>,
+        /// Their value in money.
+        points_monetary_value: Option<MoneyType>,
+    }
+
+    /// The number of offers of one condition.
+    OfferListingCountType {
+        /// The count.
+        #[serde(rename = "Count")]
+        count: Option<i64>,
+        /// The condition.
+        condition: Option<String>,
+    }
+
+    /// A sales rank.
+    SalesRankType ["PascalCase"] {
+        /// The product category id.
+        product_category_id: Option<String>,
+        /// The rank.
+        rank: Option<i64>,
+    }
+
+    /// An offer of the seller.
+    OfferType ["PascalCase"] {
+        /// The offer type.
+        #[serde(rename = "offerType")]
+        offer_type: Option<OfferCustomerType>,
+        /// The buying price.
+        buying_price: Option<PriceType>,
+        /// The regular price.
+        regular_price: Option<MoneyType>,
+        /// The business price.
+        #[serde(rename = "businessPrice")]
+        business_price: Option<MoneyType>,
+        /// The quantity discount prices.
+        #[serde(rename = "quantityDiscountPrices")]
+        quantity_discount_prices: Vec<QuantityDiscountPriceType>,
+        /// The fulfillment channel.
+        fulfillment_channel: Option<String>,
+        /// The item condition.
+        item_condition: Option<String>,
+        /// The item sub condition.
+        item_sub_condition: Option<String>,
+        /// The seller's SKU.
+        #[serde(rename = "SellerSKU")]
+        seller_sku: Option<String>,
+    }
+
+    /// A price for larger quantities.
+    QuantityDiscountPriceType {
+        /// The quantity tier.
+        quantity_tier: Option<i64>,
+        /// The quantity discount type.
+        quantity_discount_type: Option<QuantityDiscountType>,
+        /// The price without shipping.
+        listing_price: Option<MoneyType>,
+    }
+
+    /// The answer of `getItemOffers` and `getListingOffers`.
+    OffersAnswer {
+        /// The data.
+        payload: Option<Offers>,
+        /// The errors.
+        errors: Vec<ApiError>,
+    }
+
+    /// The offers of one product.
+    Offers ["PascalCase"] {
+        /// The marketplace id.
+        #[serde(rename = "marketplaceId")]
+        marketplace_id: Option<String>,
+        /// The ASIN, Amazon's id of the product.
+        #[serde(rename = "ASIN")]
+        asin: Option<String>,
+        /// The seller's SKU.
+        #[serde(rename = "SKU")]
+        sku: Option<String>,
+        /// The item condition.
+        item_condition: Option<ItemCondition>,
+        /// The status.
+        #[serde(rename = "status")]
+        status: Option<String>,
+        /// The identifier.
+        identifier: Option<ItemIdentifier>,
+        /// The summary.
+        summary: Option<Summary>,
+        /// The offers.
+        offers: Vec<OfferDetail>,
+    }
+
+    /// The product that offers are for.
+    ItemIdentifier ["PascalCase"] {
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+        /// The ASIN, Amazon's id of the product.
+        #[serde(rename = "ASIN")]
+        asin: Option<String>,
+        /// The seller's SKU.
+        #[serde(rename = "SellerSKU")]
+        seller_sku: Option<String>,
+        /// The item condition.
+        item_condition: Option<ItemCondition>,
+    }
+
+    /// The main facts about the offers.
+    Summary ["PascalCase"] {
+        /// The total offer count.
+        total_offer_count: Option<i64>,
+        /// The number of offers.
+        number_of_offers: Vec<OfferCountType>,
+        /// The lowest prices.
+        lowest_prices: Vec<LowestPriceType>,
+        /// The buy box prices.
+        buy_box_prices: Vec<BuyBoxPriceType>,
+        /// The list price.
+        list_price: Option<MoneyType>,
+        /// The competitive price threshold.
+        competitive_price_threshold: Option<MoneyType>,
+        /// The suggested lower price plus shipping.
+        suggested_lower_price_plus_shipping: Option<MoneyType>,
+        /// The sales rankings.
+        sales_rankings: Vec<SalesRankType>,
+        /// The buy box eligible offers.
+        buy_box_eligible_offers: Vec<OfferCountType>,
+        /// The offers available time.
+        offers_available_time: Option<String>,
+    }
+
+    /// The number of offers of one condition and channel.
+    OfferCountType {
+        /// The condition.
+        condition: Option<String>,
+        /// The fulfillment channel.
+        fulfillment_channel: Option<FulfillmentChannelType>,
+        /// The offer count.
+        #[serde(rename = "OfferCount")]
+        offer_count: Option<i64>,
+    }
+
+    /// A lowest price.
+    LowestPriceType {
+        /// The condition.
+        condition: Option<String>,
+        /// The fulfillment channel.
+        fulfillment_channel: Option<String>,
+        /// The offer type.
+        offer_type: Option<OfferCustomerType>,
+        /// The quantity tier.
+        quantity_tier: Option<i64>,
+        /// The quantity discount type.
+        quantity_discount_type: Option<QuantityDiscountType>,
+        /// The price with shipping, without points.
+        #[serde(rename = "LandedPrice")]
+        landed_price: Option<MoneyType>,
+        /// The price without shipping.
+        #[serde(rename = "ListingPrice")]
+        listing_price: Option<MoneyType>,
+        /// The price of shipping.
+        #[serde(rename = "Shipping")]
+        shipping: Option<MoneyType>,
+        /// The points.
+        #[serde(rename = "Points")]
+        points: Option<Points>,
+    }
+
+    /// The price of the featured offer.
+    BuyBoxPriceType {
+        /// The condition.
+        condition: Option<String>,
+        /// The offer type.
+        offer_type: Option<OfferCustomerType>,
+        /// The quantity tier.
+        quantity_tier: Option<i64>,
+        /// The quantity discount type.
+        quantity_discount_type: Option<QuantityDiscountType>,
+        /// The price with shipping, without points.
+        #[serde(rename = "LandedPrice")]
+        landed_price: Option<MoneyType>,
+        /// The price without shipping.
+        #[serde(rename = "ListingPrice")]
+        listing_price: Option<MoneyType>,
+        /// The price of shipping.
+        #[serde(rename = "Shipping")]
+        shipping: Option<MoneyType>,
+        /// The points.
+        #[serde(rename = "Points")]
+        points: Option<Points>,
+        /// The selling partner id.
+        seller_id: Option<String>,
+    }
+
+    /// An offer detail.
+    OfferDetail ["PascalCase"] {
+        /// True if the offer is the seller's own.
+        my_offer: Option<bool>,
+        /// The offer type.
+        #[serde(rename = "offerType")]
+        offer_type: Option<OfferCustomerType>,
+        /// The sub condition.
+        sub_condition: Option<String>,
+        /// The selling partner id.
+        seller_id: Option<String>,
+        /// The condition notes.
+        condition_notes: Option<String>,
+        /// The seller feedback rating.
+        seller_feedback_rating: Option<SellerFeedbackType>,
+        /// The shipping time.
+        shipping_time: Option<DetailedShippingTimeType>,
+        /// The price without shipping.
+        listing_price: Option<MoneyType>,
+        /// The quantity discount prices.
+        #[serde(rename = "quantityDiscountPrices")]
+        quantity_discount_prices: Vec<QuantityDiscountPriceType>,
+        /// The points.
+        points: Option<Points>,
+        /// The price of shipping.
+        shipping: Option<MoneyType>,
+        /// The ships from.
+        ships_from: Option<ShipsFromType>,
+        /// True if it is fulfilled by amazon.
+        is_fulfilled_by_amazon: Option<bool>,
+        /// The prime information.
+        prime_information: Option<PrimeInformationType>,
+        /// True if it is buy box winner.
+        is_buy_box_winner: Option<bool>,
+        /// True if it is featured merchant.
+        is_featured_merchant: Option<bool>,
+    }
+
+    /// The feedback of a seller.
+    SellerFeedbackType ["PascalCase"] {
+        /// The seller positive feedback rating.
+        seller_positive_feedback_rating: Option<Decimal>,
+        /// The feedback count.
+        feedback_count: Option<i64>,
+    }
+
+    /// The time until an offer is shipped.
+    DetailedShippingTimeType {
+        /// The minimum hours.
+        minimum_hours: Option<i64>,
+        /// The maximum hours.
+        maximum_hours: Option<i64>,
+        /// The available date.
+        available_date: Option<String>,
+        /// The availability type.
+        availability_type: Option<AvailabilityType>,
+    }
+
+    /// The place that an offer is shipped from.
+    ShipsFromType ["PascalCase"] {
+        /// The state.
+        state: Option<String>,
+        /// The country.
+        country: Option<String>,
+    }
+
+    /// The Prime eligibility of an offer.
+    PrimeInformationType ["PascalCase"] {
+        /// True if it is prime.
+        is_prime: Option<bool>,
+        /// True if it is national prime.
+        is_national_prime: Option<bool>,
+    }
+
+    /// The answer of `getItemOffersBatch`.
+    GetItemOffersBatchResponse {
+        /// The answers, one for each request; each has a status of its own.
+        responses: Vec<ItemOffersResponse>,
+    }
+
+    /// The answer for one ASIN, with a status of its own.
+    ItemOffersResponse {
+        /// The headers.
+        headers: Option<HttpResponseHeaders>,
+        /// The status.
+        status: Option<HttpStatusLine>,
+        /// The body.
+        body: Option<OffersAnswer>,
+        /// The request that it answers.
+        request: Option<ItemOffersRequestParams>,
+    }
+
+    /// The headers of a part of a batch.
+    HttpResponseHeaders {
+        /// The date.
+        #[serde(rename = "Date")]
+        date: Option<String>,
+        /// The x amzn request id.
+        #[serde(rename = "x-amzn-RequestId")]
+        x_amzn_request_id: Option<String>,
+    }
+
+    /// The status of a part of a batch.
+    HttpStatusLine {
+        /// The HTTP status of the part.
+        status_code: Option<i64>,
+        /// The reason of the status.
+        reason_phrase: Option<String>,
+    }
+
+    /// The ASIN that an answer is for.
+    ItemOffersRequestParams ["PascalCase"] {
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+        /// The item condition.
+        item_condition: Option<ItemCondition>,
+        /// The customer type.
+        customer_type: Option<CustomerType>,
+        /// The ASIN, Amazon's id of the product.
+        asin: Option<String>,
+    }
+
+    /// The body of `getItemOffersBatch`.
+    GetItemOffersBatchRequest {
+        /// The requests.
+        requests: Vec<ItemOffersRequest>,
+    }
+
+    /// The request for one ASIN.
+    ItemOffersRequest {
+        /// The path of the single operation.
+        uri: Option<String>,
+        /// The HTTP method.
+        method: Option<HttpMethod>,
+        /// The headers.
+        headers: BTreeMap<String, String>,
+        /// The marketplace id.
+        #[serde(rename = "MarketplaceId")]
+        marketplace_id: Option<String>,
+        /// The item condition.
+        #[serde(rename = "ItemCondition")]
+        item_condition: Option<ItemCondition>,
+        /// The customer type.
+        #[serde(rename = "CustomerType")]
+        customer_type: Option<CustomerType>,
+    }
+
+    /// The answer of `getListingOffersBatch`.
+    GetListingOffersBatchResponse {
+        /// The answers, one for each request; each has a status of its own.
+        responses: Vec<ListingOffersResponse>,
+    }
+
+    /// The answer for one SKU, with a status of its own.
+    ListingOffersResponse {
+        /// The headers.
+        headers: Option<HttpResponseHeaders>,
+        /// The status.
+        status: Option<HttpStatusLine>,
+        /// The body.
+        body: Option<OffersAnswer>,
+        /// The request that it answers.
+        request: Option<ListingOffersRequestParams>,
+    }
+
+    /// The SKU that an answer is for.
+    ListingOffersRequestParams ["PascalCase"] {
+        /// The marketplace id.
+        marketplace_id: Option<String>,
+        /// The item condition.
+        item_condition: Option<ItemCondition>,
+        /// The customer type.
+        customer_type: Option<CustomerType>,
+        /// The seller's SKU.
+        #[serde(rename = "SellerSKU")]
+        seller_sku: Option<String>,
+    }
+
+    /// The body of `getListingOffersBatch`.
+    GetListingOffersBatchRequest {
+        /// The requests.
+        requests: Vec<ListingOffersRequest>,
+    }
+
+    /// The request for one SKU.
+    ListingOffersRequest {
+        /// The path of the single operation.
+        uri: Option<String>,
+        /// The HTTP method.
+        method: Option<HttpMethod>,
+        /// The headers.
+        headers: BTreeMap<String, String>,
+        /// The marketplace id.
+        #[serde(rename = "MarketplaceId")]
+        marketplace_id: Option<String>,
+        /// The item condition.
+        #[serde(rename = "ItemCondition")]
+        item_condition: Option<ItemCondition>,
+        /// The customer type.
+        #[serde(rename = "CustomerType")]
+        customer_type: Option<CustomerType>,
+    }
+}
+
+texts! {
+    /// The buyers of an offer: consumers or businesses.
+    OfferCustomerType {
+        B2c = "B2C",
+        B2b = "B2B",
+    }
+
+    /// A quantity discount type.
+    QuantityDiscountType {
+        QuantityDiscount = "QUANTITY_DISCOUNT",
+    }
+
+    /// The kind of identifiers: ASINs or SKUs.
+    ItemType {
+        Asin = "Asin",
+        Sku = "Sku",
+    }
+
+    /// The condition of an item.
+    ItemCondition {
+        New = "New",
+        Used = "Used",
+        Collectible = "Collectible",
+        Refurbished = "Refurbished",
+        Club = "Club",
+    }
+
+    /// A customer type.
+    CustomerType {
+        Consumer = "Consumer",
+        Business = "Business",
+    }
+
+    /// A fulfillment channel type.
+    FulfillmentChannelType {
+        Amazon = "Amazon",
+        Merchant = "Merchant",
+    }
+
+    /// An availability type.
+    AvailabilityType {
+        Now = "NOW",
+        FutureWithoutDate = "FUTURE_WITHOUT_DATE",
+        FutureWithDate = "FUTURE_WITH_DATE",
+    }
+
+    /// An HTTP method.
+    HttpMethod {
+        Get = "GET",
+        Put = "PUT",
+        Patch = "PATCH",
+        Delete = "DELETE",
+        Post = "POST",
+    }
+}

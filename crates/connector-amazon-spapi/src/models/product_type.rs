@@ -1,0 +1,154 @@
+//! Product Type Definitions v2020-09-01.
+
+use std::collections::BTreeMap;
+
+use super::{model, texts};
+
+model! {
+    /// Product types.
+    ProductTypes {
+        /// The product types.
+        product_types: Vec<ProductType>,
+        /// The product type version.
+        product_type_version: Option<String>,
+    }
+
+    /// A product type.
+    ProductType {
+        /// The name.
+        name: Option<String>,
+        /// The name for people.
+        display_name: Option<String>,
+        /// The marketplace ids.
+        marketplace_ids: Vec<String>,
+    }
+
+    /// A product type definition.
+    ProductTypeDefinition {
+        /// The JSON schema of the schema.
+        meta_schema: Option<SchemaLink>,
+        /// The JSON schema of the attributes.
+        schema: Option<SchemaLink>,
+        /// The set of requirements.
+        requirements: Option<Requirements>,
+        /// The requirements enforced.
+        requirements_enforced: Option<RequirementsEnforced>,
+        /// The groups of attributes, by name.
+        property_groups: BTreeMap<String, PropertyGroup>,
+        /// The locale, for example `en_US`.
+        locale: Option<String>,
+        /// The marketplace ids.
+        marketplace_ids: Vec<String>,
+        /// The product type, for example `LUGGAGE`.
+        product_type: Option<String>,
+        /// The name for people.
+        display_name: Option<String>,
+        /// The product type version.
+        product_type_version: Option<ProductTypeVersion>,
+    }
+
+    /// A link to a JSON schema.
+    SchemaLink {
+        /// The URL.
+        link: Option<LinkTarget>,
+        /// The MD5 digest of the content, in base64.
+        checksum: Option<String>,
+    }
+
+    /// The target of a link.
+    LinkTarget {
+        /// The URL.
+        resource: Option<String>,
+        /// The HTTP method.
+        verb: Option<LinkVerb>,
+    }
+
+    /// A group of attributes.
+    PropertyGroup {
+        /// The title.
+        title: Option<String>,
+        /// The description.
+        description: Option<String>,
+        /// The names of the attributes.
+        property_names: Vec<String>,
+    }
+
+    /// A version of a product type.
+    ProductTypeVersion {
+        /// The version.
+        version: Option<String>,
+        /// True if it is the latest version.
+        latest: Option<bool>,
+        /// True if it may still change.
+        release_candidate: Option<bool>,
+    }
+}
+
+texts! {
+    /// The HTTP method of a link.
+    LinkVerb {
+        Get = "GET",
+    }
+
+    /// A set of requirements.
+    Requirements {
+        Listing = "LISTING",
+        ListingProductOnly = "LISTING_PRODUCT_ONLY",
+        ListingOfferOnly = "LISTING_OFFER_ONLY",
+    }
+
+    /// The force of requirements.
+    RequirementsEnforced {
+        Enforced = "ENFORCED",
+        NotEnforced = "NOT_ENFORCED",
+    }
+
+    /// A locale.
+    Locale {
+        Default = "DEFAULT",
+        Ar = "ar",
+        ArAe = "ar_AE",
+        De = "de",
+        DeDe = "de_DE",
+        En = "en",
+        EnAe = "en_AE",
+        EnAu = "en_AU",
+        EnCa = "en_CA",
+        EnGb = "en_GB",
+        EnIn = "en_IN",
+        EnSg = "en_SG",
+        EnUs = "en_US",
+        Es = "es",
+        EsEs = "es_ES",
+        EsMx = "es_MX",
+        EsUs = "es_US",
+        Fr = "fr",
+        FrCa = "fr_CA",
+        FrFr = "fr_FR",
+        It = "it",
+        ItIt = "it_IT",
+        Ja = "ja",
+        JaJp = "ja_JP",
+        Nl = "nl",
+        NlNl = "nl_NL",
+        Pl = "pl",
+        PlPl = "pl_PL",
+        Pt = "pt",
+        PtBr = "pt_BR",
+        PtPt = "pt_PT",
+        Sv = "sv",
+        SvSe = "sv_SE",
+        Tr = "tr",
+        TrTr = "tr_TR",
+        Zh = "zh",
+        ZhCn = "zh_CN",
+        ZhTw = "zh_TW",
+    }
+
+    /// The place in a variation.
+    ParentageLevel {
+        None = "NONE",
+        Child = "CHILD",
+        Parent = "PARENT",
+    }
+}

@@ -1,0 +1,113 @@
+//! Sellers v1.
+
+use super::{model, texts};
+
+model! {
+    /// A marketplace with the seller's part in it.
+    MarketplaceParticipation {
+        /// The marketplace. Some have ids that are no marketplace of Amazon's.
+        marketplace: Option<MarketplaceInfo>,
+        /// The seller's part in it.
+        participation: Option<Participation>,
+        /// The seller's store name there.
+        store_name: Option<String>,
+    }
+
+    /// A marketplace as the API describes it.
+    MarketplaceInfo {
+        /// Its id.
+        id: Option<String>,
+        /// Its name.
+        name: Option<String>,
+        /// Its country (ISO 3166-1).
+        country_code: Option<String>,
+        /// Its currency (ISO 4217).
+        default_currency_code: Option<String>,
+        /// Its language, for example `en_US`.
+        default_language_code: Option<String>,
+        /// Its domain, for example `www.amazon.com`.
+        domain_name: Option<String>,
+    }
+
+    /// The seller's part in a marketplace.
+    Participation {
+        /// True if the seller takes part.
+        is_participating: Option<bool>,
+        /// True if the seller's listings there are suspended.
+        has_suspended_listings: Option<bool>,
+    }
+
+    /// The seller's account.
+    SellerAccount {
+        /// The marketplaces with the seller's part in them.
+        marketplace_participation_list: Vec<MarketplaceParticipation>,
+        /// The kind of business.
+        business_type: Option<BusinessType>,
+        /// The selling plan.
+        selling_plan: Option<SellingPlan>,
+        /// The business.
+        business: Option<Business>,
+        /// The person to talk to.
+        primary_contact: Option<PrimaryContact>,
+    }
+
+    /// A business.
+    Business {
+        /// Its registered name.
+        name: Option<String>,
+        /// Its registered address.
+        registered_business_address: Option<Address>,
+        /// Its registration number.
+        company_registration_number: Option<String>,
+        /// Its tax number.
+        company_tax_identification_number: Option<String>,
+        /// Its name in a script that is not Latin.
+        non_latin_name: Option<String>,
+    }
+
+    /// A postal address.
+    Address {
+        /// The first line.
+        address_line1: Option<String>,
+        /// The second line.
+        address_line2: Option<String>,
+        /// The country (ISO 3166-1).
+        country_code: Option<String>,
+        /// The state or province.
+        state_or_province_code: Option<String>,
+        /// The city.
+        city: Option<String>,
+        /// The postal code.
+        postal_code: Option<String>,
+    }
+
+    /// The person to talk to.
+    PrimaryContact {
+        /// The name.
+        name: Option<String>,
+        /// The address.
+        address: Option<Address>,
+        /// The name in a script that is not Latin.
+        non_latin_name: Option<String>,
+    }
+}
+
+texts! {
+    /// A kind of business.
+    BusinessType {
+        Charity = "CHARITY",
+        Craftsman = "CRAFTSMAN",
+        NaturalPersonCompany = "NATURAL_PERSON_COMPANY",
+        PublicListed = "PUBLIC_LISTED",
+        PrivateLimited = "PRIVATE_LIMITED",
+        SoleProprietorship = "SOLE_PROPRIETORSHIP",
+        StateOwned = "STATE_OWNED",
+        Individual = "INDIVIDUAL",
+    }
+
+    /// A selling plan.
+    SellingPlan {
+        Professional = "PROFESSIONAL",
+        Individual = "INDIVIDUAL",
+    }
+}

@@ -1,0 +1,304 @@
+//! Feeds 2021-06-30.
+//!
+//! A feed is processed in a minute. Messages of a listings feed are checked for the members that its
+//! schema requires. Feed types that Amazon has switched off end in FATAL.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use connector_core::clock::Timestamp;
+use connector_sim::Response;
+use serde_json::{Value, json};
+
+use super::documents::{self, SimulatedDocument};
+use super::{Call, Simulator, invalid, refused};
+
+const ROOT: [&str; 2] = ["feeds", "2021-06-30"];
+const TAKES: Duration = Duration::from_secs(60);
+const FIRST: usize = 60_001;
+
+struct Feed {
+    seller: String,
+    specification: Value,
+    created: Timestamp,
+    end: (&'static str, Option<String>),
+    is_cancelled: bool,
+}
+
+/// The data.
+#[derive(Default)]
+pub(super) struct State {
+    feeds: Vec<Feed>,
+    /// The documents that were created for uploads, by seller and id.
+    documents: BTreeSet<(String, String)>,
+    /// The SKUs whose messages are only previewed.
+    previewed: Vec<String>,
+}
+
+impl State {
+    fn status(feed: &Feed, now: Timestamp) -> &'static str {
+        let age = now.since(feed.created);
+        if feed.is_cancelled {
+            "CANCELLED"
+        } else if age >= TAKES {
+            feed.end.0
+        } else if age >= TAKES / 4 {
+            "IN_PROGRESS"
+        } else {
+            "IN_QUEUE"
+        }
+    }
+
+    fn json(&self, at: usize, now: Timestamp) -> Value {
+        let feed = &self.feeds[at];
+        let status = Self::status(feed, now);
+        let mut body = json!({
+            "feedId": format!("{}", FIRST + at),
+            "feedType": feed.specification["feedType"],
+            "marketplaceIds": feed.specification["marketplaceIds"],
+            "createdTime": feed.created.to_string(),
+            "processingStatus": status,
+        });
+        if matches!(status, "DONE" | "FATAL") {
+            body["processingEndTime"] = feed.created.after(TAKES).to_string().into();
+            if let Some(document) = &feed.end.1 {
+                body["resultFeedDocumentId"] = document.as_str().into();
+            }
+        }
+        body
+    }
+}
+
+fn missing() -> Response {
+    refused(404, "NotFound", "The resource does not exist.")
+}
+
+/// Answers a call of this part; `None` for any other.
+pub(super) fn answer(
+    state: &mut State,
+    documents: &mut documents::State,
+    call: &Call<'_>,
+) -> Option<Response> {
+    let (method, path) = call.route();
+    let path = path.strip_prefix(&ROOT)?;
+    let own = |state: &State, id: &str| {
+        let at = id.parse::<usize>().ok()?.checked_sub(FIRST)?;
+        let feed = state.feeds.get(at)?;
+        (feed.seller == call.seller).then_some(at)
+    };
+    Some(match (method, path) {
+        ("POST", ["documents"]) => {
+            let body = call.request.json();
+            let Some(content_type) = body["contentType"].as_str().filter(|it| !it.is_empty())
+            else {
+                return Some(invalid("contentType is required."));
+            };
+            let id = documents.reserve(content_type);
+            state.documents.insert((call.seller.to_owned(), id.clone()));
+            let url = documents.link(&id, "PUT", call.now, call.secrets);
+            Response::json(201, &json!({ "feedDocumentId": id, "url": url }))
+        }
+        ("GET", ["documents", id]) => {
+            let is_own = state
+                .feeds
+                .iter()
+                .any(|it| it.seller == call.seller && it.end.1.as_deref() == Some(*id))
+                || state
+                    .documents
+                    .contains(&(call.seller.to_owned(), (*id).to_owned()));
+            match documents.get(id).filter(|_| is_own) {
+                Some(document) => {
+                    let is_gzip = document.is_gzip;
+                    let url = documents.link(id, "GET", call.now, call.secrets);
+                    let mut body = json!({ "feedDocumentId": id, "url": url });
+                    if is_gzip {
+                        body["compressionAlgorithm"] = "GZIP".into();
+                    }
+                    Response::json(200, &body)
+                }
+                None => missing(),
+            }
+        }
+        ("POST", ["feeds"]) => create(state, documents, call),
+        ("GET", ["feeds"]) => list(state, call),
+        ("GET", ["feeds", id]) => match own(state, id) {
+            Some(at) => Response::json(200, &state.json(at, call.now)),
+            None => missing(),
+        },
+        ("DELETE", ["feeds", id]) => match own(state, id) {
+            Some(at) if State::status(&state.feeds[at], call.now) == "IN_QUEUE" => {
+                state.feeds[at].is_cancelled = true;
+                Response::new(200, "application/json", "")
+            }
+            Some(_) => invalid("The feed is not in the queue."),
+            None => missing(),
+        },
+        _ => missing(),
+    })
+}
+
+fn create(state: &mut State, documents: &mut documents::State, call: &Call<'_>) -> Response {
+    let specification = call.request.json();
+    let feed_type = specification["feedType"].as_str().unwrap_or_default();
+    let document = specification["inputFeedDocumentId"]
+        .as_str()
+        .unwrap_or_default();
+    let marketplaces = specification["marketplaceIds"]
+        .as_array()
+        .map_or(0, Vec::len);
+    if feed_type.is_empty() || !(1..=25).contains(&marketplaces) {
+        return invalid("feedType and marketplaceIds are required.");
+    }
+    let is_own = state
+        .documents
+        .contains(&(call.seller.to_owned(), document.to_owned()));
+    let content = documents.get(document).filter(|_| is_own);
+    let Some(content) = content else {
+        return invalid("The document does not exist or was not uploaded.");
+    };
+    let id = format!("{}", FIRST + state.feeds.len());
+    let end = match feed_type {
+        "JSON_LISTINGS_FEED" => {
+            let body: Value = serde_json::from_slice(&content.bytes).unwrap_or(Value::Null);
+            if let Some(report) = process(&id, &body, call.seller, &state.previewed) {
+                let report = report.to_string();
+                let content_type = "application/json;charset=UTF-8";
+                let report = SimulatedDocument::gzip(content_type, report.as_bytes());
+                ("DONE", Some(documents.add(report)))
+            } else {
+                let reason =
+                    json!({ "errorDetails": "The feed is not a valid JSON_LISTINGS_FEED." });
+                let reason = SimulatedDocument::plain("application/json", reason.to_string());
+                ("FATAL", Some(documents.add(reason)))
+            }
+        }
+        "POST_PRODUCT_DATA"
+        | "POST_INVENTORY_AVAILABILITY_DATA"
+        | "POST_PRODUCT_PRICING_DATA"
+        | "POST_FLAT_FILE_LISTINGS_DATA" => ("FATAL", None),
+        _ => ("DONE", None),
+    };
+    state.feeds.push(Feed {
+        seller: call.seller.to_owned(),
+        specification,
+        created: call.now,
+        end,
+        is_cancelled: false,
+    });
+    Response::json(202, &json!({ "feedId": id }))
+}
+
+/// The processing report of a listings feed; `None` if the feed as a whole is refused.
+fn process(id: &str, body: &Value, seller: &str, previewed: &[String]) -> Option<Value> {
+    let header = &body["header"];
+    let messages = body["messages"]
+        .as_array()
+        .filter(|it| (1..=25_000).contains(&it.len()))?;
+    if header["version"] != "2.0" || header["sellerId"] != seller {
+        return None;
+    }
+    let (mut issues, mut invalid) = (Vec::new(), 0);
+    for message in messages {
+        let operation = message["operationType"].as_str().unwrap_or_default();
+        let is_known = ["UPDATE", "PARTIAL_UPDATE", "PATCH", "DELETE"].contains(&operation);
+        let wanted = match operation {
+            "PATCH" => Some("patches"),
+            "UPDATE" | "PARTIAL_UPDATE" => Some("attributes"),
+            _ => None,
+        };
+        let lacks = |name: &str| message[name].is_null();
+        let mut problems = Vec::new();
+        if !is_known {
+            problems.push(("4000001", "'operationType' is invalid.".to_owned()));
+        }
+        if wanted.is_some() && lacks("productType") {
+            problems.push((
+                "90220",
+                "'productType' is required but not supplied.".to_owned(),
+            ));
+        }
+        if let Some(wanted) = wanted.filter(|it| lacks(it)) {
+            problems.push(("90220", format!("'{wanted}' is required but not supplied.")));
+        }
+        invalid += usize::from(!problems.is_empty());
+        for (code, text) in problems {
+            issues.push(json!({
+                "messageId": message["messageId"], "sku": message["sku"], "code": code,
+                "severity": "ERROR", "message": text,
+            }));
+        }
+    }
+    let items: Vec<Value> = previewed
+        .iter()
+        .map(|sku| json!({ "sku": sku, "status": "VALID" }))
+        .collect();
+    let mut report = json!({
+        "header": { "sellerId": header["sellerId"], "version": "2.0", "feedId": id },
+        "issues": issues,
+        "summary": {
+            "errors": issues.len(), "warnings": 0, "messagesProcessed": messages.len(),
+            "messagesAccepted": messages.len() - invalid, "messagesInvalid": invalid,
+        },
+    });
+    if !items.is_empty() {
+        report["items"] = items.into();
+    }
+    Some(report)
+}
+
+fn list(state: &State, call: &Call<'_>) -> Response {
+    let (filter, start) = match call.get("nextToken") {
+        Some(_) if call.query.len() > 1 => {
+            return invalid("nextToken must be the only parameter.");
+        }
+        Some(token) => {
+            let token: Option<(BTreeMap<String, String>, usize)> = serde_json::from_str(token).ok();
+            let Some(token) = token else {
+                return invalid("nextToken is invalid.");
+            };
+            token
+        }
+        None => (call.query.clone(), 0),
+    };
+    let has = |name: &str, value: &str| {
+        filter
+            .get(name)
+            .is_none_or(|list| list.split(',').any(|it| it == value))
+    };
+    let size = filter
+        .get("pageSize")
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(10);
+    let found: Vec<usize> = (0..state.feeds.len())
+        .rev()
+        .filter(|at| {
+            let feed = &state.feeds[*at];
+            feed.seller == call.seller
+                && has(
+                    "feedTypes",
+                    feed.specification["feedType"].as_str().unwrap_or_default(),
+                )
+                && has("processingStatuses", State::status(feed, call.now))
+        })
+        .collect();
+    let page: Vec<Value> = found
+        .iter()
+        .skip(start)
+        .take(size)
+        .map(|at| state.json(*at, call.now))
+        .collect();
+    let mut body = json!({ "feeds": page });
+    if start + size < found.len()
+        && let Ok(token) = serde_json::to_string(&(filter, start + size))
+    {
+        body["nextToken"] = token.into();
+    }
+    Response::json(200, &body)
+}
+
+impl Simulator {
+    /// Lets processing reports say that messages of this SKU were only previewed.
+    pub fn preview_messages_of(&self, sku: impl Into<String>) {
+        self.world().feeds.previewed.push(sku.into());
+    }
+}

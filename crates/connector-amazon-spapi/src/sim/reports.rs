@@ -1,0 +1,396 @@
+//! Reports 2021-06-30.
+//!
+//! A report is made in a minute. The same report type of the same seller and marketplace is refused
+//! (CANCELLED) within 30 minutes after the last one, as users report.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use connector_core::clock::Timestamp;
+use connector_sim::Response;
+use serde_json::{Value, json};
+
+use super::documents::{self, SimulatedDocument};
+use super::{Call, Simulator, invalid, refused};
+use crate::models::report::is_restricted;
+
+const COOLDOWN: Duration = Duration::from_secs(30 * 60);
+const ROOT: [&str; 2] = ["reports", "2021-06-30"];
+
+/// What the simulator makes of a report type.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum SimulatedReport {
+    /// A document.
+    Document(SimulatedDocument),
+    /// Nothing: there is no data, so that the report is cancelled.
+    NoData,
+    /// Nothing: the report is done, and has no document.
+    Empty,
+    /// A failure, with the text of its document if it has one.
+    Fatal(Option<String>),
+}
+
+struct Report {
+    seller: String,
+    specification: Value,
+    created: Timestamp,
+    /// The status that it ends with, and its document.
+    end: (&'static str, Option<String>),
+    is_cancelled: bool,
+}
+
+/// The data.
+pub(super) struct State {
+    reports: Vec<Report>,
+    schedules: BTreeMap<String, (String, Value)>,
+    scheduled: u64,
+    types: BTreeMap<String, SimulatedReport>,
+    takes: Duration,
+    has_cooldown: bool,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        let listings = SimulatedReport::Document(example());
+        Self {
+            reports: Vec::new(),
+            schedules: BTreeMap::new(),
+            scheduled: 0,
+            types: BTreeMap::from([("GET_MERCHANT_LISTINGS_ALL_DATA".to_owned(), listings)]),
+            takes: Duration::from_secs(60),
+            has_cooldown: true,
+        }
+    }
+}
+
+/// A listings report in ISO-8859-1, as sellers of Europe and North America get it.
+fn example() -> SimulatedDocument {
+    let mut text = b"item-name\tseller-sku\tprice\tquantity\r\n".to_vec();
+    for number in 1..=1000 {
+        let row = format!(
+            "Caf\u{e9} \"cup\" {number}\tSKU-{number}\t{}.99\t{}\r\n",
+            number % 50,
+            number % 7
+        );
+        text.extend(
+            row.chars()
+                .map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')),
+        );
+    }
+    SimulatedDocument::gzip("text/plain;charset=Cp1252", &text)
+}
+
+fn id(at: usize) -> String {
+    format!("{}", 50_001 + at)
+}
+
+fn at(id: &str) -> Option<usize> {
+    id.parse::<usize>().ok()?.checked_sub(50_001)
+}
+
+impl State {
+    fn status(&self, report: &Report, now: Timestamp) -> &'static str {
+        let age = now.since(report.created);
+        if report.is_cancelled {
+            "CANCELLED"
+        } else if age >= self.takes {
+            report.end.0
+        } else if age >= self.takes / 4 {
+            "IN_PROGRESS"
+        } else {
+            "IN_QUEUE"
+        }
+    }
+
+    fn json(&self, at: usize, now: Timestamp) -> Value {
+        let report = &self.reports[at];
+        let status = self.status(report, now);
+        let mut body = json!({
+            "reportId": id(at),
+            "reportType": report.specification["reportType"],
+            "marketplaceIds": report.specification["marketplaceIds"],
+            "createdTime": report.created.to_string(),
+            "processingStatus": status,
+        });
+        for name in ["dataStartTime", "dataEndTime"] {
+            if let Some(value) = report.specification.get(name) {
+                body[name] = value.clone();
+            }
+        }
+        if status == "IN_PROGRESS" || matches!(status, "DONE" | "FATAL") {
+            body["processingStartTime"] = report.created.after(self.takes / 4).to_string().into();
+        }
+        if matches!(status, "DONE" | "FATAL") {
+            body["processingEndTime"] = report.created.after(self.takes).to_string().into();
+            if let Some(document) = &report.end.1 {
+                body["reportDocumentId"] = document.as_str().into();
+            }
+        }
+        body
+    }
+
+    /// True if the same report was made shortly before.
+    fn cools_down(&self, seller: &str, specification: &Value, now: Timestamp) -> bool {
+        let marketplaces = marketplaces(specification);
+        self.has_cooldown
+            && self.reports.iter().any(|it| {
+                let theirs = self::marketplaces(&it.specification);
+                it.seller == seller
+                    && it.specification["reportType"] == specification["reportType"]
+                    && it.end.0 != "CANCELLED"
+                    && !it.is_cancelled
+                    && now.since(it.created) < COOLDOWN
+                    && theirs.iter().any(|it| marketplaces.contains(it))
+            })
+    }
+}
+
+fn marketplaces(body: &Value) -> Vec<&str> {
+    let ids = body["marketplaceIds"].as_array();
+    ids.into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
+}
+
+fn missing() -> Response {
+    refused(404, "NotFound", "The resource does not exist.")
+}
+
+/// Answers a call of this part; `None` for any other.
+pub(super) fn answer(
+    state: &mut State,
+    documents: &mut documents::State,
+    call: &Call<'_>,
+) -> Option<Response> {
+    let (method, path) = call.route();
+    let path = path.strip_prefix(&ROOT)?;
+    let own = |state: &State, id: &str| {
+        let at = at(id)?;
+        let report = state.reports.get(at)?;
+        (report.seller == call.seller).then_some(at)
+    };
+    Some(match (method, path) {
+        ("POST", ["reports"]) => create(state, documents, call),
+        ("GET", ["reports"]) => list(state, call),
+        ("GET", ["reports", id]) => match own(state, id) {
+            Some(at) => Response::json(200, &state.json(at, call.now)),
+            None => missing(),
+        },
+        ("DELETE", ["reports", id]) => match own(state, id) {
+            Some(at) if state.status(&state.reports[at], call.now) == "IN_QUEUE" => {
+                state.reports[at].is_cancelled = true;
+                Response::new(200, "application/json", "")
+            }
+            Some(_) => invalid("The report is not in the queue."),
+            None => missing(),
+        },
+        ("GET", ["documents", id]) => {
+            let own = state
+                .reports
+                .iter()
+                .find(|it| it.seller == call.seller && it.end.1.as_deref() == Some(*id));
+            let is_restricted = own.is_some_and(|it| {
+                let report_type = it.specification["reportType"].as_str();
+                report_type.is_some_and(is_restricted)
+            });
+            if is_restricted && !call.is_restricted {
+                let message = "Access to requested resource is denied.";
+                return Some(refused(403, "Unauthorized", message));
+            }
+            match documents.get(id).filter(|_| own.is_some()) {
+                Some(document) => {
+                    let is_gzip = document.is_gzip;
+                    let url = documents.link(id, "GET", call.now, call.secrets);
+                    let mut body = json!({ "reportDocumentId": id, "url": url });
+                    if is_gzip {
+                        body["compressionAlgorithm"] = "GZIP".into();
+                    }
+                    Response::json(200, &body)
+                }
+                None => missing(),
+            }
+        }
+        (_, ["schedules", ..]) => schedules(state, call, method, &path[1..]),
+        _ => missing(),
+    })
+}
+
+fn create(state: &mut State, documents: &mut documents::State, call: &Call<'_>) -> Response {
+    let specification = call.request.json();
+    let report_type = specification["reportType"].as_str().unwrap_or_default();
+    if report_type.is_empty() || !(1..=25).contains(&marketplaces(&specification).len()) {
+        return invalid("reportType and marketplaceIds are required.");
+    }
+    let is_refused = state.cools_down(call.seller, &specification, call.now);
+    let content = state.types.get(report_type).cloned();
+    let end = match content {
+        _ if is_refused => ("CANCELLED", None),
+        None | Some(SimulatedReport::NoData) => ("CANCELLED", None),
+        Some(SimulatedReport::Empty) => ("DONE", None),
+        Some(SimulatedReport::Document(document)) => ("DONE", Some(documents.add(document))),
+        Some(SimulatedReport::Fatal(details)) => {
+            let document = details.map(|details| {
+                let body = json!({ "errorDetails": details }).to_string();
+                documents.add(SimulatedDocument::gzip("application/json", body.as_bytes()))
+            });
+            ("FATAL", document)
+        }
+    };
+    state.reports.push(Report {
+        seller: call.seller.to_owned(),
+        specification,
+        created: call.now,
+        end,
+        is_cancelled: false,
+    });
+    Response::json(202, &json!({ "reportId": id(state.reports.len() - 1) }))
+}
+
+fn list(state: &State, call: &Call<'_>) -> Response {
+    // The token holds the whole filter: nothing else may stand beside it.
+    let (filter, start) = match call.get("nextToken") {
+        Some(_) if call.query.len() > 1 => {
+            return invalid("nextToken must be the only parameter.");
+        }
+        Some(token) => {
+            let token: Option<(BTreeMap<String, String>, usize)> = serde_json::from_str(token).ok();
+            let Some(token) = token else {
+                return invalid("nextToken is invalid.");
+            };
+            token
+        }
+        None => (call.query.clone(), 0),
+    };
+    let has = |name: &str, value: &str| {
+        filter
+            .get(name)
+            .is_none_or(|list| list.split(',').any(|it| it == value))
+    };
+    let time = |name: &str| filter.get(name).and_then(|it| Timestamp::parse(it));
+    let size = filter
+        .get("pageSize")
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(10);
+    if !(1..=100).contains(&size) {
+        return invalid("pageSize is between 1 and 100.");
+    }
+    let found: Vec<usize> = (0..state.reports.len())
+        .rev()
+        .filter(|at| {
+            let report = &state.reports[*at];
+            let report_type = report.specification["reportType"]
+                .as_str()
+                .unwrap_or_default();
+            report.seller == call.seller
+                && has("reportTypes", report_type)
+                && has("processingStatuses", state.status(report, call.now))
+                && marketplaces(&report.specification)
+                    .iter()
+                    .any(|it| has("marketplaceIds", it))
+                && time("createdSince").is_none_or(|it| report.created >= it)
+                && time("createdUntil").is_none_or(|it| report.created <= it)
+        })
+        .collect();
+    let page: Vec<Value> = found
+        .iter()
+        .skip(start)
+        .take(size)
+        .map(|at| state.json(*at, call.now))
+        .collect();
+    let mut body = json!({ "reports": page });
+    if start + size < found.len()
+        && let Ok(token) = serde_json::to_string(&(filter, start + size))
+    {
+        body["nextToken"] = token.into();
+    }
+    Response::json(200, &body)
+}
+
+fn schedules(state: &mut State, call: &Call<'_>, method: &str, path: &[&str]) -> Response {
+    let own = |state: &State, id: &str| {
+        let (seller, schedule) = state.schedules.get(id)?;
+        (seller == call.seller).then(|| schedule.clone())
+    };
+    match (method, path) {
+        ("POST", []) => {
+            let body = call.request.json();
+            if body["reportType"].is_null() || body["period"].is_null() {
+                return invalid("reportType and period are required.");
+            }
+            let seller = call.seller;
+            state.schedules.retain(|_, (of, known)| {
+                of != seller
+                    || known["reportType"] != body["reportType"]
+                    || known["marketplaceIds"] != body["marketplaceIds"]
+            });
+            state.scheduled += 1;
+            let id = format!("{}", 7000 + state.scheduled);
+            let mut schedule = body;
+            schedule["reportScheduleId"] = id.as_str().into();
+            state
+                .schedules
+                .insert(id.clone(), (seller.to_owned(), schedule));
+            Response::json(201, &json!({ "reportScheduleId": id }))
+        }
+        ("GET", []) => {
+            let types = call.list("reportTypes");
+            if !(1..=10).contains(&types.len()) {
+                return invalid("reportTypes is required.");
+            }
+            let found: Vec<&Value> = state
+                .schedules
+                .values()
+                .filter(|(seller, _)| seller == call.seller)
+                .map(|(_, schedule)| schedule)
+                .filter(|it| types.iter().any(|name| it["reportType"] == *name))
+                .collect();
+            Response::json(200, &json!({ "reportSchedules": found }))
+        }
+        ("GET", [id]) => own(state, id).map_or_else(missing, |it| Response::json(200, &it)),
+        ("DELETE", [id]) => {
+            if own(state, id).is_none() {
+                return missing();
+            }
+            state.schedules.remove(*id);
+            Response::new(200, "application/json", "")
+        }
+        _ => missing(),
+    }
+}
+
+impl Simulator {
+    /// Sets what becomes of reports of this type. Without it, `GET_MERCHANT_LISTINGS_ALL_DATA` has
+    /// 1,000 rows in ISO-8859-1, and every other type has no data.
+    pub fn set_report(&self, report_type: impl Into<String>, report: SimulatedReport) {
+        self.world()
+            .reports
+            .types
+            .insert(report_type.into(), report);
+    }
+
+    /// Sets how long a report takes. Default: a minute.
+    pub fn set_report_duration(&self, takes: Duration) {
+        self.world().reports.takes = takes;
+    }
+
+    /// Creates a report as another application of the seller would.
+    pub fn add_report_of_another_application(
+        &self,
+        seller: &str,
+        report_type: &str,
+        marketplace_id: &str,
+    ) {
+        let specification =
+            json!({ "reportType": report_type, "marketplaceIds": [marketplace_id] });
+        let created = self.clock.now();
+        self.world().reports.reports.push(Report {
+            seller: seller.to_owned(),
+            specification,
+            created,
+            end: ("DONE", None),
+            is_cancelled: false,
+        });
+    }
+}

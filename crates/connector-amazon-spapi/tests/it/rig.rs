@@ -1,0 +1,155 @@
+//! A simulated Amazon, and a hub in front of it.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connector_amazon_spapi::sim::{Consent, Simulator};
+use connector_amazon_spapi::{
+    AmazonClient, AmazonConfig, AmazonConfigBuilder, AmazonSpApi, Marketplace, Region,
+};
+use connector_core::cipher::Keyring;
+use connector_core::clock::{ManualClock, Timestamp};
+use connector_core::store::MemoryStore;
+use connector_core::webhook::Event;
+use connector_core::{
+    Actor, App, AppKey, AppSource, ConnectionKey, CorrelationId, ProviderId, RequestContext,
+    Result, TenantId,
+};
+use connector_hub::{Authorization, Delivered, DeliveryHandler, Hub};
+use connector_testkit::leak::canary;
+use connector_testkit::trace;
+
+/// The events that the application's handler was given.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Handled(pub(crate) Arc<Mutex<Vec<Event>>>);
+
+#[async_trait]
+impl DeliveryHandler for Handled {
+    async fn handle(&self, delivery: &Delivered) -> Result<()> {
+        self.0.lock().unwrap().push((**delivery.event()).clone());
+        Ok(())
+    }
+}
+
+pub(crate) struct Rig {
+    pub(crate) clock: ManualClock,
+    pub(crate) sim: Simulator,
+    pub(crate) store: MemoryStore,
+    pub(crate) hub: Hub,
+    pub(crate) handled: Handled,
+    pub(crate) amazon: AmazonSpApi,
+}
+
+/// Registrations that change while the service runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Apps(pub(crate) Arc<Mutex<App>>);
+
+#[async_trait]
+impl AppSource for Apps {
+    async fn app(&self, provider: &ProviderId, _: &TenantId, app: &AppKey) -> Result<Arc<App>> {
+        self.shared(provider, app).await
+    }
+
+    async fn shared(&self, _: &ProviderId, _: &AppKey) -> Result<Arc<App>> {
+        Ok(Arc::new(self.0.lock().unwrap().clone()))
+    }
+}
+
+impl Rig {
+    pub(crate) async fn new() -> Self {
+        Self::with_sellers(&[]).await
+    }
+
+    /// Sellers, of whom the first is signed in; without one, the simulator's own.
+    pub(crate) async fn with_sellers(sellers: &[(&str, Region)]) -> Self {
+        Self::configured(sellers, |it| it, None).await
+    }
+
+    /// The same with other settings, or with registrations of the application's.
+    pub(crate) async fn configured(
+        sellers: &[(&str, Region)],
+        configure: impl FnOnce(AmazonConfigBuilder) -> AmazonConfigBuilder,
+        apps: Option<Apps>,
+    ) -> Self {
+        trace::init();
+        let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
+        let mut builder = Simulator::builder(clock.clone()).with_mark(canary("amazon"));
+        for (seller, region) in sellers {
+            builder = builder.with_seller(*seller, *region);
+        }
+        let sim = builder.start().await.unwrap();
+        let store = MemoryStore::new(Arc::new(clock.clone()));
+        let handled = Handled::default();
+        // Registrations of the application's take the place of the connector's.
+        let config = match &apps {
+            Some(_) => AmazonConfig::builder()
+                .with_marketplace(Marketplace::Us)
+                .with_simulator(sim.server().address()),
+            None => AmazonConfigBuilder::for_simulator(&sim),
+        };
+        let config = configure(config);
+        let amazon = AmazonSpApi::new(config.build().unwrap());
+        let mut hub = Hub::builder()
+            .store(store.clone())
+            .cipher(Keyring::parse(&Keyring::generate().unwrap()).unwrap())
+            .clock(clock.clone())
+            .connector(amazon.clone())
+            .on_delivery(handled.clone());
+        if let Some(apps) = apps {
+            *apps.0.lock().unwrap() = sim.app();
+            hub = hub.apps(apps);
+        }
+        Self {
+            clock,
+            sim,
+            store,
+            hub: hub.build().unwrap(),
+            handled,
+            amazon,
+        }
+    }
+
+    pub(crate) async fn begin(&self) -> Authorization {
+        let tenant = TenantId::new("t1").unwrap();
+        let authorize = self.hub.authorize(&tenant, AmazonSpApi::ID);
+        authorize.actor(Actor::Worker).begin().await.unwrap()
+    }
+
+    /// Connects the signed-in seller by way of the browser.
+    pub(crate) async fn connect(&self) -> ConnectionKey {
+        let begun = self.begin().await;
+        let authority = self.sim.authority();
+        let back = authority.visit(begun.url(), &Consent::Grant).unwrap();
+        let query = back.query().unwrap();
+        let binding = begun.binding().clone();
+        let connected = self.hub.callback(AmazonSpApi::ID, query, binding).unbound();
+        connected.await.unwrap().connection().key().clone()
+    }
+
+    pub(crate) async fn client(&self) -> AmazonClient {
+        let key = self.connect().await;
+        self.hub.client::<AmazonClient>(&key).await.unwrap()
+    }
+
+    /// Waits for a future while time passes.
+    pub(crate) async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        for _ in 0..20_000 {
+            tokio::select! {
+                biased;
+                done = &mut future => return done,
+                () = tokio::time::sleep(Duration::from_millis(2)) => {
+                    self.clock.advance(Duration::from_millis(250));
+                }
+            }
+        }
+        panic!("it is not ready after hours");
+    }
+}
+
+pub(crate) fn context() -> RequestContext {
+    RequestContext::new(Actor::Worker, CorrelationId::default())
+}

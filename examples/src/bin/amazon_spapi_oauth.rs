@@ -1,0 +1,179 @@
+//! Connects an Amazon seller both ways, lists participations and orders, and runs a report with a
+//! progress bar.
+//!
+//! `cargo run --bin amazon_spapi_oauth` runs offline against a simulated Amazon, to its end. With
+//! `AMAZON_SP_APP_ID` and its companions in the environment it prints the authorization URL of the real
+//! Amazon instead; see docs/providers/amazon-spapi.md.
+
+#![expect(clippy::print_stdout, reason = "the example explains what it does")]
+
+use std::error::Error;
+use std::future::Future;
+use std::io::Write as _;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector_amazon_spapi::sim::{Consent, SELLER, SIMULATED_APPLICATION, Simulator};
+use connectors::amazon_spapi::documents::DocumentOptions;
+use connectors::amazon_spapi::endpoints::{GetMarketplaceParticipations, SearchOrders};
+use connectors::amazon_spapi::flows::{ReportFlow, ReportOutcome};
+use connectors::amazon_spapi::models::report::ReportSpecification;
+use connectors::amazon_spapi::{AmazonClient, AmazonConfig, AmazonSpApi, Marketplace, VARIABLES};
+use connectors::api::OnProgress;
+use connectors::cipher::Keyring;
+use connectors::clock::{Clock, ManualClock, SystemClock};
+use connectors::{Actor, Authorization, ConnectionKey, Hub, MemoryStore, TenantId};
+use futures_util::TryStreamExt as _;
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+const REPORT: &str = "GET_MERCHANT_LISTINGS_ALL_DATA";
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    if VARIABLES.iter().any(|variable| is_set(variable.name)) {
+        return real().await;
+    }
+    let clock = ManualClock::new(SystemClock::new().now());
+    let sim = Simulator::builder(clock.clone()).start().await?;
+    println!("simulator: Amazon at {}", sim.server().address());
+    let amazon = AmazonSpApi::new(AmazonConfig::for_simulator(&sim)?);
+    let hub = Hub::builder()
+        .store(MemoryStore::new(Arc::new(clock.clone())))
+        .cipher(Keyring::parse(&Keyring::generate()?)?)
+        .clock(clock.clone())
+        .connector(amazon.clone())
+        .build()?;
+    let (tenant, user) = (TenantId::new("tenant-1")?, Actor::User("user-1".into()));
+
+    // Begun at the service, for a marketplace of the seller's choice.
+    let flow = hub.authorize(&tenant, AmazonSpApi::ID).actor(user.clone());
+    let flow = flow.parameter("marketplace", "US").begin().await?;
+    let key = connect(&hub, &sim, &flow).await?;
+    // Begun in Amazon's app store: the browser comes to the service's login URI with this query.
+    let page = format!("https://amazon.com/apps/authorize/confirm/{SIMULATED_APPLICATION}");
+    let query = format!(
+        "amazon_callback_uri={page}&amazon_state=state-of-amazon&selling_partner_id={SELLER}"
+    );
+    let login = amazon.appstore_login(&query)?;
+    let mut flow = hub.authorize(&tenant, AmazonSpApi::ID).actor(user);
+    for (name, value) in login.parameters() {
+        flow = flow.parameter(name, value);
+    }
+    let flow = flow.parameter("marketplace", "US").begin().await?;
+    let again = connect(&hub, &sim, &flow).await?;
+    println!(
+        "both ways: {} connection",
+        if key == again { "the same" } else { "another" }
+    );
+
+    let client: AmazonClient = hub.client(&key).await?;
+    for found in client.send(&GetMarketplaceParticipations::new()).await? {
+        let marketplace = found.marketplace.unwrap_or_default();
+        println!("marketplace: {}", marketplace.name.unwrap_or_default());
+    }
+    let month = clock.now().before(Duration::from_secs(30 * 86_400));
+    let orders = client
+        .pages(SearchOrders::new().with_created_after(month))
+        .items();
+    let orders: Vec<_> = orders.try_collect().await?;
+    for order in &orders {
+        println!("order: {}", order.order_id.as_deref().unwrap_or_default());
+    }
+    run_report(client, &clock).await?;
+    hub.shutdown(Duration::from_secs(10)).await?;
+    println!("done");
+    Ok(())
+}
+
+/// What the browser and the service's callback do.
+async fn connect(hub: &Hub, sim: &Simulator, flow: &Authorization) -> Outcome<ConnectionKey> {
+    let url = flow.url();
+    println!(
+        "authorize: {}{}",
+        url.host_str().unwrap_or_default(),
+        url.path()
+    );
+    let callback = sim.authority().visit(url, &Consent::Grant)?;
+    let query = callback.query().unwrap_or_default();
+    let connected = hub
+        .callback(AmazonSpApi::ID, query, flow.binding().clone())
+        .actor(Actor::User("user-1".into()))
+        .tenant(&TenantId::new("tenant-1")?)
+        .await?;
+    let connection = connected.connection();
+    println!(
+        "connected: {} ({})",
+        connection.account.key, connection.status
+    );
+    Ok(connection.key().clone())
+}
+
+/// Creates a report, waits until it is ready, and streams its rows.
+async fn run_report(client: AmazonClient, clock: &ManualClock) -> Outcome<()> {
+    let flow = ReportFlow::new(client);
+    let wanted = ReportSpecification::new(REPORT, [Marketplace::Us.id()]);
+    let outcome = passing(clock, flow.run(&wanted)).await?;
+    let ReportOutcome::Done(report) = outcome else {
+        println!("report: no document");
+        return Ok(());
+    };
+    let options = DocumentOptions::new().with_progress(OnProgress::new(|progress| {
+        if let Some(total) = progress.total {
+            let done = 20 * progress.bytes / total.max(1);
+            let bar = "#".repeat(usize::try_from(done).unwrap_or(20));
+            print!("\rreport: [{bar:<20}]");
+            let _ = std::io::stdout().flush();
+        }
+    }));
+    let read = async {
+        let mut rows = flow.open(&report, options).await?.rows().await?;
+        let mut count = 0_u64;
+        while rows.next().await?.is_some() {
+            count += 1;
+        }
+        Ok::<_, connectors::Error>(count)
+    };
+    let count = passing(clock, read).await?;
+    println!("\nreport: {count} rows");
+    Ok(())
+}
+
+/// Waits for a future while the simulated time passes.
+async fn passing<T>(clock: &ManualClock, future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut future => return done,
+            () = tokio::time::sleep(Duration::from_millis(2)) => clock.advance(Duration::from_secs(1)),
+        }
+    }
+}
+
+/// Prints where a browser goes to connect to the real Amazon. A service keeps its hub and its store for
+/// the callback.
+async fn real() -> Outcome<()> {
+    let hub = Hub::builder()
+        .store(MemoryStore::new(Arc::new(SystemClock::new())))
+        .cipher(Keyring::parse(&Keyring::generate()?)?)
+        .connector(AmazonSpApi::new(AmazonConfig::from_env()?))
+        .build()?;
+    let tenant = TenantId::new("tenant-1")?;
+    let authorization = hub
+        .authorize(&tenant, AmazonSpApi::ID)
+        .actor(Actor::User("user-1".into()))
+        .begin()
+        .await?;
+    println!("authorize: open {}", authorization.url());
+    Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is where the environment is read"
+)]
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
+}
