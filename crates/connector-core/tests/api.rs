@@ -572,7 +572,7 @@ fn a_raw_request_uses_the_same_pipeline() {
     assert_eq!(response.body(), "text");
     assert_eq!(world.transport.count(), 3);
     let sent = world.transport.sent.lock().unwrap();
-    assert_eq!(sent[2].uri(), "https://api.acme.example/a%20b?c=d+e");
+    assert_eq!(sent[2].uri(), "https://api.acme.example/a%20b?c=d%20e");
 }
 
 #[test]

@@ -245,7 +245,11 @@ impl Inner {
         self.record_end(state, &flow.purpose, &settled).await;
         match settled {
             Ok(connected) => Ok(connected.with_return(flow.return_to.clone())),
-            Err(ConnectFailure::Refused(reason, cause)) => Err(reason.error(CALLBACK, cause)),
+            Err(ConnectFailure::Refused(reason, cause)) => {
+                let error = reason.error(CALLBACK, cause);
+                // The text of an error contains the code only beside the provider's name.
+                Err(error.with_provider(flow.purpose.provider.as_str().to_owned()))
+            }
             Err(ConnectFailure::Later(error)) => Err(unfinished(error)),
         }
     }
@@ -502,6 +506,17 @@ fn provider_error(callback: &Callback) -> Option<Error> {
 /// Returns the error for a flow whose grant is stored, but whose account could not be connected
 /// yet.
 fn unfinished(error: Error) -> Error {
+    if error.kind() == ErrorKind::Unauthorized {
+        return Error::new(
+            error.kind(),
+            CALLBACK,
+            "the provider granted access, and then refused the access token where the app reads which \
+             account it is; the grant is kept for a day, and a worker tries again: the app's operator \
+             checks its permissions at the provider and the description's identity endpoint",
+        )
+        .with_retry(Retry::Never)
+        .with_source(error);
+    }
     if error.retry() == Retry::Never {
         // A reload of the page would fail in the same way.
         return Error::new(

@@ -325,6 +325,13 @@ impl Inner {
             },
             Err(ConnectFailure::Refused(reason, cause)) => {
                 let code = cause.as_ref().and_then(Error::code);
+                tracing::info!(
+                    operation = "hub.connect",
+                    connector = purpose.provider.as_str(),
+                    reason = reason.name(),
+                    code,
+                    "a connect ended without a connection"
+                );
                 self.record_refusal(purpose, *reason, code).await;
                 ConnectOutcome::Failed {
                     reason: reason.name().to_owned(),

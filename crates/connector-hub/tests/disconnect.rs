@@ -116,6 +116,31 @@ async fn a_revocation_that_reaches_the_account_waits_for_its_last_connection() {
     );
 }
 
+/// The event contains the reach of the revocation.
+#[tokio::test]
+async fn the_event_of_a_revocation_says_what_was_revoked() {
+    let reaches = [
+        (RevocationReach::Token, 2),
+        (RevocationReach::Grant, 1),
+        (RevocationReach::Account, 1),
+    ];
+    let mut revoked = 0;
+    for (reach, requests) in reaches {
+        for class in [RotationClass::Stable, RotationClass::Strict] {
+            let world = World::with(description(class, reach), |builder| builder);
+            let key = world.connect("alpha").await;
+            world.hub.disconnect(&key, context()).await.unwrap();
+            world.minutes(2).await;
+            assert_eq!(world.provider.revocations(), requests, "{reach:?}");
+            let said = events(&world, |it| *it == Event::Revoked { reach }).await;
+            let all = events(&world, |it| matches!(it, Event::Revoked { .. })).await;
+            assert_eq!((said, all), (1, 1), "{reach:?}");
+            revoked += 1;
+        }
+    }
+    println!("revocations that said what they ended: {revoked}");
+}
+
 #[tokio::test]
 async fn an_answer_that_comes_after_the_end_is_revoked_and_not_used() {
     let world = World::new(RotationClass::Strict);

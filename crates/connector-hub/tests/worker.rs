@@ -398,7 +398,7 @@ async fn observe(change: Change, number: u32) -> (u64, u64) {
 
 #[tokio::test]
 async fn every_number_of_a_description_that_the_engine_uses_has_an_effect() {
-    let cases: [(&str, Change, u32, u32); 5] = [
+    let cases: [(&str, Change, u32, u32); 6] = [
         (
             "lifetimes.unstated",
             |it, seconds| {
@@ -408,6 +408,17 @@ async fn every_number_of_a_description_that_the_engine_uses_has_an_effect() {
             },
             6 * 3600,
             48 * 3600,
+        ),
+        (
+            "lifetimes.refresh_ahead_seconds",
+            |it, seconds| {
+                it.refresh = RefreshPolicy::Proactive;
+                it.lifetimes.unstated =
+                    connector_core::provider::description::Unstated::Assume(24 * 3600);
+                it.lifetimes.refresh_ahead_seconds = Some(seconds.into());
+            },
+            600,
+            12 * 3600,
         ),
         (
             "lifetimes.refresh_seconds",

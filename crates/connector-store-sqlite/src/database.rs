@@ -123,11 +123,58 @@ fn identity(_path: &Path) -> Option<Identity> {
     None
 }
 
+/// The write-ahead log and its index, as they were when the writing connection began its first
+/// transaction. SQLite replaces these files only after the last connection to the database has
+/// closed, so they do not change while this connection is open. Other processes never see what is
+/// written into a deleted log, and processes with different index files do not see each other's locks.
+#[derive(Clone, Copy, Default)]
+struct Companions([Option<Identity>; 2]);
+
+impl Companions {
+    fn of(path: &Path) -> Self {
+        Self(["-wal", "-shm"].map(|ending| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(ending);
+            identity(Path::new(&name))
+        }))
+    }
+
+    /// Returns true if one of the files was deleted or replaced.
+    fn have_moved(self, path: &Path) -> bool {
+        let now = Self::of(path);
+        let mut pairs = self.0.iter().zip(now.0);
+        pairs.any(|(kept, now)| kept.is_some() && *kept != now)
+    }
+}
+
 #[derive(Default)]
 struct Writer {
     /// `None` while a call uses it, and after a call that was interrupted.
     connection: Option<SqliteConnection>,
+    /// The files that belong to the connection.
+    companions: Companions,
+    /// True after these files were found deleted or replaced. All later writes fail.
+    is_cut_off: bool,
     closed: bool,
+}
+
+impl Writer {
+    /// Fails if a write would be lost.
+    fn check(&mut self, path: &Path, operation: &'static str) -> Result<()> {
+        if self.connection.is_none() {
+            // If the next connection is the only one, SQLite creates the files again.
+            self.companions = Companions::default();
+        }
+        self.check_companions(path, operation)
+    }
+
+    fn check_companions(&mut self, path: &Path, operation: &'static str) -> Result<()> {
+        self.is_cut_off |= self.companions.have_moved(path);
+        if self.is_cut_off {
+            return Err(moved(operation));
+        }
+        Ok(())
+    }
 }
 
 impl Database {
@@ -153,6 +200,8 @@ impl Database {
             write_options,
             writer: Mutex::new(Writer {
                 connection: Some(connection),
+                companions: Companions::default(),
+                is_cut_off: false,
                 closed: false,
             }),
             readers,
@@ -188,6 +237,7 @@ impl Database {
             return Err(closed(operation));
         }
         self.file.check(operation)?;
+        writer.check(&self.file.path, operation)?;
         let patience = Patience::new(self.busy_timeout);
         let mut kept = writer.connection.take();
         loop {
@@ -200,6 +250,9 @@ impl Database {
             };
             match begun {
                 Ok(connection) => {
+                    if writer.companions.0 == [None; 2] {
+                        writer.companions = Companions::of(&self.file.path);
+                    }
                     return Ok(Write {
                         writer,
                         connection,
@@ -293,6 +346,7 @@ impl Write<'_> {
         } = self;
         // On failure, dropping the connection rolls the write back.
         file.check(operation)?;
+        writer.check_companions(&file.path, operation)?;
         sqlx::query("COMMIT")
             .execute(&mut connection)
             .await

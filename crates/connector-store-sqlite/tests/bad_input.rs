@@ -252,7 +252,12 @@ async fn a_deleted_or_replaced_file_is_detected_at_the_next_write() {
     use std::fs;
 
     type Change = fn(&Path);
-    let ways: [(&str, Change); 4] = [
+    fn beside(path: &Path, ending: &str) -> std::path::PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        name.into()
+    }
+    let ways: [(&str, Change); 8] = [
         ("deleted", |path| fs::remove_file(path).unwrap()),
         ("moved", |path| {
             fs::rename(path, path.with_extension("moved")).unwrap();
@@ -265,6 +270,23 @@ async fn a_deleted_or_replaced_file_is_detected_at_the_next_write() {
         ("replaced by an empty file", |path| {
             fs::remove_file(path).unwrap();
             fs::write(path, b"").unwrap();
+        }),
+        // The files of write-ahead mode: what is not yet in the database is in the log alone.
+        ("log deleted", |path| {
+            fs::remove_file(beside(path, "-wal")).unwrap();
+        }),
+        ("log replaced", |path| {
+            let (log, copy) = (beside(path, "-wal"), beside(path, "-copy"));
+            fs::copy(&log, &copy).unwrap();
+            fs::rename(&copy, &log).unwrap();
+        }),
+        ("index of the log deleted", |path| {
+            fs::remove_file(beside(path, "-shm")).unwrap();
+        }),
+        ("log and index moved", |path| {
+            for ending in ["-wal", "-shm"] {
+                fs::rename(beside(path, ending), beside(path, &format!("{ending}-old"))).unwrap();
+            }
         }),
     ];
     let mut noticed = 0;
@@ -303,7 +325,7 @@ async fn a_deleted_or_replaced_file_is_detected_at_the_next_write() {
     fs::rename(&away, fixture.path()).unwrap();
     store.purge(1).await.unwrap();
     println!("writes rejected after the file was changed: {noticed}");
-    assert_eq!(noticed, 12);
+    assert_eq!(noticed, 24);
 }
 
 #[cfg(unix)]

@@ -47,8 +47,9 @@ const BODY_MILLIS: [&str; 2] = ["/retry_after_ms", "/error/retry_after_ms"];
 /// 24 hours. Fractions of a second are rounded up.
 ///
 /// Returns the longest wait of these sources:
-/// * `Retry-After` (RFC 9110 section 10.2.3): whole or decimal seconds, or a date in one of the
-///   three forms of RFC 9110 section 5.6.7 or in RFC 3339. A date in the past is a wait of zero.
+/// * `Retry-After` (RFC 9110 section 10.2.3): whole or decimal seconds, a duration with units
+///   (`6m0s`, `20ms`), or a date in one of the three forms of RFC 9110 section 5.6.7 or in RFC 3339.
+///   A date in the past is a wait of zero.
 /// * `Retry-After-Ms` and `x-ms-retry-after-ms`, in milliseconds.
 /// * `retry_after` (seconds) or `retry_after_ms` in a JSON body of at most 64 KiB.
 ///
@@ -98,14 +99,45 @@ fn resets(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
         .max()
 }
 
-/// Parses seconds, a Unix time, or a date.
+/// Parses seconds, a Unix time, a date, or a duration with units. Returns the longest of several
+/// values that a proxy has joined with commas (RFC 9110 section 5.3).
 fn wait(text: &str, now: Timestamp) -> Option<Duration> {
     match number(text) {
         Some(number) if number >= UNIX_MILLIS => Some(until(from_millis(number)?, now)),
         Some(number) if number >= UNIX_SECONDS => Some(until(from_seconds(number)?, now)),
         Some(number) => from_seconds(number),
-        None => date(text).map(|date| date.since(now)),
+        None => date(text)
+            .map(|date| date.since(now))
+            .or_else(|| from_units(text))
+            .or_else(|| {
+                let parts = text.split(',').map(str::trim);
+                let waits =
+                    parts.map(|part| number(part).map_or_else(|| from_units(part), from_seconds));
+                waits.collect::<Option<Vec<_>>>()?.into_iter().max()
+            }),
     }
+}
+
+/// Parses a duration with units, as OpenAI sends it: `20ms`, `1s`, `6m0s`, `1h2m`.
+fn from_units(text: &str) -> Option<Duration> {
+    let (mut rest, mut seconds) = (text, 0.0);
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| c.is_ascii_alphabetic())?;
+        let (count, after) = rest.split_at(end);
+        let end = after.find(|c: char| !c.is_ascii_alphabetic());
+        let (unit, after) = after.split_at(end.unwrap_or(after.len()));
+        let unit = match unit {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            "d" => 86_400.0,
+            _ => return None,
+        };
+        seconds += number(count)? * unit;
+        rest = after;
+    }
+    (!text.is_empty()).then(|| from_seconds(seconds)).flatten()
 }
 
 fn until(since_1970: Duration, now: Timestamp) -> Duration {
@@ -170,6 +202,7 @@ fn mentions(body: &[u8], word: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
 mod tests {
     use http::HeaderName;
     use proptest::prelude::*;
@@ -212,6 +245,21 @@ mod tests {
             (503, "retry-after", "1.2.3", None),
             (503, "retry-after", "", None),
             (503, "retry-after", "later", None),
+            // Retry-After with units, and several values in one line
+            (503, "retry-after", "30s", Some(30)),
+            (503, "retry-after", "20ms", Some(1)),
+            (503, "retry-after", "2m1.5s", Some(122)),
+            (503, "retry-after", "1h2m", Some(3720)),
+            (503, "retry-after", "99999999999d", day),
+            (503, "retry-after", "7, 120.5", Some(121)),
+            (503, "retry-after", "7,7", Some(7)),
+            (503, "retry-after", "s", None),
+            (503, "retry-after", "5 s", None),
+            (503, "retry-after", "-5s", None),
+            (503, "retry-after", "5s3", None),
+            (503, "retry-after", "5y", None),
+            (503, "retry-after", "7, later", None),
+            (503, "retry-after", ",", None),
             // Retry-After as a date
             (
                 503,
@@ -255,6 +303,7 @@ mod tests {
             (429, "x-ratelimit-reset-after", "0.35", Some(1)),
             (429, "x-rate-limit-reset", "54", Some(54)),
             (429, "ratelimit-reset", "55", Some(55)),
+            (429, "x-ratelimit-reset-requests", "6m0s", Some(360)),
             (503, "x-ratelimit-reset", "30", None),
             (403, "x-ratelimit-reset", "30", None),
         ];
@@ -265,7 +314,8 @@ mod tests {
                 "{name}: {value:?}"
             );
         }
-        assert!(table.len() > 30);
+        println!("forms of a wait in headers: {}", table.len());
+        assert!(table.len() > 45);
     }
 
     /// Headers, a body, and the wait in seconds.
@@ -303,6 +353,7 @@ mod tests {
             Some(2),
             "the end of the window counts only without a stated wait"
         );
+        println!("statements of a wait: {}", table.len() + 1);
     }
 
     proptest! {

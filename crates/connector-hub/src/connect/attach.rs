@@ -262,6 +262,12 @@ impl Inner {
         }
         let left = current.refresh_left.map(TimeLeft::remaining);
         let mut kept = Credential::clone(credential).with_refresh_token(refresh_token.clone());
+        // A refresh may need the secrets that came with this refresh token.
+        for (name, secret) in before.extras() {
+            if credential.extra(name).is_none() {
+                kept = kept.with_extra(name, secret.clone());
+            }
+        }
         if let Some(left) = left {
             kept = kept.with_refresh_expiry(self.clock.now().after(left));
         }

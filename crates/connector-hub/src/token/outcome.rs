@@ -190,8 +190,8 @@ fn reauthorization(reason: ReauthorizationReason) -> &'static str {
             "the refresh token expired; the account's owner must connect it again"
         }
         ReauthorizationReason::LostInFlight => {
-            "the provider's response to a refresh was lost; the account's owner must connect it \
-             again"
+            "the provider's response to a refresh was lost or could not be read; the account's owner \
+             must connect it again"
         }
         ReauthorizationReason::AppNotInstalled => {
             "the app is no longer installed; the account's owner must connect it again"

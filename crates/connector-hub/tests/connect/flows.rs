@@ -1,5 +1,6 @@
 //! Flows that lead to a connection, for any number of page loads and any failure.
 
+use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -380,6 +381,86 @@ async fn a_failed_exchange_ends_the_flow_and_says_why() {
             [Event::ConnectFailed { reason, code: None }]
         );
     }
+}
+
+/// The errors for an unreadable response and for a lost response differ.
+#[tokio::test]
+async fn an_unreadable_response_to_the_code_is_not_called_lost() {
+    let unreadable = (ErrorKind::UnexpectedAnswer, "could not be read");
+    let lost = (ErrorKind::ProviderUnavailable, "was lost");
+    let table = [
+        (Fault::Answer(200, "<html>busy</html>"), unreadable),
+        (Fault::Answer(200, r#"{"access_token":"a","#), unreadable),
+        (Fault::Answer(200, r#"{"token_type":"bearer"}"#), unreadable),
+        (Fault::Answer(200, "[]"), unreadable),
+        (Fault::Answer(302, "<html>moved</html>"), unreadable),
+        (Fault::AnswerLost, lost),
+        (Fault::Status(500), lost),
+        (Fault::Answer(502, "<html>bad gateway</html>"), lost),
+        (Fault::Status(408), lost),
+    ];
+    for (fault, (kind, words)) in table {
+        let rig = Rig::new();
+        let begun = rig.begin("t1").await;
+        let query = rig.provider.consent(begun.url(), "account-1");
+        rig.provider.fail_token(fault);
+        let load = || {
+            rig.hub
+                .callback(ACME, &query, cookie(&begun))
+                .unbound()
+                .into_future()
+        };
+        // Loading the page again gives the same answer.
+        for _ in 0..2 {
+            let error = load().await.unwrap_err();
+            assert_eq!(error.kind(), kind, "{fault:?}: {error}");
+            assert!(error.message().contains(words), "{fault:?}: {error}");
+            assert!(error.message().contains("provider's"), "{fault:?}: {error}");
+        }
+        assert_eq!(rig.provider.token_calls(), 1, "{fault:?}");
+    }
+    println!("responses to a code that brought no token: {}", table.len());
+}
+
+/// An application that passes the browser's cookie again has one cookie for all tabs.
+#[tokio::test]
+async fn connects_that_one_browser_begins_at_once_all_finish() {
+    let mut finished = 0;
+    for tabs in [2, 3, 5] {
+        for is_reversed in [false, true] {
+            let rig = Rig::new();
+            let first = rig.begin("t1").await;
+            let binding = cookie(&first);
+            let mut begun = vec![(ACME, first)];
+            for tab in 1..tabs {
+                // Every other tab connects an account of another provider.
+                let provider = if tab % 2 == 0 { ACME } else { SHOP };
+                let begin = rig.hub.authorize(&tenant("t1"), provider.clone());
+                let mut begin = begin.actor(user("ann")).binding(binding.clone());
+                if provider == SHOP {
+                    begin = begin.account(format!("shop-{tab}"));
+                }
+                let authorization = begin.begin().await.unwrap();
+                // The cookie that a later tab sets is the one that is there already.
+                assert_eq!(cookie(&authorization), binding);
+                begun.push((provider, authorization));
+            }
+            if is_reversed {
+                begun.reverse();
+            }
+            for (tab, (provider, authorization)) in begun.into_iter().enumerate() {
+                let account = format!("account-{tab}");
+                let query = rig.provider.consent(authorization.url(), &account);
+                let load = rig.hub.callback(provider, &query, binding.clone());
+                let connected = load.actor(user("ann")).await.unwrap();
+                assert!(connected.account.key.as_str().starts_with(&account));
+                finished += 1;
+            }
+            assert_eq!(rig.connections().await.len(), tabs);
+        }
+    }
+    println!("connects of browsers with several tabs: {finished}");
+    assert_eq!(finished, 20);
 }
 
 /// The store is unavailable when the response arrives. The response is kept in memory until the

@@ -2,7 +2,7 @@
 //! that are only in the token response or in the callback.
 
 use std::future::IntoFuture;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,17 +11,18 @@ use connector_core::http::Origin;
 use connector_core::provider::oauth;
 use connector_core::provider::oauth::{CodeExchange, ExchangeError, Identity, TokenAnswer};
 use connector_core::provider::{Connector, Context, Description, GenericConnector};
-use connector_core::store::TokenStore;
+use connector_core::store::{TokenStore, WorkKind};
 use connector_core::{
-    Account, AccountKey, AppSource, Credential, CredentialKind, ErrorKind, Event, Retry,
+    Account, AccountKey, AppSource, CorrelationId, Credential, CredentialKind, ErrorKind, Event,
+    RequestContext, Retry,
 };
 use connector_hub::{Authorization, Hub};
 use connector_testkit::kill::KillPoints;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use crate::provider::{Fault, query};
-use crate::rig::{ACME, Rig, SHOP, TEAM, cookie, parameter, tenant, user};
+use crate::rig::{ACME, Rig, SHOP, TEAM, acme, cookie, parameter, tenant, user};
 
 /// The deviations of Slack and Amazon combined: a user's grant beside the bot's, a region, and a
 /// seller that is only in the callback.
@@ -366,6 +367,192 @@ async fn a_new_grant_without_a_refresh_token_keeps_that_of_the_account() {
     assert!(kept.refresh_token().is_none());
 }
 
+/// Values that a token response omits, in every rotation class.
+#[tokio::test]
+async fn what_a_new_grant_does_not_repeat_is_kept_while_the_old_one_lives_on() {
+    let left_out = [
+        json!({ "refresh_token": null }),
+        json!({ "refresh_token": "" }),
+        json!({ "refresh_token": null, "scope": null, "team": null }),
+    ];
+    let rotations = [
+        json!("stable"),
+        json!("old_tokens_live_on"),
+        json!({ "grace": { "time": { "seconds": 3600 } } }),
+        json!("strict"),
+    ];
+    let mut kept = 0;
+    for rotation in rotations {
+        for answer in &left_out {
+            let rig = Rig::new();
+            let mut described = acme();
+            described.rotation = serde_json::from_value(rotation.clone()).unwrap();
+            let token = described.token.as_mut().unwrap();
+            token.response.keep.insert("team".into(), "/team".into());
+            let hub = rig.hub_describing(described);
+            let connect = async || {
+                let begun = rig.begin("t1").await;
+                let query = rig.provider.consent(begun.url(), "account-1");
+                let load = hub.callback(ACME, &query, cookie(&begun));
+                load.unbound().await.unwrap().key().clone()
+            };
+            rig.provider.answer_with(json!({ "team": "T1" }));
+            let key = connect().await;
+            let (_, before) = rig.hub_credential(&key).await;
+            rig.provider.answer_with(answer.clone());
+            // Twice: what was kept once is kept again.
+            for _ in 0..2 {
+                assert_eq!(connect().await, key);
+                let (_, now) = rig.hub_credential(&key).await;
+                let secrets = |it: &Credential| {
+                    let text =
+                        |it: Option<&SecretString>| it.map(|it| it.expose_secret().to_owned());
+                    (text(it.refresh_token()), text(it.extra("team")))
+                };
+                assert!(secrets(&before).0.is_some() && secrets(&before).1.is_some());
+                assert_eq!(secrets(&now), secrets(&before), "{rotation} {answer}");
+                assert_eq!(now.scopes(), ["read", "write"]);
+                assert_ne!(
+                    now.secret().expose_secret(),
+                    before.secret().expose_secret()
+                );
+                kept += 1;
+            }
+        }
+    }
+    println!("new grants that kept what their response left out: {kept}");
+    assert_eq!(kept, 24);
+}
+
+/// The connection keeps no refresh token that the new grant cannot use.
+#[tokio::test]
+async fn the_refresh_token_of_another_client_or_of_a_dead_grant_is_not_kept() {
+    let mut dropped = 0;
+    for case in ["another client", "a dead grant", "a disconnected one"] {
+        let rig = Rig::new();
+        let first = rig.connect("t1", "account-1").await;
+        let hub = match case {
+            "another client" => rig.hub_of_app("client-2"),
+            _ => rig.other_hub(),
+        };
+        match case {
+            "a dead grant" => {
+                // Its refresh token is unknown to the provider.
+                rig.clock.advance(Duration::from_secs(3600));
+                let dead = rig.run(hub.access_token(&first.key)).await;
+                assert_eq!(dead.err().unwrap().kind(), ErrorKind::NeedsReauthorization);
+            }
+            "a disconnected one" => {
+                let context = RequestContext::new(user("ann"), CorrelationId::default());
+                hub.disconnect(&first.key, context).await.unwrap();
+            }
+            _ => {}
+        }
+        rig.provider.answer_with(json!({ "refresh_token": null }));
+        let begin = hub.authorize(&tenant("t1"), ACME).actor(user("ann"));
+        let begun = begin.begin().await.unwrap();
+        let query = rig.provider.consent(begun.url(), "account-1");
+        let load = hub.callback(ACME, &query, cookie(&begun)).unbound();
+        let again = rig.run(load.into_future()).await.unwrap();
+        let (_, credential) = rig.hub_credential(again.key()).await;
+        assert!(credential.refresh_token().is_none(), "{case}");
+        dropped += 1;
+    }
+    println!("refresh tokens that were not kept: {dropped}");
+}
+
+/// The interval between two reads of metadata is the described one.
+#[tokio::test]
+async fn the_described_interval_of_metadata_has_an_effect() {
+    let intervals = [60, 3600, 86_400];
+    for seconds in intervals {
+        let rig = Rig::new();
+        let mut described = acme();
+        described.metadata_every = seconds;
+        let hub = rig.hub_describing(described);
+        let begun = rig.begin("t1").await;
+        let query = rig.provider.consent(begun.url(), "account-1");
+        let load = hub.callback(ACME, &query, cookie(&begun));
+        let _ = load.unbound().await.unwrap();
+        let due = async || {
+            let kinds = [WorkKind::Metadata];
+            let due = rig.store.take_due(&kinds, 10, Duration::ZERO).await;
+            due.unwrap().len()
+        };
+        rig.clock.advance(Duration::from_secs(seconds / 2));
+        assert_eq!(due().await, 0, "{seconds}");
+        rig.clock.advance(Duration::from_secs(seconds));
+        assert_eq!(due().await, 1, "{seconds}");
+    }
+    println!("intervals of metadata: {}", intervals.len());
+}
+
+/// The advice of each error fits its cause.
+#[tokio::test]
+async fn the_advice_about_an_account_that_cannot_be_read_can_help() {
+    let page = "load the page again";
+    let table = [
+        (
+            Fault::Status(403),
+            ErrorKind::Forbidden,
+            Retry::Never,
+            "administrator",
+        ),
+        (
+            Fault::Answer(403, r#"{"error":"insufficient_scope"}"#),
+            ErrorKind::Forbidden,
+            Retry::Never,
+            "a scope",
+        ),
+        (
+            Fault::Status(401),
+            ErrorKind::Unauthorized,
+            Retry::Never,
+            "permissions",
+        ),
+        (
+            Fault::Status(404),
+            ErrorKind::UnexpectedAnswer,
+            Retry::Never,
+            "description",
+        ),
+        (
+            Fault::Answer(200, "<html>"),
+            ErrorKind::UnexpectedAnswer,
+            Retry::Never,
+            "description",
+        ),
+        (
+            Fault::Status(429),
+            ErrorKind::RateLimited,
+            Retry::Backoff,
+            page,
+        ),
+        (
+            Fault::Status(503),
+            ErrorKind::ProviderUnavailable,
+            Retry::Backoff,
+            page,
+        ),
+        (Fault::NotSent, ErrorKind::Network, Retry::Backoff, page),
+    ];
+    for (fault, kind, retry, advice) in table {
+        let rig = Rig::new();
+        let begun = rig.begin("t1").await;
+        let query = rig.provider.consent(begun.url(), "account-1");
+        for _ in 0..3 {
+            rig.provider.fail_identity(fault);
+        }
+        let load = rig.hub.callback(ACME, &query, cookie(&begun)).unbound();
+        let error = rig.run(load.into_future()).await.unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (kind, retry), "{fault:?}");
+        assert!(error.message().contains(advice), "{fault:?}: {error}");
+        let asks_to_load = error.message().contains(page);
+        assert_eq!(asks_to_load, retry == Retry::Backoff, "{fault:?}: {error}");
+    }
+    println!("accounts that could not be read: {}", table.len());
+}
+
 /// Kind 19: loading the page again does not help.
 #[tokio::test]
 async fn a_forbidden_identity_ends_the_flow_and_names_who_can_correct_it() {
@@ -396,11 +583,12 @@ async fn a_forbidden_identity_ends_the_flow_and_names_who_can_correct_it() {
 /// report.
 #[tokio::test]
 async fn a_callback_error_names_the_providers_code() {
-    for (code, shown) in [
+    let codes = [
         ("invalid_request", Some("invalid_request")),
         ("a\"b\\c d", Some("abcd")),
         ("\u{7f}", None),
-    ] {
+    ];
+    for (code, shown) in codes {
         let rig = Rig::new();
         let begun = rig.begin("t1").await;
         let query = query(&[
@@ -416,6 +604,9 @@ async fn a_callback_error_names_the_providers_code() {
             .await
             .unwrap_err();
         assert_eq!(error.code(), shown, "{code:?}");
+        if let Some(shown) = shown {
+            assert!(error.to_string().contains(shown), "{error}");
+        }
         assert_eq!(
             error.report().contains("Code challenge required."),
             shown.is_some()
@@ -425,6 +616,98 @@ async fn a_callback_error_names_the_providers_code() {
         let code = shown.map(str::to_owned);
         assert_eq!(rig.events().await, [Event::ConnectFailed { reason, code }]);
     }
+    println!("codes of callbacks: {}", codes.len());
+}
+
+/// Records the fields of log events.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<String>>);
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut log = self.0.lock().unwrap();
+        event.record(
+            &mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+                log.push_str(&format!("{field}={value:?} "));
+            },
+        );
+        log.push('\n');
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// The error, the log and the event contain the provider's code. Only the report contains the
+/// provider's description.
+#[tokio::test]
+async fn an_unknown_code_at_the_exchange_is_named() {
+    let table = [
+        (
+            Fault::Answer(
+                400,
+                r#"{"error":"redirect_uri_mismatch","error_description":"It differs."}"#,
+            ),
+            "redirect_uri_mismatch",
+        ),
+        (
+            Fault::Answer(
+                200,
+                r#"{"error":"bad_verification_code","error_description":"It differs."}"#,
+            ),
+            "bad_verification_code",
+        ),
+        (
+            Fault::Answer(403, "error=consent_required&error_description=It+differs."),
+            "consent_required",
+        ),
+        (
+            Fault::Answer(
+                400,
+                r#"{"error":"a\"b c","error_description":"It differs."}"#,
+            ),
+            "abc",
+        ),
+    ];
+    let count = table.len();
+    for (fault, code) in table {
+        let rig = Rig::new();
+        let begun = rig.begin("t1").await;
+        let query = rig.provider.consent(begun.url(), "account-1");
+        rig.provider.fail_token(fault);
+        let log = Log::default();
+        let logging = tracing::subscriber::set_default(log.clone());
+        let load = rig.hub.callback(ACME, &query, cookie(&begun));
+        let error = load.unbound().await.unwrap_err();
+        drop(logging);
+        assert_eq!(error.code(), Some(code), "{error}");
+        assert!(error.to_string().contains(code), "{error}");
+        assert!(error.report().contains("It differs."), "{}", error.report());
+        assert!(!format!("{error} {error:?}").contains("differs"));
+        let reason = "code_refused".to_owned();
+        let event = Event::ConnectFailed {
+            reason,
+            code: Some(code.to_owned()),
+        };
+        assert_eq!(rig.events().await, [event]);
+        let log = log.0.lock().unwrap().clone();
+        assert!(log.contains(&format!("code=\"{code}\"")), "{log}");
+        assert!(!log.contains("differs"), "{log}");
+    }
+    println!("codes at the exchange: {count}");
 }
 
 /// Equal account ids on two hosts are two accounts.

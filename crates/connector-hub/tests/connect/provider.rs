@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     NotSent,
     /// A response with this status and an empty body.
     Status(u16),
+    /// This status and body.
+    Answer(u16, &'static str),
 }
 
 #[derive(Clone)]
@@ -345,11 +347,15 @@ impl HttpTransport for Provider {
             .wait_for(|closed| !(if is_token { closed.0 } else { closed.1 }))
             .await
             .unwrap();
-        if let Some(Fault::Status(status)) = fault {
-            if is_token {
-                self.state().token_calls += 1;
-            }
-            return Ok(answer(status, ""));
+        if let Some(Fault::Status(_) | Fault::Answer(..)) = fault
+            && is_token
+        {
+            self.state().token_calls += 1;
+        }
+        match fault {
+            Some(Fault::Status(status)) => return Ok(answer(status, "")),
+            Some(Fault::Answer(status, body)) => return Ok(answer(status, body)),
+            _ => {}
         }
         let answered = if is_token {
             self.token(&body)

@@ -214,6 +214,20 @@ impl Rig {
         )
     }
 
+    /// A process that knows this about the provider `acme`.
+    pub(crate) fn hub_describing(&self, acme: Description) -> Hub {
+        let (store, provider) = (self.store.clone(), self.provider.clone());
+        hub_with_acme(
+            &self.clock,
+            self.cipher.clone(),
+            &self.draws,
+            &self.apps,
+            store,
+            provider,
+            acme,
+        )
+    }
+
     pub(crate) fn hub_with(&self, store: impl Store, transport: impl HttpTransport) -> Hub {
         hub(
             &self.clock,
@@ -369,6 +383,18 @@ fn hub(
     store: impl Store,
     transport: impl HttpTransport,
 ) -> Hub {
+    hub_with_acme(clock, cipher, draws, apps, store, transport, acme())
+}
+
+fn hub_with_acme(
+    clock: &ManualClock,
+    cipher: impl CredentialCipher,
+    draws: &SharedDraws,
+    apps: &Arc<dyn AppSource>,
+    store: impl Store,
+    transport: impl HttpTransport,
+    acme: Description,
+) -> Hub {
     let connector = |description: Description| {
         GenericConnector::new(description)
             .unwrap()
@@ -380,7 +406,7 @@ fn hub(
         .transport(transport)
         .clock(clock.clone())
         .random(draws.clone())
-        .connector(connector(acme()))
+        .connector(connector(acme))
         .connector(connector(shop()))
         .connector(Team::new(connector(team())))
         .build()

@@ -11,10 +11,12 @@ use connector_core::store::{
     DeliveryState, Direction, Expect, Expiries, MemoryStore, Patch, PutGrant, SideEffects,
     TokenStore,
 };
-use connector_core::{Account, AccountKey, Error, ErrorKind, Metadata, Result, Status};
+use connector_core::{
+    Account, AccountKey, Error, ErrorKind, Metadata, ReauthorizationReason, Result, Status,
+};
 use connector_hub::{Delivered, DeliveryHandler, Message, Receipt};
 
-use crate::rig::{MAIL, Request, Rig, SHOP, Shared, apps, lock, operator, secret, tenant};
+use crate::rig::{ACME, MAIL, Request, Rig, SHOP, Shared, apps, lock, operator, secret, tenant};
 
 /// A handler that takes the number of seconds in the topic, and records its end.
 #[derive(Debug, Clone)]
@@ -157,6 +159,72 @@ async fn a_delivery_schedules_its_probe_once_and_without_any_handler() {
         .iter()
         .find(|it| it.key.direction == Direction::Inbound);
     assert!(inbound.is_some_and(|it| it.attempts > 1));
+}
+
+/// Deliveries trigger a probe although no process has a handler.
+#[tokio::test]
+async fn a_removal_is_noticed_without_a_handler_whatever_names_the_account() {
+    let ways = [
+        "by its host",
+        "by its key",
+        "by a described fact",
+        "by its own secret",
+        "for two tenants",
+    ];
+    let mut noticed = 0;
+    for way in ways {
+        let rig = Rig::new();
+        let provider = match way {
+            "by its key" => MAIL,
+            "by a described fact" => ACME,
+            _ => SHOP,
+        };
+        let mut keys = vec![rig.connect("t1", provider.clone(), "a").await];
+        if way == "for two tenants" {
+            keys.push(rig.connect("t2", provider.clone(), "a").await);
+        }
+        let hub = rig.another().apps(apps()).build().unwrap();
+        for key in &keys {
+            assert!(hub.check(key, operator()).await.unwrap().works(), "{way}");
+        }
+        rig.provider.remove("a");
+        let shop = || Request::shop("d-1", "app/uninstalled", "1").about("a.shop.example");
+        let receipt = match way {
+            "by its key" => {
+                let request = Request::mail("d-1", "app/uninstalled", b"1").about("a");
+                hub.receive(&MAIL, request.into()).await
+            }
+            "by a described fact" => {
+                let at = rig.clock.now().as_unix_seconds();
+                let request = Request::acme("d-1", "app.removed", at, b"{}");
+                let request = request.with("x-acme-account", "a");
+                hub.receive(&ACME, request.into()).await
+            }
+            "by its own secret" => {
+                let request = Request::shop_signed("own", "d-1", "app/uninstalled", "1");
+                let receive = hub.receive(&SHOP, request.about("a.shop.example").into());
+                receive
+                    .connection(keys[0].clone(), vec![secret("own")])
+                    .await
+            }
+            _ => hub.receive(&SHOP, shop().into()).await,
+        };
+        assert!(
+            matches!(receipt.unwrap(), Receipt::Accepted { .. }),
+            "{way}"
+        );
+        for _ in 0..2 {
+            hub.worker().tick().await.unwrap();
+        }
+        for key in &keys {
+            let status = rig.stored(key).await.connection.status;
+            let dead = Status::NeedsReauthorization(ReauthorizationReason::GrantRevoked);
+            assert_eq!(status, dead, "{way}");
+            noticed += 1;
+        }
+    }
+    println!("removals noticed without a handler: {noticed}");
+    assert_eq!(noticed, 6);
 }
 
 #[tokio::test]

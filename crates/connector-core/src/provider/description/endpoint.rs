@@ -98,18 +98,25 @@ impl AccountHost {
 
     /// Returns the normalized account host for `text`.
     ///
-    /// The text is the whole host or only its first label. Case and surrounding whitespace are
-    /// ignored.
+    /// The text is the whole host, only its first label, or the URL of the host's root
+    /// (`https://` or `http://`, with or without a slash at the end). Case and surrounding whitespace
+    /// are ignored.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for any other text: a scheme, a port, a path, userinfo, a second
-    /// label, another suffix, an invalid label (RFC 1123 section 2.1: a hyphen at either end, more
-    /// than 63 characters) or invalid Punycode. The error does not contain the text.
+    /// [`ErrorKind::InvalidInput`] for any other text: another scheme, a port, a path, userinfo, a
+    /// second label, another suffix, an invalid label (RFC 1123 section 2.1: a hyphen at either end,
+    /// more than 63 characters) or invalid Punycode. The error does not contain the text.
     pub fn accept(&self, text: &str) -> Result<String> {
         let text = text
             .trim_matches(|c: char| c.is_ascii_whitespace())
             .to_ascii_lowercase();
-        let label = text.strip_suffix(self.suffix.as_str()).unwrap_or(&text);
+        let whole = text
+            .strip_prefix("https://")
+            .or_else(|| text.strip_prefix("http://"))
+            .unwrap_or(&text);
+        let whole = whole.strip_suffix('/').unwrap_or(whole);
+        // A label alone has neither a scheme nor a path.
+        let label = whole.strip_suffix(self.suffix.as_str()).unwrap_or(&text);
         let host = format!("{label}{}", self.suffix);
         let good = (1..=63).contains(&label.len())
             && host.len() <= 253
@@ -211,16 +218,23 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
     fn account_hosts_are_one_label_before_the_suffix() {
         let rule = AccountHost::new(".example.com");
-        for (text, host) in [
+        let good = [
             ("acme", "acme.example.com"),
             (" Acme.Example.com ", "acme.example.com"),
             ("a-1.example.com", "a-1.example.com"),
-        ] {
-            assert_eq!(rule.accept(text).unwrap(), host);
+            // URLs as an address bar shows them
+            ("https://acme.example.com", "acme.example.com"),
+            ("https://Acme.example.com/", "acme.example.com"),
+            ("http://acme.example.com/", "acme.example.com"),
+            ("acme.example.com/", "acme.example.com"),
+        ];
+        for (text, host) in good {
+            assert_eq!(rule.accept(text).unwrap(), host, "{text}");
         }
-        for bad in [
+        let bad = [
             "",
             "a b",
             "-a",
@@ -228,8 +242,23 @@ mod tests {
             "a.b",
             "a.b.example.com",
             ".example.com",
-            "https://acme.example.com",
-            "acme.example.com/",
+            "https://",
+            "https:///",
+            "https://acme",
+            "acme/",
+            "https://.example.com/",
+            "https://https://acme.example.com",
+            "https://http://acme.example.com",
+            "//acme.example.com",
+            "ftp://acme.example.com",
+            "https:acme.example.com",
+            "https://acme.example.com//",
+            "https://acme.example.com/x",
+            "https://acme.example.com?x",
+            "https://acme.example.com:443/",
+            "https://user@acme.example.com/",
+            "https://evil.example/acme.example.com/",
+            "https://evil.example\\.example.com/",
             "acme.example.com:443",
             "acme.example.com@evil.example",
             "acme.example.com.evil.example",
@@ -243,9 +272,15 @@ mod tests {
             "xn--a",
             "xn--a.example.com",
             &"a".repeat(64),
-        ] {
+        ];
+        for bad in bad {
             assert!(rule.accept(bad).is_err(), "{bad}");
         }
+        println!(
+            "account hosts: {} understood, {} refused",
+            good.len(),
+            bad.len()
+        );
     }
 
     #[test]

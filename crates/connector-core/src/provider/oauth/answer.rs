@@ -334,13 +334,14 @@ pub(super) fn json(body: &[u8]) -> Option<Value> {
     serde_json::from_slice(without_bom(body)).ok()
 }
 
-/// Parses a body as a JSON object, or as a form if the body is not JSON. Some token endpoints
-/// respond in the encoding of the request and ignore `Accept`.
-fn object(body: &[u8]) -> Option<Value> {
+/// Parses a body as a JSON object or list, or as a form if the body is not JSON. Some token
+/// endpoints respond in the encoding of the request and ignore `Accept`. In a list, only described
+/// pointers find a value.
+fn structured(body: &[u8]) -> Option<Value> {
     if let Some(value) = json(body) {
-        return value.is_object().then_some(value);
+        return (value.is_object() || value.is_array()).then_some(value);
     }
-    let text = std::str::from_utf8(body).ok()?.trim();
+    let text = std::str::from_utf8(without_bom(body)).ok()?.trim();
     let is_form = !text.is_empty()
         && text.contains('=')
         && !text.contains(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '{' | '}' | '"'));
@@ -512,7 +513,7 @@ pub fn read_token_answer(
 ) -> Result<TokenAnswer, ExchangeError> {
     let status = response.status();
     let after = retry_after(status, response.headers(), response.body(), now);
-    let body = object(response.body());
+    let body = structured(response.body());
     let refusal = Refusal::read(description, status, body.as_ref());
     let fail = |class, sent, kind, message| {
         let mut error = Error::new(kind, operation, message)
@@ -998,6 +999,7 @@ mod tests {
             "\u{feff}{\"access_token\":\"a\",\"scope\":\"x y\"}",
             "access_token=a&scope=x%20y&token_type=bearer",
             "access_token=a&scope=x,y&expires_in=3600\n",
+            "\u{feff}access_token=a&scope=x+y",
             r#"{"access_token":"a","scope":["x y","y"],"error":null}"#,
             r#"{"access_token":"a","scope":["x","y"],"error":""}"#,
             r#"{"access_token":"a","scope":"x  ,y","error":false}"#,
@@ -1019,16 +1021,48 @@ mod tests {
         println!("forms of a token response: {}", bodies.len());
     }
 
+    /// Pointers describe a list like any other form.
+    #[test]
+    fn a_refusal_in_a_list_is_described_by_its_pointer() {
+        use ExchangeClass::{DeadGrant, Malformed};
+        let table = [
+            ("/0/errorCode", r#"[{"errorCode":"GONE"}]"#, DeadGrant),
+            ("/1/errorCode", r#"[{},{"errorCode":"GONE"}]"#, DeadGrant),
+            ("/0/error", r#"[{"error":"invalid_grant"}]"#, DeadGrant),
+            ("/0", r#"["GONE"]"#, DeadGrant),
+            ("/0/error", "[]", Malformed),
+            ("/error", r#"[{"error":"invalid_grant"}]"#, Malformed),
+        ];
+        for (pointer, body, class) in table {
+            let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
+            description.refusals = vec![RefusalRule::code("GONE", RefusalMeaning::DeadGrant)];
+            let mut endpoint = TokenEndpoint::new(EndpointTemplate::new("https://acme.example/t"));
+            endpoint.response.error = vec![pointer.into()];
+            description.token = Some(endpoint);
+            let response = http::Response::builder().status(400);
+            let response = response.body(Bytes::from_static(body.as_bytes())).unwrap();
+            let read = read_token_answer(&description, "test", Timestamp::UNIX_EPOCH, &response);
+            let error = read.unwrap_err();
+            assert_eq!(
+                (error.class(), error.sent()),
+                (class, Sent::Answered),
+                "{pointer} {body}"
+            );
+        }
+        println!("refusals in lists: {}", table.len());
+    }
+
     /// An element of a list may contain several scopes.
     #[test]
     fn scopes_are_split_in_strings_and_in_list_elements() {
-        for (scope, read_as) in [
+        let table = [
             (r#"["read write","other"]"#, vec!["read", "write", "other"]),
             (r#""read,write other""#, vec!["read", "write", "other"]),
             (r#"["read","read"]"#, vec!["read"]),
             (r"[]", vec![]),
             (r#""""#, vec![]),
-        ] {
+        ];
+        for (scope, read_as) in &table {
             let body = format!(r#"{{"access_token":"a","scope":{scope}}}"#);
             assert_eq!(
                 read(200, &body).unwrap().scopes().unwrap(),
@@ -1036,6 +1070,7 @@ mod tests {
                 "{scope}"
             );
         }
+        println!("scopes in texts and lists: {}", table.len());
     }
 
     /// Only the operators' report shows the provider's description of an error.

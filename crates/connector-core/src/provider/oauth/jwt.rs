@@ -24,6 +24,7 @@ use url::Url;
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::OutboundRequest;
+use crate::json::without_bom;
 use crate::provider::Context;
 
 const SIGN: &str = "jwt.sign";
@@ -435,7 +436,8 @@ impl KeySet {
                 "the provider's keys cannot be fetched; try again later",
             ));
         }
-        let set: JsonKeySet = serde_json::from_slice(response.body()).map_err(|_| {
+        let body = without_bom(response.body());
+        let set: JsonKeySet = serde_json::from_slice(body).map_err(|_| {
             failed(
                 ErrorKind::UnexpectedAnswer,
                 "the provider's keys are not a JSON Web Key Set",
@@ -628,6 +630,29 @@ mod tests {
             keys.reads.load(Ordering::SeqCst) <= 2,
             "forged key ids cause no flood of requests"
         );
+    }
+
+    /// Byte order marks and white space around a key set are ignored.
+    #[tokio::test]
+    async fn a_key_set_is_read_in_every_form_that_providers_send() {
+        let (key, jwks) = ecdsa_key();
+        let token = key.sign(&claims(1_000_000)).unwrap();
+        let app = App::new("client");
+        let clock = ManualClock::new(Timestamp::from_unix_seconds(1_000_000));
+        let bodies = [
+            jwks.clone(),
+            format!("\u{feff}{jwks}"),
+            format!("\n {jwks}\r\n"),
+            format!("\u{feff}\n{jwks}"),
+        ];
+        for body in &bodies {
+            let keys = serving(body.clone());
+            let cx = Context::new(&app, &keys, &clock);
+            let set = key_set();
+            let verified = set.verify(&cx, token.expose_secret(), &EXPECTED);
+            assert!(verified.await.is_ok(), "{body:?}");
+        }
+        println!("forms of a key set: {}", bodies.len());
     }
 
     #[test]

@@ -247,7 +247,14 @@ impl<'a> TokenRequest<'a> {
         let pairs = pairs.map(|(name, value)| (name.as_str(), value.as_str()));
         let (method, body, content_type) = match (self.method, self.encoding) {
             (TokenMethod::Get, _) => {
-                url.query_pairs_mut().extend_pairs(pairs);
+                let own = url.query().map(str::to_owned).filter(|it| !it.is_empty());
+                let fields = form_urlencoded::Serializer::new(String::new())
+                    .extend_pairs(pairs)
+                    .finish();
+                // A space is %20, which every server reads; a plus sign of a value is %2B.
+                let fields = fields.replace('+', "%20");
+                let query = own.map_or_else(|| fields.clone(), |own| own + "&" + &fields);
+                url.set_query(Some(&query));
                 (http::Method::GET, Bytes::new(), None)
             }
             (TokenMethod::Post, BodyEncoding::Form) => {

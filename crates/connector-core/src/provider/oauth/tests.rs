@@ -1,5 +1,7 @@
 //! Tests of the requests on the wire and of the handling of their responses.
 
+#![expect(clippy::print_stdout, reason = "the counts are what a test shows")]
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -18,18 +20,18 @@ use crate::http::{
 use crate::provider::Context;
 use crate::provider::description::{
     AccountHost, BodyEncoding, ClientAuthentication, Description, EndpointTemplate, IdentityRule,
-    RevocationEndpoint, RevokedToken, TokenEndpoint,
+    RevocationEndpoint, RevocationReach, RevokedToken, TokenEndpoint, TokenMethod,
 };
 use crate::provider::oauth::{self, CodeExchange, CodeVerifier, ExchangeClass};
 use crate::provider_id::ProviderId;
 
-/// Returns the same response to every request and records the last request.
+/// Returns the same response to every request and records the requests.
 #[derive(Debug)]
 struct Wire {
     status: u16,
     body: &'static str,
     fails: Option<(TransportErrorKind, Sent)>,
-    last: Mutex<Option<http::Request<Bytes>>>,
+    requests: Mutex<Vec<http::Request<Bytes>>>,
 }
 
 impl Wire {
@@ -38,7 +40,7 @@ impl Wire {
             status,
             body,
             fails: None,
-            last: Mutex::new(None),
+            requests: Mutex::default(),
         }
     }
 
@@ -50,15 +52,16 @@ impl Wire {
     }
 
     fn last(&self) -> http::Request<Bytes> {
-        self.last
-            .lock()
-            .unwrap()
-            .take()
-            .expect("a request was sent")
+        self.all().pop().expect("a request was sent")
+    }
+
+    /// Takes all requests out.
+    fn all(&self) -> Vec<http::Request<Bytes>> {
+        std::mem::take(&mut self.requests.lock().unwrap())
     }
 
     fn sent_nothing(&self) -> bool {
-        self.last.lock().unwrap().is_none()
+        self.all().is_empty()
     }
 }
 
@@ -69,7 +72,7 @@ impl HttpTransport for Wire {
         request: OutboundRequest,
     ) -> Result<http::Response<Bytes>, TransportError> {
         assert_eq!(request.class, RequestClass::Token);
-        *self.last.lock().unwrap() = Some(request.request);
+        self.requests.lock().unwrap().push(request.request);
         match self.fails {
             Some((kind, sent)) => Err(TransportError::new(kind, sent)),
             None => Ok(http::Response::builder()
@@ -277,6 +280,144 @@ async fn a_revocation_endpoint_that_accepts_access_tokens_gets_the_access_token_
     assert!(!sent.contains_key("token_type_hint"));
 }
 
+/// The reach of a revocation decides which tokens are sent.
+#[tokio::test]
+async fn every_reach_sends_the_tokens_that_it_has_to() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let app = app();
+    let (both, refresh, access) = (
+        &["refresh-1", "access-1"][..],
+        &["refresh-1"][..],
+        &["access-1"][..],
+    );
+    let table = [
+        (RevocationReach::Token, true, 200, "", both),
+        // The second token is sent even if the provider no longer knows the first one.
+        (RevocationReach::Token, true, 404, "", both),
+        (
+            RevocationReach::Token,
+            true,
+            400,
+            r#"{"error":"invalid_token"}"#,
+            both,
+        ),
+        (RevocationReach::Token, false, 200, "", access),
+        (RevocationReach::Grant, true, 200, "", refresh),
+        (RevocationReach::Grant, false, 200, "", access),
+        (RevocationReach::Account, true, 200, "", refresh),
+        (RevocationReach::Account, false, 200, "", access),
+    ];
+    for (reach, is_refreshable, status, body, tokens) in table {
+        let wire = Wire::answering(status, body);
+        let cx = Context::new(&app, &wire, &clock);
+        let mut description = description();
+        description.revocation.as_mut().unwrap().reach = reach;
+        let mut revoked = credential();
+        if !is_refreshable {
+            let origin = Origin::parse("https://shop.acme.example").unwrap();
+            let now = Timestamp::UNIX_EPOCH;
+            revoked = Credential::new(CredentialKind::OAuth, origin, "access-1", now)
+                .with_account_host("shop.acme.example");
+        }
+        let outcome = oauth::revoke(&description, &cx, &revoked).await;
+        outcome.unwrap();
+        let sent: Vec<_> = wire.all().iter().map(form).collect();
+        let sent: Vec<&str> = sent.iter().map(|it| it["token"].as_str()).collect();
+        assert_eq!(sent, tokens, "{reach:?}");
+    }
+    // A failed request is an error, so that the whole revocation is repeated.
+    let wire = Wire::answering(503, "");
+    let cx = Context::new(&app, &wire, &clock);
+    let mut description = description();
+    description.revocation.as_mut().unwrap().reach = RevocationReach::Token;
+    let outcome = oauth::revoke(&description, &cx, &credential()).await;
+    assert!(outcome.is_err());
+    println!("revocations: {}", table.len() + 1);
+}
+
+/// Providers compare the redirect URIs of both requests byte by byte.
+#[tokio::test]
+async fn a_redirect_uri_is_sent_as_it_is_registered_with_the_code_too() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let registered = [
+        "https://app.example",
+        "https://app.example/",
+        "https://app.example:443/cb",
+        "https://App.Example/Cb",
+        "https://app.example/it's",
+        "https://app.example/a/../b?x=%7e",
+        "http://localhost:80/cb",
+    ];
+    let mut sent = 0;
+    for text in registered {
+        let app = App::new("client").with_redirect_uri(text.parse().unwrap());
+        for encoding in [BodyEncoding::Form, BodyEncoding::Json] {
+            let wire = Wire::answering(200, r#"{"access_token":"a"}"#);
+            let cx = Context::new(&app, &wire, &clock);
+            let mut description = description();
+            description.token.as_mut().unwrap().encoding = encoding;
+            let (code, verifier) = (SecretString::from("code-1"), verifier());
+            let exchange =
+                CodeExchange::new(&code, &verifier).with_account_host(Some("shop.acme.example"));
+            let exchanged = oauth::exchange_code(&description, &cx, &exchange).await;
+            exchanged.unwrap();
+            let request = wire.last();
+            let fields: BTreeMap<String, String> = match encoding {
+                BodyEncoding::Json => serde_json::from_slice(request.body()).unwrap(),
+                _ => form(&request),
+            };
+            assert_eq!(fields["redirect_uri"], text);
+            sent += 1;
+        }
+    }
+    for (number, text) in registered.iter().enumerate() {
+        let uri: crate::RedirectUri = text.parse().unwrap();
+        for other in &registered[number + 1..] {
+            let other: crate::RedirectUri = other.parse().unwrap();
+            assert_ne!(uri, other, "{text}");
+        }
+    }
+    println!("exchanges with a redirect URI as it is registered: {sent}");
+}
+
+/// Only form decoders read `+` as a space.
+#[tokio::test]
+async fn a_token_request_in_the_query_is_percent_encoded() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let table = [
+        (
+            "https://acme.example/token",
+            "re fresh",
+            "refresh_token=re%20fresh",
+        ),
+        (
+            "https://acme.example/token",
+            "re+fresh",
+            "refresh_token=re%2Bfresh",
+        ),
+        ("https://acme.example/token?v=1", " ", "refresh_token=%20"),
+    ];
+    for (endpoint, refresh_token, part) in table {
+        let app = App::new("client id");
+        let wire = Wire::answering(200, r#"{"access_token":"a"}"#);
+        let cx = Context::new(&app, &wire, &clock);
+        let mut description = description();
+        let mut token = TokenEndpoint::new(EndpointTemplate::new(endpoint));
+        token.method = TokenMethod::Get;
+        description.token = Some(token);
+        let credential = credential().with_refresh_token(refresh_token);
+        let refreshed = oauth::refresh(&description, &cx, &credential).await;
+        refreshed.unwrap();
+        let uri = wire.last().uri().to_string();
+        assert!(uri.starts_with(endpoint), "{uri}");
+        for part in [part, "client_id=client%20id", "grant_type=refresh_token"] {
+            assert!(uri.contains(part), "{part} in {uri}");
+        }
+        assert!(!uri.contains('+') && uri.matches('?').count() == 1, "{uri}");
+    }
+    println!("token requests in a query: {}", table.len());
+}
+
 #[tokio::test]
 async fn a_client_with_an_empty_secret_authenticates_with_an_empty_password() {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
@@ -301,6 +442,7 @@ async fn the_account_is_read_from_an_authenticated_answer() {
             r#"{"id":18446744073709551615}"#,
             Ok("18446744073709551615"),
         ),
+        (200, "\u{feff}{\"id\":7}", Ok("7")),
         (200, r#"{"id":1.5}"#, Err(ErrorKind::UnexpectedAnswer)),
         (200, r#"{"id":""}"#, Err(ErrorKind::UnexpectedAnswer)),
         (200, "<html>", Err(ErrorKind::UnexpectedAnswer)),
