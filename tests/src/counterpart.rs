@@ -65,7 +65,7 @@ impl Counterpart {
     /// Starts it.
     pub(crate) fn start(&self, directory: &Path) -> io::Result<Program> {
         trace::init();
-        let mut program = if self.script.ends_with(".py") {
+        let mut program = if Path::new(self.script).extension() == Some("py".as_ref()) {
             let mut python = Command::new("python3");
             // What is installed there, and nothing else.
             python.arg("-sP").env("PYTHONPATH", directory.join("site"));

@@ -1,4 +1,4 @@
-//! PyPI `google-api-python-client` with `google-auth`, Google's own libraries for Python, as clients of
+//! `PyPI` packages `google-api-python-client` and `google-auth`, Google's own libraries for Python, as clients of
 //! the simulated Drive.
 //!
 //! The program around them is `counterparts/gdrive-sdk/sdk.py`.

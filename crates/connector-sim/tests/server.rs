@@ -15,7 +15,7 @@ use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, OutboundRequest, Sent, TransportErrorKind};
 use connector_core::provider::oauth::{
     AuthorizationRequest, Callback, CodeExchange, CodeVerifier, ExchangeClass, TokenAnswer,
-    client_credentials,
+    TokenRequest, client_credentials,
 };
 use connector_core::provider::{Connector, Context, Description, GenericConnector};
 use connector_core::{App, ErrorKind, SystemRandom};
@@ -408,4 +408,56 @@ async fn introspection_tells_live_tokens_from_others() {
     // Without the client's secret there is no answer.
     let none = world.get(URL, access.expose_secret()).await.unwrap();
     assert_ne!(none.status(), 200);
+}
+
+/// A provider with one service account, whose assertion is a word.
+struct ServiceAccounts;
+
+impl connector_sim::Provider for ServiceAccounts {
+    fn call(&self, _: &Request, grant: &Grant) -> Response {
+        Response::json(200, &json!({ "account": grant.account }))
+    }
+
+    fn assertion(&self, assertion: &str) -> Option<Result<(Account, Vec<String>), &'static str>> {
+        let scopes = vec!["read".to_owned()];
+        Some(match assertion {
+            "genuine" => Ok((Account::new("robot"), scopes)),
+            _ => Err("the assertion is not known"),
+        })
+    }
+}
+
+#[tokio::test]
+async fn an_assertion_brings_an_access_token_without_a_client() {
+    let world = World::of(description(), |it| it.with_provider(ServiceAccounts)).await;
+    let mint = |assertion: &'static str| {
+        let world = &world;
+        async move {
+            let cx = world.cx();
+            TokenRequest::to(world.connector.description(), &cx, None)
+                .without_client()
+                .field("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
+                .field("assertion", assertion)
+                .send("test.mint")
+                .await
+        }
+    };
+    let answer = mint("genuine").await.unwrap();
+    assert!(answer.refresh_token().is_none());
+    assert_eq!(answer.scopes().unwrap(), ["read"]);
+    let token = answer.access_token().expose_secret();
+    let read = world.get("https://api.acme.example/x", token).await;
+    assert_eq!(read.unwrap().body(), r#"{"account":"robot"}"#);
+    let refused = mint("forged").await.unwrap_err();
+    assert_eq!(refused.class(), ExchangeClass::DeadGrant);
+    // Without such accounts, the grant type is not known.
+    let plain = World::of(description(), |it| it).await;
+    let cx = plain.cx();
+    let refused = TokenRequest::to(plain.connector.description(), &cx, None)
+        .without_client()
+        .field("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
+        .field("assertion", "genuine")
+        .send("test.mint")
+        .await;
+    assert!(refused.is_err());
 }

@@ -22,6 +22,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
+/// The length of a chunk of an upload.
+const CHUNK: usize = 256 * 1024;
 const USER: &str = "100000000000000000001";
 const ROBOT: &str = "robot@example-project.iam.example";
 /// The published example key of RFC 7515, appendix A.2.
@@ -141,7 +143,6 @@ async fn the_client_uploads_in_chunks_despite_faults_and_downloads() {
     let Some(mut app) = App::new().await else {
         return;
     };
-    const CHUNK: usize = 256 * 1024;
     let (mut uploads, mut chunks) = (0, 0);
     for round in 0..repetitions(2) {
         for length in [1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 5 * CHUNK + 123] {

@@ -361,3 +361,35 @@ impl Session {
         to.finish(self.finish(&prepared.call, opened).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest_of(bytes: &[u8]) -> [u8; 32] {
+        digest::digest(&SHA256, bytes).as_ref().try_into().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_read_again_is_digested_once_and_a_gap_is_read() {
+        let content: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        let (mut body, sum) = UploadBody::bytes(content.clone()).digested();
+        for (at, longest) in [(0, 300), (300, 300), (100, 400), (0, 10), (900, 500)] {
+            body.chunk(at, longest).await.unwrap();
+        }
+        assert_eq!(sum.sha256(), Some((digest_of(&content), 1000)));
+        // The same body once more begins without a digest.
+        let (mut again, sum) = body.again().unwrap().digested();
+        again.chunk(0, 10).await.unwrap();
+        assert_eq!(sum.sha256(), Some((digest_of(&content[..10]), 10)));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_begins_in_the_middle_has_no_digest_and_is_read_once() {
+        let reader = UploadBody::reader(std::io::Cursor::new(vec![7; 100]), Some(1000));
+        assert!(reader.again().is_none());
+        let (mut reader, sum) = reader.digested();
+        assert_eq!(reader.chunk(900, 100).await.unwrap().len(), 100);
+        assert_eq!(sum.sha256(), None);
+    }
+}
