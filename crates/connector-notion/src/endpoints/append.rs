@@ -351,7 +351,7 @@ fn written(children: &[Block], place: &Place, blocks: &[BlockContent]) -> Option
 
 /// The text as it was sent: a response says more about mentions.
 fn texts(block: &BlockContent) -> String {
-    let piece = |content: &'_ RichTextContent| match content {
+    let piece = |content: &RichTextContent| match content {
         RichTextContent::Text(text) => text.content.clone(),
         RichTextContent::Equation(equation) => equation.expression.clone(),
         _ => String::new(),

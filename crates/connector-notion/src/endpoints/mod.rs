@@ -78,7 +78,7 @@ impl Parameters {
         for (name, value) in &self.query {
             request = request.query(name, value);
         }
-        let size = self.page_size.map(|it| it.to_string());
+        let size = self.page_size.map(|it: u32| format!("{it}"));
         let cursor = self.cursor.as_ref().map(PageCursor::as_str);
         if !has_body {
             for (name, value) in [("page_size", size.as_deref()), ("start_cursor", cursor)] {

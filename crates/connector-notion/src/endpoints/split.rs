@@ -104,7 +104,7 @@ fn check(text: &str, longest: usize, message: &'static str) -> Result<()> {
 
 /// The size in JSON.
 pub(super) fn size(value: &impl Serialize) -> usize {
-    serde_json::to_vec(value).map_or(usize::MAX, |it| it.len())
+    serde_json::to_vec(value).map_or(usize::MAX, |json| Vec::len(&json))
 }
 
 /// The blocks with texts that Notion takes. A block with more text than one block takes becomes
@@ -261,6 +261,7 @@ pub(super) fn trimmed(mut block: BlockContent, levels: usize) -> (BlockContent, 
 }
 
 #[cfg(test)]
+#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
 mod tests {
     use super::*;
 

@@ -110,8 +110,11 @@ impl WebhookEvent {
     #[must_use]
     pub fn updated_properties(&self) -> Vec<&str> {
         let changed = self.data.get("updated_properties");
-        let changed = changed.and_then(|it| it.as_array()).into_iter().flatten();
-        let id = |it: &'_ serde_json::Value| it.get("id").is_some();
+        let changed = changed
+            .and_then(serde_json::Value::as_array)
+            .into_iter()
+            .flatten();
+        let id = |it: &serde_json::Value| it.get("id").is_some();
         changed
             .filter_map(|it| {
                 if id(it) {

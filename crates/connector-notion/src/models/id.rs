@@ -29,21 +29,14 @@ const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
 /// The id with hyphens and lower-case digits.
 fn canonical(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    let is_plain = match bytes.len() {
-        32 => true,
-        36 => HYPHENS.iter().all(|at| bytes[*at] == b'-'),
-        _ => false,
+    let is_at = |at: &usize| text.as_bytes().get(*at) == Some(&b'-');
+    let has_hyphens = text.len() == 36 && HYPHENS.iter().all(is_at);
+    let digits = if has_hyphens {
+        text.replace('-', "")
+    } else {
+        text.to_owned()
     };
-    let digits: String = match is_plain {
-        true if bytes.len() == 36 => {
-            let digits = text.char_indices().filter(|(at, _)| !HYPHENS.contains(at));
-            digits.map(|(_, c)| c).collect()
-        }
-        true => text.to_owned(),
-        false => return None,
-    };
-    if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if digits.len() != 32 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
     let digits = digits.to_ascii_lowercase();
@@ -201,7 +194,7 @@ impl PropertyId {
                 decoded.push(byte);
                 continue;
             }
-            let mut digit = || (bytes.next()? as char).to_digit(16);
+            let mut digit = || char::from(bytes.next()?).to_digit(16);
             let value = digit()
                 .zip(digit())
                 .and_then(|(a, b)| u8::try_from(a * 16 + b).ok());

@@ -178,7 +178,10 @@ impl PageOrDataSource {
         match self {
             Self::Page(it) => it.id.as_str(),
             Self::DataSource(it) => it.id.as_str(),
-            Self::Other(it) => it.get("id").and_then(|id| id.as_str()).unwrap_or_default(),
+            Self::Other(it) => it
+                .get("id")
+                .and_then(serde_json::Value::as_str)
+                .unwrap_or_default(),
         }
     }
 
@@ -197,7 +200,7 @@ impl PageOrDataSource {
             (Self::Page(it), _) => it.last_edited_time.as_deref(),
             (Self::DataSource(it), "created_time") => it.created_time.as_deref(),
             (Self::DataSource(it), _) => it.last_edited_time.as_deref(),
-            (Self::Other(it), name) => it.get(name).and_then(|it| it.as_str()),
+            (Self::Other(it), name) => it.get(name).and_then(serde_json::Value::as_str),
         }
     }
 
@@ -218,7 +221,7 @@ impl<'de> Deserialize<'de> for PageOrDataSource {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let members = Other::deserialize(from)?;
         let value = || serde_json::Value::Object(members.clone());
-        let read = match members.get("object").and_then(|it| it.as_str()) {
+        let read = match members.get("object").and_then(serde_json::Value::as_str) {
             Some("page") => serde_json::from_value(value()).ok().map(Self::Page),
             Some("data_source") => serde_json::from_value(value()).ok().map(Self::DataSource),
             _ => None,

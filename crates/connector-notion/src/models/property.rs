@@ -199,7 +199,7 @@ pub enum PropertyItem {
 impl<'de> Deserialize<'de> for PropertyItem {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let mut members = Other::deserialize(from)?;
-        let kind = members.get("type").and_then(|it| it.as_str());
+        let kind = members.get("type").and_then(serde_json::Value::as_str);
         let one = match kind {
             Some(kind @ ("title" | "rich_text" | "people" | "relation")) => members
                 .get(kind)

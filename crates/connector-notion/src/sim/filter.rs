@@ -95,31 +95,26 @@ fn order(a: &Value, b: &Value) -> Option<Ordering> {
     }
 }
 
-/// Sorts pages by the criteria of a request.
+/// Sorts pages by the criteria of a request, the most important one first.
 pub(super) fn sort(pages: &mut [&Value], sorts: &Value) {
-    let sorts = sorts.as_array().cloned().unwrap_or_default();
-    pages.sort_by(|a, b| {
-        let by = sorts.iter().map(|sort| {
-            let value = |page: &Value| match (sort["timestamp"].as_str(), sort["property"].as_str())
-            {
-                (Some(name), _) => page[name].as_str().unwrap_or_default().to_owned(),
-                (_, Some(name)) => {
-                    let property = &page["properties"][name];
-                    let kind = property["type"].as_str().unwrap_or_default();
-                    match kind {
-                        "title" | "rich_text" => plain(&property[kind]),
-                        _ => property[kind].to_string(),
-                    }
+    // Stable sorts, from the least important one on.
+    for sort in sorts.as_array().into_iter().flatten().rev() {
+        let value = |page: &Value| match (sort["timestamp"].as_str(), sort["property"].as_str()) {
+            (Some(name), _) => page[name].as_str().unwrap_or_default().to_owned(),
+            (_, Some(name)) => {
+                let property = &page["properties"][name];
+                let kind = property["type"].as_str().unwrap_or_default();
+                match kind {
+                    "title" | "rich_text" => plain(&property[kind]),
+                    _ => property[kind].to_string(),
                 }
-                _ => String::new(),
-            };
-            let order = value(a).cmp(&value(b));
-            if sort["direction"] == "descending" {
-                order.reverse()
-            } else {
-                order
             }
-        });
-        by.fold(Ordering::Equal, Ordering::then)
-    });
+            _ => String::new(),
+        };
+        if sort["direction"] == "descending" {
+            pages.sort_by_cached_key(|page| std::cmp::Reverse(value(page)));
+        } else {
+            pages.sort_by_cached_key(|page| value(page));
+        }
+    }
 }

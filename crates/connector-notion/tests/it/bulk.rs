@@ -7,9 +7,12 @@ use connector_core::clock::Clock as _;
 use connector_core::{ErrorKind, Retry};
 use connector_notion::NotionClient;
 use connector_notion::endpoints::{
-    AppendBlocks, AppendProgress, QueryDataSource, ReadOutcome, ReadPosition, TreeItem,
+    AppendBlocks, AppendProgress, ListBlockChildren, QueryDataSource, ReadOutcome, ReadPosition,
+    TreeItem,
 };
-use connector_notion::models::{BlockContent, BlockId, DataSourceId, Filter, PageId, RichText};
+use connector_notion::models::{
+    BlockContent, BlockId, DataSourceId, Filter, PageId, Position, RichText,
+};
 use connector_notion::sim::Fault;
 use futures_util::TryStreamExt as _;
 use http::Method;
@@ -194,6 +197,13 @@ async fn a_write_that_breaks_anywhere_goes_on_without_duplicates() {
                     progress = Some(failure.progress);
                 }
                 None => break,
+            }
+        }
+        // What was not needed breaks reads.
+        let list = ListBlockChildren::new(page.clone());
+        for _ in 0..200 {
+            if rig.sim.server().pending_faults() > 0 {
+                let _ = rig.drive(client.send(&list)).await;
             }
         }
         assert_eq!(read(&rig, &client, &page).await, sent, "seed {seed}");
@@ -444,7 +454,7 @@ async fn an_append_goes_where_it_is_told() {
     let rig = Rig::with(1, 10_000).await;
     let client = rig.client().await;
     let page = rig.sim.add_page("Page").unwrap();
-    let append = async |at: Option<connector_notion::models::Position>, texts: &[&str]| {
+    let append = async |at: Option<Position>, texts: &[&str]| {
         let blocks = texts.iter().map(|it| BlockContent::paragraph([*it]));
         let mut append = AppendBlocks::to(page.clone(), blocks).unwrap();
         if let Some(at) = at {
@@ -454,7 +464,6 @@ async fn an_append_goes_where_it_is_told() {
         assert!(done.failure.is_none());
         done.blocks
     };
-    use connector_notion::models::Position;
     let middle: Vec<BlockId> = append(None, &["c", "d"]).await;
     append(None, &["e"]).await;
     append(Some(Position::Start), &["a", "b"]).await;

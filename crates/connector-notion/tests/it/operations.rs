@@ -522,7 +522,7 @@ async fn files_are_uploaded_at_once_in_parts_and_by_import() {
         let parts = if length <= 20 * MIB {
             None
         } else {
-            Some(length.div_ceil(10 * MIB) as u32)
+            u32::try_from(length.div_ceil(10 * MIB)).ok()
         };
         assert_eq!(
             upload.number_of_parts.map(|it| (it.total, it.sent)),
