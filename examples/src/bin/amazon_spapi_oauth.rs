@@ -99,6 +99,7 @@ async fn connect(hub: &Hub, sim: &Simulator, flow: &Authorization) -> Outcome<Co
     let query = callback.query().unwrap_or_default();
     let connected = hub
         .callback(AmazonSpApi::ID, query, flow.binding().clone())
+        .actor(Actor::User("user-1".into()))
         .await?;
     let connection = connected.connection();
     println!(

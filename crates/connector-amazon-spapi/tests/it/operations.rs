@@ -591,7 +591,7 @@ async fn the_wrong_region_is_refused_and_leaves_the_connection_alone() {
         back.query().unwrap(),
         begun.binding().clone(),
     );
-    let error = connected.await.unwrap_err();
+    let error = connected.actor(Actor::Worker).await.unwrap_err();
     assert!(
         error.report().contains("region") || error.kind() == ErrorKind::Forbidden,
         "{error}"

@@ -126,6 +126,7 @@ impl Rig {
         let query = back.query().unwrap();
         let binding = begun.binding().clone();
         let connected = self.hub.callback(AmazonSpApi::ID, query, binding);
+        let connected = connected.actor(Actor::Worker);
         connected.await.unwrap().connection().key().clone()
     }
 
