@@ -112,14 +112,16 @@ impl AmazonConfig {
     fn of(settings: Result<AppSettings>) -> Result<Self> {
         let mut settings = settings.map_err(ours)?;
         let mut taken = |name: &'static str| settings.extra.remove(name);
-        let flag =
-            |name, value: Option<SecretString>| match value.as_ref().map(|it| it.expose_secret()) {
-                None | Some("false" | "0") => Ok(false),
-                Some("true" | "1") => Ok(true),
-                Some(_) => Err(ours(
-                    variable(name).malformed("is neither `true` nor `false`"),
-                )),
-            };
+        let flag = |name, value: Option<SecretString>| match value
+            .as_ref()
+            .map(ExposeSecret::expose_secret)
+        {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1") => Ok(true),
+            Some(_) => Err(ours(
+                variable(name).malformed("is neither `true` nor `false`"),
+            )),
+        };
         let marketplace = taken(MARKETPLACE).map(|text| {
             let form = "is not the code of a marketplace; see the README's table";
             let read = text.expose_secret().parse();
@@ -156,7 +158,7 @@ impl AmazonConfig {
     /// The application id of the registration.
     pub(crate) fn application_id(&self) -> Result<&str> {
         let id = self.app.as_ref().and_then(|it| it.extra(APPLICATION_ID));
-        id.map(|it| it.expose_secret())
+        id.map(ExposeSecret::expose_secret)
             .ok_or_else(|| ours(variable(APPLICATION_ID).missing()))
     }
 

@@ -219,6 +219,26 @@ model! {
         aggregation_settings: Option<AggregationSettings>,
         /// The reasons of changes of orders.
         order_change_types: Vec<OrderChangeType>,
+        /// The shipment to follow.
+        tracking_identifier: Option<TrackingIdentifier>,
+    }
+
+    /// A shipment, by one of its ids.
+    TrackingIdentifier {
+        /// Amazon's id of a shipment in its own network.
+        acsin: Option<String>,
+        /// Amazon's tracking number.
+        aftn: Option<String>,
+        /// The tracking number of a carrier.
+        carrier_tracking: Option<CarrierTracking>,
+    }
+
+    /// A tracking number of a carrier.
+    CarrierTracking {
+        /// The code of the carrier.
+        carrier_code: Option<String>,
+        /// The tracking number.
+        tracking_number: Option<String>,
     }
 
     /// The combination of notifications.

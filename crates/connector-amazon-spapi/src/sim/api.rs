@@ -178,10 +178,10 @@ pub(super) fn answer(state: &mut State, call: &Call<'_>) -> Option<Response> {
         ("GET", ["catalog", "2022-04-01", "items", asin]) => catalog_item(call, asin),
         ("GET", ["listings", "2021-08-01", "restrictions"]) => Ok(json!({ "restrictions": [] })),
         (_, ["listings", "2021-08-01", "items", id, rest @ ..]) => {
-            if *id != call.seller {
-                Err(denied())
-            } else {
+            if *id == call.seller {
                 seller.listing(call, method, rest)
+            } else {
+                Err(denied())
             }
         }
         ("GET", ["definitions", "2020-09-01", "productTypes"]) => Ok(json!({
@@ -745,9 +745,12 @@ fn batch(call: &Call<'_>, version: &str, rest: &[&str]) -> Answer {
         return Err(invalid("The batch is empty or too large."));
     }
     // One part of a batch may fail while the whole is a success.
-    let status = |is_known: bool| match is_known {
-        true => json!({ "statusCode": 200, "reasonPhrase": "OK" }),
-        false => json!({ "statusCode": 404, "reasonPhrase": "Not Found" }),
+    let status = |is_known: bool| {
+        if is_known {
+            json!({ "statusCode": 200, "reasonPhrase": "OK" })
+        } else {
+            json!({ "statusCode": 404, "reasonPhrase": "Not Found" })
+        }
     };
     let unknown =
         || json!({ "errors": [{ "code": "NotFound", "message": "There is no such item." }] });

@@ -278,9 +278,10 @@ impl Api {
             world.answer(&call).unwrap_or_else(not_found)
         };
         let states_rate = matches!(answer.status(), 200..=299 | 400 | 404);
-        answered(match states_rate {
-            true => answer.with_header("x-amzn-ratelimit-limit", &rate.to_string()),
-            false => answer,
+        answered(if states_rate {
+            answer.with_header("x-amzn-ratelimit-limit", &rate.to_string())
+        } else {
+            answer
         })
     }
 }

@@ -50,7 +50,8 @@ impl Rig {
 
     async fn finish(&self, begun: &Authorization, query: &str) -> Result<ConnectionKey> {
         let binding = begun.binding().clone();
-        let connected = self.hub.callback(AmazonSpApi::ID, query, binding).unbound();
+        let connected = self.hub.callback(AmazonSpApi::ID, query, binding);
+        let connected = connected.actor(Actor::Worker);
         Ok(connected.await?.connection().key().clone())
     }
 

@@ -586,15 +586,12 @@ async fn the_wrong_region_is_refused_and_leaves_the_connection_alone() {
         .authority()
         .visit(begun.url(), &connector_amazon_spapi::sim::Consent::Grant)
         .unwrap();
-    let connected = rig
-        .hub
-        .callback(
-            connector_amazon_spapi::AmazonSpApi::ID,
-            back.query().unwrap(),
-            begun.binding().clone(),
-        )
-        .unbound();
-    let error = connected.await.unwrap_err();
+    let connected = rig.hub.callback(
+        connector_amazon_spapi::AmazonSpApi::ID,
+        back.query().unwrap(),
+        begun.binding().clone(),
+    );
+    let error = connected.actor(Actor::Worker).await.unwrap_err();
     assert!(
         error.report().contains("region") || error.kind() == ErrorKind::Forbidden,
         "{error}"

@@ -206,6 +206,8 @@ fn leaves(value: &Value, at: &mut String, places: &mut Vec<String>) {
                 at.truncate(length);
             }
         }
+        // Where a made-up type that contains itself ends.
+        Value::Null => {}
         _ => places.push(at.clone()),
     }
 }

@@ -125,7 +125,8 @@ impl Rig {
         let back = authority.visit(begun.url(), &Consent::Grant).unwrap();
         let query = back.query().unwrap();
         let binding = begun.binding().clone();
-        let connected = self.hub.callback(AmazonSpApi::ID, query, binding).unbound();
+        let connected = self.hub.callback(AmazonSpApi::ID, query, binding);
+        let connected = connected.actor(Actor::Worker);
         connected.await.unwrap().connection().key().clone()
     }
 
