@@ -162,12 +162,9 @@ fn event(object: &PageOrDataSource, edited: i64, cx: &SubscriptionContext<'_>) -
     let body = serde_json::to_vec(&value).map_err(broken)?;
     without_signed_urls(&mut value);
     let digest = digest(&SHA256, &serde_json::to_vec(&value).map_err(broken)?);
-    let content: String = digest
-        .as_ref()
-        .iter()
-        .take(8)
-        .map(|it| format!("{it:02x}"))
-        .collect();
+    let mut content = [0; 8];
+    content.copy_from_slice(&digest.as_ref()[..8]);
+    let content = format!("{:016x}", u64::from_be_bytes(content));
     let mut event = Event::new(Notion::ID, AppKey::default(), EDITED_TOPIC, body.into());
     event.account = Some(AccountHint::Key(cx.account.key.clone()));
     event.event_id = Some(format!("{}@{edited}-{content}", object.id()));

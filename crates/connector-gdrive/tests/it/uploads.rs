@@ -25,6 +25,9 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const SESSIONS: &str = "/upload/drive/v3/files*";
 
+/// Prepares a fault.
+type Inject = fn(&Simulator);
+
 fn create(name: &str) -> Upload {
     Upload::create(FileMetadata::named(name), "application/zip").with_chunk(256 * KIB)
 }
@@ -119,7 +122,6 @@ async fn each_fault_is_survived_and_costs_at_most_its_chunk() {
     let (sim, client) = transfers(|it| it).await;
     let content = noise(3, 3 << 20);
     let mut survived = 0;
-    type Inject = fn(&Simulator);
     let faults: [(&str, Inject); 8] = [
         ("drop before", |sim| {
             sim.server().fault(SESSIONS, Fault::DropBefore);

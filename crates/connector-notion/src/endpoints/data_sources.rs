@@ -268,7 +268,8 @@ operation! {
 
 #[derive(Deserialize)]
 struct Templates {
-    templates: Vec<PageTemplate>,
+    #[serde(rename = "templates")]
+    results: Vec<PageTemplate>,
     #[serde(default)]
     has_more: bool,
     #[serde(default)]
@@ -278,7 +279,7 @@ struct Templates {
 fn templates(_: &ListTemplates, response: &mut Response) -> Result<api::Page<PageTemplate>> {
     let page: Templates = response.json()?;
     let next = next(page.has_more, page.next_cursor, response)?;
-    Ok(api::Page::new(page.templates, next))
+    Ok(api::Page::new(page.results, next))
 }
 
 impl ListTemplates {
@@ -444,17 +445,13 @@ impl QueryDataSource {
     /// Begins at a cursor that an earlier page, or the error of a listing that was cut, gave. The
     /// other arguments must be as they were then.
     pub fn after(mut self, cursor: PageCursor) -> Self {
-        match cursor.as_str().strip_prefix(PARTITION) {
-            Some(time) => {
-                self.parameters.cursor = None;
-                let time = time.to_owned();
-                self.since(Some((time, false)))
-            }
-            None => {
-                self.parameters.cursor = Some(cursor);
-                self
-            }
+        let time = cursor.as_str().strip_prefix(PARTITION).map(str::to_owned);
+        if let Some(time) = time {
+            self.parameters.cursor = None;
+            return self.since(Some((time, false)));
         }
+        self.parameters.cursor = Some(cursor);
+        self
     }
 }
 

@@ -221,8 +221,7 @@ pub(super) fn trimmed(mut block: BlockContent, levels: usize) -> (BlockContent, 
     // Notion wants some children of these at once.
     let keeps = match &block {
         BlockContent::Table(_) => MOST,
-        BlockContent::ColumnList(it) => it.children.len().min(MOST),
-        BlockContent::Tab(it) => it.children.len().min(MOST),
+        BlockContent::ColumnList(it) | BlockContent::Tab(it) => it.children.len().min(MOST),
         BlockContent::Column(_) => 1,
         _ => 0,
     };

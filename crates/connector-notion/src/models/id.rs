@@ -63,10 +63,10 @@ fn in_url(text: &str) -> Option<String> {
     }
     let tail = |text: &str| {
         let start = |length: usize| text.len().checked_sub(length);
-        let ends = [36, 32]
+        let mut ends = [36, 32]
             .into_iter()
             .filter_map(|length| text.get(start(length)?..));
-        ends.filter_map(canonical).next()
+        ends.find_map(canonical)
     };
     let last = url.path_segments()?.rfind(|it| !it.is_empty());
     last.and_then(tail).or_else(|| {

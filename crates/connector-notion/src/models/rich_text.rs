@@ -72,7 +72,7 @@ pub struct Link {
     pub url: String,
 }
 
-/// An equation in KaTeX's notation.
+/// An equation in the notation of `KaTeX`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Expression {
@@ -123,7 +123,7 @@ impl RichText {
         }))
     }
 
-    /// An equation in KaTeX's notation.
+    /// An equation in the notation of `KaTeX`.
     #[must_use]
     pub fn equation(expression: impl Into<String>) -> Self {
         let expression = expression.into();

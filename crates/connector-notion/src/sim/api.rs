@@ -141,7 +141,7 @@ fn route(world: &mut World, now: Timestamp, request: &Request, path: &[&str]) ->
                 .ok_or_else(|| not_found(id))
         }
         ("POST", ["search"]) => search(world, &body),
-        (_, ["databases", ..] | ["data_sources", ..]) => sources(world, now, request, path, &body),
+        (_, ["databases" | "data_sources", ..]) => sources(world, now, request, path, &body),
         (_, ["pages", ..]) => pages(world, now, request, path, &body),
         (_, ["blocks", ..]) => blocks(world, now, request, path, &body),
         (_, ["comments", ..]) => comments(world, now, request, path, &body),
@@ -183,15 +183,12 @@ fn page(
             .filter(|it| (1..=100).contains(it))
             .ok_or_else(|| invalid("page_size should be ≤ 100"))?,
     };
-    let (ids, at, is_cut) = match cursor.as_str() {
-        Some(cursor) => {
-            let known = world.cursors.get(cursor).cloned();
-            known.ok_or_else(|| invalid("start_cursor is not valid"))?
-        }
-        None => {
-            let (ids, is_cut) = ids(world)?;
-            (Arc::new(ids), 0, is_cut)
-        }
+    let (ids, at, is_cut) = if let Some(cursor) = cursor.as_str() {
+        let known = world.cursors.get(cursor).cloned();
+        known.ok_or_else(|| invalid("start_cursor is not valid"))?
+    } else {
+        let (ids, is_cut) = ids(world)?;
+        (Arc::new(ids), 0, is_cut)
     };
     let end = (at + usize::try_from(size).unwrap_or(100)).min(ids.len());
     let next = (end < ids.len()).then(|| {
@@ -219,6 +216,10 @@ fn in_query(request: &Request) -> (Value, Value) {
     )
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the values are made for the list"
+)]
 fn list(kind: &str, results: Vec<Value>, next: Option<String>) -> Value {
     json!({
         "object": "list", "results": results, "has_more": next.is_some(), "next_cursor": next,
@@ -258,7 +259,7 @@ fn search(world: &mut World, body: &Value) -> Answer {
     };
     let (ids, next, _) = page(world, (&body["page_size"], &body["start_cursor"]), all)?;
     let shown = |id: &String| {
-        let page = world.pages.get(id).map(|it| world.shown(it));
+        let page = world.pages.get(id).map(World::shown);
         page.or_else(|| world.sources.get(id).cloned())
     };
     let results = ids.iter().filter_map(shown).collect();
@@ -403,7 +404,7 @@ fn query(world: &mut World, id: &str, body: &Value) -> Answer {
     let rows = ids
         .iter()
         .filter_map(|it| world.pages.get(it))
-        .map(|it| world.shown(it));
+        .map(World::shown);
     let mut list = list("page_or_data_source", rows.collect(), next);
     list["request_status"] = if is_cut {
         json!({ "type": "incomplete", "incomplete_reason": "query_result_limit_reached" })
@@ -422,7 +423,7 @@ fn pages(
 ) -> Answer {
     if let ("POST", ["pages"]) = (request.method().as_str(), path) {
         let created = world.create_page(now, body)?;
-        let created = world.shown(&created);
+        let created = World::shown(&created);
         if body["allow_async"] == true && world.is_later {
             return Ok(later(world, now, "create_page", created));
         }
@@ -436,7 +437,7 @@ fn pages(
         .cloned();
     let mut page_value = known.ok_or_else(|| not_found(&id))?;
     match (request.method().as_str(), path) {
-        ("GET", ["pages", _]) => Ok(world.shown(&page_value)),
+        ("GET", ["pages", _]) => Ok(World::shown(&page_value)),
         ("PATCH", ["pages", _]) => {
             let source = page_value["parent"]["data_source_id"]
                 .as_str()
@@ -455,7 +456,7 @@ fn pages(
                 world.children.insert(id.clone(), Vec::new());
             }
             world.pages.insert(id, page_value.clone());
-            Ok(world.shown(&page_value))
+            Ok(World::shown(&page_value))
         }
         ("POST", ["pages", _, "move"]) => {
             let parent = world.parent(&body["parent"])?;
@@ -468,7 +469,7 @@ fn pages(
             page_value["parent"] = parent;
             edited(&mut page_value, now);
             world.pages.insert(id, page_value.clone());
-            Ok(world.shown(&page_value))
+            Ok(World::shown(&page_value))
         }
         ("GET", ["pages", _, "properties", property]) => {
             property_items(world, request, &page_value, property)
@@ -621,21 +622,18 @@ fn comments(
                 Some(markdown) => rich_text(Some(&json!([{ "text": { "content": markdown } }])))?,
                 None => rich_text(body.get("rich_text"))?,
             };
-            let (parent, discussion) = match body["discussion_id"].as_str() {
-                Some(id) => {
-                    let mut known = world.comments.values();
-                    let known = known.find(|it| it["discussion_id"] == id);
-                    let known = known.ok_or_else(|| not_found(id))?;
-                    (known["parent"].clone(), id.to_owned())
-                }
-                None => {
-                    let parent = typed(&body["parent"]);
-                    let kind = parent["type"].as_str().unwrap_or_default();
-                    let id = parent[kind].as_str().unwrap_or_default();
-                    world.block(id)?;
-                    let id = world.id('3');
-                    (parent, id)
-                }
+            let (parent, discussion) = if let Some(id) = body["discussion_id"].as_str() {
+                let mut known = world.comments.values();
+                let known = known.find(|it| it["discussion_id"] == id);
+                let known = known.ok_or_else(|| not_found(id))?;
+                (known["parent"].clone(), id.to_owned())
+            } else {
+                let parent = typed(&body["parent"]);
+                let kind = parent["type"].as_str().unwrap_or_default();
+                let id = parent[kind].as_str().unwrap_or_default();
+                world.block(id)?;
+                let id = world.id('3');
+                (parent, id)
             };
             let id = world.id('2');
             let comment = json!({

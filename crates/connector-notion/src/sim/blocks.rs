@@ -86,6 +86,10 @@ pub(super) fn check(blocks: &Value, levels: usize) -> Result<(), Response> {
     Ok(())
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the content is made for the block"
+)]
 pub(super) fn stored(id: &str, parent: &Value, time: &str, kind: &str, content: Value) -> Value {
     json!({
         "object": "block", "id": id, "parent": parent, "created_time": time,

@@ -414,7 +414,7 @@ impl World {
     }
 
     /// A page as a response shows it: with at most 25 references in a property.
-    pub(super) fn shown(&self, page: &Value) -> Value {
+    pub(super) fn shown(page: &Value) -> Value {
         let mut page = page.clone();
         let Some(properties) = page["properties"].as_object_mut() else {
             return page;

@@ -321,11 +321,11 @@ async fn thirty_thousand_rows_are_read_once_through_forty_lost_pages() {
     }
     let mut position: ReadPosition = first.position().clone();
     drop(first);
-    let (mut partial, mut lost) = (0, 0);
+    let (mut partial, mut broken) = (0, 0);
     let report = loop {
-        if lost < 40 {
-            // Some pages come, then one is lost: a call is tried four times.
-            for _ in 0..lost % 3 {
+        if broken < 40 {
+            // Some pages come, then one is broken: a call is tried four times.
+            for _ in 0..broken % 3 {
                 rig.sim
                     .server()
                     .fault(path.clone(), Fault::Slow(Duration::ZERO));
@@ -335,7 +335,7 @@ async fn thirty_thousand_rows_are_read_once_through_forty_lost_pages() {
                     .server()
                     .fault(path.clone(), Fault::answer(502, "<html>"));
             }
-            lost += 1;
+            broken += 1;
         }
         let mut read = read().from_position(position);
         match rig.drive(read.read_to_end(&mut add)).await {
@@ -355,7 +355,7 @@ async fn thirty_thousand_rows_are_read_once_through_forty_lost_pages() {
     assert_eq!((report.not_shared, report.gaps.len()), (vec![hidden], 0));
     let calls = rig.sim.server().count(&Method::POST, &path);
     println!(
-        "rows read once: {}, pages lost: {lost}, partial reads: {partial}, calls: {calls}",
+        "rows read once: {}, pages lost: {broken}, partial reads: {partial}, calls: {calls}",
         rows.len()
     );
     assert!(partial >= 40);

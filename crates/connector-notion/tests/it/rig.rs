@@ -20,7 +20,9 @@ use secrecy::SecretString;
 
 /// The events that the application's handler was given, with the connections that they are for.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Handled(pub(crate) Arc<Mutex<Vec<(Event, Vec<ConnectionKey>)>>>);
+pub(crate) struct Handled(pub(crate) Arc<Mutex<Vec<Told>>>);
+
+type Told = (Event, Vec<ConnectionKey>);
 
 #[async_trait]
 impl DeliveryHandler for Handled {

@@ -28,13 +28,15 @@ use serde_json::{Value, json};
 
 const ID: &str = "12345678-1234-4234-8234-1234567890ab";
 
+type Sent = (&'static str, String, String, Option<Value>);
+
 /// A server in the place of Notion.
 struct Wire {
     server: mockito::ServerGuard,
     notion: Notion,
     transport: Arc<HttpClient>,
     /// The operations that were sent: name, method, target, body.
-    sent: Mutex<Vec<(&'static str, String, String, Option<Value>)>>,
+    sent: Mutex<Vec<Sent>>,
 }
 
 impl Wire {
@@ -313,10 +315,10 @@ async fn every_operation_is_sent_as_notion_documents_it() {
     )
     .await;
 
-    let sent = wire.sent.lock().unwrap();
+    let all = wire.sent.lock().unwrap();
     let path = |target: &str| target.split('?').next().unwrap().to_owned();
     for operation in OPERATIONS {
-        let is_sent = sent.iter().any(|(name, method, target, _)| {
+        let is_sent = all.iter().any(|(name, method, target, _)| {
             *name == operation.name
                 && method == operation.method
                 && is_at(operation.path, &path(target))
@@ -329,14 +331,14 @@ async fn every_operation_is_sent_as_notion_documents_it() {
     }
     println!(
         "requests compared: {}, of {} operations",
-        sent.len(),
+        all.len(),
         OPERATIONS.len()
     );
     let Some(description) = description() else {
         println!("skipped: CONNECTORS_ORACLES names no directory with Notion's description");
         return;
     };
-    compare_with(&description, &sent);
+    compare_with(&description, &all);
 }
 
 /// Members that version 2026-03-11 has and the description, of an earlier one, has not: see the
