@@ -4,11 +4,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use tokio::runtime::Handle;
 
 use crate::context::RequestContext;
 use crate::error::{Error, ErrorKind};
+use crate::provider::oauth::request_id;
 
 /// One request to a provider's API and its result.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,8 +39,8 @@ pub trait CallLog: Send + Sync + 'static {
     fn record(&self, record: CallRecord) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
-/// Guard for a request in flight. Dropping the guard before the result is known records the request
-/// as abandoned.
+/// A request in flight. If it is dropped before the result is known, the request is recorded as
+/// abandoned.
 pub(super) struct Recording<'a> {
     log: &'a Arc<dyn CallLog>,
     record: Option<CallRecord>,
@@ -66,10 +67,10 @@ impl<'a> Recording<'a> {
     }
 
     /// Records a successful request.
-    pub(super) async fn succeeded(mut self, status: StatusCode, request_id: Option<String>) {
+    pub(super) async fn succeeded(mut self, status: StatusCode, headers: &HeaderMap) {
         if let Some(mut record) = self.record.take() {
             record.status = Some(status);
-            record.request_id = request_id;
+            record.request_id = request_id(headers);
             self.log.record(record).await;
         }
     }

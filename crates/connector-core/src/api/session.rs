@@ -1,6 +1,8 @@
 //! The session: the pipeline that all API calls use.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -417,28 +419,17 @@ impl Session {
         loop {
             let (token, permits) = self.admit(call, fresh.take()).await?;
             let sending = match self.authenticated(call, &token) {
-                Ok(request) => shared.transport.send(Self::outbound(call, request)),
+                Ok(request) => self.sending(call, request),
                 Err(error) => {
                     permits.release();
                     return Err(error);
                 }
             };
-            let recording = self.recording(call);
             let answer = sending.await;
             let failure = match self.outcome(call, &token, permits, answer, read) {
-                Ok(response) => {
-                    if let Some(recording) = recording {
-                        recording
-                            .succeeded(response.status(), response.request_id())
-                            .await;
-                    }
-                    return Ok(response);
-                }
+                Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
-            if let Some(recording) = recording {
-                recording.failed(&failure.error).await;
-            }
             if failure.error.kind() == ErrorKind::Unauthorized && !refreshed {
                 refreshed = true;
                 match (
@@ -472,8 +463,37 @@ impl Session {
         }
     }
 
+    /// Sends a request and records it if a call log is configured. The classifier's verdict on the
+    /// response is part of the record, so the write happens on the heap: the future of an unrecorded
+    /// call stays small.
+    fn sending<'a>(&'a self, call: &'a Call, request: http::Request<Bytes>) -> Sending<'a> {
+        let sending = self.shared.transport.send(Self::outbound(call, request));
+        let Some(recording) = self.recording(call) else {
+            return sending;
+        };
+        Box::pin(async move {
+            let answer = sending.await;
+            let failure = match &answer {
+                Ok(answer) => {
+                    let mut response = self.response(call, answer.clone());
+                    self.shared.classifier.classify(&mut response).err()
+                }
+                Err(error) => {
+                    let error = TransportError::new(error.kind(), error.sent());
+                    Some(self.unanswered(call.operation, error).error)
+                }
+            };
+            match (&failure, &answer) {
+                (Some(error), _) => recording.failed(error).await,
+                (None, Ok(answer)) => recording.succeeded(answer.status(), answer.headers()).await,
+                (None, Err(_)) => {}
+            }
+            answer
+        })
+    }
+
     /// Starts the record of a request that is about to be sent. Returns `None` if no call log is
-    /// set.
+    /// configured.
     pub(super) fn recording(&self, call: &Call) -> Option<Recording<'_>> {
         let log = self.shared.log.as_ref()?;
         let context = match &self.context {
@@ -759,6 +779,9 @@ impl fmt::Debug for Session {
             .finish_non_exhaustive()
     }
 }
+
+type Sending<'a> =
+    Pin<Box<dyn Future<Output = Result<http::Response<Bytes>, TransportError>> + Send + 'a>>;
 
 pub(super) type Read<'a> = &'a mut (dyn FnMut(&mut Response) -> Result<()> + Send);
 

@@ -9,7 +9,6 @@ use futures_util::StreamExt;
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::access_token::AccessToken;
-use crate::api::call_log::Recording;
 use crate::api::endpoint::{Endpoint, Idempotency};
 use crate::api::link::Link;
 use crate::api::options::CallOptions;
@@ -21,7 +20,6 @@ use crate::http::limit::{Answered, Draws, Permits};
 use crate::http::{
     BodyError, BodyStream, RequestBody, Sent, StreamRequest, TransportError, TransportErrorKind,
 };
-use crate::provider::oauth::request_id;
 
 /// Maximum time without progress in a transfer, unless the request sets a timeout.
 const IDLE: Duration = Duration::from_secs(30);
@@ -190,7 +188,12 @@ impl Session {
             let failure = if let Some(link) = &prepared.link {
                 recording = self.recording(call);
                 match self.open_link(call, link, exchange, body).await {
-                    Ok(opened) => return Ok(recorded(recording, opened).await),
+                    Ok(opened) => {
+                        if let Some(recording) = recording {
+                            recording.succeeded(opened.status(), opened.headers()).await;
+                        }
+                        return Ok(opened);
+                    }
                     Err(failure) => failure,
                 }
             } else {
@@ -207,7 +210,10 @@ impl Session {
                     Ok(Answer::Accepted(opened)) => {
                         self.settle_opened(call, permits, &opened);
                         self.shared.tokens.accepted(&token);
-                        return Ok(recorded(recording, opened).await);
+                        if let Some(recording) = recording {
+                            recording.succeeded(opened.status(), opened.headers()).await;
+                        }
+                        return Ok(opened);
                     }
                     Ok(Answer::Refused(response)) => Ok(response),
                     Err(Refused::Transport(error)) => Err(error),
@@ -370,16 +376,6 @@ impl Session {
             .map_err(|error| self.unanswered(call.operation, error).error)?;
         Ok(self.response(call, http::Response::from_parts(parts, body)))
     }
-}
-
-/// Records that a transfer was accepted.
-async fn recorded(recording: Option<Recording<'_>>, opened: Opened) -> Opened {
-    if let Some(recording) = recording {
-        recording
-            .succeeded(opened.status(), request_id(opened.headers()))
-            .await;
-    }
-    opened
 }
 
 enum Answer {

@@ -118,7 +118,7 @@ fn wait(text: &str, now: Timestamp) -> Option<Duration> {
     }
 }
 
-/// Parses a duration with units, as OpenAI sends it: `20ms`, `1s`, `6m0s`, `1h2m`.
+/// Parses a duration with units, as some APIs send it: `20ms`, `1s`, `6m0s`, `1h2m`.
 fn from_units(text: &str) -> Option<Duration> {
     let (mut rest, mut seconds) = (text, 0.0);
     while !rest.is_empty() {
