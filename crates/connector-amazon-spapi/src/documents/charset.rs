@@ -50,7 +50,7 @@ impl Charset {
     }
 
     /// The text of whole lines; `None` if it is none in this charset.
-    pub(super) fn decode<'a>(self, bytes: &'a [u8]) -> Option<Cow<'a, str>> {
+    pub(super) fn decode(self, bytes: &[u8]) -> Option<Cow<'_, str>> {
         if self.0 == UTF_8 {
             return std::str::from_utf8(bytes).ok().map(Cow::Borrowed);
         }

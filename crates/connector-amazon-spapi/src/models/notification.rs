@@ -229,6 +229,12 @@ model! {
         acsin: Option<String>,
         /// Amazon's tracking number.
         aftn: Option<String>,
+        /// Another id of the shipment.
+        id: Option<String>,
+        /// The number of a container.
+        container_number: Option<String>,
+        /// The number of a house bill of lading.
+        house_bill_of_lading_number: Option<String>,
         /// The tracking number of a carrier.
         carrier_tracking: Option<CarrierTracking>,
     }
