@@ -103,7 +103,7 @@ async fn main() -> Outcome<()> {
     }
 
     // Notion states no lifetime: the token is refreshed once a call is refused.
-    clock.advance(Duration::from_secs(86_400));
+    clock.advance(Duration::from_hours(24));
     client.send(&Search::new()).await?;
     println!("refresh: {} token requests in all", exchanges());
 
