@@ -1,4 +1,4 @@
-//! Installation of counterparts: third-party programs that tests run against. They are npm and PyPI
+//! Installation of counterparts: third-party programs that tests run against. They are npm and pip
 //! packages with pinned versions, installed in the target directory.
 
 use std::fs;
