@@ -214,7 +214,7 @@ impl FeedFlow {
             Some(ProcessingStatus::Cancelled) => FeedOutcome::Cancelled(feed),
             Some(ProcessingStatus::Fatal) => {
                 let details = match feed.result_feed_document_id {
-                    Some(_) => reason(self.open(&feed, DocumentOptions::new())).await?,
+                    Some(_) => Box::pin(reason(self.open(&feed, DocumentOptions::new()))).await?,
                     None => None,
                 };
                 FeedOutcome::Fatal { feed, details }
@@ -256,7 +256,7 @@ impl FeedFlow {
         feed: &Feed,
         listings: &ListingsFeed,
     ) -> Result<ListingsResult> {
-        let document = self.open(feed, DocumentOptions::new()).await?;
+        let document = Box::pin(self.open(feed, DocumentOptions::new())).await?;
         let report: ProcessingReport = document.json(LONGEST_REPORT).await?;
         let about = report.header.feed_id.as_deref();
         if about.is_some_and(|about| about != feed.feed_id) {

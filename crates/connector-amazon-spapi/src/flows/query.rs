@@ -111,7 +111,9 @@ impl QueryFlow {
             Some(ProcessingStatus::Cancelled) => QueryOutcome::Cancelled(query),
             Some(status) if status.is_final() => {
                 let details = match query.error_document_id.as_deref() {
-                    Some(id) => reason(self.open_document(id, DocumentOptions::new())).await?,
+                    Some(id) => {
+                        Box::pin(reason(self.open_document(id, DocumentOptions::new()))).await?
+                    }
                     None => None,
                 };
                 QueryOutcome::Fatal { query, details }

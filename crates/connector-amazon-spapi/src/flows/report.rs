@@ -192,7 +192,7 @@ impl ReportFlow {
             },
             Some(ProcessingStatus::Fatal) => {
                 let details = match report.report_document_id {
-                    Some(_) => reason(self.open(&report, DocumentOptions::new())).await?,
+                    Some(_) => Box::pin(reason(self.open(&report, DocumentOptions::new()))).await?,
                     None => None,
                 };
                 let until = match details {

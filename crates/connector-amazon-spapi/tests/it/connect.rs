@@ -26,6 +26,9 @@ fn tenant() -> TenantId {
     TenantId::new("t1").unwrap()
 }
 
+/// A change of a callback's query.
+type Change<'a> = &'a dyn Fn(&str) -> String;
+
 impl Rig {
     fn token_calls(&self) -> usize {
         self.sim.server().count(&Method::POST, TOKEN)
@@ -200,7 +203,7 @@ async fn every_wrong_callback_is_refused_without_a_token_call() {
         assert_eq!(rig.token_calls(), 0, "{what}");
     }
     // These are refused after the state was found, which ends the flow.
-    let changes: [(&str, &dyn Fn(&str) -> String); 5] = [
+    let changes: [(&str, Change<'_>); 5] = [
         ("no code", &|query| {
             query.replace("spapi_oauth_code=", "code=")
         }),
@@ -294,7 +297,11 @@ async fn a_refresh_repeats_the_token_and_does_not_move_the_years_end() {
         client.send(&account).await.unwrap();
         refreshes += 1;
         let passed = rig.clock.now().since(begun);
-        assert_eq!(left(&rig).await, year - passed, "the end moved");
+        assert_eq!(
+            left(&rig).await,
+            year.saturating_sub(passed),
+            "the end moved"
+        );
     }
     println!("refreshes that did not move the end: {refreshes}");
 }

@@ -72,7 +72,7 @@ async fn read(document: Document) -> (Vec<Listing>, Vec<(u64, FaultKind)>) {
         }
     }
     assert_eq!(
-        rows.progress().rows as usize,
+        usize::try_from(rows.progress().rows).unwrap(),
         read.len() + value_faults(&faults)
     );
     (read, faults)

@@ -28,11 +28,14 @@ const US: &str = "ATVPDKIKX0DER";
 const HOUR: Duration = Duration::from_secs(3600);
 const SELLERS: usize = 20;
 
+/// The permits of each seller and operation, and the time at which they were counted.
+type Buckets = BTreeMap<(String, &'static str), (f64, Timestamp)>;
+
 /// Amazon's buckets: one for each seller and operation, without a network.
 #[derive(Debug)]
 struct Plans {
     clock: ManualClock,
-    buckets: Mutex<BTreeMap<(String, &'static str), (f64, Timestamp)>>,
+    buckets: Mutex<Buckets>,
     answered: AtomicU64,
     refused: AtomicU64,
 }

@@ -207,7 +207,7 @@ async fn a_notification_goes_to_the_connection_whose_call_created_the_subscripti
         .send(&endpoints::GetSubscriptions::new([kind]))
         .await
         .unwrap();
-    assert_eq!(listed.items, [own.clone()]);
+    assert_eq!(listed.items, std::slice::from_ref(&own));
 
     let mut routes = NotificationRoutes::new().with_application_id("app");
     routes.insert(own.subscription_id.as_str(), key.clone());

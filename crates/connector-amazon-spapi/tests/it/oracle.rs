@@ -28,7 +28,6 @@ use connector_amazon_spapi::{AmazonSpApi, Region};
 use connector_core::api::{Request, Response};
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::OutboundRequest;
-use connector_core::provider::Endpoint;
 use secrecy::ExposeSecret as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -137,7 +136,7 @@ struct Counts {
     untyped: Vec<String>,
 }
 
-fn success<'m>(operation: &'m Value) -> impl Iterator<Item = (&'m String, &'m Value)> {
+fn success(operation: &Value) -> impl Iterator<Item = (&String, &Value)> {
     let responses = operation["responses"].as_object().unwrap().iter();
     responses.filter(|(status, _)| status.starts_with('2'))
 }
@@ -201,7 +200,8 @@ fn leaves(value: &Value, at: &mut String, places: &mut Vec<String>) {
         }
         Value::Array(items) => {
             for (number, value) in items.iter().enumerate() {
-                at.push_str(&format!("/{number}"));
+                at.push('/');
+                at.push_str(&number.to_string());
                 leaves(value, at, places);
                 at.truncate(length);
             }
@@ -430,8 +430,8 @@ fn requests() -> Vec<(Operation, Request)> {
         .with(PatchOperation::add("brand", vec![attributes.clone()]))
         .with(PatchOperation::merge("brand", vec![attributes.clone()]))
         .with(PatchOperation::delete("brand", vec![attributes]));
-    let path = "/orders/v0/orders/{orderId}/regulatedInfo";
-    let resource = RestrictedResource::new(RestrictedMethod::Get, path);
+    let regulated = "/orders/v0/orders/{orderId}/regulatedInfo";
+    let resource = RestrictedResource::new(RestrictedMethod::Get, regulated);
     let restricted = RestrictedDataTokenBody::new([resource.with_data_elements(["buyerInfo"])]);
     vec![
         built(GetMarketplaceParticipations::new()),
@@ -729,9 +729,9 @@ fn required(model: &Value, schema: &Value, body: &Value, name: &str) {
         }
     }
     if let Some(items) = body.as_array() {
-        items
-            .iter()
-            .for_each(|it| required(model, &schema["items"], it, name));
+        for item in items {
+            required(model, &schema["items"], item, name);
+        }
     }
 }
 
