@@ -12,7 +12,7 @@ const RESOURCES: usize = 50;
 operation! {
     /// A token for operations that return personal data.
     ///
-    /// [`AmazonClient::restricted`](crate::AmazonClient::restricted) requests and keeps such tokens.
+    /// [`RestrictedClients`](crate::RestrictedClients) requests and caches these tokens.
     /// See [Amazon docs: Tokens API](https://developer-docs.amazon.com/sp-api/docs/tokens-api-use-case-guide).
     CreateRestrictedDataToken -> RestrictedDataToken;
     "tokens_2021-03-01" POST "/tokens/2021-03-01/restrictedDataToken", Safe, 1.0 / 10;
