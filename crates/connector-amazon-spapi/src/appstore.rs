@@ -52,7 +52,8 @@ impl AppstoreLogin {
             match (values.next(), values.next()) {
                 (Some((_, value)), None) if !value.is_empty() => Ok(value.into_owned()),
                 _ => Err(refused(
-                    "a parameter of the login is missing or repeated; start in Amazon's app store again",
+                    "a parameter of the login is missing or repeated; start again from \
+                     Amazon's app store",
                 )),
             }
         };

@@ -10,14 +10,14 @@ use connector_core::http::limit::{Draw, Draws, HeaderRule, Limit, Per};
 
 use crate::endpoints::{OPERATIONS, Plan};
 
-/// The header with the current rate of the operation.
-const RATE: &str = "x-amzn-ratelimit-limit";
 /// Name of the header with the operation's current rate.
+const RATE: &str = "x-amzn-ratelimit-limit";
+/// Usage plan of every operation in the sandbox: requests per second and burst.
 const SANDBOX: (f64, u32) = (5.0, 15);
 
-/// Ceilings over all sellers of the application: name and requests a second.
-///
 /// Limits across all sellers of the application: name and requests per second.
+///
+/// See Amazon docs:
 /// [Catalog Items](https://developer-docs.amazon.com/sp-api/docs/catalog-items-api-rate-limits),
 /// [Product Type Definitions](https://developer-docs.amazon.com/sp-api/docs/product-type-definitions-api-rate-limits),
 /// [Listings Restrictions](https://developer-docs.amazon.com/sp-api/docs/listings-restrictions-api-rate-limits),
