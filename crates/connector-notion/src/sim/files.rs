@@ -8,7 +8,7 @@ use super::api::invalid;
 use super::world::{World, minute, uuid};
 
 const MIB: usize = 1024 * 1024;
-/// The seconds after which an import is done, and after which an upload expires.
+/// Time after which an import completes, and time after which an upload expires, in seconds.
 const IMPORT: u64 = 10;
 const EXPIRY: u64 = 3600;
 
@@ -173,7 +173,7 @@ impl World {
     }
 }
 
-/// The parts of a form (RFC 7578): names and bodies.
+/// Parses the parts of a form (RFC 7578) into names and bodies.
 fn form(request: &Request) -> Option<Vec<(String, Vec<u8>)>> {
     let kind = request.header("content-type");
     let boundary = kind

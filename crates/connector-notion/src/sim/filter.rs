@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::api::invalid;
 use super::world::plain;
 
-/// True if a page fulfils a filter.
+/// Returns true if a page matches a filter.
 pub(super) fn holds(page: &Value, filter: &Value) -> Result<bool, Response> {
     for (group, all) in [("and", true), ("or", false)] {
         if let Some(filters) = filter[group].as_array() {
@@ -86,7 +86,7 @@ fn compare(value: &Value, condition: &Value) -> Result<bool, Response> {
     })
 }
 
-/// The order of two values of one type. A date without a time stands for its beginning.
+/// Compares two values of the same type. A date without a time compares as its first instant.
 fn order(a: &Value, b: &Value) -> Option<Ordering> {
     match (a, b) {
         (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
@@ -95,9 +95,9 @@ fn order(a: &Value, b: &Value) -> Option<Ordering> {
     }
 }
 
-/// Sorts pages by the criteria of a request, the most important one first.
+/// Sorts pages by the criteria of a request, with the most important criterion first.
 pub(super) fn sort(pages: &mut [&Value], sorts: &Value) {
-    // Stable sorts, from the least important one on.
+    // The sort is stable, so apply the least important criterion first.
     for sort in sorts.as_array().into_iter().flatten().rev() {
         let value = |page: &Value| match (sort["timestamp"].as_str(), sort["property"].as_str()) {
             (Some(name), _) => page[name].as_str().unwrap_or_default().to_owned(),
