@@ -1,16 +1,16 @@
-//! The meaning of Notion's errors.
+//! Mapping of Notion's error codes to error kinds.
 //!
 //! See [Notion docs: Status codes](https://developers.notion.com/reference/status-codes).
 
 use connector_core::provider::{CodeAt, ErrorRule, ErrorTable};
 use connector_core::{Error, ErrorKind, Retry};
 
-/// The code of an object that does not exist or is not shared with the connection.
+/// Error code for an object that does not exist or is not shared with the connection.
 const NOT_FOUND: &str = "object_not_found";
-/// The code of a request that lacks a capability.
+/// Error code for a request that the connection's capabilities do not allow.
 const RESTRICTED: &str = "restricted_resource";
 
-/// The table. An answer of Notion's edge has no code, and counts by its status.
+/// The error table. Error responses from Notion's CDN have no code, so their HTTP status decides.
 pub(crate) const ERRORS: ErrorTable = ErrorTable::new(&[
     ErrorRule::code(
         NOT_FOUND,
@@ -53,8 +53,9 @@ pub(crate) const ERRORS: ErrorTable = ErrorTable::new(&[
 ])
 .with_codes(&[CodeAt::Pointer("/code"), CodeAt::Pointer("/error")]);
 
-/// Returns true if `error` says that the object does not exist or is not shared with the connection.
-/// Notion does not tell the two apart, so nothing may be deleted because of it.
+/// Returns true if `error` reports that the object does not exist or is not shared with the
+/// connection. Notion does not distinguish these cases, so do not delete data because of this
+/// error.
 #[must_use]
 pub fn is_not_shared(error: &Error) -> bool {
     error.kind() == ErrorKind::ProviderNotFound || error.code() == Some(RESTRICTED)
