@@ -179,8 +179,8 @@ impl BusSecret {
         if self.secrets.iter().filter(|it| fits(it)).count() > 0 {
             return Ok(());
         }
-        let message = "the request does not contain the secret of the event bus; check the connection \
-                       of the API destination";
+        let message = "the request does not contain the secret of the event bus; check the \
+                       connection of the API destination";
         Err(Error::new(ErrorKind::WebhookRefused, OPERATION, message)
             .with_provider(crate::AmazonSpApi::ID.as_str().to_owned()))
     }
