@@ -64,9 +64,9 @@ operation! {
         with_identifiers: [String] = "identifiers",
         /// Sets the type of the identifiers.
         with_identifiers_type: IdentifiersType = "identifiersType",
-        /// Includes only variations of this parent SKU.
+        /// Includes only variations of this parent SKU. Cannot be combined with identifiers.
         with_variation_parent_sku: String = "variationParentSku",
-        /// Includes only listings in the package hierarchy of this SKU.
+        /// Includes only listings that contain this SKU or are contained in it (package hierarchy).
         with_package_hierarchy_sku: String = "packageHierarchySku",
         /// Includes only entries created at or after this time.
         with_created_after: Time = "createdAfter",

@@ -60,11 +60,11 @@ operation! {
     set {
         /// Includes only orders created at or after this time.
         with_created_after: Time = "createdAfter",
-        /// Includes only orders created before this time.
+        /// Includes only orders created at or before this time.
         with_created_before: Time = "createdBefore",
         /// Includes only orders changed at or after this time.
         with_last_updated_after: Time = "lastUpdatedAfter",
-        /// Includes only orders changed before this time.
+        /// Includes only orders changed at or before this time.
         with_last_updated_before: Time = "lastUpdatedBefore",
         /// Includes only orders from these marketplaces, at most 50.
         with_marketplace_ids: [String] = "marketplaceIds",

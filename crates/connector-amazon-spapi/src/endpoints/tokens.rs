@@ -21,7 +21,8 @@ operation! {
     check: |arguments| {
         let resources = arguments.value()["restrictedResources"].as_array();
         if !(1..=RESOURCES).contains(&resources.map_or(0, Vec::len)) {
-            return Err(wrong("CreateRestrictedDataToken", "a token is for 1 to 50 operations; pass 1 to 50"));
+            let message = "a token is for 1 to 50 operations; pass 1 to 50";
+            return Err(wrong("CreateRestrictedDataToken", message));
         }
         Ok(())
     };
