@@ -13,8 +13,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Maximum length of an error body, in bytes, that is parsed for reasons.
 const LONGEST_BODY: usize = 64 * 1024;
 /// Advice for a reached daily upload cap. Google reports the cap as throttling.
-const CAP: &str = "uploads are refused while other calls work: the daily upload cap of the user is \
-                   reached; go on tomorrow";
+const CAP: &str = "Google rejects uploads while other calls succeed: the user's daily upload cap is \
+                   reached; continue tomorrow";
 
 /// Defines [`Reason`] and the table of classification rules from one list.
 macro_rules! reasons {
@@ -27,7 +27,7 @@ macro_rules! reasons {
         #[non_exhaustive]
         pub enum Reason {
             $($(#[$doc])* $variant,)*
-            /// A reason that this version does not know, in Google's own word.
+            /// A reason that this version does not know, as Google spells it.
             Other(String),
         }
 
@@ -54,7 +54,7 @@ macro_rules! reasons {
             ErrorRule::status(
                 405,
                 ErrorKind::ProviderUnavailable,
-                "Google refuses the method for now, as it does against abuse; try again later",
+                "Google temporarily rejects the method to limit abuse; try again later",
             ),
         ];
     };
@@ -64,50 +64,50 @@ reasons! {
     /// The user exceeded the quota per minute. Google also returns this reason for the daily upload
     /// cap.
     UserRateLimit = "userRateLimitExceeded", RateLimited:
-        "the user's quota of a minute is used up; try again later";
+        "the user's quota per minute is used up; try again later";
     /// The project exceeded the quota per minute.
     RateLimit = "rateLimitExceeded", RateLimited:
-        "the project's quota of a minute is used up; try again later";
+        "the project's quota per minute is used up; try again later";
     /// Google rejects uploads but accepts other calls: the user has uploaded 750 GB within a day.
     UploadCap = "uploadCap", RateLimited [Retry::After(DAY)]: CAP;
     /// The user exceeded the quota for sharing, or for the e-mails that sharing sends.
     SharingRateLimit = "sharingRateLimitExceeded", Forbidden [Retry::After(Duration::from_secs(300))]:
-        "the user's quota for sharing is used up; wait for some minutes, or share without e-mails";
+        "the user's quota for sharing is used up; wait a few minutes, or share without e-mails";
     /// The project exceeded the quota per day.
     DailyLimit = "dailyLimitExceeded", RateLimited [Retry::After(DAY)]:
-        "the project's quota of the day is used up; go on tomorrow";
+        "the project's quota per day is used up; continue tomorrow";
     /// A quota is used up that does not recover soon.
     Quota = "quotaExceeded", Forbidden [Retry::After(DAY)]:
-        "a quota is used up; go on tomorrow";
+        "a quota is used up; continue tomorrow";
     /// The file exceeded its download quota for today.
     DownloadQuota = "downloadQuotaExceeded", Forbidden [Retry::After(DAY)]:
-        "the file was downloaded too often today; go on tomorrow";
+        "the file's download quota for today is used up; continue tomorrow";
     /// The storage of the user or of the shared drive is full. Service accounts have no storage.
     StorageQuota = "storageQuotaExceeded", Forbidden:
-        "the storage is full; free some of it. A service account has none: use a shared drive or \
-         impersonation";
+        "the storage is full; delete some files. A service account has no storage: use a shared \
+         drive or impersonation";
     /// The account has reached the limit of 500 million items.
     ActiveItemLimit = "activeItemCreationLimitExceeded", Forbidden:
-        "the account has as many items as Google allows; delete some";
+        "the account has reached Google's limit on items; delete some items";
     /// The folder has reached the limit of 500,000 items.
     FolderLimit = "numChildrenInNonRootLimitExceeded", Forbidden:
-        "the folder has as many items as Google allows; use another one";
+        "the folder has reached Google's limit on items; use another folder";
     /// The shared drive has reached Google's limit on items.
     DriveLimit = "teamDriveFileLimitExceeded", Forbidden:
-        "the shared drive has as many items as Google allows; use another one";
+        "the shared drive has reached Google's limit on items; use another shared drive";
     /// The folders of the shared drive exceed Google's nesting limit.
     DriveDepth = "teamDriveHierarchyTooDeep", Forbidden:
-        "folders of the shared drive are nested too deeply; use a folder further up";
+        "the folders of the shared drive are nested too deeply; use a parent folder";
     /// The folders of My Drive exceed Google's nesting limit.
     FolderDepth = "myDriveHierarchyDepthLimitExceeded", Forbidden:
-        "folders are nested too deeply; use a folder further up";
+        "the folders are nested too deeply; use a parent folder";
     /// The user does not have the permission that the call needs on the file.
     FilePermission = "insufficientFilePermissions", Forbidden:
-        "the user may not do this with the file; ask its owner";
+        "the user lacks the required permission on the file; ask the file's owner";
     /// The scope is `drive.file`, and the app did not create the file, nor did the user open the
     /// file with the app.
     NotOpened = "appNotAuthorizedToFile", Forbidden:
-        "the user has not opened the file with this app; let the user pick it, or ask for a wider scope";
+        "the user has not opened the file with this app; let the user pick it, or request a wider scope";
     /// A policy of the domain forbids the app or the sharing.
     DomainPolicy = "domainPolicy", Forbidden:
         "the domain's policy forbids this; ask the domain's administrator";
@@ -125,28 +125,28 @@ reasons! {
         "a Google document has no content to download; export it";
     /// The file has binary content and cannot be exported.
     NotExportable = "fileNotExportable", Forbidden:
-        "only Google documents are exported; download the file";
+        "only Google documents can be exported; download the file";
     /// Google detected malware or spam in the file.
     Abusive = "cannotDownloadAbusiveFile", Forbidden:
-        "Google found malware or spam in the file; its owner may download it with \
+        "Google detected malware or spam in the file; the file's owner can download it with \
          `with_acknowledge_abuse`";
     /// The request acknowledged abuse, but the file is not marked as abusive.
     NotAbusive = "invalidAbuseAcknowledgment", Forbidden:
         "the file is not marked as abusive; download it without `with_acknowledge_abuse`";
     /// The user is not a member of the shared drive.
     NoMember = "teamDriveMembershipRequired", Forbidden:
-        "the user is no member of the shared drive; ask one of its managers";
+        "the user is not a member of the shared drive; ask one of its managers";
     /// The sharing request is invalid.
     InvalidSharing = "invalidSharingRequest", Rejected:
-        "the sharing request is not valid; check address, role and type";
+        "the sharing request is invalid; check the address, the role and the type";
     /// The access token is invalid or has expired.
-    InvalidToken = "authError", Unauthorized: "Google refused the access token";
+    InvalidToken = "authError", Unauthorized: "Google rejected the access token";
     /// The granted scopes do not cover the call.
     MissingScope = "insufficientPermissions", Forbidden [Retry::AfterReauthorization]:
-        "the granted scopes do not cover this; connect the account again and ask for more";
+        "the granted scopes do not cover the call; reconnect the account with more scopes";
     /// The granted scopes do not cover the call. Newer Google services return this reason.
     TokenScope = "ACCESS_TOKEN_SCOPE_INSUFFICIENT", Forbidden [Retry::AfterReauthorization]:
-        "the granted scopes do not cover this; connect the account again and ask for more";
+        "the granted scopes do not cover the call; reconnect the account with more scopes";
     /// The Drive API is not enabled in the project.
     NotEnabled = "accessNotConfigured", AppMisconfigured:
         "the Drive API is not enabled in the Google Cloud project; enable it";
@@ -155,17 +155,17 @@ reasons! {
         "Google does not accept the webhook address; verify its domain in the Google Cloud console";
     /// A watch channel with this id already exists or existed.
     ChannelNotUnique = "channelIdNotUnique", Conflict:
-        "a watch channel with this id exists already; use another id";
+        "a watch channel with this id already exists; use another id";
     /// The page token has expired or is invalid. Restart the listing from its first page.
     PageToken = "invalidPageToken", Conflict [Retry::Never]:
-        "the page token is over; restart the listing from its first page";
+        "the page token has expired or is invalid; restart the listing from its first page";
     /// The file does not exist, or the connection cannot access it.
     NotFound = "notFound", ProviderNotFound:
-        "there is no such file for this connection; check the id and the scopes";
+        "the file does not exist or the connection cannot access it; check the id and the scopes";
     /// Google had an internal error.
-    Backend = "backendError", ProviderUnavailable: "Google failed; try again later";
+    Backend = "backendError", ProviderUnavailable: "Google had an internal error; try again later";
     /// Google had an internal error. Newer Google services return this reason.
-    Internal = "internalError", ProviderUnavailable: "Google failed; try again later";
+    Internal = "internalError", ProviderUnavailable: "Google had an internal error; try again later";
 }
 
 impl Reason {

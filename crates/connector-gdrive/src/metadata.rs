@@ -31,7 +31,7 @@ pub(crate) async fn identify(
         // The account is known. The next metadata job reads the metadata again.
         Err(error) => {
             let operation = "google-drive.identify";
-            tracing::info!(connector = "google-drive", operation, error = %error, "facts not read");
+            tracing::info!(connector = "google-drive", operation, error = %error, "account metadata not available");
             Ok(identity)
         }
     }
@@ -78,7 +78,7 @@ async fn with_facts(
         Err(error) => {
             let operation = "google-drive.identify";
             let error = error.into_error();
-            tracing::debug!(connector = "google-drive", operation, error = %error, "root not read");
+            tracing::debug!(connector = "google-drive", operation, error = %error, "root folder not available");
         }
     }
     Ok(Identity::new(identity.account).with_metadata(facts))

@@ -142,7 +142,10 @@ pub(crate) fn hint(granted_at: Timestamp, now: Timestamp) -> Option<&'static str
     const DAY: Duration = Duration::from_secs(86_400);
     let age = now.since(granted_at);
     if age >= DAY * 7 && age < DAY * 8 {
-        return Some("ended seven days after the grant: is the consent screen still in Testing?");
+        return Some(
+            "ended seven days after the grant; the consent screen may still be in Testing",
+        );
     }
-    (age >= DAY * 180).then_some("ended after six months or more: it may have been unused")
+    (age >= DAY * 180)
+        .then_some("ended six months or more after the grant; the token may have been unused")
 }

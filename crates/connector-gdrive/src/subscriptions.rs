@@ -84,7 +84,7 @@ fn no_position() -> Error {
     Error::new(
         ErrorKind::UnexpectedAnswer,
         "google-drive.catch_up",
-        "Google gave no position in the changes; try again, or report it",
+        "Google returned no position for later changes; try again, or report it",
     )
     .with_provider(GoogleDrive::ID.as_str().to_owned())
 }

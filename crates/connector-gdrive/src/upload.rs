@@ -50,7 +50,7 @@ impl UploadSession {
         Err(Error::new(
             ErrorKind::AddressRefused,
             "google-drive.upload",
-            "the session leads elsewhere than to uploads of Google Drive; open a new one",
+            "the URL is not an upload session of Google Drive; open a new session",
         )
         .with_provider(GoogleDrive::ID.as_str().to_owned()))
     }
@@ -365,7 +365,7 @@ fn check(
     let damaged = || {
         response.error(
             ErrorKind::UnexpectedAnswer,
-            "the stored file is not what was sent; delete it and upload it again",
+            "the stored file differs from the uploaded content; delete the file and upload it again",
         )
     };
     let converted = file.sha256_checksum.is_none() && file.md5_checksum.is_none();
