@@ -1,4 +1,4 @@
-//! The rules that every connector keeps, and the settings and OAuth facts of Google Drive.
+//! Conformance cases for all connectors, and tests of Google Drive's settings and OAuth rules.
 
 use bytes::Bytes;
 use connector_core::clock::{ManualClock, Timestamp};
@@ -22,7 +22,7 @@ fn drive() -> GoogleDrive {
     GoogleDrive::new(GoogleDriveConfig::builder().build().unwrap())
 }
 
-/// A notification as Google posts it.
+/// A notification in Google's format.
 fn notification(token: &str, state: &str) -> http::Request<Bytes> {
     http::Request::post("https://hooks.example/")
         .header("x-goog-channel-id", "0123456789abcdef0123456789abcdef")
@@ -38,7 +38,7 @@ fn notification(token: &str, state: &str) -> http::Request<Bytes> {
         .unwrap()
 }
 
-/// Google Drive as the suite sees it.
+/// Google Drive in the conformance suite.
 struct Suite;
 
 impl SimulatedProvider for Suite {
@@ -89,7 +89,7 @@ fn the_suite_applies_but_for_what_google_does_not_have() {
     assert_eq!((applicable.len(), left_out.len()), (50, 12));
 }
 
-/// A context without a network: nothing is sent.
+/// Verifies a notification with a context that has no network.
 fn verified(request: &http::Request<Bytes>) -> Result<Incoming> {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
     let transport = connector_http::HttpClient::builder().build().unwrap();
@@ -181,7 +181,7 @@ async fn the_request_for_authorization_is_googles() {
     assert!(query["state"].len() < 512 && !query["nonce"].is_empty());
     assert_eq!(query["scope"].split(' ').count(), 3);
     assert!(!query.contains_key("resource"));
-    // Another account on a reconnect.
+    // Selects a different account at a reconnect.
     let other = rig
         .hub
         .authorize(&Rig::tenant(), GoogleDrive::ID)

@@ -1,4 +1,4 @@
-//! Operations against the simulator, and what it refuses.
+//! Operations against the simulator, including rejected calls.
 
 use connector_core::{ErrorKind, Retry};
 use connector_gdrive::endpoints::{
@@ -153,7 +153,7 @@ async fn a_listing_of_many_pages_is_whole_and_an_old_token_restarts_it() {
         .unwrap();
     assert_eq!(all.len(), 1234);
     let page = client.send(&list).await.unwrap();
-    // All other parameters must stay as they were.
+    // All other parameters must be the same as in the first request.
     let other = ListFiles::new()
         .with_page_size(50_u32)
         .after(&page.next.unwrap());
@@ -163,7 +163,7 @@ async fn a_listing_of_many_pages_is_whole_and_an_old_token_restarts_it() {
         (refused.kind(), refused.retry()),
         (ErrorKind::Conflict, Retry::Never)
     );
-    // A search that Google did not finish says so.
+    // A list reports an incomplete search of Google as an error.
     let fault = Fault::Edit(vec![("incompleteSearch", Some("true"))]);
     rig.sim.server().fault("/drive/v3/files", fault);
     let list = ListFiles::new()
@@ -222,7 +222,7 @@ async fn a_path_is_looked_up_and_two_files_of_one_name_are_ambiguous() {
         find("Reports/2026").await,
         PathMatch::Ambiguous { .. }
     ));
-    // An error is not an absence.
+    // An error does not mean that the file is missing.
     for status in [403, 500] {
         for _ in 0..4 {
             rig.sim
@@ -251,7 +251,7 @@ async fn a_lost_response_to_a_creation_makes_no_second_file() {
         (rig.sim.count_named("Once"), created.name.as_deref()),
         (1, Some("Once"))
     );
-    // Without an id of Google's, a creation is not repeated.
+    // A creation without a generated id is not retried.
     rig.sim.server().fault("/drive/v3/files", Fault::DropAfter);
     let create = CreateFile::new(FileMetadata::named("Open"));
     let open = rig.drive(client.send(&create)).await.unwrap_err();
@@ -565,7 +565,7 @@ async fn calls_go_in_batches_and_each_has_its_own_answer() {
             .sim
             .add_file(None, &format!("F{number}"), "text/plain", "x")
             .unwrap();
-        // Every tenth is gone.
+        // Every tenth file has been deleted.
         if number % 10 == 9 {
             rig.sim.remove(&file);
         }
