@@ -30,18 +30,18 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "NOTION_REDIRECT_URI",
         Setting::RedirectUri,
-        "redirect URI as it is registered",
+        "registered redirect URI",
     )
     .required(),
     Variable::new(
         "NOTION_WEBHOOK_VERIFICATION_TOKEN",
         Setting::WebhookSecret,
-        "verification token of the webhook subscription, once the handshake has brought it",
+        "verification token of the webhook subscription, received in the handshake",
     ),
     Variable::new(
         "NOTION_BASE_URL",
         Setting::BaseUrl,
-        "a simulator on this machine, as `http://127.0.0.1:4010`",
+        "URL of a local simulator, for example `http://127.0.0.1:4010`",
     ),
 ];
 

@@ -110,26 +110,26 @@ pub(crate) async fn introspect(
         Error::new(kind, OPERATION, message).with_provider(Notion::ID.as_str().to_owned())
     };
     let url = Url::parse(INTROSPECTION)
-        .map_err(|_| failed(ErrorKind::Bug, "the address is malformed; please report it"))?;
+        .map_err(|_| failed(ErrorKind::Bug, "the URL is malformed; please report it"))?;
     let request = TokenRequest::at_url(description, cx, &url).field("token", token.expose_secret());
     let answer = request.response(OPERATION).await;
     let answer = answer.map_err(connector_core::provider::oauth::ExchangeError::into_error)?;
     match answer.status().as_u16() {
         200 => serde_json::from_slice(answer.body()).map_err(|_| {
-            let message = "the answer is not the JSON that was expected; report it";
+            let message = "the response is not the expected JSON; please report this bug";
             failed(ErrorKind::UnexpectedAnswer, message)
         }),
         400 | 401 | 403 => Err(failed(
             ErrorKind::AppMisconfigured,
-            "Notion refused the registration; check its client id and secret",
+            "Notion rejected the app registration; check the client id and secret",
         )),
         429 | 529 => Err(failed(
             ErrorKind::RateLimited,
-            "Notion limits requests; try again later",
+            "Notion's rate limit is reached; try again later",
         )),
         _ => Err(failed(
             ErrorKind::ProviderUnavailable,
-            "Notion failed; try again later",
+            "Notion is unavailable; try again later",
         )),
     }
 }

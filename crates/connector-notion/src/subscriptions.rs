@@ -57,14 +57,14 @@ impl Cursor {
             });
         };
         serde_json::from_str(text).map_err(|_| {
-            let message = "the stored cursor is not one of this connector; subscribe again";
+            let message = "this connector cannot read the stored cursor; subscribe again";
             Error::new(ErrorKind::StoreIncompatible, "notion.catch_up", message)
         })
     }
 
     fn write(&self) -> Result<String> {
         serde_json::to_string(self).map_err(|_| {
-            let message = "a cursor could not be written; please report it";
+            let message = "a cursor could not be serialized; please report this bug";
             Error::new(ErrorKind::Bug, "notion.catch_up", message)
         })
     }
@@ -74,7 +74,7 @@ impl Cursor {
 impl Subscriptions for Notion {
     fn describe(&self, watch: &Watch) -> Result<SubscriptionPlan> {
         if watch.as_str() != EDITS {
-            let message = "Notion has one watch, `edits`: everything that is shared";
+            let message = "Notion supports only the watch `edits`, for all shared objects";
             return Err(
                 Error::new(ErrorKind::InvalidInput, "notion.subscribe", message)
                     .with_provider(Self::ID.as_str().to_owned()),
@@ -142,7 +142,7 @@ impl Subscriptions for Notion {
 /// Returns the event for a change. Reading the same change again returns the same event.
 fn event(object: &PageOrDataSource, edited: i64, cx: &SubscriptionContext<'_>) -> Result<Event> {
     let broken = |_| {
-        let message = "an object could not be written; please report it";
+        let message = "an object could not be serialized; please report this bug";
         Error::new(ErrorKind::Bug, "notion.catch_up", message)
     };
     let value = match object {

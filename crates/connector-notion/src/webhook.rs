@@ -145,8 +145,8 @@ fn admitted(
 ) -> Result<Incoming> {
     if !switch.is_armed(now) {
         return Err(refused(
-            "a handshake of a webhook subscription arrived and nobody waits for it; arm the switch \
-             and let Notion send the token again if it is yours",
+            "a webhook handshake arrived while the switch was not armed; if you created the \
+             subscription, arm the switch and click \"Resend token\" in Notion's portal",
         ));
     }
     if let (Incoming::Secret { secret, .. }, true) =

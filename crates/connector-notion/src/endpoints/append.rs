@@ -234,8 +234,8 @@ impl NotionClient {
         while let Some(at) = task.path.first().copied() {
             let children = self.children(&task.parent).await?;
             let child = children.into_iter().nth(at).ok_or_else(|| {
-                let message = "a block whose children are still missing is gone; compare the page \
-                    with what was to be written";
+                let message = "a block was deleted before its children were written; compare the \
+                    page with the blocks of this append";
                 Error::new(ErrorKind::Conflict, "AppendBlockChildren", message)
                     .with_provider("notion")
             })?;
@@ -286,7 +286,7 @@ impl NotionClient {
                         return Ok(ids.into_iter().take(call.blocks.len()).collect());
                     }
                     *is_uncertain = true;
-                    let message = "the answer names fewer blocks than were sent; resume the append";
+                    let message = "the response lists too few blocks; resume the append";
                     return Err(Error::new(
                         ErrorKind::UnexpectedAnswer,
                         "AppendBlockChildren",

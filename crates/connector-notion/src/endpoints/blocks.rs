@@ -60,7 +60,7 @@ operation! {
         if (1..=100).contains(&it.count) {
             Ok(())
         } else {
-            let message = "one call appends 1 to 100 blocks; use `NotionClient::append` for more";
+            let message = "one call can append 1 to 100 blocks; use `NotionClient::append` for more";
             Err(wrong("AppendBlockChildren", message))
         }
     } => list;
@@ -90,7 +90,7 @@ operation! {
     /// See [Notion docs: Update a block](https://developers.notion.com/reference/update-a-block).
     UpdateBlock { block: BlockId } -> Block, Never, PATCH |it| ["blocks", it.block.as_str()],
     check |it| if it.parameters.body.is_empty() {
-        Err(wrong("UpdateBlock", "the update changes nothing; set what is to change"))
+        Err(wrong("UpdateBlock", "the update contains no change; set at least one"))
     } else {
         Ok(())
     } => object;

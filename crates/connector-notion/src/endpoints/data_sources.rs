@@ -156,7 +156,7 @@ fn not_empty(operation: &'static str, parameters: &Parameters) -> Result<()> {
     if parameters.body.is_empty() {
         return Err(wrong(
             operation,
-            "the update changes nothing; set what is to change",
+            "the update contains no change; set at least one",
         ));
     }
     Ok(())
@@ -424,7 +424,7 @@ impl QueryDataSource {
 
     fn check_filter(&self) -> Result<()> {
         if self.filter.as_ref().is_some_and(|it| it.depth() > 2) {
-            let message = "groups of conditions nest two levels at most; flatten the filter";
+            let message = "the filter has more than two levels of nested groups; flatten it";
             return Err(wrong("QueryDataSource", message));
         }
         Ok(())

@@ -33,7 +33,7 @@ operation! {
     check |it| if (1..=LONGEST_NAME).contains(&it.name.len()) {
         Ok(())
     } else {
-        Err(wrong("CreateFileUpload", "a file's name has 1 to 900 bytes; give it a shorter one"))
+        Err(wrong("CreateFileUpload", "a file name must have 1 to 900 bytes; shorten it"))
     } => object;
 }
 
@@ -114,7 +114,7 @@ impl Endpoint for SendFileUpload {
 
     fn validate(&self) -> Result<()> {
         if self.file.len() as u64 > LARGEST_PART {
-            let message = "one call sends at most 20 MiB; use `NotionClient::upload_file`";
+            let message = "one call can send at most 20 MiB; use `NotionClient::upload_file`";
             return Err(wrong(Self::NAME, message));
         }
         Ok(())
@@ -124,7 +124,7 @@ impl Endpoint for SendFileUpload {
         let kind = HeaderValue::from_str(&self.content_type).map_err(|_| {
             wrong(
                 Self::NAME,
-                "the media type has characters that no header may have; correct it",
+                "the media type contains characters that are invalid in a header; correct it",
             )
         })?;
         let mut form = Multipart::form_data();
@@ -240,7 +240,7 @@ impl NotionClient {
         let count = u32::try_from(length.div_ceil(size)).unwrap_or(u32::MAX);
         if size > LARGEST_PART {
             let message =
-                "the file is larger than 1,000 parts of 20 MiB; Notion takes no such file";
+                "the file is larger than 1,000 parts of 20 MiB, which is Notion's maximum";
             return Err(wrong("SendFileUpload", message));
         }
         let create = CreateFileUpload::in_parts(name, content_type, count);
@@ -272,8 +272,8 @@ impl NotionClient {
                 "uploaded" => return Ok(found),
                 "pending" => self.session().clock().sleep(PAUSE).await,
                 _ => {
-                    let message = "Notion could not import the file; check its address, which has to \
-                        be public";
+                    let message = "Notion could not import the file; check that the URL is public and \
+                        correct";
                     let error = failed(ErrorKind::Rejected, message);
                     let result = found.file_import_result.unwrap_or_default();
                     let code = result.get("error").and_then(|it| it["code"].as_str());
@@ -284,13 +284,13 @@ impl NotionClient {
                 }
             }
         }
-        let message = "Notion has not imported the file within an hour; import it again";
+        let message = "Notion did not import the file within an hour; import it again";
         Err(failed(ErrorKind::Timeout, message))
     }
 }
 
 fn unreadable() -> Error {
-    let message = "the file cannot be read, or has another length than announced";
+    let message = "the file cannot be read, or its length differs from the given length";
     wrong("SendFileUpload", message)
 }
 

@@ -67,7 +67,7 @@ impl Parameters {
         }
         Err(wrong(
             operation,
-            "a page has 1 to 100 results; set another page size",
+            "the page size must be 1 to 100; set another page size",
         ))
     }
 
@@ -215,7 +215,7 @@ fn next(has_more: bool, cursor: Option<String>, response: &Response) -> Result<O
         (true, Some(cursor)) => Ok(Some(PageCursor::new(cursor))),
         (true, None) => Err(response.error(
             ErrorKind::UnexpectedAnswer,
-            "the list has more results and names no cursor; repeat the call, and report it",
+            "the list has more results but no cursor; retry the call, and report this bug",
         )),
     }
 }

@@ -21,8 +21,8 @@ operation! {
     CreatePage { children: usize } -> MaybeLater<Page>, Never, POST |_it| ["pages"],
     check |it| {
         if it.children > BLOCKS {
-            let message = "a page is created with at most 100 blocks; append the others with \
-                `NotionClient::append`";
+            let message = "a page can be created with at most 100 blocks; append further blocks \
+                with `NotionClient::append`";
             Err(wrong("CreatePage", message))
         } else {
             Ok(())
@@ -123,7 +123,7 @@ operation! {
     /// See [Notion docs: Update page](https://developers.notion.com/reference/patch-page).
     UpdatePage { page: PageId } -> Page, Never, PATCH |it| ["pages", it.page.as_str()],
     check |it| if it.parameters.body.is_empty() {
-        Err(wrong("UpdatePage", "the update changes nothing; set what is to change"))
+        Err(wrong("UpdatePage", "the update contains no change; set at least one"))
     } else {
         Ok(())
     } => object;
@@ -241,7 +241,7 @@ fn items(_: &GetPageProperty, response: &mut Response) -> Result<api::Page<Prope
     let is_list = body.get("object").is_some_and(|it| it == "list");
     let value = Value::Object(body);
     let unreadable = |_| {
-        let message = "the property has another form than expected; report it";
+        let message = "the property has an unexpected form; please report this bug";
         response.error(ErrorKind::UnexpectedAnswer, message)
     };
     if !is_list {

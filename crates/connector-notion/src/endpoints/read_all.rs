@@ -185,7 +185,7 @@ impl ReadAll {
                 Err(error) => return Err(error),
             };
             if page.next.is_some() && page.next == self.cursor {
-                let message = "the provider returned the same page cursor twice; start again";
+                let message = "the provider returned the same page cursor twice; restart the read";
                 return Err(
                     Error::new(ErrorKind::UnexpectedAnswer, "QueryDataSource", message)
                         .with_provider("notion"),
@@ -264,7 +264,7 @@ impl ReadAll {
         let at = &mut self.position;
         let Some(since) = at.since.clone() else {
             let message =
-                "the rows name no time of creation, so that the read cannot go on; report it";
+                "the rows have no creation time, so the read cannot continue; report this bug";
             return Err(
                 Error::new(ErrorKind::UnexpectedAnswer, "QueryDataSource", message)
                     .with_provider("notion"),
@@ -273,7 +273,7 @@ impl ReadAll {
         let began = self.start.as_ref().map(|(start, _)| start);
         if began == Some(&since) {
             // All rows of the query have the same creation time, so a new query would return the
-            // same rows.
+            // same rows. Report a gap and continue with later rows.
             let created_time = since;
             let gap = Gap {
                 data_source,

@@ -86,7 +86,7 @@ fn divided(pieces: Vec<RichText>) -> Result<Vec<RichText>> {
                 }
             }
             RichTextContent::Equation(equation) => {
-                let message = "an equation is longer than 1,000 characters; divide it";
+                let message = "an equation is longer than 1,000 characters; split it";
                 check(&equation.expression, LONGEST_EXPRESSION, message)?;
                 divided.push(piece);
             }
@@ -119,7 +119,7 @@ pub(super) fn prepared(blocks: Vec<BlockContent>) -> Result<Vec<BlockContent>> {
         for side in block.side_texts_mut() {
             *side = divided(std::mem::take(side))?;
             if side.len() > MOST {
-                let message = "a caption or a cell has more than 100 pieces of text; shorten it";
+                let message = "a caption or table cell has more than 100 text segments; shorten it";
                 return Err(wrong(OPERATION, message));
             }
         }
@@ -166,7 +166,7 @@ pub(super) fn prepared(blocks: Vec<BlockContent>) -> Result<Vec<BlockContent>> {
 fn check_value(block: &BlockContent) -> Result<()> {
     match block {
         BlockContent::Equation(equation) => {
-            let message = "an equation is longer than 1,000 characters; divide it";
+            let message = "an equation is longer than 1,000 characters; split it";
             check(&equation.expression, LONGEST_EXPRESSION, message)
         }
         BlockContent::Embed(it) | BlockContent::Bookmark(it) | BlockContent::LinkPreview(it) => {
@@ -263,7 +263,7 @@ pub(super) fn trimmed(mut block: BlockContent, levels: usize) -> (BlockContent, 
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
+#[expect(clippy::print_stdout, reason = "the test prints the counts")]
 mod tests {
     use super::*;
 

@@ -133,7 +133,7 @@ impl Walk {
                 Ok(page) => {
                     if page.next.is_some() && page.next == level.cursor {
                         let message =
-                            "the provider returned the same page cursor twice; start again";
+                            "the provider returned the same page cursor twice; restart the read";
                         return Err(Error::new(
                             ErrorKind::UnexpectedAnswer,
                             "ListBlockChildren",

@@ -101,7 +101,7 @@ impl WebhookEvent {
     pub fn of(event: &Event) -> Result<Self> {
         // The parser's error may quote the body, so it is dropped.
         serde_json::from_slice(&event.body).map_err(|_| {
-            let message = "the event is not one of Notion's webhooks";
+            let message = "the event is not a Notion webhook event";
             Error::new(ErrorKind::UnexpectedAnswer, "notion.webhook_event", message)
                 .with_provider(Notion::ID.as_str().to_owned())
         })

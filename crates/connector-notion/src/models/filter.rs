@@ -115,7 +115,7 @@ macro_rules! conditions {
         $(
             $(#[$doc])*
             #[derive(Debug, Clone, PartialEq)]
-            #[must_use = "a condition needs an operator"]
+            #[must_use = "a condition has no effect without an operator"]
             pub struct $name(Place);
 
             impl $name {
@@ -252,7 +252,7 @@ spans! {
 
 /// A condition on the result of a formula.
 #[derive(Debug, Clone, PartialEq)]
-#[must_use = "a condition needs the type of the result"]
+#[must_use = "a condition has no effect without the type of the result"]
 pub struct FormulaCondition(Place);
 
 impl FormulaCondition {
@@ -279,7 +279,7 @@ impl FormulaCondition {
 
 /// A condition on a rollup.
 #[derive(Debug, Clone, PartialEq)]
-#[must_use = "a condition needs the type of the result"]
+#[must_use = "a condition has no effect without the type of the result"]
 pub struct RollupCondition(Place);
 
 impl RollupCondition {

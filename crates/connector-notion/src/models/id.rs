@@ -103,7 +103,7 @@ macro_rules! id {
                 /// [`InvalidId`] if the text is not an https URL of Notion that contains an id.
                 pub fn from_url(text: impl AsRef<str>) -> Result<Self, InvalidId> {
                     in_url(text.as_ref()).map(Self).ok_or(InvalidId(
-                        "the text is not the address of a page of Notion; copy it once more",
+                        "the text is not the URL of a Notion page; copy the URL again",
                     ))
                 }
 

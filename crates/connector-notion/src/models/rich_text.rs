@@ -84,7 +84,7 @@ pub struct Expression {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "the members of Notion's object"
+    reason = "mirrors the members of Notion's object"
 )]
 #[non_exhaustive]
 pub struct Annotations {

@@ -219,7 +219,7 @@ fn in_query(request: &Request) -> (Value, Value) {
 
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "the values are made for the list"
+    reason = "the caller creates the values for this list"
 )]
 fn list(kind: &str, results: Vec<Value>, next: Option<String>) -> Value {
     json!({

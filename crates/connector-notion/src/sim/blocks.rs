@@ -70,7 +70,7 @@ pub(super) fn check(blocks: &Value, levels: usize) -> Result<(), Response> {
             } else {
                 levels.checked_sub(1)
             };
-            let below = below.ok_or_else(|| invalid("children are nested too deep"))?;
+            let below = below.ok_or_else(|| invalid("children are nested too deeply"))?;
             walk(&children, below, count)?;
         }
         Ok(())
@@ -81,14 +81,14 @@ pub(super) fn check(blocks: &Value, levels: usize) -> Result<(), Response> {
         .ok_or_else(|| invalid("body.children should be an array"))?;
     walk(blocks, levels, &mut count)?;
     if count > ELEMENTS {
-        return Err(invalid("a request has at most 1000 block elements"));
+        return Err(invalid("a request can contain at most 1000 block elements"));
     }
     Ok(())
 }
 
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "the content is made for the block"
+    reason = "the caller creates the content for this block"
 )]
 pub(super) fn stored(id: &str, parent: &Value, time: &str, kind: &str, content: Value) -> Value {
     json!({
@@ -235,7 +235,7 @@ impl World {
         }
         if let Some(id) = members.get("file_upload").and_then(|it| it["id"].as_str()) {
             let upload = self.uploads.get(id).filter(|it| it.is_uploaded());
-            let upload = upload.ok_or_else(|| invalid("the file upload is not uploaded"))?;
+            let upload = upload.ok_or_else(|| invalid("the file was not uploaded yet"))?;
             let file = json!({
                 "url": format!("https://prod-files-secure.s3.us-west-2.amazonaws.com/{id}?sig=1"),
                 "expiry_time": "2030-01-01T00:00:00.000Z",
@@ -266,10 +266,10 @@ impl World {
             Some("after_block") => {
                 let id = position["after_block"]["id"].as_str().unwrap_or_default();
                 let at = there.iter().position(|it| it == id);
-                Some(at.ok_or_else(|| invalid("after_block is no child"))? + 1)
+                Some(at.ok_or_else(|| invalid("after_block is not a child of the parent"))? + 1)
             }
             Some("end") | None => None,
-            Some(_) => return Err(invalid("body.position.type is not known")),
+            Some(_) => return Err(invalid("body.position.type is unknown")),
         };
         if body.get("after").is_some() {
             return Err(invalid("body.after was replaced by body.position"));
@@ -358,7 +358,7 @@ impl World {
                 }
                 text
             }
-            _ => return Err(invalid("body.type is not known")),
+            _ => return Err(invalid("body.type is unknown")),
         };
         self.children.insert(page.to_owned(), Vec::new());
         self.insert_blocks(now, page, &of_markdown(&text), None)?;

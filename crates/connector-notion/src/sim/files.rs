@@ -127,7 +127,7 @@ impl World {
         id: &str,
         request: &Request,
     ) -> Result<Value, Response> {
-        let form = form(request).ok_or_else(|| invalid("the body is no form"))?;
+        let form = form(request).ok_or_else(|| invalid("the body is not a form"))?;
         let file = form.iter().find(|(name, _)| name == "file");
         let length = file
             .map(|(_, body)| body.len())
@@ -140,7 +140,7 @@ impl World {
             .ok_or_else(|| super::api::not_found(id))?;
         upload.update(now);
         if upload.status != "pending" || upload.mode == "external_url" {
-            return Err(invalid("the upload takes no file"));
+            return Err(invalid("the upload does not accept a file"));
         }
         let (at, is_last) = match (upload.mode.as_str(), number) {
             ("single_part", None) => (0, true),
@@ -150,7 +150,7 @@ impl World {
             _ => return Err(invalid("part_number is not accepted")),
         };
         if length > 20 * MIB || (!is_last && length < 5 * MIB) {
-            return Err(invalid("a part has 5 to 20 MiB"));
+            return Err(invalid("a part must have 5 to 20 MiB"));
         }
         upload.parts[at] = Some(length);
         if upload.mode == "single_part" {

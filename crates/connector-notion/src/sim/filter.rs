@@ -23,7 +23,7 @@ pub(super) fn holds(page: &Value, filter: &Value) -> Result<bool, Response> {
     if let Some(name) = filter["timestamp"].as_str() {
         return compare(&page[name], &filter[name]);
     }
-    let unknown = || invalid("a filter names no property that exists");
+    let unknown = || invalid("the filter refers to a property that does not exist");
     let name = filter["property"].as_str().ok_or_else(unknown)?;
     let property = page["properties"].as_object().and_then(|it| {
         it.get(name)
@@ -33,7 +33,7 @@ pub(super) fn holds(page: &Value, filter: &Value) -> Result<bool, Response> {
     let kind = property["type"].as_str().unwrap_or_default();
     let condition = filter
         .get(kind)
-        .ok_or_else(|| invalid("a filter has another type"))?;
+        .ok_or_else(|| invalid("the filter's type differs from the property's type"))?;
     let value = match kind {
         "title" | "rich_text" => Value::String(plain(&property[kind])),
         "select" | "status" => property[kind]["name"].clone(),
@@ -44,7 +44,7 @@ pub(super) fn holds(page: &Value, filter: &Value) -> Result<bool, Response> {
 }
 
 fn compare(value: &Value, condition: &Value) -> Result<bool, Response> {
-    let wrong = || invalid("a filter has no operator");
+    let wrong = || invalid("the filter has no operator");
     let (operator, wanted) = condition
         .as_object()
         .and_then(|it| it.iter().next())
@@ -82,7 +82,7 @@ fn compare(value: &Value, condition: &Value) -> Result<bool, Response> {
         "less_than_or_equal_to" | "on_or_before" => order().is_some_and(Ordering::is_le),
         "is_empty" => is_empty,
         "is_not_empty" => !is_empty,
-        _ => return Err(invalid("a filter has an operator that is not known")),
+        _ => return Err(invalid("the filter has an unknown operator")),
     })
 }
 

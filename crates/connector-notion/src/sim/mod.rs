@@ -336,7 +336,7 @@ impl fmt::Debug for Simulator {
 }
 
 fn missing() -> Error {
-    let message = "the simulator has no such object; add it";
+    let message = "the simulator does not contain this object; add it first";
     Error::new(ErrorKind::NotFound, "notion.simulator", message)
 }
 

@@ -220,7 +220,7 @@ impl World {
             .filter(|it| it.get("title").is_some())
             .count();
         if titles != 1 {
-            return Err(invalid("a schema has one title property"));
+            return Err(invalid("a schema must have exactly one title property"));
         }
         let id = self.id('5');
         let mut schema = Map::new();
