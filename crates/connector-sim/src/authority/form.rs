@@ -1,4 +1,4 @@
-//! Positions of values in requests and responses, as defined in a description.
+//! Positions of values in requests and responses, as configured in a description.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
