@@ -31,18 +31,18 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "GOOGLE_REDIRECT_URI",
         Setting::RedirectUri,
-        "registered redirect URI: https, or `http://localhost`",
+        "redirect URI, exactly as registered: https, or `http://localhost`",
     )
     .required(),
     Variable::new(
         "GOOGLE_DRIVE_SCOPES",
         Setting::Scopes,
-        "scopes to request; default: `openid`, the e-mail address and `drive.file`",
+        "scopes to request. Default: `openid`, the e-mail address and `drive.file`",
     ),
     Variable::new(
         "GOOGLE_DRIVE_BASE_URL",
         Setting::BaseUrl,
-        "address of a local simulator, for example `http://127.0.0.1:4020`",
+        "URL of a simulator on the same machine, for example `http://127.0.0.1:4020`",
     ),
 ];
 

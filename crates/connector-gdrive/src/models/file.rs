@@ -86,7 +86,7 @@ resource! {
         thumbnail_link: Option<String>,
         /// URLs for exports in a browser, by media type.
         export_links: BTreeMap<String, String>,
-        /// Color of the folder.
+        /// Colour of the folder.
         folder_color_rgb: Option<String>,
         /// Properties that all apps can read.
         properties: BTreeMap<String, String>,
@@ -247,7 +247,7 @@ resource! {
         import_formats: BTreeMap<String, Vec<String>>,
         /// Maximum size of imported files in bytes, as a string, by Google document type.
         max_import_sizes: BTreeMap<String, String>,
-        /// Colors that folders can have.
+        /// Colours that folders can have.
         folder_color_palette: Vec<String>,
     }
     int64 {
@@ -257,7 +257,7 @@ resource! {
 }
 
 resource! {
-    /// Storage limit and usage in bytes, for the user, or for the whole organization if it pools
+    /// Storage limit and usage in bytes, for the user, or for the whole organisation if it pools
     /// its storage.
     StorageQuota = "About/storageQuota" {}
     int64 {
@@ -370,7 +370,7 @@ write! {
         with_properties => properties: BTreeMap<String, String>,
         /// Sets properties that only this app can read.
         with_app_properties => app_properties: BTreeMap<String, String>,
-        /// Sets the color of a folder.
+        /// Sets the colour of a folder.
         with_folder_color_rgb => folder_color_rgb: String,
         /// Sets the target of a shortcut.
         with_shortcut_details => shortcut_details: ShortcutDetails,

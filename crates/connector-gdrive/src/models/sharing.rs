@@ -229,13 +229,13 @@ resource! {
         created_time: Option<String>,
         /// True if the user hides the shared drive.
         hidden: Option<bool>,
-        /// Color of the shared drive.
+        /// Colour of the shared drive.
         color_rgb: Option<String>,
         /// Id of the theme. Google accepts this field in requests but does not return it.
         theme_id: Option<String>,
         /// URL of the background image.
         background_image_link: Option<String>,
-        /// Id of the organizational unit that owns the shared drive.
+        /// Id of the organisational unit that owns the shared drive.
         org_unit_id: Option<String>,
         /// Permitted actions of the user on the shared drive.
         capabilities: Option<DriveCapabilities>,
@@ -311,7 +311,7 @@ write! {
         with_name => name: String,
         /// Sets the id of the theme.
         with_theme_id => theme_id: String,
-        /// Sets the color.
+        /// Sets the colour.
         with_color_rgb => color_rgb: String,
         /// Sets the restrictions on the shared drive and its files.
         with_restrictions => restrictions: DriveRestrictions,

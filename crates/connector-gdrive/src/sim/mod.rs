@@ -3,7 +3,7 @@
 //! follows Google's rules and can inject faults.
 //!
 //! The simulator implements a provider of [`connector_sim::Authority`] and takes the time from the
-//! given clock. Where Google's behavior is undocumented, the simulator assumes the worst case:
+//! given clock. Where Google's behaviour is undocumented, the simulator assumes the worst case:
 //! notifications during an outage are lost, and an interrupted chunk is discarded.
 
 mod api;
