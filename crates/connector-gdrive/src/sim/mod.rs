@@ -461,6 +461,6 @@ impl fmt::Debug for Simulator {
 }
 
 fn missing() -> Error {
-    let message = "the simulator has no such file or folder; add it";
+    let message = "the simulator does not contain the file or folder; add it";
     Error::new(ErrorKind::NotFound, "google-drive.simulator", message)
 }

@@ -274,7 +274,7 @@ fn chunk(world: &mut World, now: Timestamp, request: &Request, id: &str) -> Answ
         return Err(Response::new(
             400,
             "text/plain",
-            "another length was announced",
+            "the total length differs from the announced length",
         ));
     }
     // Bytes that are already stored are skipped.

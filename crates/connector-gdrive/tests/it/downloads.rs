@@ -14,7 +14,7 @@ use crate::rig::{noise, transfers};
 const LENGTH: usize = 3_000_001;
 
 #[tokio::test]
-async fn a_download_goes_on_where_it_broke_off_and_is_compared() {
+async fn a_download_resumes_after_faults_and_verifies_the_checksum() {
     let (sim, client) = transfers(|it| it).await;
     let content = noise(7, LENGTH);
     let file = sim
@@ -53,11 +53,11 @@ async fn a_download_goes_on_where_it_broke_off_and_is_compared() {
         .await
         .unwrap();
     assert_eq!(pieces.iter().map(bytes::Bytes::len).sum::<usize>(), LENGTH);
-    println!("downloads whole despite faults: 5, requests: {requests}");
+    println!("downloads complete despite faults: 5, requests: {requests}");
 }
 
 #[tokio::test]
-async fn a_file_that_changes_meanwhile_is_read_as_it_was_or_refused() {
+async fn a_file_changed_during_a_download_is_read_at_one_revision_or_fails() {
     let (sim, client) = transfers(|it| it).await;
     let old = noise(1, LENGTH);
     let file = sim
@@ -97,7 +97,7 @@ async fn a_file_that_changes_meanwhile_is_read_as_it_was_or_refused() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_downloaded_is_refused_with_its_reason() {
+async fn forbidden_downloads_fail_with_their_reason() {
     let (sim, client) = transfers(|it| it).await;
     let document = "application/vnd.google-apps.document";
     let document = sim.add_file(None, "Doc", document, "").unwrap();
@@ -138,5 +138,5 @@ async fn what_may_not_be_downloaded_is_refused_with_its_reason() {
         .await
         .unwrap_err();
     assert_eq!(Reason::of(&refused), Some(Reason::NotDownloadable));
-    println!("downloads refused by reason: 8");
+    println!("downloads refused with a reason: 8");
 }

@@ -62,7 +62,7 @@ impl Rig {
 }
 
 #[tokio::test]
-async fn calls_stay_within_the_units_of_a_minute() {
+async fn calls_stay_within_the_units_per_minute() {
     let rig = Rig::new().await;
     let client = rig.limited(10_000, 1000).await.background();
     let began = rig.clock.now();
@@ -100,7 +100,7 @@ fn refusal(status: u16, reason: &str) -> Fault {
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one table of all reasons")]
-async fn every_refusal_means_what_its_reason_says() {
+async fn every_error_response_is_classified_by_its_reason() {
     use ErrorKind as K;
     let day = Retry::After(Duration::from_secs(86_400));
     let table = [
@@ -206,11 +206,11 @@ async fn every_refusal_means_what_its_reason_says() {
             "{reason}"
         );
     }
-    println!("refusals by reason: {}", table.len());
+    println!("error responses classified: {}", table.len());
 }
 
 #[tokio::test]
-async fn throttling_and_failures_are_repeated_and_every_reason_is_looked_at() {
+async fn throttled_and_failed_calls_are_retried_and_all_reasons_are_checked() {
     let rig = Rig::new().await;
     let client = rig.client().await;
     let root = GetFile::new(FileId::root());
@@ -257,5 +257,5 @@ async fn throttling_and_failures_are_repeated_and_every_reason_is_looked_at() {
             "{body}"
         );
     }
-    println!("faults that a call survives: {count}");
+    println!("faults followed by a successful retry: {count}");
 }

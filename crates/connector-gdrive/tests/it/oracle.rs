@@ -12,12 +12,12 @@ use serde_json::Value;
 /// Returns the discovery document. Prints a message and returns `None` if the test is skipped.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the directory is an argument of the test run"
+    reason = "the variable passes the directory to the test run"
 )]
 pub(crate) fn discovery() -> Option<Value> {
     let Some(root) = std::env::var_os("CONNECTORS_ORACLES") else {
         println!(
-            "skipped: CONNECTORS_ORACLES names no directory with Google's discovery documents"
+            "skipped: CONNECTORS_ORACLES is not a directory with Google's discovery documents"
         );
         return None;
     };
@@ -49,7 +49,7 @@ fn camel(name: &str) -> String {
 }
 
 #[test]
-fn every_operation_is_googles() {
+fn every_operation_matches_the_discovery_document() {
     let Some(document) = discovery() else {
         return;
     };
@@ -153,7 +153,7 @@ fn every_operation_is_googles() {
         typed.len(),
         methods.len()
     );
-    println!("without a type: {open:?}");
+    println!("operations without a type: {open:?}");
     assert!(typed.len() >= 45 && parameters > 150);
 }
 
@@ -236,14 +236,14 @@ fn every_typed_field_exists_with_its_type() {
         }
     }
     println!(
-        "typed fields in Google's description: {checked} of {} types",
+        "typed fields found in Google's discovery document: {checked} of {} types",
         Schema::ALL.len()
     );
     assert!(checked > 200);
 }
 
 #[test]
-fn every_scope_is_googles_and_the_default_opens_the_metadata() {
+fn every_scope_exists_at_google_and_the_default_covers_the_metadata() {
     let Some(document) = discovery() else {
         return;
     };
@@ -269,5 +269,8 @@ fn every_scope_is_googles_and_the_default_opens_the_metadata() {
         let operation = OPERATIONS.iter().find(|it| it.id == id).unwrap();
         assert!(scopes(operation.scopes).contains(scope::FILE), "{id}");
     }
-    println!("scopes in Google's description: {}", offered.len());
+    println!(
+        "scopes found in Google's discovery document: {}",
+        offered.len()
+    );
 }

@@ -121,7 +121,7 @@ impl Rig {
                 }
             }
         }
-        panic!("it is not ready after hours");
+        panic!("the future did not complete after hours of simulated time");
     }
 }
 

@@ -53,7 +53,7 @@ impl Rig {
 }
 
 #[tokio::test]
-async fn a_service_account_is_adopted_and_its_tokens_are_minted() {
+async fn a_service_account_is_adopted_and_receives_tokens() {
     let rig = rig().await;
     let key = rig.adopt(EMAIL, None).await.unwrap();
     let connection = rig.hub.tenant(&key.tenant).get(key.id).await.unwrap();
@@ -78,7 +78,7 @@ async fn a_service_account_is_adopted_and_its_tokens_are_minted() {
     rig.hub.disconnect(&key, context()).await.unwrap();
     rig.work().await;
     assert_eq!(rig.sim.server().count(&http::Method::POST, "/revoke"), 0);
-    println!("tokens minted: {}", tokens());
+    println!("tokens issued: {}", tokens());
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn a_service_account_acts_for_a_user_of_its_domain() {
 }
 
 #[test]
-fn a_file_that_is_no_key_is_refused_and_not_quoted() {
+fn an_invalid_key_file_is_refused_and_not_quoted() {
     let good = key_file(EMAIL);
     let wrong = [
         ("", None),

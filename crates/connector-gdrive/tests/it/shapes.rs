@@ -666,7 +666,7 @@ async fn every_operation_is_sent_as_google_documents_it() {
         }
     }
     println!(
-        "parameters sent: {parameters}, members of bodies: {members}, all in Google's description"
+        "parameters sent: {parameters}, body members sent: {members}, all in Google's discovery document"
     );
 }
 
@@ -676,7 +676,7 @@ fn method<'d>(document: &'d Value, id: &str) -> &'d Value {
 }
 
 #[tokio::test]
-async fn an_upload_is_sent_as_the_protocol_says() {
+async fn an_upload_follows_the_protocol() {
     let mut wire = Wire::new().await;
     let location =
         "https://www.googleapis.com/upload/drive/v3/files?uploadType=resumable&upload_id=a-b_c%2F";
@@ -750,7 +750,7 @@ async fn an_upload_is_sent_as_the_protocol_says() {
         .unwrap();
     empty.assert_async().await;
     println!(
-        "requests of an upload as the protocol says: {}",
+        "upload requests that follow the protocol: {}",
         mocks.len() + 2
     );
 }

@@ -97,7 +97,7 @@ impl Rig {
 }
 
 #[tokio::test]
-async fn a_notification_leads_to_every_change_once() {
+async fn a_notification_delivers_every_change_once() {
     let rig = Rig::new().await;
     rig.subscribed(&["changes"]).await;
     let mut made = BTreeSet::new();
@@ -154,7 +154,7 @@ async fn a_forged_notification_is_refused_and_triggers_nothing() {
 
 /// Requirement 6 of the issue that introduced Google Drive.
 #[tokio::test]
-async fn thirty_days_with_outages_on_both_sides_lose_no_change_and_repeat_none() {
+async fn thirty_days_with_outages_lose_and_repeat_no_change() {
     let rig = Rig::new().await;
     let drive = rig.sim.add_drive("Team").unwrap();
     let of_drive = format!("changes/{drive}");
@@ -235,7 +235,7 @@ async fn thirty_days_with_outages_on_both_sides_lose_no_change_and_repeat_none()
         .server()
         .count(&http::Method::POST, "/drive/v3/channels/stop");
     assert!((10..=20).contains(&opened), "{opened}");
-    assert_eq!(rig.sim.channels(), 2, "old channels are ended");
+    assert_eq!(rig.sim.channels(), 2, "old channels are stopped");
     println!(
         "30 days: {} changes in two subscriptions, each once; {told} notifications, {opened} channels \
          opened, {stopped} stopped",
@@ -244,7 +244,7 @@ async fn thirty_days_with_outages_on_both_sides_lose_no_change_and_repeat_none()
 }
 
 #[tokio::test]
-async fn a_file_is_watched_for_a_day_at_a_time_until_it_is_removed() {
+async fn a_file_is_watched_with_daily_channels_until_it_is_removed() {
     let rig = Rig::new().await;
     let file = rig.sim.add_file(None, "A", "text/plain", "1").unwrap();
     let other = rig.sim.add_file(None, "Other", "text/plain", "1").unwrap();
@@ -271,7 +271,7 @@ async fn a_file_is_watched_for_a_day_at_a_time_until_it_is_removed() {
 }
 
 #[tokio::test]
-async fn changes_of_drives_and_lost_access_are_tombstones_and_do_not_stop_the_reading() {
+async fn drive_changes_and_lost_access_are_reported_and_reading_continues() {
     let rig = Rig::new().await;
     let drive = rig.sim.add_drive("Team").unwrap();
     let kept = rig.sim.add_file(None, "Kept", "text/plain", "1").unwrap();
@@ -303,7 +303,7 @@ async fn changes_of_drives_and_lost_access_are_tombstones_and_do_not_stop_the_re
 }
 
 #[tokio::test]
-async fn a_subscription_ends_with_its_channel_and_a_watch_has_its_form() {
+async fn a_subscription_end_stops_its_channel_and_invalid_watches_are_refused() {
     let rig = Rig::new().await;
     let key = rig.subscribed(&["changes"]).await;
     let wrong = [

@@ -33,7 +33,7 @@ fn create(name: &str) -> Upload {
 }
 
 #[tokio::test]
-async fn small_files_go_in_one_request() {
+async fn small_files_are_uploaded_in_one_request() {
     let (sim, client) = transfers(|it| it).await;
     let simple = UploadSimple::new("text/plain".to_owned());
     let made = client
@@ -71,7 +71,7 @@ async fn small_files_go_in_one_request() {
 }
 
 #[tokio::test]
-async fn every_length_arrives_from_bytes_files_and_readers() {
+async fn uploads_of_all_lengths_from_bytes_files_and_readers_are_complete() {
     let (sim, client) = transfers(|it| it).await;
     let directory = tempfile::tempdir().unwrap();
     let chunk = 256 * 1024;
@@ -114,11 +114,11 @@ async fn every_length_arrives_from_bytes_files_and_readers() {
         (changed.id, changed.name.as_deref(), changed.size),
         (file.id, Some("New"), Some(2))
     );
-    println!("uploads of {} lengths arrived: {arrived}", lengths.len());
+    println!("uploads of {} lengths complete: {arrived}", lengths.len());
 }
 
 #[tokio::test]
-async fn each_fault_is_survived_and_costs_at_most_its_chunk() {
+async fn each_fault_resends_at_most_one_chunk() {
     let (sim, client) = transfers(|it| it).await;
     let content = noise(3, 3 << 20);
     let mut survived = 0;
@@ -176,11 +176,14 @@ async fn each_fault_is_survived_and_costs_at_most_its_chunk() {
     let reader = UploadBody::reader(std::io::Cursor::new(content.clone()), None);
     let file = client.upload_file(&create("Reader"), reader).await.unwrap();
     assert!(sim.content(&file.file_id().unwrap()).unwrap() == content);
-    println!("faults of a chunk survived: {}", survived + 1);
+    println!(
+        "chunk faults followed by a complete upload: {}",
+        survived + 1
+    );
 }
 
 #[tokio::test]
-async fn a_lost_final_response_makes_no_second_file() {
+async fn a_lost_final_response_creates_no_second_file() {
     let (sim, client) = transfers(|it| it).await;
     let content = noise(4, 100_000);
     sim.server().fault(
@@ -198,7 +201,7 @@ async fn a_lost_final_response_makes_no_second_file() {
 }
 
 #[tokio::test]
-async fn a_dropped_session_is_opened_anew_and_a_damaged_file_is_no_success() {
+async fn a_dropped_session_is_replaced_and_a_damaged_file_is_an_error() {
     let (sim, client) = transfers(|it| it).await;
     let content = noise(5, 1 << 20);
     let dropping = sim.clone();
@@ -249,7 +252,7 @@ async fn a_dropped_session_is_opened_anew_and_a_damaged_file_is_no_success() {
 }
 
 #[tokio::test]
-async fn the_daily_cap_is_told_apart_from_throttling_by_behaviour() {
+async fn the_daily_cap_is_distinguished_from_throttling() {
     let rig = Rig::new().await;
     let client = rig.client().await.background();
     let upload = create("Capped");
@@ -435,10 +438,10 @@ impl Long {
 /// Requirement 3 of the issue that introduced Google Drive. With `CONNECTORS_SOAK=full`, the test
 /// uploads 1 GiB with a fault every 20 MiB.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_upload_with_a_fault_every_few_chunks_arrives_whole() {
+async fn a_long_upload_with_frequent_faults_is_complete() {
     #[expect(
         clippy::disallowed_methods,
-        reason = "how much is transferred is not configuration"
+        reason = "the variable only sets the amount of transferred data"
     )]
     let is_full = std::env::var("CONNECTORS_SOAK").is_ok_and(|mode| mode == "full");
     let (total, chunk, fault_every) = if is_full {
@@ -460,7 +463,7 @@ async fn a_long_upload_with_a_fault_every_few_chunks_arrives_whole() {
     let mut processes = 0;
     let file = loop {
         processes += 1;
-        assert!(processes < 1000, "it never ends");
+        assert!(processes < 1000, "the upload does not complete");
         if let Some(outcome) = long.run(&seen).await {
             break outcome.unwrap_or_else(|error| panic!("{}", error.report()));
         }
