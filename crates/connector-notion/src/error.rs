@@ -32,7 +32,7 @@ pub(crate) const ERRORS: ErrorTable = ErrorTable::new(&[
     ErrorRule::code(
         "conflict_error",
         ErrorKind::Conflict,
-        "another write changed the object at the same time; read the object again, then retry the write",
+        "another write changed the object meanwhile; read the object again, then retry the write",
     ),
     ErrorRule::code(
         "row_limit_exceeded",

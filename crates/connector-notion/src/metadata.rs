@@ -47,7 +47,7 @@ pub(crate) async fn identify(
         // The connection may lack the capability to read users.
         Err(error) => {
             let operation = "notion.identify";
-            tracing::debug!(connector = "notion", operation, error = %error, "members could not be counted");
+            tracing::debug!(connector = "notion", operation, error = %error, "members not counted");
         }
     }
     Ok(Identity::new(account).with_metadata(facts))

@@ -60,7 +60,7 @@ operation! {
         if (1..=100).contains(&it.count) {
             Ok(())
         } else {
-            let message = "one call can append 1 to 100 blocks; use `NotionClient::append` for more";
+            let message = "one call appends 1 to 100 blocks; use `NotionClient::append` for more";
             Err(wrong("AppendBlockChildren", message))
         }
     } => list;

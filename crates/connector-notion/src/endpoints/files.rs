@@ -272,8 +272,7 @@ impl NotionClient {
                 "uploaded" => return Ok(found),
                 "pending" => self.session().clock().sleep(PAUSE).await,
                 _ => {
-                    let message = "Notion could not import the file; check that the URL is public and \
-                        correct";
+                    let message = "Notion could not import the file; check that the URL is public";
                     let error = failed(ErrorKind::Rejected, message);
                     let result = found.file_import_result.unwrap_or_default();
                     let code = result.get("error").and_then(|it| it["code"].as_str());

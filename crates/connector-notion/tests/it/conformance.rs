@@ -1,4 +1,4 @@
-//! The rules that every connector keeps, and the settings and facts of Notion.
+//! Tests of the rules for all connectors, and of Notion's settings and facts.
 
 use bytes::Bytes;
 use connector_core::clock::{ManualClock, Timestamp};
@@ -21,7 +21,7 @@ fn notion() -> Notion {
     Notion::new(NotionConfig::builder().build().unwrap())
 }
 
-/// Notion as the suite sees it.
+/// Test fixture that gives the conformance suite access to Notion.
 struct Suite;
 
 struct Api;

@@ -1,4 +1,5 @@
-//! The life of a connection: authorization, refresh after a refusal, revocation, adopted tokens.
+//! Tests of the lifecycle of a connection: authorization, refresh after a 401, revocation, adopted
+//! tokens.
 
 use std::future::IntoFuture as _;
 use std::time::Duration;
@@ -48,7 +49,8 @@ async fn a_connection_is_a_bot_with_the_facts_of_the_token_response_and_the_memb
     assert_eq!(text("owner_email"), "person1@example.com");
     assert!(text("workspace_id").starts_with("0000000a-"));
     assert_eq!(connection.metadata.get::<usize>("members"), Some(3));
-    // Without the capability to read users there is no count, and the connection stays.
+    // Without the capability to read users, the metadata has no member count, and the connection
+    // still works.
     rig.sim.set_user_capability(false);
     let key = rig.connect().await;
     let connection = rig.hub.tenant(&key.tenant).get(key.id).await.unwrap();
@@ -62,14 +64,15 @@ async fn a_token_is_refreshed_once_it_is_refused_and_never_on_a_guess() {
     let client = rig.hub.client::<NotionClient>(&key).await.unwrap();
     let exchanges = || rig.sim.server().count(&Method::POST, TOKEN);
     assert_eq!(exchanges(), 1);
-    // The access token expires after an hour, and nobody knows: no worker refreshes it.
+    // The access token expires after one hour. The expiry is unknown to the hub, so no worker
+    // refreshes the token.
     for _ in 0..3 {
         rig.clock.advance(DAY / 100);
         rig.work().await;
     }
     assert_eq!(exchanges(), 1);
     rig.clock.advance(DAY);
-    // Fifty callers at once are refused, and one of them refreshes.
+    // Notion rejects fifty concurrent calls with 401, and one of the callers refreshes.
     let calls = (0..50).map(|_| {
         let client = client.clone();
         async move { client.send(&GetMe::new()).await }
@@ -105,11 +108,11 @@ async fn a_refresh_token_that_was_refused_is_never_sent_again() {
             rig.clock.advance(DAY);
             rig.work().await;
         }
-        // Another process with the same store.
+        // Simulate another process with the same store.
         rig.restart(None);
     }
     assert_eq!(exchanges(&rig), 2, "the refused token was sent again");
-    // The owner authorizes again: the same connection works.
+    // After the owner authorizes again, the same connection works.
     assert_eq!(rig.connect().await, key);
     let client = rig.hub.client::<NotionClient>(&key).await.unwrap();
     rig.drive(client.send(&GetMe::new())).await.unwrap();

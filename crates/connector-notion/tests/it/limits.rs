@@ -1,4 +1,4 @@
-//! Notion's limits, as the session keeps them.
+//! Tests of Notion's rate limits.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ async fn refusals_by_a_limit_are_waited_for_also_by_writes() {
         assert!(took >= Duration::from_secs(20), "{took:?}");
     }
     assert_eq!(rig.sim.server().count(&Method::POST, "/v1/comments"), 4);
-    // The limit of the workspace may ask for more than a minute: the caller decides.
+    // If the workspace's limit requires a wait of more than one minute, the caller gets the error.
     rig.sim
         .server()
         .fault("/v1/comments", Fault::rate_limited(600));
