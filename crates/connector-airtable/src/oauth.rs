@@ -5,8 +5,8 @@
 //!
 //! * A client with a secret authenticates with HTTP Basic. A client without a secret sends
 //!   `client_id` in the body.
-//! * A refresh ends the previous access token and refresh token at once. A conflict (409) means
-//!   that another request has just refreshed the same token.
+//! * A refresh immediately invalidates the previous access token and refresh token. A conflict (409)
+//!   means that another request has just refreshed the same token.
 //! * A refresh token expires 60 days after its issue, so idle connections are refreshed, too.
 //! * There is no revocation endpoint.
 //! * `state` and the code verifier may contain only the characters `[A-Za-z0-9._-]`. The hub's

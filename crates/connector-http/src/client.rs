@@ -38,8 +38,8 @@ const USER_AGENT: &str = concat!("connectors/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum time that a request waits for other requests to the same host.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Delay of a timer that indicates that the process or the machine was suspended. The client then
-/// waits this long for a response that may already have arrived.
+/// Timer delay from which the client assumes that the process or the machine was suspended. After a
+/// suspension, the client waits this long to read a response that may have arrived meanwhile.
 const OVERSLEPT: Duration = Duration::from_secs(1);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_PER_HOST: usize = 32;

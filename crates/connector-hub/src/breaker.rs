@@ -112,7 +112,7 @@ struct Breaker {
     wave: Wave,
     /// Set while dead grants are not marked as dead.
     brake: Option<Gate>,
-    /// Until this time, dead grants are marked as dead even in a wave.
+    /// Until this time, the hub marks dead grants immediately, even in a wave.
     confirmed_until: Option<Monotonic>,
     counted: Option<Counted>,
 }
@@ -424,8 +424,8 @@ impl Breakers {
         });
     }
 
-    /// Confirms that the dead grants are dead: for one hour, every dead grant is marked, even in a
-    /// wave. Returns the connections of the wave, or nothing if there was no wave.
+    /// Confirms that the grants of the wave are dead. For one hour, the hub marks dead grants
+    /// immediately. Returns the connections of the wave, or nothing if there was no wave.
     pub(crate) fn confirm(
         &self,
         provider: &ProviderId,

@@ -101,9 +101,9 @@ impl Hub {
         })
     }
 
-    /// Confirms that the grants of an app that were refused in a wave are dead. For one hour, the
-    /// hub marks all dead grants as dead, even in a wave. Returns the number of grants that were
-    /// held back; zero if this process saw no wave.
+    /// Confirms that the held back grants of an app are dead. For one hour, the hub marks dead grants
+    /// immediately, even in a wave. Returns the number of grants that were held back. Returns zero
+    /// if this process detected no wave.
     ///
     /// Each process has its own brake. Check the [`Health`] of each process.
     ///

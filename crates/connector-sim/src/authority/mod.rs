@@ -519,7 +519,7 @@ impl AuthorityBuilder {
         self
     }
 
-    /// Ends the previous access token at each refresh.
+    /// Invalidates the previous access token at each refresh.
     pub fn with_access_ended_by_refresh(mut self) -> Self {
         self.rules.refresh_ends_access = true;
         self

@@ -160,7 +160,8 @@ pub struct Mark {
 pub struct Start {
     /// The reason for the flight.
     pub reason: Reason,
-    /// The generation that the callers used, or whose token was refused; `None` if they knew none.
+    /// Generation of the token that the callers used or that the provider rejected. `None` if the
+    /// callers had no token.
     pub seen: Option<Generation>,
     /// The newest state that this process has seen; `None` if there is none.
     pub mark: Option<Mark>,
