@@ -1,4 +1,4 @@
-//! The Google Drive connector, which implements the hub's `Connector` trait.
+//! The Google Drive connector: the implementation of the `Connector` trait.
 
 use std::sync::Arc;
 
@@ -120,8 +120,8 @@ impl Connector for GoogleDrive {
     }
 
     async fn revoke(&self, cx: &Context<'_>, credential: &Credential) -> Result<(), ExchangeError> {
-        // A service account's access token expires within an hour. Its grant is the key file, which
-        // only its owner can delete.
+        // The access token of a service account expires within an hour. The hub cannot revoke the key
+        // file, because only its owner can delete the key at Google.
         if ServiceAccount::is_in(credential) {
             return Ok(());
         }

@@ -292,7 +292,7 @@ impl Simulator {
     /// Returns the id of the first user's root folder.
     ///
     /// # Errors
-    /// Returns no error for ids that the simulator generated.
+    /// Never fails, because the simulator generates valid ids.
     pub fn root_folder(&self) -> Result<FileId> {
         Ok(FileId::new(World::root_of(&self.signed_in()))?)
     }
@@ -320,7 +320,7 @@ impl Simulator {
     /// Adds a shared drive with the first user as a manager.
     ///
     /// # Errors
-    /// Returns no error for ids that the simulator generated.
+    /// Never fails, because the simulator generates valid ids.
     pub fn add_drive(&self, name: &str) -> Result<FileId> {
         let now = self.clock.now();
         let user = self.signed_in();
