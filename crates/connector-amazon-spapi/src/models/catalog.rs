@@ -5,17 +5,17 @@ use super::{Decimal, Other, Pagination, model, texts};
 model! {
     /// A page of items.
     Items {
-        /// The number of results that Amazon estimates.
+        /// Estimated number of results.
         number_of_results: Option<i64>,
-        /// The place of the next page.
+        /// The tokens of the adjacent pages.
         pagination: Option<Pagination>,
-        /// Ways to narrow the search.
+        /// Filters that narrow the search.
         refinements: Option<Refinements>,
         /// The items.
         items: Vec<Item>,
     }
 
-    /// Ways to narrow a search.
+    /// Filters that narrow a search.
     Refinements {
         /// The brands.
         brands: Vec<BrandRefinement>,
@@ -25,7 +25,7 @@ model! {
 
     /// A brand with its number of results.
     BrandRefinement {
-        /// The number of results that Amazon estimates.
+        /// Estimated number of results.
         number_of_results: Option<i64>,
         /// The brand name.
         brand_name: Option<String>,
@@ -33,35 +33,35 @@ model! {
 
     /// A classification with its number of results.
     ClassificationRefinement {
-        /// The number of results that Amazon estimates.
+        /// Estimated number of results.
         number_of_results: Option<i64>,
-        /// The name for people.
+        /// The display name.
         display_name: Option<String>,
-        /// The classification id.
+        /// The id of the classification.
         classification_id: Option<String>,
     }
 
     /// A product of the catalog.
     Item {
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         asin: Option<String>,
-        /// The attributes, by name, in the form of the product type's schema.
+        /// The attributes by name, structured according to the schema of the product type.
         attributes: Other,
         /// The browse classifications.
         classifications: Vec<ItemBrowseClassificationsByMarketplace>,
         /// The dimensions.
         dimensions: Vec<ItemDimensionsByMarketplace>,
-        /// Other ids of the product, such as EAN and UPC.
+        /// Product identifiers, such as EAN and UPC.
         identifiers: Vec<ItemIdentifiersByMarketplace>,
         /// The images.
         images: Vec<ItemImagesByMarketplace>,
         /// The product types.
         product_types: Vec<ItemProductTypeByMarketplace>,
-        /// The variations and packages that it belongs to.
+        /// Relationships with other products: variations and package hierarchies.
         relationships: Vec<ItemRelationshipsByMarketplace>,
         /// The sales ranks.
         sales_ranks: Vec<ItemSalesRanksByMarketplace>,
-        /// The main facts in each marketplace.
+        /// Summaries, one per marketplace.
         summaries: Vec<ItemSummaryByMarketplace>,
         /// The details for vendors.
         vendor_details: Vec<ItemVendorDetailsByMarketplace>,
@@ -77,9 +77,9 @@ model! {
 
     /// A browse classification with its parents.
     ItemBrowseClassification {
-        /// The name for people.
+        /// The display name.
         display_name: Option<String>,
-        /// The classification id.
+        /// The id of the classification.
         classification_id: Option<String>,
         /// The parent.
         parent: Option<Box<ItemBrowseClassification>>,
@@ -97,13 +97,13 @@ model! {
 
     /// Dimensions.
     Dimensions {
-        /// The height in pixels.
+        /// The height.
         height: Option<Dimension>,
         /// The length.
         length: Option<Dimension>,
         /// The weight.
         weight: Option<Dimension>,
-        /// The width in pixels.
+        /// The width.
         width: Option<Dimension>,
     }
 
@@ -119,7 +119,7 @@ model! {
     ItemIdentifiersByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
-        /// Other ids of the product, such as EAN and UPC.
+        /// Product identifiers, such as EAN and UPC.
         identifiers: Vec<ItemIdentifier>,
     }
 
@@ -163,7 +163,7 @@ model! {
     ItemRelationshipsByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
-        /// The variations and packages that it belongs to.
+        /// Relationships with other products: variations and package hierarchies.
         relationships: Vec<ItemRelationship>,
     }
 
@@ -179,9 +179,9 @@ model! {
         r#type: Option<ItemRelationshipType>,
     }
 
-    /// The attributes in which variations differ.
+    /// The attributes that distinguish variations.
     ItemVariationTheme {
-        /// The attributes, by name, in the form of the product type's schema.
+        /// Names of the attributes that distinguish the variations.
         attributes: Vec<String>,
         /// The theme.
         theme: Option<String>,
@@ -199,7 +199,7 @@ model! {
 
     /// The sales rank in a classification.
     ItemClassificationSalesRank {
-        /// The classification id.
+        /// The id of the classification.
         classification_id: Option<String>,
         /// The title.
         title: Option<String>,
@@ -257,7 +257,7 @@ model! {
         size: Option<String>,
         /// The style.
         style: Option<String>,
-        /// True if Amazon takes the product in for trade.
+        /// True if Amazon accepts the product as a trade-in.
         trade_in_eligible: Option<bool>,
         /// The website display group.
         website_display_group: Option<String>,
@@ -275,7 +275,7 @@ model! {
 
     /// The role of a contributor.
     ItemContributorRole {
-        /// The name for people.
+        /// The display name.
         display_name: Option<String>,
         /// The value.
         value: Option<String>,
@@ -303,7 +303,7 @@ model! {
 
     /// A category of a vendor's product.
     ItemVendorDetailsCategory {
-        /// The name for people.
+        /// The display name.
         display_name: Option<String>,
         /// The value.
         value: Option<String>,
@@ -311,7 +311,7 @@ model! {
 }
 
 texts! {
-    /// The place of an image.
+    /// The position of an image, for example the main image.
     ItemImageVariant {
         Main = "MAIN",
         Pt01 = "PT01",
@@ -325,13 +325,13 @@ texts! {
         Swch = "SWCH",
     }
 
-    /// The kind of relationship.
+    /// The type of a relationship between products.
     ItemRelationshipType {
         Variation = "VARIATION",
         PackageHierarchy = "PACKAGE_HIERARCHY",
     }
 
-    /// The kind of product in a variation.
+    /// The classification of a product, for example as a variation parent.
     ItemClassification {
         BaseProduct = "BASE_PRODUCT",
         Other = "OTHER",
@@ -353,7 +353,7 @@ texts! {
         PlannedReplenishment = "PLANNED_REPLENISHMENT",
     }
 
-    /// The kind of identifiers.
+    /// The type of product identifiers.
     IdentifiersType {
         Asin = "ASIN",
         Ean = "EAN",
@@ -365,7 +365,7 @@ texts! {
         Upc = "UPC",
     }
 
-    /// Data to include.
+    /// Optional data to include.
     IncludedData {
         Attributes = "attributes",
         Classifications = "classifications",

@@ -3,7 +3,7 @@
 use super::{Decimal, model, texts};
 
 model! {
-    /// The answer of `listTransactions`.
+    /// The response of `listTransactions`.
     TransactionsAnswer {
         /// The data.
         payload: Option<Transactions>,
@@ -21,7 +21,7 @@ model! {
     Transaction {
         /// The selling partner metadata.
         selling_partner_metadata: Option<SellingPartnerMetadata>,
-        /// The ids of orders, shipments and payouts that it belongs to.
+        /// Ids of related orders, shipments and payouts.
         related_identifiers: Vec<RelatedIdentifier>,
         /// The type, for example `Shipment`.
         transaction_type: Option<String>,
@@ -31,17 +31,17 @@ model! {
         transaction_status: Option<String>,
         /// The description.
         description: Option<String>,
-        /// The time at which it was posted (ISO 8601).
+        /// The posting time (ISO 8601).
         posted_date: Option<String>,
-        /// The whole amount.
+        /// The total amount.
         total_amount: Option<Currency>,
         /// The marketplace details.
         marketplace_details: Option<MarketplaceDetails>,
         /// The items.
         items: Vec<Item>,
-        /// The circumstances of the transaction.
+        /// Additional information about the transaction.
         contexts: Vec<Context>,
-        /// The parts of the amount.
+        /// The components of the amount.
         breakdowns: Vec<Breakdown>,
     }
 
@@ -55,11 +55,11 @@ model! {
         marketplace_id: Option<String>,
     }
 
-    /// An id that a transaction belongs to.
+    /// An id related to a transaction.
     RelatedIdentifier {
-        /// The related identifier name.
+        /// The type of the identifier.
         related_identifier_name: Option<RelatedIdentifierName>,
-        /// The related identifier value.
+        /// The identifier.
         related_identifier_value: Option<String>,
     }
 
@@ -67,7 +67,7 @@ model! {
     Currency {
         /// The currency (ISO 4217).
         currency_code: Option<String>,
-        /// The amount, a decimal number.
+        /// The amount, as a decimal number.
         currency_amount: Option<Decimal>,
     }
 
@@ -83,35 +83,35 @@ model! {
     Item {
         /// The description.
         description: Option<String>,
-        /// The ids of orders, shipments and payouts that it belongs to.
+        /// Ids of related orders, shipments and payouts.
         related_identifiers: Vec<ItemRelatedIdentifier>,
-        /// The whole amount.
+        /// The total amount.
         total_amount: Option<Currency>,
-        /// The parts of the amount.
+        /// The components of the amount.
         breakdowns: Vec<Breakdown>,
-        /// The circumstances of the transaction.
+        /// Additional information about the transaction.
         contexts: Vec<Context>,
     }
 
-    /// An id that an item belongs to.
+    /// An id related to an item.
     ItemRelatedIdentifier {
-        /// The item related identifier name.
+        /// The type of the identifier.
         item_related_identifier_name: Option<ItemRelatedIdentifierName>,
-        /// The item related identifier value.
+        /// The identifier.
         item_related_identifier_value: Option<String>,
     }
 
-    /// A part of an amount, with its own parts.
+    /// A component of an amount, which may have components itself.
     Breakdown {
-        /// The kind of part.
+        /// The type of component.
         breakdown_type: Option<String>,
-        /// The amount of the part.
+        /// The amount of the component.
         breakdown_amount: Option<Currency>,
-        /// The parts of the amount.
+        /// The components of the amount.
         breakdowns: Vec<Breakdown>,
     }
 
-    /// A circumstance of a transaction.
+    /// Additional information about a transaction.
     Context {
         /// The context type.
         context_type: Option<String>,
@@ -121,7 +121,7 @@ model! {
         order_type: Option<String>,
         /// The channel.
         channel: Option<String>,
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         asin: Option<String>,
         /// The seller's SKU.
         sku: Option<String>,
@@ -137,9 +137,10 @@ model! {
         payment_reference: Option<String>,
         /// The payment date.
         payment_date: Option<String>,
-        /// The deferral reason.
+        /// The reason for deferral, for example `B2B` (invoiced orders) or `DD7` (delivery date
+        /// policy).
         deferral_reason: Option<String>,
-        /// The maturity date.
+        /// The date on which the transaction is released.
         maturity_date: Option<String>,
         /// The start time.
         start_time: Option<String>,
@@ -161,11 +162,11 @@ model! {
         partner_metadata: Option<PartnerMetadata>,
         /// The balance type.
         balance_type: Option<BalanceType>,
-        /// The amount, a decimal number.
+        /// The amount, as a decimal number.
         amount: Option<Currency>,
         /// The balances.
         balances: Vec<Balance>,
-        /// The as of date.
+        /// The date of the balance, if the request specified one.
         as_of_date: Option<String>,
         /// The time of the last change (ISO 8601).
         last_updated_time: Option<String>,
@@ -183,7 +184,7 @@ model! {
 
     /// A page of summaries.
     Summaries {
-        /// The main facts in each marketplace.
+        /// Summaries, one per marketplace.
         summaries: Vec<Summary>,
         /// The token of the next page.
         next_token: Option<String>,
@@ -195,9 +196,9 @@ model! {
         partner_metadata: Option<PartnerMetadata>,
         /// The net proceeds.
         net_proceeds: Option<Currency>,
-        /// The ids of orders, shipments and payouts that it belongs to.
+        /// Ids of related orders, shipments and payouts.
         related_identifiers: Vec<RelatedIdentifier>,
-        /// The parts of the amount.
+        /// The components of the amount.
         breakdowns: Vec<Breakdown>,
         /// The period start.
         period_start: Option<String>,

@@ -21,7 +21,7 @@ model! {
         quantity: Option<i64>,
     }
 
-    /// The answer of `getOrderRegulatedInfo`.
+    /// The response of `getOrderRegulatedInfo`.
     RegulatedInfoAnswer {
         /// The data.
         payload: Option<OrderRegulatedInfo>,
@@ -31,11 +31,11 @@ model! {
 
     /// The regulated information of an order.
     OrderRegulatedInfo ["PascalCase"] {
-        /// The amazon order id.
+        /// The id of the order.
         amazon_order_id: Option<String>,
         /// The regulated information.
         regulated_information: Option<RegulatedInformation>,
-        /// True if the order needs a label with the dosage.
+        /// True if the order needs a dosage label.
         requires_dosage_label: Option<bool>,
         /// The regulated order verification status.
         regulated_order_verification_status: Option<RegulatedOrderVerificationStatus>,
@@ -63,7 +63,7 @@ model! {
     RegulatedOrderVerificationStatus ["PascalCase"] {
         /// The status.
         status: Option<VerificationStatus>,
-        /// True if the seller has to act.
+        /// True if the seller must act.
         requires_merchant_action: Option<bool>,
         /// The valid rejection reasons.
         valid_rejection_reasons: Vec<RejectionReason>,
@@ -87,7 +87,7 @@ model! {
         rejection_reason_description: Option<String>,
     }
 
-    /// A detail that a verification may state.
+    /// A detail that a verification can contain.
     ValidVerificationDetail ["PascalCase"] {
         /// The verification detail type.
         verification_detail_type: Option<String>,
@@ -95,7 +95,7 @@ model! {
         valid_verification_statuses: Vec<VerificationStatus>,
     }
 
-    /// A status that a verification may have for now.
+    /// An interim status that a verification can have.
     ValidInterimStatusCode ["PascalCase"] {
         /// The status code.
         status_code: Option<String>,
@@ -149,7 +149,7 @@ model! {
         usage_instructions: Option<String>,
     }
 
-    /// An attribute that was approved with another value.
+    /// An attribute whose approved value differs from the original value.
     ApprovedAttribute {
         /// The attribute name.
         attribute_name: Option<String>,
@@ -159,9 +159,9 @@ model! {
         approved_value: Option<String>,
     }
 
-    /// A status for now.
+    /// An interim status.
     InterimStatusDetail {
-        /// The HTTP status of the part.
+        /// The HTTP status code.
         status_code: Option<String>,
         /// The status date time.
         status_date_time: Option<String>,
@@ -171,7 +171,7 @@ model! {
     ConfirmShipmentBody {
         /// The package detail.
         package_detail: Option<PackageDetail>,
-        /// The cod collection method.
+        /// The collection method for cash on delivery (Japan only).
         cod_collection_method: Option<CodCollectionMethod>,
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -179,11 +179,11 @@ model! {
 
     /// A package that was shipped.
     PackageDetail {
-        /// The number of the package, which the seller chooses.
+        /// The reference number of the package, assigned by the seller.
         package_reference_id: Option<String>,
-        /// The code of the carrier; `Other` needs a name.
+        /// The carrier code. For `Other`, also set the carrier name.
         carrier_code: Option<String>,
-        /// The name of a carrier without a code.
+        /// The name of the carrier, if it has no code.
         carrier_name: Option<String>,
         /// The shipping method.
         shipping_method: Option<String>,
@@ -203,7 +203,7 @@ model! {
         order_item_id: Option<String>,
         /// The number of units.
         quantity: Option<i64>,
-        /// The transparency codes.
+        /// Transparency codes, which prove that units are genuine.
         transparency_codes: Vec<String>,
     }
 }
@@ -231,7 +231,7 @@ texts! {
         Cancelled = "Cancelled",
     }
 
-    /// The way in which cash on delivery is collected.
+    /// The collection method for cash on delivery.
     CodCollectionMethod {
         DirectPayment = "DirectPayment",
     }

@@ -21,7 +21,7 @@ model! {
 
     /// The reason for a restriction.
     Reason {
-        /// The message for people.
+        /// The message, meant for people.
         message: Option<String>,
         /// The reason.
         reason_code: Option<ReasonCode>,
@@ -29,7 +29,7 @@ model! {
         links: Vec<Link>,
     }
 
-    /// A page on which the seller may apply.
+    /// A page where the seller can apply for approval.
     Link {
         /// The URL.
         resource: Option<String>,
@@ -60,7 +60,7 @@ texts! {
         ClubClub = "club_club",
     }
 
-    /// The reason for a restriction, for programs.
+    /// The reason for a restriction, as a code.
     ReasonCode {
         ApprovalRequired = "APPROVAL_REQUIRED",
         AsinNotFound = "ASIN_NOT_FOUND",

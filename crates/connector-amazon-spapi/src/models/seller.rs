@@ -3,17 +3,17 @@
 use super::{model, texts};
 
 model! {
-    /// A marketplace with the seller's part in it.
+    /// A marketplace with the seller's participation.
     MarketplaceParticipation {
-        /// The marketplace. Some have ids that are no marketplace of Amazon's.
+        /// The marketplace. The list may contain ids that are not Amazon marketplaces.
         marketplace: Option<MarketplaceInfo>,
-        /// The seller's part in it.
+        /// The seller's participation.
         participation: Option<Participation>,
-        /// The seller's store name there.
+        /// The seller's store name in the marketplace.
         store_name: Option<String>,
     }
 
-    /// A marketplace as the API describes it.
+    /// Details of a marketplace.
     MarketplaceInfo {
         /// Its id.
         id: Option<String>,
@@ -29,9 +29,9 @@ model! {
         domain_name: Option<String>,
     }
 
-    /// The seller's part in a marketplace.
+    /// The seller's participation in a marketplace.
     Participation {
-        /// True if the seller takes part.
+        /// True if the seller participates.
         is_participating: Option<bool>,
         /// True if the seller's listings there are suspended.
         has_suspended_listings: Option<bool>,
@@ -39,7 +39,7 @@ model! {
 
     /// The seller's account.
     SellerAccount {
-        /// The marketplaces with the seller's part in them.
+        /// The marketplaces with the seller's participation.
         marketplace_participation_list: Vec<MarketplaceParticipation>,
         /// The kind of business.
         business_type: Option<BusinessType>,
@@ -47,7 +47,7 @@ model! {
         selling_plan: Option<SellingPlan>,
         /// The business.
         business: Option<Business>,
-        /// The person to talk to.
+        /// The primary contact.
         primary_contact: Option<PrimaryContact>,
     }
 
@@ -81,7 +81,7 @@ model! {
         postal_code: Option<String>,
     }
 
-    /// The person to talk to.
+    /// The primary contact.
     PrimaryContact {
         /// The name.
         name: Option<String>,
