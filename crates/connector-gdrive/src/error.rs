@@ -104,7 +104,7 @@ reasons! {
     /// The user does not have the permission that the call needs on the file.
     FilePermission = "insufficientFilePermissions", Forbidden:
         "the user lacks the required permission on the file; ask the file's owner";
-    /// The scope is `drive.file`, and the app did not create the file, nor did the user open the
+    /// The scope is `drive.file`, but the app did not create the file and the user did not open the
     /// file with the app.
     NotOpened = "appNotAuthorizedToFile", Forbidden:
         "the user has not opened the file with this app; let the user pick it, or request a wider scope";

@@ -342,8 +342,8 @@ impl Authority {
             .map_err(|message| Error::new(ErrorKind::Rejected, "sim.authority.visit", message))
     }
 
-    /// Issues a token pair for an account without a flow, as a provider's console does when it creates
-    /// a token for manual use. Returns the access token and the refresh token, if any.
+    /// Issues a token pair for an account without a flow, as a provider's console does when it
+    /// creates a token for manual use. Returns the access token and the refresh token, if any.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the account does not exist.
