@@ -34,8 +34,8 @@ impl Hub {
     /// Starts connecting an account at `provider` for `tenant`. Set the actor, call
     /// [`Authorize::begin`], and redirect the browser to the returned URL.
     ///
-    /// Starting a flow changes state. Offer it only through POST with CSRF protection, and only to
-    /// users who may connect accounts for this tenant.
+    /// Starting a flow changes state. Start flows only in response to POST requests with CSRF
+    /// protection, and only for users who may connect accounts for this tenant.
     pub fn authorize(&self, tenant: &TenantId, provider: ProviderId) -> Authorize {
         Authorize {
             hub: self.clone(),
@@ -364,9 +364,9 @@ impl Authorization {
         &self.url
     }
 
-    /// Returns the secret that binds the flow to this browser. Set it as a cookie whose name starts
-    /// with `__Host-`, with the attributes `HttpOnly`, `Secure` and `SameSite=Lax`, and pass the
-    /// cookie's value to [`Hub::callback`].
+    /// Returns the secret that binds the flow to this browser. Set this secret as a cookie whose
+    /// name starts with `__Host-`, with the attributes `HttpOnly`, `Secure` and `SameSite=Lax`. Pass
+    /// the cookie's value to [`Hub::callback`].
     #[must_use]
     pub fn binding(&self) -> &SecretString {
         &self.binding

@@ -3,7 +3,7 @@
 use crate::Notion;
 
 connector_core::provider::provider_client! {
-    /// A client for the REST API, for one connection. It has access to the pages that the user
+    /// A client for the REST API, for one connection. The client can access the pages that the user
     /// shared.
     ///
     /// ```no_run

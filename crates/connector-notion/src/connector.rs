@@ -50,7 +50,7 @@ impl Notion {
         Ok(Credential::new(kind, origin, token, obtained_at))
     }
 
-    /// Asks Notion for the state of a token that was issued to this registration.
+    /// Returns the state of a token that Notion issued to this registration.
     ///
     /// # Errors
     /// [`ErrorKind::AppMisconfigured`](connector_core::ErrorKind::AppMisconfigured) if Notion

@@ -40,7 +40,7 @@ pub struct ReadReport {
     /// Data sources that do not exist or are not shared with the connection. Do not delete data
     /// because of this list.
     pub not_shared: Vec<DataSourceId>,
-    /// Creation times at which rows are missing.
+    /// Creation times for which rows are missing.
     pub gaps: Vec<Gap>,
 }
 

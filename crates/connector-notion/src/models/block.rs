@@ -103,7 +103,7 @@ pub struct TextBlock {
     /// The children. Used only in requests.
     #[serde(default, skip_serializing_if = "is_default")]
     pub children: Vec<BlockContent>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -121,7 +121,7 @@ pub struct CodeBlock {
     /// The caption.
     #[serde(default, skip_serializing_if = "is_default")]
     pub caption: Vec<RichText>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -133,7 +133,7 @@ pub struct Container {
     /// The children. Used only in requests.
     #[serde(default, skip_serializing_if = "is_default")]
     pub children: Vec<BlockContent>,
-    /// JSON members without a field in this version, for example the `width_ratio` of a column.
+    /// Further JSON members, for example the `width_ratio` of a column.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -153,7 +153,7 @@ pub struct Table {
     /// The rows, of the type `table_row`. Used only in requests.
     #[serde(default, skip_serializing_if = "is_default")]
     pub children: Vec<BlockContent>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -165,7 +165,7 @@ pub struct TableRow {
     /// The cells.
     #[serde(default)]
     pub cells: Vec<Vec<RichText>>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -180,7 +180,7 @@ pub struct SyncedBlock {
     /// The children of the original. Used only in requests.
     #[serde(default, skip_serializing_if = "is_default")]
     pub children: Vec<BlockContent>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -199,7 +199,7 @@ pub struct Title {
     /// The title.
     #[serde(default)]
     pub title: String,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -223,7 +223,7 @@ pub struct UrlBlock {
     /// The caption.
     #[serde(default, skip_serializing_if = "is_default")]
     pub caption: Vec<RichText>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -251,7 +251,7 @@ pub struct MeetingNotes {
     /// The status, for example `notes_ready`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub status: Option<String>,
-    /// JSON members without a field in this version: ids of the sections, the calendar event, the
+    /// Further JSON members: ids of the sections, the calendar event, the
     /// recording.
     #[serde(flatten)]
     pub other: Other,
@@ -264,7 +264,7 @@ pub struct Unsupported {
     /// The type in Notion's own application.
     #[serde(default, skip_serializing_if = "is_default")]
     pub block_type: Option<String>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }

@@ -31,7 +31,7 @@ pub struct Comment {
     /// The text.
     #[serde(default)]
     pub rich_text: Vec<RichText>,
-    /// JSON members without a field in this version: attachments, the author's display name.
+    /// Further JSON members: attachments, the author's display name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -65,7 +65,7 @@ pub struct FileUpload {
     /// Result of an import from a URL.
     #[serde(default, skip_serializing_if = "is_default")]
     pub file_import_result: Option<Other>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }

@@ -225,7 +225,7 @@ pub struct SelectOption {
     /// Colour of the option.
     #[serde(default, skip_serializing_if = "is_default")]
     pub color: Option<String>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }

@@ -77,7 +77,7 @@ pub struct WebhookEvent {
     /// fields.
     #[serde(default, skip_serializing_if = "is_default")]
     pub data: Other,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }

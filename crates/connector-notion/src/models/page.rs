@@ -57,7 +57,7 @@ macro_rules! described {
             /// Public URL, if the object is published.
             #[serde(default, skip_serializing_if = "is_default")]
             pub public_url: Option<String>,
-            /// JSON members without a field in this version.
+            /// Further JSON members, kept unchanged.
             #[serde(flatten)]
             pub other: Other,
         }
@@ -135,7 +135,7 @@ pub struct DataSourceReference {
     /// Name of the data source.
     #[serde(default)]
     pub name: String,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -246,7 +246,7 @@ pub struct PageMarkdown {
     /// IDs of the blocks that are not in the content.
     #[serde(default)]
     pub unknown_block_ids: Vec<String>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -263,7 +263,7 @@ pub struct PageTemplate {
     /// True if new pages use this template by default.
     #[serde(default)]
     pub is_default: bool,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -322,7 +322,7 @@ pub struct AsyncTask {
     /// Error of a task that failed, in the format of Notion's error responses.
     #[serde(default, skip_serializing_if = "is_default")]
     pub error: Option<Other>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }

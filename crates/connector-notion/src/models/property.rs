@@ -141,7 +141,7 @@ pub struct Verification {
     /// The user who verified the page.
     #[serde(default)]
     pub verified_by: Option<Box<User>>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -311,7 +311,7 @@ pub struct NumberFormat {
     /// The format, for example `number`, `percent` or `euro`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub format: Option<String>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -323,7 +323,7 @@ pub struct Options {
     /// The options.
     #[serde(default, skip_serializing_if = "is_default")]
     pub options: Vec<SelectOption>,
-    /// JSON members without a field in this version, for example the groups of a status.
+    /// Further JSON members, for example the groups of a status.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -372,7 +372,7 @@ pub struct RollupConfig {
     /// The name of the property in the related pages.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rollup_property_name: Option<String>,
-    /// JSON members without a field in this version, for example the ids of both properties.
+    /// Further JSON members, for example the ids of both properties.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -384,7 +384,7 @@ pub struct FormulaConfig {
     /// The expression.
     #[serde(default, skip_serializing_if = "is_default")]
     pub expression: Option<String>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -396,7 +396,7 @@ pub struct UniqueIdConfig {
     /// The prefix.
     #[serde(default)]
     pub prefix: Option<String>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }

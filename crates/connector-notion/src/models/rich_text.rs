@@ -106,7 +106,7 @@ pub struct Annotations {
     /// The colour, for example `default` or `red_background`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color: Option<String>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }

@@ -137,7 +137,7 @@ macro_rules! object {
             $($(#[$field_doc])* pub $field: $type,)*
             $(#[$content_doc])*
             pub $content: $kinds,
-            /// JSON members without a field in this version.
+            /// Further JSON members, kept unchanged.
             pub other: $crate::models::Other,
         }
 

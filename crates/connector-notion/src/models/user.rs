@@ -39,7 +39,7 @@ pub struct Person {
     /// E-mail address. Present only if the connection has the capability to read e-mail addresses.
     #[serde(default, skip_serializing_if = "is_default")]
     pub email: Option<String>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -60,7 +60,7 @@ pub struct Bot {
     /// Limits of the workspace.
     #[serde(default, skip_serializing_if = "is_default")]
     pub workspace_limits: Option<WorkspaceLimits>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -80,7 +80,7 @@ pub struct WorkspaceLimits {
     /// Maximum file size in bytes. On the free plan: 5,242,880.
     #[serde(default, skip_serializing_if = "is_default")]
     pub max_file_upload_size_in_bytes: Option<u64>,
-    /// JSON members without a field in this version.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }

@@ -86,7 +86,7 @@ fn compare(value: &Value, condition: &Value) -> Result<bool, Response> {
     })
 }
 
-/// Compares two values of the same type. A date without a time compares as its first instant.
+/// Compares two values of the same type. A date without a time counts as the start of the day.
 fn order(a: &Value, b: &Value) -> Option<Ordering> {
     match (a, b) {
         (Value::String(a), Value::String(b)) => Some(a.cmp(b)),

@@ -154,7 +154,7 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Returns the settings for a simulator that takes the time from `clock`.
+    /// Returns a builder for a simulator that takes the time from `clock`.
     pub fn builder<C: Clock + Clone>(clock: C) -> SimulatorBuilder<C> {
         SimulatorBuilder {
             clock,
@@ -291,7 +291,7 @@ impl Simulator {
     /// URL.
     ///
     /// # Errors
-    /// As for [`sign`].
+    /// The errors of [`sign`].
     pub fn create_webhook(&self) -> Result<http::Request<Bytes>> {
         let token = self.world().create_webhook();
         let body = json!({ "verification_token": token });

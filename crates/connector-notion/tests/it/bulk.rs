@@ -128,7 +128,7 @@ async fn a_thousand_nested_blocks_with_long_texts_arrive_in_order() {
 }
 
 #[tokio::test]
-async fn a_write_that_breaks_anywhere_goes_on_without_duplicates() {
+async fn a_failed_append_resumes_without_duplicates() {
     let rig = Rig::with(1, 1_000_000).await;
     let client = rig.client().await;
     let (mut broken, mut checked) = (0, 0);
@@ -215,7 +215,7 @@ async fn a_write_that_breaks_anywhere_goes_on_without_duplicates() {
 }
 
 #[tokio::test]
-async fn a_write_says_what_is_left_and_what_no_call_takes_is_refused_at_once() {
+async fn a_failed_append_reports_the_remaining_blocks_and_invalid_content_is_rejected() {
     let rig = Rig::with(1, 10_000).await;
     let client = rig.client().await;
     let page = rig.sim.add_page("Page").unwrap();
@@ -294,7 +294,7 @@ fn add_rows(rig: &Rig, source: &DataSourceId, rows: usize, per_minute: usize) {
 }
 
 #[tokio::test]
-async fn thirty_thousand_rows_are_read_once_through_forty_lost_pages() {
+async fn thirty_thousand_rows_are_read_once_despite_forty_failures() {
     let rig = Rig::with(1, 1_000_000).await;
     let client = rig.client().await;
     let (_, source) = rig.sim.add_data_source("Rows", &[]).unwrap();
@@ -363,7 +363,7 @@ async fn thirty_thousand_rows_are_read_once_through_forty_lost_pages() {
 }
 
 #[tokio::test]
-async fn more_rows_than_a_query_returns_with_one_time_are_a_gap_and_no_loop() {
+async fn too_many_rows_with_one_creation_time_are_a_gap() {
     let rig = Rig::with(1, 1_000_000).await;
     let client = rig.client().await;
     let (_, source) = rig.sim.add_data_source("Rows", &[]).unwrap();
@@ -451,7 +451,7 @@ async fn a_read_keeps_its_filter_and_survives_expired_cursors() {
 }
 
 #[tokio::test]
-async fn an_append_goes_where_it_is_told() {
+async fn an_append_inserts_at_the_given_position() {
     let rig = Rig::with(1, 10_000).await;
     let client = rig.client().await;
     let page = rig.sim.add_page("Page").unwrap();

@@ -21,7 +21,7 @@ const TOKEN: &str = "/v1/oauth/token";
 const DAY: Duration = Duration::from_secs(86_400);
 
 #[tokio::test]
-async fn a_connection_is_a_bot_with_the_facts_of_the_token_response_and_the_member_count() {
+async fn a_connection_is_a_bot_with_metadata() {
     let rig = Rig::new().await;
     let url = rig.begin().await.url().clone();
     let query: std::collections::BTreeMap<_, _> = url.query_pairs().into_owned().collect();
@@ -58,7 +58,7 @@ async fn a_connection_is_a_bot_with_the_facts_of_the_token_response_and_the_memb
 }
 
 #[tokio::test]
-async fn a_token_is_refreshed_once_it_is_refused_and_never_on_a_guess() {
+async fn a_token_is_refreshed_only_after_a_401() {
     let rig = Rig::with(1, 10_000).await;
     let key = rig.connect().await;
     let client = rig.hub.client::<NotionClient>(&key).await.unwrap();
@@ -120,7 +120,7 @@ async fn a_refresh_token_that_was_refused_is_never_sent_again() {
 }
 
 #[tokio::test]
-async fn a_fault_of_the_registration_ends_no_connection() {
+async fn a_rejected_registration_ends_no_connection() {
     let rig = Rig::new().await;
     let key = rig.connect().await;
     rig.clock.advance(DAY);
@@ -139,7 +139,7 @@ async fn a_fault_of_the_registration_ends_no_connection() {
 }
 
 #[tokio::test]
-async fn a_disconnect_revokes_the_grant_and_introspection_tells() {
+async fn a_disconnect_revokes_the_grant() {
     let rig = Rig::new().await;
     let key = rig.connect().await;
     let (access, _) = rig.sim.authority().issue(&Simulator::bot(1), &[]).unwrap();
@@ -194,7 +194,7 @@ async fn the_token_of_an_internal_connection_is_adopted() {
 }
 
 #[tokio::test]
-async fn people_of_one_workspace_are_accounts_of_their_own() {
+async fn people_of_one_workspace_are_separate_accounts() {
     let rig = Rig::with(2, 180).await;
     let first = rig.connect().await;
     rig.sim.authority().sign_in(&Simulator::bot(2)).unwrap();

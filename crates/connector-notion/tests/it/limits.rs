@@ -41,7 +41,7 @@ async fn four_hundred_calls_stay_within_the_limit_of_a_minute() {
 }
 
 #[tokio::test]
-async fn refusals_by_a_limit_are_waited_for_also_by_writes() {
+async fn rate_limited_reads_and_writes_wait_and_retry() {
     let rig = Rig::new().await;
     let client = rig.client().await;
     let page = rig.sim.add_page("Page").unwrap();
@@ -76,7 +76,7 @@ async fn refusals_by_a_limit_are_waited_for_also_by_writes() {
 }
 
 #[tokio::test]
-async fn only_reads_are_repeated_when_it_is_open_what_happened() {
+async fn only_reads_are_retried_when_the_provider_may_have_acted() {
     let rig = Rig::new().await;
     let client = rig.client().await;
     let page = rig.sim.add_page("Page").unwrap();
@@ -102,7 +102,7 @@ async fn only_reads_are_repeated_when_it_is_open_what_happened() {
 }
 
 #[tokio::test]
-async fn refusals_have_their_kinds() {
+async fn error_responses_map_to_error_kinds() {
     let rig = Rig::new().await;
     let client = rig.client().await;
     let table = [

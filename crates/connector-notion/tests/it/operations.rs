@@ -45,7 +45,7 @@ async fn created(
 }
 
 #[tokio::test]
-async fn databases_and_data_sources_are_made_changed_and_queried() {
+async fn databases_and_data_sources_are_created_changed_and_queried() {
     let rig = Rig::with(1, 10_000).await;
     let client = rig.client().await;
     let page = rig.sim.add_page("Plans").unwrap();
@@ -141,7 +141,7 @@ async fn databases_and_data_sources_are_made_changed_and_queried() {
 }
 
 #[tokio::test]
-async fn pages_are_made_changed_moved_and_trashed() {
+async fn pages_are_created_changed_moved_and_trashed() {
     let rig = Rig::with(1, 10_000).await;
     let client = rig.client().await;
     let home = rig.sim.add_page("Home").unwrap();
@@ -192,7 +192,7 @@ async fn pages_are_made_changed_moved_and_trashed() {
 }
 
 #[tokio::test]
-async fn markdown_goes_both_ways() {
+async fn markdown_is_written_and_read() {
     let rig = Rig::with(1, 10_000).await;
     let client = rig.client().await;
     let page = rig.sim.add_page("Page").unwrap();
@@ -230,7 +230,7 @@ async fn markdown_goes_both_ways() {
 }
 
 #[tokio::test]
-async fn a_cut_relation_says_so_and_is_read_whole() {
+async fn a_truncated_relation_is_reported_and_read_completely() {
     let rig = Rig::with(1, 10_000).await;
     let client = rig.client().await;
     let (_, other) = rig.sim.add_data_source("Other", &[]).unwrap();
@@ -332,7 +332,7 @@ async fn types_that_this_version_does_not_know_are_kept_and_written_back() {
 }
 
 #[tokio::test]
-async fn blocks_are_read_changed_and_deleted_and_a_tree_comes_whole() {
+async fn blocks_are_read_changed_and_deleted() {
     let rig = Rig::with(1, 10_000).await;
     let client = rig.client().await;
     let page = rig.sim.add_page("Page").unwrap();

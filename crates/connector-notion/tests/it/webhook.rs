@@ -122,7 +122,7 @@ fn the_published_signature_is_accepted_and_changed_ones_are_refused() {
     clippy::disallowed_methods,
     reason = "the directory is an argument of the test run"
 )]
-fn all_vectors_of_notion_are_decided_as_they_say() {
+fn all_signature_vectors_have_the_expected_result() {
     let Some(root) = std::env::var_os("CONNECTORS_ORACLES") else {
         println!("skipped: CONNECTORS_ORACLES names no directory with vectors");
         return;
@@ -196,7 +196,7 @@ async fn a_handshake_is_accepted_once_and_only_while_an_operator_has_armed_it() 
 }
 
 #[tokio::test]
-async fn events_reach_every_account_that_they_name_once_whatever_their_type() {
+async fn every_account_gets_each_event_once() {
     let mut rig = Rig::with(3, 10_000).await;
     let first = rig.connect().await;
     rig.sim.authority().sign_in(&Simulator::bot(2)).unwrap();
@@ -265,7 +265,7 @@ fn resigned(rig: &Rig, body: &Value) -> http::Request<Bytes> {
 }
 
 #[tokio::test]
-async fn changes_that_no_webhook_told_are_found_by_search() {
+async fn search_finds_changes_that_webhooks_missed() {
     let rig = Rig::with(1, 100_000).await;
     let key = rig.connect().await;
     for number in 0..50 {
