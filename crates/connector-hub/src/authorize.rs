@@ -365,8 +365,8 @@ impl Authorization {
     }
 
     /// Returns the secret that binds the flow to this browser. Set this secret as a cookie whose
-    /// name starts with `__Host-`, with the attributes `HttpOnly`, `Secure` and `SameSite=Lax`. Pass
-    /// the cookie's value to [`Hub::callback`].
+    /// name starts with `__Host-`, with the attributes `HttpOnly`, `Secure` and `SameSite=Lax`.
+    /// Pass the cookie's value to [`Hub::callback`].
     #[must_use]
     pub fn binding(&self) -> &SecretString {
         &self.binding

@@ -39,11 +39,11 @@ impl Notion {
         }
     }
 
-    /// Returns the credential to adopt for the token of an internal connection or a personal access
+    /// Creates the credential for adopting the token of an internal connection or a personal access
     /// token. The token is never refreshed.
     ///
     /// # Errors
-    /// None at present. The signature is the same for all connectors.
+    /// None in practice. The only fallible step parses a constant.
     pub fn token(token: impl Into<SecretString>, obtained_at: Timestamp) -> Result<Credential> {
         let origin = Origin::parse(oauth::API)?;
         let kind = CredentialKind::ApiKey;

@@ -5,8 +5,8 @@
 //!
 //! All accounts of an app share one webhook subscription, which is set up by hand. A subscription
 //! of this module therefore has no webhook channel. Each poll searches for pages and data sources
-//! that changed since the cursor. Notion rounds the time of a change to the minute, so each poll reads
-//! the last minute again. Events that were read before keep their ids.
+//! that changed since the cursor. Notion rounds the time of a change to the minute, so each poll
+//! reads the last minute again. Events that were read before keep their ids.
 
 use std::time::Duration;
 
@@ -39,7 +39,8 @@ const MINUTE: i64 = 60_000;
 struct Cursor {
     /// Milliseconds since the Unix epoch.
     since: i64,
-    /// Time of the newest change in the current poll. This time becomes `since` after the last page.
+    /// Time of the newest change in the current poll. This time becomes `since` after the last
+    /// page.
     #[serde(default)]
     newest: Option<i64>,
     #[serde(default)]

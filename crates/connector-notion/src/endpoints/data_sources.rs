@@ -370,8 +370,8 @@ impl QueryDataSource {
         self
     }
 
-    /// Sorts the rows by creation time, the oldest first. You can then resume
-    /// a listing that Notion truncated.
+    /// Sorts the rows by creation time, the oldest first. You can then resume a listing that Notion
+    /// truncated.
     pub fn by_creation(mut self) -> Self {
         self = self.sorted_by([Sort::created_time(Direction::Ascending)]);
         self.is_by_creation = true;

@@ -10,8 +10,8 @@ use super::wrong;
 use crate::models::{BlockContent, RichText, RichTextContent};
 
 const OPERATION: &str = "AppendBlockChildren";
-/// Maximum length of a rich text segment and of a URL. The length is counted in UTF-16 code units, which is never
-/// less than the number of characters.
+/// Maximum length of a rich text segment and of a URL. The length is counted in UTF-16 code units,
+/// whose number is never less than the number of characters.
 pub(super) const LONGEST_TEXT: usize = 2000;
 const LONGEST_EXPRESSION: usize = 1000;
 /// Maximum number of elements in an array.

@@ -251,8 +251,7 @@ pub struct MeetingNotes {
     /// The status, for example `notes_ready`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub status: Option<String>,
-    /// Further JSON members: ids of the sections, the calendar event, the
-    /// recording.
+    /// Further JSON members: ids of the sections, the calendar event, the recording.
     #[serde(flatten)]
     pub other: Other,
 }
