@@ -114,7 +114,7 @@ struct Breaker {
     wave: Wave,
     /// Set while refused grants are not marked as ended.
     brake: Option<Gate>,
-    /// Until this time, the hub marks dead grants immediately, even in a wave.
+    /// Until this time, the hub marks dead grants immediately instead of holding them back.
     confirmed_until: Option<Monotonic>,
     counted: Option<Counted>,
 }

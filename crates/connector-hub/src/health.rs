@@ -102,8 +102,8 @@ impl Hub {
     }
 
     /// Confirms that the held-back grants of an app are dead. For one hour, the hub marks dead
-    /// grants immediately, even in a wave. Returns the number of grants that were held back.
-    /// Returns zero if this process detected no wave.
+    /// grants immediately instead of holding them back. Returns the number of grants that were held
+    /// back. Returns zero if this process detected no wave.
     ///
     /// Each process has its own brake. Check the [`Health`] of each process.
     ///
