@@ -10,7 +10,7 @@ use url::{Url, form_urlencoded};
 use crate::{Marketplace, Region};
 
 const OPERATION: &str = "amazon.appstore_login";
-/// Maximum length of the query of a login, in bytes.
+/// Maximum length of a login query, in bytes.
 const LONGEST: usize = 8 * 1024;
 /// Hosts of confirmation pages, in addition to those of Seller Central and Vendor Central.
 const HOSTS: [&str; 2] = ["amazon.com", "www.amazon.com"];
@@ -82,8 +82,8 @@ impl AppstoreLogin {
         &self.seller
     }
 
-    /// The region, if the host of the confirmation page determines it. If this is `None`, ask the
-    /// user for the marketplace.
+    /// The region, if the host of the confirmation page belongs to one region. If this is `None`,
+    /// ask the user for the marketplace.
     #[must_use]
     pub fn region(&self) -> Option<Region> {
         region(&self.callback_uri)
@@ -107,7 +107,7 @@ pub(crate) fn is_seller(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
-/// Returns the region that the host of a confirmation page determines.
+/// Returns the region of a confirmation page's host, if the host belongs to one region.
 pub(crate) fn region(callback_uri: &Url) -> Option<Region> {
     Marketplace::region_of_central(callback_uri.host_str()?)
 }

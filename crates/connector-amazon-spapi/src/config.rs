@@ -314,7 +314,7 @@ impl AmazonConfigBuilder {
     }
 }
 
-/// Returns the variable of an extra value.
+/// Returns the environment variable for an extra value.
 fn variable(name: &'static str) -> Variable {
     let unnamed = Variable::new("a setting of the app", Setting::Extra(name), name);
     let mut all = VARIABLES.iter();

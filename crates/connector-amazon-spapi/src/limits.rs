@@ -70,7 +70,7 @@ pub(crate) fn limits(sandbox: bool) -> Vec<Limit> {
     plans.chain(ceilings).chain(types).collect()
 }
 
-/// Returns the draws of an operation: one from its plan and one from a limit of the application.
+/// Returns the limits that apply to an operation: its usage plan and a limit of the application.
 pub(crate) fn under(plan: Plan, ceiling: &'static str) -> Draws {
     crate::endpoints::draws(plan).with(Draw::new(ceiling))
 }

@@ -316,7 +316,7 @@ fn is_secret_refused(error: &ExchangeError) -> bool {
         && error.code() == Some("invalid_client")
 }
 
-/// Converts the rejection of a client secret to an error with advice.
+/// Converts the rejection of a client secret into an error with advice.
 fn explained(cx: &Context<'_>, refused: &ExchangeError) -> ExchangeError {
     let message = format!(
         "client id {}: {}",

@@ -51,8 +51,8 @@ pub struct DocumentProgress {
     pub total: Option<u64>,
     /// Number of bytes after decompression.
     pub decoded_bytes: u64,
-    /// Number of rows that were read, without rows that have the wrong number of columns or invalid
-    /// text.
+    /// Number of rows that were read, excluding rows that have the wrong number of columns or
+    /// invalid text.
     pub rows: u64,
 }
 

@@ -13,7 +13,7 @@ use memchr::memchr;
 use super::fault::{DocumentFault, FaultKind};
 use super::{Compression, DocumentOptions, DocumentProgress};
 
-/// Maximum number of buffered decompressed bytes, except for a longer row.
+/// Maximum number of buffered decompressed bytes, unless a single row is longer.
 const HELD: usize = 128 * 1024;
 /// Number of decompressed bytes from which the decompression ratio is checked.
 const FREE_OF_RATIO: u64 = 8 << 20;

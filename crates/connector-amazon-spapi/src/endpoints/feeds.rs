@@ -25,8 +25,8 @@ pub(super) const OPERATIONS: &[super::Operation] = &[
     GetFeedDocument::OPERATION,
 ];
 
-/// Returns the draws of a feed: from the usage plan of the operation and, for listings feeds, from
-/// the limit of the feed type.
+/// Returns the limits that apply to a feed: the usage plan of the operation and, for listings
+/// feeds, the limit of the feed type.
 fn of_type(arguments: &Arguments) -> Draws {
     let draws = draws(CreateFeed::OPERATION.plan);
     if arguments.value()["feedType"] == JSON_LISTINGS_FEED {

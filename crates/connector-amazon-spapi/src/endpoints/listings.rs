@@ -23,7 +23,7 @@ pub(super) const OPERATIONS: &[super::Operation] = &[
     GetListingsRestrictions::OPERATION,
 ];
 
-/// Returns the draws of a write. Previews have a separate application limit.
+/// Returns the limits that apply to a write. Previews have a separate application limit.
 fn write(it: &Arguments, plan: Plan, ceiling: &'static str) -> Draws {
     let draws = under(plan, ceiling);
     match it.get("mode") {

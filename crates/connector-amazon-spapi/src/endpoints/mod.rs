@@ -1,7 +1,7 @@
 //! Typed operations, with one file per API family.
 //!
-//! Each call draws from the usage plan of its operation, separately for each seller. The name of an
-//! operation is Amazon's `operationId` with an initial capital.
+//! Each call counts toward the usage plan of its operation, separately for each seller. The name of
+//! an operation is Amazon's `operationId` with an initial capital.
 
 #[cfg(feature = "catalog")]
 mod catalog;
@@ -269,7 +269,7 @@ pub(crate) fn wrong(operation: &'static str, message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidInput, operation, message)
 }
 
-/// Returns the draw from an operation's usage plan.
+/// Returns the limit of an operation's usage plan.
 pub(crate) fn draws(plan: Plan) -> Draws {
     Draws::none().with(Draw::new(plan.name))
 }

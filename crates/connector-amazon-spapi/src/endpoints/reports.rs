@@ -31,7 +31,7 @@ pub(super) const OPERATIONS: &[super::Operation] = &[
 /// Maximum number of marketplaces of a report.
 const MARKETPLACES: usize = 25;
 
-/// Returns the draws of a report: from the usage plan of the operation, and from the limit of the
+/// Returns the limits that apply to a report: the usage plan of the operation, and the limit of the
 /// report type, which other applications of the seller share.
 fn of_type(operation: super::Operation, arguments: &Arguments) -> Draws {
     let report_type = arguments.value()["reportType"].as_str().unwrap_or_default();

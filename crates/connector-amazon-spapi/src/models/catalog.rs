@@ -7,7 +7,7 @@ model! {
     Items {
         /// Estimated number of results.
         number_of_results: Option<i64>,
-        /// The tokens of the adjacent pages.
+        /// Tokens of the next and the previous page.
         pagination: Option<Pagination>,
         /// Filters that narrow the search.
         refinements: Option<Refinements>,

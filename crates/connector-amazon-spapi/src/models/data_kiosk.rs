@@ -44,7 +44,7 @@ model! {
     QueryList {
         /// The queries.
         queries: Vec<Query>,
-        /// The tokens of the adjacent pages.
+        /// Tokens of the next and the previous page.
         pagination: Option<Pagination>,
     }
 

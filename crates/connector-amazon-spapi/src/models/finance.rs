@@ -19,7 +19,7 @@ model! {
 
     /// A transaction.
     Transaction {
-        /// The selling partner metadata.
+        /// The seller and marketplace.
         selling_partner_metadata: Option<SellingPartnerMetadata>,
         /// Ids of related orders, shipments and payouts.
         related_identifiers: Vec<RelatedIdentifier>,
@@ -158,7 +158,7 @@ model! {
 
     /// A balance.
     Balance {
-        /// The partner metadata.
+        /// The seller and marketplace.
         partner_metadata: Option<PartnerMetadata>,
         /// The balance type.
         balance_type: Option<BalanceType>,
@@ -192,7 +192,7 @@ model! {
 
     /// The proceeds of a period.
     Summary {
-        /// The partner metadata.
+        /// The seller and marketplace.
         partner_metadata: Option<PartnerMetadata>,
         /// The net proceeds.
         net_proceeds: Option<Currency>,
@@ -208,7 +208,7 @@ model! {
 }
 
 texts! {
-    /// A related identifier name.
+    /// The type of a related identifier.
     RelatedIdentifierName {
         OrderId = "ORDER_ID",
         ShipmentId = "SHIPMENT_ID",
@@ -222,7 +222,7 @@ texts! {
         SettlementId = "SETTLEMENT_ID",
     }
 
-    /// An item related identifier name.
+    /// The type of an identifier related to an item.
     ItemRelatedIdentifierName {
         OrderAdjustmentItemId = "ORDER_ADJUSTMENT_ITEM_ID",
         CouponId = "COUPON_ID",
@@ -235,7 +235,7 @@ texts! {
         AmazonHaul = "AMAZON_HAUL",
     }
 
-    /// A balance type.
+    /// The type of a balance.
     BalanceType {
         Available = "AVAILABLE",
         Reserved = "RESERVED",

@@ -7,7 +7,7 @@ model! {
     InventorySummariesAnswer {
         /// The data.
         payload: Option<InventorySummaries>,
-        /// The tokens of the adjacent pages.
+        /// Tokens of the next and the previous page.
         pagination: Option<Pagination>,
         /// The errors.
         errors: Vec<ApiError>,
@@ -47,7 +47,7 @@ model! {
         product_name: Option<String>,
         /// Total number of units.
         total_quantity: Option<i64>,
-        /// The stores of the seller that share the inventory.
+        /// Stores of the seller that share the inventory.
         stores: Vec<String>,
     }
 
@@ -55,11 +55,11 @@ model! {
     InventoryDetails {
         /// Units that can be picked, packed and shipped.
         fulfillable_quantity: Option<i64>,
-        /// Units in an inbound shipment of which the seller has notified Amazon.
+        /// Units in inbound shipments that the seller has announced to Amazon.
         inbound_working_quantity: Option<i64>,
-        /// Units in an inbound shipment that has a tracking number.
+        /// Units in inbound shipments that have a tracking number.
         inbound_shipped_quantity: Option<i64>,
-        /// Units not yet received, in an inbound shipment that Amazon is receiving.
+        /// Units not yet received from inbound shipments that Amazon has started to receive.
         inbound_receiving_quantity: Option<i64>,
         /// Reserved units.
         reserved_quantity: Option<ReservedQuantity>,

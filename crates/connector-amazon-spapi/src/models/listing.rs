@@ -239,7 +239,7 @@ model! {
     Items {
         /// Estimated number of results.
         number_of_results: Option<i64>,
-        /// The tokens of the adjacent pages.
+        /// Tokens of the next and the previous page.
         pagination: Option<Pagination>,
         /// The items.
         items: Vec<Item>,
@@ -426,7 +426,7 @@ impl PutListing {
         }
     }
 
-    /// Sets the requirements set of the attributes. Default: `LISTING`.
+    /// Sets the requirements that the attributes must meet. Default: `LISTING`.
     #[must_use]
     pub fn with_requirements(mut self, requirements: Requirements) -> Self {
         self.requirements = Some(requirements);

@@ -226,7 +226,7 @@ model! {
         details: Option<String>,
     }
 
-    /// The tokens of the adjacent pages.
+    /// Tokens of the next and the previous page.
     Pagination {
         /// The token of the next page.
         next_token: Option<String>,

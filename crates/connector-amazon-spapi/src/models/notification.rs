@@ -415,7 +415,8 @@ impl EventFilter {
     }
 }
 
-/// The envelope of a notification. Amazon writes member names in two cases; both are accepted.
+/// The envelope of a notification. Member names in `camelCase` and in `PascalCase` are both
+/// accepted.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

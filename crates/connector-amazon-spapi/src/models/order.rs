@@ -7,7 +7,7 @@ model! {
     Orders {
         /// The orders.
         orders: Vec<Order>,
-        /// The tokens of the adjacent pages.
+        /// Tokens of the next and the previous page.
         pagination: Option<Pagination>,
         /// End of the last-change window covered by the results.
         last_updated_before: Option<String>,

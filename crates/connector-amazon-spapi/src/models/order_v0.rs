@@ -1,4 +1,4 @@
-//! The parts of Orders v0 that have no successor.
+//! Orders v0: operations that have no successor.
 
 use super::{ApiError, model, texts};
 
@@ -41,7 +41,7 @@ model! {
         regulated_order_verification_status: Option<RegulatedOrderVerificationStatus>,
     }
 
-    /// The regulated information that the buyer gave.
+    /// The regulated information provided by the buyer.
     RegulatedInformation ["PascalCase"] {
         /// The fields.
         fields: Vec<RegulatedInformationField>,
@@ -71,7 +71,7 @@ model! {
         rejection_reason: Option<RejectionReason>,
         /// The review date.
         review_date: Option<String>,
-        /// The external reviewer id.
+        /// The id of the reviewer, assigned by the seller.
         external_reviewer_id: Option<String>,
         /// The valid verification details.
         valid_verification_details: Vec<ValidVerificationDetail>,
@@ -109,11 +109,11 @@ model! {
         regulated_order_verification_status: Option<VerificationUpdate>,
     }
 
-    /// A change of an order's verification.
+    /// A change to the verification of an order.
     VerificationUpdate {
         /// The status.
         status: Option<VerificationStatus>,
-        /// The external reviewer id.
+        /// The id of the reviewer, assigned by the seller.
         external_reviewer_id: Option<String>,
         /// The rejection reason id.
         rejection_reason_id: Option<String>,
@@ -191,7 +191,7 @@ model! {
         tracking_number: Option<String>,
         /// The time of shipping (ISO 8601).
         ship_date: Option<String>,
-        /// The ship from supply source id.
+        /// The id of the supply source from which the package ships.
         ship_from_supply_source_id: Option<String>,
         /// The items of the order.
         order_items: Vec<ConfirmShipmentOrderItem>,
@@ -209,20 +209,20 @@ model! {
 }
 
 texts! {
-    /// A shipment status.
+    /// The status of a shipment.
     ShipmentStatus {
         ReadyForPickup = "ReadyForPickup",
         PickedUp = "PickedUp",
         RefusedPickup = "RefusedPickup",
     }
 
-    /// A field type.
+    /// The type of a field.
     FieldType {
         Text = "Text",
         FileAttachment = "FileAttachment",
     }
 
-    /// A verification status.
+    /// The status of a verification.
     VerificationStatus {
         Pending = "Pending",
         Approved = "Approved",

@@ -75,7 +75,7 @@ model! {
     FeaturedOfferExpectedPriceResponseBody {
         /// The offer identifier.
         offer_identifier: Option<OfferIdentifier>,
-        /// The featured offer expected price results.
+        /// Expected price results for the offer.
         featured_offer_expected_price_results: Vec<FeaturedOfferExpectedPriceResult>,
         /// The errors.
         errors: Vec<ApiError>,
@@ -97,7 +97,7 @@ model! {
 
     /// An expected price, with the competing and current featured offers.
     FeaturedOfferExpectedPriceResult {
-        /// The featured offer expected price.
+        /// The expected price for the featured offer.
         featured_offer_expected_price: Option<FeaturedOfferExpectedPrice>,
         /// The result status.
         result_status: Option<String>,

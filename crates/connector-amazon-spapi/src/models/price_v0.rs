@@ -78,15 +78,15 @@ model! {
     CompetitivePricingType ["PascalCase"] {
         /// The competitive prices.
         competitive_prices: Vec<CompetitivePriceType>,
-        /// The number of offer listings.
+        /// Numbers of offers by condition.
         number_of_offer_listings: Vec<OfferListingCountType>,
-        /// The trade in value.
+        /// The trade-in value.
         trade_in_value: Option<MoneyType>,
     }
 
     /// The price of a competing offer.
     CompetitivePriceType {
-        /// The competitive price id.
+        /// The id of the pricing model.
         #[serde(rename = "CompetitivePriceId")]
         competitive_price_id: Option<String>,
         /// The price.
@@ -239,23 +239,23 @@ model! {
     Summary ["PascalCase"] {
         /// The total offer count.
         total_offer_count: Option<i64>,
-        /// The number of offers.
+        /// Numbers of offers by condition and channel.
         number_of_offers: Vec<OfferCountType>,
         /// The lowest prices.
         lowest_prices: Vec<LowestPriceType>,
-        /// The buy box prices.
+        /// Prices of the featured offers.
         buy_box_prices: Vec<BuyBoxPriceType>,
         /// The list price.
         list_price: Option<MoneyType>,
         /// The competitive price threshold.
         competitive_price_threshold: Option<MoneyType>,
-        /// The suggested lower price plus shipping.
+        /// The suggested lower price, including shipping.
         suggested_lower_price_plus_shipping: Option<MoneyType>,
         /// The sales rankings.
         sales_rankings: Vec<SalesRankType>,
-        /// The buy box eligible offers.
+        /// Numbers of offers eligible for the featured offer.
         buy_box_eligible_offers: Vec<OfferCountType>,
-        /// The offers available time.
+        /// The time at which new offers will be available.
         offers_available_time: Option<String>,
     }
 
@@ -322,7 +322,7 @@ model! {
         seller_id: Option<String>,
     }
 
-    /// An offer detail.
+    /// An offer for a product.
     OfferDetail ["PascalCase"] {
         /// True if the offer belongs to the calling seller.
         my_offer: Option<bool>,
@@ -362,7 +362,7 @@ model! {
 
     /// The feedback of a seller.
     SellerFeedbackType ["PascalCase"] {
-        /// The seller positive feedback rating.
+        /// Percentage of positive feedback.
         seller_positive_feedback_rating: Option<Decimal>,
         /// The feedback count.
         feedback_count: Option<i64>,
@@ -370,9 +370,9 @@ model! {
 
     /// The handling time of an offer.
     DetailedShippingTimeType {
-        /// The minimum hours.
+        /// The minimum handling time, in hours.
         minimum_hours: Option<i64>,
-        /// The maximum hours.
+        /// The maximum handling time, in hours.
         maximum_hours: Option<i64>,
         /// The available date.
         available_date: Option<String>,
@@ -438,7 +438,7 @@ model! {
         marketplace_id: Option<String>,
         /// The item condition.
         item_condition: Option<ItemCondition>,
-        /// The customer type.
+        /// The intended buyers: consumers or businesses.
         customer_type: Option<CustomerType>,
         /// The ASIN (Amazon Standard Identification Number).
         asin: Option<String>,
@@ -464,7 +464,7 @@ model! {
         /// The item condition.
         #[serde(rename = "ItemCondition")]
         item_condition: Option<ItemCondition>,
-        /// The customer type.
+        /// The intended buyers: consumers or businesses.
         #[serde(rename = "CustomerType")]
         customer_type: Option<CustomerType>,
     }
@@ -493,7 +493,7 @@ model! {
         marketplace_id: Option<String>,
         /// The item condition.
         item_condition: Option<ItemCondition>,
-        /// The customer type.
+        /// The intended buyers: consumers or businesses.
         customer_type: Option<CustomerType>,
         /// The seller's SKU.
         #[serde(rename = "SellerSKU")]
@@ -520,7 +520,7 @@ model! {
         /// The item condition.
         #[serde(rename = "ItemCondition")]
         item_condition: Option<ItemCondition>,
-        /// The customer type.
+        /// The intended buyers: consumers or businesses.
         #[serde(rename = "CustomerType")]
         customer_type: Option<CustomerType>,
     }
@@ -553,7 +553,7 @@ texts! {
         Club = "Club",
     }
 
-    /// A customer type.
+    /// The type of customers.
     CustomerType {
         Consumer = "Consumer",
         Business = "Business",

@@ -15,17 +15,17 @@ model! {
 
     /// Details of a marketplace.
     MarketplaceInfo {
-        /// Its id.
+        /// The marketplace id.
         id: Option<String>,
         /// Its name.
         name: Option<String>,
-        /// Its country (ISO 3166-1).
+        /// The country code (ISO 3166-1).
         country_code: Option<String>,
-        /// Its currency (ISO 4217).
+        /// The default currency (ISO 4217).
         default_currency_code: Option<String>,
-        /// Its language, for example `en_US`.
+        /// The default language, for example `en_US`.
         default_language_code: Option<String>,
-        /// Its domain, for example `www.amazon.com`.
+        /// The domain, for example `www.amazon.com`.
         domain_name: Option<String>,
     }
 
@@ -33,7 +33,7 @@ model! {
     Participation {
         /// True if the seller participates.
         is_participating: Option<bool>,
-        /// True if the seller's listings there are suspended.
+        /// True if the seller has suspended listings in the marketplace.
         has_suspended_listings: Option<bool>,
     }
 
@@ -53,15 +53,15 @@ model! {
 
     /// A business.
     Business {
-        /// Its registered name.
+        /// The registered name.
         name: Option<String>,
-        /// Its registered address.
+        /// The registered address.
         registered_business_address: Option<Address>,
-        /// Its registration number.
+        /// The company registration number.
         company_registration_number: Option<String>,
-        /// Its tax number.
+        /// The company tax identification number.
         company_tax_identification_number: Option<String>,
-        /// Its name in a script that is not Latin.
+        /// The name in a non-Latin script.
         non_latin_name: Option<String>,
     }
 
@@ -87,7 +87,7 @@ model! {
         name: Option<String>,
         /// The address.
         address: Option<Address>,
-        /// The name in a script that is not Latin.
+        /// The name in a non-Latin script.
         non_latin_name: Option<String>,
     }
 }
@@ -105,7 +105,7 @@ texts! {
         Individual = "INDIVIDUAL",
     }
 
-    /// A selling plan.
+    /// The seller's selling plan.
     SellingPlan {
         Professional = "PROFESSIONAL",
         Individual = "INDIVIDUAL",
