@@ -136,7 +136,7 @@ pub(crate) fn confirmation(application_id: &str, text: &str) -> Result<Url> {
             connector = "amazon-spapi",
             operation = OPERATION,
             host,
-            "foreign callback"
+            "amazon_callback_uri has an unknown host"
         );
         return Err(foreign());
     }

@@ -108,7 +108,7 @@ pub(crate) fn unnamed(operation: &'static str) -> Error {
     Error::new(
         ErrorKind::InvalidInput,
         operation,
-        "the credential names no selling partner; make it with `AmazonSpApi::self_authorized`",
+        "the credential has no selling partner; create it with `AmazonSpApi::self_authorized`",
     )
     .with_provider(crate::AmazonSpApi::ID.as_str().to_owned())
 }

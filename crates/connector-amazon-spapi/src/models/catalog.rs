@@ -17,7 +17,7 @@ model! {
 
     /// Filters that narrow a search.
     Refinements {
-        /// The brands.
+        /// Brands that narrow the search.
         brands: Vec<BrandRefinement>,
         /// The browse classifications.
         classifications: Vec<ClassificationRefinement>,
@@ -125,7 +125,7 @@ model! {
 
     /// An id of a product, such as an EAN.
     ItemIdentifier {
-        /// The identifier type.
+        /// The type of the identifier, for example `UPC` or `EAN`.
         identifier_type: Option<String>,
         /// The identifier.
         identifier: Option<String>,
@@ -141,7 +141,7 @@ model! {
 
     /// An image of a product.
     ItemImage {
-        /// The variant.
+        /// The variant of the image, for example `MAIN` or `PT01`.
         variant: Option<ItemImageVariant>,
         /// The URL.
         link: Option<String>,
@@ -173,7 +173,7 @@ model! {
         child_asins: Vec<String>,
         /// The parent ASINs.
         parent_asins: Vec<String>,
-        /// The variation theme.
+        /// The attributes that distinguish the variations.
         variation_theme: Option<ItemVariationTheme>,
         /// The type.
         r#type: Option<ItemRelationshipType>,
@@ -183,7 +183,7 @@ model! {
     ItemVariationTheme {
         /// Names of the attributes that distinguish the variations.
         attributes: Vec<String>,
-        /// The theme.
+        /// The name of the variation theme.
         theme: Option<String>,
     }
 
@@ -191,9 +191,9 @@ model! {
     ItemSalesRanksByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
-        /// The classification ranks.
+        /// Sales ranks by classification.
         classification_ranks: Vec<ItemClassificationSalesRank>,
-        /// The display group ranks.
+        /// Sales ranks by website display group.
         display_group_ranks: Vec<ItemDisplayGroupSalesRank>,
     }
 
@@ -235,7 +235,7 @@ model! {
         browse_classification: Option<ItemBrowseClassification>,
         /// The color.
         color: Option<String>,
-        /// The contributors.
+        /// Contributors, such as authors or actors.
         contributors: Vec<ItemContributor>,
         /// The item classification.
         item_classification: Option<ItemClassification>,
@@ -247,11 +247,11 @@ model! {
         memorabilia: Option<bool>,
         /// The model number.
         model_number: Option<String>,
-        /// The package quantity.
+        /// Number of items in one package.
         package_quantity: Option<i64>,
         /// The part number.
         part_number: Option<String>,
-        /// The release date.
+        /// The earliest date on which the product can be shipped.
         release_date: Option<String>,
         /// The size.
         size: Option<String>,
@@ -261,7 +261,7 @@ model! {
         trade_in_eligible: Option<bool>,
         /// The website display group.
         website_display_group: Option<String>,
-        /// The website display group name.
+        /// The display name of the website display group.
         website_display_group_name: Option<String>,
     }
 
@@ -289,7 +289,7 @@ model! {
         brand_code: Option<String>,
         /// The manufacturer code.
         manufacturer_code: Option<String>,
-        /// The manufacturer code parent.
+        /// The parent of the manufacturer code.
         manufacturer_code_parent: Option<String>,
         /// The product category.
         product_category: Option<ItemVendorDetailsCategory>,

@@ -29,7 +29,7 @@ model! {
         transaction_id: Option<String>,
         /// The status, for example `RELEASED`.
         transaction_status: Option<String>,
-        /// The description.
+        /// The description, for example `Order Payment`.
         description: Option<String>,
         /// The posting time (ISO 8601).
         posted_date: Option<String>,
@@ -81,7 +81,7 @@ model! {
 
     /// An item of a transaction.
     Item {
-        /// The description.
+        /// The description, for example `Order Payment`.
         description: Option<String>,
         /// Ids of related orders, shipments and payouts.
         related_identifiers: Vec<ItemRelatedIdentifier>,
@@ -119,13 +119,13 @@ model! {
         store_name: Option<StoreName>,
         /// The order type.
         order_type: Option<String>,
-        /// The channel.
+        /// The channel of the transaction, for example `MFN`.
         channel: Option<String>,
         /// The ASIN (Amazon Standard Identification Number).
         asin: Option<String>,
         /// The seller's SKU.
         sku: Option<String>,
-        /// The quantity shipped.
+        /// Number of shipped units.
         quantity_shipped: Option<i64>,
         /// The fulfillment network.
         fulfillment_network: Option<String>,
@@ -133,7 +133,7 @@ model! {
         payment_type: Option<String>,
         /// The payment method.
         payment_method: Option<String>,
-        /// The payment reference.
+        /// The reference number of the payment.
         payment_reference: Option<String>,
         /// The payment date.
         payment_date: Option<String>,
@@ -142,9 +142,9 @@ model! {
         deferral_reason: Option<String>,
         /// The date on which the transaction is released.
         maturity_date: Option<String>,
-        /// The start time.
+        /// The start of the transaction's time range.
         start_time: Option<String>,
-        /// The end time.
+        /// The end of the transaction's time range.
         end_time: Option<String>,
     }
 
@@ -174,7 +174,7 @@ model! {
 
     /// The seller of a balance.
     PartnerMetadata {
-        /// The partner id.
+        /// The seller id.
         partner_id: Option<String>,
         /// The account type.
         account_type: Option<String>,
@@ -194,15 +194,15 @@ model! {
     Summary {
         /// The seller and marketplace.
         partner_metadata: Option<PartnerMetadata>,
-        /// The net proceeds.
+        /// The net proceeds of the period.
         net_proceeds: Option<Currency>,
         /// Ids of related orders, shipments and payouts.
         related_identifiers: Vec<RelatedIdentifier>,
         /// The components of the amount.
         breakdowns: Vec<Breakdown>,
-        /// The period start.
+        /// The start of the period.
         period_start: Option<String>,
-        /// The period end.
+        /// The end of the period.
         period_end: Option<String>,
     }
 }

@@ -25,7 +25,7 @@ model! {
     Granularity {
         /// The granularity type.
         granularity_type: Option<String>,
-        /// The granularity id.
+        /// The id of the aggregation level, for example a marketplace id.
         granularity_id: Option<String>,
     }
 

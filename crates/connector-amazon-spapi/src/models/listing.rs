@@ -27,7 +27,7 @@ model! {
         severity: Option<IssueSeverity>,
         /// Names of the affected attributes.
         attribute_names: Vec<String>,
-        /// The categories.
+        /// Issue categories, for example `MISSING_ATTRIBUTE`.
         categories: Vec<String>,
         /// Enforcement actions by Amazon.
         enforcements: Option<IssueEnforcements>,
@@ -45,7 +45,7 @@ model! {
 
     /// An enforcement action by Amazon.
     IssueEnforcementAction {
-        /// The action.
+        /// The action, for example `LISTING_SUPPRESSED`.
         action: Option<String>,
     }
 
@@ -131,7 +131,7 @@ model! {
         price: Option<Money>,
         /// Amazon Points granted with the offer.
         points: Option<Points>,
-        /// The audience.
+        /// The buyers or program to which the offer applies.
         audience: Option<Audience>,
     }
 
@@ -159,7 +159,7 @@ model! {
 
     /// The stock of a fulfillment channel.
     FulfillmentAvailability {
-        /// The fulfillment channel code.
+        /// The code of the fulfillment channel.
         fulfillment_channel_code: Option<String>,
         /// The number of units.
         quantity: Option<i64>,
@@ -167,7 +167,7 @@ model! {
 
     /// The cost price of a vendor's product.
     ItemProcurement {
-        /// The cost price.
+        /// The price that Amazon pays the vendor.
         cost_price: Option<Money>,
     }
 
@@ -185,7 +185,7 @@ model! {
         child_skus: Vec<String>,
         /// The parent SKUs.
         parent_skus: Vec<String>,
-        /// The variation theme.
+        /// The attributes that distinguish the variations.
         variation_theme: Option<ItemVariationTheme>,
         /// The type.
         r#type: Option<ItemRelationshipType>,
@@ -195,7 +195,7 @@ model! {
     ItemVariationTheme {
         /// Names of the attributes that distinguish the variations.
         attributes: Vec<String>,
-        /// The theme.
+        /// The name of the variation theme.
         theme: Option<String>,
     }
 
@@ -219,7 +219,7 @@ model! {
     PatchOperation {
         /// The kind of change.
         op: Option<PatchOp>,
-        /// The path.
+        /// The JSON Pointer to the attribute.
         path: Option<String>,
         /// The value.
         value: Vec<Other>,

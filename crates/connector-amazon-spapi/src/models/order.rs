@@ -47,7 +47,7 @@ model! {
         order_items: Vec<OrderItem>,
         /// The shipped packages.
         packages: Vec<OrderPackage>,
-        /// The fulfillment orders.
+        /// Fulfillment orders. Amazon creates one per unit of fulfillment.
         fulfillment_orders: Vec<FulfillmentOrder>,
     }
 
@@ -55,7 +55,7 @@ model! {
     OrderAlias {
         /// The alias.
         alias_id: Option<String>,
-        /// The alias type.
+        /// The type of the alias, for example `SELLER_ORDER_ID`.
         alias_type: Option<String>,
     }
 
@@ -63,13 +63,14 @@ model! {
     AssociatedOrder {
         /// The id of the order.
         order_id: Option<String>,
-        /// The association type.
+        /// The type of the relationship, for example `REPLACEMENT_ORIGINAL_ID` or
+        /// `VALUE_ADD_SERVICE`.
         association_type: Option<String>,
     }
 
     /// The sales channel of an order.
     SalesChannel {
-        /// The channel name.
+        /// The sales channel: `AMAZON` or `NON_AMAZON`.
         channel_name: Option<String>,
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -79,21 +80,21 @@ model! {
 
     /// A buyer.
     Buyer {
-        /// The buyer name.
+        /// The buyer's full name.
         buyer_name: Option<String>,
-        /// The buyer email.
+        /// The buyer's anonymized email address. Only for orders fulfilled by the seller.
         buyer_email: Option<String>,
-        /// The buyer company name.
+        /// The buyer's company. Only for business orders.
         buyer_company_name: Option<String>,
-        /// The buyer purchase order number.
+        /// The purchase order number, if the buyer entered one at checkout.
         buyer_purchase_order_number: Option<String>,
     }
 
     /// The recipient of an order.
     Recipient {
-        /// The delivery address.
+        /// The address to which to deliver the order.
         delivery_address: Option<CustomerAddress>,
-        /// The delivery preference.
+        /// The buyer's delivery instructions.
         delivery_preference: Option<DeliveryPreference>,
     }
 
@@ -123,9 +124,9 @@ model! {
         country_code: Option<String>,
         /// The phone number.
         phone: Option<String>,
-        /// The extended fields.
+        /// Additional components of the address, used in some countries.
         extended_fields: Option<AddressExtendedFields>,
-        /// The address type.
+        /// The type of location: `RESIDENTIAL`, `COMMERCIAL` or `PICKUP_POINT`.
         address_type: Option<String>,
     }
 
@@ -135,7 +136,7 @@ model! {
         street_name: Option<String>,
         /// The street number.
         street_number: Option<String>,
-        /// The complement.
+        /// The floor or unit number.
         complement: Option<String>,
         /// The neighborhood.
         neighborhood: Option<String>,
@@ -147,7 +148,7 @@ model! {
         drop_off_location: Option<String>,
         /// Directions to the address, for example a landmark.
         address_instruction: Option<String>,
-        /// The delivery time.
+        /// The preferred delivery times.
         delivery_time: Option<PreferredDeliveryTime>,
         /// Delivery options at the address.
         delivery_capabilities: Vec<String>,
@@ -155,9 +156,9 @@ model! {
 
     /// Times at which delivery is possible.
     PreferredDeliveryTime {
-        /// The business hours.
+        /// Business hours during which deliveries are possible.
         business_hours: Vec<BusinessHour>,
-        /// The exception dates.
+        /// Dates within the next 30 days with different business hours.
         exception_dates: Vec<ExceptionDate>,
     }
 
@@ -179,7 +180,7 @@ model! {
 
     /// A time of day.
     HourMinute {
-        /// The hour.
+        /// The hour, from 0 to 23.
         hour: Option<i64>,
         /// The minute.
         minute: Option<i64>,
@@ -187,9 +188,9 @@ model! {
 
     /// A day with different business hours.
     ExceptionDate {
-        /// The exception date.
+        /// The date, in ISO 8601 format without a time.
         exception_date: Option<String>,
-        /// The exception date type.
+        /// Whether the business is open on this date.
         exception_date_type: Option<ExceptionDateType>,
         /// The time windows.
         time_windows: Vec<TimeWindow>,
@@ -197,7 +198,7 @@ model! {
 
     /// The seller's proceeds from an order.
     OrderProceeds {
-        /// The grand total.
+        /// The total amount that the seller receives.
         grand_total: Option<Money>,
         /// The components of the amount.
         breakdowns: Vec<OrderProceedsBreakdown>,
@@ -217,7 +218,7 @@ model! {
         r#type: Option<String>,
         /// The status.
         status: Option<String>,
-        /// The subtotal.
+        /// The amount for this category.
         subtotal: Option<Money>,
     }
 
@@ -229,7 +230,7 @@ model! {
 
     /// One payment.
     PaymentExecution {
-        /// The payment method.
+        /// The payment method, for example `CreditCard`.
         payment_method: Option<String>,
         /// The payment amount.
         payment_amount: Option<Money>,
@@ -261,7 +262,7 @@ model! {
         tax_registration_number: Option<String>,
         /// The tax registration address.
         tax_registration_address: Option<CustomerAddress>,
-        /// The tax registration attributes.
+        /// Additional attributes of the tax registration.
         tax_registration_attributes: Vec<TaxRegistrationAttribute>,
     }
 
@@ -275,9 +276,9 @@ model! {
 
     /// The invoicing of an order.
     OrderTaxInvoicing {
-        /// The buyer invoice preference.
+        /// Whether the buyer wants an individual or a business invoice. Only in Turkey.
         buyer_invoice_preference: Option<String>,
-        /// The invoice status.
+        /// The status of the invoice. Only for Easy Ship orders and in Brazil.
         invoice_status: Option<String>,
     }
 
@@ -347,7 +348,8 @@ model! {
         order_id: Option<String>,
         /// The id of the order item.
         order_item_id: Option<String>,
-        /// The association type.
+        /// The type of the relationship, for example `REPLACEMENT_ORIGINAL_ID` or
+        /// `VALUE_ADD_SERVICE`.
         association_type: Option<String>,
     }
 
@@ -363,7 +365,7 @@ model! {
         condition: Option<ItemCondition>,
         /// The price.
         price: Option<ItemPrice>,
-        /// The serial numbers.
+        /// Serial numbers of the units.
         serial_numbers: Vec<String>,
         /// The customization.
         customization: Option<ItemCustomization>,
@@ -373,15 +375,15 @@ model! {
     ItemCondition {
         /// The condition.
         condition_type: Option<String>,
-        /// The condition subtype.
+        /// The detailed condition.
         condition_subtype: Option<String>,
-        /// The condition note.
+        /// The seller's description of the condition.
         condition_note: Option<String>,
     }
 
     /// The price of an item.
     ItemPrice {
-        /// The unit price.
+        /// The price of one unit.
         unit_price: Option<Money>,
         /// The price designation, set for special prices of Amazon Business.
         price_designation: Option<String>,
@@ -395,7 +397,7 @@ model! {
 
     /// The seller's proceeds from an item.
     ItemProceeds {
-        /// The proceeds total.
+        /// The total amount for the item.
         proceeds_total: Option<Money>,
         /// The components of the amount.
         breakdowns: Vec<ItemProceedsBreakdown>,
@@ -405,9 +407,9 @@ model! {
     ItemProceedsBreakdown {
         /// The type.
         r#type: Option<String>,
-        /// The subtotal.
+        /// The amount for this category.
         subtotal: Option<Money>,
-        /// The detailed breakdowns.
+        /// The components of the subtotal, for taxes and discounts.
         detailed_breakdowns: Vec<ItemProceedsDetailedBreakdown>,
     }
 
@@ -461,9 +463,9 @@ model! {
 
     /// A request to cancel an item.
     ItemCancellationRequest {
-        /// The requester.
+        /// The party that requested the cancellation, for example `BUYER`.
         requester: Option<String>,
-        /// The cancel reason.
+        /// The reason for the cancellation.
         cancel_reason: Option<String>,
     }
 
@@ -471,7 +473,7 @@ model! {
     ItemCancellationExecution {
         /// The party that cancelled the item.
         cancelled_by: Option<String>,
-        /// The cancel reason.
+        /// The reason for the cancellation.
         cancel_reason: Option<String>,
     }
 
@@ -497,9 +499,9 @@ model! {
 
     /// The buyer's preference if an item is out of stock.
     ItemSubstitutionPreference {
-        /// The substitution type.
+        /// The source and type of the substitution preference.
         substitution_type: Option<SubstitutionType>,
-        /// The substitution options.
+        /// Products that may replace the item.
         substitution_options: Vec<ItemSubstitutionOption>,
     }
 
@@ -527,25 +529,25 @@ model! {
 
     /// The gift wrap of an item.
     GiftOption {
-        /// The gift message.
+        /// The buyer's message to include with the gift.
         gift_message: Option<String>,
-        /// The gift wrap level.
+        /// The type of gift wrap.
         gift_wrap_level: Option<String>,
     }
 
     /// Whether serial numbers are required.
     SerialNumberRequirement {
-        /// The requirement type.
+        /// The requirement, for example `REQUIRED`.
         requirement_type: Option<String>,
     }
 
     /// Rules for shipping an item.
     ItemShipping {
-        /// The scheduled delivery window.
+        /// The expected time of delivery.
         scheduled_delivery_window: Option<DateTimeRange>,
-        /// The shipping constraints.
+        /// Shipping requirements and restrictions.
         shipping_constraints: Option<ItemShippingConstraints>,
-        /// The international shipping.
+        /// Data required for cross-border shipping.
         international_shipping: Option<ItemInternationalShipping>,
     }
 
@@ -601,13 +603,13 @@ model! {
         package_status: Option<PackageStatus>,
         /// The carrier.
         carrier: Option<String>,
-        /// The ship time.
+        /// The time at which the carrier received the package (ISO 8601).
         ship_time: Option<String>,
-        /// The shipping service.
+        /// The shipping service of the carrier.
         shipping_service: Option<String>,
         /// The tracking number.
         tracking_number: Option<String>,
-        /// The ship from address.
+        /// The address from which the package was shipped.
         ship_from_address: Option<MerchantAddress>,
         /// The package items.
         package_items: Vec<PackageItem>,
@@ -617,7 +619,7 @@ model! {
     PackageStatus {
         /// The status.
         status: Option<PackageState>,
-        /// The detailed status.
+        /// The detailed status, with location and handling of the package.
         detailed_status: Option<String>,
     }
 
@@ -657,7 +659,7 @@ model! {
 
     /// A fulfillment order.
     FulfillmentOrder {
-        /// The fulfillment order id.
+        /// The id of the fulfillment order, assigned by Amazon.
         fulfillment_order_id: Option<String>,
     }
 
@@ -680,7 +682,7 @@ texts! {
         Sat = "SAT",
     }
 
-    /// Whether delivery is possible on an exceptional day.
+    /// Whether the business is open on an exception date.
     ExceptionDateType {
         Closed = "CLOSED",
         Open = "OPEN",

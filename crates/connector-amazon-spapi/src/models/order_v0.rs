@@ -7,7 +7,7 @@ model! {
     UpdateShipmentStatusBody {
         /// The marketplace id.
         marketplace_id: Option<String>,
-        /// The shipment status.
+        /// The shipment status to set.
         shipment_status: Option<ShipmentStatus>,
         /// The items of the order.
         order_items: Vec<OrderItem>,
@@ -33,7 +33,7 @@ model! {
     OrderRegulatedInfo ["PascalCase"] {
         /// The id of the order.
         amazon_order_id: Option<String>,
-        /// The regulated information.
+        /// The regulated information, collected during the purchase.
         regulated_information: Option<RegulatedInformation>,
         /// True if the order needs a dosage label.
         requires_dosage_label: Option<bool>,
@@ -43,7 +43,7 @@ model! {
 
     /// The regulated information provided by the buyer.
     RegulatedInformation ["PascalCase"] {
-        /// The fields.
+        /// The fields of the regulatory form.
         fields: Vec<RegulatedInformationField>,
     }
 
@@ -55,7 +55,7 @@ model! {
         field_label: Option<String>,
         /// The field type.
         field_type: Option<FieldType>,
-        /// The field value.
+        /// The content of the field. For attachments, a download URL.
         field_value: Option<String>,
     }
 
@@ -65,23 +65,23 @@ model! {
         status: Option<VerificationStatus>,
         /// True if the seller must act.
         requires_merchant_action: Option<bool>,
-        /// The valid rejection reasons.
+        /// Reasons that you may state when you reject the order.
         valid_rejection_reasons: Vec<RejectionReason>,
-        /// The rejection reason.
+        /// The reason for the rejection; absent if the order is not rejected.
         rejection_reason: Option<RejectionReason>,
-        /// The review date.
+        /// The date of the review (ISO 8601).
         review_date: Option<String>,
         /// The id of the reviewer, assigned by the seller.
         external_reviewer_id: Option<String>,
-        /// The valid verification details.
+        /// Details that you may provide with a verification.
         valid_verification_details: Vec<ValidVerificationDetail>,
-        /// The valid interim status codes.
+        /// Interim status codes that you may set.
         valid_interim_status_codes: Vec<ValidInterimStatusCode>,
     }
 
     /// A rejection reason.
     RejectionReason ["PascalCase"] {
-        /// The rejection reason id.
+        /// The id of the rejection reason. Required only for a rejection.
         rejection_reason_id: Option<String>,
         /// The rejection reason description.
         rejection_reason_description: Option<String>,
@@ -91,7 +91,7 @@ model! {
     ValidVerificationDetail ["PascalCase"] {
         /// The verification detail type.
         verification_detail_type: Option<String>,
-        /// The valid verification statuses.
+        /// Verification statuses with which this detail may be provided.
         valid_verification_statuses: Vec<VerificationStatus>,
     }
 
@@ -99,7 +99,7 @@ model! {
     ValidInterimStatusCode ["PascalCase"] {
         /// The status code.
         status_code: Option<String>,
-        /// The status description.
+        /// The description of the status, shown to the buyer.
         status_description: Option<String>,
     }
 
@@ -115,7 +115,7 @@ model! {
         status: Option<VerificationStatus>,
         /// The id of the reviewer, assigned by the seller.
         external_reviewer_id: Option<String>,
-        /// The rejection reason id.
+        /// The id of the rejection reason. Required only for a rejection.
         rejection_reason_id: Option<String>,
         /// The verification details.
         verification_details: Option<VerificationDetails>,
@@ -125,9 +125,9 @@ model! {
     VerificationDetails {
         /// The prescription detail.
         prescription_detail: Option<PrescriptionDetail>,
-        /// The approved alternative details.
+        /// Alternative product attributes that a veterinarian approved. Only for rejections.
         approved_alternative_details: Vec<ApprovedAttribute>,
-        /// The interim status detail.
+        /// The interim status. Only while the verification is pending.
         interim_status_detail: Option<InterimStatusDetail>,
     }
 
@@ -135,27 +135,27 @@ model! {
     PrescriptionDetail {
         /// The prescription id.
         prescription_id: Option<String>,
-        /// The expiration date.
+        /// The expiry of the prescription (ISO 8601).
         expiration_date: Option<String>,
-        /// The written quantity.
+        /// Number of units per fill.
         written_quantity: Option<i64>,
-        /// The total refills authorized.
+        /// Total number of refills in the prescription.
         total_refills_authorized: Option<i64>,
-        /// The refills remaining.
+        /// Number of remaining refills.
         refills_remaining: Option<i64>,
-        /// The clinic id.
+        /// The id of the clinic that issued the prescription.
         clinic_id: Option<String>,
-        /// The usage instructions.
+        /// The instructions of the prescription.
         usage_instructions: Option<String>,
     }
 
     /// An attribute whose approved value differs from the original value.
     ApprovedAttribute {
-        /// The attribute name.
+        /// The name of the attribute, for example `petWeight`.
         attribute_name: Option<String>,
-        /// The original value.
+        /// The value in the rejected order.
         original_value: Option<String>,
-        /// The approved value.
+        /// The value with which the order would be approved.
         approved_value: Option<String>,
     }
 
@@ -163,7 +163,7 @@ model! {
     InterimStatusDetail {
         /// The HTTP status code.
         status_code: Option<String>,
-        /// The status date time.
+        /// The time at which the status was set (ISO 8601).
         status_date_time: Option<String>,
     }
 

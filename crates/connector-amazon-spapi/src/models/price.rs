@@ -199,9 +199,9 @@ model! {
         featured_buying_options: Vec<FeaturedBuyingOption>,
         /// The lowest priced offers.
         lowest_priced_offers: Vec<LowestPricedOffer>,
-        /// The reference prices.
+        /// Reference prices, for example the competitive price threshold.
         reference_prices: Vec<ReferencePrice>,
-        /// The similar items.
+        /// Similar products.
         similar_items: Vec<SimilarItems>,
         /// The errors.
         errors: Vec<ApiError>,
@@ -313,7 +313,7 @@ model! {
 
     /// A featured offer segment.
     FeaturedOfferSegment {
-        /// The customer membership.
+        /// The membership of the customers in the segment.
         customer_membership: Option<CustomerMembership>,
         /// The segment details.
         segment_details: Option<SegmentDetails>,
@@ -389,7 +389,7 @@ model! {
         asin: Option<String>,
         /// The marketplace id.
         marketplace_id: Option<String>,
-        /// The included data.
+        /// The data to return.
         included_data: Vec<CompetitiveSummaryIncludedData>,
         /// Conditions and offer types for the lowest-priced offers.
         lowest_priced_offers_inputs: Vec<LowestPricedOffersInput>,

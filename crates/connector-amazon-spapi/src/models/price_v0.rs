@@ -32,13 +32,13 @@ model! {
     Product ["PascalCase"] {
         /// The identifiers.
         identifiers: Option<IdentifierType>,
-        /// The attribute sets.
+        /// Attributes of the product.
         attribute_sets: Vec<Other>,
-        /// The relationships.
+        /// Variations of the product.
         relationships: Vec<Other>,
-        /// The competitive pricing.
+        /// Prices of competing offers.
         competitive_pricing: Option<CompetitivePricingType>,
-        /// The sales rankings.
+        /// Sales ranks, by category.
         sales_rankings: Vec<SalesRankType>,
         /// The offers.
         offers: Vec<OfferType>,
@@ -86,7 +86,7 @@ model! {
 
     /// The price of a competing offer.
     CompetitivePriceType {
-        /// The id of the pricing model.
+        /// The pricing model: `1` for new and `2` for used featured offers.
         #[serde(rename = "CompetitivePriceId")]
         competitive_price_id: Option<String>,
         /// The price.
@@ -94,13 +94,13 @@ model! {
         price: Option<PriceType>,
         /// The condition.
         condition: Option<String>,
-        /// The subcondition.
+        /// The detailed condition, for example `Mint` or `Good`.
         subcondition: Option<String>,
         /// The offer type.
         offer_type: Option<OfferCustomerType>,
         /// The minimum quantity for the price.
         quantity_tier: Option<i64>,
-        /// The quantity discount type.
+        /// The type of the quantity discount.
         quantity_discount_type: Option<QuantityDiscountType>,
         /// The selling partner id.
         seller_id: Option<String>,
@@ -147,7 +147,7 @@ model! {
 
     /// A sales rank.
     SalesRankType ["PascalCase"] {
-        /// The product category id.
+        /// The category of the rank.
         product_category_id: Option<String>,
         /// The rank.
         rank: Option<i64>,
@@ -158,21 +158,21 @@ model! {
         /// The offer type.
         #[serde(rename = "offerType")]
         offer_type: Option<OfferCustomerType>,
-        /// The buying price.
+        /// The price including promotions and shipping.
         buying_price: Option<PriceType>,
-        /// The regular price.
+        /// The price without promotions and shipping.
         regular_price: Option<MoneyType>,
-        /// The business price.
+        /// The price for business customers.
         #[serde(rename = "businessPrice")]
         business_price: Option<MoneyType>,
-        /// The quantity discount prices.
+        /// Prices for larger quantities.
         #[serde(rename = "quantityDiscountPrices")]
         quantity_discount_prices: Vec<QuantityDiscountPriceType>,
-        /// The fulfillment channel.
+        /// The channel: `Amazon` or `Merchant`.
         fulfillment_channel: Option<String>,
         /// The item condition.
         item_condition: Option<String>,
-        /// The item sub condition.
+        /// The detailed condition, for example `Mint` or `Good`.
         item_sub_condition: Option<String>,
         /// The seller's SKU.
         #[serde(rename = "SellerSKU")]
@@ -183,7 +183,7 @@ model! {
     QuantityDiscountPriceType {
         /// The minimum quantity for the price.
         quantity_tier: Option<i64>,
-        /// The quantity discount type.
+        /// The type of the quantity discount.
         quantity_discount_type: Option<QuantityDiscountType>,
         /// The price without shipping costs.
         listing_price: Option<MoneyType>,
@@ -237,21 +237,22 @@ model! {
 
     /// Summary of the offers.
     Summary ["PascalCase"] {
-        /// The total offer count.
+        /// Total number of offers.
         total_offer_count: Option<i64>,
         /// Numbers of offers by condition and channel.
         number_of_offers: Vec<OfferCountType>,
-        /// The lowest prices.
+        /// The lowest prices, by condition and channel.
         lowest_prices: Vec<LowestPriceType>,
         /// Prices of the featured offers.
         buy_box_prices: Vec<BuyBoxPriceType>,
-        /// The list price.
+        /// The manufacturer's suggested price.
         list_price: Option<MoneyType>,
-        /// The competitive price threshold.
+        /// A threshold based on prices outside Amazon. An offer above it may be ineligible for the
+        /// featured offer.
         competitive_price_threshold: Option<MoneyType>,
         /// The suggested lower price, including shipping.
         suggested_lower_price_plus_shipping: Option<MoneyType>,
-        /// The sales rankings.
+        /// Sales ranks, by category.
         sales_rankings: Vec<SalesRankType>,
         /// Numbers of offers eligible for the featured offer.
         buy_box_eligible_offers: Vec<OfferCountType>,
@@ -263,9 +264,9 @@ model! {
     OfferCountType {
         /// The condition.
         condition: Option<String>,
-        /// The fulfillment channel.
+        /// The channel: `Amazon` or `Merchant`.
         fulfillment_channel: Option<FulfillmentChannelType>,
-        /// The offer count.
+        /// Number of offers.
         #[serde(rename = "OfferCount")]
         offer_count: Option<i64>,
     }
@@ -274,13 +275,13 @@ model! {
     LowestPriceType {
         /// The condition.
         condition: Option<String>,
-        /// The fulfillment channel.
+        /// The channel: `Amazon` or `Merchant`.
         fulfillment_channel: Option<String>,
         /// The offer type.
         offer_type: Option<OfferCustomerType>,
         /// The minimum quantity for the price.
         quantity_tier: Option<i64>,
-        /// The quantity discount type.
+        /// The type of the quantity discount.
         quantity_discount_type: Option<QuantityDiscountType>,
         /// The price including shipping, without deducting points.
         #[serde(rename = "LandedPrice")]
@@ -304,7 +305,7 @@ model! {
         offer_type: Option<OfferCustomerType>,
         /// The minimum quantity for the price.
         quantity_tier: Option<i64>,
-        /// The quantity discount type.
+        /// The type of the quantity discount.
         quantity_discount_type: Option<QuantityDiscountType>,
         /// The price including shipping, without deducting points.
         #[serde(rename = "LandedPrice")]
@@ -329,19 +330,19 @@ model! {
         /// The offer type.
         #[serde(rename = "offerType")]
         offer_type: Option<OfferCustomerType>,
-        /// The sub condition.
+        /// The detailed condition, for example `Mint` or `Good`.
         sub_condition: Option<String>,
         /// The selling partner id.
         seller_id: Option<String>,
-        /// The condition notes.
+        /// The seller's description of the condition.
         condition_notes: Option<String>,
         /// The seller feedback rating.
         seller_feedback_rating: Option<SellerFeedbackType>,
-        /// The shipping time.
+        /// The handling time.
         shipping_time: Option<DetailedShippingTimeType>,
         /// The price without shipping costs.
         listing_price: Option<MoneyType>,
-        /// The quantity discount prices.
+        /// Prices for larger quantities.
         #[serde(rename = "quantityDiscountPrices")]
         quantity_discount_prices: Vec<QuantityDiscountPriceType>,
         /// Amazon Points granted with the offer.
@@ -364,7 +365,7 @@ model! {
     SellerFeedbackType ["PascalCase"] {
         /// Percentage of positive feedback.
         seller_positive_feedback_rating: Option<Decimal>,
-        /// The feedback count.
+        /// Number of ratings.
         feedback_count: Option<i64>,
     }
 
@@ -374,9 +375,9 @@ model! {
         minimum_hours: Option<i64>,
         /// The maximum handling time, in hours.
         maximum_hours: Option<i64>,
-        /// The available date.
+        /// The date from which the product can be shipped, if it is not available now.
         available_date: Option<String>,
-        /// The availability type.
+        /// Whether the product can be shipped now, on a known date, or on an unknown date.
         availability_type: Option<AvailabilityType>,
     }
 

@@ -9,7 +9,7 @@ model! {
     ProductTypes {
         /// The product types.
         product_types: Vec<ProductType>,
-        /// The product type version.
+        /// The version of the product type.
         product_type_version: Option<String>,
     }
 
@@ -43,7 +43,7 @@ model! {
         product_type: Option<String>,
         /// The display name.
         display_name: Option<String>,
-        /// The product type version.
+        /// The version of the product type.
         product_type_version: Option<ProductTypeVersion>,
     }
 

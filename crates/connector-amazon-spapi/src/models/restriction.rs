@@ -15,7 +15,7 @@ model! {
         marketplace_id: Option<String>,
         /// The condition.
         condition_type: Option<ConditionType>,
-        /// The reasons.
+        /// The reasons for the restriction.
         reasons: Vec<Reason>,
     }
 
@@ -25,7 +25,7 @@ model! {
         message: Option<String>,
         /// The reason.
         reason_code: Option<ReasonCode>,
-        /// The links.
+        /// Links with which the seller can apply for approval.
         links: Vec<Link>,
     }
 
