@@ -114,7 +114,7 @@ struct Breaker {
     wave: Wave,
     /// Set while refused grants are not marked as ended.
     brake: Option<Gate>,
-    /// Until this time, the hub marks dead grants immediately instead of holding them back.
+    /// Until this time, the hub marks refused grants as ended immediately, even in a wave.
     confirmed_until: Option<Monotonic>,
     counted: Option<Counted>,
 }
@@ -427,8 +427,8 @@ impl Breakers {
         });
     }
 
-    /// Confirms that the grants of the wave are dead. For one hour, the hub marks dead grants
-    /// immediately. Returns the connections of the wave, or nothing if there was no wave.
+    /// Confirms that the grants in the wave have ended. For one hour, the hub marks refused grants
+    /// as ended immediately. Returns the connections of the wave, or nothing if there was no wave.
     pub(crate) fn confirm(
         &self,
         provider: &ProviderId,

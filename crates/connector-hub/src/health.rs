@@ -101,9 +101,10 @@ impl Hub {
         })
     }
 
-    /// Confirms that the held-back grants of an app are dead. For one hour, the hub marks dead
-    /// grants immediately instead of holding them back. Returns the number of grants that were held
-    /// back. Returns zero if this process detected no wave.
+    /// Confirms that an app's grants have ended, if the provider refused many of them within a
+    /// short time (a wave). For one hour, the hub marks every refused grant as ended immediately.
+    /// Returns the number of refused grants that were not marked before, or zero if this process
+    /// detected no wave.
     ///
     /// Each process has its own brake. Check the [`Health`] of each process.
     ///
